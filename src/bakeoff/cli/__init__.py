@@ -1,0 +1,14 @@
+"""The command line: one small function per verb. Progress goes to standard error, results to standard output.
+
+app.py       the application, its exit codes
+options.py   what several verbs take
+studies.py   run, screen, train
+views.py     evaluate, board, report, models
+data.py      data prepare, data show
+use.py       predict
+output.py    printing, and what every verb does around its work
+"""
+
+from bakeoff.cli.app import app, main
+
+__all__ = ["app", "main"]

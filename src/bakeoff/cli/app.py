@@ -1,0 +1,51 @@
+"""The application: its verbs put together, and what their exceptions are to the shell."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from bakeoff.cli import data, studies, use, views
+from bakeoff.cli.output import print_error
+from bakeoff.errors import BakeoffError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Which network should I fine-tune for these images, how, and at what cost?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Prepare and look at images.", no_args_is_help=True)
+for verb in (studies.run, studies.screen, studies.train, views.evaluate, views.board, views.report, views.models):
+    app.command()(verb)
+app.command()(use.predict)
+data_app.command()(data.prepare)
+data_app.command()(data.show)
+app.add_typer(data_app, name="data")
+
+# Set by --debug before any verb runs.
+_settings = {"debug": False}
+
+
+@app.callback()
+def _options(debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False) -> None:
+    _settings["debug"] = debug
+
+
+def main() -> None:
+    """Run the command line; exits with 0, 1, 2, 3 or 130 as documented."""
+    try:
+        app()
+    except BakeoffError as error:
+        if _settings["debug"]:
+            raise
+        print_error(str(error))
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if _settings["debug"]:
+            raise
+        print_error(f"a bug in bakeoff: {type(error).__name__}: {error}; `bakeoff --debug ...` shows the traceback")
+        sys.exit(1)

@@ -1,0 +1,93 @@
+"""Printing, and what every verb does around its work."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bakeoff.shards import Dataset, Manifest
+
+__all__ = [
+    "interruptible",
+    "make_console",
+    "prepare_data",
+    "print_board",
+    "print_error",
+    "print_json",
+    "print_line",
+    "print_notes",
+]
+
+
+def prepare_data(data: str, classes: str, seed: int, data_dir: Path | None) -> "tuple[Path, Dataset]":
+    """The folder of some data's shards, prepared if need be, and the view of it that was asked for."""
+    from bakeoff.console import preparing
+    from bakeoff.shards import open_dataset, prepare_cached
+
+    with preparing(make_console()) as move:
+        shards = prepare_cached(data, data_dir, progress=move)
+    return shards, open_dataset(shards, classes, seed)
+
+
+def print_board(out: Path, as_json: bool) -> None:
+    """Print a study's ranking with the reason why its first row won, or its rows as JSON."""
+    from rich.console import Console
+
+    from bakeoff.board import explain, rank, render_table
+    from bakeoff.runs import list_records
+
+    rows = rank(list_records(out))
+    if as_json:
+        print_json([row.model_dump(mode="json") for row in rows])
+        return
+    console = Console()
+    console.print(render_table(rows))
+    console.print(explain(rows), highlight=False)
+
+
+def print_notes(manifest: "Manifest") -> None:
+    """Tell on standard error what was odd about the data, and which images were left out."""
+    console = make_console()
+    for note in manifest.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    for bad in manifest.quarantined:
+        console.print(f"left out: {bad.key}: {bad.reason}", highlight=False, markup=False)
+
+
+def make_console() -> "Console":
+    """A console on standard error, where progress goes."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def print_line(text: str) -> None:
+    """One line of result on standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def print_json(value: Any) -> None:
+    """A result as JSON on standard output."""
+    print_line(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_error(message: str) -> None:
+    """One line on standard error."""
+    sys.stderr.write(f"bakeoff: {' '.join(message.split())}\n")
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn Ctrl-C into exit code 130 and a line that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_error("interrupted; the same command goes on from here")
+        raise typer.Exit(130) from None

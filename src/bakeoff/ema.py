@@ -1,0 +1,73 @@
+"""Copies of a model's weights kept beside it: the moving average that is evaluated, and the best seen so far."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+__all__ = ["BestWeights", "MovingAverage"]
+
+
+class MovingAverage:
+    """Exponential moving average of all floating-point variables, batch statistics included (Polyak 1992).
+
+    With decay 0 there is no copy and every method leaves the model as it is.
+    """
+
+    def __init__(self, model: keras.Model, decay: float) -> None:
+        import tensorflow as tf
+
+        self._decay = decay
+        self._steps = 0
+        self._variables = [v.value for v in model.variables if "float" in v.dtype] if decay else []
+        self._copies = [tf.Variable(variable, trainable=False) for variable in self._variables]
+
+    def next_decay(self) -> float:
+        """The decay of the coming step: short at first, so that the start is forgotten."""
+        self._steps += 1
+        return min(self._decay, self._steps / (10 + self._steps))
+
+    def update(self, decay: Any) -> None:
+        """Move the copies towards the variables; called inside the compiled step."""
+        for copy, variable in zip(self._copies, self._variables, strict=True):
+            copy.assign_sub((copy - variable) * (1 - decay))
+
+    @contextlib.contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """The model holds the average inside the block, and its own weights again after it."""
+        own = [variable.numpy() for variable in self._variables]
+        self.keep()
+        try:
+            yield
+        finally:
+            _assign(self._variables, own)
+
+    def keep(self) -> None:
+        """Give the average to the model for good."""
+        _assign(self._variables, self._copies)
+
+
+class BestWeights:
+    """The weights with the lowest validation loss so far, and how long ago that was."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+        self._loss = float("inf")
+        self._weights: list[Any] = []
+        self.stale = 0
+
+    def look(self, loss: float) -> None:
+        """Take the model's present weights if their validation loss is the lowest yet."""
+        self.stale += 1
+        if loss < self._loss:
+            self._loss, self._weights, self.stale = loss, self._model.get_weights(), 0
+
+    def restore(self) -> None:
+        """Give the best weights back to the model."""
+        self._model.set_weights(self._weights)
+
+
+def _assign(variables: list[Any], values: list[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,62 @@
+"""The exceptions that bakeoff raises on purpose.
+
+    BakeoffError
+    ├── InputError            exit 2: something the user gave is wrong; says what, where, how to mend
+    │   ├── ConfigError         a recipe, a --set, a budget, a candidate
+    │   ├── DataError           images, archives, shards
+    │   ├── WeightsError        pretrained weights that are missing, foreign or damaged
+    │   ├── BundleError         a bundle that cannot be opened, or an image it cannot read
+    │   └── OutputError         a folder that cannot be written or holds something else
+    └── NothingTrainedError   exit 3: every candidate failed
+
+Anything else that escapes is a bug (exit 1).
+"""
+
+__all__ = [
+    "BakeoffError",
+    "BundleError",
+    "ConfigError",
+    "DataError",
+    "InputError",
+    "NothingTrainedError",
+    "OutputError",
+    "WeightsError",
+]
+
+
+class BakeoffError(Exception):
+    """Root of the tree; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class InputError(BakeoffError):
+    """The user's input is wrong. The message is one line: what, where, how to mend."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A recipe, an override, a budget or a candidate that cannot be used."""
+
+
+class DataError(InputError):
+    """Images, archives or shards that cannot be used."""
+
+
+class WeightsError(InputError):
+    """Pretrained weights that are missing, foreign or damaged."""
+
+
+class BundleError(InputError):
+    """A bundle that cannot be opened, or an image that it cannot read."""
+
+
+class OutputError(InputError):
+    """A folder that cannot be written, or that holds something else."""
+
+
+class NothingTrainedError(BakeoffError):
+    """No candidate could be trained."""
+
+    exit_code = 3

@@ -1,0 +1,10 @@
+"""A study's folder to one self-contained page: the answer, the evidence, and how it was measured.
+
+    write_report(Path("out"))        out/report.html, from the records, their histories and study.json
+
+The page is a view: it can be rebuilt at will, and the same files give the same bytes.
+"""
+
+from bakeoff.report.page import write_report
+
+__all__ = ["write_report"]

@@ -1,0 +1,173 @@
+"""What the report says in words and tables besides the board: the data, the recipe, the scores, the spending."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bakeoff.board import STAGES, Row, say_percent, say_range
+from bakeoff.config import Mode, Run
+from bakeoff.errors import OutputError
+from bakeoff.runs import Metrics, RunRecord
+
+__all__ = [
+    "Spending",
+    "Study",
+    "describe_data",
+    "describe_recipe",
+    "describe_scores",
+    "describe_spending",
+    "find_unlisted",
+    "read_study",
+]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Drop(_Part):
+    id: str
+    why: str = ""
+
+
+class _StageFacts(_Part):
+    stage: str
+    seconds: float = 0.0
+    runs: tuple[str, ...] = ()
+    dropped: tuple[_Drop, ...] = ()
+
+
+class _DataFacts(_Part):
+    name: str
+    counts: dict[str, int] = {}
+    classes: int | tuple[str, ...] = 0
+    fingerprint: str = ""
+    notes: tuple[str, ...] = ()
+    quarantined: int | tuple[Any, ...] = ()
+
+
+class Study(_Part):
+    """What the report uses of `study.json`; all of it may be absent. Seconds are wall clock."""
+
+    data: _DataFacts | None = None
+    budget_seconds: float | None = None
+    seconds: dict[str, float] = {}
+    stages: tuple[_StageFacts, ...] = ()
+    command: str = ""
+    started: str = ""
+
+
+class Spending(NamedTuple):
+    """A stage's wall-clock seconds, its number of runs, and whom it dropped: (candidate, why)."""
+
+    stage: str
+    seconds: float
+    runs: int
+    dropped: list[tuple[str, str]]
+
+
+def read_study(out: Path) -> Study:
+    """Read `study.json`; an empty Study if there is none. Raises OutputError if it is damaged."""
+    path = out / "study.json"
+    if not path.is_file():
+        return Study()
+    try:
+        return Study.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise OutputError(f"cannot read {path}: {place}: {first['msg']}; remove it or run the study again") from error
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot read {path}: {error}; remove it or run the study again") from error
+
+
+def describe_data(study: Study, records: Sequence[RunRecord]) -> dict[str, Any]:
+    """The data's name, counts, number of classes, fingerprint, notes and number of quarantined images."""
+    facts = study.data or _DataFacts.model_validate(records[0].data.model_dump())
+    classes = facts.classes if isinstance(facts.classes, int) else len(facts.classes)
+    quarantined = facts.quarantined if isinstance(facts.quarantined, int) else len(facts.quarantined)
+    return facts.model_dump() | {"classes": classes, "quarantined": quarantined}
+
+
+def describe_recipe(run: Run) -> list[tuple[str, str]]:
+    """A config as (term, words) pairs; what is switched off is left out."""
+    model, train, optim = run.model, run.train, run.optim
+    network = [("Network", model.name), ("Input", f"{model.size} by {model.size} pixels"), ("Weights", model.weights)]
+    if train.mode is Mode.PROBE:
+        return [*network, ("Training", "a probe on frozen features")]
+    lengths = {"training seconds": train.seconds, "images": train.images, "epochs": train.epochs}
+    length = next(f"{value:g} {unit}" for unit, value in lengths.items() if value is not None)
+    if train.sizes:
+        length += f", growing through {', '.join(map(str, (*train.sizes, model.size)))} pixels"
+    rate = f"rate {optim.learning_rate:g} ({optim.warmup * 100:g} % warm-up, then {optim.schedule})"
+    damping = {
+        "weight decay": optim.weight_decay,
+        "label smoothing": optim.label_smoothing,
+        "dropout": model.dropout,
+        "moving average of weights": optim.ema,
+        "gradient clipping": optim.clip_norm,
+    }
+    augment = f"{run.augment.policy}" + (
+        f", shifts up to {run.augment.crop * 100:g} %" if "crop" in run.augment.policy else ""
+    )
+    return [
+        *network,
+        (
+            "Trained part",
+            f"{model.unfreeze * 100:g} % of the layers, and the head" if model.unfreeze else "the head alone",
+        ),
+        ("Length", length),
+        ("Optimiser", f"{optim.name}, batch {train.batch}, {rate}"),
+        ("Regularisation", ", ".join(f"{name} {value:g}" for name, value in damping.items() if value) or "none"),
+        ("Augmentation", augment),
+        ("Precision", train.precision.value),
+    ]
+
+
+def describe_scores(record: RunRecord) -> list[tuple[str, str, str]]:
+    """Every score as (name, on validation, on test); an empty cell where there is none."""
+    return [
+        (name, show(record.val) if record.val else "", show(record.test) if record.test else "")
+        for name, show in _SCORES.items()
+        if name != "Superclass top-1" or _has_superclasses(record)
+    ]
+
+
+def describe_spending(study: Study, records: Sequence[RunRecord]) -> list[Spending]:
+    """What each stage cost, from study.json where it says so, else from the runs themselves."""
+    candidates = {record.id: record.candidate for record in records}
+    told = {facts.stage: facts for facts in study.stages}
+    spending = []
+    for stage in dict.fromkeys([*told, *study.seconds, *(stage.value for stage in reversed(STAGES))]):
+        own = [record for record in records if record.stage == stage]
+        facts = told.get(stage) or _StageFacts(stage=stage, seconds=sum(record.seconds.total for record in own))
+        seconds = study.seconds.get(stage, facts.seconds)
+        dropped = [(candidates.get(drop.id, drop.id), drop.why) for drop in facts.dropped]
+        if own or seconds:
+            spending.append(Spending(stage, seconds, len(facts.runs) or len(own), dropped))
+    return spending
+
+
+def find_unlisted(records: Sequence[RunRecord], rows: Sequence[Row]) -> list[RunRecord]:
+    """Runs that did not complete and that the board leaves out, because their candidate did better in that stage."""
+    listed = {row.id for row in rows}
+    return [record for record in records if record.id not in listed and record.state != "COMPLETE"]
+
+
+def _has_superclasses(record: RunRecord) -> bool:
+    return any(metrics and metrics.superclass_top1 is not None for metrics in (record.val, record.test))
+
+
+_SCORES: dict[str, Callable[[Metrics], str]] = {
+    "Top-1": lambda metrics: say_percent(metrics.top1),
+    "its 95 % interval": lambda metrics: say_range(metrics.top1_ci95),
+    "Top-5": lambda metrics: say_percent(metrics.top5),
+    "Superclass top-1": lambda metrics: say_percent(metrics.superclass_top1),
+    "Macro F1": lambda metrics: f"{metrics.macro_f1:.3f}",
+    "Log loss (nats)": lambda metrics: f"{metrics.log_loss:.3f}",
+    "Calibration error": lambda metrics: say_percent(metrics.ece),
+    "Images": lambda metrics: f"{metrics.n:,}",
+}

@@ -1,0 +1,26 @@
+"""Images on disk: TFRecord shards with a manifest, how they are split, and views of them.
+
+folder = prepare_cached("cifar100", data_dir=None)
+dataset = open_dataset(folder, classes="coarse")
+for block in read_blocks(dataset, "train"): ...
+"""
+
+from bakeoff.shards.manifest import Manifest, Quarantined, ShardFile, SplitFacts, read_manifest
+from bakeoff.shards.reader import Block, read_blocks
+from bakeoff.shards.view import Dataset, open_dataset, shard_paths
+from bakeoff.shards.writer import prepare, prepare_cached
+
+__all__ = [
+    "Block",
+    "Dataset",
+    "Manifest",
+    "Quarantined",
+    "ShardFile",
+    "SplitFacts",
+    "open_dataset",
+    "prepare",
+    "prepare_cached",
+    "read_blocks",
+    "read_manifest",
+    "shard_paths",
+]

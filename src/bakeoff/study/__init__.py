@@ -1,0 +1,25 @@
+"""Many runs under one wall clock: screen > race > tune > confirm, cheap before dear.
+
+defaults.py   the recipe that a network starts from
+plan.py       what fits the budget, and propose(): records -> the next runs
+ledger.py     study.json: the plan, what was spent, what was dropped and why
+loop.py       propose, launch, write down, until there is nothing left to propose
+"""
+
+from bakeoff.study.defaults import choose_candidates
+from bakeoff.study.ledger import Ledger, open_ledger
+from bakeoff.study.loop import Watcher, run_screen, run_study
+from bakeoff.study.plan import Plan, Proposal, make_plan, propose
+
+__all__ = [
+    "Ledger",
+    "Plan",
+    "Proposal",
+    "Watcher",
+    "choose_candidates",
+    "make_plan",
+    "open_ledger",
+    "propose",
+    "run_screen",
+    "run_study",
+]

@@ -1,0 +1,112 @@
+"""`study.json`: the plan of a study, what its stages spent, and why they dropped what they dropped."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bakeoff.config import Run
+from bakeoff.errors import OutputError
+from bakeoff.files import make_dir, write_json
+from bakeoff.runs import Stage
+from bakeoff.study.plan import Plan
+
+__all__ = ["Dropped", "Ledger", "StageFacts", "open_ledger"]
+
+SCHEMA = 1
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Dropped(_Facts):
+    """A run whose candidate does not go on, and why."""
+
+    id: str
+    why: str
+
+
+class StageFacts(_Facts):
+    """One stage: wall-clock seconds spent on it, its runs, and what it dropped."""
+
+    stage: Stage
+    seconds: float = 0.0
+    runs: list[str] = []
+    dropped: list[Dropped] = []
+
+
+class Ledger(_Facts):
+    """Everything about a study that is not in the records of its runs."""
+
+    schema_: int = SCHEMA
+    command: str
+    started: str
+    data: dict[str, Any]
+    budget_seconds: float
+    plan: Plan
+    seconds: dict[str, float] = {}
+    """Wall-clock seconds by stage, with `prepare` and `report`; of all sessions, if it was interrupted."""
+    stages: list[StageFacts] = []
+    confirm: list[Run] = []
+    """Confirming runs as decided: their length came from the clock, so it cannot be computed again."""
+
+    model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
+
+    def stage(self, stage: Stage) -> StageFacts:
+        """The facts of a stage, begun if it has not been."""
+        for facts in self.stages:
+            if facts.stage is stage:
+                return facts
+        self.stages.append(StageFacts(stage=stage))
+        return self.stages[-1]
+
+    def spend(self, account: str, seconds: float) -> None:
+        """Charge wall-clock seconds to a stage, or to `prepare` or `report`."""
+        self.seconds[account] = self.seconds.get(account, 0.0) + seconds
+
+    @property
+    def spent(self) -> float:
+        """Seconds spent so far."""
+        return sum(self.seconds.values())
+
+    def write(self, out: Path) -> None:
+        """Write `study.json` whole or not at all."""
+        write_json(out / "study.json", self.model_dump(mode="json", by_alias=True))
+
+
+def open_ledger(out: Path, plan: Plan, *, data: dict[str, Any], command: str) -> Ledger:
+    """The ledger of a new study, or of the same study begun before.
+
+    Raises OutputError if the folder holds another study, or files that are no study at all.
+    """
+    path = out / "study.json"
+    if path.is_file():
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            ledger = Ledger.model_validate(raw)
+        except (OSError, ValueError, ValidationError) as error:
+            reason = str(error).splitlines()[0]
+            raise OutputError(f"cannot read {path}: {reason}; choose another --out, or delete {out}") from error
+        if ledger.plan != plan or ledger.data.get("fingerprint") != data["fingerprint"]:
+            raise OutputError(
+                f"{out} holds another study ({_difference(ledger, plan, data)}); choose another --out, or delete it"
+            )
+        return ledger
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} is not empty and holds no study; choose another --out")
+    make_dir(out)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    ledger = Ledger(command=command, started=started, data=data, budget_seconds=plan.budget_seconds, plan=plan)
+    ledger.write(out)
+    return ledger
+
+
+def _difference(ledger: Ledger, plan: Plan, data: dict[str, Any]) -> str:
+    if ledger.data.get("fingerprint") != data["fingerprint"]:
+        return f"its data is {ledger.data.get('name')}, with other images or classes"
+    old, new = ledger.plan.model_dump(), plan.model_dump()
+    field = next(name for name in new if old[name] != new[name])
+    return f"its {field} is {old[field]!r}, not {new[field]!r}"

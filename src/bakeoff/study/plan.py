@@ -1,0 +1,173 @@
+"""What fits into a budget, and which runs come next. Pure: no clock, no disk, no Keras.
+
+plan = make_plan(600, ...)
+while (proposal := propose(plan, records, seconds_left)): ...
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from bakeoff.backbones import find_backbone
+from bakeoff.config import Candidate, Data, Mode, Run
+from bakeoff.errors import ConfigError
+from bakeoff.runs import RunRecord, Stage, State
+from bakeoff.study.defaults import default_run
+
+__all__ = ["MINIMUM_SECONDS", "Plan", "Proposal", "make_plan", "propose"]
+
+MINIMUM_SECONDS = 30.0
+# Wall-clock seconds of a run that are not training: start, loading, tracing. Measured values replace it later.
+STARTUP_SECONDS = 12.0
+# Opening the test split and writing the bundle take two processes more, besides the images themselves.
+FINISH_SECONDS = 20.0
+SCREEN_SHARE, RACE_SHARE = 0.35, 0.15
+
+
+class Plan(BaseModel):
+    """What a study will do with its budget; a function of the budget, the data and the candidates."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    budget_seconds: float
+    data: Data
+    seed: int
+    weights: str
+    candidates: tuple[str, ...]
+    """As `name@size`, in the order in which they are screened."""
+    cut: tuple[str, ...]
+    """Candidates for which there is no time."""
+    screen_images: int
+    screen_val: int
+    scratch_seconds: float
+    """Training time of a from-scratch network in the screen, where a pretrained one is probed."""
+    finalists: int
+    race_seconds: tuple[float, ...]
+    """Training seconds of each run in each rung; half of a rung's runs go on to the next."""
+    count_val: int
+    count_test: int
+
+
+class Proposal(BaseModel):
+    """Runs to do next, in any order, all of one stage."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: Stage
+    runs: tuple[Run, ...]
+
+
+def make_plan(
+    budget: float,
+    *,
+    data: Data,
+    counts: Mapping[str, int],
+    candidates: Sequence[Candidate],
+    weights: str = "auto",
+    seed: int = 0,
+) -> Plan:
+    """Divide `budget` seconds. `candidates` have their sizes; the last ones are cut where time is short.
+
+    Raises ConfigError for a budget that nothing fits into.
+    """
+    if budget < MINIMUM_SECONDS:
+        raise ConfigError(f"a budget of {budget:.0f} s is too short to train anything; give at least 30s")
+    room = max(1, int(SCREEN_SHARE * budget / STARTUP_SECONDS))
+    finalists = 1 if budget < 240 else 2 if budget < 1200 else 4 if budget < 3600 else 8
+    finalists = min(finalists, 2 ** int(math.log2(min(room, len(candidates)))))
+    rungs = int(math.log2(finalists))
+    names = tuple(str(candidate) for candidate in candidates)
+    return Plan(
+        budget_seconds=budget,
+        data=data,
+        seed=seed,
+        weights=weights,
+        candidates=names[:room],
+        cut=names[room:],
+        screen_images=min(5000, counts["train"], max(500, round(5 * budget))),
+        screen_val=min(5000, counts["val"], max(500, round(3 * budget))),
+        scratch_seconds=min(60.0, max(3.0, 0.015 * budget)),
+        finalists=finalists,
+        race_seconds=tuple(round(RACE_SHARE * budget / rungs / (finalists >> rung), 1) for rung in range(rungs)),
+        count_val=counts["val"],
+        count_test=counts["test"],
+    )
+
+
+def propose(plan: Plan, records: Sequence[RunRecord], seconds_left: float) -> Proposal | None:
+    """The runs to do next, given what is done; None when a run is confirmed, or nothing is left to try."""
+    done = {record.config: record for record in records if record.state is not State.RUNNING}
+    screen = [_screen_run(plan, name) for name in plan.candidates]
+    if pending := _pending(screen, done):
+        return Proposal(stage=Stage.SCREEN, runs=pending)
+    ranking = _rank(screen, done)
+    for rung, seconds in enumerate(plan.race_seconds):
+        field = ranking[: plan.finalists >> rung]
+        if len(field) < 2:
+            break
+        race = [_fit_run(plan, name, seconds) for name in field]
+        if pending := _pending(race, done):
+            return Proposal(stage=Stage.RACE, runs=pending)
+        ranking = _rank(race, done) or ranking
+    confirmed = [record for record in records if record.stage is Stage.CONFIRM]
+    if any(record.state is State.COMPLETE for record in confirmed):
+        return None
+    failed = {record.candidate for record in confirmed if record.state is State.FAILED}
+    for name in ranking:
+        if name not in failed:
+            seconds = max(5.0, seconds_left - _overhead(plan, name, records))
+            return Proposal(stage=Stage.CONFIRM, runs=(_fit_run(plan, name, round(seconds, 1), final=True),))
+    return None
+
+
+def _screen_run(plan: Plan, name: str) -> Run:
+    run = _base(plan, name)
+    if find_backbone(run.model.name).scratch:
+        return run.revised(
+            train={"epochs": None, "seconds": plan.scratch_seconds, "val_images": plan.screen_val, "evaluations": 1}
+        )
+    return run.revised(
+        model={"unfreeze": 0.0},
+        train={
+            "mode": Mode.PROBE,
+            "epochs": None,
+            "subset": plan.screen_images,
+            "val_images": plan.screen_val,
+        },
+    )
+
+
+def _fit_run(plan: Plan, name: str, seconds: float, *, final: bool = False) -> Run:
+    run = _base(plan, name)
+    probed = 0 if find_backbone(run.model.name).scratch else plan.screen_images
+    length = {"epochs": None, "seconds": seconds, "probe_images": probed}
+    if final:
+        return run.revised(train=length)
+    return run.revised(train=length | {"val_images": plan.screen_val, "evaluations": 2})
+
+
+def _base(plan: Plan, name: str) -> Run:
+    network, _, size = name.partition("@")
+    return default_run(find_backbone(network), int(size), plan.data, plan.weights, plan.seed)
+
+
+def _pending(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> tuple[Run, ...]:
+    return tuple(run for run in runs if run not in done)
+
+
+def _rank(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> list[str]:
+    """Candidates of the completed runs, best validation top-1 first; equal ones by the cheaper training."""
+    scored = [done[run] for run in runs if done[run].state is State.COMPLETE]
+    scored.sort(key=lambda record: (-(record.val.top1 if record.val else 0.0), record.seconds.train))
+    return [record.candidate for record in scored]
+
+
+def _overhead(plan: Plan, name: str, records: Sequence[RunRecord]) -> float:
+    """Seconds of the confirming run that are not training, and of what follows it, from this candidate's records."""
+    known = [record for record in records if record.candidate == name and record.state is State.COMPLETE]
+    around = max((record.seconds.total - record.seconds.train for record in known), default=STARTUP_SECONDS)
+    # A forward pass costs about a third of a training step, so a training rate is on the safe side here.
+    rate = max(record.images_per_second for record in known)
+    seen = max((record.config.train.val_images or 0 for record in known), default=0)
+    return around + (plan.count_test + max(0, plan.count_val - seen)) / rate + FINISH_SECONDS

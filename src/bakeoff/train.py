@@ -1,0 +1,188 @@
+"""Training: the only loop there is.
+
+Progress runs from 0 to 1 over the run's length, be it seconds, images or epochs; learning rate, input size and
+evaluations are functions of it, so the schedule always ends where the run ends.
+"""
+
+import contextlib
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from bakeoff.config import Train
+from bakeoff.cost import predict_memory
+from bakeoff.ema import BestWeights, MovingAverage
+from bakeoff.evaluate import compile_forward, predict_logits, score
+from bakeoff.features import frozen_features
+from bakeoff.model import count_parameters
+from bakeoff.optim import build_optimizer, learning_rate
+from bakeoff.pipeline import Split, sample_stratified, train_batches
+from bakeoff.probe import fit_head
+from bakeoff.runs import HistoryRow, Seconds, write_history
+from bakeoff.task import Outcome, Progress, Task
+
+__all__ = ["train"]
+
+# Validation images scored on the way; the end of a run is scored on all that the config asks for.
+INTERIM_IMAGES = 1000
+
+Step = Callable[[Any, Any, float, float], float]
+
+
+def train(task: Task) -> Outcome:
+    """Fine-tune, or train from scratch, as the config says. Raises FloatingPointError when the loss diverges."""
+    run = task.run
+    clock = _Clock()
+    sizes = (*run.train.sizes, run.model.size)
+    models = [task.network.model(size) for size in sizes]
+    model = models[-1]
+    if run.train.probe_images:
+        with clock.charge("compile"):
+            _start_head_from_probe(task)
+    average = MovingAverage(model, run.optim.ema)
+    best = BestWeights(model)
+    optimizer = build_optimizer(run.optim)
+    optimizer.build(model.trainable_variables)
+    steps = [_compile_step(each, optimizer, average, run.optim.label_smoothing) for each in models]
+    forward = compile_forward(model)
+    interim = task.val if run.train.patience else _sample(task.val, INTERIM_IMAGES)
+    batches = train_batches(task.train, run.train.batch, run.augment, seed=run.seed)
+
+    progress, images_seen, stage, evaluations = 0.0, 0, -1, 0
+    losses: list[float] = []
+    history: list[HistoryRow] = []
+
+    def evaluate(split: Split) -> np.ndarray[Any, np.dtype[np.float32]]:
+        logits = predict_logits(forward, split, flip=run.train.flip_test)
+        metrics = score(logits, split.labels, task.dataset.superclass_of)
+        history.append(
+            HistoryRow(
+                seconds=clock.seconds["train"],
+                progress=progress,
+                epoch=images_seen / len(task.train),
+                images_seen=images_seen,
+                size=sizes[stage],
+                learning_rate=rate,
+                train_loss=float(np.mean(losses)),
+                val_loss=metrics.log_loss,
+                val_top1=metrics.top1,
+            )
+        )
+        losses.clear()
+        write_history(task.folder, history)
+        return logits
+
+    while progress < 1.0 and not _is_stale(best, run.train):
+        previous, stage = stage, min(int(progress * len(sizes)), len(sizes) - 1)
+        rate = learning_rate(run.optim, progress)
+        # The first step at a size traces and compiles it: its time is no measure of training.
+        with clock.charge("train" if stage == previous else "compile"):
+            images, labels = next(batches)
+            losses.append(steps[stage](images, labels, rate, average.next_decay()))
+        images_seen += len(labels)
+        if not math.isfinite(losses[-1]):
+            raise FloatingPointError(f"the loss became {losses[-1]} after {images_seen} images, at rate {rate:.2g}")
+        progress = _progress(run.train, clock.seconds["train"], images_seen, len(task.train))
+        task.tell(_where(progress, clock.seconds["train"], images_seen / len(task.train), history))
+        if evaluations < int(progress * run.train.evaluations) and progress < 1.0:
+            evaluations += 1
+            with clock.charge("evaluate"), average.swapped_in():
+                evaluate(interim)
+                best.look(history[-1].val_loss)
+
+    average.keep()
+    with clock.charge("evaluate"):
+        val_logits = evaluate(task.val)
+        if run.train.patience:
+            best.look(history[-1].val_loss)
+            best.restore()
+            val_logits = predict_logits(forward, task.val, flip=run.train.flip_test)
+
+    total, trainable = count_parameters(model)
+    return Outcome(
+        val_logits=val_logits,
+        seconds=Seconds(data=task.seconds_data, **clock.seconds),
+        images_seen=images_seen,
+        images_per_second=(images_seen - run.train.batch * len(sizes)) / max(clock.seconds["train"], 1e-9),
+        epochs=images_seen / len(task.train),
+        memory_predicted_bytes=predict_memory(task.network, run),
+        params_total=total,
+        params_trainable=trainable,
+        model=model,
+        note=f"stopped early at {progress:.0%} of its length" if _is_stale(best, run.train) else "",
+    )
+
+
+class _Clock:
+    """Wall-clock seconds by what they were spent on."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextlib.contextmanager
+    def charge(self, account: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[account] += time.perf_counter() - started
+
+
+def _start_head_from_probe(task: Task) -> None:
+    """LP-FT (Kumar et al., arXiv 2202.10054): a head that fits spares the backbone the first, wildest steps."""
+    sample = _sample(task.train, task.run.train.probe_images)
+    head = fit_head(frozen_features(task, sample), sample.labels, task.classes)
+    task.network.head.set_weights([head.kernel, head.bias])
+
+
+def _compile_step(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, average: MovingAverage, smoothing: float
+) -> Step:
+    """One training step as one graph: (images, labels, rate, decay of the average) -> loss."""
+    import tensorflow as tf
+
+    weights = model.trainable_variables
+
+    # XLA stays off: its bilinear resize is wrong on CPUs in TF 2.21.
+    @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
+    def step(images: Any, labels: Any, rate: Any, decay: Any) -> Any:
+        optimizer.learning_rate.assign(rate)
+        with tf.GradientTape() as tape:
+            logits = model(images, training=True)
+            classes = logits.shape[-1]
+            targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
+            scaled = optimizer.scale_loss(loss)
+        optimizer.apply(tape.gradient(scaled, [weight.value for weight in weights]), weights)
+        average.update(decay)
+        return loss
+
+    def call(images: Any, labels: Any, rate: float, decay: float) -> float:
+        return float(step(tf.constant(images), tf.constant(labels), tf.constant(rate), tf.constant(decay)))
+
+    return call
+
+
+def _progress(config: Train, seconds: float, images_seen: int, images: int) -> float:
+    if config.seconds is not None:
+        return min(1.0, seconds / config.seconds)
+    wanted = config.images if config.images is not None else (config.epochs or 1.0) * images
+    return min(1.0, images_seen / wanted)
+
+
+def _where(progress: float, seconds: float, epoch: float, history: list[HistoryRow]) -> Progress:
+    left = seconds * (1 - progress) / progress if progress else None
+    return Progress("train", progress, epoch, history[-1].val_top1 if history else None, left)
+
+
+def _is_stale(best: BestWeights, config: Train) -> bool:
+    return 0 < config.patience <= best.stale
+
+
+def _sample(split: Split, images: int) -> Split:
+    return split if images >= len(split) else split.take(sample_stratified(split.labels, images))

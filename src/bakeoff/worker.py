@@ -1,0 +1,212 @@
+"""The inside of a run's own process: a folder with a record in, the same record finished out.
+
+    python -m bakeoff.worker run    RUN_DIR DATA_DIR
+    python -m bakeoff.worker test   RUN_DIR DATA_DIR     open the locked test split, counted
+    python -m bakeoff.worker bundle RUN_DIR DATA_DIR BUNDLE_DIR
+
+Progress goes to standard output as JSON lines. The process ends when its standard input does, so that it never
+outlives the one that started it.
+"""
+
+import csv
+import json
+import os
+import platform
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+import bakeoff
+from bakeoff.config import Mode
+from bakeoff.errors import BakeoffError, InputError, OutputError
+from bakeoff.evaluate import compile_forward, confusion_matrix, predict_logits, score
+from bakeoff.export import write_bundle
+from bakeoff.files import replacing
+from bakeoff.pipeline import Split, load_split
+from bakeoff.probe import probe
+from bakeoff.runs import Metrics, RunRecord, State, TestMetrics, read_record, write_record
+from bakeoff.shards import Dataset, open_dataset
+from bakeoff.task import Outcome, Progress, open_task
+from bakeoff.train import train
+
+__all__ = ["export_run", "finish_run", "main", "open_test"]
+
+
+def finish_run(folder: Path, data: Path) -> RunRecord:
+    """Do what the folder's record asks for and write it COMPLETE, or FAILED with the reason."""
+    record = read_record(folder)
+    try:
+        task = open_task(record.config, folder, data, _tell)
+        outcome = probe(task) if record.config.train.mode is Mode.PROBE else train(task)
+        metrics = score(outcome.val_logits, task.val.labels, task.dataset.superclass_of)
+        memory = task.memory.read()
+        model_bytes = _keep(folder, outcome, task.val)
+    except Exception as error:
+        traceback.print_exc()
+        record = record.model_copy(update={"state": State.FAILED, "reason": _reason(error)})
+    else:
+        record = _completed(record, outcome, metrics, memory, model_bytes)
+    record = record.model_copy(update={"versions": _versions(), "device": _device()})
+    write_record(folder, record)
+    return record
+
+
+def open_test(folder: Path, data: Path) -> TestMetrics:
+    """Score a finished run on the locked test split. The opening is noted before the first image is read."""
+    record = read_record(folder)
+    model = _load(folder, record)
+    dataset = open_dataset(data, record.config.data.classes, record.config.data.seed)
+    if dataset.fingerprint != record.data.fingerprint:
+        raise OutputError(f"{folder} was trained on other data than {data}; prepare the same data again")
+    ledger = folder / "test-openings.txt"
+    with ledger.open("a", encoding="utf-8") as file:
+        file.write(datetime.now(UTC).isoformat(timespec="seconds") + "\n")
+    split = load_split(dataset, "test", unlock=True)
+    logits = predict_logits(compile_forward(model), split, flip=record.config.train.flip_test, on_batch=_counter(split))
+    metrics = score(logits, split.labels, dataset.superclass_of)
+    openings = len(ledger.read_text(encoding="utf-8").splitlines())
+    test = TestMetrics(**metrics.model_dump(), openings=openings)
+    _write_logits(folder / "test-logits.npz", logits, split)
+    _write_confusion(folder / "confusion.csv", confusion_matrix(logits, split.labels), dataset)
+    write_record(folder, record.model_copy(update={"test": test}))
+    return test
+
+
+def export_run(folder: Path, data: Path, bundle: Path) -> None:
+    """Write the bundle of a finished run; its answers on validation images must equal the run's own."""
+    record = read_record(folder)
+    dataset = open_dataset(data, record.config.data.classes, record.config.data.seed)
+    val = load_split(dataset, "val", subset=64)
+    write_bundle(_load(folder, record), record, dataset, val, bundle)
+
+
+def _load(folder: Path, record: RunRecord) -> keras.Model:
+    path = folder / "model.keras"
+    if record.state is not State.COMPLETE or not path.is_file():
+        raise OutputError(f"{folder} has no trained model (its state is {record.state}); name a completed training run")
+    return keras.models.load_model(path, compile=False)
+
+
+def _completed(record: RunRecord, outcome: Outcome, metrics: Metrics, memory: int, model_bytes: int) -> RunRecord:
+    return record.model_copy(
+        update={
+            "state": State.COMPLETE,
+            "reason": outcome.note,
+            "params_total": outcome.params_total,
+            "params_trainable": outcome.params_trainable,
+            "memory_predicted_bytes": outcome.memory_predicted_bytes,
+            "memory_peak_bytes": memory,
+            "model_bytes": model_bytes,
+            "seconds": outcome.seconds,
+            "images_seen": outcome.images_seen,
+            "images_per_second": outcome.images_per_second,
+            "epochs": outcome.epochs,
+            "val": metrics,
+        }
+    )
+
+
+def _keep(folder: Path, outcome: Outcome, val: Split) -> int:
+    _write_logits(folder / "val-logits.npz", outcome.val_logits, val)
+    if outcome.model is None:
+        return 0
+    with replacing(folder / "model.keras") as temporary:
+        outcome.model.save(temporary)
+    return (folder / "model.keras").stat().st_size
+
+
+def _write_logits(path: Path, logits: NDArray[np.float32], split: Split) -> None:
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, logits=logits.astype(np.float16), labels=split.labels, ids=np.array(split.ids))
+
+
+def _write_confusion(path: Path, matrix: NDArray[np.int64], dataset: Dataset) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(dataset.class_names)
+        writer.writerows(matrix.tolist())
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, InputError | FloatingPointError):
+        return text
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return f"out of memory: {text}"
+    return f"{type(error).__name__}: {text}"
+
+
+def _versions() -> dict[str, str]:
+    import tensorflow as tf
+
+    return {
+        "bakeoff": bakeoff.__version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _device() -> str:
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        return ", ".join(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus)
+    return f"cpu: {platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def _tell(progress: Progress) -> None:
+    _write_event(asdict(progress))
+
+
+def _write_event(event: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def _counter(split: Split) -> Any:
+    done = 0
+
+    def count(images: int) -> None:
+        nonlocal done
+        done += images
+        _tell(Progress("test", done / len(split)))
+
+    return count
+
+
+def _end_with_parent() -> None:
+    def watch() -> None:
+        # Unbuffered: the interpreter would wait at its end for a thread inside a buffered read.
+        while os.read(0, 1024):
+            continue
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(job: str, *arguments: str) -> int:
+    """Do one job; returns the exit code. What the user can mend goes to standard output as an event."""
+    _end_with_parent()
+    jobs: dict[str, Callable[..., object]] = {"run": finish_run, "test": open_test, "bundle": export_run}
+    try:
+        jobs[job](*map(Path, arguments))
+    except BakeoffError as error:
+        _write_event({"error": str(error), "exit_code": error.exit_code})
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

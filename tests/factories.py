@@ -1,0 +1,80 @@
+"""Invented records for tests: `make_record()` is a plausible one, and every keyword changes one thing."""
+
+from typing import Any
+
+from bakeoff.config import Model, Run, Train, parse_candidate, run_id
+from bakeoff.runs import (
+    DataFacts,
+    Metrics,
+    RunRecord,
+    Seconds,
+    Stage,
+    State,
+    TestMetrics,
+    WeightsFacts,
+    wilson_interval,
+)
+
+__all__ = ["make_metrics", "make_record"]
+
+
+def make_metrics(top1: float = 0.8, n: int = 1000, **changes: Any) -> Metrics:
+    """Scores that hang together: top-1 is rounded to whole images, and the interval is Wilson's."""
+    hits = round(top1 * n)
+    fields: dict[str, Any] = {
+        "n": n,
+        "top1": hits / n,
+        "top1_ci95": wilson_interval(hits, n),
+        "top5": min(1.0, hits / n + 0.12),
+        "superclass_top1": None,
+        "macro_f1": hits / n - 0.005,
+        "log_loss": 2 * (1 - hits / n),
+        "ece": 0.03,
+    }
+    return Metrics(**(fields | changes))
+
+
+def make_record(
+    candidate: str = "mobilenet-v2@96",
+    top1: float | None = 0.8,
+    n: int = 1000,
+    seconds: float = 60.0,
+    test_top1: float | None = None,
+    openings: int = 1,
+    **changes: Any,
+) -> RunRecord:
+    """A record of `candidate` with validation top-1 `top1` (None: never scored) on `n` images after `seconds`.
+
+    `changes` are fields of RunRecord and go over everything else; the id is a hash of what was given.
+    """
+    network = parse_candidate(candidate)
+    config = Run(model=Model(name=network.name, size=network.size or 96), train=Train(epochs=3))
+    test = None
+    if test_top1 is not None:
+        test = TestMetrics(**make_metrics(test_top1, n).model_dump(), openings=openings)
+    fields: dict[str, Any] = {
+        "stage": Stage.RACE,
+        "state": State.COMPLETE,
+        "config": config,
+        "data": DataFacts(
+            name="cifar100", fingerprint="d" * 64, counts={"train": 45000, "val": 5000, "test": 10000}, classes=100
+        ),
+        "weights": WeightsFacts(origin="package", hash="e" * 64),
+        "params_total": 2_400_000,
+        "params_trainable": 2_300_000,
+        "memory_predicted_bytes": 600_000_000,
+        "memory_peak_bytes": 640_000_000,
+        "model_bytes": 9_600_000,
+        "seconds": Seconds(train=seconds, compile=4.0, data=1.0, evaluate=2.0, total=seconds + 9),
+        "images_seen": 30_000,
+        "images_per_second": 500.0,
+        "epochs": 3.0,
+        "val": None if top1 is None else make_metrics(top1, n),
+        "test": test,
+        "versions": {"bakeoff": "0.1.0", "keras": "3.15.0", "tensorflow": "2.21.0"},
+        "device": "CPU, 2 threads",
+        "precision": "float32",
+    }
+    fields |= changes
+    parts = [str(fields[key]) for key in ("stage", "state", "config")]
+    return RunRecord(**({"id": run_id(fields["config"], f"{parts}{top1}{seconds}", "")} | fields))

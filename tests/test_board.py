@@ -1,0 +1,317 @@
+"""The board's order, front, ties and words, on invented records."""
+
+import csv
+import io
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import make_metrics, make_record
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from bakeoff.board import (
+    Row,
+    difference_interval,
+    explain,
+    rank,
+    render_table,
+    say_bytes,
+    say_count,
+    say_percent,
+    say_seconds,
+    say_top1,
+    write_board,
+)
+from bakeoff.errors import ConfigError
+from bakeoff.runs import Stage, State, wilson_interval
+
+FIELDS = (
+    "rank name state reason stage id val_top1 val_top1_ci95 params_total params_trainable seconds_train "
+    "images_per_second memory_predicted_bytes memory_peak_bytes pareto tie"
+)
+
+
+def names(rows: list[Row]) -> list[str]:
+    return [row.name for row in rows]
+
+
+def make_row(hits: int, n: int) -> Row:
+    return rank([make_record(top1=hits / n, n=n)])[0]
+
+
+def show(rows: list[Row], width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(render_table(rows))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+# Three candidates: a is the most accurate, b is within chance of it and cheaper, c is far behind and dearest.
+A = make_record("a@32", 0.80, seconds=50, memory_peak_bytes=300, params_trainable=30)
+B = make_record("b@32", 0.79, seconds=20, memory_peak_bytes=200, params_trainable=20)
+C = make_record("c@32", 0.60, seconds=90, memory_peak_bytes=900, params_trainable=90)
+
+
+def test_a_row_has_exactly_the_fields_of_the_contract() -> None:
+    assert list(Row.model_fields) == FIELDS.split()
+    assert rank([A])[0].model_dump(mode="json")["val_top1_ci95"] == list(wilson_interval(800, 1000))
+
+
+def test_nothing_ranks_as_nothing() -> None:
+    assert rank([]) == []
+
+
+def test_the_most_accurate_comes_first() -> None:
+    rows = rank([C, A, B])
+    assert names(rows) == ["a@32", "b@32", "c@32"]
+    assert [row.rank for row in rows] == [1, 2, 3]
+
+
+def test_equals_go_by_seconds_and_then_by_name() -> None:
+    records = [make_record("z@32", seconds=5), make_record("y@32", seconds=9), make_record("x@32", seconds=9)]
+    assert names(rank(records)) == ["z@32", "x@32", "y@32"]
+
+
+def test_the_order_does_not_depend_on_the_order_of_records() -> None:
+    boards = [rank(order) for order in itertools.permutations([A, B, C])]
+    assert all(board == boards[0] for board in boards)
+
+
+def test_the_pruned_follow_the_completed_and_the_failed_come_last_without_a_rank() -> None:
+    failed = make_record("f@32", None, state=State.FAILED, reason="out of memory")
+    running = make_record("r@32", None, state=State.RUNNING)
+    pruned = make_record("p@32", 0.99, state=State.PRUNED, reason="too slow")
+    rows = rank([failed, running, pruned, C])
+    assert names(rows) == ["c@32", "p@32", "f@32", "r@32"]
+    assert [row.rank for row in rows] == [1, 2, None, None]
+    assert [row.reason for row in rows][1:3] == ["too slow", "out of memory"]
+    assert not any(row.pareto or row.tie for row in rows[1:])
+
+
+def test_later_stages_come_first_whatever_their_accuracy() -> None:
+    stages = [Stage.SCREEN, Stage.RACE, Stage.TUNE, Stage.TRAIN, Stage.CONFIRM]
+    rows = rank([make_record("a@32", 0.9 - place / 10, stage=stage) for place, stage in enumerate(stages)])
+    assert [row.stage for row in rows] == stages[::-1]
+
+
+def test_one_stage_can_be_ranked_alone() -> None:
+    rows = rank([A, make_record("a@32", 0.5, stage=Stage.SCREEN)], Stage.SCREEN)
+    assert [row.stage for row in rows] == [Stage.SCREEN]
+
+
+def test_a_candidate_appears_once_per_stage_by_its_best_run() -> None:
+    worse = make_record("a@32", 0.7, seconds=1, id="1" * 12)
+    crashed = make_record("a@32", None, state=State.FAILED, id="2" * 12)
+    larger = make_record("a@64", 0.6, id="3" * 12)
+    rows = rank([worse, crashed, A, larger])
+    assert [row.id for row in rows] == [A.id, larger.id]
+
+
+def test_the_front_holds_whom_nobody_beats_on_all_four() -> None:
+    assert [row.pareto for row in rank([A, B, C])] == [True, True, False]
+
+
+def test_equals_on_everything_are_both_on_the_front() -> None:
+    assert all(row.pareto for row in rank([make_record("a@32"), make_record("b@32")]))
+
+
+def test_the_front_is_that_of_a_stage() -> None:
+    screened = make_record("c@32", 0.5, stage=Stage.SCREEN, memory_peak_bytes=10**9, params_trainable=10**9)
+    assert [row.pareto for row in rank([A, B, screened])] == [True, True, True]
+
+
+def test_a_cost_that_was_not_measured_wins_nothing() -> None:
+    unmeasured = make_record("u@32", 0.79, seconds=20, memory_peak_bytes=0, params_trainable=20)
+    assert {row.name: row.pareto for row in rank([B, unmeasured])} == {"b@32": True, "u@32": False}
+
+
+def test_a_tie_marks_the_leader_only_if_somebody_ties() -> None:
+    assert [row.tie for row in rank([A, B, C])] == [True, True, False]
+    assert [row.tie for row in rank([A, C])] == [False, False]
+    assert [row.tie for row in rank([A])] == [False]
+
+
+def test_more_images_tell_apart_what_fewer_could_not() -> None:
+    assert [row.tie for row in rank([make_record("a@32", 0.8, n=10**5), make_record("b@32", 0.79, n=10**5)])] == [
+        False
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    # Table II of Newcombe 1998, Statistics in Medicine 17, 873-890 (method 10).
+    [
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((5, 56), (0, 29), -0.0381, 0.1926),
+        ((10, 10), (0, 10), 0.6075, 1.0),
+    ],
+)
+def test_the_difference_interval_is_the_published_one(
+    first: tuple[int, int], second: tuple[int, int], low: float, high: float
+) -> None:
+    assert difference_interval(make_row(*first), make_row(*second)) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.tuples(st.integers(0, 50), st.integers(0, 50)))
+@settings(max_examples=40, deadline=None)
+def test_the_difference_interval_holds_the_difference_and_turns_with_its_sides(hits: tuple[int, int]) -> None:
+    first, second = (make_row(hit, 50) for hit in hits)
+    low, high = difference_interval(first, second)
+    assert -1 <= low <= (hits[0] - hits[1]) / 50 <= high <= 1
+    assert difference_interval(second, first) == pytest.approx((-high, -low))
+
+
+def test_weights_choose_another_winner() -> None:
+    assert names(rank([A, B, C], weigh={"accuracy": 1})) == ["a@32", "b@32", "c@32"]
+    assert names(rank([A, B, C], weigh={"accuracy": 1, "time": 1, "memory": 1})) == ["b@32", "a@32", "c@32"]
+
+
+def test_weights_only_matter_in_proportion() -> None:
+    one, other = ({"accuracy": 1 * k, "params": 3 * k} for k in (0.1, 7))
+    assert rank([A, B, C], weigh=one) == rank([A, B, C], weigh=other)
+
+
+def test_weights_change_neither_the_front_nor_the_ties_nor_the_states() -> None:
+    failed = make_record("f@32", None, state=State.FAILED)
+    plain, weighed = rank([A, B, C, failed]), rank([A, B, C, failed], weigh={"time": 1})
+    assert names(weighed) == ["b@32", "a@32", "c@32", "f@32"]
+    assert {(row.name, row.pareto, row.tie) for row in plain} == {(row.name, row.pareto, row.tie) for row in weighed}
+
+
+def test_equal_rank_on_everything_falls_back_to_accuracy_and_seconds() -> None:
+    twins = [make_record("b@32", seconds=9), make_record("a@32", seconds=9)]
+    assert names(rank(twins, weigh={"accuracy": 1, "time": 2})) == ["a@32", "b@32"]
+
+
+@pytest.mark.parametrize(
+    ("weigh", "message"),
+    [
+        ({"speed": 1.0}, "no criterion 'speed' to weigh; criteria are accuracy, memory, params, time"),
+        ({"time": -1.0, "memory": 2.0}, "none below 0"),
+        ({"time": float("nan")}, "must be finite"),
+        ({"time": 0.0}, "one above it"),
+        ({}, "one above it"),
+    ],
+)
+def test_unusable_weights_are_refused(weigh: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        rank([A], weigh=weigh)
+
+
+def test_the_reason_names_a_tie_and_who_is_cheaper() -> None:
+    text = explain(rank([A, B, C]))
+    assert text.startswith("a@32 won with 80.0 ±2.5 % top-1 on validation, 1.0 points ahead of b@32 (a tie,")
+    assert "1.5× the memory, 1.5× the trained parameters, 2.5× the training time" in text
+    assert "It is on the Pareto front; b@32 (1.0 points behind it) would be the choice if" in text
+    assert "memory, trained parameters or training time counted more." in text
+    assert text.count(". ") == 1
+
+
+def test_the_reason_names_a_lead_that_chance_does_not_explain() -> None:
+    text = explain(rank([B, C]))
+    assert "19.0 points ahead of c@32 (more than chance explains: 95 % interval +15.0 to +22.9)" in text
+    assert text.endswith("It is on the Pareto front, and no rival was clearly cheaper.")
+
+
+def test_each_cost_names_the_most_accurate_who_is_cheaper_on_it() -> None:
+    slim = make_record("s@32", 0.7, seconds=70, memory_peak_bytes=100, params_trainable=40)
+    quick = make_record("q@32", 0.6, seconds=10, memory_peak_bytes=500, params_trainable=30)
+    text = explain(rank([A, slim, quick]))
+    assert "s@32 (10.0 points behind it) would be the choice if memory counted more" in text
+    assert "q@32 (20.0 points behind it) would be the choice if training time counted more" in text
+    assert "trained parameters counted" not in text
+
+
+def test_a_winner_by_weights_says_that_it_is_behind() -> None:
+    assert "1.0 points behind a@32 (a tie" in explain(rank([A, B, C], weigh={"time": 1}))
+
+
+def test_a_winner_by_weights_that_is_off_the_front_says_so() -> None:
+    worse = make_record("d@32", 0.75, seconds=20, memory_peak_bytes=250, params_trainable=25)
+    rows = sorted(rank([B, worse]), key=lambda row: row.name, reverse=True)
+    assert "not on the Pareto front, for b@32 is no worse on any criterion and better on one" in explain(rows)
+
+
+def test_a_winner_confirmed_alone_is_compared_where_it_met_others() -> None:
+    confirmed = make_record("b@32", 0.85, stage=Stage.CONFIRM)
+    text = explain(rank([A, B, C, confirmed]))
+    assert text.startswith(
+        "b@32 won with 85.0 ±2.2 % top-1 on validation; in the race stage it was 1.0 points behind a@32"
+    )
+
+
+def test_a_winner_without_rivals_says_so() -> None:
+    assert explain(rank([A])).endswith("it was compared with no other candidate.")
+
+
+def test_costs_that_were_not_measured_are_not_compared() -> None:
+    bare: dict[str, Any] = {"seconds": 0, "memory_peak_bytes": 0}
+    text = explain(rank([make_record("a@32", 0.8, **bare), make_record("b@32", 0.5, **bare)]))
+    assert "the same trained parameters. It is on the Pareto front, and no rival was clearly cheaper." in text
+    assert "memory" not in text
+
+
+def test_there_is_no_winner_where_nothing_completed() -> None:
+    failed = make_record("f@32", None, state=State.FAILED, reason="boom")
+    assert explain(rank([failed])) == explain([]) == "No candidate completed, so there is no winner."
+
+
+def test_the_csv_keeps_numbers_in_full_and_says_true_and_false(tmp_path: Path) -> None:
+    failed = make_record("f@32", None, state=State.FAILED, reason='no "room", sorry: 1 €')
+    third = make_record("a@32", 1 / 3, n=999, seconds=1 / 3)
+    write_board(tmp_path, rank([third, failed]))
+    with (tmp_path / "board.csv").open(newline="", encoding="utf-8") as file:
+        first, last = csv.DictReader(file)
+    assert list(first) == FIELDS.replace("ci95", "ci95_low val_top1_ci95_high").split()
+    assert float(first["val_top1"]) == 1 / 3
+    assert float(first["seconds_train"]) == 1 / 3
+    assert float(first["val_top1_ci95_low"]) == wilson_interval(333, 999)[0]
+    assert (first["rank"], first["pareto"], first["tie"], first["state"]) == ("1", "true", "false", "COMPLETE")
+    assert (last["rank"], last["val_top1"], last["val_top1_ci95_high"]) == ("", "", "")
+    assert last["reason"] == 'no "room", sorry: 1 €'
+
+
+def test_the_table_fits_a_hundred_columns_and_shows_every_figure() -> None:
+    record = make_record(
+        "efficientnet-lite2@128", 0.8, stage=Stage.CONFIRM, seconds=312, memory_peak_bytes=1_650_000_000
+    )
+    lines = show(rank([record]), 100)
+    assert max(map(len, lines)) <= 100
+    line = next(line for line in lines if "efficientnet-lite2@128" in line)
+    for cell in ("confirm", "80.0 ±2.5 ★", "1.65 GB", "2.3 M", "5.2 min", "500"):
+        assert cell in line
+
+
+def test_the_table_keeps_names_and_accuracy_on_a_narrow_screen() -> None:
+    lines = show(rank([make_record("efficientnet-lite2@128", 0.8), A, B]), 80)
+    assert any("efficientnet-lite2@128" in line and "80.0 ±2.5" in line for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_table_marks_ties_and_says_why_runs_stopped() -> None:
+    failed = make_record("f@32", None, state=State.FAILED, reason="[red]out of memory[/red]")
+    silent = make_record("g@32", None, state=State.RUNNING)
+    halved = make_record("h@32", 0.1, reason="half the batch")
+    text = "\n".join(show(rank([A, B, failed, silent, halved]), 100))
+    assert "80.0 ±2.5 ★≈" in text
+    assert "FAILED: [red]out of memory[/red]" in " ".join(text.split())
+    assert "RUNNING: no reason was recorded" in " ".join(text.split())
+    assert "half the batch" in text
+
+
+def test_units_are_those_of_people() -> None:
+    assert [say_bytes(n) for n in (0, 9_600_000, 640_000_000, 1_340_000_000)] == ["–", "9.60 MB", "640 MB", "1.34 GB"]  # noqa: RUF001
+    assert [say_count(n) for n in (0, 900, 61_700, 23_500_000)] == ["–", "900", "61.7 k", "23.5 M"]  # noqa: RUF001
+    assert [say_seconds(s) for s in (0, 3.21, 42, 600, 9000)] == ["–", "3.2 s", "42 s", "10.0 min", "2.5 h"]  # noqa: RUF001
+    assert (say_percent(0.8423), say_percent(None)) == ("84.2 %", "–")  # noqa: RUF001
+    assert say_top1(rank([make_record("f@32", None, state=State.FAILED)])[0]) == "–"  # noqa: RUF001
+
+
+def test_the_factory_makes_records_that_hang_together() -> None:
+    metrics = make_metrics(0.5, 10)
+    assert metrics.top1_ci95[0] < metrics.top1 < metrics.top1_ci95[1]
+    assert make_record("a@32").id != make_record("b@32").id

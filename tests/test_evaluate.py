@@ -1,0 +1,71 @@
+import keras
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix as sklearn_confusion
+from sklearn.metrics import log_loss as sklearn_log_loss
+from sklearn.metrics import top_k_accuracy_score
+
+from bakeoff.evaluate import compile_forward, confusion_matrix, predict_logits, score, softmax
+from bakeoff.pipeline import Split
+
+
+@pytest.fixture
+def answers():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 7, 300).astype(np.int32)
+    logits = rng.normal(size=(300, 7)).astype(np.float32)
+    logits[np.arange(300), labels] += 1.5
+    return logits, labels
+
+
+def test_scores_agree_with_scikit_learn(answers):
+    logits, labels = answers
+    metrics = score(logits, labels, None)
+    assert metrics.n == 300
+    assert metrics.top1 == pytest.approx((logits.argmax(1) == labels).mean())
+    assert metrics.top5 == pytest.approx(top_k_accuracy_score(labels, logits, k=5))
+    assert metrics.log_loss == pytest.approx(sklearn_log_loss(labels, softmax(logits)), rel=1e-5)
+    assert metrics.superclass_top1 is None
+    assert metrics.top1_ci95[0] < metrics.top1 < metrics.top1_ci95[1]
+
+
+def test_the_confusion_matrix_has_true_classes_as_rows(answers):
+    logits, labels = answers
+    assert np.array_equal(confusion_matrix(logits, labels), sklearn_confusion(labels, logits.argmax(1)))
+
+
+def test_a_mistake_inside_the_superclass_counts_for_it():
+    logits = np.eye(4, dtype=np.float32)[[1, 2]]
+    metrics = score(logits, np.array([0, 0], np.int32), [0, 0, 1, 1])
+    assert metrics.top1 == 0
+    assert metrics.superclass_top1 == 0.5
+
+
+def test_perfect_confident_answers_are_calibrated_and_sure_mistakes_are_not():
+    logits = 50 * np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    assert score(logits, np.array([0, 1, 2, 0], np.int32), None).ece == pytest.approx(0, abs=1e-6)
+    assert score(logits, np.array([1, 2, 0, 1], np.int32), None).ece == pytest.approx(1, abs=1e-6)
+
+
+def test_prediction_keeps_order_over_batches_and_counts_images():
+    inputs = keras.Input((2, 2, 3), dtype="uint8")
+    model = keras.Model(inputs, keras.layers.Flatten()(keras.layers.Rescaling(1.0)(inputs)))
+    images = np.random.default_rng(0).integers(0, 256, (300, 2, 2, 3), np.uint8)
+    split = Split(images, np.zeros(300, np.int32), [str(i) for i in range(300)])
+    counted = []
+    outputs = predict_logits(compile_forward(model), split, on_batch=counted.append)
+    assert np.array_equal(outputs, images.reshape(300, -1).astype(np.float32))
+    assert sum(counted) == 300
+
+
+def test_flipping_makes_mirror_images_equal():
+    inputs = keras.Input((4, 4, 3), dtype="uint8")
+    model = keras.Model(inputs, keras.layers.Dense(5)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))))
+    images = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), np.uint8)
+    forward = compile_forward(model)
+    both = [
+        predict_logits(forward, Split(each, np.zeros(6, np.int32), list("abcdef")), flip=True)
+        for each in (images, np.ascontiguousarray(images[:, :, ::-1]))
+    ]
+    assert np.allclose(both[0], both[1], atol=1e-5)
+    assert np.allclose(np.exp(both[0]).sum(axis=1), 1, atol=1e-5)

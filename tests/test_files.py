@@ -1,0 +1,110 @@
+"""Files are whole or absent, and hashes do not depend on order."""
+
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from bakeoff.errors import OutputError
+from bakeoff.files import cache_dir, hash_file, hash_json, make_dir, replacing, write_json, write_text
+
+
+def _write_half(path: Path, error: type[BaseException]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path))
+    assert cache_dir() == tmp_path
+
+
+def test_the_cache_is_the_platforms_own_without_the_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_dir().name == "bakeoff"
+
+
+def test_a_folder_is_made_with_its_parents_and_twice(tmp_path: Path) -> None:
+    assert make_dir(tmp_path / "a" / "b").is_dir()
+    assert make_dir(tmp_path / "a" / "b").is_dir()
+
+
+def test_a_folder_that_is_a_file_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(OutputError, match=r"cannot write .*taken: File exists"):
+        make_dir(tmp_path / "taken")
+
+
+def test_a_written_file_replaces_the_old_one_and_leaves_nothing_else(tmp_path: Path) -> None:
+    write_text(tmp_path / "new" / "note.txt", "old")
+    write_text(tmp_path / "new" / "note.txt", "Größe")
+    assert (tmp_path / "new" / "note.txt").read_bytes() == "Größe".encode()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["note.txt"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_interrupted_write_leaves_only_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "note.txt"
+    write_text(path, "old")
+    with pytest.raises(error):
+        _write_half(path, error)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_temporary_name_keeps_the_suffix_and_the_folder(tmp_path: Path) -> None:
+    with replacing(tmp_path / "model.keras") as temporary:
+        assert temporary.suffix == ".keras"
+        assert temporary.parent == tmp_path
+
+
+def test_a_full_disk_is_explained_and_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "note.txt"
+    write_text(path, "old")
+    with pytest.raises(OutputError, match=r"note\.txt: No space left on device; free some space"), replacing(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_without_an_errno_is_explained_by_its_text(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="the disk is on fire"), replacing(tmp_path / "note.txt"):
+        raise OSError("the disk is on fire")
+
+
+def test_a_written_file_is_as_readable_as_the_umask_allows(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "note.txt", "")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "note.txt").stat().st_mode) == 0o640
+
+
+def test_json_is_readable_and_ends_with_a_newline(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"name": "Größe", "n": 1})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"name": "Größe", "n": 1}
+    assert "Größe" in text
+    assert text.endswith("}\n")
+
+
+def test_json_refuses_what_is_not_json_and_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(tmp_path / "a.json", {"loss": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_hash_of_json_ignores_the_order_of_keys_but_not_their_values() -> None:
+    assert hash_json({"a": 1, "b": 2}) == hash_json({"b": 2, "a": 1})
+    assert hash_json({"a": 1, "b": 2}) != hash_json({"a": 2, "b": 1})
+
+
+def test_the_hash_of_a_file_is_the_sha256_of_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    assert hash_file(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -1,0 +1,77 @@
+"""The house's one total order: a module imports only from those above it, and TensorFlow comes late."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bakeoff
+
+PACKAGE = Path(bakeoff.__file__).parent
+
+# From nothing to everything; a module may import from the ones before it. Packages count as one.
+ORDER = """
+    errors files config runs
+    pixels sources shards augment pipeline
+    backbones scratch efficientnet_lite torchfile weights model optim evaluate cost
+    task features ema probe train
+    export worker
+    launch board figures report study
+    sheet serve console cli __main__
+""".split()  # noqa: SIM905
+
+# These may load TensorFlow or Keras when they are imported; the others must not.
+HEAVY = "scratch efficientnet_lite model optim evaluate cost task features ema probe train export worker".split()  # noqa: SIM905
+
+
+def _module_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("bakeoff."):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.ImportFrom) and node.module == "bakeoff":
+            yield from (alias.name for alias in node.names if alias.name != "__version__")
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("bakeoff."))
+
+
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or path.parent != PACKAGE)
+
+
+def test_every_module_has_its_place_in_the_order():
+    assert {_module_of(path) for path in SOURCES} == set(ORDER)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_those_above_it(path):
+    own = _module_of(path)
+    allowed = set(ORDER[: ORDER.index(own)]) | {own}
+    assert set(_imports(path)) <= allowed
+
+
+def test_launch_never_imports_the_training_code():
+    forbidden = {"task", "features", "probe", "train", "worker", "export", "evaluate", "model"}
+    for name in ("launch.py", "serve.py"):
+        assert not forbidden & set(_imports(PACKAGE / name))
+
+
+@pytest.mark.parametrize("module", [name for name in ORDER if name not in HEAVY])
+def test_a_light_module_loads_no_tensorflow(module):
+    code = (
+        f"import sys, bakeoff.{module}; "
+        "heavy = [name for name in ('tensorflow', 'keras') if name in sys.modules]; print(heavy); sys.exit(bool(heavy))"
+    )
+    if module == "__main__":
+        pytest.skip("importing it runs the command line")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_module_outgrows_one_sitting():
+    for path in SOURCES:
+        assert len(path.read_text().splitlines()) <= 400, path

@@ -1,0 +1,110 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bakeoff.backbones import TABLE, Scaling, find_backbone
+from bakeoff.config import BatchNorm, Model
+from bakeoff.errors import ConfigError
+from bakeoff.model import _scaled, build_network, count_parameters, freeze
+
+SMALL = ["lenet", "cnn-small", "cnn-custom", "efficientnet-lite0"]
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+
+
+def _network(name, size=32, classes=7):
+    keras.utils.set_random_seed(0)
+    return build_network(find_backbone(name), Model(name=name, size=size), side=32, classes=classes)
+
+
+@pytest.mark.parametrize("name", ["lenet", "cnn-small", "cnn-custom"])
+def test_a_scratch_net_with_a_hundred_classes_has_the_parameters_of_the_table(name):
+    model = _network(name, classes=100).model(32)
+    assert count_parameters(model) == (find_backbone(name).params_total,) * 2
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_all_ways_to_ask_a_model_give_the_same_numbers(name, images, tmp_path):
+    size = 48 if name.startswith("efficientnet") else 32  # so that one of them resizes
+    model = _network(name, size).model(size)
+    asked = tf.function(lambda batch: model(batch, training=False))(images).numpy()
+    model.save(tmp_path / "model.keras")
+    reloaded = keras.models.load_model(tmp_path / "model.keras")
+    for other in (
+        model.predict(images, verbose=0),
+        model(images, training=False).numpy(),
+        reloaded.predict(images, verbose=0),
+        reloaded(images, training=False).numpy(),
+    ):
+        assert np.allclose(asked, other, atol=1e-4)
+
+
+def test_a_plain_call_of_a_resizing_model_is_inference(images):
+    model = _network("efficientnet-lite0", 48).model(48)
+    before = [np.array(weight) for weight in model.weights]
+    assert np.allclose(model(images).numpy(), model.predict(images, verbose=0), atol=1e-4)
+    for weight, old in zip(model.weights, before, strict=True):
+        assert np.array_equal(weight, old)
+
+
+def test_models_of_two_sizes_share_their_weights(images):
+    network = _network("efficientnet-lite0", 48)
+    small, large = network.model(32), network.model(48)
+    assert [id(weight) for weight in small.weights] == [id(weight) for weight in large.weights]
+    assert not np.allclose(small.predict(images, verbose=0), large.predict(images, verbose=0))
+
+
+def test_features_are_what_the_head_receives(images):
+    network = _network("efficientnet-lite0", 32)
+    kernel, bias = network.head.get_weights()
+    logits = network.features(32).predict(images, verbose=0) @ kernel + bias
+    assert np.allclose(logits, network.model(32).predict(images, verbose=0), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "expected"),
+    [
+        (Scaling.NONE, [255.0, 0.0, 51.0]),
+        (Scaling.UNIT, [1.0, 0.0, 0.2]),
+        (Scaling.SYMMETRIC, [1.0, -1.0, -0.6]),
+        (Scaling.TORCH, [(1 - 0.485) / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225]),
+        (Scaling.CAFFE, [51 - 103.939, -116.779, 255 - 123.68]),
+    ],
+)
+def test_every_scaling_is_its_authors_formula(scaling, expected):
+    pixel = keras.Input((1, 1, 3))
+    model = keras.Model(pixel, _scaled(pixel, scaling))
+    scaled = model.predict(np.array([255, 0, 51], np.float32).reshape(1, 1, 1, 3), verbose=0)
+    assert np.allclose(scaled.ravel(), expected, atol=1e-4)
+
+
+def test_too_small_an_input_is_refused_with_the_minimum():
+    with pytest.raises(ConfigError, match="71"):
+        _network("xception", 64)
+
+
+@pytest.mark.parametrize(("fraction", "batch_norm"), [(0.0, "train"), (0.3, "train"), (1.0, "frozen"), (1.0, "train")])
+def test_frozen_weights_do_not_move_by_a_bit(fraction, batch_norm, images):
+    network = _network("efficientnet-lite0", 32)
+    freeze(network.backbone, fraction, BatchNorm(batch_norm))
+    model = network.model(32)
+    model.compile(optimizer=keras.optimizers.SGD(0.1), loss=keras.losses.SparseCategoricalCrossentropy(True))
+    frozen = [layer for layer in network.backbone.layers if not layer.trainable]
+    before = [[np.array(weight) for weight in layer.weights] for layer in frozen]
+    learning = [np.array(weight) for weight in model.trainable_weights]
+    model.train_on_batch(images, np.arange(5))
+    for layer, old in zip(frozen, before, strict=True):
+        assert all(np.array_equal(weight, value) for weight, value in zip(layer.weights, old, strict=True)), layer.name
+    moved = [not np.array_equal(weight, old) for weight, old in zip(model.trainable_weights, learning, strict=True)]
+    assert sum(moved) > 0.9 * len(moved)
+    assert count_parameters(model)[1] == sum(value.size for value in learning)
+
+
+def test_the_table_names_a_scaling_that_the_model_knows():
+    for row in TABLE:
+        pixel = keras.Input((1, 1, 3))
+        assert _scaled(pixel, row.scaling).shape == (None, 1, 1, 3)

@@ -1,0 +1,48 @@
+import keras
+import numpy as np
+import pytest
+
+from bakeoff.config import Optim, Optimizer, Schedule
+from bakeoff.optim import build_optimizer, learning_rate
+
+
+def test_the_rate_warms_up_peaks_and_ends_at_zero():
+    config = Optim(learning_rate=0.1, warmup=0.1)
+    rates = [learning_rate(config, progress) for progress in np.linspace(0, 1, 101)]
+    assert rates[0] == 0
+    assert max(rates) == rates[10] == pytest.approx(0.1)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[100] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_constant_schedule_stays_at_its_rate_after_the_warm_up():
+    config = Optim(learning_rate=0.1, warmup=0.5, schedule=Schedule.CONSTANT)
+    assert learning_rate(config, 0.25) == pytest.approx(0.05)
+    assert learning_rate(config, 0.9) == 0.1
+
+
+def test_no_warm_up_starts_at_the_peak():
+    assert learning_rate(Optim(learning_rate=0.1, warmup=0.0), 0.0) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("name", Optimizer)
+def test_weight_decay_shrinks_kernels_and_spares_biases(name):
+    kernel = keras.Variable(np.ones((2, 2), np.float32), name="kernel")
+    bias = keras.Variable(np.ones(2, np.float32), name="bias")
+    optimizer = build_optimizer(Optim(name=name, weight_decay=0.5))
+    optimizer.build([kernel, bias])
+    optimizer.learning_rate.assign(0.1)
+    optimizer.apply([np.zeros((2, 2), np.float32), np.zeros(2, np.float32)], [kernel, bias])
+    assert (np.asarray(kernel) < 1).all()
+    assert (np.asarray(bias) == 1).all()
+
+
+@pytest.mark.parametrize("name", Optimizer)
+def test_every_optimiser_descends(name):
+    weight = keras.Variable(np.array([5.0], np.float32), name="kernel")
+    optimizer = build_optimizer(Optim(name=name, weight_decay=0.0))
+    optimizer.build([weight])
+    optimizer.learning_rate.assign(0.1)
+    for _ in range(5):
+        optimizer.apply([2 * np.asarray(weight)], [weight])
+    assert np.asarray(weight)[0] < 5

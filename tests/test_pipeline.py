@@ -1,0 +1,90 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+
+import bakeoff.pipeline as pipeline
+from bakeoff.config import Augment, Policy
+from bakeoff.errors import DataError
+from bakeoff.pipeline import Split, eval_batches, load_split, sample_stratified, train_batches
+from bakeoff.shards import open_dataset, prepare_cached
+
+PLAIN = Augment(policy=Policy.NONE)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path_factory.mktemp("digits")))
+        return open_dataset(prepare_cached("digits"))
+
+
+def _split(n=50):
+    images = np.zeros((n, 2, 2, 3), np.uint8) + np.arange(n, dtype=np.uint8)[:, None, None, None]
+    return Split(images, np.arange(n, dtype=np.int32) % 5, [str(i) for i in range(n)])
+
+
+def test_an_epoch_shows_every_image_once():
+    batches = list(islice(train_batches(_split(), 10, PLAIN, seed=0), 10))
+    for epoch in (batches[:5], batches[5:]):
+        assert sorted(np.concatenate([images[:, 0, 0, 0] for images, _ in epoch])) == list(range(50))
+
+
+def test_two_epochs_are_in_different_orders():
+    batches = [images[:, 0, 0, 0] for images, _ in islice(train_batches(_split(), 50, PLAIN, seed=0), 2)]
+    assert not np.array_equal(*batches)
+
+
+def test_a_batch_may_straddle_two_epochs_and_stays_full():
+    batches = list(islice(train_batches(_split(), 32, PLAIN, seed=0), 3))
+    assert [len(labels) for _, labels in batches] == [32, 32, 32]
+    assert sorted(np.concatenate([images[:, 0, 0, 0] for images, _ in batches])[:50]) == list(range(50))
+
+
+def test_the_order_can_be_taken_up_at_any_batch():
+    whole = list(islice(train_batches(_split(), 8, Augment(), seed=3), 12))
+    rest = list(islice(train_batches(_split(), 8, Augment(), seed=3, start=7), 5))
+    for (images, labels), (same_images, same_labels) in zip(whole[7:], rest, strict=True):
+        assert np.array_equal(images, same_images)
+        assert np.array_equal(labels, same_labels)
+
+
+def test_labels_stay_with_their_images():
+    for images, labels in islice(train_batches(_split(), 16, PLAIN, seed=1), 5):
+        assert np.array_equal(images[:, 0, 0, 0] % 5, labels)
+
+
+def test_evaluation_counts_every_image_once_and_in_order():
+    seen = np.concatenate([images[:, 0, 0, 0] for images, _ in eval_batches(_split(), 16)])
+    assert np.array_equal(seen, np.arange(50))
+
+
+def test_a_stratified_sample_keeps_the_shares_and_nests():
+    labels = np.repeat(np.arange(4, dtype=np.int32), [400, 200, 100, 100])
+    sample = sample_stratified(labels, 80)
+    assert np.bincount(labels[sample]).tolist() == [40, 20, 10, 10]
+    assert set(sample_stratified(labels, 40)) <= set(sample)
+
+
+def test_load_split_gives_all_images_of_the_split(digits):
+    split = load_split(digits, "train")
+    assert len(split) == digits.counts["train"] == len(set(split.ids))
+    assert split.images.shape == (len(split), 8, 8, 3)
+    assert set(split.labels) == set(range(10))
+
+
+def test_the_test_split_is_locked(digits):
+    with pytest.raises(DataError, match="locked"):
+        load_split(digits, "test")
+    assert len(load_split(digits, "test", unlock=True)) == digits.counts["test"]
+
+
+def test_a_large_split_is_mapped_from_disk_and_is_the_same(digits, monkeypatch):
+    held = load_split(digits, "val")
+    monkeypatch.setattr(pipeline, "MEMORY_LIMIT_BYTES", 0)
+    for _ in range(2):  # written, then found
+        mapped = load_split(digits, "val")
+        assert isinstance(mapped.images, np.memmap)
+        assert np.array_equal(mapped.images, held.images)
+        assert np.array_equal(mapped.labels, held.labels)
+        assert mapped.ids == held.ids

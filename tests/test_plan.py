@@ -1,0 +1,141 @@
+"""propose() against invented records: no Keras, no clock, no disk."""
+
+import pytest
+
+from bakeoff.config import Candidate, Data, Mode, run_id
+from bakeoff.errors import ConfigError
+from bakeoff.runs import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
+from bakeoff.study.plan import make_plan, propose
+from factories import make_metrics
+
+COUNTS = {"train": 9000, "val": 1000, "test": 2000}
+LITES = [Candidate(name=f"efficientnet-lite{number}", size=96) for number in range(3)]
+SCRATCH = [Candidate(name="lenet", size=32), Candidate(name="cnn-small", size=32)]
+
+
+def _plan(budget=600.0, candidates=(*LITES, *SCRATCH)):
+    data = Data(source="cifar100", classes="20")
+    return make_plan(budget, data=data, counts=COUNTS, candidates=list(candidates))
+
+
+def _finish(run, stage, top1, **changes):
+    fields = {
+        "id": run_id(run, "d", "w"),
+        "stage": stage,
+        "state": State.COMPLETE,
+        "config": run,
+        "data": DataFacts(name="cifar100-20", fingerprint="d", counts=COUNTS, classes=20),
+        "weights": WeightsFacts(origin="package", hash="w"),
+        "val": make_metrics(top1),
+        "seconds": Seconds(train=30, total=45),
+        "images_per_second": 100.0,
+    }
+    return RunRecord(**(fields | changes))
+
+
+def _screened(plan, tops, **changes):
+    runs = propose(plan, [], plan.budget_seconds).runs
+    return [_finish(run, Stage.SCREEN, top1, **changes) for run, top1 in zip(runs, tops, strict=True)]
+
+
+def test_the_screen_probes_pretrained_networks_and_trains_the_others_briefly():
+    proposal = propose(_plan(), [], 600)
+    assert proposal.stage is Stage.SCREEN
+    modes = {run.model.name: run.train.mode for run in proposal.runs}
+    assert modes["efficientnet-lite1"] is Mode.PROBE
+    assert modes["lenet"] is Mode.FIT
+    assert all(run.train.val_images == proposal.runs[0].train.val_images for run in proposal.runs)
+
+
+def test_only_what_is_not_done_is_proposed_again():
+    plan = _plan()
+    records = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
+    rest = propose(plan, records[:2], 500)
+    assert [run.candidate for run in rest.runs] == [record.candidate for record in records[2:]]
+
+
+def test_a_running_record_is_a_run_to_do_again():
+    plan = _plan()
+    records = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
+    torn = records[0].model_copy(update={"state": State.RUNNING})
+    assert propose(plan, [torn, *records[1:]], 500).runs == (torn.config,)
+
+
+def test_the_race_gives_the_leaders_equal_seconds():
+    plan = _plan()
+    proposal = propose(plan, _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3]), 500)
+    assert proposal.stage is Stage.RACE
+    assert {run.candidate for run in proposal.runs} == {"efficientnet-lite1@96", "efficientnet-lite0@96"}
+    assert len({run.train.seconds for run in proposal.runs}) == 1
+
+
+def test_successive_halving_halves_the_field_and_doubles_the_time():
+    plan = _plan(1800)
+    records = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
+    first = propose(plan, records, 1500)
+    assert len(first.runs) == 4
+    records += [_finish(run, Stage.RACE, top1) for run, top1 in zip(first.runs, [0.7, 0.9, 0.8, 0.1], strict=True)]
+    second = propose(plan, records, 1200)
+    assert [run.candidate for run in second.runs] == [first.runs[1].candidate, first.runs[2].candidate]
+    assert second.runs[0].train.seconds == pytest.approx(2 * first.runs[0].train.seconds, rel=0.01)
+
+
+def test_the_race_winner_is_confirmed_with_what_is_left_after_its_overhead():
+    plan = _plan()
+    records = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
+    race = propose(plan, records, 500)
+    records += [_finish(run, Stage.RACE, top1) for run, top1 in zip(race.runs, [0.7, 0.8], strict=True)]
+    proposal = propose(plan, records, 300)
+    assert proposal.stage is Stage.CONFIRM
+    assert [run.candidate for run in proposal.runs] == [race.runs[1].candidate]
+    # 15 s around the training, 2,000 test images at 100 a second, two more processes.
+    assert 200 < proposal.runs[0].train.seconds < 300 - 15 - 20
+    assert proposal.runs[0].train.val_images is None
+
+
+def test_nothing_is_proposed_once_a_run_is_confirmed():
+    plan = _plan(120)
+    records = _screened(plan, [0.5, 0.6, 0.4])
+    final = propose(plan, records, 60)
+    assert final.stage is Stage.CONFIRM
+    assert propose(plan, [*records, _finish(final.runs[0], Stage.CONFIRM, 0.8)], 10) is None
+
+
+def test_a_failed_confirmation_passes_to_the_runner_up():
+    plan = _plan(120)
+    records = _screened(plan, [0.5, 0.6, 0.4])
+    first = propose(plan, records, 60)
+    records.append(_finish(first.runs[0], Stage.CONFIRM, 0.0, state=State.FAILED, val=None, reason="nan"))
+    second = propose(plan, records, 40)
+    assert [run.candidate for run in second.runs] == ["efficientnet-lite0@96"]
+
+
+def test_a_failed_candidate_is_not_raced():
+    plan = _plan()
+    records = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
+    records[1] = records[1].model_copy(update={"state": State.FAILED, "val": None})
+    raced = {run.candidate for run in propose(plan, records, 500).runs}
+    assert raced == {"efficientnet-lite0@96", "efficientnet-lite2@96"}
+
+
+def test_when_all_failed_nothing_is_proposed():
+    plan = _plan()
+    assert propose(plan, _screened(plan, [0.0] * 5, state=State.FAILED, val=None), 500) is None
+
+
+def test_candidates_without_time_are_cut_and_named():
+    plan = _plan(60)
+    assert plan.cut
+    assert {*plan.candidates, *plan.cut} == {str(candidate) for candidate in (*LITES, *SCRATCH)}
+
+
+def test_a_budget_for_nothing_is_refused():
+    with pytest.raises(ConfigError, match="30s"):
+        _plan(10)
+
+
+@pytest.mark.parametrize("budget", [30, 60, 300, 600, 3600, 36000])
+def test_screen_and_race_leave_most_of_any_budget_to_the_winner(budget):
+    plan = _plan(float(budget))
+    raced = sum(seconds * (plan.finalists >> rung) for rung, seconds in enumerate(plan.race_seconds))
+    assert raced <= 0.2 * budget

@@ -1,0 +1,345 @@
+"""The page says what the records say, stands alone, and is the same every time."""
+
+import csv
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from factories import make_metrics, make_record
+
+from bakeoff.config import Run
+from bakeoff.errors import OutputError
+from bakeoff.figures import Curve, Point, draw_confusion, draw_curves, draw_spending, draw_tradeoff
+from bakeoff.report import write_report
+from bakeoff.runs import HistoryRow, RunRecord, Stage, State, run_dir, write_history, write_record
+
+VOID = {"meta", "br"}
+
+
+class Page(HTMLParser):
+    """The parts of a page that tests ask about; `unclosed` is empty if its tags are balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.unclosed: list[str] = []
+        self.seen: Counter[str] = Counter()
+        self.ids: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        self.ids.update(value or "" for name, value in attrs if name == "id")
+        if tag not in VOID:
+            self.unclosed.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.unclosed.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.unclosed.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"style", "svg"} & set(self.unclosed):
+            self.words.append(data)
+
+
+def save(out: Path, *records: RunRecord) -> None:
+    for record in records:
+        write_record(run_dir(out, record.id), record)
+
+
+def read_page(out: Path) -> Page:
+    page = Page(write_report(out).read_text(encoding="utf-8"))
+    assert page.unclosed == []
+    return page
+
+
+def save_history(out: Path, record: RunRecord) -> None:
+    step: dict[str, Any] = {
+        "epoch": 1,
+        "images_seen": 9,
+        "size": 32,
+        "learning_rate": 0.1,
+        "train_loss": 1,
+        "val_loss": 1,
+    }
+    rows = [HistoryRow(seconds=10.0 * n, progress=n / 3, val_top1=n / 5, **step) for n in (1, 2, 3)]
+    write_history(run_dir(out, record.id), rows)
+
+
+def save_confusion(out: Path, record: RunRecord, names: list[str], counts: Any) -> None:
+    with (run_dir(out, record.id) / "confusion.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([names, *counts])
+
+
+WINNER = make_record("a@96", 0.8, seconds=310, stage=Stage.CONFIRM, test_top1=0.77, id="c" * 12)
+RACE = [
+    make_record("a@96", 0.7, seconds=50, memory_peak_bytes=500_000_000),
+    make_record("b@64", 0.65, seconds=20, memory_peak_bytes=300_000_000),
+    make_record("p@64", 0.2, seconds=9, state=State.PRUNED, reason="far behind"),
+    make_record("f@64", None, seconds=0, state=State.FAILED, reason="out of memory: 6 GB > 4 GB"),
+]
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with everything in it."""
+    out = tmp_path_factory.mktemp("study")
+    save(out, WINNER, *RACE)
+    for record in (WINNER, *RACE[:3]):
+        save_history(out, record)
+    save_confusion(out, WINNER, ["apple", "<b>bear</b>", "金 $x$"], [[90, 8, 2], [1, 99, 0], [30, 0, 70]])
+    study = {
+        "data": {
+            "name": "cifar<100>",
+            "counts": {"train": 45000, "val": 5000},
+            "classes": ["x", "y"],
+            "fingerprint": "0",
+            "notes": ["14 images are copies"],
+            "quarantined": [{"key": "k", "reason": "r"}],
+        },
+        "budget_seconds": 600,
+        "seconds": {"race": 200.0},
+        "stages": [
+            {"stage": "prepare", "seconds": 20},
+            {
+                "stage": "race",
+                "seconds": 1,
+                "runs": ["1"] * 4,
+                "dropped": [{"id": RACE[1].id, "why": "5 points behind"}],
+            },
+        ],
+        "command": "bakeoff run cifar100 --budget 10m",
+        "started": "2026-01-02T03:04:05Z",
+        "something new": {},
+    }
+    (out / "study.json").write_text(json.dumps(study))
+    return out
+
+
+@pytest.fixture(scope="module")
+def page(full: Path) -> Page:
+    return read_page(full)
+
+
+def test_the_page_opens_with_the_answer_on_test(page: Page) -> None:
+    assert "Fine-tune a at 96 by 96 pixels. 77.0 % top-1 on the test split, 95 % interval 74.3 to 79.5 %." in page.text
+    assert "The test split was opened once for this run" in page.text
+    assert "Top-1 80.0 % 77.0 %" in page.text
+    assert page.text.index("The answer") < page.text.index("Why it won") < page.text.index("How it was measured")
+
+
+def test_the_page_gives_the_recipe(page: Page) -> None:
+    assert "Length 3 epochs" in page.text
+    assert "adamw, batch 64, rate 0.001 (10 % warm-up, then cosine)" in page.text
+
+
+def test_the_page_gives_the_reason(page: Page) -> None:
+    assert (
+        "a@96 won with 80.0 ±2.5 % top-1 on validation; in the race stage it was 5.0 points ahead of b@64" in page.text
+    )
+
+
+def test_every_candidate_is_on_the_page_with_why_it_stopped(page: Page) -> None:
+    assert "PRUNED far behind" in page.text
+    assert "FAILED out of memory: 6 GB > 4 GB" in page.text
+    assert ("span", "aria-label", "on the Pareto front") in page.attributes
+
+
+def test_the_page_says_what_the_time_was_spent_on(page: Page) -> None:
+    assert "Prepare 20 s" in page.text
+    assert "Race 3.3 min 4 b@64: 5 points behind" in page.text
+    assert "of a budget of 10.0 min (90 %)" in page.text
+
+
+def test_the_worst_confusions_come_first_and_the_diagonal_never(page: Page) -> None:
+    assert "金 $x$ apple 30 30.0 % apple <b>bear</b> 8 8.0 % apple 金 $x$ 2 2.0 %" in page.text
+    assert "apple apple" not in page.text
+
+
+def test_the_page_says_how_it_was_measured(page: Page) -> None:
+    for words in (
+        "1 image was set aside",
+        "14 images are copies.",
+        "bakeoff run cifar100",
+        "CPU, 2 threads",
+        "keras 3.15.0",
+    ):
+        assert words in page.text
+    assert "The test split was opened for a@96 (1 time)." in page.text
+    assert f"{WINNER.data.fingerprint}" in page.text
+
+
+def test_the_page_says_how_to_use_the_result(full: Path, page: Page) -> None:
+    assert f"bakeoff predict {full.name}/bundle image.png" in page.text
+
+
+def test_names_are_shown_and_never_run(full: Path, page: Page) -> None:
+    assert "cifar<100>" in page.text
+    assert page.seen["b"] == page.seen["script"] == 0
+    assert "<b>bear" not in (full / "report.html").read_text()
+
+
+def test_the_page_needs_nothing_else(full: Path, page: Page) -> None:
+    links = [value for _, name, value in page.attributes if name in ("src", "href", "xlink:href")]
+    assert links
+    assert all(link.startswith(("#", "data:")) for link in links)
+    text = (full / "report.html").read_text()
+    assert not re.search(r"url\((?!#)|@import", text)
+    assert len(text.encode()) < 1_500_000
+
+
+def test_the_same_files_give_the_same_bytes(full: Path, page: Page) -> None:
+    before = (full / "report.html").read_bytes()
+    assert page
+    assert write_report(full).read_bytes() == before
+
+
+def test_tables_and_figures_can_be_heard(page: Page) -> None:
+    assert page.seen["table"] == page.seen["caption"] == 4
+    assert all(name == "scope" or tag != "th" for tag, name, _ in page.attributes if name in ("scope",))
+    assert sum(tag == "th" and name == "scope" for tag, name, _ in page.attributes) == page.seen["th"]
+    assert page.seen["svg"] == page.seen["figcaption"] == 5
+    assert sum(tag == "svg" and (name, value) == ("role", "img") for tag, name, value in page.attributes) == 5
+    assert all(value for tag, name, value in page.attributes if tag == "svg" and name == "aria-label")
+
+
+def test_no_id_occurs_twice(page: Page) -> None:
+    assert [name for name, times in page.ids.items() if times > 1] == []
+
+
+def test_a_bare_study_has_a_page_that_promises_no_test(tmp_path: Path) -> None:
+    save(tmp_path, make_record("a@96", 0.8, stage=Stage.SCREEN, memory_peak_bytes=0))
+    page = read_page(tmp_path)
+    assert "80.0 % top-1 on the validation split" in page.text
+    assert "The test split has not been opened." in page.text
+    assert "it was compared with no other candidate" in page.text
+    for absent in ("What accuracy costs", "How they learned", "What it confuses", "budget of"):
+        assert absent not in page.text
+
+
+def test_opening_the_test_again_is_a_warning(tmp_path: Path) -> None:
+    save(tmp_path, make_record(test_top1=0.7, openings=3))
+    page = read_page(tmp_path)
+    assert "The test split was opened 3 times for this run. If anything was changed" in page.text
+    assert "mobilenet-v2@96 (3 times)" in page.text
+
+
+def test_superclasses_are_shown_where_there_are_any(tmp_path: Path) -> None:
+    save(tmp_path, make_record(val=make_metrics(superclass_top1=0.912)))
+    assert "Superclass top-1 91.2 %" in read_page(tmp_path).text
+
+
+def test_a_study_where_nothing_completed_still_has_a_page(tmp_path: Path) -> None:
+    save(tmp_path, make_record("f@64", None, state=State.FAILED, reason="boom", seconds=0))
+    page = read_page(tmp_path)
+    assert "No candidate completed." in page.text
+    assert "FAILED boom" in page.text
+    assert "How to use it" not in page.text
+
+
+def test_a_failure_that_the_board_leaves_out_is_listed(tmp_path: Path) -> None:
+    save(
+        tmp_path,
+        make_record("a@96", 0.8),
+        make_record("a@96", None, state=State.FAILED, reason="diverged", id="0" * 12),
+    )
+    assert "a@96 (race, run 000000000000 ): FAILED diverged" in read_page(tmp_path).text
+
+
+def test_a_probe_and_a_growing_head_only_run_are_described(tmp_path: Path) -> None:
+    probe = Run.model_validate({"train": {"mode": "probe"}})
+    save(tmp_path / "probe", make_record(config=probe))
+    assert "a probe on frozen features" in read_page(tmp_path / "probe").text
+    head = {"train": {"images": 500, "sizes": [32]}, "model": {"unfreeze": 0}, "augment": {"policy": "none"}}
+    save(tmp_path / "head", make_record(config=Run.model_validate(head)))
+    text = read_page(tmp_path / "head").text
+    assert "the head alone Length 500 images, growing through 32, 96 pixels" in text
+    assert "Augmentation none Precision" in text
+
+
+def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="holds no runs; give the folder of a study"):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "Expecting"), ('{"stages": 3}', "stages: Input"), ("[]", "Input")])
+def test_a_damaged_study_is_named(tmp_path: Path, text: str, message: str) -> None:
+    save(tmp_path, WINNER)
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(OutputError, match=r"cannot read .*study\.json") as error:
+        write_report(tmp_path)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "lines", [[], ["a,b", "1,2"], ["a,b", "1,x", "3,4"], ["a,b", "1,2", "3"], ["a,b", "1,-2", "3,4"]]
+)
+def test_a_damaged_confusion_is_named(tmp_path: Path, lines: list[str]) -> None:
+    save(tmp_path, WINNER)
+    (run_dir(tmp_path, WINNER.id) / "confusion.csv").write_text("\n".join(lines))
+    with pytest.raises(OutputError, match=r"confusion\.csv"):
+        write_report(tmp_path)
+
+
+def test_a_model_without_confusions_has_a_matrix_and_no_pairs(tmp_path: Path) -> None:
+    save(tmp_path, WINNER)
+    save_confusion(tmp_path, WINNER, ["a", "b"], [[5, 0], [0, 0]])
+    text = read_page(tmp_path).text
+    assert "5 test images of 2 classes" in text
+    assert "Taken for" not in text
+
+
+def test_figures_are_xml_in_the_ink_of_the_page() -> None:
+    drawn = [
+        draw_tradeoff(
+            [Point("a", 1, 0.5, (0.4, 0.6), "race"), Point("b", 99, 0.6, (0.5, 0.7), "race")], "race", "s", "x"
+        ),
+        draw_curves([Curve("a", [1, 2], [0.1, 0.2], stopped=True, winner=False)], 'say "x"'),
+        draw_spending({"race": 3.0}, 0.0, "x"),
+        draw_confusion(np.eye(130, dtype=np.int64), [str(n) for n in range(130)], "x"),
+    ]
+    for svg in drawn:
+        root = ElementTree.fromstring(svg)
+        assert root.get("role") == "img"
+        assert root.get("width") is None
+        assert "currentColor" in svg
+        assert "#010203" not in svg
+    assert ElementTree.fromstring(drawn[1]).get("aria-label") == 'say "x"'
+
+
+def test_the_front_is_drawn_through_the_cheapest_of_each_accuracy() -> None:
+    points = [Point(name, cost, top1, (top1, top1), "race") for name, cost, top1 in [("a", 1, 0.5), ("b", 2, 0.4)]]
+    assert "Pareto front" in draw_tradeoff(points, "race", "seconds", "x")
+    assert "Pareto front" not in draw_tradeoff(points, "confirm", "seconds", "x")
+
+
+def test_labels_of_a_crowd_do_not_cover_each_other() -> None:
+    points = [Point(f"network-{n}@96", 50 + n, 0.7 + n / 1000, (0.69, 0.72), "race") for n in range(8)]
+    svg = draw_tradeoff([*points, Point("far@32", 300, 0.2, (0.19, 0.21), "race")], "race", "seconds", "x")
+    places = [(float(x), float(y)) for x, y in re.findall(r"translate\(([\d.]+) ([\d.]+)\)[^>]*>network-", svg)]
+    places = places or [(float(x), float(y)) for x, y in re.findall(r'x="([\d.]+)" y="([\d.]+)"[^>]*>network-', svg)]
+    assert len(places) == 8
+    for number, (x, y) in enumerate(places):
+        # A label is 7.5 points high and, in its narrowest font, about 50 wide.
+        assert all(abs(x - other) > 50 or abs(y - height) > 7 for other, height in places[:number])
+
+
+def test_a_long_class_name_is_cut_and_a_hundred_classes_are_all_named() -> None:
+    names = [f"class-{n}" for n in range(99)] + ["a class with a very long name"]
+    svg = draw_confusion(np.ones((100, 100), np.int64), names, "x")
+    assert svg.count(">class-98<") == 2
+    assert "a class with a ve…" in svg
+    assert "very long name" not in svg

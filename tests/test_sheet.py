@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bakeoff.errors import DataError, OutputError
+from bakeoff.shards import Dataset, open_dataset, prepare
+from bakeoff.sheet import _balance, _fold, _Row, draw_sheet
+from bakeoff.sources import open_source
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("sheet") / "digits"
+    prepare(open_source("digits"), folder)
+    return open_dataset(folder)
+
+
+def groups(superclasses: int, classes: int) -> list[list[_Row]]:
+    return [
+        [_Row(f"super {number}", None)] + [_Row(f"class {label}", label) for label in range(classes)]
+        for number in range(superclasses)
+    ]
+
+
+def test_a_sheet_is_a_picture_with_something_on_it(digits: Dataset, tmp_path: Path) -> None:
+    draw_sheet(digits, tmp_path / "sheet.png")
+    picture = Image.open(tmp_path / "sheet.png")
+    assert picture.format == "PNG"
+    assert len(np.unique(np.asarray(picture))) > 16
+
+
+def test_more_columns_make_it_wider_and_fewer_classes_lower(digits: Dataset, tmp_path: Path) -> None:
+    draw_sheet(digits, tmp_path / "ten.png", rows=10)
+    draw_sheet(digits, tmp_path / "twenty.png", rows=10, columns=20)
+    draw_sheet(open_dataset(digits.folder, "3,4,5"), tmp_path / "three.png", rows=10)
+    ten, twenty, three = (Image.open(tmp_path / f"{name}.png").size for name in ("ten", "twenty", "three"))
+    assert (twenty[0] - ten[0], twenty[1]) == (10 * 52, ten[1])
+    assert ten[1] - three[1] == 7 * 52
+
+
+def test_the_same_view_gives_the_same_picture(digits: Dataset, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        draw_sheet(digits, tmp_path / name, split="val")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_class_with_too_few_images_leaves_its_places_empty(digits: Dataset, tmp_path: Path) -> None:
+    draw_sheet(digits, tmp_path / "wide.png", split="val", columns=40, rows=10)
+    corner = np.asarray(Image.open(tmp_path / "wide.png"))[64 + 20, -28 - 28]
+    assert corner.tolist() == [0xF1, 0xF3, 0xF6]
+
+
+def test_superclasses_are_never_torn_between_panels() -> None:
+    panels = _fold(groups(4, 5), 12)
+    assert [sum(row.label is None for row in panel) for panel in panels] == [2, 2]
+    assert all(panel[0].label is None for panel in panels)
+
+
+def test_a_superclass_larger_than_a_panel_gets_one_of_its_own() -> None:
+    assert [len(panel) for panel in _fold(groups(2, 9), 4)] == [10, 10]
+
+
+def test_a_hundred_classes_are_wider_than_high() -> None:
+    panels = _balance(groups(20, 5), 660)
+    height = max(sum(row.height for row in panel) for panel in panels)
+    assert 1.2 < len(panels) * 660 / height < 2.4
+    assert sum(len(panel) for panel in panels) == 120
+
+
+def test_the_locked_split_is_not_shown(digits: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="locked"):
+        draw_sheet(digits, tmp_path / "sheet.png", split="test")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sheet_of_nothing_is_refused(digits: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="from 1 up"):
+        draw_sheet(digits, tmp_path / "sheet.png", columns=0)
+
+
+def test_a_place_that_cannot_be_written_is_an_output_error(digits: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError):
+        draw_sheet(digits, tmp_path / "file" / "sheet.png")
