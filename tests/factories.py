@@ -38,16 +38,19 @@ def make_record(
     candidate: str = "mobilenet-v2@96",
     top1: float | None = 0.8,
     n: int = 1000,
-    seconds: float = 60.0,
+    seconds: float | Seconds = 60.0,
     test_top1: float | None = None,
     openings: int = 1,
     **changes: Any,
 ) -> RunRecord:
-    """A record of `candidate` with validation top-1 `top1` (None: never scored) on `n` images after `seconds`.
+    """A record of `candidate` with validation top-1 `top1` (None: never scored) on `n` images after `seconds`
+    of training.
 
     `changes` are fields of RunRecord and go over everything else; the id is a hash of what was given.
     """
     network = parse_candidate(candidate)
+    if not isinstance(seconds, Seconds):
+        seconds = Seconds(train=seconds, compile=4.0, data=1.0, evaluate=2.0, total=seconds + 9)
     config = Run(model=Model(name=network.name, size=network.size or 96), train=Train(epochs=3))
     test = None
     if test_top1 is not None:
@@ -65,7 +68,7 @@ def make_record(
         "memory_predicted_bytes": 600_000_000,
         "memory_peak_bytes": 640_000_000,
         "model_bytes": 9_600_000,
-        "seconds": Seconds(train=seconds, compile=4.0, data=1.0, evaluate=2.0, total=seconds + 9),
+        "seconds": seconds,
         "images_seen": 30_000,
         "images_per_second": 500.0,
         "epochs": 3.0,
@@ -77,4 +80,4 @@ def make_record(
     }
     fields |= changes
     parts = [str(fields[key]) for key in ("stage", "state", "config")]
-    return RunRecord(**({"id": run_id(fields["config"], f"{parts}{top1}{seconds}", "")} | fields))
+    return RunRecord(**({"id": run_id(fields["config"], f"{parts}{top1}{seconds.train}", "")} | fields))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import make_metrics, make_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
@@ -27,6 +26,7 @@ from bakeoff.board import (
 )
 from bakeoff.errors import ConfigError
 from bakeoff.runs import Stage, State, wilson_interval
+from factories import make_metrics, make_record
 
 FIELDS = (
     "rank name state reason stage id val_top1 val_top1_ci95 params_total params_trainable seconds_train "
@@ -102,12 +102,12 @@ def test_one_stage_can_be_ranked_alone() -> None:
     assert [row.stage for row in rows] == [Stage.SCREEN]
 
 
-def test_a_candidate_appears_once_per_stage_by_its_best_run() -> None:
+def test_every_run_has_its_row_the_failed_ones_last() -> None:
     worse = make_record("a@32", 0.7, seconds=1, id="1" * 12)
     crashed = make_record("a@32", None, state=State.FAILED, id="2" * 12)
     larger = make_record("a@64", 0.6, id="3" * 12)
     rows = rank([worse, crashed, A, larger])
-    assert [row.id for row in rows] == [A.id, larger.id]
+    assert [row.id for row in rows] == [A.id, worse.id, larger.id, crashed.id]
 
 
 def test_the_front_holds_whom_nobody_beats_on_all_four() -> None:
@@ -304,11 +304,11 @@ def test_the_table_marks_ties_and_says_why_runs_stopped() -> None:
 
 
 def test_units_are_those_of_people() -> None:
-    assert [say_bytes(n) for n in (0, 9_600_000, 640_000_000, 1_340_000_000)] == ["–", "9.60 MB", "640 MB", "1.34 GB"]  # noqa: RUF001
-    assert [say_count(n) for n in (0, 900, 61_700, 23_500_000)] == ["–", "900", "61.7 k", "23.5 M"]  # noqa: RUF001
-    assert [say_seconds(s) for s in (0, 3.21, 42, 600, 9000)] == ["–", "3.2 s", "42 s", "10.0 min", "2.5 h"]  # noqa: RUF001
-    assert (say_percent(0.8423), say_percent(None)) == ("84.2 %", "–")  # noqa: RUF001
-    assert say_top1(rank([make_record("f@32", None, state=State.FAILED)])[0]) == "–"  # noqa: RUF001
+    assert [say_bytes(n) for n in (0, 9_600_000, 640_000_000, 1_340_000_000)] == ["–", "9.60 MB", "640 MB", "1.34 GB"]
+    assert [say_count(n) for n in (0, 900, 61_700, 23_500_000)] == ["–", "900", "61.7 k", "23.5 M"]
+    assert [say_seconds(s) for s in (0, 3.21, 42, 600, 9000)] == ["–", "3.2 s", "42 s", "10.0 min", "2.5 h"]
+    assert (say_percent(0.8423), say_percent(None)) == ("84.2 %", "–")
+    assert say_top1(rank([make_record("f@32", None, state=State.FAILED)])[0]) == "–"
 
 
 def test_the_factory_makes_records_that_hang_together() -> None:

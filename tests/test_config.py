@@ -24,6 +24,14 @@ def test_a_run_names_its_candidate() -> None:
     assert override(Run(), ["model.name=resnet-50", "model.size=64"]).candidate == "resnet-50@64"
 
 
+def test_a_revised_run_is_checked_anew_and_the_old_one_stays() -> None:
+    run = Run()
+    assert run.revised(train={"epochs": 9}, model={"size": 64}).train.epochs == 9
+    assert run == Run()
+    with pytest.raises(ValidationError, match="exactly one of"):
+        run.revised(train={"seconds": 5})
+
+
 @pytest.mark.parametrize("lengths", [{}, {"seconds": 1.0, "epochs": 1.0}, {"images": 5, "epochs": 1.0}])
 def test_a_fit_has_exactly_one_length(lengths: dict[str, float]) -> None:
     with pytest.raises(ValidationError, match="exactly one of seconds, images and epochs"):

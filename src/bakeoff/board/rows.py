@@ -60,17 +60,14 @@ def rank(
 ) -> list[Row]:
     """Rank candidates: completed, then pruned, then failed and running (without a rank); later stages first.
 
-    Within a stage by validation top-1, then fewer seconds, then name. A candidate appears once per stage, by its best
-    run. `weigh` maps CRITERIA to weights: completed rows then go by the weighted mean of their ranks on each criterion.
+    Within a stage by validation top-1, then fewer seconds, then name. Every run has its row.
+    `weigh` maps CRITERIA to weights: completed rows then go by the weighted mean of their ranks on each criterion.
     `pareto` and `tie` (with the most accurate row) are judged within a stage. Raises ConfigError on unusable weights.
     """
     if weigh is not None:
         _check(weigh)
-    best: dict[tuple[str, Stage], Row] = {}
-    for row in sorted((_read_row(record) for record in records if stage in (None, record.stage)), key=order_of):
-        best.setdefault((row.name, row.stage), row)
-    fields = {each: [row for row in best.values() if row.stage is each and is_scored(row)] for each in STAGES}
-    rows = list(best.values())
+    rows = sorted((_read_row(record) for record in records if stage in (None, record.stage)), key=order_of)
+    fields = {each: [row for row in rows if row.stage is each and is_scored(row)] for each in STAGES}
     if weigh is not None:
         scores = {row.id: _score(row, fields[row.stage], weigh) if is_scored(row) else 0.0 for row in rows}
         rows.sort(key=lambda row: (*order_of(row)[:2], -scores[row.id]))

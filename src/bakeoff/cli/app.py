@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bakeoff.cli import data, studies, use, views
-from bakeoff.cli.output import print_error
+from bakeoff.cli.output import NO_TENSORFLOW, print_error
 from bakeoff.errors import BakeoffError
 
 __all__ = ["app", "main"]
@@ -44,6 +44,11 @@ def main() -> None:
             raise
         print_error(str(error))
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if _settings["debug"] or error.name != "tensorflow":
+            raise
+        print_error(NO_TENSORFLOW)
+        sys.exit(2)
     except Exception as error:
         if _settings["debug"]:
             raise

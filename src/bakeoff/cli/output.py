@@ -1,6 +1,7 @@
 """Printing, and what every verb does around its work."""
 
 import contextlib
+import importlib.util
 import json
 import sys
 from collections.abc import Iterator
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from bakeoff.errors import InputError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from bakeoff.shards import Dataset, Manifest
 
 __all__ = [
+    "NO_TENSORFLOW",
     "interruptible",
     "make_console",
     "prepare_data",
@@ -23,7 +27,17 @@ __all__ = [
     "print_json",
     "print_line",
     "print_notes",
+    "require_tensorflow",
 ]
+
+
+NO_TENSORFLOW = "TensorFlow is not installed; run pip install 'bakeoff[cpu]', or 'bakeoff[gpu]' where there is a GPU"
+
+
+def require_tensorflow() -> None:
+    """Raise InputError at once, instead of in every worker, where TensorFlow is not installed."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise InputError(NO_TENSORFLOW)
 
 
 def prepare_data(data: str, classes: str, seed: int, data_dir: Path | None) -> "tuple[Path, Dataset]":
@@ -31,6 +45,7 @@ def prepare_data(data: str, classes: str, seed: int, data_dir: Path | None) -> "
     from bakeoff.console import preparing
     from bakeoff.shards import open_dataset, prepare_cached
 
+    require_tensorflow()
     with preparing(make_console()) as move:
         shards = prepare_cached(data, data_dir, progress=move)
     return shards, open_dataset(shards, classes, seed)

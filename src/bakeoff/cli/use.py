@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bakeoff.cli.options import JsonOption
-from bakeoff.cli.output import print_json, print_line
+from bakeoff.cli.output import print_json, print_line, require_tensorflow
 from bakeoff.errors import BundleError
 
 __all__ = ["predict"]
@@ -34,6 +34,7 @@ def predict(
             paths.append(path)
     if not paths:
         raise BundleError(f"there are no images in {images[0]}; give files ending in {', '.join(IMAGE_SUFFIXES)}")
+    require_tensorflow()
     answers = list(open_bundle(bundle).predict(paths, top=top))
     if as_json:
         print_json(

@@ -19,7 +19,6 @@ __all__ = [
     "describe_recipe",
     "describe_scores",
     "describe_spending",
-    "find_unlisted",
     "read_study",
 ]
 
@@ -141,7 +140,7 @@ def describe_spending(study: Study, records: Sequence[RunRecord]) -> list[Spendi
     candidates = {record.id: record.candidate for record in records}
     told = {facts.stage: facts for facts in study.stages}
     spending = []
-    for stage in dict.fromkeys([*told, *study.seconds, *(stage.value for stage in reversed(STAGES))]):
+    for stage in dict.fromkeys([*study.seconds, *told, *(stage.value for stage in reversed(STAGES))]):
         own = [record for record in records if record.stage == stage]
         facts = told.get(stage) or _StageFacts(stage=stage, seconds=sum(record.seconds.total for record in own))
         seconds = study.seconds.get(stage, facts.seconds)
@@ -149,12 +148,6 @@ def describe_spending(study: Study, records: Sequence[RunRecord]) -> list[Spendi
         if own or seconds:
             spending.append(Spending(stage, seconds, len(facts.runs) or len(own), dropped))
     return spending
-
-
-def find_unlisted(records: Sequence[RunRecord], rows: Sequence[Row]) -> list[RunRecord]:
-    """Runs that did not complete and that the board leaves out, because their candidate did better in that stage."""
-    listed = {row.id for row in rows}
-    return [record for record in records if record.id not in listed and record.state != "COMPLETE"]
 
 
 def _has_superclasses(record: RunRecord) -> bool:

@@ -14,7 +14,6 @@ from bakeoff.report.facts import (
     describe_recipe,
     describe_scores,
     describe_spending,
-    find_unlisted,
     read_study,
 )
 from bakeoff.runs import State, list_records, run_dir
@@ -43,7 +42,6 @@ def write_report(out: Path) -> Path:
             scores=describe_scores(winner) if winner else [],
             why=explain(rows),
             groups=[(stage, own) for stage in STAGES if (own := [row for row in rows if row.stage is stage])],
-            unlisted=find_unlisted(records, rows),
             tradeoffs=draw_tradeoffs(rows),
             learning=draw_learning(out, records, rows, winner.id if winner else ""),
             spending=spending,

@@ -1,0 +1,151 @@
+"""The command line as a shell sees it: exit codes, one clear line, JSON that scripts can read."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def _bakeoff(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "bakeoff", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+        timeout=300,
+    )
+
+
+def _assert_refused(done, *words):
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("bakeoff: ")
+    for word in words:
+        assert word in lines[0]
+    assert done.stdout == ""
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two classes of six images, of mixed formats and sizes."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "photos"
+    for label, name in enumerate(("dark", "light")):
+        (folder / name).mkdir(parents=True)
+        for number in range(6):
+            height, width = rng.integers(40, 90, 2)
+            pixels = rng.integers(128 * label, 128 * label + 128, (height, width, 3)).astype(np.uint8)
+            suffix = ("png", "jpg", "bmp")[number % 3]
+            Image.fromarray(pixels).save(folder / name / f"{number}.{suffix}")
+    return folder
+
+
+def test_help_names_every_verb_and_has_examples():
+    done = _bakeoff("--help")
+    assert done.returncode == 0
+    for verb in ("run", "screen", "train", "evaluate", "board", "report", "models", "predict", "data"):
+        assert verb in done.stdout
+    assert "bakeoff run cifar100" in _bakeoff("run", "--help").stdout
+
+
+def test_help_loads_no_tensorflow():
+    code = "import sys; from bakeoff.cli import app; print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_models_as_json_has_the_contracts_fields():
+    rows = json.loads(_bakeoff("models", "--json").stdout)
+    fields = "name family params_total min_size native_size input_scaling imagenet_top1 licence weights weights_at_hand"
+    assert all(set(row) == set(fields.split()) for row in rows)
+    at_hand = {row["name"] for row in rows if row["weights_at_hand"]}
+    assert {"efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"} <= at_hand
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "digits", "--budget", "10 parsecs"], ["10 parsecs", "10m"]),
+        (["run", "digits", "--budget", "3s"], ["30s"]),
+        (["run", "nowhere/at/all"], ["nowhere/at/all", "cifar100"]),
+        (["run", "digits", "--candidates", "resnet-5"], ["resnet-5", "resnet-50"]),
+        (["run", "digits", "--candidates", "inception-v3@32", "--weights", "none"], ["75"]),
+        (["run", "digits", "--candidates", "vgg-16"], ["vgg-16", "--weights"]),
+        (["run", "digits", "--classes", "1"], ["1"]),
+        (["run", "digits", "--classes", "coarse"], ["superclasses"]),
+        (["run", "digits", "--classes", "3,banana"], ["banana"]),
+        (["train", "digits", "--set", "optim.lr=1"], ["optim.lr", "learning_rate"]),
+        (["train", "digits", "--recipe", "missing.toml"], ["missing.toml"]),
+        (["board", "nowhere"], ["nowhere"]),
+        (["evaluate", "nowhere"], ["nowhere"]),
+        (["predict", "nowhere", "cat.png"], ["nowhere", "bundle"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _assert_refused(_bakeoff(*arguments), *words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shape", ["empty", "one class", "text only"])
+def test_folders_that_cannot_be_learned_from_are_refused(shape, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    if shape == "one class":
+        (folder / "only").mkdir()
+        for number in range(5):
+            Image.new("RGB", (20, 20), (number, 0, 0)).save(folder / "only" / f"{number}.png")
+    if shape == "text only":
+        (folder / "a").mkdir()
+        (folder / "a" / "notes.txt").write_text("no image")
+    _assert_refused(_bakeoff("run", folder, "--out", tmp_path / "out"), "images")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_truncated_archive_is_refused(tmp_path):
+    (tmp_path / "cifar-100-binary.tar.gz").write_bytes(b"\x1f\x8b\x08\x00" + bytes(100))
+    _assert_refused(_bakeoff("data", "prepare", "cifar100", "--data-dir", tmp_path), "cifar-100-binary.tar.gz")
+
+
+def test_a_folder_that_holds_something_else_is_refused_and_untouched(tmp_path):
+    (tmp_path / "thesis.tex").write_text("important")
+    _assert_refused(_bakeoff("run", "digits", "--out", tmp_path), "not empty")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_an_output_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    _assert_refused(_bakeoff("run", "digits", "--out", tmp_path / "file" / "out"), "file")
+
+
+def test_a_corrupt_photo_is_left_out_by_name_and_the_rest_prepared(photos, tmp_path):
+    (photos / "dark" / "broken.jpg").write_bytes((photos / "dark" / "1.jpg").read_bytes()[:200])
+    done = _bakeoff("data", "prepare", photos, "--out", tmp_path / "shards")
+    assert done.returncode == 0, done.stderr
+    assert "dark/broken.jpg" in done.stderr
+    manifest = json.loads((tmp_path / "shards" / "manifest.json").read_text())
+    assert [bad["key"] for bad in manifest["quarantined"]] == ["dark/broken.jpg"]
+    assert sum(split["count"] for split in manifest["splits"].values()) == 12
+    assert (photos / "dark" / "broken.jpg").exists()
+
+
+def test_a_missing_tensorflow_is_one_clear_line(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'tensorflow'\", name='tensorflow')"
+    )
+    done = _bakeoff("run", "digits", "--out", tmp_path / "out", PYTHONPATH=str(tmp_path))
+    _assert_refused(done, "bakeoff[cpu]", "bakeoff[gpu]")
+
+
+def test_show_writes_a_contact_sheet(tmp_path):
+    done = _bakeoff("data", "show", "digits", "--out", tmp_path / "sheet.png")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert min(sheet.size) > 200

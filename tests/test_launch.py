@@ -1,0 +1,133 @@
+"""Runs in processes of their own: finished, failed, killed, and never done twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bakeoff.config import Run
+from bakeoff.errors import InputError
+from bakeoff.launch import launch, open_test
+from bakeoff.runs import Stage, State, read_history, run_dir
+from bakeoff.shards import prepare_cached
+
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes through /proc")
+
+TINY = Run().revised(
+    model={"name": "cnn-small", "size": 32},
+    train={"epochs": None, "images": 640, "batch": 32, "evaluations": 2},
+    augment={"policy": "crop"},
+)
+
+
+@pytest.fixture
+def data():
+    return prepare_cached("digits")
+
+
+def _launch(run, out, data, **options):
+    return launch(run, stage=Stage.TRAIN, out=out, data=data, **options)
+
+
+def test_a_run_leaves_a_record_a_history_and_a_model_and_is_not_done_twice(tmp_path, data):
+    events = []
+    record = _launch(TINY, tmp_path, data, on_event=events.append)
+    folder = run_dir(tmp_path, record.id)
+    assert record.state is State.COMPLETE, record.reason
+    assert record.images_seen == 640
+    assert record.val.n == record.data.counts["val"]
+    assert record.memory_peak_bytes > 0
+    assert record.memory_predicted_bytes > 0
+    assert 0 < record.seconds.train < record.seconds.total
+    assert record.params_total == record.params_trainable == 122_570
+    assert record.test is None
+    assert {path.name for path in folder.iterdir()} >= {"config.json", "record.json", "history.csv", "model.keras"}
+    assert [row.progress for row in read_history(folder)] == [0.5, 1.0]
+    assert Run.model_validate(json.loads((folder / "config.json").read_text())) == TINY
+    assert events[-1]["doing"] == "train"
+    assert events[-1]["fraction"] == 1.0
+
+    before = (folder / "record.json").stat().st_mtime_ns
+    assert _launch(TINY, tmp_path, data) == record
+    assert (folder / "record.json").stat().st_mtime_ns == before
+
+    for openings in (1, 2):
+        tested = open_test(folder, data)
+        assert tested.test.openings == openings
+        assert tested.test.n == record.data.counts["test"]
+    assert (folder / "confusion.csv").read_text().count("\n") == 11
+
+
+def test_a_loss_that_diverges_is_a_failed_record_with_the_reason(tmp_path, data):
+    wild = TINY.revised(optim={"name": "sgd", "learning_rate": 10.0, "warmup": 0.0, "weight_decay": 1.0})
+    record = _launch(wild.revised(train={"images": 20_000}), tmp_path, data)
+    assert record.state is State.FAILED
+    assert "loss became" in record.reason
+    assert not (run_dir(tmp_path, record.id) / "model.keras").exists()
+
+
+def test_a_run_over_its_limit_is_stopped_and_says_so(tmp_path, data):
+    record = _launch(TINY.revised(train={"images": 10_000_000}), tmp_path, data, limit=12)
+    assert record.state is State.FAILED
+    assert "limit of 12 s" in record.reason
+
+
+def test_a_killed_process_is_a_failed_record_and_leaves_no_torn_file(tmp_path, data):
+    def kill(event):
+        if event["doing"] == "train":
+            for pid in _workers(tmp_path):
+                os.kill(pid, signal.SIGKILL)
+
+    record = _launch(TINY.revised(train={"images": 10_000_000}), tmp_path, data, on_event=kill)
+    assert record.state is State.FAILED
+    assert "signal 9" in record.reason
+    assert not list(tmp_path.rglob(".partial-*"))
+
+
+def test_a_size_that_the_network_cannot_take_fails_before_training(tmp_path, data):
+    record = _launch(TINY.revised(model={"size": 8}), tmp_path, data)
+    assert record.state is State.FAILED
+    assert "18" in record.reason
+
+
+def test_testing_what_never_finished_is_the_users_error(tmp_path, data):
+    record = _launch(TINY.revised(model={"size": 8}), tmp_path, data)
+    with pytest.raises(InputError, match="no trained model"):
+        open_test(run_dir(tmp_path, record.id), data)
+
+
+def test_a_worker_ends_when_its_launcher_dies(tmp_path, data):
+    code = (
+        "import sys; from pathlib import Path; from bakeoff.config import Run; from bakeoff.launch import launch;"
+        "from bakeoff.runs import Stage; run = Run.model_validate_json(sys.argv[1]);"
+        "launch(run, stage=Stage.TRAIN, out=Path(sys.argv[2]), data=Path(sys.argv[3]),"
+        " on_event=lambda event: print(event, flush=True))"
+    )
+    run = TINY.revised(train={"images": 10_000_000})
+    arguments = [sys.executable, "-c", code, run.model_dump_json(), str(tmp_path), str(data)]
+    driver = subprocess.Popen(arguments, stdout=subprocess.PIPE)
+    driver.stdout.readline()  # the worker is at work
+    driver.kill()
+    driver.wait()
+    deadline = time.monotonic() + 20
+    while (alive := _workers(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not alive
+
+
+def _workers(tmp_path):
+    """Process ids of workers whose command line names this folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_text().split("\0")
+        except OSError:  # it has just ended
+            continue
+        if "bakeoff.worker" in words and any(str(tmp_path) in word for word in words):
+            found.append(int(path.parent.name))
+    return found

@@ -1,0 +1,133 @@
+"""The training loop itself, in this process, on very little."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bakeoff.config import Run
+from bakeoff.errors import ConfigError
+from bakeoff.evaluate import compile_forward, predict_logits
+from bakeoff.probe import fit_head, probe
+from bakeoff.runs import read_history
+from bakeoff.shards import prepare_cached
+from bakeoff.task import open_task
+from bakeoff.train import train
+
+LENET = Run().revised(
+    model={"name": "lenet", "size": 32},
+    augment={"policy": "crop"},
+    train={"epochs": None, "images": 1920, "batch": 32, "evaluations": 3},
+)
+
+
+@pytest.fixture
+def begin(tmp_path):
+    data = prepare_cached("digits")
+
+    def open_with(**changes):
+        return open_task(LENET.revised(**changes), tmp_path, Path(data), lambda _: None)
+
+    return open_with
+
+
+def test_training_learns_and_its_logits_are_the_models(begin):
+    task = begin()
+    outcome = train(task)
+    again = predict_logits(compile_forward(outcome.model), task.val)
+    assert np.allclose(outcome.val_logits, again, atol=1e-5)
+    assert (again.argmax(1) == task.val.labels).mean() > 0.5
+    assert outcome.images_seen == 1920
+    losses = [row.train_loss for row in read_history(task.folder)]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_the_same_run_twice_gives_the_same_answers(begin):
+    first, second = (train(begin(train={"images": 320})).val_logits for _ in range(2))
+    assert np.allclose(first, second, atol=1e-4)
+
+
+def test_another_seed_gives_other_answers(begin):
+    first, second = (train(begin(seed=seed, train={"images": 320})).val_logits for seed in (0, 1))
+    assert not np.allclose(first, second, atol=1e-2)
+
+
+def test_a_run_in_seconds_ends_on_time_with_its_rate_at_zero(begin):
+    task = begin(train={"images": None, "seconds": 2.0})
+    outcome = train(task)
+    # The clock is looked at between steps, so a run may be one step over.
+    assert 2.0 <= outcome.seconds.train < 4.0
+    assert read_history(task.folder)[-1].learning_rate < 0.1 * task.run.optim.learning_rate
+
+
+def test_patience_stops_a_run_that_no_longer_improves_and_keeps_its_best(begin):
+    task = begin(
+        train={"images": 32_000, "patience": 2, "evaluations": 50},
+        optim={"learning_rate": 0.5, "warmup": 0.0, "ema": 0.0, "clip_norm": 1.0},
+    )
+    outcome = train(task)
+    history = read_history(task.folder)
+    assert outcome.images_seen < 32_000
+    assert "stopped early" in outcome.note
+    probabilities = np.exp(outcome.val_logits - outcome.val_logits.max(1, keepdims=True))
+    probabilities /= probabilities.sum(1, keepdims=True)
+    loss = -np.log(np.clip(probabilities[np.arange(len(task.val)), task.val.labels], 1e-12, 1)).mean()
+    assert loss == pytest.approx(min(row.val_loss for row in history), rel=1e-3)
+
+
+def test_the_average_of_weights_is_what_is_kept(begin):
+    plain = train(begin(optim={"ema": 0.0}))
+    averaged = train(begin(optim={"ema": 0.99}))
+    assert not np.allclose(plain.val_logits, averaged.val_logits, atol=1e-2)
+
+
+def test_a_pretrained_network_starts_from_a_probe_and_grows_its_input(begin):
+    task = begin(
+        model={"name": "efficientnet-lite0", "size": 64, "unfreeze": 0.2},
+        train={"images": 64, "batch": 16, "probe_images": 100, "sizes": [32], "evaluations": 2},
+    )
+    frozen = [layer for layer in task.network.backbone.layers if not layer.trainable and layer.weights]
+    before = [layer.get_weights() for layer in frozen]
+    outcome = train(task)
+    assert len(frozen) > 50
+    for layer, old in zip(frozen, before, strict=True):
+        assert all(np.array_equal(*pair) for pair in zip(layer.get_weights(), old, strict=True)), layer.name
+    assert [row.size for row in read_history(task.folder)] == [64, 64]
+    assert outcome.params_trainable < outcome.params_total
+    assert (outcome.val_logits.argmax(1) == task.val.labels).mean() > 0.3
+
+
+def test_a_scratch_net_refuses_what_only_pretrained_ones_can_do(begin):
+    with pytest.raises(ConfigError, match="from scratch"):
+        begin(train={"probe_images": 100})
+
+
+def test_a_probe_scores_frozen_features_and_reads_them_from_the_cache_next_time(begin):
+    changes = {
+        "model": {"name": "efficientnet-lite0", "size": 32},
+        "train": {"mode": "probe", "images": None, "subset": 300},
+    }
+    first = probe(begin(**changes))
+    second = probe(begin(**changes))
+    assert np.array_equal(first.val_logits, second.val_logits)
+    assert first.images_seen == 300
+    assert first.params_trainable == 1280 * 10 + 10
+    assert second.seconds.train < first.seconds.train
+
+
+def test_a_fitted_head_separates_what_can_be_separated():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 300).astype(np.int32)
+    features = (rng.normal(size=(300, 20)) + 3 * np.eye(20)[labels]).astype(np.float32)
+    head = fit_head(features, labels, 3)
+    assert (head.logits(features).argmax(1) == labels).mean() > 0.9
+
+
+@pytest.mark.parametrize("present", [[0, 1], [0, 2], [1, 2, 3]])
+def test_a_class_without_images_is_never_predicted(present):
+    rng = np.random.default_rng(0)
+    labels = rng.choice(present, 200).astype(np.int32)
+    features = (rng.normal(size=(200, 8)) + 3 * np.eye(8)[labels]).astype(np.float32)
+    predicted = fit_head(features, labels, 5).logits(features).argmax(1)
+    assert set(predicted) <= set(present)
+    assert (predicted == labels).mean() > 0.9

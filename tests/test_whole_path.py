@@ -1,0 +1,106 @@
+"""From raw images to a served answer by the commands a person types, on very little."""
+
+import csv
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+
+BAKEOFF = [sys.executable, "-m", "bakeoff"]
+STUDY = ["run", "digits", "--candidates", "lenet,cnn-small", "--budget", "75s"]
+
+
+def _run(*arguments, **options):
+    return subprocess.run([*BAKEOFF, *map(str, arguments)], capture_output=True, text=True, check=False, **options)
+
+
+def test_one_command_ends_with_a_report_a_bundle_and_an_honest_score(tmp_path):
+    out = tmp_path / "study"
+    started = time.monotonic()
+    done = _run(*STUDY, "--out", out, "--json")
+    wall = time.monotonic() - started
+    assert done.returncode == 0, done.stderr
+
+    rows = json.loads(done.stdout)
+    fields = (
+        "rank name state reason stage id val_top1 val_top1_ci95 params_total params_trainable seconds_train"
+        " images_per_second memory_predicted_bytes memory_peak_bytes pareto tie"
+    )
+    assert all(set(row) == set(fields.split()) for row in rows)
+    assert rows[0]["stage"] == "confirm"
+    assert rows[0]["state"] == "COMPLETE"
+
+    study = json.loads((out / "study.json").read_text())
+    assert sum(study["seconds"].values()) <= wall
+    record = json.loads((out / "runs" / rows[0]["id"] / "record.json").read_text())
+    assert record["test"]["openings"] == 1
+    assert record["test"]["n"] == record["data"]["counts"]["test"]
+    assert record["test"]["top1"] > 0.6
+    others = [path for path in out.glob("runs/*/record.json") if path.parent.name != rows[0]["id"]]
+    assert others
+    assert all(json.loads(path.read_text())["test"] is None for path in others)
+
+    with (out / "board.csv").open(newline="") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == [row["id"] for row in rows]
+    page = (out / "report.html").read_text()
+    assert f"{100 * record['test']['top1']:.1f}" in page
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", page)
+
+    digits = load_digits()
+    pixels = (digits.images[:10] / 16 * 255).round().astype(np.uint8)
+    paths = []
+    for number, image in enumerate(pixels):
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(image).save(paths[-1])
+    answered = _run("predict", out / "bundle", *paths, "--json")
+    assert answered.returncode == 0, answered.stderr
+    answers = json.loads(answered.stdout)
+    hits = sum(answer["top"][0]["label"] == str(label) for answer, label in zip(answers, digits.target, strict=False))
+    assert hits >= 6
+    assert all(len(answer["top"]) == 5 for answer in answers)
+
+    # The same command again finds everything done and trains nothing.
+    before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/record.json")}
+    again = _run(*STUDY, "--out", out, "--json")
+    assert json.loads(again.stdout) == rows
+    assert {path: path.stat().st_mtime_ns for path in out.glob("runs/*/record.json")} == before
+
+    # Another budget is another study.
+    other = _run("run", "digits", "--candidates", "lenet,cnn-small", "--budget", "90s", "--out", out)
+    assert other.returncode == 2
+    assert "another study" in other.stderr
+
+
+def test_an_interrupted_study_goes_on_where_it_was(tmp_path):
+    out = tmp_path / "study"
+    driver = subprocess.Popen([*BAKEOFF, *STUDY, "--out", out], stderr=subprocess.PIPE, text=True)
+    while "cnn-small" not in _finished(out) and "lenet" not in _finished(out):
+        assert driver.poll() is None, driver.stderr.read()
+        time.sleep(0.2)
+    driver.send_signal(signal.SIGINT)
+    _, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert "goes on from here" in errors
+    done_before = _finished(out)
+    stamps = {path: path.stat().st_mtime_ns for path in done_before.values()}
+
+    done = _run(*STUDY, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in done_before.values()} == stamps
+    assert (out / "report.html").is_file()
+
+
+def _finished(out):
+    """Paths of completed records by network."""
+    found = {}
+    for path in out.glob("runs/*/record.json"):
+        record = json.loads(path.read_text())
+        if record["state"] == "COMPLETE" and record["stage"] == "screen":
+            found[record["config"]["model"]["name"]] = path
+    return found
