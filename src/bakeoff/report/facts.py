@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bakeoff.board import STAGES, Row, say_percent, say_range
+from bakeoff.board import STAGES, say_percent, say_range
 from bakeoff.config import Mode, Run
 from bakeoff.errors import OutputError
 from bakeoff.runs import Metrics, RunRecord
