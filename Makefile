@@ -15,7 +15,7 @@ run: $(READY)
 	$(BIN)/bakeoff run $$data --budget $(BUDGET)
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 slow: $(READY)
 	$(BIN)/pytest -m slow

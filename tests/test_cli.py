@@ -10,6 +10,17 @@ import pytest
 from PIL import Image
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _shared_cache(tmp_path_factory):
+    """One cache for all these tests, so that the digits are prepared once."""
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(autouse=True)
+def _use_shared_cache(_shared_cache, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(_shared_cache))
+
+
 def _bakeoff(*arguments, **environment):
     return subprocess.run(
         [sys.executable, "-m", "bakeoff", *map(str, arguments)],
@@ -135,7 +146,8 @@ def test_a_corrupt_photo_is_left_out_by_name_and_the_rest_prepared(photos, tmp_p
     assert (photos / "dark" / "broken.jpg").exists()
 
 
-def test_a_missing_tensorflow_is_one_clear_line(tmp_path):
+def test_a_missing_tensorflow_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path / "empty"))
     (tmp_path / "tensorflow.py").write_text(
         "raise ModuleNotFoundError(\"No module named 'tensorflow'\", name='tensorflow')"
     )

@@ -121,14 +121,14 @@ def _work(job: str, arguments: Sequence[Path], log: Path, limit: float | None, o
         )
         reader = threading.Thread(target=_read_events, args=(process, on_event, errors), daemon=True)
         reader.start()
-        try:
-            failure = _explain(process.wait(limit))
-        except subprocess.TimeoutExpired:
-            failure = f"stopped: it ran longer than its limit of {limit:.0f} s"
-        finally:
-            process.kill()
-            process.wait()
-            reader.join()
+        with process:  # closes its pipes
+            try:
+                failure = _explain(process.wait(limit))
+            except subprocess.TimeoutExpired:
+                failure = f"stopped: it ran longer than its limit of {limit:.0f} s"
+            finally:
+                process.kill()
+                reader.join()
     return _Ended(failure, errors[-1] if errors else "", time.monotonic() - started)
 
 

@@ -93,13 +93,17 @@ def train(task: Task) -> Outcome:
             evaluations += 1
             with clock.charge("evaluate"), average.swapped_in():
                 evaluate(interim)
-                best.look(history[-1].val_loss)
+                if run.train.patience:
+                    best.look(history[-1].val_loss)
 
     average.keep()
     with clock.charge("evaluate"):
-        val_logits = evaluate(task.val)
+        stopped = _is_stale(best, run.train)
+        if not stopped:
+            val_logits = evaluate(task.val)
         if run.train.patience:
-            best.look(history[-1].val_loss)
+            if not stopped:
+                best.look(history[-1].val_loss)
             best.restore()
             val_logits = predict_logits(forward, task.val, flip=run.train.flip_test)
 
@@ -114,7 +118,7 @@ def train(task: Task) -> Outcome:
         params_total=total,
         params_trainable=trainable,
         model=model,
-        note=f"stopped early at {progress:.0%} of its length" if _is_stale(best, run.train) else "",
+        note=f"stopped early at {progress:.0%} of its length" if stopped else "",
     )
 
 
