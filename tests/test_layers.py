@@ -13,7 +13,7 @@ PACKAGE = Path(bakeoff.__file__).parent
 
 # From nothing to everything; a module may import from the ones before it. Packages count as one.
 ORDER = """
-    errors files config runs
+    errors files runtime config runs
     pixels sources shards augment pipeline
     backbones scratch efficientnet_lite torchfile weights model optim evaluate cost
     task features ema probe train

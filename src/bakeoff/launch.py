@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from bakeoff.config import Run, run_id
 from bakeoff.errors import BakeoffError, InputError
 from bakeoff.files import make_dir, write_json
 from bakeoff.runs import DataFacts, RunRecord, Stage, State, WeightsFacts, read_record, run_dir, write_record
+from bakeoff.runtime import tensorflow_environment
 from bakeoff.shards import open_dataset
 from bakeoff.weights import locate_weights
 
@@ -115,7 +115,7 @@ def _work(job: str, arguments: Sequence[Path], log: Path, limit: float | None, o
             stdin=subprocess.PIPE,  # closed when this process dies, which ends the worker
             stdout=subprocess.PIPE,
             stderr=log_file,
-            env=os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"},
+            env=tensorflow_environment(),
             # A Ctrl-C reaches this process alone, which then ends the worker in order.
             start_new_session=True,
         )

@@ -1,5 +1,6 @@
 """The application: its verbs put together, and what their exceptions are to the shell."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from bakeoff.cli import data, studies, use, views
 from bakeoff.cli.output import NO_TENSORFLOW, print_error
 from bakeoff.errors import BakeoffError
+from bakeoff.runtime import tensorflow_environment
 
 __all__ = ["app", "main"]
 
@@ -37,6 +39,7 @@ def _options(debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = Fal
 
 def main() -> None:
     """Run the command line; exits with 0, 1, 2, 3 or 130 as documented."""
+    os.environ.update(tensorflow_environment())
     try:
         app()
     except BakeoffError as error:

@@ -54,9 +54,8 @@ def run_study(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> RunRec
         watcher.run_ended(winner)
     with _charged(ledger, out, "report"):
         export_bundle(folder, data, out / "bundle")
-        _write_views(out)
-    # Once more, so that the report shows what it cost itself.
-    _write_views(out)
+        write_board(out, rank(list_records(out)))
+        write_report(out)
     return winner
 
 
@@ -133,8 +132,3 @@ def _charged(ledger: Ledger, out: Path, account: str) -> Iterator[None]:
         if account in set(Stage):
             ledger.stage(Stage(account)).seconds += seconds
         ledger.write(out)
-
-
-def _write_views(out: Path) -> None:
-    write_board(out, rank(list_records(out)))
-    write_report(out)
