@@ -29,6 +29,7 @@ def _finish(run, stage, top1, **changes):
         "val": make_metrics(top1),
         "seconds": Seconds(train=30, total=45),
         "images_per_second": 100.0,
+        "model_bytes": 0 if run.train.mode is Mode.PROBE else 10,
     }
     return RunRecord(**(fields | changes))
 
@@ -78,6 +79,7 @@ def test_successive_halving_halves_the_field_and_doubles_the_time():
     second = propose(plan, records, 1200)
     assert [run.candidate for run in second.runs] == [first.runs[1].candidate, first.runs[2].candidate]
     assert second.runs[0].train.seconds == pytest.approx(2 * first.runs[0].train.seconds, rel=0.01)
+    assert second.runs[0].model.start == f"runs/{records[6].id}/model.keras"
 
 
 def test_the_race_winner_is_confirmed_with_what_is_left_after_its_overhead():
@@ -89,8 +91,10 @@ def test_the_race_winner_is_confirmed_with_what_is_left_after_its_overhead():
     assert proposal.stage is Stage.CONFIRM
     assert [run.candidate for run in proposal.runs] == [race.runs[1].candidate]
     # 15 s around the training, 2,000 test images at 100 a second, two more processes.
-    assert 200 < proposal.runs[0].train.seconds < 300 - 15 - 20 - 30
+    assert 200 < proposal.runs[0].train.seconds <= 300 - 15 - 20 - 30
     assert proposal.runs[0].train.val_images is None
+    assert proposal.runs[0].model.start == f"runs/{records[-1].id}/model.keras"
+    assert proposal.runs[0].train.probe_images == 0
 
 
 def test_nothing_is_proposed_once_a_run_is_confirmed():
@@ -99,6 +103,14 @@ def test_nothing_is_proposed_once_a_run_is_confirmed():
     final = propose(plan, records, 60)
     assert final.stage is Stage.CONFIRM
     assert propose(plan, [*records, _finish(final.runs[0], Stage.CONFIRM, 0.8)], 10) is None
+
+
+def test_random_weights_are_trained_in_the_screen_since_there_is_nothing_to_probe():
+    data = Data(source="cifar100")
+    plan = make_plan(600, data=data, counts=COUNTS, candidates=LITES[:1], weights="none")
+    (run,) = propose(plan, [], 600).runs
+    assert run.train.mode is Mode.FIT
+    assert run.model.weights == "none"
 
 
 def test_a_failed_confirmation_passes_to_the_runner_up():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bakeoff.config import Run
-from bakeoff.errors import ConfigError
+from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.evaluate import compile_forward, predict_logits
 from bakeoff.probe import fit_head, probe
 from bakeoff.runs import read_history
@@ -95,6 +95,22 @@ def test_a_pretrained_network_starts_from_a_probe_and_grows_its_input(begin):
     assert [row.size for row in read_history(task.folder)] == [32, 64]
     assert outcome.params_trainable < outcome.params_total
     assert (outcome.val_logits.argmax(1) == task.val.labels).mean() > 0.3
+
+
+def test_a_run_can_go_on_from_the_model_of_another(begin, tmp_path):
+    first = train(begin())
+    first.model.save(tmp_path.parent / "first.keras")
+    # Relative to the study's folder, two above the run's own.
+    start = str(tmp_path.parent / "first.keras")
+    second = train(begin(model={"start": start}, train={"images": 32}, optim={"learning_rate": 1e-9, "ema": 0.0}))
+    assert np.allclose(second.val_logits, first.val_logits, atol=1e-3)
+
+
+def test_the_model_of_another_network_is_refused_as_a_start(begin, tmp_path):
+    first = train(begin(model={"name": "cnn-small"}, train={"images": 32}))
+    first.model.save(tmp_path / "other.keras")
+    with pytest.raises(WeightsError, match="is not lenet"):
+        begin(model={"start": str(tmp_path / "other.keras")})
 
 
 def test_a_scratch_net_refuses_what_only_pretrained_ones_can_do(begin):

@@ -124,6 +124,9 @@ class Model(_Part):
     """Side in pixels of the square the network is fed at validation and test."""
     weights: str = "auto"
     """`auto` (the network's own ImageNet weights if it has any), `none`, or the path of a weight file."""
+    start: str = ""
+    """A finished run's `model.keras`, of the same network, to go on from, head and all; relative to the study's folder.
+    Empty: start from `weights`."""
     unfreeze: float = Field(1.0, ge=0.0, le=1.0)
     """Fraction of the backbone's layers that learn, counted from the head: 0 is the head alone."""
     batch_norm: BatchNorm = BatchNorm.TRAIN
@@ -229,7 +232,7 @@ class Candidate(_Part):
 
 def run_id(run: Run, data_fingerprint: str, weights_fingerprint: str) -> str:
     """Twelve hexadecimal digits naming a run. Where the data lie (`data.source`) does not count, what they are does."""
-    config = run.model_dump(mode="json", exclude={"data": True, "model": {"weights"}})
+    config = run.model_dump(mode="json", exclude={"data": True, "model": {"weights", "start"}})
     parts = [RECIPE_VERSION, config, data_fingerprint, weights_fingerprint]
     return hash_json(parts)[:12]
 

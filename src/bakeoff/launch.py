@@ -21,7 +21,7 @@ from bakeoff.files import make_dir, write_json
 from bakeoff.runs import DataFacts, RunRecord, Stage, State, WeightsFacts, read_record, run_dir, write_record
 from bakeoff.runtime import tensorflow_environment
 from bakeoff.shards import open_dataset
-from bakeoff.weights import locate_weights
+from bakeoff.weights import locate_start
 
 __all__ = ["Event", "export_bundle", "launch", "open_test"]
 
@@ -37,7 +37,7 @@ def launch(
     `limit` is in seconds of wall clock. Failures are records with a reason, never exceptions; what is wrong with
     the config, the data or the weights themselves is an InputError before anything starts.
     """
-    record = _announce(run, stage, data)
+    record = _announce(run, stage, out, data)
     folder = run_dir(out, record.id)
     if (folder / "record.json").is_file():
         known = read_record(folder)
@@ -67,10 +67,11 @@ def export_bundle(folder: Path, data: Path, bundle: Path) -> None:
     _must_work("bundle", [folder, data, bundle], folder / "log.txt", None)
 
 
-def _announce(run: Run, stage: Stage, data: Path) -> RunRecord:
+def _announce(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
     """The record of a run about to start."""
     dataset = open_dataset(data, run.data.classes, run.data.seed)
-    source = locate_weights(find_backbone(run.model.name), run.model.weights)
+    find_backbone(run.model.name)  # an unknown network is refused before anything else
+    source = locate_start(run.model, out)
     return RunRecord(
         id=run_id(run, dataset.fingerprint, source.hash),
         stage=stage,

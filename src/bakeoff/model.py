@@ -11,7 +11,7 @@ import keras
 
 from bakeoff.backbones import Backbone, Scaling, build_backbone, check_size
 from bakeoff.config import BatchNorm, Model
-from bakeoff.errors import ConfigError
+from bakeoff.errors import ConfigError, WeightsError
 
 __all__ = ["Network", "build_network", "count_parameters", "freeze"]
 
@@ -39,6 +39,15 @@ class Network:
         """uint8 images (n, side, side, 3) -> pooled features (n, d), as the head receives them."""
         images = keras.Input((self.side, self.side, 3), dtype="uint8", name="image")
         return keras.Model(images, self._pooled(images, size), name=f"{self._name(size)}_features")
+
+    def adopt(self, other: keras.Model, size: int) -> None:
+        """Take the weights of another model of this network, head and all. Raises WeightsError if it is not one."""
+        own = self.model(size)
+        if [weight.shape for weight in own.weights] != [weight.shape for weight in other.weights]:
+            raise WeightsError(
+                f"{other.name} is not {self.row.name} with this head; go on from a run of the same network"
+            )
+        own.set_weights(other.get_weights())
 
     def _pooled(self, images: Any, size: int) -> Any:
         x = keras.layers.Rescaling(1.0, dtype="float32", name="as_float")(images)

@@ -17,7 +17,7 @@ from bakeoff.model import Network, build_network, freeze
 from bakeoff.pipeline import Split, load_split
 from bakeoff.runs import HistoryRow, Seconds
 from bakeoff.shards import Dataset, open_dataset
-from bakeoff.weights import WeightsSource, load_weights, locate_weights
+from bakeoff.weights import WeightsSource, load_weights, locate_start
 
 __all__ = ["Outcome", "Progress", "Task", "open_task"]
 
@@ -83,11 +83,15 @@ def open_task(run: Run, folder: Path, data: Path, tell: Callable[[Progress], Non
     row = find_backbone(run.model.name)
     if row.scratch and (run.train.sizes or run.train.probe_images):
         raise ConfigError(f"{row.name} is trained from scratch at one size: remove train.sizes and train.probe_images")
-    source = locate_weights(row, run.model.weights)
+    if run.model.start and run.train.probe_images:
+        raise ConfigError("model.start brings a trained head: remove train.probe_images")
+    source = locate_start(run.model, folder.parents[1])
     keras.config.set_dtype_policy(run.train.precision.value)
     keras.utils.set_random_seed(run.seed)
     network = build_network(row, run.model, side=dataset.side, classes=len(dataset.class_names))
-    if source.path is not None:
+    if source.origin == "run":
+        network.adopt(keras.models.load_model(source.path, compile=False), run.model.size)
+    elif source.path is not None:
         load_weights(network.backbone, row, source)
     freeze(network.backbone, run.model.unfreeze if source.path is not None else 1.0, run.model.batch_norm)
     return Task(run, folder, dataset, train, val, source, network, memory, tell, seconds_data)

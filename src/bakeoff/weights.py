@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from bakeoff.backbones import Backbone, Origin
+from bakeoff.backbones import Backbone, Origin, find_backbone
+from bakeoff.config import Model
 from bakeoff.efficientnet_lite import torch_prefixes
 from bakeoff.errors import WeightsError
 from bakeoff.files import hash_file
 from bakeoff.torchfile import read_state_dict
 
-__all__ = ["LoadReport", "WeightsSource", "is_at_hand", "load_weights", "locate_weights"]
+__all__ = ["LoadReport", "WeightsSource", "is_at_hand", "load_weights", "locate_start", "locate_weights"]
 
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
@@ -64,6 +65,19 @@ def locate_weights(row: Backbone, wanted: str) -> WeightsSource:
     if (hub_file := _hub_file(row)) and hub_file.is_file():
         return WeightsSource("hub", hash_file(hub_file), hub_file)
     raise WeightsError(_how_to_mend(row))
+
+
+def locate_start(config: Model, out: Path) -> WeightsSource:
+    """What a run begins with: the model of an earlier run, if its config names one, else the network's weights.
+
+    Raises WeightsError if it is not there.
+    """
+    if not config.start:
+        return locate_weights(find_backbone(config.name), config.weights)
+    path = out / config.start
+    if not path.is_file():
+        raise WeightsError(f"there is no model {path} to go on from; name the model.keras of a finished run")
+    return WeightsSource("run", hash_file(path), path)
 
 
 def is_at_hand(row: Backbone) -> bool:

@@ -74,7 +74,7 @@ def make_plan(
     if budget < MINIMUM_SECONDS:
         raise ConfigError(f"a budget of {budget:.0f} s is too short to train anything; give at least 30s")
     room = max(1, int(SCREEN_SHARE * budget / STARTUP_SECONDS))
-    finalists = 1 if budget < 240 else 2 if budget < 1200 else 4 if budget < 3600 else 8
+    finalists = 1 if budget < 480 else 2 if budget < 1200 else 4 if budget < 3600 else 8
     finalists = min(finalists, 2 ** int(math.log2(min(room, len(candidates)))))
     rungs = int(math.log2(finalists))
     names = tuple(str(candidate) for candidate in candidates)
@@ -106,7 +106,7 @@ def propose(plan: Plan, records: Sequence[RunRecord], seconds_left: float) -> Pr
         field = ranking[: plan.finalists >> rung]
         if len(field) < 2:
             break
-        race = [_fit_run(plan, name, seconds) for name in field]
+        race = [_fit_run(plan, record, seconds) for record in field]
         if pending := _pending(race, done):
             return Proposal(stage=Stage.RACE, runs=pending)
         ranking = _rank(race, done) or ranking
@@ -114,60 +114,53 @@ def propose(plan: Plan, records: Sequence[RunRecord], seconds_left: float) -> Pr
     if any(record.state is State.COMPLETE for record in confirmed):
         return None
     failed = {record.candidate for record in confirmed if record.state is State.FAILED}
-    for name in ranking:
-        if name not in failed:
-            seconds = max(5.0, seconds_left - _overhead(plan, name, records))
-            return Proposal(stage=Stage.CONFIRM, runs=(_fit_run(plan, name, round(seconds, 1), final=True),))
+    for record in ranking:
+        if record.candidate not in failed:
+            seconds = max(5.0, seconds_left - _overhead(plan, record, records))
+            return Proposal(stage=Stage.CONFIRM, runs=(_fit_run(plan, record, round(seconds, 1), final=True),))
     return None
 
 
 def _screen_run(plan: Plan, name: str) -> Run:
-    run = _base(plan, name)
-    if find_backbone(run.model.name).scratch:
-        return run.revised(
-            train={"epochs": None, "seconds": plan.scratch_seconds, "val_images": plan.screen_val, "evaluations": 1}
-        )
-    return run.revised(
-        model={"unfreeze": 0.0},
-        train={
-            "mode": Mode.PROBE,
-            "epochs": None,
-            "subset": plan.screen_images,
-            "val_images": plan.screen_val,
-        },
-    )
-
-
-def _fit_run(plan: Plan, name: str, seconds: float, *, final: bool = False) -> Run:
-    run = _base(plan, name)
-    probed = 0 if find_backbone(run.model.name).scratch else plan.screen_images
-    length = {"epochs": None, "seconds": seconds, "probe_images": probed}
-    if final:
-        return run.revised(train=length)
-    return run.revised(train=length | {"val_images": plan.screen_val, "evaluations": 2})
-
-
-def _base(plan: Plan, name: str) -> Run:
     network, _, size = name.partition("@")
-    return default_run(find_backbone(network), int(size), plan.data, plan.weights, plan.seed)
+    run = default_run(find_backbone(network), int(size), plan.data, plan.weights, plan.seed)
+    scored = {"epochs": None, "val_images": plan.screen_val}
+    if _starts_at_random(run):
+        return run.revised(train=scored | {"seconds": plan.scratch_seconds, "evaluations": 1})
+    return run.revised(model={"unfreeze": 0.0}, train=scored | {"mode": Mode.PROBE, "subset": plan.screen_images})
+
+
+def _fit_run(plan: Plan, last: RunRecord, seconds: float, *, final: bool = False) -> Run:
+    """A candidate's next run: it goes on from its last one, or from that one's head if it was a probe."""
+    model = last.config.model
+    run = default_run(find_backbone(model.name), model.size, plan.data, plan.weights, plan.seed)
+    length = {"epochs": None, "seconds": seconds, "evaluations": max(2, min(8, round(seconds / 60)))}
+    if not final:
+        length["val_images"] = plan.screen_val
+    if last.config.train.mode is Mode.PROBE:
+        return run.revised(train=length | {"probe_images": plan.screen_images})
+    return run.revised(model={"start": f"runs/{last.id}/model.keras"}, train=length)
+
+
+def _starts_at_random(run: Run) -> bool:
+    return run.model.weights == "none" or find_backbone(run.model.name).scratch
 
 
 def _pending(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> tuple[Run, ...]:
     return tuple(run for run in runs if run not in done)
 
 
-def _rank(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> list[str]:
-    """Candidates of the completed runs, best validation top-1 first; equal ones by the cheaper training."""
+def _rank(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> list[RunRecord]:
+    """The completed ones, best validation top-1 first; equal ones by the cheaper training."""
     scored = [done[run] for run in runs if done[run].state is State.COMPLETE]
-    scored.sort(key=lambda record: (-(record.val.top1 if record.val else 0.0), record.seconds.train))
-    return [record.candidate for record in scored]
+    return sorted(scored, key=lambda record: (-(record.val.top1 if record.val else 0.0), record.seconds.train))
 
 
-def _overhead(plan: Plan, name: str, records: Sequence[RunRecord]) -> float:
+def _overhead(plan: Plan, last: RunRecord, records: Sequence[RunRecord]) -> float:
     """Seconds of the confirming run that are not training, and of what follows it, from this candidate's records."""
-    known = [record for record in records if record.candidate == name and record.state is State.COMPLETE]
-    around = max((record.seconds.total - record.seconds.train for record in known), default=STARTUP_SECONDS)
-    # A forward pass costs about a third of a training step, so a training rate is on the safe side here.
+    known = [record for record in records if record.candidate == last.candidate and record.state is State.COMPLETE]
+    around = max(STARTUP_SECONDS, *(record.seconds.total - record.seconds.train for record in known))
+    # The screen's rate is that of forward passes, if it was a probe; a training rate is on the safe side.
     rate = max(record.images_per_second for record in known)
-    seen = max((record.config.train.val_images or 0 for record in known), default=0)
-    return around + (plan.count_test + max(0, plan.count_val - seen)) / rate + FINISH_SECONDS
+    seen = max(record.val.n for record in known if record.val)
+    return around + (plan.count_test + plan.count_val - seen) / rate + FINISH_SECONDS
