@@ -116,7 +116,7 @@ def _work(job: str, arguments: Sequence[Path], log: Path, limit: float | None, o
             stdin=subprocess.PIPE,  # closed when this process dies, which ends the worker
             stdout=subprocess.PIPE,
             stderr=log_file,
-            env=tensorflow_environment(),
+            env=tensorflow_environment(onednn=True),
             # A Ctrl-C reaches this process alone, which then ends the worker in order.
             start_new_session=True,
         )

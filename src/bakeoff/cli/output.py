@@ -71,9 +71,9 @@ def print_notes(manifest: "Manifest") -> None:
     """Tell on standard error what was odd about the data, and which images were left out."""
     console = make_console()
     for note in manifest.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     for bad in manifest.quarantined:
-        console.print(f"left out: {bad.key}: {bad.reason}", highlight=False, markup=False)
+        console.print(f"left out: {bad.key}: {bad.reason}", highlight=False, markup=False, soft_wrap=True)
 
 
 def make_console() -> "Console":
