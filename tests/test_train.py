@@ -128,7 +128,10 @@ def test_a_probe_scores_frozen_features_and_reads_them_from_the_cache_next_time(
     assert np.array_equal(first.val_logits, second.val_logits)
     assert first.images_seen == 300
     assert first.params_trainable == 1280 * 10 + 10
-    assert second.seconds.train < first.seconds.train
+    # What the second run shows is what the features cost, not what it costs to read them.
+    assert second.images_per_second == first.images_per_second
+    assert second.memory_peak_bytes >= first.memory_peak_bytes * 0.99
+    assert second.seconds.train == pytest.approx(first.seconds.train, rel=0.5)
 
 
 def test_a_fitted_head_separates_what_can_be_separated():

@@ -36,23 +36,23 @@ class LinearHead:
 
 def probe(task: Task) -> Outcome:
     """Score the network with everything but a linear head frozen."""
-    started = time.perf_counter()
     train, val = frozen_features(task, task.train), frozen_features(task, task.val)
-    seconds_features = time.perf_counter() - started
     task.tell(Progress("probe", 1.0))
-    head = fit_head(train, task.train.labels, task.classes)
-    seconds_train = time.perf_counter() - started
+    started = time.perf_counter()
+    head = fit_head(train.values, task.train.labels, task.classes)
+    seconds_fit = time.perf_counter() - started
     images = len(task.train) + len(task.val)
     model = task.network.model(task.run.model.size)
     return Outcome(
-        val_logits=head.logits(val),
-        seconds=Seconds(data=task.seconds_data, train=seconds_train),
+        val_logits=head.logits(val.values),
+        seconds=Seconds(data=task.seconds_data, train=train.seconds + val.seconds + seconds_fit),
         images_seen=len(task.train),
-        images_per_second=images / seconds_features,
+        images_per_second=images / (train.seconds + val.seconds),
         epochs=1.0,
         memory_predicted_bytes=predict_memory(task.network, task.run, training=False),
         params_total=count_parameters(model)[0],
         params_trainable=head.kernel.size + head.bias.size,
+        memory_peak_bytes=max(train.memory_peak_bytes, val.memory_peak_bytes, task.memory.read()),
     )
 
 

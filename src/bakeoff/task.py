@@ -64,6 +64,7 @@ class Outcome:
     images_per_second: float
     epochs: float
     memory_predicted_bytes: int
+    memory_peak_bytes: int
     params_total: int
     params_trainable: int
     model: keras.Model | None = None

@@ -117,6 +117,7 @@ def train(task: Task) -> Outcome:
         memory_predicted_bytes=predict_memory(task.network, run),
         params_total=total,
         params_trainable=trainable,
+        memory_peak_bytes=task.memory.read(),
         model=model,
         note=f"stopped early at {progress:.0%} of its length" if stopped else "",
     )
@@ -140,7 +141,7 @@ class _Clock:
 def _start_head_from_probe(task: Task) -> None:
     """LP-FT (Kumar et al., arXiv 2202.10054): a head that fits spares the backbone the first, wildest steps."""
     sample = _sample(task.train, task.run.train.probe_images)
-    head = fit_head(frozen_features(task, sample), sample.labels, task.classes)
+    head = fit_head(frozen_features(task, sample).values, sample.labels, task.classes)
     task.network.head.set_weights([head.kernel, head.bias])
 
 

@@ -48,13 +48,12 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
         task = open_task(record.config, folder, data, _tell)
         outcome = probe(task) if record.config.train.mode is Mode.PROBE else train(task)
         metrics = score(outcome.val_logits, task.val.labels, task.dataset.superclass_of)
-        memory = task.memory.read()
         model_bytes = _keep(folder, outcome, task.val)
     except Exception as error:
         traceback.print_exc()
         record = record.model_copy(update={"state": State.FAILED, "reason": _reason(error)})
     else:
-        record = _completed(record, outcome, metrics, memory, model_bytes)
+        record = _completed(record, outcome, metrics, model_bytes)
     record = record.model_copy(update={"versions": _versions(), "device": _device()})
     write_record(folder, record)
     return record
@@ -96,7 +95,7 @@ def _load(folder: Path, record: RunRecord) -> keras.Model:
     return keras.models.load_model(path, compile=False)
 
 
-def _completed(record: RunRecord, outcome: Outcome, metrics: Metrics, memory: int, model_bytes: int) -> RunRecord:
+def _completed(record: RunRecord, outcome: Outcome, metrics: Metrics, model_bytes: int) -> RunRecord:
     return record.model_copy(
         update={
             "state": State.COMPLETE,
@@ -104,7 +103,7 @@ def _completed(record: RunRecord, outcome: Outcome, metrics: Metrics, memory: in
             "params_total": outcome.params_total,
             "params_trainable": outcome.params_trainable,
             "memory_predicted_bytes": outcome.memory_predicted_bytes,
-            "memory_peak_bytes": memory,
+            "memory_peak_bytes": outcome.memory_peak_bytes,
             "model_bytes": model_bytes,
             "seconds": outcome.seconds,
             "images_seen": outcome.images_seen,

@@ -159,6 +159,7 @@ def _rank(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> list[RunRecord]
 def _overhead(plan: Plan, last: RunRecord, records: Sequence[RunRecord]) -> float:
     """Seconds of the confirming run that are not training, and of what follows it, from this candidate's records."""
     known = [record for record in records if record.candidate == last.candidate and record.state is State.COMPLETE]
+    # A probe whose features were in the cache took less wall clock than they once cost.
     around = max(STARTUP_SECONDS, *(record.seconds.total - record.seconds.train for record in known))
     # The screen's rate is that of forward passes, if it was a probe; a training rate is on the safe side.
     rate = max(record.images_per_second for record in known)
