@@ -59,4 +59,5 @@ del held
 print(memory.read())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 300e6 < int(done.stdout) < 330e6
+    # The kernel counts resident pages per CPU and adds them up now and then, so the mark is a little coarse.
+    assert 290e6 < int(done.stdout) < 340e6
