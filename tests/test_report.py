@@ -348,3 +348,10 @@ def test_a_long_class_name_is_cut_and_a_hundred_classes_are_all_named() -> None:
     assert svg.count(">class-98<") == 2
     assert "a class with a ve…" in svg
     assert "very long name" not in svg
+
+
+def test_a_run_that_goes_on_from_another_says_so(tmp_path: Path) -> None:
+    record = make_record("a@96", 0.8)
+    config = record.config.revised(model={"start": "runs/0123456789ab/model.keras"})
+    save(tmp_path, record.model_copy(update={"config": config}))
+    assert "goes on from runs/0123456789ab" in read_page(tmp_path).text

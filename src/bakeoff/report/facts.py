@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bakeoff.board import STAGES, say_percent, say_range
-from bakeoff.config import Mode, Run
+from bakeoff.config import Mode, Model, Run
 from bakeoff.errors import OutputError
 from bakeoff.runs import Metrics, RunRecord
 
@@ -94,7 +94,11 @@ def describe_data(study: Study, records: Sequence[RunRecord]) -> dict[str, Any]:
 def describe_recipe(run: Run) -> list[tuple[str, str]]:
     """A config as (term, words) pairs; what is switched off is left out."""
     model, train, optim = run.model, run.train, run.optim
-    network = [("Network", model.name), ("Input", f"{model.size} by {model.size} pixels"), ("Weights", model.weights)]
+    network = [
+        ("Network", model.name),
+        ("Input", f"{model.size} by {model.size} pixels"),
+        ("Weights", _say_weights(model)),
+    ]
     if train.mode is Mode.PROBE:
         return [*network, ("Training", "a probe on frozen features")]
     lengths = {"training seconds": train.seconds, "images": train.images, "epochs": train.epochs}
@@ -133,6 +137,10 @@ def describe_scores(record: RunRecord) -> list[tuple[str, str, str]]:
         for name, show in _SCORES.items()
         if name != "Superclass top-1" or _has_superclasses(record)
     ]
+
+
+def _say_weights(model: Model) -> str:
+    return f"goes on from {model.start.removesuffix('/model.keras')}" if model.start else model.weights
 
 
 def describe_spending(study: Study, records: Sequence[RunRecord]) -> list[Spending]:
