@@ -26,6 +26,8 @@ class Features:
 
     values: NDArray[np.float32]
     seconds: float
+    images_per_second: float
+    """Without the first batch, which compiles the network."""
     memory_peak_bytes: int
 
 
@@ -38,23 +40,24 @@ def frozen_features(task: Task, split: Split) -> Features:
     path = cache_dir() / "features" / f"{hash_json(key)[:32]}.npy"
     cost_path = path.with_suffix(".json")
     if not (path.is_file() and cost_path.is_file()):
-        started = time.perf_counter()
         features = _compute(task, split)
-        cost = {"seconds": time.perf_counter() - started, "memory_peak_bytes": task.memory.read()}
         with replacing(path) as temporary:
-            np.save(temporary, features)
-        write_json(cost_path, cost)
+            np.save(temporary, features.values)
+        write_json(cost_path, {name: value for name, value in vars(features).items() if name != "values"})
     values: NDArray[np.float32] = np.load(path)
     return Features(values, **json.loads(cost_path.read_text(encoding="utf-8")))
 
 
-def _compute(task: Task, split: Split) -> NDArray[np.float32]:
-    done = 0
+def _compute(task: Task, split: Split) -> Features:
+    started = time.perf_counter()
+    done: list[tuple[int, float]] = []
 
     def count(images: int) -> None:
-        nonlocal done
-        done += images
-        task.tell(Progress("features", done / len(split)))
+        done.append(((done[-1][0] if done else 0) + images, time.perf_counter() - started))
+        task.tell(Progress("features", done[-1][0] / len(split)))
 
     forward = compile_forward(task.network.features(task.run.model.size))
-    return predict_logits(forward, split, on_batch=count)
+    values = predict_logits(forward, split, on_batch=count)
+    (first, compiled), (last, ended) = done[0], done[-1]
+    rate = (last - first) / (ended - compiled) if last > first else last / ended
+    return Features(values, time.perf_counter() - started, rate, task.memory.read())

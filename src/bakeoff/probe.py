@@ -41,13 +41,12 @@ def probe(task: Task) -> Outcome:
     started = time.perf_counter()
     head = fit_head(train.values, task.train.labels, task.classes)
     seconds_fit = time.perf_counter() - started
-    images = len(task.train) + len(task.val)
     model = task.network.model(task.run.model.size)
     return Outcome(
         val_logits=head.logits(val.values),
         seconds=Seconds(data=task.seconds_data, train=train.seconds + val.seconds + seconds_fit),
         images_seen=len(task.train),
-        images_per_second=images / (train.seconds + val.seconds),
+        images_per_second=max(train.images_per_second, val.images_per_second),
         epochs=1.0,
         memory_predicted_bytes=predict_memory(task.network, task.run, training=False),
         params_total=count_parameters(model)[0],

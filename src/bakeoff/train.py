@@ -17,7 +17,7 @@ import numpy as np
 from bakeoff.config import Train
 from bakeoff.cost import predict_memory
 from bakeoff.ema import BestWeights, MovingAverage
-from bakeoff.evaluate import compile_forward, predict_logits, score
+from bakeoff.evaluate import Forward, compile_forward, predict_logits, score
 from bakeoff.features import frozen_features
 from bakeoff.model import count_parameters
 from bakeoff.optim import build_optimizer, learning_rate
@@ -53,6 +53,7 @@ def train(task: Task) -> Outcome:
     interim = task.val if run.train.patience else _sample(task.val, INTERIM_IMAGES)
     batches = train_batches(task.train, run.train.batch, run.augment, seed=run.seed)
 
+    start = _Start(model, forward, interim) if run.train.probe_images or run.model.start else None
     progress, images_seen, stage, evaluations = 0.0, 0, -1, 0
     losses: list[float] = []
     history: list[HistoryRow] = []
@@ -99,12 +100,18 @@ def train(task: Task) -> Outcome:
     average.keep()
     with clock.charge("evaluate"):
         stopped = _is_stale(best, run.train)
+        note = f"stopped early at {progress:.0%} of its length" if stopped else ""
         if not stopped:
             val_logits = evaluate(task.val)
         if run.train.patience:
             if not stopped:
                 best.look(history[-1].val_loss)
             best.restore()
+            val_logits = predict_logits(forward, task.val, flip=run.train.flip_test)
+
+        if start is not None and start.is_better(forward, interim):
+            note = "too short to gain anything: its starting point was kept"
+            start.restore()
             val_logits = predict_logits(forward, task.val, flip=run.train.flip_test)
 
     total, trainable = count_parameters(model)
@@ -119,8 +126,25 @@ def train(task: Task) -> Outcome:
         params_trainable=trainable,
         memory_peak_bytes=task.memory.read(),
         model=model,
-        note=f"stopped early at {progress:.0%} of its length" if stopped else "",
+        note=note,
     )
+
+
+class _Start:
+    """The weights that a run began with, and how well they did: a run too short for its schedule may end below them."""
+
+    def __init__(self, model: keras.Model, forward: Forward, images: Split) -> None:
+        self._model = model
+        self._weights = model.get_weights()
+        self._hits = _count_hits(forward, images)
+
+    def is_better(self, forward: Forward, images: Split) -> bool:
+        """Whether the model as it stands names fewer of the images rightly than it did at its start."""
+        return _count_hits(forward, images) < self._hits
+
+    def restore(self) -> None:
+        """Give the starting weights back to the model."""
+        self._model.set_weights(self._weights)
 
 
 class _Clock:
@@ -187,6 +211,10 @@ def _where(progress: float, seconds: float, epoch: float, history: list[HistoryR
 
 def _is_stale(best: BestWeights, config: Train) -> bool:
     return 0 < config.patience <= best.stale
+
+
+def _count_hits(forward: Forward, split: Split) -> int:
+    return int((predict_logits(forward, split).argmax(axis=1) == split.labels).sum())
 
 
 def _sample(split: Split, images: int) -> Split:
