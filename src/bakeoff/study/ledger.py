@@ -48,7 +48,7 @@ class Ledger(_Facts):
     budget_seconds: float
     plan: Plan
     seconds: dict[str, float] = {}
-    """Wall-clock seconds by stage, with `prepare` and `report`; of all sessions, if it was interrupted."""
+    """Wall-clock seconds by stage, with `prepare` and `report`; summed over interruptions."""
     stages: list[StageFacts] = []
     confirm: list[Run] = []
     """Confirming runs as decided: their length came from the clock, so it cannot be computed again."""
