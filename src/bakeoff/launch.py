@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bakeoff.backbones import find_backbone
 from bakeoff.config import Run, run_id
 from bakeoff.errors import BakeoffError, InputError
 from bakeoff.files import make_dir, write_json
@@ -70,7 +69,6 @@ def export_bundle(folder: Path, data: Path, bundle: Path) -> None:
 def _announce(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
     """The record of a run about to start."""
     dataset = open_dataset(data, run.data.classes, run.data.seed)
-    find_backbone(run.model.name)  # an unknown network is refused before anything else
     source = locate_start(run.model, out)
     return RunRecord(
         id=run_id(run, dataset.fingerprint, source.hash),

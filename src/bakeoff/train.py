@@ -53,7 +53,10 @@ def train(task: Task) -> Outcome:
     interim = task.val if run.train.patience else _sample(task.val, INTERIM_IMAGES)
     batches = train_batches(task.train, run.train.batch, run.augment, seed=run.seed)
 
-    start = _Start(model, forward, interim) if run.train.probe_images or run.model.start else None
+    start = None
+    if run.train.probe_images or run.model.start:
+        with clock.charge("evaluate"):
+            start = _Start(model, forward, interim)
     progress, images_seen, stage, evaluations = 0.0, 0, -1, 0
     losses: list[float] = []
     history: list[HistoryRow] = []

@@ -70,10 +70,11 @@ def locate_weights(row: Backbone, wanted: str) -> WeightsSource:
 def locate_start(config: Model, out: Path) -> WeightsSource:
     """What a run begins with: the model of an earlier run, if its config names one, else the network's weights.
 
-    Raises WeightsError if it is not there.
+    Raises WeightsError if it is not there, ConfigError for an unknown network.
     """
+    row = find_backbone(config.name)
     if not config.start:
-        return locate_weights(find_backbone(config.name), config.weights)
+        return locate_weights(row, config.weights)
     path = out / config.start
     if not path.is_file():
         raise WeightsError(f"there is no model {path} to go on from; name the model.keras of a finished run")
