@@ -50,6 +50,7 @@ class Stage(StrEnum):
     SCREEN = "screen"
     RACE = "race"
     TUNE = "tune"
+    COMPARE = "compare"
     CONFIRM = "confirm"
     TRAIN = "train"
 
@@ -81,6 +82,9 @@ class WeightsFacts(_Facts):
 
     origin: str
     hash: str
+    tensors_matched: int = 0
+    """Tensors of the backbone that were set from a file; fewer than there are only where that was asked for."""
+    tensors_total: int = 0
 
 
 class Seconds(_Facts):
@@ -130,6 +134,8 @@ class RunRecord(_Facts):
     memory_predicted_bytes: int = 0
     memory_peak_bytes: int = 0
     model_bytes: int = 0
+    micro_batch: int = 0
+    """Images of a batch that were in memory at once; gradients are summed over a batch."""
     seconds: Seconds = Seconds()
     images_seen: int = 0
     images_per_second: float = 0.0

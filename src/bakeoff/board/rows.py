@@ -28,7 +28,7 @@ __all__ = [
 CRITERIA = ("accuracy", "memory", "params", "time")
 
 # The later a stage, the more its verdict counts; a run trained alone was trained in full.
-STAGES = (Stage.CONFIRM, Stage.TRAIN, Stage.TUNE, Stage.RACE, Stage.SCREEN)
+STAGES = (Stage.CONFIRM, Stage.TRAIN, Stage.TUNE, Stage.COMPARE, Stage.RACE, Stage.SCREEN)
 _STATES = {State.COMPLETE: 0, State.PRUNED: 1, State.RUNNING: 2, State.FAILED: 2}
 
 
