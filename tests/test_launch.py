@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from bakeoff.backbones import find_backbone
 from bakeoff.config import Run
-from bakeoff.errors import InputError
-from bakeoff.launch import launch, open_test
+from bakeoff.errors import InputError, WeightsError
+from bakeoff.launch import fetch_weights, launch, open_test
 from bakeoff.runs import Stage, State, read_history, run_dir
 from bakeoff.shards import prepare_cached
 
@@ -77,7 +78,23 @@ def test_a_run_over_its_limit_is_stopped_and_says_so(tmp_path, data):
     assert "limit of 12 s" in record.reason
 
 
-def test_a_killed_process_is_a_failed_record_and_leaves_no_torn_file(tmp_path, data):
+def test_a_run_killed_for_memory_is_tried_again_at_half_its_micro_batch(tmp_path, data):
+    killed = []
+
+    def kill_once(event):
+        if event["doing"] == "train" and not killed:
+            killed.extend(_workers(tmp_path))
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    record = _launch(TINY, tmp_path, data, on_event=kill_once)
+    assert killed
+    assert record.state is State.COMPLETE, record.reason
+    assert (record.config.train.batch, record.micro_batch) == (32, 16)
+    assert record.images_seen == 640
+
+
+def test_a_run_killed_twice_is_a_failed_record_and_leaves_no_torn_file(tmp_path, data):
     def kill(event):
         if event["doing"] == "train":
             for pid in _workers(tmp_path):
@@ -86,17 +103,53 @@ def test_a_killed_process_is_a_failed_record_and_leaves_no_torn_file(tmp_path, d
     record = _launch(TINY.revised(train={"images": 10_000_000}), tmp_path, data, on_event=kill)
     assert record.state is State.FAILED
     assert "signal 9" in record.reason
+    assert "at micro-batch 16, after 32 was too much" in record.reason
+    assert record.memory_predicted_bytes > 0
     assert not list(tmp_path.rglob(".partial-*"))
 
 
-def test_a_size_that_the_network_cannot_take_fails_before_training(tmp_path, data):
-    record = _launch(TINY.revised(model={"size": 8}), tmp_path, data)
+def test_a_run_that_is_predicted_not_to_fit_takes_the_micro_batch_that_does(tmp_path, data, monkeypatch):
+    whole = _launch(TINY, tmp_path / "whole", data)
+    monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", str(whole.memory_predicted_bytes - 1))
+    record = _launch(TINY, tmp_path / "less", data)
+    assert record.state is State.COMPLETE, record.reason
+    assert record.micro_batch < whole.micro_batch == 32
+    assert record.memory_predicted_bytes < whole.memory_predicted_bytes
+    assert record.images_seen == whole.images_seen
+
+
+def test_a_run_that_fits_at_no_micro_batch_says_what_it_needs(tmp_path, data, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", "1000000")
+    record = _launch(TINY, tmp_path, data)
     assert record.state is State.FAILED
-    assert "18" in record.reason
+    assert "out of memory" in record.reason
+    assert "one image at a time" in record.reason
 
 
-def test_testing_what_never_finished_is_the_users_error(tmp_path, data):
-    record = _launch(TINY.revised(model={"size": 8}), tmp_path, data)
+def test_a_size_that_the_network_cannot_take_is_refused_before_anything_starts(tmp_path, data):
+    with pytest.raises(InputError, match="18"):
+        _launch(TINY.revised(model={"size": 8}), tmp_path, data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_block_is_a_failed_record_that_names_the_blocks(tmp_path, data):
+    record = _launch(TINY.revised(model={"unfreeze": "block9"}), tmp_path, data)
+    assert record.state is State.FAILED
+    assert "no block 'block9'" in record.reason
+    assert "conv3" in record.reason
+
+
+def test_weights_that_cannot_be_downloaded_are_one_line_in_seconds_and_leave_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
+    with pytest.raises(WeightsError, match=r"cannot download the weights of vgg-16 \(.*refused\); bring them"):
+        fetch_weights(find_backbone("vgg-16"))
+    assert not list((tmp_path / "models").iterdir())
+
+
+def test_testing_what_never_finished_is_the_users_error(tmp_path, data, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", "1000000")
+    record = _launch(TINY, tmp_path, data)
     with pytest.raises(InputError, match="no trained model"):
         open_test(run_dir(tmp_path, record.id), data)
 

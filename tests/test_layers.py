@@ -16,14 +16,14 @@ ORDER = """
     errors files runtime config runs
     pixels sources shards augment pipeline
     backbones scratch efficientnet_lite torchfile weights model optim evaluate cost
-    task features ema probe train
+    task features ema step probe train
     export worker
     launch board figures report study
     sheet serve console cli __main__
 """.split()  # noqa: SIM905
 
 # These may load TensorFlow or Keras when they are imported; the others must not.
-HEAVY = "scratch efficientnet_lite model optim evaluate cost task features ema probe train export worker".split()  # noqa: SIM905
+HEAVY = "scratch efficientnet_lite model optim evaluate cost task features ema step probe train export worker".split()  # noqa: SIM905
 
 
 def _module_of(path):

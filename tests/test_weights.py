@@ -22,6 +22,7 @@ SHAPE = (32, 32, 3)
 @pytest.fixture(autouse=True)
 def _empty_keras_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("BAKEOFF_WEIGHTS_DIR", str(tmp_path / "kits"))
 
 
 def shuffled(row: Any, seed: int = 3) -> Any:
@@ -55,8 +56,8 @@ def test_none_is_random_for_every_network_and_auto_is_for_scratch_nets() -> None
     assert locate_weights(LENET, "auto") == WeightsSource("random", "none", None)
 
 
-def test_absent_hub_weights_say_which_file_and_how_to_do_without() -> None:
-    with pytest.raises(WeightsError, match=r"no_top_v2\.h5.*--weights PATH or --weights none"):
+def test_absent_hub_weights_say_how_to_bring_them_and_how_to_do_without() -> None:
+    with pytest.raises(WeightsError, match=r"bakeoff weights pack.*mobilenet-v3-small=PATH or --weights none"):
         locate_weights(MOBILE, "auto")
     assert not is_at_hand(MOBILE)
 
@@ -152,14 +153,14 @@ def test_a_partial_match_is_refused_and_changes_nothing(tmp_path: Path, saved: s
     build_backbone(find_backbone(saved), SHAPE).save_weights(tmp_path / "a.weights.h5")
     backbone = build_backbone(find_backbone(needed), SHAPE)
     before = values(backbone)
-    with pytest.raises(WeightsError, match="layers differ"):
+    with pytest.raises(WeightsError, match=r"tensors of|holds nothing of"):
         load_weights(backbone, find_backbone(needed), from_file(tmp_path / "a.weights.h5"))
     assert all(np.array_equal(old, new) for old, new in zip(before, values(backbone), strict=True))
 
 
 def test_other_shapes_under_the_same_names_are_refused(tmp_path: Path) -> None:
     build_backbone(LENET, (48, 48, 3)).save_weights(tmp_path / "a.weights.h5")
-    with pytest.raises(WeightsError, match="dense1 needs shapes"):
+    with pytest.raises(WeightsError, match=r"6 of the 8 tensors of lenet: dense1 with \(1152, 512\)"):
         load_weights(build_backbone(LENET, SHAPE), LENET, from_file(tmp_path / "a.weights.h5"))
 
 
@@ -214,3 +215,75 @@ def test_efficientnet_divides_by_the_deviation_whatever_the_file_calls_variance(
     pixels = np.array([[[[0.2, 0.5, 0.9]]]], np.float32)
     expected = (pixels[0, 0, 0] - mean) / deviation
     np.testing.assert_allclose(fresh.predict_on_batch(pixels)[0, 0, 0], expected, rtol=1e-5)
+
+
+def foreign(kind: str) -> tuple[Any, Any]:
+    """(a stranger's fine-tuned classifier at another size, the MobileNet inside it)."""
+    import keras
+
+    backbone = keras.applications.MobileNetV3Small(weights=None, include_top=False, input_shape=(48, 48, 3))
+    rng = np.random.default_rng(5)
+    for weight in backbone.weights:
+        weight.assign(rng.uniform(0.1, 1, weight.shape))
+    if kind == "nested":
+        layers = [backbone, keras.layers.GlobalAveragePooling2D(), keras.layers.Dropout(0.5), keras.layers.Dense(19)]
+        return keras.Sequential([keras.Input((48, 48, 3)), *layers]), backbone
+    x = keras.layers.GlobalAveragePooling2D()(backbone.output)
+    return keras.Model(backbone.input, keras.layers.Dense(19)(keras.layers.Dense(8)(x))), backbone
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])
+@pytest.mark.parametrize("kind", ["nested", "inlined"])
+@pytest.mark.filterwarnings("ignore:.*HDF5 file.*")
+def test_a_backbone_is_found_inside_a_strangers_classifier(tmp_path: Path, kind: str, suffix: str) -> None:
+    classifier, trained = foreign(kind)
+    path = tmp_path / f"theirs{suffix}"
+    (classifier.save_weights if suffix == ".weights.h5" else classifier.save)(path)
+    fresh = build_backbone(MOBILE, (None, None, 3))
+    report = load_weights(fresh, MOBILE, from_file(path))
+    assert report.matched == report.total == len(fresh.weights)
+    for old, new in zip(values(trained), values(fresh), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+def test_files_of_early_keras_3_without_names_are_matched_by_class_or_config(tmp_path: Path, suffix: str) -> None:
+    import h5py
+
+    classifier, trained = foreign("nested")
+    path = tmp_path / f"theirs{suffix}"
+    (classifier.save_weights if suffix == ".weights.h5" else classifier.save)(path)
+    inner = path
+    if suffix == ".keras":
+        inner = Path(zipfile.ZipFile(path).extract("model.weights.h5", tmp_path))
+        config = zipfile.ZipFile(path).read("config.json")
+    with h5py.File(inner, "r+") as file:
+        file.visititems(lambda _, node: node.attrs.clear())
+    if suffix == ".keras":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(inner, "model.weights.h5")
+            archive.writestr("config.json", config)
+    fresh = build_backbone(MOBILE, SHAPE)
+    load_weights(fresh, MOBILE, from_file(path))
+    for old, new in zip(values(trained), values(fresh), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_part_is_taken_when_asked_for_and_counted(tmp_path: Path) -> None:
+    trained = build_backbone(LENET, (48, 48, 3))
+    trained.save_weights(tmp_path / "a.weights.h5")
+    fresh = build_backbone(LENET, SHAPE)
+    before = fresh.get_layer("dense1").get_weights()
+    report = load_weights(fresh, LENET, from_file(tmp_path / "a.weights.h5"), partial=True)
+    assert (report.matched, report.total) == (6, 8)
+    for name in ("conv1", "conv2", "dense2"):
+        for old, new in zip(trained.get_layer(name).get_weights(), fresh.get_layer(name).get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+    for old, new in zip(before, fresh.get_layer("dense1").get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_file_with_nothing_of_the_network_is_refused_even_if_a_part_would_do(tmp_path: Path) -> None:
+    build_backbone(LENET, SHAPE).save_weights(tmp_path / "a.weights.h5")
+    with pytest.raises(WeightsError, match="holds nothing of mobilenet-v3-small"):
+        load_weights(build_backbone(MOBILE, SHAPE), MOBILE, from_file(tmp_path / "a.weights.h5"), partial=True)

@@ -15,7 +15,16 @@ from typing import Any
 
 from bakeoff.errors import ConfigError
 
-__all__ = ["TABLE", "Backbone", "Origin", "Scaling", "build_backbone", "check_size", "find_backbone"]
+__all__ = [
+    "TABLE",
+    "Backbone",
+    "Origin",
+    "Scaling",
+    "build_backbone",
+    "build_with_hub_weights",
+    "check_size",
+    "find_backbone",
+]
 
 
 class Scaling(StrEnum):
@@ -210,3 +219,9 @@ def build_backbone(row: Backbone, input_shape: tuple[int | None, int | None, int
     if module == "keras.applications":
         return build(include_top=False, weights=None, input_shape=input_shape)
     return build(input_shape)
+
+
+def build_with_hub_weights(row: Backbone) -> Any:
+    """Build a network of keras.applications with its ImageNet weights, which Keras fetches and checks if need be."""
+    module, _, function = row.builder.partition(":")
+    return getattr(importlib.import_module(module), function)(include_top=False, weights="imagenet")

@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bakeoff.errors import ConfigError
 from bakeoff.files import hash_json
@@ -37,9 +37,12 @@ __all__ = [
     "Run",
     "Schedule",
     "Train",
+    "WeightsChoice",
     "override",
     "parse_candidate",
     "parse_duration",
+    "parse_weights",
+    "read_comparison",
     "read_run",
     "run_id",
 ]
@@ -124,14 +127,26 @@ class Model(_Part):
     """Side in pixels of the square the network is fed at validation and test."""
     weights: str = "auto"
     """`auto` (the network's own ImageNet weights if it has any), `none`, or the path of a weight file."""
+    partial_weights: bool = False
+    """Take a weight file that holds only a part of the network's tensors; the others stay random."""
     start: str = ""
     """A finished run's `model.keras`, of the same network, to go on from, head and all; relative to the study's folder.
     Empty: start from `weights`."""
-    unfreeze: float = Field(1.0, ge=0.0, le=1.0)
-    """Fraction of the backbone's layers that learn, counted from the head: 0 is the head alone."""
+    unfreeze: float | str = 1.0
+    """How much of the backbone learns: a fraction of its layers, counted from the head (0 is the head alone), or the
+    block from whose first layer on everything learns, by the beginning of its layers' names, as in `block5`."""
     batch_norm: BatchNorm = BatchNorm.TRAIN
     dropout: float = Field(0.2, ge=0.0, lt=1.0)
     """Fraction of pooled features dropped before the head."""
+
+    @field_validator("unfreeze")
+    @classmethod
+    def _fraction_or_block(cls, value: float | str) -> float | str:
+        if isinstance(value, str) and not re.fullmatch(r"[A-Za-z]\w*", value):
+            raise ValueError(f"{value!r} is neither a fraction from 0 to 1 nor the name of a block")
+        if isinstance(value, float) and not 0 <= value <= 1:
+            raise ValueError(f"the fraction of layers that learn is {value:g}; it goes from 0 to 1")
+        return value
 
 
 class Augment(_Part):
@@ -173,6 +188,9 @@ class Train(_Part):
     probe_images: int = Field(0, ge=0)
     """Start the head at the solution of a probe on this many images' frozen features (LP-FT, arXiv 2202.10054);
     0 starts it at random."""
+    count_probe: bool = True
+    """Whether `seconds` or `images` include the probe that the head starts from: at what its features cost when they
+    were computed, so that a cache is no head start."""
     sizes: tuple[Side, ...] = ()
     """Input sizes of the run's equal parts before the last, smaller first (progressive resizing)."""
     evaluations: int = Field(5, ge=1)
@@ -230,6 +248,20 @@ class Candidate(_Part):
         return self.name if self.size is None else f"{self.name}@{self.size}"
 
 
+class WeightsChoice(_Part):
+    """What each network of a study starts from: `auto`, `none`, or the path of a weight file."""
+
+    default: str = "auto"
+    named: dict[str, str] = {}
+    """By network, over the default."""
+    partial: bool = False
+    """Whether files may hold only a part of their network's tensors."""
+
+    def of(self, network: str) -> str:
+        """What this network starts from."""
+        return self.named.get(network, self.default)
+
+
 def run_id(run: Run, data_fingerprint: str, weights_fingerprint: str) -> str:
     """Twelve hexadecimal digits naming a run. Where the data lie (`data.source`) does not count, what they are does."""
     config = run.model_dump(mode="json", exclude={"data": True, "model": {"weights", "start"}})
@@ -239,15 +271,27 @@ def run_id(run: Run, data_fingerprint: str, weights_fingerprint: str) -> str:
 
 def read_run(path: Path) -> Run:
     """Read a run from a TOML or JSON file. Raises ConfigError naming the file and the field."""
+    return _validated(_read_recipe(path), str(path))
+
+
+def read_comparison(path: Path) -> tuple[Run, list[Candidate]]:
+    """Read a recipe for several networks: a run, and its key `candidates`, which may be absent. Raises ConfigError."""
+    raw = _read_recipe(path)
+    names = raw.pop("candidates", []) if isinstance(raw, dict) else []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f'{path}: candidates must be a list of names, as in candidates = ["vgg-16@78"]')
+    return _validated(raw, str(path)), [parse_candidate(name) for name in names]
+
+
+def _read_recipe(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the recipe {path}: {error}; give the path of a TOML file") from error
     try:
-        raw = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except ValueError as error:
         raise ConfigError(f"{path} is not valid {path.suffix.lstrip('.') or 'toml'}: {error}") from error
-    return _validated(raw, str(path))
 
 
 def override(run: Run, settings: Iterable[str]) -> Run:
@@ -284,6 +328,23 @@ def parse_candidate(text: str) -> Candidate:
         return Candidate(name=name, size=int(size) if size else None)
     except ValidationError as error:
         raise ConfigError(f"candidate {text!r}: {_first_message(error)}; sizes are pixels along the side") from error
+
+
+def parse_weights(texts: Iterable[str], *, partial: bool = False) -> WeightsChoice:
+    """Read `auto`, `none` or PATH, for all networks or, as NAME=PATH, for one. Raises ConfigError."""
+    default, named = "auto", {}
+    for text in texts:
+        match = re.fullmatch(r"([a-z][a-z0-9-]*)=(.+)", text.strip())
+        value = match[2] if match else text.strip()
+        if not value:
+            raise ConfigError("--weights is empty; give auto, none, PATH, or NAME=PATH for one network")
+        if value not in ("auto", "none"):
+            value = str(Path(value).expanduser().absolute())
+        if match:
+            named[match[1]] = value
+        else:
+            default = value
+    return WeightsChoice(default=default, named=named, partial=partial)
 
 
 def parse_duration(text: str) -> float:

@@ -17,9 +17,19 @@ from bakeoff.board import say_bytes, say_count, say_range, say_seconds
 from bakeoff.config import Run
 from bakeoff.launch import Event
 from bakeoff.runs import RunRecord, State
-from bakeoff.study import Ledger, Plan
+from bakeoff.study import Comparison, Ledger, Plan
+from bakeoff.weights import KitEntry
 
-__all__ = ["StudyConsole", "preparing", "render_end", "render_models", "render_plan", "reporting"]
+__all__ = [
+    "StudyConsole",
+    "preparing",
+    "render_comparison",
+    "render_end",
+    "render_kit",
+    "render_models",
+    "render_plan",
+    "reporting",
+]
 
 
 def render_plan(plan: Plan) -> Table:
@@ -33,6 +43,8 @@ def render_plan(plan: Plan) -> Table:
         f"pretrained: a probe on {plan.screen_images:,} images; from scratch: {say_seconds(plan.scratch_seconds)}"
         f" of training; scored on {plan.screen_val:,}",
     )
+    if plan.weights.default == "none":
+        table.add_row("", "[bold red]RANDOM WEIGHTS[/], as asked for")
     if plan.cut:
         table.add_row("", f"no time for {', '.join(plan.cut)}")
     for rung, seconds in enumerate(plan.race_seconds):
@@ -40,6 +52,30 @@ def render_plan(plan: Plan) -> Table:
     if not plan.race_seconds:
         table.add_row("race", "none: at this budget the screen decides")
     table.add_row("confirm", "the winner, trained with what is left; then the test split is opened once")
+    return table
+
+
+def render_comparison(plan: Comparison) -> Table:
+    """What a comparison is about to do: its candidates, and the one length that all of them get."""
+    length = plan.runs[0].train
+    if plan.budget_seconds is not None:
+        title, each = (
+            f"Plan for {say_seconds(plan.budget_seconds)}",
+            f"{say_seconds(length.seconds or 0.0)} of training",
+        )
+    else:
+        unit, value = next(
+            (unit, getattr(length, unit)) for unit in ("seconds", "images", "epochs") if getattr(length, unit)
+        )
+        title, each = "Plan", f"{value:,g} {unit} of training"
+    table = Table(title=title, title_justify="left", box=None)
+    table.add_column("stage", style="bold")
+    table.add_column("what")
+    table.add_row("compare", ", ".join(run.candidate for run in plan.runs))
+    table.add_row("", f"{each} for each, on the same data; compiling and scoring are measured apart")
+    if random := [run.candidate for run in plan.runs if run.model.weights == "none"]:
+        table.add_row("", f"[bold red]RANDOM WEIGHTS[/], as asked for: {', '.join(random)}")
+    table.add_row("", "scored on validation; the test split stays locked")
     return table
 
 
@@ -53,11 +89,11 @@ class StudyConsole:
         self._candidate = ""
         self._task: TaskID | None = None
 
-    def stage_began(self, stage: str, runs: int, seconds_left: float) -> None:
+    def stage_began(self, stage: str, runs: int, seconds_left: float | None) -> None:
         """Head the stage's lines."""
         self._stage = stage
-        left = say_seconds(max(0.0, seconds_left))
-        self._console.print(f"[bold]{stage}[/] [dim]{runs} run{'s' if runs > 1 else ''}, {left} of the budget left[/]")
+        left = "" if seconds_left is None else f", {say_seconds(max(0.0, seconds_left))} of the budget left"
+        self._console.print(f"[bold]{stage}[/] [dim]{runs} run{'s' if runs > 1 else ''}{left}[/]")
 
     def run_began(self, run: Run) -> None:
         """Show a bar for the run."""
@@ -133,6 +169,9 @@ def preparing(console: Console) -> Iterator[Callable[[str, int, int], None]]:
         yield move
 
 
+_ORIGINS = {"package": "package", "hub": "download"}
+
+
 def render_models(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The table of networks for the terminal."""
     caption = "params with a head of 100 classes; input: the side it was designed for; ImageNet: top-1 %"
@@ -146,16 +185,28 @@ def render_models(rows: Sequence[Mapping[str, Any]]) -> Table:
             say_count(row["params_total"]),
             str(row["native_size"]),
             "" if row["imagenet_top1"] is None else f"{row['imagenet_top1']:.1f}",
-            "from scratch" if scratch else row["weights"][0] + ("" if row["weights_at_hand"] else ", not here"),
+            "from scratch"
+            if scratch
+            else f"{_ORIGINS[row['weights'][0]]}, {'here' if row['weights_at_hand'] else 'not here'}",
             row["licence"],
         )
+    return table
+
+
+def render_kit(entries: Sequence[KitEntry]) -> Table:
+    """What is in a kit of weights."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for head in ("network", "size", "origin", "SHA-256", "licence"):
+        table.add_column(head, justify="right" if head == "size" else "left")
+    for entry in entries:
+        table.add_row(entry.network, say_bytes(entry.bytes), entry.origin, entry.sha256[:12], entry.licence)
     return table
 
 
 def render_end(out: Path, winner: RunRecord, ledger: Ledger) -> str:
     """The last lines of a study: the answer, what it took, and where things are."""
     assert winner.test is not None
-    spent = f"{say_seconds(ledger.spent)} of {say_seconds(ledger.budget_seconds)}"
+    spent = f"{say_seconds(ledger.spent)} of {say_seconds(ledger.budget_seconds or 0.0)}"
     return "\n".join(
         [
             f"[bold]{winner.candidate}[/]: test top-1 [bold]{winner.test.top1:.1%}[/]"

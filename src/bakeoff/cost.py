@@ -12,7 +12,7 @@ from bakeoff.config import Optimizer, Precision, Run
 from bakeoff.evaluate import EVAL_BATCH
 from bakeoff.model import Network
 
-__all__ = ["PeakMemory", "predict_memory", "resident_bytes"]
+__all__ = ["PeakMemory", "available_memory", "predict_memory", "resident_bytes"]
 
 # Numbers kept per trainable weight besides the weight itself.
 OPTIMIZER_SLOTS = {Optimizer.ADAMW: 2, Optimizer.ADAM: 2, Optimizer.SGD: 1}
@@ -20,7 +20,7 @@ OPTIMIZER_SLOTS = {Optimizer.ADAMW: 2, Optimizer.ADAM: 2, Optimizer.SGD: 1}
 BYTES_PER_LAYER = 2_100_000
 
 
-def predict_memory(network: Network, run: Run, *, training: bool = True) -> int:
+def predict_memory(network: Network, run: Run, *, training: bool = True, batch: int | None = None) -> int:
     """Bytes above the framework's own at the peak of a training step (or of a forward pass) of this run.
 
     The sum of weights, gradients, optimiser slots and moving average, the activations saved for the backward
@@ -30,7 +30,7 @@ def predict_memory(network: Network, run: Run, *, training: bool = True) -> int:
     model = network.model(run.model.size)
     per_number = 4 if run.train.precision is Precision.FLOAT32 else 2
     activations = [
-        count * per_number * (run.train.batch if training else EVAL_BATCH)
+        count * per_number * ((batch or run.train.batch) if training else EVAL_BATCH)
         for count in _outputs(network, run.model.size)
     ]
     weights = 4 * int(model.count_params())
@@ -40,6 +40,14 @@ def predict_memory(network: Network, run: Run, *, training: bool = True) -> int:
     trainable: int = 4 * sum(math.prod(weight.shape) for weight in model.trainable_weights)
     averages = weights if run.optim.ema else 0
     return weights + trainable * (1 + OPTIMIZER_SLOTS[run.optim.name]) + averages + sum(activations) + graph
+
+
+def available_memory() -> int:
+    """Bytes that a run could still get."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable"):
+            return int(line.split()[1]) * 1024
+    raise KeyError("MemAvailable")
 
 
 def resident_bytes() -> int:

@@ -7,22 +7,34 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bakeoff.config import Run, run_id
-from bakeoff.errors import BakeoffError, InputError
+from bakeoff.backbones import Backbone, check_size, find_backbone
+from bakeoff.config import Mode, Run, run_id
+from bakeoff.errors import BakeoffError, InputError, WeightsError
 from bakeoff.files import make_dir, write_json
-from bakeoff.runs import DataFacts, RunRecord, Stage, State, WeightsFacts, read_record, run_dir, write_record
+from bakeoff.runs import (
+    OUT_OF_MEMORY,
+    DataFacts,
+    RunRecord,
+    Stage,
+    State,
+    WeightsFacts,
+    read_record,
+    run_dir,
+    write_record,
+)
 from bakeoff.runtime import tensorflow_environment
 from bakeoff.shards import open_dataset
-from bakeoff.weights import locate_start
+from bakeoff.weights import how_to_mend, hub_path, locate_start
 
-__all__ = ["Event", "export_bundle", "launch", "open_test"]
+__all__ = ["Event", "export_bundle", "fetch_weights", "launch", "open_test"]
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
@@ -33,8 +45,9 @@ def launch(
 ) -> RunRecord:
     """Run a config in a process of its own and return its record; a finished id is returned as it is.
 
-    `limit` is in seconds of wall clock. Failures are records with a reason, never exceptions; what is wrong with
-    the config, the data or the weights themselves is an InputError before anything starts.
+    `limit` is in seconds of wall clock. A run that lacks memory is tried once more at half its micro-batch. Failures
+    are records with a reason, never exceptions; what is wrong with the config, the data or the weights themselves is an
+    InputError before anything starts.
     """
     record = _announce(run, stage, out, data)
     folder = run_dir(out, record.id)
@@ -44,13 +57,17 @@ def launch(
             return known
     make_dir(folder)
     write_json(folder / "config.json", run.model_dump(mode="json"))
-    write_record(folder, record)
-    ended = _work("run", [folder, data], folder / "log.txt", limit, on_event)
-    finished = read_record(folder)
-    changes: dict[str, Any] = {"seconds": finished.seconds.model_copy(update={"total": ended.seconds})}
-    if finished.state is State.RUNNING:
-        changes |= {"state": State.FAILED, "reason": ended.failure or "its process ended without a result"}
-    finished = finished.model_copy(update=changes)
+    finished, seconds = _attempt(record, folder, data, limit, on_event)
+    micro_batch = finished.micro_batch or run.train.batch
+    if finished.reason.startswith(OUT_OF_MEMORY) and run.train.mode is Mode.FIT and micro_batch > 1:
+        left = None if limit is None else max(1.0, limit - seconds)
+        half = record.model_copy(update={"micro_batch": -(-micro_batch // 2)})
+        finished, more = _attempt(half, folder, data, left, on_event)
+        seconds += more
+        if finished.state is State.FAILED:
+            reason = f"{finished.reason} (at micro-batch {half.micro_batch}, after {micro_batch} was too much)"
+            finished = finished.model_copy(update={"reason": reason})
+    finished = finished.model_copy(update={"seconds": finished.seconds.model_copy(update={"total": seconds})})
     write_record(folder, finished)
     return finished
 
@@ -66,8 +83,39 @@ def export_bundle(folder: Path, data: Path, bundle: Path) -> None:
     _must_work("bundle", [folder, data, bundle], folder / "log.txt", None)
 
 
+def fetch_weights(row: Backbone, on_event: OnEvent | None = None) -> None:
+    """Download a network's weights with Keras, which checks their hash, into Keras' cache: all of it or nothing.
+
+    Raises WeightsError if that fails; a network that does not answer takes seconds to give up.
+    """
+    target = hub_path(row)
+    if target is None:
+        raise WeightsError(f"Keras has no weights of {row.name} to download")
+    make_dir(target.parent)
+    # Keras writes under the final name from the first byte on, so it is given a cache of its own to write in.
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as home:
+        log = Path(home) / "log.txt"
+        ended = _work("fetch", [row.name, target], log, None, on_event, {"KERAS_HOME": home})
+        if reason := ended.mend or ended.failure:
+            raise WeightsError(f"cannot download the weights of {row.name} ({reason}); {how_to_mend(row)}")
+
+
+def _attempt(
+    record: RunRecord, folder: Path, data: Path, limit: float | None, on_event: OnEvent | None
+) -> tuple[RunRecord, float]:
+    """Run a record's config once: what came of it, and wall-clock seconds."""
+    write_record(folder, record)
+    ended = _work("run", [folder, data], folder / "log.txt", limit, on_event)
+    finished = read_record(folder)
+    if finished.state is State.RUNNING:
+        reason = ended.failure or "its process ended without a result"
+        finished = finished.model_copy(update={"state": State.FAILED, "reason": reason})
+    return finished, ended.seconds
+
+
 def _announce(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
     """The record of a run about to start."""
+    check_size(find_backbone(run.model.name), run.model.size)
     dataset = open_dataset(data, run.data.classes, run.data.seed)
     source = locate_start(run.model, out)
     return RunRecord(
@@ -82,12 +130,13 @@ def _announce(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
             classes=len(dataset.class_names),
         ),
         weights=WeightsFacts(origin=source.origin, hash=source.hash),
+        micro_batch=run.train.batch if run.train.mode is Mode.FIT else 0,
         seed=run.seed,
         precision=run.train.precision.value,
     )
 
 
-def _must_work(job: str, arguments: Sequence[Path], log: Path, on_event: OnEvent | None) -> None:
+def _must_work(job: str, arguments: Sequence[str | Path], log: Path, on_event: OnEvent | None) -> None:
     ended = _work(job, arguments, log, None, on_event)
     if ended.mend:
         raise InputError(ended.mend)
@@ -104,8 +153,15 @@ class _Ended:
     seconds: float
 
 
-def _work(job: str, arguments: Sequence[Path], log: Path, limit: float | None, on_event: OnEvent | None) -> _Ended:
-    """Run a worker to its end, or to its limit."""
+def _work(
+    job: str,
+    arguments: Sequence[str | Path],
+    log: Path,
+    limit: float | None,
+    on_event: OnEvent | None,
+    environment: Mapping[str, str] | None = None,
+) -> _Ended:
+    """Run a worker to its end, or to its limit, with more in its environment."""
     started = time.monotonic()
     errors: list[str] = []
     with log.open("ab") as log_file:
@@ -114,7 +170,7 @@ def _work(job: str, arguments: Sequence[Path], log: Path, limit: float | None, o
             stdin=subprocess.PIPE,  # closed when this process dies, which ends the worker
             stdout=subprocess.PIPE,
             stderr=log_file,
-            env=tensorflow_environment(onednn=True),
+            env=tensorflow_environment(onednn=True) | dict(environment or {}),
             # A Ctrl-C reaches this process alone, which then ends the worker in order.
             start_new_session=True,
         )
@@ -122,7 +178,7 @@ def _work(job: str, arguments: Sequence[Path], log: Path, limit: float | None, o
         reader.start()
         with process:  # closes its pipes
             try:
-                failure = _explain(process.wait(limit))
+                failure = _explain(process.wait(limit), log)
             except subprocess.TimeoutExpired:
                 failure = f"stopped: it ran longer than its limit of {limit:.0f} s"
             finally:
@@ -131,11 +187,13 @@ def _work(job: str, arguments: Sequence[Path], log: Path, limit: float | None, o
     return _Ended(failure, errors[-1] if errors else "", time.monotonic() - started)
 
 
-def _explain(code: int) -> str:
+def _explain(code: int, log: Path) -> str:
     if code == 0:
         return ""
     if code == -signal.SIGKILL:
-        return "killed from outside (signal 9), most likely for want of memory"
+        return f"{OUT_OF_MEMORY}, most likely: it was killed from outside (signal 9)"
+    if code == -signal.SIGABRT and b"bad_alloc" in log.read_bytes()[-4000:]:
+        return f"{OUT_OF_MEMORY}: an allocation was refused"
     if code < 0:
         return f"ended by {signal.Signals(-code).name}"
     return f"its process ended with code {code}"

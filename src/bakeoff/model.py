@@ -4,6 +4,7 @@ Only Keras' own layers are used, so a saved model opens without bakeoff.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,13 +80,31 @@ def build_network(row: Backbone, config: Model, *, side: int, classes: int) -> N
     )
 
 
-def freeze(backbone: keras.Model, unfreeze: float, batch_norm: BatchNorm) -> None:
-    """Let the last `unfreeze` of the layers learn; a frozen batch normalisation stays in inference mode."""
+def freeze(backbone: keras.Model, unfreeze: float | str, batch_norm: BatchNorm) -> None:
+    """Let the last `unfreeze` of the layers learn, or all from a block's first layer on.
+
+    A frozen batch normalisation stays in inference mode. Raises ConfigError if there is no such block.
+    """
     layers = backbone.layers
-    first_trainable = len(layers) - round(unfreeze * len(layers))
+    if isinstance(unfreeze, str):
+        first_trainable = _find_block(backbone, unfreeze)
+    else:
+        first_trainable = len(layers) - round(unfreeze * len(layers))
     for position, layer in enumerate(layers):
         is_frozen_norm = batch_norm is BatchNorm.FROZEN and isinstance(layer, keras.layers.BatchNormalization)
         layer.trainable = position >= first_trainable and not is_frozen_norm
+
+
+def _find_block(backbone: keras.Model, block: str) -> int:
+    """Place of the first layer whose name begins with `block`; block1 does not begin block14."""
+    blocks: dict[str, None] = {}
+    for position, layer in enumerate(backbone.layers):
+        if re.match(rf"{re.escape(block)}(?!\d)", layer.name):
+            return position
+        is_numbered = re.sub(r"_\d+$", "", layer.name).replace("_", "") == type(layer).__name__.lower()
+        if not is_numbered and (match := re.match(r"([a-z_]+?_?\d+[a-z]?)(_|$)", layer.name)):
+            blocks[match[1]] = None
+    raise ConfigError(f"{backbone.name} has no block {block!r}; its last ones are {', '.join([*blocks][-8:])}")
 
 
 def count_parameters(model: keras.Model) -> tuple[int, int]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.cost import predict_memory
 from bakeoff.features import frozen_features
 from bakeoff.model import count_parameters
 from bakeoff.runs import Seconds
@@ -48,7 +47,6 @@ def probe(task: Task) -> Outcome:
         images_seen=len(task.train),
         images_per_second=max(train.images_per_second, val.images_per_second),
         epochs=1.0,
-        memory_predicted_bytes=predict_memory(task.network, task.run, training=False),
         params_total=count_parameters(model)[0],
         params_trainable=head.kernel.size + head.bias.size,
         memory_peak_bytes=max(train.memory_peak_bytes, val.memory_peak_bytes, task.memory.read()),

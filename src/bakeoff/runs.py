@@ -21,6 +21,7 @@ from bakeoff.errors import OutputError
 from bakeoff.files import replacing, write_json
 
 __all__ = [
+    "OUT_OF_MEMORY",
     "SCHEMA",
     "DataFacts",
     "HistoryRow",
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 SCHEMA = 1
+# How the reason of a run begins that failed for want of memory.
+OUT_OF_MEMORY = "out of memory"
 
 
 class Stage(StrEnum):

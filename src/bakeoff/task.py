@@ -1,5 +1,6 @@
 """One run's pieces in memory, as its process holds them, and what comes back when it is done."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.backbones import find_backbone
-from bakeoff.config import Run
-from bakeoff.cost import PeakMemory
+from bakeoff.config import Mode, Run
+from bakeoff.cost import PeakMemory, available_memory, predict_memory
 from bakeoff.errors import ConfigError
 from bakeoff.model import Network, build_network, freeze
 from bakeoff.pipeline import Split, load_split
 from bakeoff.runs import HistoryRow, Seconds
 from bakeoff.shards import Dataset, open_dataset
-from bakeoff.weights import WeightsSource, load_weights, locate_start
+from bakeoff.weights import LoadReport, WeightsSource, load_weights, locate_start
 
 __all__ = ["Outcome", "Progress", "Task", "open_task"]
 
@@ -43,7 +44,11 @@ class Task:
     train: Split
     val: Split
     source: WeightsSource
+    loaded: LoadReport
     network: Network
+    micro_batch: int
+    """Images of a training batch that are in memory at once."""
+    memory_predicted_bytes: int
     memory: PeakMemory
     tell: Callable[[Progress], None]
     seconds_data: float
@@ -63,7 +68,6 @@ class Outcome:
     images_seen: int
     images_per_second: float
     epochs: float
-    memory_predicted_bytes: int
     memory_peak_bytes: int
     params_total: int
     params_trainable: int
@@ -72,8 +76,13 @@ class Outcome:
     note: str = ""
 
 
-def open_task(run: Run, folder: Path, data: Path, tell: Callable[[Progress], None]) -> Task:
-    """Load data and network. Raises ConfigError, DataError or WeightsError."""
+def open_task(
+    run: Run, folder: Path, data: Path, tell: Callable[[Progress], None], micro_batch: int | None = None
+) -> Task:
+    """Load data and network; a micro-batch that is predicted not to fit is halved until it does.
+
+    Raises ConfigError, DataError or WeightsError, and MemoryError if not even one image at a time would fit.
+    """
     started = time.perf_counter()
     dataset = open_dataset(data, run.data.classes, run.data.seed)
     train = load_split(dataset, "train", subset=run.train.subset)
@@ -89,10 +98,30 @@ def open_task(run: Run, folder: Path, data: Path, tell: Callable[[Progress], Non
     source = locate_start(run.model, folder.parents[1])
     keras.config.set_dtype_policy(run.train.precision.value)
     keras.utils.set_random_seed(run.seed)
-    network = build_network(row, run.model, side=dataset.side, classes=len(dataset.class_names))
+    # Variables made inside the scope exist as shapes alone until it ends, so the prediction comes before their memory.
+    with keras.StatelessScope():
+        network = build_network(row, run.model, side=dataset.side, classes=len(dataset.class_names))
+        freeze(network.backbone, run.model.unfreeze, run.model.batch_norm)
+        micro_batch, predicted = _fit_memory(network, run, micro_batch or run.train.batch)
+    loaded = LoadReport(0, len(network.backbone.weights))
     if source.origin == "run":
         network.adopt(keras.models.load_model(source.path, compile=False), run.model.size)
     elif source.path is not None:
-        load_weights(network.backbone, row, source)
-    freeze(network.backbone, run.model.unfreeze if source.path is not None else 1.0, run.model.batch_norm)
-    return Task(run, folder, dataset, train, val, source, network, memory, tell, seconds_data)
+        loaded = load_weights(network.backbone, row, source, partial=run.model.partial_weights)
+    return Task(
+        run, folder, dataset, train, val, source, loaded, network, micro_batch, predicted, memory, tell, seconds_data
+    )
+
+
+def _fit_memory(network: Network, run: Run, micro_batch: int) -> tuple[int, int]:
+    """The largest half, quarter, ... of the micro-batch that is predicted to fit, and its predicted bytes."""
+    if run.train.mode is Mode.PROBE:
+        return micro_batch, predict_memory(network, run, training=False)
+    room = int(os.environ.get("BAKEOFF_RUN_MEMORY_BYTES") or available_memory())
+    while (predicted := predict_memory(network, run, batch=micro_batch)) > room:
+        if micro_batch == 1:
+            raise MemoryError(
+                f"it needs {predicted / 1e9:.1f} GB for one image at a time, and {room / 1e9:.1f} GB are free"
+            )
+        micro_batch = -(-micro_batch // 2)
+    return micro_batch, predicted

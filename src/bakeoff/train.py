@@ -8,14 +8,13 @@ import contextlib
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
 from bakeoff.config import Train
-from bakeoff.cost import predict_memory
 from bakeoff.ema import BestWeights, MovingAverage
 from bakeoff.evaluate import Forward, compile_forward, predict_logits, score
 from bakeoff.features import frozen_features
@@ -24,14 +23,13 @@ from bakeoff.optim import build_optimizer, learning_rate
 from bakeoff.pipeline import Split, sample_stratified, train_batches
 from bakeoff.probe import fit_head
 from bakeoff.runs import HistoryRow, Seconds, write_history
+from bakeoff.step import compile_step
 from bakeoff.task import Outcome, Progress, Task
 
 __all__ = ["train"]
 
 # Validation images scored on the way; the end of a run is scored on all that the config asks for.
 INTERIM_IMAGES = 1000
-
-Step = Callable[[Any, Any, float, float], float]
 
 
 def train(task: Task) -> Outcome:
@@ -41,14 +39,15 @@ def train(task: Task) -> Outcome:
     sizes = (*run.train.sizes, run.model.size)
     models = [task.network.model(size) for size in sizes]
     model = models[-1]
-    if run.train.probe_images:
-        with clock.charge("compile"):
-            _start_head_from_probe(task)
+    probe_seconds, probe_images = _start_head_from_probe(task) if run.train.probe_images else (0.0, 0)
+    if not run.train.count_probe:
+        probe_seconds, probe_images = 0.0, 0
+    length = _shorten(run.train, probe_seconds, probe_images)
     average = MovingAverage(model, run.optim.ema)
     best = BestWeights(model)
     optimizer = build_optimizer(run.optim)
     optimizer.build(model.trainable_variables)
-    steps = [_compile_step(each, optimizer, average, run.optim.label_smoothing) for each in models]
+    steps = [compile_step(each, optimizer, average, run.optim.label_smoothing, task.micro_batch) for each in models]
     forward = compile_forward(model)
     interim = task.val if run.train.patience else _sample(task.val, INTERIM_IMAGES)
     batches = train_batches(task.train, run.train.batch, run.augment, seed=run.seed)
@@ -66,7 +65,7 @@ def train(task: Task) -> Outcome:
         metrics = score(logits, split.labels, task.dataset.superclass_of)
         history.append(
             HistoryRow(
-                seconds=clock.seconds["train"],
+                seconds=probe_seconds + clock.seconds["train"],
                 progress=progress,
                 epoch=images_seen / len(task.train),
                 images_seen=images_seen,
@@ -91,7 +90,7 @@ def train(task: Task) -> Outcome:
         images_seen += len(labels)
         if not math.isfinite(losses[-1]):
             raise FloatingPointError(f"the loss became {losses[-1]} after {images_seen} images, at rate {rate:.2g}")
-        progress = _progress(run.train, clock.seconds["train"], images_seen, len(task.train))
+        progress = _progress(length, clock.seconds["train"], images_seen, len(task.train))
         task.tell(_where(progress, clock.seconds["train"], images_seen / len(task.train), history))
         if evaluations < int(progress * run.train.evaluations) and progress < 1.0:
             evaluations += 1
@@ -117,14 +116,16 @@ def train(task: Task) -> Outcome:
             start.restore()
             val_logits = predict_logits(forward, task.val, flip=run.train.flip_test)
 
+    rate = (images_seen - run.train.batch * len(sizes)) / max(clock.seconds["train"], 1e-9)
+    images_seen += probe_images
+    clock.seconds["train"] += probe_seconds
     total, trainable = count_parameters(model)
     return Outcome(
         val_logits=val_logits,
         seconds=Seconds(data=task.seconds_data, **clock.seconds),
         images_seen=images_seen,
-        images_per_second=(images_seen - run.train.batch * len(sizes)) / max(clock.seconds["train"], 1e-9),
+        images_per_second=rate,
         epochs=images_seen / len(task.train),
-        memory_predicted_bytes=predict_memory(task.network, run),
         params_total=total,
         params_trainable=trainable,
         memory_peak_bytes=task.memory.read(),
@@ -165,39 +166,23 @@ class _Clock:
             self.seconds[account] += time.perf_counter() - started
 
 
-def _start_head_from_probe(task: Task) -> None:
-    """LP-FT (Kumar et al., arXiv 2202.10054): a head that fits spares the backbone the first, wildest steps."""
+def _start_head_from_probe(task: Task) -> tuple[float, int]:
+    """LP-FT (Kumar et al., arXiv 2202.10054): a head that fits spares the backbone the first, wildest steps.
+
+    Returns the seconds it takes where no features are in the cache, and its images.
+    """
     sample = _sample(task.train, task.run.train.probe_images)
-    head = fit_head(frozen_features(task, sample).values, sample.labels, task.classes)
+    features = frozen_features(task, sample)
+    started = time.perf_counter()
+    head = fit_head(features.values, sample.labels, task.classes)
     task.network.head.set_weights([head.kernel, head.bias])
+    return features.seconds + time.perf_counter() - started, len(sample)
 
 
-def _compile_step(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, average: MovingAverage, smoothing: float
-) -> Step:
-    """One training step as one graph: (images, labels, rate, decay of the average) -> loss."""
-    import tensorflow as tf
-
-    weights = model.trainable_variables
-
-    # XLA stays off: its bilinear resize is wrong on CPUs in TF 2.21.
-    @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
-    def step(images: Any, labels: Any, rate: Any, decay: Any) -> Any:
-        optimizer.learning_rate.assign(rate)
-        with tf.GradientTape() as tape:
-            logits = model(images, training=True)
-            classes = logits.shape[-1]
-            targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
-            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
-            scaled = optimizer.scale_loss(loss)
-        optimizer.apply(tape.gradient(scaled, [weight.value for weight in weights]), weights)
-        average.update(decay)
-        return loss
-
-    def call(images: Any, labels: Any, rate: float, decay: float) -> float:
-        return float(step(tf.constant(images), tf.constant(labels), tf.constant(rate), tf.constant(decay)))
-
-    return call
+def _shorten(config: Train, seconds: float, images: int) -> Train:
+    """The length of a run less what has been spent before its first step; at least that step is left."""
+    left = None if config.seconds is None else max(1e-9, config.seconds - seconds)
+    return config.model_copy(update={"seconds": left, "images": config.images and max(1, config.images - images)})
 
 
 def _progress(config: Train, seconds: float, images_seen: int, images: int) -> float:

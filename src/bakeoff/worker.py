@@ -3,6 +3,7 @@
     python -m bakeoff.worker run    RUN_DIR DATA_DIR
     python -m bakeoff.worker test   RUN_DIR DATA_DIR     open the locked test split, counted
     python -m bakeoff.worker bundle RUN_DIR DATA_DIR BUNDLE_DIR
+    python -m bakeoff.worker fetch  NETWORK FILE         download its weights into $KERAS_HOME, then move them to FILE
 
 Progress goes to standard output as JSON lines. The process ends when its standard input does, so that it never
 outlives the one that started it.
@@ -26,26 +27,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bakeoff
+from bakeoff.backbones import find_backbone
 from bakeoff.config import Mode
-from bakeoff.errors import BakeoffError, InputError, OutputError
+from bakeoff.errors import BakeoffError, InputError, OutputError, WeightsError
 from bakeoff.evaluate import compile_forward, confusion_matrix, predict_logits, score
 from bakeoff.export import write_bundle
 from bakeoff.files import replacing
 from bakeoff.pipeline import Split, load_split
 from bakeoff.probe import probe
-from bakeoff.runs import Metrics, RunRecord, State, TestMetrics, read_record, write_record
+from bakeoff.runs import OUT_OF_MEMORY, Metrics, RunRecord, State, TestMetrics, read_record, write_record
 from bakeoff.shards import Dataset, open_dataset
-from bakeoff.task import Outcome, Progress, open_task
+from bakeoff.task import Outcome, Progress, Task, open_task
 from bakeoff.train import train
+from bakeoff.weights import download_weights
 
-__all__ = ["export_run", "finish_run", "main", "open_test"]
+__all__ = ["export_run", "fetch_weights", "finish_run", "main", "open_test"]
 
 
 def finish_run(folder: Path, data: Path) -> RunRecord:
     """Do what the folder's record asks for and write it COMPLETE, or FAILED with the reason."""
     record = read_record(folder)
     try:
-        task = open_task(record.config, folder, data, _tell)
+        task = open_task(record.config, folder, data, _tell, record.micro_batch)
+        record = _opened(record, task)
+        # What is known before the first step stays known if the process is killed in it.
+        write_record(folder, record)
         outcome = probe(task) if record.config.train.mode is Mode.PROBE else train(task)
         metrics = score(outcome.val_logits, task.val.labels, task.dataset.superclass_of)
         model_bytes = _keep(folder, outcome, task.val)
@@ -88,11 +94,32 @@ def export_run(folder: Path, data: Path, bundle: Path) -> None:
     write_bundle(_load(folder, record), record, dataset, val, bundle)
 
 
+def fetch_weights(network: str, target: Path) -> None:
+    """Download a network's ImageNet weights to `target`. Raises WeightsError, or ends the process if nothing comes."""
+
+    def give_up(reason: str) -> None:
+        _write_event({"error": reason})
+        os._exit(WeightsError.exit_code)
+
+    download_weights(find_backbone(network), target, lambda fraction: _tell(Progress("download", fraction)), give_up)
+
+
 def _load(folder: Path, record: RunRecord) -> keras.Model:
     path = folder / "model.keras"
     if record.state is not State.COMPLETE or not path.is_file():
         raise OutputError(f"{folder} has no trained model (its state is {record.state}); name a completed training run")
     return keras.models.load_model(path, compile=False)
+
+
+def _opened(record: RunRecord, task: Task) -> RunRecord:
+    weights = {"tensors_matched": task.loaded.matched, "tensors_total": task.loaded.total}
+    return record.model_copy(
+        update={
+            "weights": record.weights.model_copy(update=weights),
+            "micro_batch": task.micro_batch,
+            "memory_predicted_bytes": task.memory_predicted_bytes,
+        }
+    )
 
 
 def _completed(record: RunRecord, outcome: Outcome, metrics: Metrics, model_bytes: int) -> RunRecord:
@@ -102,7 +129,6 @@ def _completed(record: RunRecord, outcome: Outcome, metrics: Metrics, model_byte
             "reason": outcome.note,
             "params_total": outcome.params_total,
             "params_trainable": outcome.params_trainable,
-            "memory_predicted_bytes": outcome.memory_predicted_bytes,
             "memory_peak_bytes": outcome.memory_peak_bytes,
             "model_bytes": model_bytes,
             "seconds": outcome.seconds,
@@ -140,7 +166,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, InputError | FloatingPointError):
         return text
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return f"out of memory: {text}"
+        return f"{OUT_OF_MEMORY}: {text}"
     return f"{type(error).__name__}: {text}"
 
 
@@ -198,9 +224,14 @@ def _end_with_parent() -> None:
 def main(job: str, *arguments: str) -> int:
     """Do one job; returns the exit code. What the user can mend goes to standard output as an event."""
     _end_with_parent()
-    jobs: dict[str, Callable[..., object]] = {"run": finish_run, "test": open_test, "bundle": export_run}
+    jobs: dict[str, Callable[..., object]] = {
+        "run": lambda folder, data: finish_run(Path(folder), Path(data)),
+        "test": lambda folder, data: open_test(Path(folder), Path(data)),
+        "bundle": lambda folder, data, bundle: export_run(Path(folder), Path(data), Path(bundle)),
+        "fetch": lambda network, target: fetch_weights(network, Path(target)),
+    }
     try:
-        jobs[job](*map(Path, arguments))
+        jobs[job](*arguments)
     except BakeoffError as error:
         _write_event({"error": str(error), "exit_code": error.exit_code})
         return error.exit_code

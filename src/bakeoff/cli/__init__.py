@@ -2,9 +2,11 @@
 
 app.py       the application, its exit codes
 options.py   what several verbs take
-studies.py   run, screen, train
+begin.py     what the verbs that train do first
+studies.py   run, screen, compare, train
 views.py     evaluate, board, report, models
 data.py      data prepare, data show
+weights.py   weights pack, weights use
 use.py       predict
 output.py    printing, and what every verb does around its work
 """

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bakeoff.cli import data, studies, use, views
+from bakeoff.cli import data, studies, use, views, weights
 from bakeoff.cli.output import NO_TENSORFLOW, print_error
 from bakeoff.errors import BakeoffError
 from bakeoff.runtime import tensorflow_environment
@@ -21,12 +21,25 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 data_app = typer.Typer(help="Prepare and look at images.", no_args_is_help=True)
-for verb in (studies.run, studies.screen, studies.train, views.evaluate, views.board, views.report, views.models):
+weights_app = typer.Typer(help="Carry pretrained weights to a machine without a network.", no_args_is_help=True)
+for verb in (
+    studies.run,
+    studies.screen,
+    studies.compare,
+    studies.train,
+    views.evaluate,
+    views.board,
+    views.report,
+    views.models,
+):
     app.command()(verb)
 app.command()(use.predict)
 data_app.command()(data.prepare)
 data_app.command()(data.show)
 app.add_typer(data_app, name="data")
+weights_app.command()(weights.pack)
+weights_app.command()(weights.use)
+app.add_typer(weights_app, name="weights")
 
 # Set by --debug before any verb runs.
 _settings = {"debug": False}

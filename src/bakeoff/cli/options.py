@@ -13,8 +13,12 @@ __all__ = [
     "DataDirOption",
     "JsonOption",
     "OutOption",
+    "PartialOption",
+    "RecipeOption",
     "SeedOption",
+    "SettingsOption",
     "StudyArgument",
+    "WeighOption",
     "WeightsOption",
 ]
 
@@ -30,6 +34,24 @@ BudgetOption = Annotated[str, typer.Option(help="Wall clock for everything, as i
 CandidatesOption = Annotated[
     str | None, typer.Option(help="NAME or NAME@SIZE, separated by commas; else every network whose weights are here.")
 ]
-WeightsOption = Annotated[str, typer.Option(help="auto (ImageNet weights), or none (random, on purpose).")]
+WeightsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="auto (ImageNet weights), none (random, on purpose), or PATH of a Keras file with the network in it;"
+        " NAME=... for one network; may be repeated.",
+        show_default="auto",
+    ),
+]
+PartialOption = Annotated[
+    bool, typer.Option("--partial-weights", help="Take a weight file that has only a part; the rest stays random.")
+]
+RecipeOption = Annotated[Path | None, typer.Option(help="TOML or JSON file; see recipes/.")]
+SettingsOption = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as in model.size=128.")]
+WeighOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Weights of the criteria accuracy, memory, params, time: accuracy=3,memory=1; else accuracy alone."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 StudyArgument = Annotated[Path, typer.Argument(help="Folder of a study.", metavar="OUT")]

@@ -21,6 +21,7 @@ __all__ = [
     "NO_TENSORFLOW",
     "interruptible",
     "make_console",
+    "parse_weigh",
     "prepare_data",
     "print_board",
     "print_error",
@@ -51,20 +52,27 @@ def prepare_data(data: str, classes: str, seed: int, data_dir: Path | None) -> "
     return shards, open_dataset(shards, classes, seed)
 
 
-def print_board(out: Path, as_json: bool) -> None:
+def parse_weigh(text: str | None) -> dict[str, float] | None:
+    """The user's weights of the criteria; None where accuracy alone decides."""
+    from bakeoff.board import parse_weights
+
+    return None if text is None else parse_weights(text)
+
+
+def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None) -> None:
     """Print a study's ranking with the reason why its first row won, or its rows as JSON."""
     from rich.console import Console
 
     from bakeoff.board import explain, rank, render_table
     from bakeoff.runs import list_records
 
-    rows = rank(list_records(out))
+    rows = rank(list_records(out), weigh=weigh)
     if as_json:
         print_json([row.model_dump(mode="json") for row in rows])
         return
     console = Console()
     console.print(render_table(rows))
-    console.print(explain(rows), highlight=False)
+    console.print(explain(rows, weigh), highlight=False)
 
 
 def print_notes(manifest: "Manifest") -> None:

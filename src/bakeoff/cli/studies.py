@@ -1,12 +1,11 @@
-"""Verbs that train: run, screen, train."""
+"""Verbs that train: run, screen, compare, train."""
 
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bakeoff.cli.begin import begin, fetch, open_study, parse_candidates
 from bakeoff.cli.options import (
     BudgetOption,
     CandidatesOption,
@@ -15,16 +14,19 @@ from bakeoff.cli.options import (
     DataDirOption,
     JsonOption,
     OutOption,
+    PartialOption,
+    RecipeOption,
     SeedOption,
+    SettingsOption,
+    WeighOption,
     WeightsOption,
 )
-from bakeoff.cli.output import interruptible, make_console, prepare_data, print_board, print_notes
+from bakeoff.cli.output import interruptible, make_console, parse_weigh, prepare_data, print_board
 
 if TYPE_CHECKING:
-    from bakeoff.config import Candidate
     from bakeoff.study import Ledger
 
-__all__ = ["run", "screen", "train"]
+__all__ = ["compare", "run", "screen", "train"]
 
 
 def run(
@@ -34,7 +36,8 @@ def run(
     classes: ClassesOption = "all",
     seed: SeedOption = 0,
     candidates: CandidatesOption = None,
-    weights: WeightsOption = "auto",
+    weights: WeightsOption = None,
+    partial: PartialOption = False,
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -53,7 +56,7 @@ def run(
     from bakeoff.study import run_study
 
     with interruptible():
-        ledger, folder, shards = begin_study(data, budget, classes, seed, candidates, weights, out, data_dir)
+        ledger, folder, shards = _begin_study(data, budget, classes, seed, candidates, weights, partial, out, data_dir)
         with reporting(make_console()) as watcher:
             winner = run_study(ledger, folder, shards, watcher)
     print_board(folder, as_json)
@@ -67,7 +70,8 @@ def screen(
     classes: ClassesOption = "all",
     seed: SeedOption = 0,
     candidates: CandidatesOption = None,
-    weights: WeightsOption = "auto",
+    weights: WeightsOption = None,
+    partial: PartialOption = False,
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -80,17 +84,88 @@ def screen(
     from bakeoff.study import run_screen
 
     with interruptible():
-        ledger, folder, shards = begin_study(data, budget, classes, seed, candidates, weights, out, data_dir)
+        ledger, folder, shards = _begin_study(data, budget, classes, seed, candidates, weights, partial, out, data_dir)
         with reporting(make_console()) as watcher:
             run_screen(ledger, folder, shards, watcher)
     print_board(folder, as_json)
 
 
+def compare(
+    data: DataArgument = "digits",
+    *,
+    candidates: CandidatesOption = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Wall clock for everything, split evenly; 10m unless there is another length.")
+    ] = None,
+    images: Annotated[int | None, typer.Option(help="Training images for each candidate instead.", min=1)] = None,
+    weigh: WeighOption = None,
+    recipe: RecipeOption = None,
+    settings: SettingsOption = None,
+    classes: ClassesOption = "all",
+    seed: SeedOption = 0,
+    weights: WeightsOption = None,
+    partial: PartialOption = False,
+    out: OutOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train candidates at one equal budget and compare accuracy, memory, parameters and time.
+
+    Each gets the same seconds of training (or the same images), in a process of its own. A recipe sets everything but
+    the network, and may list the candidates; without one each gets its family's usual settings. Validation decides; the
+    test split stays locked (`bakeoff evaluate OUT/runs/ID` opens it).
+
+    **Examples**
+
+    - `bakeoff compare cifar100 --candidates efficientnet-lite0,lenet --budget 5m`
+
+    - `bakeoff compare photos/ --images 20000 --weigh accuracy=3,memory=1`
+
+    - `bakeoff compare cifar100 --candidates lenet,mobilenet-v2 --weights mobilenet-v2=mine.h5`
+
+    - `bakeoff compare cifar100 --recipe recipes/original-table.toml --classes 20`
+    """
+    from bakeoff.config import parse_duration, read_comparison
+    from bakeoff.console import render_comparison, reporting
+    from bakeoff.errors import ConfigError
+    from bakeoff.study import make_comparison, run_comparison
+
+    if budget is not None and images is not None:
+        raise ConfigError("give --budget or --images, not both")
+    weighed = parse_weigh(weigh)
+    base, listed = read_comparison(recipe) if recipe else (None, [])
+    if budget is None and images is None and base is None:
+        budget = "10m"
+    seconds = parse_duration(budget) if budget is not None else None
+    with interruptible():
+        wanted = parse_candidates(candidates) or listed or None
+        begun = begin(data, classes, seed, wanted, weights, partial, data_dir)
+        plan = make_comparison(
+            begun.candidates,
+            data=begun.data,
+            counts=begun.dataset.counts,
+            weights=begun.weights,
+            seed=seed,
+            budget=seconds,
+            images=images,
+            recipe=base,
+            settings=settings or (),
+        )
+        folder = out or Path(f"bakeoff-compare-{begun.dataset.name}")
+        ledger = open_study(begun, plan, folder, render_comparison(plan))
+        with reporting(make_console()) as watcher:
+            run_comparison(ledger, folder, begun.shards, watcher)
+    print_board(folder, as_json, weighed)
+
+
 def train(
     data: DataArgument = "digits",
     *,
-    recipe: Annotated[Path | None, typer.Option(help="TOML or JSON file; see recipes/.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as in model.size=128.")] = None,
+    recipe: RecipeOption = None,
+    settings: SettingsOption = None,
+    weights: Annotated[
+        str | None, typer.Option(help="auto, none, or PATH of a Keras file with the network in it.")
+    ] = None,
     classes: ClassesOption = "all",
     out: OutOption = None,
     data_dir: DataDirOption = None,
@@ -103,18 +178,24 @@ def train(
     - `bakeoff train digits --set model.name=lenet --set model.size=32 --set train.epochs=3`
 
     - `bakeoff train cifar100 --recipe recipes/cifar100.toml --set train.seconds=600`
+
+    - `bakeoff train photos/ --set model.name=mobilenet-v2 --weights mine.h5 --set model.unfreeze=block_16`
     """
-    from bakeoff.config import Run, override, read_run
+    from bakeoff.config import Candidate, Run, WeightsChoice, override, read_run
     from bakeoff.console import reporting
     from bakeoff.errors import NothingTrainedError
     from bakeoff.launch import launch
     from bakeoff.runs import Stage, State
+    from bakeoff.study import find_missing
 
     with interruptible():
         config = override(read_run(recipe) if recipe else Run(), settings or [])
         chosen = {"source": data} | ({"classes": classes} if classes != "all" else {})
-        config = config.revised(data=chosen)
+        config = config.revised(data=chosen, model={"weights": weights or config.model.weights})
         shards, dataset = prepare_data(data, config.data.classes, config.data.seed, data_dir)
+        if not config.model.start:
+            choice = WeightsChoice(default=config.model.weights)
+            fetch(find_missing([Candidate(name=config.model.name, size=config.model.size)], choice))
         folder = out or Path(f"bakeoff-{dataset.name}")
         with reporting(make_console()) as watcher:
             watcher.run_began(config)
@@ -125,54 +206,31 @@ def train(
         raise NothingTrainedError(f"{record.candidate} failed: {record.reason}")
 
 
-def begin_study(
+def _begin_study(
     data: str,
     budget: str,
     classes: str,
     seed: int,
     candidates: str | None,
-    weights: str,
+    weights: list[str] | None,
+    partial: bool,
     out: Path | None,
     data_dir: Path | None,
 ) -> "tuple[Ledger, Path, Path]":
-    """Check the arguments, prepare the data, show the plan: (ledger, the study's folder, the shards' folder)."""
-    started = time.monotonic()
-    from bakeoff.config import Data, parse_duration
+    """The ledger of a whole job, its folder, and the folder of its shards."""
+    from bakeoff.config import parse_duration
     from bakeoff.console import render_plan
-    from bakeoff.study import choose_candidates, make_plan, open_ledger
+    from bakeoff.study import make_plan
 
     seconds = parse_duration(budget)
-    wanted = _parse_candidates(candidates)
-    shards, dataset = prepare_data(data, classes, seed, data_dir)
+    begun = begin(data, classes, seed, parse_candidates(candidates), weights, partial, data_dir)
     plan = make_plan(
         seconds,
-        data=Data(source=data, classes=classes, seed=seed),
-        counts=dataset.counts,
-        candidates=choose_candidates(wanted, dataset.side, weights),
-        weights=weights,
+        data=begun.data,
+        counts=begun.dataset.counts,
+        candidates=begun.candidates,
+        weights=begun.weights,
         seed=seed,
     )
-    folder = out or Path(f"bakeoff-{dataset.name}")
-    facts = {
-        "name": dataset.name,
-        "counts": dataset.counts,
-        "classes": len(dataset.class_names),
-        "fingerprint": dataset.fingerprint,
-        "notes": list(dataset.manifest.notes),
-        "quarantined": [bad.model_dump() for bad in dataset.manifest.quarantined],
-    }
-    ledger = open_ledger(folder, plan, data=facts, command=" ".join(["bakeoff", *sys.argv[1:]]))
-    ledger.spend("prepare", time.monotonic() - started)
-    ledger.write(folder)
-    counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
-    console = make_console()
-    console.print(f"{dataset.name}: {len(dataset.class_names)} classes, {counts} images", highlight=False)
-    print_notes(dataset.manifest)
-    console.print(render_plan(plan), highlight=False)
-    return ledger, folder, shards
-
-
-def _parse_candidates(text: str | None) -> "list[Candidate] | None":
-    from bakeoff.config import parse_candidate
-
-    return [parse_candidate(part) for part in text.split(",") if part.strip()] if text else None
+    folder = out or Path(f"bakeoff-{begun.dataset.name}")
+    return open_study(begun, plan, folder, render_plan(plan)), folder, begun.shards

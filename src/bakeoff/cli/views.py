@@ -5,8 +5,16 @@ from typing import Annotated
 
 import typer
 
-from bakeoff.cli.options import DataDirOption, JsonOption, StudyArgument
-from bakeoff.cli.output import interruptible, make_console, prepare_data, print_board, print_json, print_line
+from bakeoff.cli.options import DataDirOption, JsonOption, StudyArgument, WeighOption
+from bakeoff.cli.output import (
+    interruptible,
+    make_console,
+    parse_weigh,
+    prepare_data,
+    print_board,
+    print_json,
+    print_line,
+)
 from bakeoff.errors import OutputError
 
 __all__ = ["board", "evaluate", "models", "report"]
@@ -43,17 +51,22 @@ def evaluate(
     print_line(f"the test split has been opened {test.openings} time(s) for this run")
 
 
-def board(out: StudyArgument, *, as_json: JsonOption = False) -> None:
+def board(out: StudyArgument, *, weigh: WeighOption = None, as_json: JsonOption = False) -> None:
     """Rebuild board.csv from the records and print it.
 
-    **Example**: `bakeoff board bakeoff-cifar100`
+    **Examples**
+
+    - `bakeoff board bakeoff-cifar100`
+
+    - `bakeoff board bakeoff-compare-cifar100 --weigh accuracy=3,memory=1,time=1`
     """
     from bakeoff.board import rank, write_board
     from bakeoff.runs import list_records
 
     _require_study(out)
-    write_board(out, rank(list_records(out)))
-    print_board(out, as_json)
+    weighed = parse_weigh(weigh)
+    write_board(out, rank(list_records(out), weigh=weighed))
+    print_board(out, as_json, weighed)
 
 
 def report(out: StudyArgument) -> None:

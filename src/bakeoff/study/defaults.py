@@ -2,23 +2,26 @@
 
 from collections.abc import Sequence
 
-from bakeoff.backbones import TABLE, Backbone, check_size, find_backbone
-from bakeoff.config import Augment, BatchNorm, Candidate, Data, Model, Optim, Policy, Run, Train
+from bakeoff.backbones import TABLE, Backbone, Origin, check_size, find_backbone
+from bakeoff.config import Augment, BatchNorm, Candidate, Data, Model, Optim, Policy, Run, Train, WeightsChoice
+from bakeoff.errors import ConfigError
 from bakeoff.weights import is_at_hand, locate_weights
 
-__all__ = ["choose_candidates", "default_run", "default_size"]
+__all__ = ["choose_candidates", "default_run", "default_size", "find_missing", "settle_weights", "starts_at_random"]
 
 # Mirror images of these are other classes, or none at all.
 UNMIRRORED = ("digits",)
 
 
-def choose_candidates(wanted: Sequence[Candidate] | None, side: int, weights: str) -> list[Candidate]:
+def choose_candidates(wanted: Sequence[Candidate] | None, side: int, weights: WeightsChoice) -> list[Candidate]:
     """Candidates with their input sizes: those asked for, or all that can start at once, small ones first.
 
-    Raises ConfigError for an unknown network or too small a size, WeightsError for weights that are not at hand.
+    Raises ConfigError for an unknown network or too small a size.
     """
+    for name in weights.named:
+        find_backbone(name)
     if wanted is None:
-        rows = [row for row in TABLE if row.scratch or (weights == "auto" and is_at_hand(row))]
+        rows = [row for row in TABLE if row.scratch or _can_start(row, weights)]
         rows.sort(key=lambda row: (row.scratch, row.params_total))
         return [Candidate(name=row.name, size=default_size(row, side)) for row in rows]
     sized = []
@@ -26,9 +29,36 @@ def choose_candidates(wanted: Sequence[Candidate] | None, side: int, weights: st
         row = find_backbone(candidate.name)
         size = default_size(row, side) if candidate.size is None else candidate.size
         check_size(row, size)
-        locate_weights(row, weights)
         sized.append(Candidate(name=row.name, size=size))
     return list(dict.fromkeys(sized))
+
+
+def _can_start(row: Backbone, weights: WeightsChoice) -> bool:
+    return row.name in weights.named or (weights.default == "auto" and is_at_hand(row))
+
+
+def settle_weights(candidates: Sequence[Candidate], weights: WeightsChoice) -> WeightsChoice:
+    """A choice in which a file belongs to the one network that it is for. Raises ConfigError if that is not clear."""
+    names = [candidate.name for candidate in candidates]
+    if strangers := sorted(set(weights.named) - set(names)):
+        raise ConfigError(f"--weights names {strangers[0]}, which is no candidate; candidates are {', '.join(names)}")
+    if weights.default in ("auto", "none"):
+        return weights
+    open_to_it = {name for name in names if not find_backbone(name).scratch and name not in weights.named}
+    if len(open_to_it) != 1:
+        raise ConfigError(f"--weights {weights.default}: say which network it is for, as in --weights {names[0]}=PATH")
+    return weights.model_copy(update={"default": "auto", "named": weights.named | {open_to_it.pop(): weights.default}})
+
+
+def find_missing(candidates: Sequence[Candidate], weights: WeightsChoice) -> list[Backbone]:
+    """Networks whose own weights Keras has still to download. Raises WeightsError for what cannot be had at all."""
+    missing = []
+    for row in dict.fromkeys(find_backbone(candidate.name) for candidate in candidates):
+        if weights.of(row.name) == "auto" and Origin.HUB in row.weight_origins and not is_at_hand(row):
+            missing.append(row)
+        else:
+            locate_weights(row, weights.of(row.name))
+    return missing
 
 
 def default_size(row: Backbone, side: int) -> int:
@@ -40,16 +70,21 @@ def default_size(row: Backbone, side: int) -> int:
     return max(row.min_size, min(96 if side <= 64 else 128, row.native_size))
 
 
-def default_run(row: Backbone, size: int, data: Data, weights: str, seed: int) -> Run:
+def default_run(row: Backbone, size: int, data: Data, weights: WeightsChoice, seed: int) -> Run:
     """A run of one epoch with the family's usual settings; its length is for the caller to choose."""
     policy = Policy.CROP if data.source in UNMIRRORED else Policy.FLIP_CROP
-    pretrained = not row.scratch and weights != "none"
-    if pretrained:
+    model = Model(name=row.name, size=size, weights=weights.of(row.name), partial_weights=weights.partial)
+    if row.scratch or model.weights == "none":
+        model = model.model_copy(update={"dropout": 0.3})
+        optim = Optim(learning_rate=1e-3, ema=0.99)
+    else:
         # A few hundred steps at a new input size are too few to learn new batch statistics; with ImageNet's own kept,
         # a short run is faster, needs less memory and ends more accurate.
-        model = Model(name=row.name, size=size, weights=weights, batch_norm=BatchNorm.FROZEN, dropout=0.2)
+        model = model.model_copy(update={"batch_norm": BatchNorm.FROZEN})
         optim = Optim(learning_rate=5e-4, ema=0.98)
-    else:
-        model = Model(name=row.name, size=size, weights=weights, dropout=0.3)
-        optim = Optim(learning_rate=1e-3, ema=0.99)
     return Run(data=data, model=model, augment=Augment(policy=policy), optim=optim, train=Train(epochs=1), seed=seed)
+
+
+def starts_at_random(run: Run) -> bool:
+    """Whether nothing of the network is pretrained, by nature or because it was asked for."""
+    return run.model.weights == "none" or find_backbone(run.model.name).scratch

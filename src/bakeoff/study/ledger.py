@@ -11,6 +11,7 @@ from bakeoff.config import Run
 from bakeoff.errors import OutputError
 from bakeoff.files import make_dir, write_json
 from bakeoff.runs import Stage
+from bakeoff.study.compare import Comparison
 from bakeoff.study.plan import Plan
 
 __all__ = ["Dropped", "Ledger", "StageFacts", "open_ledger"]
@@ -45,8 +46,9 @@ class Ledger(_Facts):
     command: str
     started: str
     data: dict[str, Any]
-    budget_seconds: float
-    plan: Plan
+    budget_seconds: float | None
+    """None for a comparison at equal images, which takes the time it takes."""
+    plan: Plan | Comparison
     seconds: dict[str, float] = {}
     """Wall-clock seconds by stage, with `prepare` and `report`; summed over interruptions."""
     stages: list[StageFacts] = []
@@ -72,12 +74,17 @@ class Ledger(_Facts):
         """Seconds spent so far."""
         return sum(self.seconds.values())
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds of the budget left, if there is one."""
+        return None if self.budget_seconds is None else self.budget_seconds - self.spent
+
     def write(self, out: Path) -> None:
         """Write `study.json` whole or not at all."""
         write_json(out / "study.json", self.model_dump(mode="json", by_alias=True))
 
 
-def open_ledger(out: Path, plan: Plan, *, data: dict[str, Any], command: str) -> Ledger:
+def open_ledger(out: Path, plan: Plan | Comparison, *, data: dict[str, Any], command: str) -> Ledger:
     """The ledger of a new study, or of the same study begun before.
 
     Raises OutputError if the folder holds another study, or files that are no study at all.
@@ -104,9 +111,13 @@ def open_ledger(out: Path, plan: Plan, *, data: dict[str, Any], command: str) ->
     return ledger
 
 
-def _difference(ledger: Ledger, plan: Plan, data: dict[str, Any]) -> str:
+def _difference(ledger: Ledger, plan: Plan | Comparison, data: dict[str, Any]) -> str:
     if ledger.data.get("fingerprint") != data["fingerprint"]:
         return f"its data is {ledger.data.get('name')}, with other images or classes"
+    if type(ledger.plan) is not type(plan):
+        return f"it was begun by `{ledger.command}`"
     old, new = ledger.plan.model_dump(), plan.model_dump()
     field = next(name for name in new if old[name] != new[name])
+    if field == "runs":
+        return "its candidates or their settings are others"
     return f"its {field} is {old[field]!r}, not {new[field]!r}"

@@ -12,16 +12,17 @@ from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Event, export_bundle, launch, open_test
 from bakeoff.report import write_report
 from bakeoff.runs import RunRecord, Stage, State, list_records, run_dir
+from bakeoff.study.compare import Comparison
 from bakeoff.study.ledger import Dropped, Ledger
-from bakeoff.study.plan import Proposal, propose
+from bakeoff.study.plan import Plan, Proposal, propose
 
-__all__ = ["Watcher", "run_screen", "run_study"]
+__all__ = ["Watcher", "run_comparison", "run_screen", "run_study"]
 
 
 class Watcher(Protocol):
     """Somebody who is told how a study goes."""
 
-    def stage_began(self, stage: str, runs: int, seconds_left: float) -> None:
+    def stage_began(self, stage: str, runs: int, seconds_left: float | None) -> None:
         """A stage begins with this many runs."""
 
     def run_began(self, run: Run) -> None:
@@ -47,7 +48,7 @@ def run_study(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> RunRec
         raise NothingTrainedError(f"no candidate could be trained; the reasons are in {out / 'board.csv'}")
     folder = run_dir(out, winner.id)
     if winner.test is None:
-        watcher.stage_began("test", 1, ledger.budget_seconds - ledger.spent)
+        watcher.stage_began("test", 1, ledger.seconds_left)
         watcher.run_began(winner.config)
         with _charged(ledger, out, "test"):
             winner = open_test(folder, data, watcher.run_moved)
@@ -69,13 +70,26 @@ def run_screen(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> list[
     return records
 
 
+def run_comparison(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> None:
+    """Run or resume a comparison to its end. Raises NothingTrainedError if every candidate failed."""
+    while (proposal := _next(ledger, out)) is not None:
+        _do(proposal, ledger, out, data, watcher)
+    if not any(record.state is State.COMPLETE for record in list_records(out)):
+        raise NothingTrainedError(f"no candidate could be trained; the reasons are in {out / 'board.csv'}")
+    with _charged(ledger, out, "report"):
+        write_report(out)
+
+
 def _next(ledger: Ledger, out: Path) -> Proposal | None:
     records = list_records(out)
+    if isinstance(ledger.plan, Comparison):
+        pending = ledger.plan.pending(records)
+        return Proposal(stage=Stage.COMPARE, runs=pending) if pending else None
     begun = {record.config for record in records if record.state is not State.RUNNING}
     for run in ledger.confirm:
         if run not in begun:
             return Proposal(stage=Stage.CONFIRM, runs=(run,))
-    proposal = propose(ledger.plan, records, ledger.budget_seconds - ledger.spent)
+    proposal = propose(ledger.plan, records, ledger.seconds_left or 0.0)
     if proposal is not None and proposal.stage is Stage.CONFIRM:
         ledger.confirm.extend(proposal.runs)
         ledger.write(out)
@@ -84,7 +98,7 @@ def _next(ledger: Ledger, out: Path) -> Proposal | None:
 
 def _do(proposal: Proposal, ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> None:
     stage = proposal.stage
-    watcher.stage_began(stage, len(proposal.runs), ledger.budget_seconds - ledger.spent)
+    watcher.stage_began(stage, len(proposal.runs), ledger.seconds_left)
     for run in proposal.runs:
         watcher.run_began(run)
         with _charged(ledger, out, stage):
@@ -94,20 +108,23 @@ def _do(proposal: Proposal, ledger: Ledger, out: Path, data: Path, watcher: Watc
                 facts.runs.append(record.id)
         watcher.run_ended(record)
     records = list_records(out)
-    if stage is not Stage.CONFIRM:
+    if stage not in (Stage.CONFIRM, Stage.COMPARE):
         _drop(ledger, stage, records)
         ledger.write(out)
     write_board(out, rank(records))
 
 
-def _limit(ledger: Ledger, run: Run) -> float:
+def _limit(ledger: Ledger, run: Run) -> float | None:
     """Wall-clock seconds after which a run is stopped, so that one slow network cannot eat the others' time."""
+    if ledger.budget_seconds is None:
+        return None
     return max(60.0, 0.1 * ledger.budget_seconds) + 1.5 * (run.train.seconds or 0.0)
 
 
 def _drop(ledger: Ledger, stage: Stage, records: list[RunRecord]) -> None:
     """Note which of a stage's candidates are not in the next batch, and why."""
-    following = propose(ledger.plan, records, ledger.budget_seconds - ledger.spent)
+    assert isinstance(ledger.plan, Plan)
+    following = propose(ledger.plan, records, ledger.seconds_left or 0.0)
     kept = {run.candidate for run in following.runs} if following else set()
     facts = ledger.stage(stage)
     known = {dropped.id for dropped in facts.dropped}

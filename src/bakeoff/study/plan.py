@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from bakeoff.backbones import find_backbone
-from bakeoff.config import Candidate, Data, Mode, Run
+from bakeoff.config import Candidate, Data, Mode, Run, WeightsChoice
 from bakeoff.errors import ConfigError
 from bakeoff.runs import RunRecord, Stage, State
-from bakeoff.study.defaults import default_run
+from bakeoff.study.defaults import default_run, starts_at_random
 
 __all__ = ["MINIMUM_SECONDS", "Plan", "Proposal", "make_plan", "propose"]
 
@@ -33,7 +33,7 @@ class Plan(BaseModel):
     budget_seconds: float
     data: Data
     seed: int
-    weights: str
+    weights: WeightsChoice
     candidates: tuple[str, ...]
     """As `name@size`, in the order in which they are screened."""
     cut: tuple[str, ...]
@@ -64,7 +64,7 @@ def make_plan(
     data: Data,
     counts: Mapping[str, int],
     candidates: Sequence[Candidate],
-    weights: str = "auto",
+    weights: WeightsChoice | None = None,
     seed: int = 0,
 ) -> Plan:
     """Divide `budget` seconds. `candidates` have their sizes; the last ones are cut where time is short.
@@ -82,7 +82,7 @@ def make_plan(
         budget_seconds=budget,
         data=data,
         seed=seed,
-        weights=weights,
+        weights=weights or WeightsChoice(),
         candidates=names[:room],
         cut=names[room:],
         screen_images=min(5000, counts["train"], max(500, round(5 * budget))),
@@ -125,7 +125,7 @@ def _screen_run(plan: Plan, name: str) -> Run:
     network, _, size = name.partition("@")
     run = default_run(find_backbone(network), int(size), plan.data, plan.weights, plan.seed)
     scored = {"epochs": None, "val_images": plan.screen_val}
-    if _starts_at_random(run):
+    if starts_at_random(run):
         return run.revised(train=scored | {"seconds": plan.scratch_seconds, "evaluations": 1})
     return run.revised(model={"unfreeze": 0.0}, train=scored | {"mode": Mode.PROBE, "subset": plan.screen_images})
 
@@ -138,12 +138,9 @@ def _fit_run(plan: Plan, last: RunRecord, seconds: float, *, final: bool = False
     if not final:
         length["val_images"] = plan.screen_val
     if last.config.train.mode is Mode.PROBE:
-        return run.revised(train=length | {"probe_images": plan.screen_images})
+        # The screen has paid for the probe.
+        return run.revised(train=length | {"probe_images": plan.screen_images, "count_probe": False})
     return run.revised(model={"start": f"runs/{last.id}/model.keras"}, train=length)
-
-
-def _starts_at_random(run: Run) -> bool:
-    return run.model.weights == "none" or find_backbone(run.model.name).scratch
 
 
 def _pending(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> tuple[Run, ...]:

@@ -1,0 +1,97 @@
+"""What the verbs that train do first: check the arguments, prepare the data, fetch weights, open the study's folder."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bakeoff.cli.output import make_console, prepare_data, print_notes
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bakeoff.backbones import Backbone
+    from bakeoff.config import Candidate, Data, WeightsChoice
+    from bakeoff.shards import Dataset
+    from bakeoff.study import Comparison, Ledger, Plan
+
+__all__ = ["Begun", "begin", "fetch", "open_study", "parse_candidates"]
+
+
+class Begun(NamedTuple):
+    """Checked arguments and prepared data; `started` is on the monotonic clock."""
+
+    started: float
+    data: "Data"
+    shards: Path
+    dataset: "Dataset"
+    candidates: "list[Candidate]"
+    weights: "WeightsChoice"
+
+
+def begin(
+    data: str,
+    classes: str,
+    seed: int,
+    candidates: "list[Candidate] | None",
+    weights: list[str] | None,
+    partial: bool,
+    data_dir: Path | None,
+) -> Begun:
+    """Prepare data and weights for candidates (None: all that can start). Whatever is wrong is said before any work."""
+    started = time.monotonic()
+    from bakeoff.config import Data, parse_weights
+    from bakeoff.study import choose_candidates, find_missing, settle_weights
+
+    choice = parse_weights(weights or [], partial=partial)
+    if candidates:
+        choose_candidates(candidates, 32, choice)  # a wrong name should not wait for the data
+    shards, dataset = prepare_data(data, classes, seed, data_dir)
+    chosen = choose_candidates(candidates, dataset.side, choice)
+    choice = settle_weights(chosen, choice)
+    fetch(find_missing(chosen, choice))
+    return Begun(started, Data(source=data, classes=classes, seed=seed), shards, dataset, chosen, choice)
+
+
+def open_study(begun: Begun, plan: "Plan | Comparison", out: Path, view: "Table") -> "Ledger":
+    """Open the study's folder, charge it for the preparation, and show the data and the plan."""
+    from bakeoff.study import open_ledger
+
+    dataset = begun.dataset
+    facts = {
+        "name": dataset.name,
+        "counts": dataset.counts,
+        "classes": len(dataset.class_names),
+        "fingerprint": dataset.fingerprint,
+        "notes": list(dataset.manifest.notes),
+        "quarantined": [bad.model_dump() for bad in dataset.manifest.quarantined],
+    }
+    ledger = open_ledger(out, plan, data=facts, command=" ".join(["bakeoff", *sys.argv[1:]]))
+    ledger.spend("prepare", time.monotonic() - begun.started)
+    ledger.write(out)
+    counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
+    console = make_console()
+    console.print(f"{dataset.name}: {len(dataset.class_names)} classes, {counts} images", highlight=False)
+    print_notes(dataset.manifest)
+    console.print(view, highlight=False)
+    return ledger
+
+
+def parse_candidates(text: str | None) -> "list[Candidate] | None":
+    """Read NAME or NAME@SIZE, separated by commas; None where nothing was asked for."""
+    from bakeoff.config import parse_candidate
+
+    return [parse_candidate(part) for part in text.split(",") if part.strip()] if text else None
+
+
+def fetch(rows: "Sequence[Backbone]") -> None:
+    """Download the weights of networks, with a bar."""
+    from bakeoff.console import preparing
+    from bakeoff.launch import fetch_weights
+
+    for row in rows:
+        with preparing(make_console()) as move:
+            doing = f"downloading the weights of {row.name}"
+            move(doing, 0, 0)
+            fetch_weights(row, lambda event: move(doing, round(1000 * event["fraction"]), 1000))  # noqa: B023

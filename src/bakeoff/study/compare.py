@@ -1,0 +1,104 @@
+"""Candidates at one equal budget: the same training seconds each, or the same images.
+
+Pure, like `plan.py`: no clock, no disk, no Keras.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from bakeoff.backbones import check_size, find_backbone
+from bakeoff.config import Candidate, Data, Run, WeightsChoice, override
+from bakeoff.errors import ConfigError
+from bakeoff.runs import RunRecord, State
+from bakeoff.study.defaults import default_run, starts_at_random
+
+__all__ = ["Comparison", "make_comparison"]
+
+# Wall-clock seconds of a run that are not training: start, loading, tracing, saving.
+STARTUP_SECONDS = 14.0
+# Validation images a second that a slow network may be expected to score while the budget is divided.
+SCORING_RATE = 80.0
+MINIMUM_SECONDS = 5.0
+MOST_PROBED = 3000
+
+
+class Comparison(BaseModel):
+    """All runs of a comparison, known from the start. Without a budget it takes the time that its runs take."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    budget_seconds: float | None
+    runs: tuple[Run, ...]
+
+    def pending(self, records: Sequence[RunRecord]) -> tuple[Run, ...]:
+        """The runs that are still to do."""
+        done = {record.config for record in records if record.state is not State.RUNNING}
+        return tuple(run for run in self.runs if run not in done)
+
+
+def make_comparison(
+    candidates: Sequence[Candidate],
+    *,
+    data: Data,
+    counts: Mapping[str, int],
+    weights: WeightsChoice,
+    seed: int,
+    budget: float | None = None,
+    images: int | None = None,
+    recipe: Run | None = None,
+    settings: Sequence[str] = (),
+) -> Comparison:
+    """The runs of candidates with their sizes at one budget: wall-clock seconds for all, or training images for each.
+
+    With neither, the recipe says how long a run is. `settings` are KEY=VALUE and go over everything. Raises ConfigError
+    for a budget that is too short.
+    """
+    if budget is None and images is None and recipe is None:
+        raise ConfigError("a comparison needs a length: give --budget, --images, or a recipe that has one")
+    runs = []
+    for candidate in candidates:
+        row, size = find_backbone(candidate.name), candidate.size or 0
+        if recipe is None:
+            run = default_run(row, size, data, weights, seed)
+        else:
+            model = {
+                "name": row.name,
+                "size": size,
+                "weights": weights.of(row.name),
+                "partial_weights": weights.partial,
+            }
+            run = recipe.revised(model=model).model_copy(update={"data": data, "seed": seed})
+        length: dict[str, float | int | None] = {}
+        if budget is not None:
+            length = _share(budget, len(candidates), counts)
+        elif images is not None:
+            length = {"seconds": None, "images": images, "epochs": None}
+        run = run.revised(train=length)
+        if recipe is None and not starts_at_random(run):
+            probed = round(10 * (run.train.seconds or 0)) or images or 0
+            run = run.revised(train={"probe_images": min(MOST_PROBED, counts["train"], max(500, probed // 10 * 10))})
+        run = override(run, settings)
+        check_size(row, run.model.size)
+        runs.append(run)
+    return Comparison(budget_seconds=budget, runs=tuple(runs))
+
+
+def _share(budget: float, candidates: int, counts: Mapping[str, int]) -> dict[str, float | int | None]:
+    """One candidate's part of a budget: training seconds, and how much may be spent on scoring."""
+    wall = budget / candidates
+    val_images = min(counts["val"], 5000, max(300, round(6 * wall)))
+    # A candidate is scored where it starts and where it ends.
+    seconds = 0.95 * wall - STARTUP_SECONDS - 2 * val_images / SCORING_RATE
+    if seconds < MINIMUM_SECONDS:
+        least = candidates * (MINIMUM_SECONDS + STARTUP_SECONDS + 2 * 300 / SCORING_RATE) / 0.95
+        raise ConfigError(
+            f"a budget of {budget:.0f} s is too short for {candidates} candidates; give at least {least:.0f}s, or fewer"
+        )
+    return {
+        "seconds": round(seconds, 1),
+        "images": None,
+        "epochs": None,
+        "val_images": val_images,
+        "evaluations": max(1, min(8, round(seconds / 120))),
+    }

