@@ -62,12 +62,13 @@ def make_record(
         "data": DataFacts(
             name="cifar100", fingerprint="d" * 64, counts={"train": 45000, "val": 5000, "test": 10000}, classes=100
         ),
-        "weights": WeightsFacts(origin="package", hash="e" * 64),
+        "weights": WeightsFacts(origin="package", hash="e" * 64, tensors_matched=260, tensors_total=260),
         "params_total": 2_400_000,
         "params_trainable": 2_300_000,
         "memory_predicted_bytes": 600_000_000,
         "memory_peak_bytes": 640_000_000,
         "model_bytes": 9_600_000,
+        "micro_batch": config.train.batch,
         "seconds": seconds,
         "images_seen": 30_000,
         "images_per_second": 500.0,

@@ -15,22 +15,29 @@ from bakeoff.board import (
     Row,
     difference_interval,
     explain,
+    parse_weights,
     rank,
     render_table,
     say_bytes,
+    say_caveats,
     say_count,
+    say_memory_error,
     say_percent,
     say_seconds,
     say_top1,
     write_board,
 )
+from bakeoff.board.rows import COSTS, CRITERIA, is_clearly_less, read_losses
+from bakeoff.board.weigh import find_changes
+from bakeoff.config import Run
 from bakeoff.errors import ConfigError
-from bakeoff.runs import Stage, State, wilson_interval
+from bakeoff.runs import RunRecord, Stage, State, WeightsFacts, wilson_interval
 from factories import make_metrics, make_record
 
 FIELDS = (
     "rank name state reason stage id val_top1 val_top1_ci95 params_total params_trainable seconds_train "
-    "images_per_second memory_predicted_bytes memory_peak_bytes pareto tie"
+    "images_per_second memory_predicted_bytes memory_peak_bytes model_bytes batch micro_batch weights tensors_matched "
+    "tensors_total pareto tie"
 )
 
 
@@ -40,6 +47,11 @@ def names(rows: list[Row]) -> list[str]:
 
 def make_row(hits: int, n: int) -> Row:
     return rank([make_record(top1=hits / n, n=n)])[0]
+
+
+def make_started(name: str, origin: str, **model: str) -> Row:
+    config = Run.model_validate({"model": {"name": name, "size": 96, **model}})
+    return rank([make_record(config=config, weights=WeightsFacts(origin=origin, hash="none"))])[0]
 
 
 def show(rows: list[Row], width: int) -> list[str]:
@@ -58,6 +70,35 @@ C = make_record("c@32", 0.60, seconds=90, memory_peak_bytes=900, params_trainabl
 def test_a_row_has_exactly_the_fields_of_the_contract() -> None:
     assert list(Row.model_fields) == FIELDS.split()
     assert rank([A])[0].model_dump(mode="json")["val_top1_ci95"] == list(wilson_interval(800, 1000))
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "origin", "said"),
+    [
+        ("lenet", {}, "random", "scratch"),
+        ("lenet", {"weights": "none"}, "random", "scratch"),
+        ("lenet", {"start": "runs/0/model.keras"}, "run", "scratch"),
+        ("vgg-16", {"weights": "none"}, "random", "random"),
+        ("vgg-16", {"weights": "none", "start": "runs/0/model.keras"}, "run", "random"),
+        ("vgg-16", {}, "hub", "hub"),
+        ("vgg-16", {"weights": "vgg.h5"}, "file", "file"),
+        ("vgg-16", {"start": "runs/0/model.keras"}, "run", "run"),
+    ],
+)
+def test_a_row_names_the_weights_it_began_with(name: str, model: dict[str, str], origin: str, said: str) -> None:
+    assert make_started(name, origin, **model).weights == said
+
+
+def test_random_weights_are_a_caveat_unless_there_are_no_others() -> None:
+    assert say_caveats(make_started("vgg-16", "random", weights="none")) == ["RANDOM WEIGHTS"]
+    assert say_caveats(make_started("lenet", "random")) == []
+
+
+def test_a_file_that_matched_in_part_and_a_batch_that_did_not_fit_are_caveats() -> None:
+    partial = WeightsFacts(origin="file", hash="e" * 64, tensors_matched=250, tensors_total=260)
+    row = rank([make_record(weights=partial, micro_batch=16)])[0]
+    assert say_caveats(row) == ["250 of 260 tensors from the file", "micro-batch 16 of 64"]
+    assert say_caveats(rank([make_record(micro_batch=0)])[0]) == []
 
 
 def test_nothing_ranks_as_nothing() -> None:
@@ -116,6 +157,65 @@ def test_the_front_holds_whom_nobody_beats_on_all_four() -> None:
 
 def test_equals_on_everything_are_both_on_the_front() -> None:
     assert all(row.pareto for row in rank([make_record("a@32"), make_record("b@32")]))
+
+
+def test_a_few_percent_of_a_cost_are_noise() -> None:
+    same: dict[str, Any] = {"seconds": 100, "params_trainable": 100}
+    best = make_record("a@32", 0.8, memory_peak_bytes=105, **same)
+    close, cheaper = (make_record(f"b@{n}", 0.7, memory_peak_bytes=n, **same) for n in (100, 99))
+    assert [row.pareto for row in rank([best, close])] == [True, False]
+    assert [row.pareto for row in rank([best, cheaper])] == [True, True]
+    assert names(rank([best, close], weigh={"memory": 1})) == ["a@32", "b@100"]
+    assert names(rank([best, cheaper], weigh={"memory": 1})) == ["b@99", "a@32"]
+
+
+def test_accuracy_has_no_such_noise() -> None:
+    assert [row.pareto for row in rank([make_record("a@32", 0.801), make_record("b@32", 0.800)])] == [True, False]
+
+
+def test_a_circle_of_small_losses_empties_no_front() -> None:
+    # Each is clearly cheaper than the next in one cost, and in no cost clearly dearer.
+    costs = [(100, 103, 106), (106, 100, 103), (103, 106, 100)]
+    circle = [
+        make_record(f"c@{place + 30}", memory_peak_bytes=memory, params_trainable=params, seconds=seconds)
+        for place, (memory, params, seconds) in enumerate(costs)
+    ]
+    assert all(row.pareto for row in rank(circle))
+
+
+_SMALL = st.tuples(st.sampled_from([0.5, 0.6, 0.7]), *[st.sampled_from([0, 96, 100, 104, 108, 150, 300])] * 3)
+
+
+@st.composite
+def fields(draw: st.DrawFn) -> list[RunRecord]:
+    """Runs of one stage, some of the same candidate, some with a cost that was not measured."""
+    drawn = draw(st.lists(st.tuples(st.sampled_from("abcde"), _SMALL), min_size=1, max_size=6))
+    return [
+        make_record(
+            f"{letter}@32", top1, seconds=time, memory_peak_bytes=memory, params_trainable=params, id=f"{place:012d}"
+        )
+        for place, (letter, (top1, memory, params, time)) in enumerate(drawn)
+    ]
+
+
+@given(fields())
+@settings(max_examples=100, deadline=None)
+def test_a_row_is_off_the_front_only_for_one_that_is_as_accurate_and_clearly_dearer_in_nothing(
+    records: list[RunRecord],
+) -> None:
+    rows = rank(records)
+    assert any(row.pareto for row in rows)
+    for row in rows:
+        own = read_losses(row)
+        beaten = [
+            other
+            for other in map(read_losses, rows)
+            if other["accuracy"] <= own["accuracy"]
+            and not any(is_clearly_less(name, own[name], other[name]) for name in COSTS)
+            and any(is_clearly_less(name, other[name], own[name]) for name in CRITERIA)
+        ]
+        assert row.pareto or beaten
+        assert not row.pareto or not any(other["accuracy"] < own["accuracy"] for other in beaten)
 
 
 def test_the_front_is_that_of_a_stage() -> None:
@@ -190,44 +290,147 @@ def test_equal_rank_on_everything_falls_back_to_accuracy_and_seconds() -> None:
 @pytest.mark.parametrize(
     ("weigh", "message"),
     [
-        ({"speed": 1.0}, "no criterion 'speed' to weigh; criteria are accuracy, memory, params, time"),
-        ({"time": -1.0, "memory": 2.0}, "none below 0"),
-        ({"time": float("nan")}, "must be finite"),
-        ({"time": 0.0}, "one above it"),
-        ({}, "one above it"),
+        ({"speed": 1.0}, "there is no criterion 'speed' to weigh"),
+        ({"time": -1.0, "memory": 2.0}, "weight of time must be a finite number, not below 0, and not -1"),
+        ({"time": float("nan")}, "must be a finite number, not below 0, and not nan"),
+        ({"time": 0.0}, "no criterion weighs more than 0"),
+        ({}, "no criterion weighs more than 0"),
     ],
 )
 def test_unusable_weights_are_refused(weigh: dict[str, float], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=f"{message}; criteria are accuracy, memory, params, time"):
         rank([A], weigh=weigh)
 
 
-def test_the_reason_names_a_tie_and_who_is_cheaper() -> None:
+def test_weights_are_read_from_words() -> None:
+    assert parse_weights("accuracy=3, memory = 0.5,time=0") == {"accuracy": 3, "memory": 0.5, "time": 0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "'' is not CRITERION=NUMBER"),
+        ("accuracy=3,memory", "'memory' is not CRITERION=NUMBER"),
+        ("time=1,time=2", "weighs time twice"),
+        ("time=fast", "'fast' is not a number"),
+        ("time=", "'' is not a number"),
+        ("time=-1", "must be a finite number, not below 0"),
+        ("time=inf", "must be a finite number"),
+        ("accuracy=0,time=0", "no criterion weighs more than 0"),
+        ("speed=1", "there is no criterion 'speed'"),
+    ],
+)
+def test_weights_in_wrong_words_are_refused_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        parse_weights(text)
+    assert str(error.value).endswith("criteria are accuracy, memory, params, time, weighed as in accuracy=3,memory=1")
+    assert len(str(error.value).splitlines()) == 1
+
+
+_WEIGHTS = st.fixed_dictionaries({}, optional={name: st.integers(0, 5) for name in CRITERIA}).filter(
+    lambda weights: any(weights.values())
+)
+
+
+@given(fields(), _WEIGHTS)
+@settings(max_examples=150, deadline=None)
+def test_the_winner_changes_just_beyond_the_stated_weight_and_not_before(
+    records: list[RunRecord], weights: dict[str, float]
+) -> None:
+    def winner(**changed: float) -> str:
+        return rank(records, weigh=weights | changed)[0].name
+
+    changes = find_changes(rank(records), weights)
+    for change in changes:
+        name, here = change.criterion, weights.get(change.criterion, 0)
+        assert change.row.name != winner()
+        for share in (0.25, 0.75, 0.999):
+            assert winner(**{name: here + share * (float(change.weight) - here)}) == winner()
+        beyond = float(change.weight) + (1e-6 if change.upward else -1e-6)
+        assert winner(**{name: max(beyond, 0)}) == change.row.name
+        # What is stated is true, whatever it was rounded to.
+        assert change.stated >= change.weight if change.upward else change.stated <= change.weight
+        assert not change.reached or winner(**{name: float(change.stated)}) == change.row.name
+    for name, upward in itertools.product(CRITERIA, (True, False)):
+        held = weights | {name: 1000 if upward else 0}
+        if any(held.values()) and not any((each.criterion, each.upward) == (name, upward) for each in changes):
+            assert rank(records, weigh=held)[0].name == winner()
+
+
+def test_changes_come_nearest_first() -> None:
+    changes = find_changes(rank([A, B, C]), {"accuracy": 3, "memory": 1})
+    assert [(change.criterion, change.weight, change.row.name) for change in changes] == [
+        ("accuracy", 1, "b@32"),
+        ("memory", 3, "b@32"),
+        ("params", 2, "b@32"),
+        ("time", 2, "b@32"),
+    ]
+
+
+def test_the_reason_names_a_tie_who_is_cheaper_and_what_would_change_it() -> None:
     text = explain(rank([A, B, C]))
     assert text.startswith("a@32 won with 80.0 ±2.5 % top-1 on validation, 1.0 points ahead of b@32 (a tie,")
-    assert "1.5× the memory, 1.5× the trained parameters, 2.5× the training time" in text
-    assert "It is on the Pareto front; b@32 (1.0 points behind it) would be the choice if" in text
-    assert "memory, trained parameters or training time counted more." in text
-    assert text.count(". ") == 1
+    assert "1.5× the memory, 1.5× the trained parameters and 2.5× the training time. Of the two, b@32 is" in text
+    assert "b@32 is cheaper in memory, trained parameters and training time. It is on the Pareto front." in text
+    assert text.endswith(
+        "With accuracy weighing 1, it would be b@32 if memory weighed more than 1 or trained parameters more than 1."
+    )
+    assert text.count(". ") == 3
 
 
 def test_the_reason_names_a_lead_that_chance_does_not_explain() -> None:
     text = explain(rank([B, C]))
     assert "19.0 points ahead of c@32 (more than chance explains: 95 % interval +15.0 to +22.9)" in text
-    assert text.endswith("It is on the Pareto front, and no rival was clearly cheaper.")
+    assert text.endswith("It is on the Pareto front. No cost, however it weighed, would change that.")
 
 
-def test_each_cost_names_the_most_accurate_who_is_cheaper_on_it() -> None:
-    slim = make_record("s@32", 0.7, seconds=70, memory_peak_bytes=100, params_trainable=40)
-    quick = make_record("q@32", 0.6, seconds=10, memory_peak_bytes=500, params_trainable=30)
-    text = explain(rank([A, slim, quick]))
-    assert "s@32 (10.0 points behind it) would be the choice if memory counted more" in text
-    assert "q@32 (20.0 points behind it) would be the choice if training time counted more" in text
-    assert "trained parameters counted" not in text
+def test_each_of_the_tied_is_named_with_what_it_is_cheapest_in() -> None:
+    slim = make_record("s@32", 0.795, seconds=70, memory_peak_bytes=100, params_trainable=40)
+    quick = make_record("q@32", 0.79, seconds=10, memory_peak_bytes=500, params_trainable=30)
+    text = explain(rank([A, slim, quick, C]))
+    assert "Of the tied, a@32, s@32 and q@32, s@32 is cheapest in memory and q@32 is cheapest in training time." in text
+
+
+def test_many_ties_are_counted_and_equal_costs_are_said_to_be_equal() -> None:
+    text = explain(rank([make_record(f"n@{size}", seconds=50) for size in range(32, 38)]))
+    assert "Of the tied, n@32, n@33, n@34 and 3 more, none is clearly cheaper than all others." in text
+
+
+def test_after_equal_seconds_nothing_is_said_of_time() -> None:
+    quick, slow = make_record("a@32", 0.8, seconds=100), make_record("b@32", 0.79, seconds=104, memory_peak_bytes=9)
+    assert "time" not in explain(rank([quick, slow]))
+    assert "time" in explain(rank([quick, slow, make_record("c@32", 0.6, seconds=200)]))
+
+
+def test_the_reason_under_weights_gives_the_scores_and_the_nearest_other_weights() -> None:
+    weigh = parse_weights("accuracy=3,memory=1")
+    text = explain(rank([A, B, C], weigh=weigh), weigh)
+    assert "Weighing accuracy 3 and memory 1, it scores 0.88 of 1 and b@32 0.62; it would be b@32 if " in text
+    assert text.endswith("if accuracy weighed less than 1 instead of 3 or memory more than 3 instead of 1.")
+    assert text.count(". ") == 3
+
+
+def test_a_weight_that_is_no_short_number_is_rounded_to_the_safe_side() -> None:
+    field = [("a@32", 0.8, 400), ("b@32", 0.7, 200), ("c@32", 0.6, 400), ("d@32", 0.5, 100)]
+    rows = rank([make_record(name, top1, memory_peak_bytes=memory) for name, top1, memory in field])
+    # a is ahead of b by a third of the ranks in accuracy, and behind by half of them in memory.
+    assert explain(rows).endswith("With accuracy weighing 1, it would be b@32 if memory weighed 0.67 or more.")
 
 
 def test_a_winner_by_weights_says_that_it_is_behind() -> None:
-    assert "1.0 points behind a@32 (a tie" in explain(rank([A, B, C], weigh={"time": 1}))
+    text = explain(rank([A, B, C], weigh={"time": 1}), {"time": 1})
+    assert "1.0 points behind a@32 (a tie" in text
+    assert text.endswith("it would be a@32 if accuracy weighed 1 or more instead of 0.")
+
+
+def test_a_weight_that_would_have_to_vanish_weighed_nothing() -> None:
+    weigh = {"accuracy": 1, "memory": 1, "params": 2}
+    assert "trained parameters nothing instead of 2" in explain(rank([A, B, C], weigh=weigh), weigh)
+
+
+def test_a_winner_by_weights_that_no_single_weight_would_change_says_so() -> None:
+    weigh = {"accuracy": 1, "time": 1}
+    assert explain(rank([B, C], weigh=weigh), weigh).endswith("no other value of one weight would change that.")
 
 
 def test_a_winner_by_weights_that_is_off_the_front_says_so() -> None:
@@ -242,6 +445,7 @@ def test_a_winner_confirmed_alone_is_compared_where_it_met_others() -> None:
     assert text.startswith(
         "b@32 won with 85.0 ±2.2 % top-1 on validation; in the race stage it was 1.0 points behind a@32"
     )
+    assert text.endswith("By accuracy, the race stage alone would choose a@32.")
 
 
 def test_a_winner_without_rivals_says_so() -> None:
@@ -251,8 +455,15 @@ def test_a_winner_without_rivals_says_so() -> None:
 def test_costs_that_were_not_measured_are_not_compared() -> None:
     bare: dict[str, Any] = {"seconds": 0, "memory_peak_bytes": 0}
     text = explain(rank([make_record("a@32", 0.8, **bare), make_record("b@32", 0.5, **bare)]))
-    assert "the same trained parameters. It is on the Pareto front, and no rival was clearly cheaper." in text
+    assert "at the same trained parameters. It is on the Pareto front. No cost" in text
     assert "memory" not in text
+    unmeasured = make_record("u@32", 0.79, seconds=50, memory_peak_bytes=0, params_trainable=30)
+    assert "Of the two, none is clearly cheaper than all others." in explain(rank([A, unmeasured]))
+
+
+def test_large_ratios_are_whole_numbers() -> None:
+    light, heavy = make_record("l@32", 0.5, params_trainable=9), make_record("h@32", 0.9, params_trainable=9 * 115)
+    assert "115× the trained parameters" in explain(rank([light, heavy]))
 
 
 def test_there_is_no_winner_where_nothing_completed() -> None:
@@ -279,17 +490,31 @@ def test_the_table_fits_a_hundred_columns_and_shows_every_figure() -> None:
     record = make_record(
         "efficientnet-lite2@128", 0.8, stage=Stage.CONFIRM, seconds=312, memory_peak_bytes=1_650_000_000
     )
-    lines = show(rank([record]), 100)
+    lines = show(rank([record, make_record("lenet@32", 0.5, model_bytes=0, memory_peak_bytes=0)]), 100)
     assert max(map(len, lines)) <= 100
     line = next(line for line in lines if "efficientnet-lite2@128" in line)
-    for cell in ("confirm", "80.0 ±2.5 ★", "1.65 GB", "2.3 M", "5.2 min", "500"):
+    for cell in ("80.0 ±2.5 ★", "1.65 GB (-64 %)", "2.3 M", "2.4 M", "5.2 min", "500", "9.60 MB"):
         assert cell in line
+    assert next(line for line in lines if "lenet@32" in line).rstrip().endswith("–")
+    assert [line.strip() for line in lines if line.strip() in ("confirm", "race")] == ["confirm", "race"]
 
 
-def test_the_table_keeps_names_and_accuracy_on_a_narrow_screen() -> None:
-    lines = show(rank([make_record("efficientnet-lite2@128", 0.8), A, B]), 80)
+@pytest.mark.parametrize("width", [80, 90])
+def test_the_table_keeps_names_and_accuracy_on_a_narrow_screen(width: int) -> None:
+    lines = show(rank([make_record("efficientnet-lite2@128", 0.8, seconds=312), A, B]), width)
     assert any("efficientnet-lite2@128" in line and "80.0 ±2.5" in line for line in lines)
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) <= width
+    assert any(line.rstrip().endswith("file") for line in lines)
+
+
+def test_the_table_says_loudly_what_is_not_as_expected() -> None:
+    config = Run.model_validate({"model": {"name": "vgg-16", "weights": "none"}})
+    rows = rank([make_record(config=config, weights=WeightsFacts(origin="random", hash="none"), micro_batch=8)])
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system="standard")
+    console.print(render_table(rows))
+    assert isinstance(console.file, io.StringIO)
+    assert "\x1b[1;33mRANDOM WEIGHTS\x1b[0m" in console.file.getvalue()
+    assert "micro-batch 8 of 64" in console.file.getvalue()
 
 
 def test_the_table_marks_ties_and_says_why_runs_stopped() -> None:
@@ -305,10 +530,12 @@ def test_the_table_marks_ties_and_says_why_runs_stopped() -> None:
 
 def test_units_are_those_of_people() -> None:
     assert [say_bytes(n) for n in (0, 9_600_000, 640_000_000, 1_340_000_000)] == ["–", "9.60 MB", "640 MB", "1.34 GB"]
-    assert [say_count(n) for n in (0, 900, 61_700, 23_500_000)] == ["–", "900", "61.7 k", "23.5 M"]
+    assert [say_count(n) for n in (0, 900, 61_700, 128_420, 23_500_000)] == ["–", "900", "61.7 k", "128 k", "23.5 M"]
     assert [say_seconds(s) for s in (0, 3.21, 42, 600, 9000)] == ["–", "3.2 s", "42 s", "10.0 min", "2.5 h"]
     assert (say_percent(0.8423), say_percent(None)) == ("84.2 %", "–")
     assert say_top1(rank([make_record("f@32", None, state=State.FAILED)])[0]) == "–"
+    assert say_memory_error(rank([make_record()])[0]) == "-6 %"
+    assert say_memory_error(rank([make_record(memory_predicted_bytes=0)])[0]) == "–"
 
 
 def test_the_factory_makes_records_that_hang_together() -> None:

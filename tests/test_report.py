@@ -16,7 +16,17 @@ from bakeoff.config import Run
 from bakeoff.errors import OutputError
 from bakeoff.figures import Curve, Point, draw_confusion, draw_curves, draw_spending, draw_tradeoff
 from bakeoff.report import write_report
-from bakeoff.runs import HistoryRow, RunRecord, Seconds, Stage, State, run_dir, write_history, write_record
+from bakeoff.runs import (
+    HistoryRow,
+    RunRecord,
+    Seconds,
+    Stage,
+    State,
+    WeightsFacts,
+    run_dir,
+    write_history,
+    write_record,
+)
 from factories import make_metrics, make_record
 
 VOID = {"meta", "br"}
@@ -156,6 +166,26 @@ def test_every_candidate_is_on_the_page_with_why_it_stopped(page: Page) -> None:
     assert "PRUNED far behind" in page.text
     assert "FAILED out of memory: 6 GB > 4 GB" in page.text
     assert ("span", "aria-label", "on the Pareto front") in page.attributes
+
+
+def test_the_page_gives_the_size_of_the_model_and_the_error_of_the_prediction(page: Page) -> None:
+    assert "500 MB (+20 %) 2.3 M 2.4 M 50 s 500 9.60 MB" in page.text
+
+
+def test_random_weights_and_other_caveats_stand_under_the_name(tmp_path: Path) -> None:
+    config = Run.model_validate({"model": {"name": "vgg-16", "weights": "none"}})
+    random = WeightsFacts(origin="random", hash="none")
+    partial = WeightsFacts(origin="file", hash="e" * 64, tensors_matched=250, tensors_total=260)
+    save(
+        tmp_path,
+        make_record(config=config, weights=random),
+        make_record("b@64", weights=partial, micro_batch=16),
+        make_record("f@64", None, state=State.FAILED, reason="boom", config=config, weights=random, id="f" * 12),
+    )
+    text = read_page(tmp_path).text
+    assert "vgg-16@96 RANDOM WEIGHTS ★" in text
+    assert "b@64 250 of 260 tensors from the file micro-batch 16 of 64 ★" in text
+    assert "vgg-16@96 RANDOM WEIGHTS FAILED boom" in text
 
 
 def test_the_page_says_what_the_time_was_spent_on(page: Page) -> None:

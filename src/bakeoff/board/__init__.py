@@ -1,16 +1,21 @@
 """Records to ranked rows: the order, the Pareto front, the ties, and the reason why the winner won.
 
-rows = rank(list_records(out))
-print(explain(rows))
+weigh = parse_weights("accuracy=3,memory=1")    or None: accuracy alone
+rows = rank(list_records(out), weigh=weigh)
+print(explain(rows, weigh))
 write_board(out, rows)
 """
 
-from bakeoff.board.rows import CRITERIA, STAGES, Row, difference_interval, rank, write_board
+from bakeoff.board.ranking import rank
+from bakeoff.board.reason import explain
+from bakeoff.board.rows import CRITERIA, STAGES, Row, difference_interval, write_board
+from bakeoff.board.table import render_table
+from bakeoff.board.weigh import parse_weights
 from bakeoff.board.words import (
-    explain,
-    render_table,
     say_bytes,
+    say_caveats,
     say_count,
+    say_memory_error,
     say_percent,
     say_range,
     say_seconds,
@@ -23,10 +28,13 @@ __all__ = [
     "Row",
     "difference_interval",
     "explain",
+    "parse_weights",
     "rank",
     "render_table",
     "say_bytes",
+    "say_caveats",
     "say_count",
+    "say_memory_error",
     "say_percent",
     "say_range",
     "say_seconds",

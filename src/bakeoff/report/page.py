@@ -5,7 +5,19 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bakeoff.board import STAGES, explain, rank, say_bytes, say_count, say_percent, say_range, say_seconds, say_top1
+from bakeoff.board import (
+    STAGES,
+    explain,
+    rank,
+    say_bytes,
+    say_caveats,
+    say_count,
+    say_memory_error,
+    say_percent,
+    say_range,
+    say_seconds,
+    say_top1,
+)
 from bakeoff.errors import OutputError
 from bakeoff.files import write_text
 from bakeoff.report.evidence import draw_budget, draw_learning, draw_tradeoffs, read_confusion
@@ -66,7 +78,9 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "bytes": say_bytes,
+        "caveats": say_caveats,
         "count": say_count,
+        "memory_error": say_memory_error,
         "percent": say_percent,
         "range": say_range,
         "seconds": say_seconds,
