@@ -60,7 +60,19 @@ def photos(tmp_path):
 def test_help_names_every_verb_and_has_examples():
     done = _bakeoff("--help")
     assert done.returncode == 0
-    for verb in ("run", "screen", "train", "evaluate", "board", "report", "models", "predict", "data"):
+    for verb in (
+        "run",
+        "screen",
+        "compare",
+        "train",
+        "evaluate",
+        "board",
+        "report",
+        "models",
+        "predict",
+        "data",
+        "weights",
+    ):
         assert verb in done.stdout
     assert "bakeoff run cifar100" in _bakeoff("run", "--help").stdout
 
@@ -90,6 +102,15 @@ def test_models_as_json_has_the_contracts_fields():
         (["run", "digits", "--classes", "1"], ["1"]),
         (["run", "digits", "--classes", "coarse"], ["superclasses"]),
         (["run", "digits", "--classes", "3,banana"], ["banana"]),
+        (["compare", "digits", "--budget", "1m", "--images", "5"], ["not both"]),
+        (["compare", "digits", "--weigh", "speed=1"], ["speed", "accuracy"]),
+        (["compare", "digits", "--candidates", "lenet", "--weights", "xception=x.h5"], ["xception", "no candidate"]),
+        (["compare", "digits", "--candidates", "vgg-16,vgg-19", "--weights", "w.h5"], ["which network"]),
+        (["compare", "digits", "--candidates", "vgg-16", "--weights", "w.h5"], ["no weight file", "w.h5"]),
+        (["compare", "digits", "--candidates", "lenet,cnn-small", "--budget", "40s"], ["2 candidates", "at least"]),
+        (["weights", "use", "nowhere"], ["nowhere", "kit.json"]),
+        (["weights", "pack", "kit", "--networks", "vgg-99"], ["vgg-99", "vgg-16"]),
+        (["weights", "pack", "kit", "--networks", "vgg-16"], ["vgg-16", "cannot download"]),
         (["train", "digits", "--set", "optim.lr=1"], ["optim.lr", "learning_rate"]),
         (["train", "digits", "--recipe", "missing.toml"], ["missing.toml"]),
         (["board", "nowhere"], ["nowhere"]),
@@ -98,10 +119,22 @@ def test_models_as_json_has_the_contracts_fields():
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):
+def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, tmp_path, tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
     monkeypatch.chdir(tmp_path)
     _assert_refused(_bakeoff(*arguments), *words)
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_packed_here_are_at_hand_on_a_machine_that_has_none(tmp_path):
+    packed = _bakeoff("weights", "pack", tmp_path / "kit", "--networks", "efficientnet-lite0")
+    assert packed.returncode == 0, packed.stderr
+    assert "Apache-2.0" in packed.stdout
+    bare = {"BAKEOFF_WEIGHTS_DIR": str(tmp_path / "home")}
+    used = json.loads(_bakeoff("weights", "use", tmp_path / "kit", "--json", **bare).stdout)
+    assert [(entry["network"], entry["origin"]) for entry in used] == [("efficientnet-lite0", "package")]
+    assert (tmp_path / "home" / used[0]["file"]).stat().st_size == used[0]["bytes"]
 
 
 @pytest.mark.parametrize("shape", ["empty", "one class", "text only"])

@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bakeoff.config import Candidate, Mode, Run, Train, override, parse_candidate, parse_duration, read_run, run_id
+from bakeoff.config import (
+    Candidate,
+    Mode,
+    Run,
+    Train,
+    override,
+    parse_candidate,
+    parse_duration,
+    read_comparison,
+    read_run,
+    run_id,
+)
 from bakeoff.errors import ConfigError
 
 
@@ -194,3 +205,25 @@ def test_a_duration_is_in_seconds(text: str, seconds: float) -> None:
 def test_what_is_not_a_duration_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not a duration"):
         parse_duration(text)
+
+
+def test_what_learns_is_a_fraction_or_a_block() -> None:
+    assert override(Run(), ["model.unfreeze=0.2"]).model.unfreeze == 0.2
+    assert override(Run(), ["model.unfreeze=0"]).model.unfreeze == 0
+    assert override(Run(), ["model.unfreeze=block5"]).model.unfreeze == "block5"
+    for wrong in ("1.5", "-1", "'0.5'", "'5block'"):
+        with pytest.raises(ConfigError, match=r"model\.unfreeze: .*from 0 to 1"):
+            override(Run(), [f"model.unfreeze={wrong}"])
+
+
+def test_a_recipe_for_several_networks_lists_its_candidates(tmp_path: Path) -> None:
+    path = tmp_path / "several.toml"
+    path.write_text('candidates = ["vgg-16@78", "lenet"]\n[train]\nepochs = 2\n')
+    run, candidates = read_comparison(path)
+    assert run.train.epochs == 2
+    assert [str(candidate) for candidate in candidates] == ["vgg-16@78", "lenet"]
+    with pytest.raises(ConfigError, match="candidates"):
+        read_run(path)
+    path.write_text("candidates = 3\n")
+    with pytest.raises(ConfigError, match="list of names"):
+        read_comparison(path)

@@ -112,6 +112,37 @@ def test_frozen_weights_do_not_move_by_a_bit(fraction, batch_norm, images):
     assert count_parameters(model)[1] == sum(value.size for value in learning)
 
 
+@pytest.mark.parametrize(
+    ("name", "block", "first"),
+    [
+        ("lenet", "dense", "dense1"),
+        ("cnn-small", "conv3", "conv3"),
+        ("efficientnet-lite0", "block1", "block1a_depthwise_conv"),
+        ("efficientnet-lite0", "block7", "block7a_expand_conv"),
+    ],
+)
+def test_a_block_learns_from_its_first_layer_on(name, block, first):
+    network = _network(name)
+    freeze(network.backbone, block, BatchNorm.TRAIN)
+    learning = [layer.name for layer in network.backbone.layers if layer.trainable]
+    assert learning[0] == first
+    assert learning == [layer.name for layer in network.backbone.layers][-len(learning) :]
+
+
+def test_the_tenth_block_is_not_the_first():
+    inputs = x = keras.Input((4,))
+    for number in (14, 1):
+        x = keras.layers.Dense(4, name=f"block{number}_dense")(x)
+    backbone = keras.Model(inputs, x)
+    freeze(backbone, "block1", BatchNorm.TRAIN)
+    assert [layer.trainable for layer in backbone.layers] == [False, False, True]
+
+
+def test_an_unknown_block_names_those_there_are():
+    with pytest.raises(ConfigError, match=r"no block 'block9'.*block6d, block7a"):
+        freeze(_network("efficientnet-lite0").backbone, "block9", BatchNorm.TRAIN)
+
+
 def test_the_table_names_a_scaling_that_the_model_knows():
     for row in TABLE:
         pixel = keras.Input((1, 1, 3))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bakeoff.config import Candidate, Data, Mode, run_id
+from bakeoff.config import Candidate, Data, Mode, WeightsChoice, run_id
 from bakeoff.errors import ConfigError
 from bakeoff.runs import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
 from bakeoff.study.plan import make_plan, propose
@@ -107,7 +107,7 @@ def test_nothing_is_proposed_once_a_run_is_confirmed():
 
 def test_random_weights_are_trained_in_the_screen_since_there_is_nothing_to_probe():
     data = Data(source="cifar100")
-    plan = make_plan(600, data=data, counts=COUNTS, candidates=LITES[:1], weights="none")
+    plan = make_plan(600, data=data, counts=COUNTS, candidates=LITES[:1], weights=WeightsChoice(default="none"))
     (run,) = propose(plan, [], 600).runs
     assert run.train.mode is Mode.FIT
     assert run.model.weights == "none"

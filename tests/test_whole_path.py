@@ -31,6 +31,7 @@ def test_one_command_ends_with_a_report_a_bundle_and_an_honest_score(tmp_path):
     fields = (
         "rank name state reason stage id val_top1 val_top1_ci95 params_total params_trainable seconds_train"
         " images_per_second memory_predicted_bytes memory_peak_bytes pareto tie"
+        " model_bytes batch micro_batch weights tensors_matched tensors_total"
     )
     assert all(set(row) == set(fields.split()) for row in rows)
     assert rows[0]["stage"] == "confirm"
@@ -104,3 +105,30 @@ def _finished(out):
         if record["state"] == "COMPLETE" and record["stage"] == "screen":
             found[record["config"]["model"]["name"]] = path
     return found
+
+
+def test_a_comparison_is_fair_says_why_and_keeps_the_test_split_locked(tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'candidates = ["lenet", "cnn-small"]\n[train]\nimages = 1000\nbatch = 32\n[augment]\npolicy = "crop"\n'
+    )
+    command = ["compare", "digits", "--recipe", recipe, "--images", "320", "--out", tmp_path / "out"]
+    done = _run(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert {row["name"] for row in rows} == {"lenet@32", "cnn-small@32"}
+    for row in rows:
+        assert (row["stage"], row["state"], row["weights"]) == ("compare", "COMPLETE", "scratch")
+        assert min(row["memory_predicted_bytes"], row["memory_peak_bytes"], row["model_bytes"]) > 0
+        record = json.loads((tmp_path / "out" / "runs" / row["id"] / "record.json").read_text())
+        assert record["images_seen"] == 320
+        assert record["test"] is None
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert "320 images of training for each" in done.stderr.replace("\n", " ")
+    weighed = _run("board", tmp_path / "out", "--weigh", "accuracy=0,params=1")
+    assert "cnn-small@32 won" in weighed.stdout.replace("\n", " ")
+    assert "Weighing" in weighed.stdout
+
+    other = _run("run", "digits", "--out", tmp_path / "out")
+    assert other.returncode == 2
+    assert "bakeoff compare" in other.stderr

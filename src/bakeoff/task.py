@@ -103,7 +103,7 @@ def open_task(
         network = build_network(row, run.model, side=dataset.side, classes=len(dataset.class_names))
         freeze(network.backbone, run.model.unfreeze, run.model.batch_norm)
         micro_batch, predicted = _fit_memory(network, run, micro_batch or run.train.batch)
-    loaded = LoadReport(0, len(network.backbone.weights))
+    loaded = LoadReport(0, 0)
     if source.origin == "run":
         network.adopt(keras.models.load_model(source.path, compile=False), run.model.size)
     elif source.path is not None:

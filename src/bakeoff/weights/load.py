@@ -24,7 +24,7 @@ Tensors = list[NDArray[Any]]
 
 @dataclass(frozen=True)
 class LoadReport:
-    """How many of the network's tensors were set; all of them, unless a part was asked for."""
+    """How many of the network's tensors were set; all of them, unless a part was asked for, or nothing was loaded."""
 
     matched: int
     total: int

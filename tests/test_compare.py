@@ -1,0 +1,99 @@
+"""A comparison is fair by construction: all its runs differ in the network and in what belongs to it."""
+
+import pytest
+
+from bakeoff.config import Candidate, Data, Run, WeightsChoice, parse_weights
+from bakeoff.errors import ConfigError, WeightsError
+from bakeoff.study import choose_candidates, find_missing, make_comparison, settle_weights
+
+COUNTS = {"train": 45_000, "val": 5_000, "test": 10_000}
+LITE = Candidate(name="efficientnet-lite0", size=96)
+LENET = Candidate(name="lenet", size=32)
+VGG = Candidate(name="vgg-16", size=64)
+
+
+def _compare(*candidates, **options):
+    fields = {"data": Data(source="cifar100"), "counts": COUNTS, "weights": WeightsChoice(), "seed": 3}
+    return make_comparison(candidates, **(fields | options))
+
+
+def test_a_budget_gives_every_candidate_the_same_training_seconds_and_images_to_be_scored_on():
+    plan = _compare(LITE, LENET, VGG, budget=600)
+    lengths = {(run.train.seconds, run.train.val_images, run.train.evaluations) for run in plan.runs}
+    assert len(lengths) == 1
+    seconds, val_images, _ = lengths.pop()
+    assert 3 * seconds < 600
+    assert val_images <= COUNTS["val"]
+    assert all(run.train.count_probe for run in plan.runs)
+
+
+def test_images_give_every_candidate_the_same_images_and_the_whole_validation_split():
+    plan = _compare(LITE, LENET, images=50_000)
+    assert {run.train.images for run in plan.runs} == {50_000}
+    assert {run.train.seconds for run in plan.runs} == {None}
+    assert {run.train.val_images for run in plan.runs} == {None}
+    assert plan.budget_seconds is None
+
+
+def test_a_budget_that_is_too_short_says_what_would_do():
+    with pytest.raises(ConfigError, match=r"too short for 3 candidates; give at least (\d+)s") as caught:
+        _compare(LITE, LENET, VGG, budget=60)
+    least = float(str(caught.value).split("at least ")[1].split("s,")[0])
+    assert _compare(LITE, LENET, VGG, budget=least + 1).runs
+    with pytest.raises(ConfigError, match="needs a length"):
+        _compare(LITE)
+
+
+def test_a_recipe_sets_everything_but_the_network_and_settings_go_over_it():
+    recipe = Run().revised(optim={"name": "adam", "learning_rate": 5e-5}, train={"epochs": 7, "batch": 128})
+    plan = _compare(LITE, VGG, recipe=recipe, settings=["train.batch=16"])
+    assert [run.candidate for run in plan.runs] == ["efficientnet-lite0@96", "vgg-16@64"]
+    for run in plan.runs:
+        assert (run.optim.learning_rate, run.train.epochs, run.train.batch) == (5e-5, 7, 16)
+        assert run.train.probe_images == 0
+        assert (run.data.source, run.seed) == ("cifar100", 3)
+    assert {run.train.images for run in _compare(LITE, VGG, recipe=recipe, images=256).runs} == {256}
+
+
+def test_only_pretrained_networks_start_from_a_probe():
+    plan = _compare(LITE, LENET, VGG, budget=600, weights=WeightsChoice(named={"vgg-16": "none"}))
+    assert [run.train.probe_images > 0 for run in plan.runs] == [True, False, False]
+    assert plan.runs[2].model.weights == "none"
+
+
+def test_what_is_done_is_not_pending():
+    plan = _compare(LITE, LENET, budget=600)
+    assert plan.pending([]) == plan.runs
+
+
+def test_a_weight_file_goes_to_the_one_network_it_can_be_for(tmp_path):
+    path = str(tmp_path / "mine.h5")
+    assert settle_weights([LITE, LENET], parse_weights([path])) == WeightsChoice(named={"efficientnet-lite0": path})
+    with pytest.raises(ConfigError, match="say which network it is for"):
+        settle_weights([LITE, VGG], parse_weights([path]))
+    with pytest.raises(ConfigError, match="names vgg-16, which is no candidate"):
+        settle_weights([LITE], parse_weights([f"vgg-16={path}"]))
+
+
+def test_weights_are_named_by_network_or_for_all():
+    choice = parse_weights(["none", "mobilenet-v2=a.h5", "vgg-16=auto"], partial=True)
+    assert choice.of("xception") == "none"
+    assert choice.of("vgg-16") == "auto"
+    assert choice.of("mobilenet-v2").endswith("/a.h5")
+    assert choice.partial
+    with pytest.raises(ConfigError, match="is empty"):
+        parse_weights([" "])
+
+
+def test_what_keras_would_have_to_download_is_missing_and_a_missing_file_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert [row.name for row in find_missing([LITE, LENET, VGG], WeightsChoice())] == ["vgg-16"]
+    assert find_missing([VGG], WeightsChoice(default="none")) == []
+    with pytest.raises(WeightsError, match=r"no weight file .*nowhere\.h5"):
+        find_missing([VGG], parse_weights([f"vgg-16={tmp_path}/nowhere.h5"]))
+
+
+def test_a_network_with_a_file_is_a_candidate_without_being_asked_for():
+    names = {each.name for each in choose_candidates(None, 32, parse_weights(["mobilenet-v2=a.h5"]))}
+    assert {"mobilenet-v2", "efficientnet-lite0", "lenet"} <= names
+    assert "vgg-16" not in names

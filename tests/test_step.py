@@ -1,0 +1,41 @@
+"""A batch in parts is the same step as the batch at once."""
+
+import keras
+import numpy as np
+import pytest
+
+from bakeoff.backbones import find_backbone
+from bakeoff.config import BatchNorm, Model, Optim, Optimizer
+from bakeoff.ema import MovingAverage
+from bakeoff.model import build_network, freeze
+from bakeoff.optim import build_optimizer
+from bakeoff.step import compile_step
+
+rng = np.random.default_rng(0)
+IMAGES = rng.integers(0, 256, (10, 32, 32, 3), np.uint8)
+LABELS = rng.integers(0, 5, 10).astype(np.int32)
+
+
+def _train(name, micro_batch, steps=3, optimizer=Optimizer.SGD):
+    keras.utils.set_random_seed(0)
+    network = build_network(find_backbone(name), Model(name=name, size=32, dropout=0.0), side=32, classes=5)
+    freeze(network.backbone, 1.0, BatchNorm.FROZEN)
+    model = network.model(32)
+    config = Optim(name=optimizer, ema=0.5)
+    average = MovingAverage(model, config.ema)
+    keras_optimizer = build_optimizer(config)
+    keras_optimizer.build(model.trainable_variables)
+    step = compile_step(model, keras_optimizer, average, 0.1, micro_batch)
+    losses = [step(IMAGES, LABELS, 0.01, average.next_decay()) for _ in range(steps)]
+    average.keep()
+    return losses, model.get_weights()
+
+
+@pytest.mark.parametrize("micro_batch", [5, 4, 1])
+def test_gradients_summed_over_micro_batches_are_those_of_the_batch(micro_batch):
+    losses, weights = _train("cnn-small", 10)
+    its_losses, its_weights = _train("cnn-small", micro_batch)
+    assert losses == pytest.approx(its_losses, rel=1e-4)
+    assert losses[-1] < losses[0]
+    for whole, summed in zip(weights, its_weights, strict=True):
+        np.testing.assert_allclose(whole, summed, atol=1e-5)
