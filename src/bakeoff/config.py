@@ -65,8 +65,12 @@ class Policy(StrEnum):
 
     NONE = "none"
     FLIP = "flip"
-    FLIP_CROP = "flip-crop"
     CROP = "crop"
+    ROTATE = "rotate"
+    ZOOM = "zoom"
+    CONTRAST = "contrast"
+    FLIP_CROP = "flip-crop"
+    FLIP_ROTATE_ZOOM_CONTRAST = "flip-rotate-zoom-contrast"
 
 
 class Optimizer(StrEnum):
@@ -155,6 +159,12 @@ class Augment(_Part):
     policy: Policy = Policy.FLIP_CROP
     crop: float = Field(0.125, ge=0.0, le=0.5)
     """Largest shift of a random crop, as a fraction of the stored side (0.125 of 32 is 4 pixels)."""
+    rotation: float = Field(0.1, ge=0.0, le=0.5)
+    """Largest turn either way, as a fraction of a full circle (0.1 is 36 degrees)."""
+    zoom: float = Field(0.1, ge=0.0, le=0.5)
+    """Largest change of the side that is shown, as a fraction of it: negative draws enlarge, positive ones shrink."""
+    contrast: float = Field(0.1, ge=0.0, le=1.0)
+    """Largest change of the distances to an image's mean per channel, as a fraction of them."""
 
 
 class Optim(_Part):
