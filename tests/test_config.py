@@ -80,7 +80,7 @@ def test_the_id_depends_on_what_training_depends_on(setting: str) -> None:
 
 def test_the_id_depends_on_the_data_the_weights_and_the_recipe_version(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = {run_id(Run(), *parts) for parts in [("data", "weights"), ("other", "weights"), ("data", "other")]}
-    monkeypatch.setattr("bakeoff.config.RECIPE_VERSION", 999)
+    monkeypatch.setattr("bakeoff.config.run.RECIPE_VERSION", 999)
     assert len(ids | {run_id(Run(), "data", "weights")}) == 4
 
 

@@ -1,12 +1,11 @@
 """The shipped recipes are configs that can run, and say what the pages about them say."""
 
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from bakeoff.backbones import check_size, find_backbone
-from bakeoff.config import BatchNorm, Mode, Optimizer, Policy, Run, Schedule, parse_candidate
+from bakeoff.config import BatchNorm, Mode, Optimizer, Policy, Run, Schedule, read_comparison
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
@@ -30,9 +29,7 @@ ORIGINAL = [
 
 def runs_of(path: Path) -> list[Run]:
     """The runs that a recipe asks for: one for each of its candidates, or the one that it is."""
-    raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    candidates = [parse_candidate(text) for text in raw.pop("candidates", [])]
-    run = Run.model_validate(raw)
+    run, candidates = read_comparison(path)
     return [run.revised(model={"name": each.name, "size": each.size}) for each in candidates] or [run]
 
 

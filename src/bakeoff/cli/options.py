@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "CLASSES_HELP",
+    "SEED_HELP",
     "BudgetOption",
     "CandidatesOption",
     "ClassesOption",
@@ -24,10 +26,10 @@ __all__ = [
 
 DATA_HELP = "cifar100, cifar10, digits, or a folder: class/image, or train/class/image beside test/class/image."
 DataArgument = Annotated[str, typer.Argument(help=DATA_HELP, show_default=True)]
-ClassesOption = Annotated[
-    str, typer.Option(help="all, coarse (superclasses), a number (drawn by --seed), or names separated by commas.")
-]
-SeedOption = Annotated[int, typer.Option(help="Draws classes, weights, data order and augmentation.", min=0)]
+CLASSES_HELP = "all, coarse (superclasses), a number (drawn by --seed), or names separated by commas."
+ClassesOption = Annotated[str, typer.Option(help=CLASSES_HELP)]
+SEED_HELP = "Draws classes, weights, data order and augmentation."
+SeedOption = Annotated[int, typer.Option(help=SEED_HELP, min=0)]
 DataDirOption = Annotated[Path | None, typer.Option(help="Where archives are; else $BAKEOFF_DATA_DIR, else the cache.")]
 OutOption = Annotated[Path | None, typer.Option(help="Folder of the study; the same command resumes what is in it.")]
 BudgetOption = Annotated[str, typer.Option(help="Wall clock for everything, as in 90s, 10m, 1h30m.")]

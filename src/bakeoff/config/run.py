@@ -1,25 +1,11 @@
-"""What a run is: one frozen config, read from TOML or JSON, checked before TensorFlow starts.
+"""The parts of a run's config, each frozen and checked before TensorFlow starts."""
 
-A run is a pure function of its config, the data's fingerprint and the weights' fingerprint; `run_id` is the
-hash of the three and of `RECIPE_VERSION`, so a finished id never needs to be trained again.
-
-    Run.model_validate(...)            from a mapping
-    read_run(Path("recipe.toml"))      from a file
-    override(run, ["optim.learning_rate=0.001"])
-"""
-
-import json
-import math
 import re
-import tomllib
-from collections.abc import Iterable
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from bakeoff.errors import ConfigError
 from bakeoff.files import hash_json
 
 __all__ = [
@@ -38,16 +24,8 @@ __all__ = [
     "Schedule",
     "Train",
     "WeightsChoice",
-    "override",
-    "parse_candidate",
-    "parse_duration",
-    "parse_weights",
-    "read_comparison",
-    "read_run",
     "run_id",
 ]
-
-_LENGTHS = (["train", "seconds"], ["train", "images"], ["train", "epochs"])
 
 # Raised by hand whenever the same config would train differently: it is part of every run id.
 RECIPE_VERSION = 1
@@ -277,125 +255,3 @@ def run_id(run: Run, data_fingerprint: str, weights_fingerprint: str) -> str:
     config = run.model_dump(mode="json", exclude={"data": True, "model": {"weights", "start"}})
     parts = [RECIPE_VERSION, config, data_fingerprint, weights_fingerprint]
     return hash_json(parts)[:12]
-
-
-def read_run(path: Path) -> Run:
-    """Read a run from a TOML or JSON file. Raises ConfigError naming the file and the field."""
-    return _validated(_read_recipe(path), str(path))
-
-
-def read_comparison(path: Path) -> tuple[Run, list[Candidate]]:
-    """Read a recipe for several networks: a run, and its key `candidates`, which may be absent. Raises ConfigError."""
-    raw = _read_recipe(path)
-    names = raw.pop("candidates", []) if isinstance(raw, dict) else []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f'{path}: candidates must be a list of names, as in candidates = ["vgg-16@78"]')
-    return _validated(raw, str(path)), [parse_candidate(name) for name in names]
-
-
-def _read_recipe(path: Path) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the recipe {path}: {error}; give the path of a TOML file") from error
-    try:
-        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"{path} is not valid {path.suffix.lstrip('.') or 'toml'}: {error}") from error
-
-
-def override(run: Run, settings: Iterable[str]) -> Run:
-    """Apply `section.key=value` settings, values read as TOML where they can be, else as text.
-
-    Choosing one of train.seconds, train.images, train.epochs clears the other two, and `train.mode=probe` clears
-    all three, for a probe has no length. Raises ConfigError.
-    """
-    raw = run.model_dump(mode="json")
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        path = key.strip().split(".")
-        if not equals or not all(path):
-            raise ConfigError(f"--set {setting!r} is not KEY=VALUE, as in --set optim.learning_rate=0.001")
-        place = raw
-        for part in path[:-1]:
-            if not isinstance(place.get(part), dict):
-                raise ConfigError(f"--set {setting!r}: there is no section {part!r}; sections are {_sections()}")
-            place = place[part]
-        value = _toml_value(text.strip())
-        if path in _LENGTHS or (path == ["train", "mode"] and value == Mode.PROBE):
-            place |= {name: None for _, name in _LENGTHS}
-        place[path[-1]] = value
-    return _validated(raw, "--set")
-
-
-def parse_candidate(text: str) -> Candidate:
-    """Read `name` or `name@size`. Raises ConfigError; whether the name exists is the table's to say."""
-    match = re.fullmatch(r"([a-z][a-z0-9-]*)(?:@(\d{1,4}))?", text.strip().lower())
-    if not match:
-        raise ConfigError(f"candidate {text!r} is not NAME or NAME@SIZE, as in efficientnet-lite0@96")
-    name, size = match.groups()
-    try:
-        return Candidate(name=name, size=int(size) if size else None)
-    except ValidationError as error:
-        raise ConfigError(f"candidate {text!r}: {_first_message(error)}; sizes are pixels along the side") from error
-
-
-def parse_weights(texts: Iterable[str], *, partial: bool = False) -> WeightsChoice:
-    """Read `auto`, `none` or PATH, for all networks or, as NAME=PATH, for one. Raises ConfigError."""
-    default, named = "auto", {}
-    for text in texts:
-        match = re.fullmatch(r"([a-z][a-z0-9-]*)=(.+)", text.strip())
-        value = match[2] if match else text.strip()
-        if not value:
-            raise ConfigError("--weights is empty; give auto, none, PATH, or NAME=PATH for one network")
-        if value not in ("auto", "none"):
-            value = str(Path(value).expanduser().absolute())
-        if match:
-            named[match[1]] = value
-        else:
-            default = value
-    return WeightsChoice(default=default, named=named, partial=partial)
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of `90`, `90s`, `10m`, `1.5h` or `1h30m`. Raises ConfigError."""
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip().lower())
-    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
-    total = hours * 3600 + minutes * 60 + seconds
-    if not 0 < total < math.inf:
-        raise ConfigError(f"{text!r} is not a duration; write seconds, minutes or hours, as in 90s, 10m, 1h30m")
-    return total
-
-
-def _validated(raw: Any, where: str) -> Run:
-    try:
-        return Run.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the recipe"
-        message = _first_message(error)
-        if first["type"] == "extra_forbidden":
-            message = f"there is no such key; keys here are {_keys(first['loc'])}"
-        raise ConfigError(f"{where}: {place}: {message}") from error
-
-
-def _first_message(error: ValidationError) -> str:
-    return error.errors()[0]["msg"].removeprefix("Value error, ")
-
-
-def _sections() -> str:
-    return ", ".join(name for name, field in Run.model_fields.items() if field.annotation is not int)
-
-
-def _keys(place: tuple[int | str, ...]) -> str:
-    part: Any = Run
-    for name in place[:-1]:
-        part = part.model_fields[name].annotation
-    return ", ".join(part.model_fields)
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text

@@ -1,0 +1,59 @@
+"""What a run is: one frozen config, read from TOML or JSON, checked before TensorFlow starts.
+
+run.py     the parts of a config, and the id that is their hash
+words.py   what people write on a command line: candidates, durations, weights
+read.py    recipes from files, and --set over them
+
+A run is a pure function of its config, the data's fingerprint and the weights' fingerprint; `run_id` is the
+hash of the three and of `RECIPE_VERSION`, so a finished id never needs to be trained again.
+
+    Run.model_validate(...)            from a mapping
+    read_run(Path("recipe.toml"))      from a file
+    override(run, ["optim.learning_rate=0.001"])
+"""
+
+from bakeoff.config.read import override, read_comparison, read_run
+from bakeoff.config.run import (
+    RECIPE_VERSION,
+    Augment,
+    BatchNorm,
+    Candidate,
+    Data,
+    Mode,
+    Model,
+    Optim,
+    Optimizer,
+    Policy,
+    Precision,
+    Run,
+    Schedule,
+    Train,
+    WeightsChoice,
+    run_id,
+)
+from bakeoff.config.words import parse_candidate, parse_duration, parse_weights
+
+__all__ = [
+    "RECIPE_VERSION",
+    "Augment",
+    "BatchNorm",
+    "Candidate",
+    "Data",
+    "Mode",
+    "Model",
+    "Optim",
+    "Optimizer",
+    "Policy",
+    "Precision",
+    "Run",
+    "Schedule",
+    "Train",
+    "WeightsChoice",
+    "override",
+    "parse_candidate",
+    "parse_duration",
+    "parse_weights",
+    "read_comparison",
+    "read_run",
+    "run_id",
+]
