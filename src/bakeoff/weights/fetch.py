@@ -27,19 +27,27 @@ def download_weights(
     assert row.hub_file is not None
     written = Path(os.environ["KERAS_HOME"]) / "models" / row.hub_file
     socket.setdefaulttimeout(STALL_SECONDS)
-    threading.Thread(target=_watch, args=(written, 4 * row.params_total, tell, give_up), daemon=True).start()
+    done = threading.Event()
+    threading.Thread(target=_watch, args=(written, 4 * row.params_total, done, tell, give_up), daemon=True).start()
     try:
         build_with_hub_weights(row)
     except Exception as error:  # Keras raises plain exceptions here
         raise WeightsError(" ".join(str(error).rpartition(" -- ")[2].split()) or type(error).__name__) from error
+    finally:
+        done.set()
     written.replace(target)
 
 
-def _watch(written: Path, expected_bytes: int, tell: Callable[[float], None], give_up: Callable[[str], None]) -> None:
+def _watch(
+    written: Path,
+    expected_bytes: int,
+    done: threading.Event,
+    tell: Callable[[float], None],
+    give_up: Callable[[str], None],
+) -> None:
     size, since = 0, time.monotonic()
     # What follows the last bytes is Keras at work on them, which takes what it takes.
-    while size < 0.9 * expected_bytes:
-        time.sleep(0.2)
+    while size < 0.9 * expected_bytes and not done.wait(0.1):
         now = written.stat().st_size if written.is_file() else 0
         if now > size:
             size, since = now, time.monotonic()
