@@ -109,11 +109,12 @@ def test_a_run_killed_twice_is_a_failed_record_and_leaves_no_torn_file(tmp_path,
 
 
 def test_a_run_that_is_predicted_not_to_fit_takes_the_micro_batch_that_does(tmp_path, data, monkeypatch):
-    whole = _launch(TINY, tmp_path / "whole", data)
+    large = TINY.revised(train={"batch": 512, "images": 1024})
+    whole = _launch(large, tmp_path / "whole", data)
     monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", str(whole.memory_predicted_bytes - 1))
-    record = _launch(TINY, tmp_path / "less", data)
+    record = _launch(large, tmp_path / "less", data)
     assert record.state is State.COMPLETE, record.reason
-    assert record.micro_batch < whole.micro_batch == 32
+    assert record.micro_batch < whole.micro_batch == 512
     assert record.memory_predicted_bytes < whole.memory_predicted_bytes
     assert record.images_seen == whole.images_seen
 
@@ -122,7 +123,7 @@ def test_a_run_that_fits_at_no_micro_batch_says_what_it_needs(tmp_path, data, mo
     monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", "1000000")
     record = _launch(TINY, tmp_path, data)
     assert record.state is State.FAILED
-    assert "out of memory" in record.reason
+    assert "not enough memory" in record.reason
     assert "one image at a time" in record.reason
 
 

@@ -115,7 +115,7 @@ def test_frozen_weights_do_not_move_by_a_bit(fraction, batch_norm, images):
 @pytest.mark.parametrize(
     ("name", "block", "first"),
     [
-        ("lenet", "dense", "dense1"),
+        ("lenet", "dense1", "dense1"),
         ("cnn-small", "conv3", "conv3"),
         ("efficientnet-lite0", "block1", "block1a_depthwise_conv"),
         ("efficientnet-lite0", "block7", "block7a_expand_conv"),

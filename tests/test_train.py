@@ -86,7 +86,7 @@ def test_the_average_of_weights_is_what_is_kept(begin):
 def test_a_pretrained_network_starts_from_a_probe_and_grows_its_input(begin):
     task = begin(
         model={"name": "efficientnet-lite0", "size": 64, "unfreeze": 0.2},
-        train={"images": 64, "batch": 16, "probe_images": 100, "sizes": [32], "evaluations": 2},
+        train={"images": 64, "batch": 16, "probe_images": 100, "count_probe": False, "sizes": [32], "evaluations": 2},
     )
     frozen = [layer for layer in task.network.backbone.layers if not layer.trainable and layer.weights]
     before = [layer.get_weights() for layer in frozen]
@@ -97,6 +97,19 @@ def test_a_pretrained_network_starts_from_a_probe_and_grows_its_input(begin):
     assert [row.size for row in read_history(task.folder)] == [32, 64]
     assert outcome.params_trainable < outcome.params_total
     assert (outcome.val_logits.argmax(1) == task.val.labels).mean() > 0.3
+
+
+def test_a_counted_probe_is_part_of_the_budget_whether_its_features_were_cached_or_not(begin):
+    changes = {
+        "model": {"name": "efficientnet-lite0", "size": 32},
+        "train": {"images": 164, "batch": 16, "probe_images": 100, "evaluations": 1},
+    }
+    first, second = train(begin(**changes)), train(begin(**changes))
+    assert first.images_seen == second.images_seen == 164
+    costs = [json.loads(path.read_text())["seconds"] for path in (cache_dir() / "features").glob("*.json")]
+    assert min(first.seconds.train, second.seconds.train) > sum(costs)
+    short = begin(**changes | {"train": changes["train"] | {"images": None, "seconds": 0.01}})
+    assert train(short).images_seen == 100 + 16
 
 
 def test_a_run_can_go_on_from_the_model_of_another(begin, tmp_path):

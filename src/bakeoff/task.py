@@ -81,7 +81,7 @@ def open_task(
 ) -> Task:
     """Load data and network; a micro-batch that is predicted not to fit is halved until it does.
 
-    Raises ConfigError, DataError or WeightsError, and MemoryError if not even one image at a time would fit.
+    Raises ConfigError (also if not even one image at a time would fit), DataError or WeightsError.
     """
     started = time.perf_counter()
     dataset = open_dataset(data, run.data.classes, run.data.seed)
@@ -120,8 +120,9 @@ def _fit_memory(network: Network, run: Run, micro_batch: int) -> tuple[int, int]
     room = int(os.environ.get("BAKEOFF_RUN_MEMORY_BYTES") or available_memory())
     while (predicted := predict_memory(network, run, batch=micro_batch)) > room:
         if micro_batch == 1:
-            raise MemoryError(
-                f"it needs {predicted / 1e9:.1f} GB for one image at a time, and {room / 1e9:.1f} GB are free"
+            raise ConfigError(
+                f"not enough memory: even one image at a time would take {predicted / 1e6:,.0f} MB, and"
+                f" {room / 1e6:,.0f} MB are free; choose a smaller input or network"
             )
         micro_batch = -(-micro_batch // 2)
     return micro_batch, predicted
