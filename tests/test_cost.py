@@ -151,6 +151,10 @@ def test_a_larger_input_needs_more(network):
     assert large > 1.3 * small
 
 
+def test_a_smaller_input_before_the_last_needs_a_graph_of_its_own(network):
+    assert _predict(network, sizes=(48,)) > _predict(network)
+
+
 def test_frozen_batch_normalisation_needs_less(network):
     learning = _predict(network)
     freeze(network.backbone, 1.0, BatchNorm.FROZEN)

@@ -1,6 +1,6 @@
 """Memory as it will be: the peak of a run from the shapes of its layers, before anything is allocated.
 
-Derived: weights and their copies, and the tensors alive at the worst moment. Fitted: the four constants below.
+Derived: weights and their copies, and the tensors alive at the worst moment. Fitted: the constants below.
 """
 
 import itertools
@@ -28,6 +28,8 @@ FRAGMENTATION = 1.06
 PROCESS_BYTES = 13_000_000
 BYTES_PER_OPERATION = 540_000
 BYTES_PER_VARIABLE = 1_200_000
+# A further input size has a graph of its own, which takes in part what the making of the last one left.
+GRAPH_PER_FURTHER_SIZE = 0.5
 
 Span = tuple[int, int, int]
 
@@ -53,6 +55,7 @@ def predict_memory(network: Network, run: Run, *, training: bool = True, batch: 
         copies = OPTIMIZER_SLOTS[run.optim.name] + COPIES_IN_A_STEP + (batch < run.train.batch)
         held = held * _models_held(run) + 4 * copies * sum(map(math.prod, trained))
         graph += BYTES_PER_VARIABLE * len(trained)
+        graph += round(GRAPH_PER_FURTHER_SIZE * len(run.train.sizes) * graph)
     return held + round(FRAGMENTATION * moment) + (0 if find_gpu() else graph)
 
 
