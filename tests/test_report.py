@@ -16,6 +16,7 @@ from bakeoff.config import Run
 from bakeoff.errors import OutputError
 from bakeoff.figures import Curve, Point, draw_confusion, draw_curves, draw_spending, draw_tradeoff
 from bakeoff.report import write_report
+from bakeoff.report.facts import describe_recipe
 from bakeoff.runs import (
     HistoryRow,
     RunRecord,
@@ -385,3 +386,12 @@ def test_a_run_that_goes_on_from_another_says_so(tmp_path: Path) -> None:
     config = record.config.revised(model={"start": "runs/0123456789ab/model.keras"})
     save(tmp_path, record.model_copy(update={"config": config}))
     assert "goes on from runs/0123456789ab" in read_page(tmp_path).text
+
+
+def test_the_recipe_in_words_says_what_learns_and_how_images_are_changed() -> None:
+    run = Run().revised(model={"unfreeze": "block5"}, augment={"policy": "flip-rotate-zoom-contrast", "zoom": 0.2})
+    words = dict(describe_recipe(run))
+    assert words["Trained part"] == "from block5 on, and the head"
+    assert words["Augmentation"] == "flip-rotate-zoom-contrast, turns up to 10 %, zooms up to 20 %, contrasts up to 10 %"
+    assert dict(describe_recipe(Run()))["Augmentation"] == "flip-crop, shifts up to 12.5 %"
+    assert dict(describe_recipe(Run().revised(model={"unfreeze": 0})))["Trained part"] == "the head alone"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bakeoff.board import STAGES, say_percent, say_range
-from bakeoff.config import Mode, Model, Run
+from bakeoff.config import Augment, Mode, Model, Run
 from bakeoff.errors import OutputError
 from bakeoff.runs import Metrics, RunRecord
 
@@ -113,19 +113,13 @@ def describe_recipe(run: Run) -> list[tuple[str, str]]:
         "moving average of weights": optim.ema,
         "gradient clipping": optim.clip_norm,
     }
-    augment = f"{run.augment.policy}" + (
-        f", shifts up to {run.augment.crop * 100:g} %" if "crop" in run.augment.policy else ""
-    )
     return [
         *network,
-        (
-            "Trained part",
-            f"{model.unfreeze * 100:g} % of the layers, and the head" if model.unfreeze else "the head alone",
-        ),
+        ("Trained part", _say_trained(model.unfreeze)),
         ("Length", length),
         ("Optimiser", f"{optim.name}, batch {train.batch}, {rate}"),
         ("Regularisation", ", ".join(f"{name} {value:g}" for name, value in damping.items() if value) or "none"),
-        ("Augmentation", augment),
+        ("Augmentation", _say_augment(run.augment)),
         ("Precision", train.precision.value),
     ]
 
@@ -137,6 +131,24 @@ def describe_scores(record: RunRecord) -> list[tuple[str, str, str]]:
         for name, show in _SCORES.items()
         if name != "Superclass top-1" or _has_superclasses(record)
     ]
+
+
+def _say_trained(unfreeze: float | str) -> str:
+    if isinstance(unfreeze, str):
+        return f"from {unfreeze} on, and the head"
+    return f"{unfreeze * 100:g} % of the layers, and the head" if unfreeze else "the head alone"
+
+
+def _say_augment(augment: Augment) -> str:
+    reaches = {
+        "crop": ("shifts", augment.crop),
+        "rotate": ("turns", augment.rotation),
+        "zoom": ("zooms", augment.zoom),
+        "contrast": ("contrasts", augment.contrast),
+    }
+    steps = augment.policy.split("-")
+    words = [f"{noun} up to {reach * 100:g} %" for step, (noun, reach) in reaches.items() if step in steps]
+    return ", ".join([augment.policy.value, *words])
 
 
 def _say_weights(model: Model) -> str:
