@@ -12,7 +12,6 @@ import argparse
 import csv
 import itertools
 import os
-import platform
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from bakeoff.files import replacing
 from bakeoff.launch import launch
 from bakeoff.runs import RunRecord, Stage, State
 from bakeoff.shards import prepare_cached
+from hardware import count_cores, name_cpu
 
 STEPS = 6
 SCRATCH_SIZE = 32
@@ -101,8 +101,8 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "tensorflow": record.versions["tensorflow"],
         "keras": record.versions["keras"],
         "bakeoff": record.versions["bakeoff"],
-        "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cpu": name_cpu(),
+        "cores": count_cores(),
         "date": datetime.now(UTC).date().isoformat(),
     }
 
@@ -129,13 +129,6 @@ def _repredict(table: Path) -> None:
 
 def _error(predicted: int, measured: int) -> float:
     return round(100 * (predicted / measured - 1), 1)
-
-
-def _cpu() -> str:
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
 
 
 def _append(table: Path, row: dict[str, Any]) -> None:

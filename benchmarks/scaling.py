@@ -28,6 +28,7 @@ from bakeoff.probe import fit_head
 from bakeoff.runs import wilson_interval
 from bakeoff.shards import open_dataset, prepare_cached
 from bakeoff.weights import load_weights, locate_weights
+from hardware import count_cores, name_cpu
 
 SIZE = 96
 TRAIN_IMAGES = 3000
@@ -101,16 +102,8 @@ def probe_both_ways(name: str, weights: str, train: Split, val: Split, classes: 
             ci95_low=round(low, 4),
             ci95_high=round(high, 4),
             versions=f"python {platform.python_version()}, tensorflow {tf.__version__}, keras {keras.__version__}",
-            cpu=name_of_cpu(),
+            cpu=f"{name_cpu()}, {count_cores()} cores",
         )
-
-
-def name_of_cpu() -> str:
-    """The processor's name as Linux has it, or the platform's word for it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]}, {len(names)} cores" if names else platform.processor()
 
 
 def print_table(rows: list[Row]) -> None:

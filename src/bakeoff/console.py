@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -141,7 +142,7 @@ def reporting(console: Console) -> Iterator[StudyConsole]:
 def _line(record: RunRecord, *, test: bool) -> str:
     scores = record.test if test else record.val
     if record.state is not State.COMPLETE or scores is None:
-        return f"[red]{record.candidate:<24} {record.state}[/] {record.reason}"
+        return f"[red]{record.candidate:<24} {record.state}[/] {escape(record.reason)}"
     parts = [
         f"[cyan]{record.candidate:<24}[/]",
         f"{'test' if test else 'val'} {scores.top1:6.1%} [dim]({say_range(scores.top1_ci95)})[/]",
@@ -149,8 +150,11 @@ def _line(record: RunRecord, *, test: bool) -> str:
         f"{say_bytes(record.memory_peak_bytes):>8}",
         f"{say_seconds(record.seconds.total):>7}",
     ]
+    if record.weights.origin == "file":
+        found, total = record.weights.tensors_matched, record.weights.tensors_total
+        parts.append(f"[dim]{found} of {total} tensors from {escape(Path(record.config.model.weights).name)}[/]")
     if record.reason:
-        parts.append(f"[dim]{record.reason}[/]")
+        parts.append(f"[dim]{escape(record.reason)}[/]")
     return "  ".join(parts)
 
 
