@@ -153,6 +153,7 @@ def test_a_larger_input_needs_more(network):
 
 def test_a_smaller_input_before_the_last_needs_a_graph_of_its_own(network):
     assert _predict(network, sizes=(48,)) > _predict(network)
+    assert _predict(network, probe_images=500) > _predict(network)
 
 
 def test_frozen_batch_normalisation_needs_less(network):

@@ -28,8 +28,9 @@ FRAGMENTATION = 1.06
 PROCESS_BYTES = 13_000_000
 BYTES_PER_OPERATION = 540_000
 BYTES_PER_VARIABLE = 1_200_000
-# A further input size has a graph of its own, which takes in part what the making of the last one left.
-GRAPH_PER_FURTHER_SIZE = 0.5
+# A further input size, or the probe that a head starts from, has a graph of its own, which takes in part what the
+# making of the last one left.
+SHARE_OF_FURTHER_GRAPH = 0.5
 
 Span = tuple[int, int, int]
 
@@ -55,7 +56,8 @@ def predict_memory(network: Network, run: Run, *, training: bool = True, batch: 
         copies = OPTIMIZER_SLOTS[run.optim.name] + COPIES_IN_A_STEP + (batch < run.train.batch)
         held = held * _models_held(run) + 4 * copies * sum(map(math.prod, trained))
         graph += BYTES_PER_VARIABLE * len(trained)
-        graph += round(GRAPH_PER_FURTHER_SIZE * len(run.train.sizes) * graph)
+        further = len(run.train.sizes) + bool(run.train.probe_images)
+        graph += round(SHARE_OF_FURTHER_GRAPH * further * graph)
     return held + round(FRAGMENTATION * moment) + (0 if find_gpu() else graph)
 
 
