@@ -19,6 +19,7 @@ __all__ = [
     "Row",
     "are_tied",
     "difference_interval",
+    "do_differ",
     "dominates",
     "is_clearly_less",
     "is_scored",
@@ -142,7 +143,12 @@ def order_of(row: Row) -> tuple[int, int, float, float, str, str]:
 
 def is_clearly_less(name: str, first: float, second: float) -> bool:
     """Whether one loss on a criterion is less than another: of costs, by more than the 5 % that noise makes."""
-    return first < second if name == "accuracy" else first * _NOISE < second
+    return first < second if name == "accuracy" else do_differ(first, second)
+
+
+def do_differ(less: float, more: float) -> bool:
+    """Whether two costs are further apart than the noise of their measurement."""
+    return less * _NOISE < more
 
 
 def dominates(first: Row, second: Row) -> bool:

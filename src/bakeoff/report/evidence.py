@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bakeoff.board import STAGES, Row, say_percent, say_seconds
+from bakeoff.board import STAGES, Row, do_differ, say_percent, say_seconds
 from bakeoff.errors import OutputError
 from bakeoff.figures import Curve, Point, draw_confusion, draw_curves, draw_spending, draw_tradeoff
 from bakeoff.report.facts import Spending
@@ -36,16 +36,19 @@ class Confusion(NamedTuple):
 
 
 def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
-    """Accuracy against training time and against peak memory, where at least two candidates have both."""
+    """Accuracy against two costs in which candidates differ: training time, peak memory, else trained parameters."""
     scored = [row for row in rows if row.state is State.COMPLETE and row.val_top1_ci95]
     # A probe's seconds and memory are not those of training, so the screen is drawn only where nothing was trained.
     trained = [row for row in scored if row.stage is not Stage.SCREEN] or scored
     costs = {
         "Training time (s)": [row.seconds_train for row in trained],
         "Peak memory (MB)": [row.memory_peak_bytes / 1e6 for row in trained],
+        "Trained parameters (million)": [row.params_trainable / 1e6 for row in trained],
     }
+    # At equal seconds, for one, time tells nothing.
+    telling = [(cost, values) for cost, values in costs.items() if values and do_differ(min(values), max(values))]
     drawings = []
-    for cost, values in costs.items():
+    for cost, values in telling[:2]:
         points = [
             Point(row.name, value, row.val_top1 or 0.0, row.val_top1_ci95, row.stage.value)
             for row, value in zip(trained, values, strict=True)
@@ -61,7 +64,7 @@ def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
 
 
 def draw_learning(out: Path, records: Sequence[RunRecord], rows: Sequence[Row], winner: str) -> Drawing | None:
-    """The learning curves of all runs that have a history, `winner` (a run's id) heavier; None if none has."""
+    """The learning curves of all runs, `winner` (a run's id) heavier; None if none was scored on its way."""
     ranked = list(dict.fromkeys(row.name for row in rows))
     curves = []
     for record in sorted(records, key=lambda record: ranked.index(record.candidate)):
@@ -70,7 +73,7 @@ def draw_learning(out: Path, records: Sequence[RunRecord], rows: Sequence[Row], 
             seconds, top1 = [step.seconds for step in history], [step.val_top1 for step in history]
             stopped = record.state in (State.PRUNED, State.FAILED)
             curves.append(Curve(record.candidate, seconds, top1, stopped, record.id == winner))
-    if not curves:
+    if all(len(curve.seconds) < 2 for curve in curves):
         return None
     caption = "Validation accuracy over training time: every run that was scored on its way."
     caption += " The heavy line is the winner's; a cross marks a run that was stopped or failed."

@@ -152,7 +152,9 @@ def _say_augment(augment: Augment) -> str:
 
 
 def _say_weights(model: Model) -> str:
-    return f"goes on from {model.start.removesuffix('/model.keras')}" if model.start else model.weights
+    if model.start:
+        return f"goes on from {model.start.removesuffix('/model.keras')}"
+    return model.weights if model.weights in ("auto", "none") else f"from {Path(model.weights).name}"
 
 
 def describe_spending(study: Study, records: Sequence[RunRecord]) -> list[Spending]:
