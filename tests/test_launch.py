@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bakeoff import worker
 from bakeoff.backbones import find_backbone
 from bakeoff.config import Run
 from bakeoff.errors import InputError, WeightsError
@@ -185,3 +186,42 @@ def _workers(tmp_path):
         if "bakeoff.worker" in words and any(str(tmp_path) in word for word in words):
             found.append(int(path.parent.name))
     return found
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError("no room"), "out of memory: no room"),
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
+        (InputError("mend it"), "mend it"),
+        (FloatingPointError("the loss became nan"), "the loss became nan"),
+    ],
+)
+def test_a_failure_is_said_in_one_line(error, reason):
+    assert worker._reason(error) == reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "expected"),
+    [
+        ("ResourceExhaustedError", "OOM when allocating tensor", "out of memory: OOM when allocating tensor"),
+        # As oneDNN failed in a process whose address space was limited.
+        (
+            "AbortedError",
+            "Compute received an exception:Status:1, message: could not create a primitive.",
+            "out of memory: ",
+        ),
+        ("InvalidArgumentError", "shapes differ", "InvalidArgumentError: shapes differ"),
+    ],
+)
+def test_an_error_of_tensorflow_is_its_message_and_not_its_traceback(kind, message, expected):
+    import tensorflow as tf
+
+    where = (
+        "Graph execution error:\n\nDetected at node x defined at (most recent call last):\n  File worker.py, line 1\n\n"
+    )
+    error = getattr(tf.errors, kind)(None, None, f"{where}{message}\n\t [[{{{{node x}}}}]] [Op:step]")
+    reason = worker._reason(error)
+    assert reason.startswith(expected)
+    assert message in reason
+    assert "most recent call" not in reason

@@ -13,6 +13,7 @@ import csv
 import json
 import os
 import platform
+import re
 import sys
 import threading
 import traceback
@@ -162,10 +163,14 @@ def _write_confusion(path: Path, matrix: NDArray[np.int64], dataset: Dataset) ->
 
 
 def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())[:300]
+    # An error of TensorFlow's begins with where the operation was defined; what went wrong is its last paragraph.
+    paragraphs = str(error).strip().split("\n\n") if hasattr(error, "node_def") else [str(error)]
+    text = " ".join(paragraphs[-1].partition("[[{{")[0].split())[:300]
     if isinstance(error, InputError | FloatingPointError):
         return text
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+    # oneDNN reports a refused allocation as its status 1, which TensorFlow passes on as an operation aborted.
+    is_memory = isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+    if is_memory or re.search(r"Status: ?1,|bad_alloc", text):
         return f"{OUT_OF_MEMORY}: {text}"
     return f"{type(error).__name__}: {text}"
 
