@@ -97,7 +97,7 @@ def test_random_weights_are_a_caveat_unless_there_are_no_others() -> None:
 def test_a_file_that_matched_in_part_and_a_batch_that_did_not_fit_are_caveats() -> None:
     partial = WeightsFacts(origin="file", hash="e" * 64, tensors_matched=250, tensors_total=260)
     row = rank([make_record(weights=partial, micro_batch=16)])[0]
-    assert say_caveats(row) == ["250 of 260 tensors from the file", "micro-batch 16 of 64"]
+    assert say_caveats(row) == ["only 250 of 260 tensors", "micro-batch 16 of 64"]
     assert say_caveats(rank([make_record(micro_batch=0)])[0]) == []
 
 

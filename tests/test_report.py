@@ -185,7 +185,7 @@ def test_random_weights_and_other_caveats_stand_under_the_name(tmp_path: Path) -
     )
     text = read_page(tmp_path).text
     assert "vgg-16@96 RANDOM WEIGHTS ★" in text
-    assert "b@64 250 of 260 tensors from the file micro-batch 16 of 64 ★" in text
+    assert "b@64 only 250 of 260 tensors micro-batch 16 of 64 ★" in text
     assert "vgg-16@96 RANDOM WEIGHTS FAILED boom" in text
 
 

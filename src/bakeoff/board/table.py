@@ -44,7 +44,7 @@ class _Board:
         self.rows = rows
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        longest = max((len(row.name) for row in self.rows), default=0)
+        longest = max((len(line) for row in self.rows for line in (row.name, *say_caveats(row))), default=0)
         columns = zip(_HEADS, *map(_figures, self.rows), strict=True)
         figures = [max(len(line) for cell in column for line in cell.splitlines()) for column in columns]
         digits = len(str(len(self.rows)))

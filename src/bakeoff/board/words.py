@@ -27,7 +27,7 @@ def say_caveats(row: Row) -> list[str]:
     if row.weights == "random":
         caveats.append("RANDOM WEIGHTS")
     if row.tensors_matched < row.tensors_total:
-        caveats.append(f"{row.tensors_matched} of {row.tensors_total} tensors from the file")
+        caveats.append(f"only {row.tensors_matched} of {row.tensors_total} tensors")
     if 0 < row.micro_batch < row.batch:
         caveats.append(f"micro-batch {row.micro_batch} of {row.batch}")
     return caveats
