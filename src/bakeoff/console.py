@@ -3,10 +3,9 @@
 Everything here goes to standard error; results go to standard output, by `cli.py`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -14,12 +13,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bakeoff.backbones import Backbone, Origin
 from bakeoff.board import say_bytes, say_count, say_range, say_seconds
 from bakeoff.config import Run
 from bakeoff.launch import Event
 from bakeoff.runs import RunRecord, State
 from bakeoff.study import Comparison, Ledger, Plan
-from bakeoff.weights import KitEntry
+from bakeoff.weights import KitEntry, where_at_hand
 
 __all__ = [
     "StudyConsole",
@@ -152,7 +152,9 @@ def _line(record: RunRecord, *, test: bool) -> str:
     ]
     if record.weights.origin == "file":
         found, total = record.weights.tensors_matched, record.weights.tensors_total
-        parts.append(f"[dim]{found} of {total} tensors from {escape(Path(record.config.model.weights).name)}[/]")
+        weights = record.config.model.weights
+        file = "a kit" if weights == "auto" else Path(weights).name
+        parts.append(f"[dim]{found} of {total} tensors from {escape(file)}[/]")
     if record.reason:
         parts.append(f"[dim]{escape(record.reason)}[/]")
     return "  ".join(parts)
@@ -173,26 +175,22 @@ def preparing(console: Console) -> Iterator[Callable[[str, int, int], None]]:
         yield move
 
 
-_ORIGINS = {"package": "package", "hub": "download"}
-
-
-def render_models(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The table of networks for the terminal."""
-    caption = "params with a head of 100 classes; input: the side it was designed for; ImageNet: top-1 %"
+def render_models(rows: Sequence[Backbone]) -> Table:
+    """The table of networks for the terminal, with where their weights are or would come from."""
+    caption = "params with a head of 100 classes; input: smallest/designed side; ImageNet: top-1 %"
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
     for head in ("network", "params", "input", "ImageNet", "weights", "licence"):
         table.add_column(head, no_wrap=True, justify="right" if head in ("params", "input", "ImageNet") else "left")
     for row in rows:
-        scratch = row["weights"] == ["none"]
+        elsewhere = "package" if Origin.PACKAGE in row.weight_origins else "download"
+        here = where_at_hand(row)
         table.add_row(
-            row["name"],
-            say_count(row["params_total"]),
-            str(row["native_size"]),
-            "" if row["imagenet_top1"] is None else f"{row['imagenet_top1']:.1f}",
-            "from scratch"
-            if scratch
-            else f"{_ORIGINS[row['weights'][0]]}, {'here' if row['weights_at_hand'] else 'not here'}",
-            row["licence"],
+            row.name,
+            say_count(row.params_total),
+            f"{row.min_size}/{row.native_size}",
+            "" if row.imagenet_top1 is None else f"{row.imagenet_top1:.1f}",
+            "from scratch" if row.scratch else f"{here}, here" if here else f"{elsewhere}, not here",
+            row.licence,
         )
     return table
 

@@ -110,7 +110,7 @@ def models(*, as_json: JsonOption = False) -> None:
 
     from bakeoff.console import render_models
 
-    Console().print(render_models(rows))
+    Console().print(render_models(TABLE))
 
 
 def _require_study(out: Path) -> None:

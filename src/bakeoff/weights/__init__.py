@@ -21,6 +21,7 @@ from bakeoff.weights.locate import (
     locate_start,
     locate_weights,
     make_entry,
+    where_at_hand,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "make_entry",
     "pack_weights",
     "use_weights",
+    "where_at_hand",
 ]

@@ -16,7 +16,16 @@ from bakeoff.errors import WeightsError
 from bakeoff.files import hash_file
 from bakeoff.weights.kit import KitEntry, find_in_kit
 
-__all__ = ["WeightsSource", "how_to_mend", "hub_path", "is_at_hand", "locate_start", "locate_weights", "make_entry"]
+__all__ = [
+    "WeightsSource",
+    "how_to_mend",
+    "hub_path",
+    "is_at_hand",
+    "locate_start",
+    "locate_weights",
+    "make_entry",
+    "where_at_hand",
+]
 
 
 @dataclass(frozen=True)
@@ -69,13 +78,17 @@ def locate_start(config: Model, out: Path) -> WeightsSource:
 
 def is_at_hand(row: Backbone) -> bool:
     """Whether `auto` would find weights on this machine; a network that is trained from scratch needs none."""
+    return row.scratch or where_at_hand(row) is not None
+
+
+def where_at_hand(row: Backbone) -> str | None:
+    """What `auto` would take: package, kit or download (made before); None if nothing is on this machine."""
+    if _package_file(row):
+        return "package"
+    if find_in_kit(row.name):
+        return "kit"
     hub_file = hub_path(row)
-    return (
-        row.scratch
-        or _package_file(row) is not None
-        or find_in_kit(row.name) is not None
-        or (hub_file is not None and hub_file.is_file())
-    )
+    return "download" if hub_file and hub_file.is_file() else None
 
 
 def hub_path(row: Backbone) -> Path | None:
