@@ -137,6 +137,12 @@ def test_the_model_of_another_network_is_refused_as_a_start(begin, tmp_path):
         begin(model={"start": str(tmp_path / "other.keras")})
 
 
+def test_a_memory_limit_that_is_no_number_is_refused(begin, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", "4G")
+    with pytest.raises(ConfigError, match="'4G'; give a number of bytes"):
+        begin()
+
+
 def test_a_scratch_net_refuses_what_only_pretrained_ones_can_do(begin):
     with pytest.raises(ConfigError, match="from scratch"):
         begin(train={"probe_images": 100})

@@ -117,7 +117,10 @@ def _fit_memory(network: Network, run: Run, micro_batch: int) -> tuple[int, int]
     """The largest half, quarter, ... of the micro-batch that is predicted to fit, and its predicted bytes."""
     if run.train.mode is Mode.PROBE:
         return micro_batch, predict_memory(network, run, training=False)
-    room = int(os.environ.get("BAKEOFF_RUN_MEMORY_BYTES") or available_memory())
+    limit = os.environ.get("BAKEOFF_RUN_MEMORY_BYTES", "")
+    if limit and not limit.isdecimal():
+        raise ConfigError(f"BAKEOFF_RUN_MEMORY_BYTES is {limit!r}; give a number of bytes, as in 4000000000")
+    room = int(limit) if limit else available_memory()
     while (predicted := predict_memory(network, run, batch=micro_batch)) > room:
         if micro_batch == 1:
             raise ConfigError(
