@@ -80,7 +80,8 @@ def test_one_command_ends_with_a_report_a_bundle_and_an_honest_score(tmp_path):
 
 def test_an_interrupted_study_goes_on_where_it_was(tmp_path):
     out = tmp_path / "study"
-    driver = subprocess.Popen([*BAKEOFF, *STUDY, "--out", out], stderr=subprocess.PIPE, text=True)
+    command = [*BAKEOFF, *STUDY, "--out", out]
+    driver = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_interrupts)
     while "cnn-small" not in _finished(out) and "lenet" not in _finished(out):
         assert driver.poll() is None, driver.stderr.read()
         time.sleep(0.2)
@@ -95,6 +96,11 @@ def test_an_interrupted_study_goes_on_where_it_was(tmp_path):
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in done_before.values()} == stamps
     assert (out / "report.html").is_file()
+
+
+def _hear_interrupts():
+    # A shell has its background jobs, and all that they start, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _finished(out):
