@@ -493,7 +493,7 @@ def test_the_table_fits_a_hundred_columns_and_shows_every_figure() -> None:
     lines = show(rank([record, make_record("lenet@32", 0.5, model_bytes=0, memory_peak_bytes=0)]), 100)
     assert max(map(len, lines)) <= 100
     line = next(line for line in lines if "efficientnet-lite2@128" in line)
-    for cell in ("80.0 ±2.5 ★", "1.65 GB (-64 %)", "2.3 M", "2.4 M", "5.2 min", "500", "9.60 MB"):
+    for cell in ("80.0 ±2.5 ★", "1.65 GB (-64 %)", "2.3 M", "2.4 M", "5.2 min", "500", "9.6 MB"):
         assert cell in line
     assert next(line for line in lines if "lenet@32" in line).rstrip().endswith("–")
     assert [line.strip() for line in lines if line.strip() in ("confirm", "race")] == ["confirm", "race"]
@@ -529,7 +529,7 @@ def test_the_table_marks_ties_and_says_why_runs_stopped() -> None:
 
 
 def test_units_are_those_of_people() -> None:
-    assert [say_bytes(n) for n in (0, 9_600_000, 640_000_000, 1_340_000_000)] == ["–", "9.60 MB", "640 MB", "1.34 GB"]
+    assert [say_bytes(n) for n in (0, 9_600_000, 640_000_000, 1_340_000_000)] == ["–", "9.6 MB", "640 MB", "1.34 GB"]
     assert [say_count(n) for n in (0, 900, 61_700, 128_420, 23_500_000)] == ["–", "900", "61.7 k", "128 k", "23.5 M"]
     assert [say_seconds(s) for s in (0, 3.21, 42, 600, 9000)] == ["–", "3.2 s", "42 s", "10.0 min", "2.5 h"]
     assert (say_percent(0.8423), say_percent(None)) == ("84.2 %", "–")

@@ -170,7 +170,7 @@ def test_every_candidate_is_on_the_page_with_why_it_stopped(page: Page) -> None:
 
 
 def test_the_page_gives_the_size_of_the_model_and_the_error_of_the_prediction(page: Page) -> None:
-    assert "500 MB (+20 %) 2.3 M 2.4 M 50 s 500 9.60 MB" in page.text
+    assert "500 MB (+20 %) 2.3 M 2.4 M 50 s 500 9.6 MB" in page.text
 
 
 def test_random_weights_and_other_caveats_stand_under_the_name(tmp_path: Path) -> None:

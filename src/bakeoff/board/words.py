@@ -65,7 +65,7 @@ def say_bytes(count: int) -> str:
         return DASH
     if count >= 1e9:
         return f"{count / 1e9:.2f} GB"
-    return f"{count / 1e6:.0f} MB" if count >= 1e7 else f"{count / 1e6:.2f} MB"
+    return f"{count / 1e6:.0f} MB" if count >= 1e7 else f"{count / 1e6:.2g} MB"
 
 
 def say_count(count: int) -> str:
