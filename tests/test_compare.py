@@ -61,6 +61,18 @@ def test_only_pretrained_networks_start_from_a_probe():
     assert plan.runs[2].model.weights == "none"
 
 
+def test_probes_can_be_compared_but_have_no_length():
+    recipe = Run().revised(train={"mode": "probe", "epochs": None, "subset": 500})
+    assert _compare(LITE, VGG, recipe=recipe).runs[0].train.subset == 500
+    with pytest.raises(ConfigError, match="has no length"):
+        _compare(LITE, recipe=recipe, budget=600)
+
+
+@pytest.mark.parametrize(("images", "probed"), [(100, 25), (4_000, 1_000), (50_000, 3_000)])
+def test_the_probe_is_a_part_of_the_images_and_never_most_of_them(images, probed):
+    assert _compare(LITE, images=images).runs[0].train.probe_images == probed
+
+
 def test_what_is_done_is_not_pending():
     plan = _compare(LITE, LENET, budget=600)
     assert plan.pending([]) == plan.runs

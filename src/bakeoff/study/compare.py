@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from bakeoff.backbones import check_size, find_backbone
-from bakeoff.config import Candidate, Data, Run, WeightsChoice, override
+from bakeoff.config import Candidate, Data, Mode, Run, WeightsChoice, override
 from bakeoff.errors import ConfigError
 from bakeoff.runs import RunRecord, State
 from bakeoff.study.defaults import default_run, starts_at_random
@@ -56,6 +56,8 @@ def make_comparison(
     """
     if budget is None and images is None and recipe is None:
         raise ConfigError("a comparison needs a length: give --budget, --images, or a recipe that has one")
+    if recipe is not None and recipe.train.mode is Mode.PROBE and (budget or images):
+        raise ConfigError("the recipe is a probe, which has no length: leave out --budget and --images")
     runs = []
     for candidate in candidates:
         row, size = find_backbone(candidate.name), candidate.size or 0
@@ -76,12 +78,21 @@ def make_comparison(
             length = {"seconds": None, "images": images, "epochs": None}
         run = run.revised(train=length)
         if recipe is None and not starts_at_random(run):
-            probed = round(10 * (run.train.seconds or 0)) or images or 0
-            run = run.revised(train={"probe_images": min(MOST_PROBED, counts["train"], max(500, probed // 10 * 10))})
+            run = run.revised(train={"probe_images": min(counts["train"], _size_of_probe(run))})
         run = override(run, settings)
         check_size(row, run.model.size)
         runs.append(run)
     return Comparison(budget_seconds=budget, runs=tuple(runs))
+
+
+def _size_of_probe(run: Run) -> int:
+    """Images for the head to start from: a quarter of the run's, or ten for each second.
+
+    At ten a second a fast network spends a thirtieth of its time on them, a slow one a third.
+    """
+    if run.train.images is not None:
+        return min(MOST_PROBED, run.train.images // 4)
+    return min(MOST_PROBED, max(500, round(10 * (run.train.seconds or 0.0))))
 
 
 def _share(budget: float, candidates: int, counts: Mapping[str, int]) -> dict[str, float | int | None]:
