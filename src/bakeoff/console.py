@@ -3,7 +3,7 @@
 Everything here goes to standard error; results go to standard output, by `cli.py`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bakeoff.backbones import Backbone, Origin
+from bakeoff.backbones import Backbone, Origin, find_backbone
 from bakeoff.board import say_bytes, say_count, say_range, say_seconds
 from bakeoff.config import Run
 from bakeoff.launch import Event
@@ -44,8 +44,7 @@ def render_plan(plan: Plan) -> Table:
         f"pretrained: a probe on {plan.screen_images:,} images; from scratch: {say_seconds(plan.scratch_seconds)}"
         f" of training; scored on {plan.screen_val:,}",
     )
-    if plan.weights.default == "none":
-        table.add_row("", "[bold red]RANDOM WEIGHTS[/], as asked for")
+    _warn_of_random(table, {name: plan.weights.of(name.partition("@")[0]) for name in plan.candidates})
     if plan.cut:
         table.add_row("", f"no time for {', '.join(plan.cut)}")
     for rung, seconds in enumerate(plan.race_seconds):
@@ -74,10 +73,16 @@ def render_comparison(plan: Comparison) -> Table:
     table.add_column("what")
     table.add_row("compare", ", ".join(run.candidate for run in plan.runs))
     table.add_row("", f"{each} for each, on the same data; compiling and scoring are measured apart")
-    if random := [run.candidate for run in plan.runs if run.model.weights == "none"]:
-        table.add_row("", f"[bold red]RANDOM WEIGHTS[/], as asked for: {', '.join(random)}")
+    _warn_of_random(table, {run.candidate: run.model.weights for run in plan.runs})
     table.add_row("", "scored on validation; the test split stays locked")
     return table
+
+
+def _warn_of_random(table: Table, weights: Mapping[str, str]) -> None:
+    """Name the candidates that have pretrained weights and start without them; `weights` are choices by candidate."""
+    chosen = [name for name, choice in weights.items() if choice == "none"]
+    if random := [name for name in chosen if not find_backbone(name.partition("@")[0]).scratch]:
+        table.add_row("", f"[bold red]RANDOM WEIGHTS[/], as asked for: {', '.join(random)}")
 
 
 class StudyConsole:

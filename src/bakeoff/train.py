@@ -116,7 +116,7 @@ def train(task: Task) -> Outcome:
             start.restore()
             val_logits = predict_logits(forward, task.val, flip=run.train.flip_test)
 
-    rate = (images_seen - run.train.batch * len(sizes)) / max(clock.seconds["train"], 1e-9)
+    images_per_second = (images_seen - run.train.batch * len(sizes)) / max(clock.seconds["train"], 1e-9)
     images_seen += probe_images
     clock.seconds["train"] += probe_seconds
     total, trainable = count_parameters(model)
@@ -124,7 +124,7 @@ def train(task: Task) -> Outcome:
         val_logits=val_logits,
         seconds=Seconds(data=task.seconds_data, **clock.seconds),
         images_seen=images_seen,
-        images_per_second=rate,
+        images_per_second=images_per_second,
         epochs=images_seen / len(task.train),
         params_total=total,
         params_trainable=trainable,

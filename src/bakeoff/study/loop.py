@@ -64,20 +64,24 @@ def run_screen(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> list[
     """Only the screen of a study. Raises NothingTrainedError if every candidate failed."""
     while (proposal := _next(ledger, out)) is not None and proposal.stage is Stage.SCREEN:
         _do(proposal, ledger, out, data, watcher)
-    records = list_records(out)
-    if not any(record.state is State.COMPLETE for record in records):
-        raise NothingTrainedError(f"no candidate could be screened; the reasons are in {out / 'board.csv'}")
-    return records
+    return _require_one(out, "screened")
 
 
 def run_comparison(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> None:
     """Run or resume a comparison to its end. Raises NothingTrainedError if every candidate failed."""
     while (proposal := _next(ledger, out)) is not None:
         _do(proposal, ledger, out, data, watcher)
-    if not any(record.state is State.COMPLETE for record in list_records(out)):
-        raise NothingTrainedError(f"no candidate could be trained; the reasons are in {out / 'board.csv'}")
+    _require_one(out, "trained")
     with _charged(ledger, out, "report"):
         write_report(out)
+
+
+def _require_one(out: Path, done: str) -> list[RunRecord]:
+    """The study's records. Raises NothingTrainedError if none of them completed."""
+    records = list_records(out)
+    if not any(record.state is State.COMPLETE for record in records):
+        raise NothingTrainedError(f"no candidate could be {done}; the reasons are in {out / 'board.csv'}")
+    return records
 
 
 def _next(ledger: Ledger, out: Path) -> Proposal | None:
