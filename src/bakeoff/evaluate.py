@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.fuse import fuse
 from bakeoff.pipeline import Split, eval_batches
 from bakeoff.runs import Metrics, wilson_interval
 
@@ -27,7 +28,8 @@ def compile_forward(model: keras.Model) -> Forward:
     import tensorflow as tf
 
     # XLA stays off: its bilinear resize is wrong on CPUs in TF 2.21.
-    graph = tf.function(lambda images: model(images, training=False), jit_compile=False, reduce_retracing=True)
+    fused = fuse(model)
+    graph = tf.function(lambda images: fused(images, training=False), jit_compile=False, reduce_retracing=True)
 
     def forward(images: Batch) -> Floats:
         outputs: Floats = graph(tf.constant(images)).numpy().astype(np.float32)

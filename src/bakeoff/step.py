@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from bakeoff.ema import MovingAverage
+from bakeoff.fuse import fuse
 
 __all__ = ["Step", "compile_step"]
 
@@ -26,11 +27,11 @@ def compile_step(
     """
     import tensorflow as tf
 
-    weights = model.trainable_variables
+    weights, forward = model.trainable_variables, fuse(model)
 
     def differentiate(images: Any, labels: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
-            logits = model(images, training=True)
+            logits = forward(images, training=True)
             classes = logits.shape[-1]
             targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
             loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
