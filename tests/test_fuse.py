@@ -51,7 +51,7 @@ def _assert_same(model, gradients_too=True):
     if gradients_too:
         distance = sum(float(tf.reduce_sum((a - b) ** 2)) for a, b in zip(gradients, fused_gradients, strict=True))
         norm = sum(float(tf.reduce_sum(a**2)) for a in gradients)
-        assert 0 < norm
+        assert norm > 0
         assert distance < 1e-6 * norm
     plain = model(IMAGES, training=False).numpy()
     fused = tf.function(lambda: fuse(model)(tf.constant(IMAGES), training=False))().numpy()

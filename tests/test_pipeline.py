@@ -84,7 +84,7 @@ def test_a_large_split_is_mapped_from_disk_and_is_the_same(digits, monkeypatch):
     monkeypatch.setattr(pipeline, "MEMORY_LIMIT_BYTES", 0)
     for _ in range(2):  # written, then found
         mapped = load_split(digits, "val")
-        assert isinstance(mapped.images, np.memmap)
+        assert isinstance(mapped.images, pipeline.ImagesOnDisk)
         assert np.array_equal(mapped.images, held.images)
         assert np.array_equal(mapped.labels, held.labels)
         assert mapped.ids == held.ids

@@ -72,9 +72,8 @@ class _Pass:
                 output = self._convolve(operation, args[0], _kernel(operation), operation.bias)
                 self._convolved[id(output)] = _Convolved(operation, args[0], output)
                 return output
-            if isinstance(operation, layers.BatchNormalization) and id(args[0]) in self._convolved:
-                if not (self._training and operation.trainable):
-                    return self._fold(self._convolved[id(args[0])], operation)
+            if id(args[0]) in self._convolved and self._is_fixed_norm(operation):
+                return self._fold(self._convolved[id(args[0])], operation)
             if isinstance(operation, _ELEMENTWISE) and id(args[0]) in self._flat:
                 return self._shape(operation(self._flat[id(args[0])].matrix), args[0])
             if "training" in inspect.signature(operation.call).parameters:
@@ -82,6 +81,10 @@ class _Pass:
             return operation(*args, **kwargs)
 
         return call
+
+    def _is_fixed_norm(self, operation: Any) -> bool:
+        learns = self._training and operation.trainable
+        return isinstance(operation, layers.BatchNormalization) and not learns
 
     def _fold(self, convolved: _Convolved, norm: layers.BatchNormalization) -> Any:
         """The convolution with the normalisation multiplied into it; what came before is not computed any more."""
@@ -150,7 +153,7 @@ def _depthwise(layer: Any, x: Any, kernel: Any) -> Any:
     import tensorflow as tf
 
     settings = {"strides": layer.strides, "padding": layer.padding, "dilation_rate": layer.dilation_rate}
-    height, width, multiplier = *kernel.shape[:2], kernel.shape[3]
+    height, width, _, multiplier = kernel.shape
     is_plain = tuple(layer.strides) == tuple(layer.dilation_rate) == (1, 1) and layer.padding == "same"
     if not (is_plain and multiplier == 1 and x.shape[1] and (height > x.shape[1] or width > x.shape[2])):
         return keras.ops.depthwise_conv(x, kernel, data_format="channels_last", **settings)

@@ -72,9 +72,12 @@ def launch(
     return finished
 
 
-def open_test(folder: Path, data: Path, on_event: OnEvent | None = None) -> RunRecord:
-    """Open the locked test split for a finished run, in a process of its own. Raises BakeoffError if that fails."""
-    _must_work("test", [folder, data], folder / "log.txt", on_event)
+def open_test(folder: Path, data: Path, on_event: OnEvent | None = None, *, bundle: Path | None = None) -> RunRecord:
+    """Open the locked test split for a finished run, in a process of its own, which can also write the bundle.
+
+    Raises BakeoffError if that fails.
+    """
+    _must_work("test", [folder, data, *([bundle] if bundle else [])], folder / "log.txt", on_event)
     return read_record(folder)
 
 

@@ -1,11 +1,11 @@
 """From shards to batches: one function feeds training, another feeds evaluation.
 
-A split small enough is held in memory as uint8; a larger one is decoded once into a memory-mapped file in the
-cache, so that shuffling stays exact and the order can be taken up again at any step.
+A split small enough is held in memory as uint8; a larger one is decoded once into a file in the cache and read from
+there, so that shuffling stays exact and the order can be taken up again at any step.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from bakeoff.files import cache_dir, hash_json, replacing
 from bakeoff.shards import Dataset, read_blocks
 from bakeoff.sources import Split as SplitName
 
-__all__ = ["Batch", "Split", "eval_batches", "load_split", "sample_stratified", "train_batches"]
+__all__ = ["Batch", "ImagesOnDisk", "Split", "eval_batches", "load_split", "sample_stratified", "train_batches"]
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int32]]
 
@@ -27,11 +27,32 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.int32]]
 MEMORY_LIMIT_BYTES = int(os.environ.get("BAKEOFF_MEMORY_LIMIT_BYTES", 2**30))
 
 
+class ImagesOnDisk:
+    """Images in a `.npy` file, read by position or slice as from an array.
+
+    The file is mapped for each reading alone: what stays mapped counts as the process's resident memory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.shape: tuple[int, ...] = self._map().shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: slice | NDArray[np.intp]) -> NDArray[np.uint8]:
+        return np.array(self._map()[key])
+
+    def _map(self) -> NDArray[np.uint8]:
+        images: NDArray[np.uint8] = np.load(self._path, mmap_mode="r")
+        return images
+
+
 @dataclass(frozen=True)
 class Split:
     """Decoded images of one split: uint8 (n, side, side, 3), int32 labels (n,), and the ids of the records."""
 
-    images: NDArray[np.uint8]
+    images: "NDArray[np.uint8] | ImagesOnDisk"
     labels: NDArray[np.int32]
     ids: list[str]
 
@@ -51,7 +72,7 @@ def load_split(dataset: Dataset, split: SplitName, *, subset: int | None = None,
     count = dataset.counts[split]
     shape = (count, dataset.side, dataset.side, 3)
     if int(np.prod(shape)) > MEMORY_LIMIT_BYTES:
-        whole = _mapped_split(dataset, split, shape, unlock)
+        whole = _split_on_disk(dataset, split, shape, unlock)
     else:
         images = np.empty(shape, np.uint8)
         whole = Split(images, *_fill(images, dataset, split, unlock))
@@ -111,33 +132,46 @@ def eval_batches(split: Split, batch: int) -> Iterator[Batch]:
 def _fill(
     images: NDArray[np.uint8], dataset: Dataset, split: SplitName, unlock: bool
 ) -> tuple[NDArray[np.int32], list[str]]:
+    first = 0
+
+    def put(block: NDArray[np.uint8]) -> None:
+        nonlocal first
+        images[first : first + len(block)] = block
+        first += len(block)
+
+    return _read(put, dataset, split, unlock)
+
+
+def _decode_to(
+    path: Path, shape: tuple[int, ...], dataset: Dataset, split: SplitName, unlock: bool
+) -> tuple[NDArray[np.int32], list[str]]:
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        return _read(lambda block: file.write(block.tobytes()), dataset, split, unlock)
+
+
+def _read(
+    put: Callable[[NDArray[np.uint8]], object], dataset: Dataset, split: SplitName, unlock: bool
+) -> tuple[NDArray[np.int32], list[str]]:
+    """Hand the images of a split on, block by block; labels and ids come back whole."""
     labels: list[NDArray[np.int32]] = []
     ids: list[str] = []
-    first = 0
     for block in read_blocks(dataset, split, unlock=unlock):
-        images[first : first + len(block.labels)] = block.images
-        first += len(block.labels)
+        put(block.images)
         labels.append(block.labels)
         ids.extend(block.ids)
     return np.concatenate(labels) if labels else np.empty(0, np.int32), ids
 
 
-def _mapped_split(dataset: Dataset, split: SplitName, shape: tuple[int, ...], unlock: bool) -> Split:
+def _split_on_disk(dataset: Dataset, split: SplitName, shape: tuple[int, ...], unlock: bool) -> Split:
     folder = cache_dir() / "decoded"
     name = hash_json([dataset.fingerprint, split, list(shape)])[:24]
     pixels, rest = folder / f"{name}.npy", folder / f"{name}.npz"
     if not (pixels.is_file() and rest.is_file()):
         with replacing(pixels) as temporary:
-            images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-            labels, ids = _fill(images, dataset, split, unlock)
-            images.flush()
-            del images
+            labels, ids = _decode_to(temporary, shape, dataset, split, unlock)
         with replacing(rest) as temporary:
             np.savez(temporary, labels=labels, ids=np.array(ids))
     facts = np.load(rest)
-    return Split(_open_map(pixels), facts["labels"], facts["ids"].tolist())
-
-
-def _open_map(path: Path) -> NDArray[np.uint8]:
-    images: NDArray[np.uint8] = np.load(path, mmap_mode="r")
-    return images
+    return Split(ImagesOnDisk(pixels), facts["labels"], facts["ids"].tolist())

@@ -1,7 +1,7 @@
 """The inside of a run's own process: a folder with a record in, the same record finished out.
 
     python -m bakeoff.worker run    RUN_DIR DATA_DIR
-    python -m bakeoff.worker test   RUN_DIR DATA_DIR     open the locked test split, counted
+    python -m bakeoff.worker test   RUN_DIR DATA_DIR [BUNDLE_DIR]    open the locked test split, counted
     python -m bakeoff.worker bundle RUN_DIR DATA_DIR BUNDLE_DIR
     python -m bakeoff.worker fetch  NETWORK FILE         download its weights into $KERAS_HOME, then move them to FILE
 
@@ -66,8 +66,11 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
     return record
 
 
-def open_test(folder: Path, data: Path) -> TestMetrics:
-    """Score a finished run on the locked test split. The opening is noted before the first image is read."""
+def open_test(folder: Path, data: Path, bundle: Path | None = None) -> TestMetrics:
+    """Score a finished run on the locked test split, and write its bundle if one is asked for.
+
+    The opening is noted before the first image is read.
+    """
     record = read_record(folder)
     model = _load(folder, record)
     dataset = open_dataset(data, record.config.data.classes, record.config.data.seed)
@@ -83,7 +86,10 @@ def open_test(folder: Path, data: Path) -> TestMetrics:
     test = TestMetrics(**metrics.model_dump(), openings=openings)
     _write_logits(folder / "test-logits.npz", logits, split)
     _write_confusion(folder / "confusion.csv", confusion_matrix(logits, split.labels), dataset)
-    write_record(folder, record.model_copy(update={"test": test}))
+    record = record.model_copy(update={"test": test})
+    write_record(folder, record)
+    if bundle is not None:
+        _export(model, record, dataset, bundle)
     return test
 
 
@@ -91,8 +97,7 @@ def export_run(folder: Path, data: Path, bundle: Path) -> None:
     """Write the bundle of a finished run; its answers on validation images must equal the run's own."""
     record = read_record(folder)
     dataset = open_dataset(data, record.config.data.classes, record.config.data.seed)
-    val = load_split(dataset, "val", subset=64)
-    write_bundle(_load(folder, record), record, dataset, val, bundle)
+    _export(_load(folder, record), record, dataset, bundle)
 
 
 def fetch_weights(network: str, target: Path) -> None:
@@ -103,6 +108,10 @@ def fetch_weights(network: str, target: Path) -> None:
         os._exit(WeightsError.exit_code)
 
     download_weights(find_backbone(network), target, lambda fraction: _tell(Progress("download", fraction)), give_up)
+
+
+def _export(model: keras.Model, record: RunRecord, dataset: Dataset, bundle: Path) -> None:
+    write_bundle(model, record, dataset, load_split(dataset, "val", subset=64), bundle)
 
 
 def _load(folder: Path, record: RunRecord) -> keras.Model:
@@ -231,7 +240,7 @@ def main(job: str, *arguments: str) -> int:
     _end_with_parent()
     jobs: dict[str, Callable[..., object]] = {
         "run": lambda folder, data: finish_run(Path(folder), Path(data)),
-        "test": lambda folder, data: open_test(Path(folder), Path(data)),
+        "test": lambda folder, data, *bundle: open_test(Path(folder), Path(data), *map(Path, bundle)),
         "bundle": lambda folder, data, bundle: export_run(Path(folder), Path(data), Path(bundle)),
         "fetch": lambda network, target: fetch_weights(network, Path(target)),
     }

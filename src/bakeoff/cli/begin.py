@@ -38,8 +38,12 @@ def begin(
     weights: list[str] | None,
     partial: bool,
     data_dir: Path | None,
+    budget: float | None = None,
 ) -> Begun:
-    """Prepare data and weights for candidates (None: all that can start). Whatever is wrong is said before any work."""
+    """Prepare data and weights for candidates (None: all that can start). Whatever is wrong is said before any work.
+
+    A budget in seconds for one network decides on its input size.
+    """
     started = time.monotonic()
     from bakeoff.config import Data, parse_weights
     from bakeoff.study import choose_candidates, find_missing, settle_weights
@@ -48,7 +52,8 @@ def begin(
     if candidates:
         choose_candidates(candidates, 32, choice)  # a wrong name should not wait for the data
     shards, dataset = prepare_data(data, classes, seed, data_dir)
-    chosen = choose_candidates(candidates, dataset.side, choice)
+    pace = (budget or 0.0) / max(dataset.counts["train"], 1)
+    chosen = choose_candidates(candidates, dataset.side, choice, pace)
     choice = settle_weights(chosen, choice)
     fetch(find_missing(chosen, choice))
     return Begun(started, Data(source=data, classes=classes, seed=seed), shards, dataset, chosen, choice)

@@ -227,7 +227,7 @@ def _begin_study(
     from bakeoff.study import make_plan
 
     seconds = parse_duration(budget)
-    begun = begin(data, classes, seed, parse_candidates(candidates), weights, partial, data_dir)
+    begun = begin(data, classes, seed, parse_candidates(candidates), weights, partial, data_dir, seconds)
     plan = make_plan(
         seconds,
         data=begun.data,

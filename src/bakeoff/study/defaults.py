@@ -9,13 +9,18 @@ from bakeoff.weights import is_at_hand, locate_weights
 
 __all__ = ["choose_candidates", "default_run", "default_size", "find_missing", "settle_weights", "starts_at_random"]
 
+# Seconds of a budget for each training image from which on 128 pixels are worth their time on two cores: seven epochs.
+UNHURRIED = 0.08
 # Mirror images of these are other classes, or none at all.
 UNMIRRORED = ("digits",)
 
 
-def choose_candidates(wanted: Sequence[Candidate] | None, side: int, weights: WeightsChoice) -> list[Candidate]:
+def choose_candidates(
+    wanted: Sequence[Candidate] | None, side: int, weights: WeightsChoice, seconds_per_image: float = 0.0
+) -> list[Candidate]:
     """Candidates with their input sizes: those asked for, or all that can start at once, small ones first.
 
+    `seconds_per_image` is the wall clock that there is for each training image: with more, inputs are larger.
     Raises ConfigError for an unknown network or too small a size.
     """
     for name in weights.named:
@@ -23,11 +28,11 @@ def choose_candidates(wanted: Sequence[Candidate] | None, side: int, weights: We
     if wanted is None:
         rows = [row for row in TABLE if row.scratch or _can_start(row, weights)]
         rows.sort(key=lambda row: (row.scratch, row.params_total))
-        return [Candidate(name=row.name, size=default_size(row, side)) for row in rows]
+        return [Candidate(name=row.name, size=default_size(row, side, seconds_per_image)) for row in rows]
     sized = []
     for candidate in wanted:
         row = find_backbone(candidate.name)
-        size = default_size(row, side) if candidate.size is None else candidate.size
+        size = default_size(row, side, seconds_per_image) if candidate.size is None else candidate.size
         check_size(row, size)
         sized.append(Candidate(name=row.name, size=size))
     return list(dict.fromkeys(sized))
@@ -61,13 +66,17 @@ def find_missing(candidates: Sequence[Candidate], weights: WeightsChoice) -> lis
     return missing
 
 
-def default_size(row: Backbone, side: int) -> int:
-    """Input size for stored squares of `side` pixels: small images are enlarged, as pretrained filters expect."""
+def default_size(row: Backbone, side: int, seconds_per_image: float = 0.0) -> int:
+    """Input size for stored squares of `side` pixels: small images are enlarged, as pretrained filters expect.
+
+    With more wall clock than UNHURRIED for each training image, they are enlarged further.
+    """
     if row.scratch:
         return row.native_size
     if side < 32:
         return max(48, row.min_size)
-    return max(row.min_size, min(96 if side <= 64 else 128, row.native_size))
+    size = 96 if side <= 64 and seconds_per_image < UNHURRIED else 128
+    return max(row.min_size, min(size, row.native_size))
 
 
 def default_run(row: Backbone, size: int, data: Data, weights: WeightsChoice, seed: int) -> Run:

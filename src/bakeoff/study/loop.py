@@ -51,10 +51,11 @@ def run_study(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> RunRec
         watcher.stage_began("test", 1, ledger.seconds_left)
         watcher.run_began(winner.config)
         with _charged(ledger, out, "test"):
-            winner = open_test(folder, data, watcher.run_moved)
+            winner = open_test(folder, data, watcher.run_moved, bundle=out / "bundle")
         watcher.run_ended(winner)
     with _charged(ledger, out, "report"):
-        export_bundle(folder, data, out / "bundle")
+        if not (out / "bundle" / "bundle.json").is_file():  # interrupted after the test was opened
+            export_bundle(folder, data, out / "bundle")
         write_board(out, rank(list_records(out)))
         write_report(out)
     return winner

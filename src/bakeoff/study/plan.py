@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from bakeoff.backbones import find_backbone
-from bakeoff.config import Candidate, Data, Mode, Run, WeightsChoice
+from bakeoff.config import Candidate, Data, Mode, Policy, Run, WeightsChoice
 from bakeoff.errors import ConfigError
 from bakeoff.runs import RunRecord, Stage, State
 from bakeoff.study.defaults import default_run, starts_at_random
@@ -19,10 +19,16 @@ __all__ = ["MINIMUM_SECONDS", "Plan", "Proposal", "make_plan", "propose"]
 
 MINIMUM_SECONDS = 30.0
 # Wall-clock seconds of a run that are not training: start, loading, tracing. Measured values replace it later.
-STARTUP_SECONDS = 12.0
-# Opening the test split and writing the bundle take two processes more, besides the images themselves.
-FINISH_SECONDS = 30.0
-SCREEN_SHARE, RACE_SHARE = 0.35, 0.15
+STARTUP_SECONDS = 10.0
+# Tracing and optimising the graph of a training step.
+TRACING_SECONDS = 8.0
+# Opening the test split and writing the bundle take a process more, besides the images themselves.
+FINISH_SECONDS = 24.0
+# What a screen may take of the budget, and what it may have taken when a from-scratch network is still screened beside
+# pretrained ones, which beat it at any budget that is short.
+SCREEN_SHARE, SCRATCH_SHARE, RACE_SHARE = 0.35, 0.12, 0.15
+# Images a second through a network that is probed, before any is measured.
+PROBING_RATE = 300.0
 
 
 class Plan(BaseModel):
@@ -73,21 +79,23 @@ def make_plan(
     """
     if budget < MINIMUM_SECONDS:
         raise ConfigError(f"a budget of {budget:.0f} s is too short to train anything; give at least 30s")
-    room = max(1, int(SCREEN_SHARE * budget / STARTUP_SECONDS))
-    finalists = 1 if budget < 480 else 2 if budget < 1200 else 4 if budget < 3600 else 8
-    finalists = min(finalists, 2 ** int(math.log2(min(room, len(candidates)))))
+    screen_images = min(5000, counts["train"], max(500, round(5 * budget)))
+    screen_val = min(5000, counts["val"], max(500, round(3 * budget)))
+    scratch_seconds = min(60.0, max(3.0, 0.015 * budget))
+    kept = _cut(budget, candidates, (screen_images + screen_val) / PROBING_RATE, scratch_seconds)
+    finalists = 1 if budget < 1200 else 2 if budget < 2400 else 4 if budget < 7200 else 8
+    finalists = min(finalists, 2 ** int(math.log2(len(kept))))
     rungs = int(math.log2(finalists))
-    names = tuple(str(candidate) for candidate in candidates)
     return Plan(
         budget_seconds=budget,
         data=data,
         seed=seed,
         weights=weights or WeightsChoice(),
-        candidates=names[:room],
-        cut=names[room:],
-        screen_images=min(5000, counts["train"], max(500, round(5 * budget))),
-        screen_val=min(5000, counts["val"], max(500, round(3 * budget))),
-        scratch_seconds=min(60.0, max(3.0, 0.015 * budget)),
+        candidates=tuple(map(str, kept)),
+        cut=tuple(str(candidate) for candidate in candidates if candidate not in kept),
+        screen_images=screen_images,
+        screen_val=screen_val,
+        scratch_seconds=scratch_seconds,
         finalists=finalists,
         race_seconds=tuple(round(RACE_SHARE * budget / rungs / (finalists >> rung), 1) for rung in range(rungs)),
         count_val=counts["val"],
@@ -121,6 +129,23 @@ def propose(plan: Plan, records: Sequence[RunRecord], seconds_left: float) -> Pr
     return None
 
 
+def _cut(
+    budget: float, candidates: Sequence[Candidate], probe_seconds: float, scratch_seconds: float
+) -> list[Candidate]:
+    """The candidates that there is time to screen, in their order; the first one always."""
+    kept: list[Candidate] = []
+    spent = 0.0
+    for candidate in candidates:
+        scratch = find_backbone(candidate.name).scratch
+        beside_others = scratch and not all(find_backbone(each.name).scratch for each in kept)
+        spent += STARTUP_SECONDS + (scratch_seconds if scratch else probe_seconds)
+        if kept and spent > (SCRATCH_SHARE if beside_others else SCREEN_SHARE) * budget:
+            spent = math.inf  # a cheaper one further down does not jump the queue
+            continue
+        kept.append(candidate)
+    return kept
+
+
 def _screen_run(plan: Plan, name: str) -> Run:
     network, _, size = name.partition("@")
     run = default_run(find_backbone(network), int(size), plan.data, plan.weights, plan.seed)
@@ -134,8 +159,10 @@ def _fit_run(plan: Plan, last: RunRecord, seconds: float, *, final: bool = False
     """A candidate's next run: it goes on from its last one, or from that one's head if it was a probe."""
     model = last.config.model
     run = default_run(find_backbone(model.name), model.size, plan.data, plan.weights, plan.seed)
-    length = {"epochs": None, "seconds": seconds, "evaluations": max(2, min(8, round(seconds / 60)))}
-    if not final:
+    length = {"epochs": None, "seconds": seconds, "evaluations": max(2, min(8, round(seconds / 100)))}
+    if final:
+        length["flip_test"] = run.augment.policy is Policy.FLIP_CROP
+    else:
         length["val_images"] = plan.screen_val
     if last.config.train.mode is Mode.PROBE:
         # The screen has paid for the probe.
@@ -160,5 +187,6 @@ def _overhead(plan: Plan, last: RunRecord, records: Sequence[RunRecord]) -> floa
     around = max(STARTUP_SECONDS, *(record.seconds.total - record.seconds.train for record in known))
     # The screen's rate is that of forward passes, if it was a probe; a training rate is on the safe side.
     rate = max(record.images_per_second for record in known)
-    seen = max(record.val.n for record in known if record.val)
-    return around + (plan.count_test + plan.count_val - seen) / rate + FINISH_SECONDS
+    # Each image and its mirror image; validation once for the record and in parts on the way.
+    scored = 2 * (plan.count_test + 2 * plan.count_val)
+    return around + TRACING_SECONDS + scored / rate + FINISH_SECONDS

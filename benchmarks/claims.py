@@ -1,0 +1,192 @@
+"""The original study's tasks on this machine: `bakeoff run` from an empty cache, its test accuracy and its cost.
+
+One row a study: the classes are drawn by the seed, the test split is opened once, memory is that of the command and
+the processes it starts, together. Rows of other works and seeds in claims.csv stay. Studies are kept under --studies.
+
+    python benchmarks/claims.py 20-classes-10m --seeds 0,1,2 --studies FOLDER [--data-dir FOLDER]
+"""
+
+import argparse
+import csv
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from bakeoff.files import replacing
+from bakeoff.runs import RunRecord, Stage, list_records
+from hardware import count_cores, name_cpu
+
+CSV = Path(__file__).with_suffix(".csv")
+# Classes and budget of each work.
+WORKS = {
+    "20-classes-10m": ("20", "10m"),
+    "20-classes-30m": ("20", "30m"),
+    "80-classes-60m": ("80", "60m"),
+    "100-classes-10m": ("all", "10m"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One study: accuracies as fractions of 1, seconds of wall clock, bytes resident."""
+
+    work: str
+    seed: int
+    network: str
+    weights: str
+    test_top1: float
+    ci95_low: float
+    ci95_high: float
+    test_images: int
+    test_openings: int
+    val_top1: float
+    seconds: float
+    """Of the whole command: preparing the data, choosing, training, testing, reporting, exporting."""
+    training_seconds: float
+    images_per_second: float
+    epochs: float
+    peak_bytes: int
+    """Resident memory of all the command's processes together, sampled twice a second."""
+    run: str
+    versions: str
+    cpu: str
+    cores: int
+    date: str
+
+
+def main() -> None:
+    """Run a work's studies and keep their figures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("work", choices=WORKS)
+    parser.add_argument("--seeds", default="0,1,2", help="draws of the classes, separated by commas")
+    parser.add_argument("--studies", type=Path, required=True, help="folder for the studies' records")
+    parser.add_argument("--data-dir", type=Path, help="where CIFAR-100's archive is")
+    arguments = parser.parse_args()
+
+    arguments.studies.mkdir(parents=True, exist_ok=True)
+    for seed in map(int, arguments.seeds.split(",")):
+        keep(run(arguments.work, seed, arguments.studies / f"{arguments.work}-{seed}", arguments.data_dir))
+    print_table(read())
+
+
+def run(work: str, seed: int, out: Path, data_dir: Path | None) -> Row:
+    """One study by the command line, as a user runs it."""
+    classes, budget = WORKS[work]
+    command = [sys.executable, "-m", "bakeoff", "run", "cifar100", "--classes", classes, "--budget", budget]
+    command += ["--seed", str(seed), "--out", str(out)]
+    if data_dir is not None:
+        command += ["--data-dir", str(data_dir.resolve())]
+    with tempfile.TemporaryDirectory() as cache:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, env=os.environ | {"BAKEOFF_CACHE_DIR": cache})
+        peak = _Peak(process.pid)
+        if process.wait() != 0:
+            raise SystemExit(f"`{' '.join(command)}` ended with code {process.returncode}")
+        seconds = time.perf_counter() - started
+    record = next(record for record in list_records(out) if record.stage is Stage.CONFIRM and record.test)
+    return _row(work, seed, record, seconds, peak.bytes)
+
+
+class _Peak:
+    """The most memory that a process and its descendants hold together, until it ends."""
+
+    def __init__(self, pid: int) -> None:
+        self.bytes = 0
+        self._root = psutil.Process(pid)
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while self._root.is_running() and self._root.status() != psutil.STATUS_ZOMBIE:
+            total = 0
+            for process in (self._root, *self._root.children(recursive=True)):
+                try:
+                    total += process.memory_info().rss
+                except psutil.NoSuchProcess:
+                    continue  # it ended between being listed and being asked
+            self.bytes = max(self.bytes, total)
+            time.sleep(0.5)
+
+
+def _row(work: str, seed: int, record: RunRecord, seconds: float, peak_bytes: int) -> Row:
+    assert record.test is not None
+    assert record.val is not None
+    low, high = record.test.top1_ci95
+    return Row(
+        work=work,
+        seed=seed,
+        network=record.candidate,
+        weights=f"{record.weights.origin} {record.weights.hash[:12]}",
+        test_top1=round(record.test.top1, 4),
+        ci95_low=round(low, 4),
+        ci95_high=round(high, 4),
+        test_images=record.test.n,
+        test_openings=record.test.openings,
+        val_top1=round(record.val.top1, 4),
+        seconds=round(seconds, 1),
+        training_seconds=round(record.seconds.train, 1),
+        images_per_second=round(record.images_per_second, 1),
+        epochs=round(record.epochs, 2),
+        peak_bytes=peak_bytes,
+        run=record.id,
+        versions=f"python {platform.python_version()}, "
+        + ", ".join(f"{name} {version}" for name, version in record.versions.items() if name != "python"),
+        cpu=name_cpu(),
+        cores=count_cores(),
+        date=date.today().isoformat(),
+    )
+
+
+def keep(row: Row) -> None:
+    """Put a row into claims.csv, in the place of an older one of the same work and seed."""
+    new = {name: str(value) for name, value in asdict(row).items()}
+    rows = [old for old in read() if (old["work"], old["seed"]) != (new["work"], new["seed"])]
+    rows = sorted([*rows, new], key=lambda each: (list(WORKS).index(each["work"]), int(each["seed"])))
+    with replacing(CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read() -> list[dict[str, str]]:
+    """The rows of claims.csv, if there are any."""
+    if not CSV.is_file():
+        return []
+    with CSV.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def print_table(rows: list[dict[str, str]]) -> None:
+    """One line per study, and the mean of each work's draws."""
+    table = Table("work", "seed", "network", "test top-1", "95 % interval", "minutes", "peak memory")
+    for work in WORKS:
+        mine = [row for row in rows if row["work"] == work]
+        for row in mine:
+            interval = f"{float(row['ci95_low']):.1%} – {float(row['ci95_high']):.1%}"
+            table.add_row(
+                work,
+                row["seed"],
+                row["network"],
+                f"{float(row['test_top1']):.1%}",
+                interval,
+                f"{float(row['seconds']) / 60:.1f}",
+                f"{int(row['peak_bytes']) / 1e9:.2f} GB",
+            )
+        if len(mine) > 1:
+            mean = sum(float(row["test_top1"]) for row in mine) / len(mine)
+            table.add_row(work, "mean", "", f"[bold]{mean:.1%}", "", "", "", end_section=True)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

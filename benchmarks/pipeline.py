@@ -1,0 +1,136 @@
+"""The input pipeline alone, shards to augmented batches, against what the fastest candidate can train on.
+
+Two stages: the shards of CIFAR-100's training split read and decoded, then batches drawn and augmented from memory by
+each policy. The candidate is the smallest from-scratch network at its stored size. Writes pipeline.csv beside this
+file, and prints it.
+
+    python benchmarks/pipeline.py [--data-dir FOLDER]
+"""
+
+import argparse
+import csv
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass, fields
+from datetime import date
+from itertools import islice
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bakeoff.augment import POLICIES
+from bakeoff.backbones import find_backbone
+from bakeoff.config import Augment, Model, Optim, Policy
+from bakeoff.ema import MovingAverage
+from bakeoff.files import replacing
+from bakeoff.model import build_network
+from bakeoff.optim import build_optimizer
+from bakeoff.pipeline import Split, load_split, train_batches
+from bakeoff.shards import open_dataset, prepare_cached
+from bakeoff.step import compile_step
+from hardware import count_cores, name_cpu
+
+CSV = Path(__file__).with_suffix(".csv")
+BATCH = 64
+# A run's default policy comes first; candidates are timed against it.
+FASTEST, PRETRAINED = "lenet", "efficientnet-lite0"
+SECONDS = 2.0
+TURNS = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stage in images per second, and how many times faster it is than two networks train."""
+
+    stage: str
+    images_per_second: float
+    over_lenet: float
+    over_efficientnet_lite0: float
+    cpu: str
+    cores: int
+    date: str
+
+
+def main() -> None:
+    """Time every stage in turns with both networks, and keep the figures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data-dir", type=Path, help="where CIFAR-100's archive is")
+    arguments = parser.parse_args()
+
+    dataset = open_dataset(prepare_cached("cifar100", arguments.data_dir))
+    split = load_split(dataset, "train")
+    stages: dict[str, Callable[[], float]] = {
+        "read and decode shards": lambda: time_once(lambda: len(load_split(dataset, "train")))
+    }
+    for policy in POLICIES:
+        batches = train_batches(split, BATCH, Augment(policy=policy), seed=0)
+        stages[f"batches, {policy}"] = lambda batches=batches: rate(batches, lambda images, _: len(images))
+    for name, size in ((FASTEST, 32), (PRETRAINED, 96)):
+        batches = train_batches(split, BATCH, Augment(policy=Policy.NONE), seed=0)
+        step = make_step(name, size, split, len(dataset.class_names))
+        stages[f"train {name}@{size}"] = lambda batches=batches, step=step: rate(batches, step)
+    for stage in stages.values():
+        stage()  # the first turn compiles, and fills caches
+    turns = [{name: stage() for name, stage in stages.items()} for _ in range(TURNS)]
+    medians = {name: statistics.median(turn[name] for turn in turns) for name in stages}
+    rows = [
+        Row(
+            stage=name,
+            images_per_second=round(value),
+            over_lenet=round(value / medians[f"train {FASTEST}@32"], 2),
+            over_efficientnet_lite0=round(value / medians[f"train {PRETRAINED}@96"], 1),
+            cpu=name_cpu(),
+            cores=count_cores(),
+            date=date.today().isoformat(),
+        )
+        for name, value in medians.items()
+    ]
+    with replacing(CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in fields(Row)])
+        writer.writerows(map(astuple, rows))
+    table = Table("stage", "images/s", f"x {FASTEST}", f"x {PRETRAINED}")
+    for row in rows:
+        table.add_row(
+            row.stage, f"{row.images_per_second:,.0f}", f"{row.over_lenet:.1f}", f"{row.over_efficientnet_lite0:.0f}"
+        )
+    Console().print(table)
+
+
+def make_step(name: str, size: int, split: Split, classes: int) -> Callable[..., int]:
+    """A training step of a network with random weights: (images, labels) -> their number."""
+    network = build_network(
+        find_backbone(name), Model(name=name, size=size), side=split.images.shape[1], classes=classes
+    )
+    model = network.model(size)
+    optimizer = build_optimizer(Optim())
+    optimizer.build(model.trainable_variables)
+    step = compile_step(model, optimizer, MovingAverage(model, 0.99), 0.1, BATCH)
+
+    def train(images: object, labels: object) -> int:
+        step(images, labels, 1e-4, 0.99)
+        return BATCH
+
+    return train
+
+
+def rate(batches: Iterator[tuple], work: Callable[..., int]) -> float:
+    """Images per second over some seconds of batches."""
+    started, images = time.perf_counter(), 0
+    while time.perf_counter() - started < SECONDS:
+        for batch in islice(batches, 8):
+            images += work(*batch)
+    return images / (time.perf_counter() - started)
+
+
+def time_once(work: Callable[[], int]) -> float:
+    """Images per second of one call."""
+    started = time.perf_counter()
+    images = work()
+    return images / (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main()

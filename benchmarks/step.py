@@ -1,0 +1,205 @@
+"""The training step against timm on PyTorch: images per second of the same networks, batch and input size.
+
+Both sides stay loaded and take turns (A B A B ...), so that a machine that slows down slows both. Each side runs in
+float32 and in bfloat16 and competes with the faster of them. The peer lives in an environment of its own, which is
+made on the first call. Writes step.csv beside this file, and prints it.
+
+    python benchmarks/step.py [--networks efficientnet-lite0,vgg-16] [--peer-python PYTHON]
+"""
+
+import argparse
+import csv
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, fields
+from datetime import date
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bakeoff.files import cache_dir, replacing
+from bakeoff.runtime import tensorflow_environment
+from hardware import count_cores, name_cpu
+
+HERE = Path(__file__).parent
+CSV = HERE / "step.csv"
+PEER_PACKAGES = ("torch==2.15.0", "torchvision==0.29.2", "timm==1.0.31")
+# Our name, and timm's for the same architecture.
+NETWORKS = {
+    "efficientnet-lite0": "efficientnet_lite0",
+    "mobilenet-v2": "mobilenetv2_100",
+    "resnet-50": "resnet50",
+    "densenet-121": "densenet121",
+    "vgg-16": "vgg16",
+}
+PRECISIONS = ("float32", "bfloat16")
+SIZE, BATCH = 96, 64
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network in one mode; rates in images per second, medians over all steps; ratios ours to the peer's."""
+
+    network: str
+    batch_norm: str
+    size: int
+    batch: int
+    ours_precision: str
+    peer_precision: str
+    ours_rate: float
+    peer_rate: float
+    ratio: float
+    """Median of the ratios of the pairs, each a turn of ours and the peer's next to it."""
+    ratio_low: float
+    ratio_high: float
+    pairs: int
+    ours: str
+    peer: str
+    cpu: str
+    cores: int
+    date: str
+
+
+class Side:
+    """A process that takes training steps on demand."""
+
+    def __init__(self, python: str, script: str) -> None:
+        self._process = subprocess.Popen(
+            [python, str(HERE / script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=tensorflow_environment(onednn=True),
+        )
+        self.versions: str = self._answer()["versions"]
+
+    def open(self, name: str, precision: str, batch_norm: str) -> None:
+        """Build a network and take the first steps, which are not timed."""
+        self._ask(f"open {name} {SIZE} {BATCH} {precision} {batch_norm}")
+
+    def time(self, steps: int) -> float:
+        """Images per second, by the median of these steps."""
+        seconds: list[float] = self._ask(f"time {steps}")["seconds"]
+        return BATCH / statistics.median(seconds)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+    def open_fastest(self, name: str, batch_norm: str) -> str:
+        """Open the network in the faster precision, and name it."""
+        rates = {}
+        for precision in PRECISIONS:
+            self.open(name, precision, batch_norm)
+            rates[precision] = self.time(3)
+        best = max(rates, key=rates.__getitem__)
+        if best != PRECISIONS[-1]:
+            self.open(name, best, batch_norm)
+        return best
+
+    def _ask(self, command: str) -> dict[str, list[float]]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise SystemExit(f"a side of the benchmark died; run {' '.join(map(str, self._process.args))} to see why")
+
+
+def main() -> None:
+    """Time all networks and keep the figures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--networks", default=",".join(NETWORKS), help="names separated by commas")
+    parser.add_argument("--pairs", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=4, help="steps of one turn")
+    parser.add_argument("--peer-python", help="interpreter of an environment that has the peer's packages")
+    arguments = parser.parse_args()
+
+    ours = Side(sys.executable, "step_ours.py")
+    peer = Side(arguments.peer_python or make_peer(), "step_peer.py")
+    rows = []
+    for name in arguments.networks.split(","):
+        for row in compare(name, ours, peer, arguments.pairs, arguments.steps):
+            rows.append(row)
+            write(rows)
+    ours.close()
+    peer.close()
+    print_table(rows)
+
+
+def make_peer() -> str:
+    """An environment with the peer's packages, kept in the cache; returns its interpreter."""
+    folder = cache_dir() / "benchmarks" / "-".join(PEER_PACKAGES)
+    python = folder / ("Scripts/python.exe" if platform.system() == "Windows" else "bin/python")
+    if not (folder / "complete").is_file():
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEER_PACKAGES], check=True)
+        (folder / "complete").touch()
+    return str(python)
+
+
+def compare(name: str, ours: Side, peer: Side, pairs: int, steps: int) -> Iterator[Row]:
+    """Time one network with batch normalisation in inference mode (our default), then learning."""
+    # VGG has no batch normalisation.
+    for batch_norm in ("frozen",) if name.startswith("vgg") else ("frozen", "train"):
+        precisions = ours.open_fastest(name, batch_norm), peer.open_fastest(NETWORKS[name], batch_norm)
+        rates = [(ours.time(steps), peer.time(steps)) for _ in range(pairs)]
+        ratios = [a / b for a, b in rates]
+        yield Row(
+            network=name,
+            batch_norm=batch_norm,
+            size=SIZE,
+            batch=BATCH,
+            ours_precision=precisions[0],
+            peer_precision=precisions[1],
+            ours_rate=round(statistics.median(a for a, _ in rates), 1),
+            peer_rate=round(statistics.median(b for _, b in rates), 1),
+            ratio=round(statistics.median(ratios), 3),
+            ratio_low=round(min(ratios), 3),
+            ratio_high=round(max(ratios), 3),
+            pairs=pairs,
+            ours=ours.versions,
+            peer=peer.versions,
+            cpu=name_cpu(),
+            cores=count_cores(),
+            date=date.today().isoformat(),
+        )
+
+
+def write(rows: list[Row]) -> None:
+    """Write step.csv whole."""
+    with replacing(CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in fields(Row)])
+        writer.writerows(map(astuple, rows))
+
+
+def print_table(rows: list[Row]) -> None:
+    """The ratios, one line per network and mode."""
+    table = Table("network", "batch norm", "ours, images/s", "peer, images/s", "ratio", "of the pairs")
+    for row in rows:
+        table.add_row(
+            row.network,
+            row.batch_norm,
+            f"{row.ours_rate:.0f} {row.ours_precision}",
+            f"{row.peer_rate:.0f} {row.peer_precision}",
+            f"{row.ratio:.2f}",
+            f"{row.ratio_low:.2f} – {row.ratio_high:.2f}",
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

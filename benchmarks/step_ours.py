@@ -1,0 +1,39 @@
+"""bakeoff's side of step.py: its own training step."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bakeoff.backbones import find_backbone
+from bakeoff.config import BatchNorm, Model, Optim
+from bakeoff.ema import MovingAverage
+from bakeoff.model import build_network, freeze
+from bakeoff.optim import build_optimizer
+from bakeoff.step import compile_step
+from turns import answer
+
+CLASSES = 100
+# As CIFAR's are stored: enlarging and scaling them is part of our step, and no part of the peer's.
+STORED_SIDE = 32
+
+
+def open_step(name: str, size: int, batch: int, precision: str, batch_norm: str) -> Callable[[], None]:
+    """One training step as a run takes it, but for the moving average, which the peer does not keep either."""
+    keras.backend.clear_session()
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    network = build_network(find_backbone(name), Model(name=name, size=size), side=STORED_SIDE, classes=CLASSES)
+    freeze(network.backbone, 1.0, BatchNorm(batch_norm))
+    model = network.model(size)
+    optimizer = build_optimizer(Optim(ema=0.0))
+    optimizer.build(model.trainable_variables)
+    step = compile_step(model, optimizer, MovingAverage(model, 0.0), 0.1, batch)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (batch, STORED_SIDE, STORED_SIDE, 3), dtype=np.uint8)
+    labels = rng.integers(0, CLASSES, batch, dtype=np.int32)
+    return lambda: float(step(images, labels, 1e-4, 0.0)) and None
+
+
+if __name__ == "__main__":
+    answer(open_step, f"tensorflow {tf.__version__}, keras {keras.__version__}")
