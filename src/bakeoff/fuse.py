@@ -83,8 +83,8 @@ class _Pass:
         return call
 
     def _is_fixed_norm(self, operation: Any) -> bool:
-        learns = self._training and operation.trainable
-        return isinstance(operation, layers.BatchNormalization) and not learns
+        is_norm = isinstance(operation, layers.BatchNormalization)
+        return is_norm and not (self._training and operation.trainable)
 
     def _fold(self, convolved: _Convolved, norm: layers.BatchNormalization) -> Any:
         """The convolution with the normalisation multiplied into it; what came before is not computed any more."""
