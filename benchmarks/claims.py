@@ -10,22 +10,19 @@ import argparse
 import csv
 import os
 import platform
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
 
-import psutil
 from rich.console import Console
 from rich.table import Table
 
 from bakeoff.files import replacing
 from bakeoff.runs import RunRecord, Stage, list_records
 from hardware import count_cores, name_cpu
+from processes import measure
 
 CSV = Path(__file__).with_suffix(".csv")
 # Classes and budget of each work.
@@ -88,34 +85,9 @@ def run(work: str, seed: int, out: Path, data_dir: Path | None) -> Row:
     if data_dir is not None:
         command += ["--data-dir", str(data_dir.resolve())]
     with tempfile.TemporaryDirectory() as cache:
-        started = time.perf_counter()
-        process = subprocess.Popen(command, env=os.environ | {"BAKEOFF_CACHE_DIR": cache})
-        peak = _Peak(process.pid)
-        if process.wait() != 0:
-            raise SystemExit(f"`{' '.join(command)}` ended with code {process.returncode}")
-        seconds = time.perf_counter() - started
+        seconds, peak_bytes = measure(command, os.environ | {"BAKEOFF_CACHE_DIR": cache})
     record = next(record for record in list_records(out) if record.stage is Stage.CONFIRM and record.test)
-    return _row(work, seed, record, seconds, peak.bytes)
-
-
-class _Peak:
-    """The most memory that a process and its descendants hold together, until it ends."""
-
-    def __init__(self, pid: int) -> None:
-        self.bytes = 0
-        self._root = psutil.Process(pid)
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def _watch(self) -> None:
-        while self._root.is_running() and self._root.status() != psutil.STATUS_ZOMBIE:
-            total = 0
-            for process in (self._root, *self._root.children(recursive=True)):
-                try:
-                    total += process.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue  # it ended between being listed and being asked
-            self.bytes = max(self.bytes, total)
-            time.sleep(0.5)
+    return _row(work, seed, record, seconds, peak_bytes)
 
 
 def _row(work: str, seed: int, record: RunRecord, seconds: float, peak_bytes: int) -> Row:

@@ -1,0 +1,217 @@
+"""Time and memory at 1, 4 and 16 times the images: preparing, screening one network, one epoch.
+
+Two kinds of data: CIFAR-100 repeated with altered bytes, and a folder of JPEG files of 224 pixels. Every measurement is
+a process of its own. The limit of the in-memory cache is set below the smallest data, so that all sizes stream from
+disk. Writes growth.csv beside this file, and prints it; needs about 10 GB of temporary space.
+
+    python benchmarks/growth.py [--data-dir FOLDER] [--factors 1,4,16]
+"""
+
+import argparse
+import csv
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, fields
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from bakeoff.config import BatchNorm, Mode, Model, Run, Train
+from bakeoff.files import replacing, write_json
+from bakeoff.launch import launch
+from bakeoff.runs import RunRecord, Stage, State
+from bakeoff.shards import prepare
+from bakeoff.sources import BadImage, RawImage, Source, open_source
+from hardware import count_cores, name_cpu
+from processes import measure
+
+CSV = Path(__file__).with_suffix(".csv")
+MEMORY_LIMIT = 2**26
+PHOTOS, PHOTO_SIDE, CLASSES = 2000, 224, 10
+SCREEN_IMAGES, VAL_IMAGES = 2000, 1000
+WORKS = ("prepare", "screen", "epoch")
+SHARDS, FACTS = "shards", "facts.json"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One piece of work: its seconds, and the most bytes that its processes held resident together."""
+
+    data: str
+    work: str
+    factor: int
+    images: int
+    """That the work went through."""
+    seconds: float
+    images_per_second: float
+    peak_bytes: int
+    cpu: str
+    cores: int
+    date: str
+
+
+class Repeated(Source):
+    """A source of raw images several times over; a copy differs from the original in its first pixels."""
+
+    def __init__(self, source: Source, times: int) -> None:
+        self._source = source
+        self._times = times
+        self.name = f"{source.name}x{times}"
+        self.licence = source.licence
+        self.signature = f"{source.signature} {times}"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Those of the original."""
+        return self._source.class_names
+
+    @property
+    def count(self) -> int:
+        """All images, copies included."""
+        return self._times * self._source.count
+
+    def records(self) -> Iterator[RawImage | BadImage]:
+        """The original's records, then those of each copy."""
+        for copy in range(self._times):
+            for record in self._source.records():
+                yield record if isinstance(record, BadImage) else _alter(record, copy)
+
+    def fetch(self, keys: Sequence[str]) -> Iterator[RawImage]:
+        """The records of `keys`, in that order."""
+        originals = self._source.fetch([key.rpartition("#")[0] for key in keys])
+        for key, record in zip(keys, originals, strict=True):
+            yield _alter(record, int(key.rpartition("#")[2]))
+
+
+def _alter(record: RawImage, copy: int) -> RawImage:
+    data = bytes((value + copy) % 256 for value in record.data[:3]) + record.data[3:]
+    return RawImage(f"{record.key}#{copy}", record.split, record.label, None, data, record.shape)
+
+
+def main() -> None:
+    """Measure all, or (as a child) do one piece of work."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data-dir", type=Path, help="where CIFAR-100's archive is")
+    parser.add_argument("--factors", default="1,4,16")
+    parser.add_argument("--child", nargs=3, metavar=("WORK", "SOURCE", "FOLDER"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        work, source, folder = arguments.child
+        if work == "prepare":
+            facts = prepare_shards(source, Path(folder), arguments.data_dir)
+        else:
+            facts = {"screen": screen, "epoch": train_epoch}[work](Path(folder))
+        write_json(Path(folder) / FACTS, dict(zip(("images", "seconds"), facts, strict=True)))
+        return
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        photos = Path(scratch) / "photos"
+        environment = {
+            "BAKEOFF_CACHE_DIR": str(Path(scratch) / "cache"),
+            "BAKEOFF_MEMORY_LIMIT_BYTES": str(MEMORY_LIMIT),
+        }
+        drawn = 0
+        for factor in map(int, arguments.factors.split(",")):
+            for number in range(drawn, factor * PHOTOS):
+                draw_photo(photos, number)
+            drawn = factor * PHOTOS
+            for data, source in (("cifar100", f"cifar100#{factor}"), ("photos", str(photos))):
+                folder = Path(scratch) / f"{data}-{factor}"
+                folder.mkdir()
+                for work in WORKS:
+                    command = [sys.executable, __file__, "--child", work, source, str(folder)]
+                    command += ["--data-dir", str(arguments.data_dir.resolve())] if arguments.data_dir else []
+                    _, peak_bytes = measure(command, os.environ | environment)
+                    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+                    rows.append(_row(data, work, factor, facts["images"], facts["seconds"], peak_bytes))
+                    write(rows)
+    print_table(rows)
+
+
+def draw_photo(folder: Path, number: int) -> None:
+    """A JPEG file of a class folder: a smooth random pattern with noise, about as large as a photograph of its size."""
+    rng = np.random.default_rng(number)
+    label = number % CLASSES
+    path = folder / f"class-{label}" / f"{number:06d}.jpg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = Image.fromarray(rng.integers(0, 256, (7 + label, 7 + label, 3), np.uint8))
+    smooth = np.asarray(coarse.resize((PHOTO_SIDE, PHOTO_SIDE), Image.Resampling.BICUBIC), np.int16)
+    noisy = smooth + rng.integers(-12, 13, smooth.shape, np.int16)
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path, quality=85)
+
+
+def prepare_shards(source: str, folder: Path, data_dir: Path | None) -> tuple[int, float]:
+    """Prepare `NAME#TIMES` or a folder of images: how many, and seconds."""
+    name, _, times = source.partition("#")
+    opened = open_source(name, data_dir)
+    if times:
+        opened = Repeated(opened, int(times))
+    count = opened.count
+    started = time.perf_counter()
+    prepare(opened, folder / SHARDS)
+    return count, time.perf_counter() - started
+
+
+def screen(folder: Path) -> tuple[int, float]:
+    """Probe EfficientNet-Lite0 as a screen does, the process and its reading of the data included."""
+    model = Model(name="efficientnet-lite0", size=64, unfreeze=0.0, batch_norm=BatchNorm.FROZEN)
+    train = Train(mode=Mode.PROBE, epochs=None, subset=SCREEN_IMAGES, val_images=VAL_IMAGES)
+    record = run(Run(model=model, train=train), Stage.SCREEN, folder)
+    return SCREEN_IMAGES + VAL_IMAGES, record.seconds.total
+
+
+def train_epoch(folder: Path) -> tuple[int, float]:
+    """Train LeNet on every image once: how many, and seconds of training."""
+    train = Train(epochs=1, evaluations=1, val_images=VAL_IMAGES)
+    record = run(Run(model=Model(name="lenet", size=32), train=train), Stage.TRAIN, folder)
+    return record.data.counts["train"], record.seconds.train
+
+
+def run(config: Run, stage: Stage, folder: Path) -> RunRecord:
+    """A run in its own process. Raises SystemExit if it fails."""
+    record = launch(config, stage=stage, out=folder, data=folder / SHARDS)
+    if record.state is not State.COMPLETE:
+        raise SystemExit(f"{record.candidate}: {record.reason}")
+    return record
+
+
+def _row(data: str, work: str, factor: int, images: int, seconds: float, peak_bytes: int) -> Row:
+    rate = round(images / seconds, 1)
+    today = date.today().isoformat()
+    return Row(data, work, factor, images, round(seconds, 2), rate, peak_bytes, name_cpu(), count_cores(), today)
+
+
+def write(rows: Sequence[Row]) -> None:
+    """Write growth.csv whole."""
+    with replacing(CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in fields(Row)])
+        writer.writerows(map(astuple, rows))
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """One line per measurement, those of one work together."""
+    table = Table("data", "work", "times", "images", "seconds", "images/s", "peak memory")
+    for row in sorted(rows, key=lambda row: (row.data, row.work, row.factor)):
+        table.add_row(
+            row.data,
+            row.work,
+            str(row.factor),
+            f"{row.images:,}",
+            f"{row.seconds:.1f}",
+            f"{row.images_per_second:,.0f}",
+            f"{row.peak_bytes / 1e6:,.0f} MB",
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""A command as a user runs it, with what it takes: wall clock, and the memory of all its processes together."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+import psutil
+
+__all__ = ["measure"]
+
+_PERIOD = 0.5
+
+
+def measure(command: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[float, int]:
+    """Run a command to its end; seconds, and the most bytes that it and its descendants held resident at once.
+
+    Memory is sampled twice a second. Ends this process if the command fails.
+    """
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env=environment)
+    peak = _Peak(process.pid)
+    if process.wait() != 0:
+        raise SystemExit(f"`{' '.join(command)}` ended with code {process.returncode}")
+    return time.perf_counter() - started, peak.bytes
+
+
+class _Peak:
+    """Watches a process and its descendants until it ends."""
+
+    def __init__(self, pid: int) -> None:
+        self.bytes = 0
+        self._root = psutil.Process(pid)
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while self._root.is_running() and self._root.status() != psutil.STATUS_ZOMBIE:
+            total = 0
+            for process in (self._root, *self._root.children(recursive=True)):
+                try:
+                    total += process.memory_info().rss
+                except psutil.NoSuchProcess:
+                    continue  # it ended between being listed and being asked
+            self.bytes = max(self.bytes, total)
+            time.sleep(_PERIOD)
