@@ -147,6 +147,14 @@ def test_from_scratch_networks_are_cut_first_where_pretrained_ones_leave_little_
     assert not _plan(1800).cut
 
 
+def test_more_candidates_are_screened_on_fewer_images():
+    several = [Candidate(name=f"efficientnet-lite{number}", size=size) for number in range(3) for size in (64, 96, 128)]
+    few, many = _plan(600, several[:2]), _plan(600, several)
+    assert not many.cut
+    assert 500 <= many.screen_images < few.screen_images
+    assert 500 <= many.screen_val <= few.screen_val
+
+
 def test_a_budget_for_nothing_is_refused():
     with pytest.raises(ConfigError, match="30s"):
         _plan(10)

@@ -1,7 +1,4 @@
-"""Model and images to scores: each image counted once, every rate with its interval.
-
-python -m bakeoff.evaluate RUN_DIR DATA_DIR      open the locked test split of a finished run
-"""
+"""Model and images to scores: each image counted once, every rate with its interval."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,12 +21,16 @@ Forward = Callable[[Batch], Floats]
 
 
 def compile_forward(model: keras.Model) -> Forward:
-    """uint8 images (n, side, side, 3) -> float32 outputs (n, …) in inference mode, compiled once per batch size."""
+    """uint8 images (n, side, side, 3) -> float32 outputs (n, …) in inference mode, compiled at the first call."""
     import tensorflow as tf
 
     # XLA stays off: its bilinear resize is wrong on CPUs in TF 2.21.
     fused = fuse(model)
-    graph = tf.function(lambda images: fused(images, training=False), jit_compile=False, reduce_retracing=True)
+    # A last batch that is short would be traced again, which takes longer than many batches.
+    images_of_any_number = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
+    graph = tf.function(
+        lambda images: fused(images, training=False), jit_compile=False, input_signature=[images_of_any_number]
+    )
 
     def forward(images: Batch) -> Floats:
         outputs: Floats = graph(tf.constant(images)).numpy().astype(np.float32)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.evaluate import compile_forward, predict_logits
+from bakeoff.evaluate import Forward, compile_forward, predict_logits
 from bakeoff.files import cache_dir, hash_json, replacing, write_json
 from bakeoff.pipeline import Split
 from bakeoff.task import Progress, Task
@@ -31,8 +31,13 @@ class Features:
     memory_peak_bytes: int
 
 
-def frozen_features(task: Task, split: Split) -> Features:
-    """The features of a split in its order, by the task's network as it stands at the start."""
+def frozen_features(task: Task, *splits: Split) -> list[Features]:
+    """The features of each split in its order, by the task's network as it stands at the start."""
+    forward = compile_forward(task.network.features(task.run.model.size))
+    return [_read_or_compute(task, split, forward) for split in splits]
+
+
+def _read_or_compute(task: Task, split: Split, forward: Forward) -> Features:
     run = task.run
     key = [run.model.name, run.model.size, task.source.hash, run.train.precision, task.dataset.fingerprint, split.ids]
     if task.source.path is None:
@@ -40,7 +45,7 @@ def frozen_features(task: Task, split: Split) -> Features:
     path = cache_dir() / "features" / f"{hash_json(key)[:32]}.npy"
     cost_path = path.with_suffix(".json")
     if not (path.is_file() and cost_path.is_file()):
-        features = _compute(task, split)
+        features = _compute(task, split, forward)
         with replacing(path) as temporary:
             np.save(temporary, features.values)
         write_json(cost_path, {name: value for name, value in vars(features).items() if name != "values"})
@@ -48,7 +53,7 @@ def frozen_features(task: Task, split: Split) -> Features:
     return Features(values, **json.loads(cost_path.read_text(encoding="utf-8")))
 
 
-def _compute(task: Task, split: Split) -> Features:
+def _compute(task: Task, split: Split, forward: Forward) -> Features:
     started = time.perf_counter()
     done: list[tuple[int, float]] = []
 
@@ -56,7 +61,6 @@ def _compute(task: Task, split: Split) -> Features:
         done.append(((done[-1][0] if done else 0) + images, time.perf_counter() - started))
         task.tell(Progress("features", done[-1][0] / len(split)))
 
-    forward = compile_forward(task.network.features(task.run.model.size))
     values = predict_logits(forward, split, on_batch=count)
     (first, compiled), (last, ended) = done[0], done[-1]
     rate = (last - first) / (ended - compiled) if last > first else last / ended

@@ -35,7 +35,7 @@ class LinearHead:
 
 def probe(task: Task) -> Outcome:
     """Score the network with everything but a linear head frozen."""
-    train, val = frozen_features(task, task.train), frozen_features(task, task.val)
+    train, val = frozen_features(task, task.train, task.val)
     task.tell(Progress("probe", 1.0))
     started = time.perf_counter()
     head = fit_head(train.values, task.train.labels, task.classes)

@@ -172,7 +172,7 @@ def _start_head_from_probe(task: Task) -> tuple[float, int]:
     Returns the seconds it takes where no features are in the cache, and its images.
     """
     sample = _sample(task.train, task.run.train.probe_images)
-    features = frozen_features(task, sample)
+    (features,) = frozen_features(task, sample)
     started = time.perf_counter()
     head = fit_head(features.values, sample.labels, task.classes)
     task.network.head.set_weights([head.kernel, head.bias])

@@ -79,8 +79,10 @@ def make_plan(
     """
     if budget < MINIMUM_SECONDS:
         raise ConfigError(f"a budget of {budget:.0f} s is too short to train anything; give at least 30s")
-    screen_images = min(5000, counts["train"], max(500, round(5 * budget)))
-    screen_val = min(5000, counts["val"], max(500, round(3 * budget)))
+    # Images that a probe has time for if every candidate is to be screened; two fifths are validation.
+    probed = round(PROBING_RATE * max(0.0, SCREEN_SHARE * budget / len(candidates) - STARTUP_SECONDS))
+    screen_images = min(5000, counts["train"], max(500, min(round(5 * budget), 3 * probed // 5)))
+    screen_val = min(5000, counts["val"], max(500, min(round(3 * budget), 2 * probed // 5)))
     scratch_seconds = min(60.0, max(3.0, 0.015 * budget))
     kept = _cut(budget, candidates, (screen_images + screen_val) / PROBING_RATE, scratch_seconds)
     finalists = 1 if budget < 1200 else 2 if budget < 2400 else 4 if budget < 7200 else 8
