@@ -70,6 +70,14 @@ def test_the_race_gives_the_leaders_equal_seconds():
     assert len({run.train.seconds for run in proposal.runs}) == 1
 
 
+def test_of_equal_probes_the_faster_network_is_raced():
+    plan = _plan()
+    records = _screened(plan, [0.5, 0.52, 0.51, 0.1, 0.1])
+    records[0] = records[0].model_copy(update={"images_per_second": 200.0})
+    first = propose(plan, records, 500).runs[0]
+    assert first.candidate == "efficientnet-lite0@96"
+
+
 def test_successive_halving_halves_the_field_and_doubles_the_time():
     plan = _plan(3600)
     records = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
@@ -124,7 +132,7 @@ def test_a_failed_confirmation_passes_to_the_runner_up():
 
 def test_a_failed_candidate_is_not_raced():
     plan = _plan()
-    records = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
+    records = _screened(plan, [0.5, 0.6, 0.4, 0.1, 0.1])
     records[1] = records[1].model_copy(update={"state": State.FAILED, "val": None})
     raced = {run.candidate for run in propose(plan, records, 500).runs}
     assert raced == {"efficientnet-lite0@96", "efficientnet-lite2@96"}

@@ -8,7 +8,7 @@ write_board(out, rows)
 
 from bakeoff.board.ranking import rank
 from bakeoff.board.reason import explain
-from bakeoff.board.rows import CRITERIA, STAGES, Row, difference_interval, do_differ, write_board
+from bakeoff.board.rows import CRITERIA, STAGES, Row, difference_interval, do_differ, order_of, read_row, write_board
 from bakeoff.board.table import render_table
 from bakeoff.board.weigh import parse_weights
 from bakeoff.board.words import (
@@ -29,8 +29,10 @@ __all__ = [
     "difference_interval",
     "do_differ",
     "explain",
+    "order_of",
     "parse_weights",
     "rank",
+    "read_row",
     "render_table",
     "say_bytes",
     "say_caveats",

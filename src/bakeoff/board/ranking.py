@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from bakeoff.board.rows import STAGES, Row, are_tied, dominates, is_scored, order_of, read_row
+from bakeoff.board.rows import STAGES, Row, are_tied, dominates, is_scored, order_of, read_estimate, read_row
 from bakeoff.board.weigh import check_weights, score_rows
 from bakeoff.runs import RunRecord, Stage, State
 
@@ -14,7 +14,8 @@ def rank(
 ) -> list[Row]:
     """Rank candidates: completed, then pruned, then failed and running (without a rank); later stages first.
 
-    Within a stage by validation top-1, then fewer seconds, then name. Every run has its row.
+    Within a stage by validation top-1, then fewer seconds, then name; in the screen by the error that is expected after
+    equal training time (`expect_error`). Every run has its row.
     `weigh` maps CRITERIA to weights: completed rows then go by the weighted mean of their ranks on each criterion.
     `pareto` and `tie` (with the most accurate row) are judged within a stage. Raises ConfigError on unusable weights.
     """
@@ -34,7 +35,8 @@ def rank(
 
 
 def _marks(row: Row, field: Sequence[Row]) -> dict[str, bool]:
-    """Pareto and tie among the scored rows of a stage, of which the first is the most accurate."""
-    leader, others = field[0], field[1:]
+    """Pareto and tie among the scored rows of a stage."""
+    leader = max(field, key=lambda each: read_estimate(each)[0])
+    others = [each for each in field if each is not leader]
     tie = any(are_tied(leader, other) for other in others) if row is leader else are_tied(leader, row)
     return {"pareto": not any(dominates(other, row) for other in field), "tie": tie}

@@ -17,6 +17,7 @@ from bakeoff.board.rows import (
 )
 from bakeoff.board.weigh import Change, find_changes, score_rows
 from bakeoff.board.words import say_top1
+from bakeoff.runs import Stage
 
 __all__ = ["explain"]
 
@@ -33,7 +34,7 @@ _CHANGES, _NAMES = 2, 4
 
 
 def explain(rows: Sequence[Row], weigh: Mapping[str, float] | None = None) -> str:
-    """Say in at most four plain sentences why the first row won; expects the order of `rank` with the same weights.
+    """Say in at most five plain sentences why the first row won; expects the order of `rank` with the same weights.
 
     Without weights accuracy alone decides. The winner is compared with the others of the latest stage where it met any.
     """
@@ -51,6 +52,7 @@ def explain(rows: Sequence[Row], weigh: Mapping[str, float] | None = None) -> st
             costs = _telling_costs(field)
             sentences = [
                 f"{text}{joint} {_against(own, rivals[0], costs)}",
+                *_faster_than_better(own, rivals),
                 *_cheapest_of_tied(own, rivals, costs),
                 _front(own, rivals),
                 _weighing(own, rivals[0], field, weigh),
@@ -73,6 +75,15 @@ def _against(own: Row, rival: Row, costs: Sequence[str]) -> str:
     mine, its = read_losses(own), read_losses(rival)
     ratios = [_compare(name, mine[name], its[name]) for name in costs if mine[name] + its[name] < math.inf]
     return f"{text}, at {_join(ratios, 'and')}" if ratios else text
+
+
+def _faster_than_better(own: Row, rivals: Sequence[Row]) -> list[str]:
+    """One sentence if a rival's probe was better and yet it comes later, for training it is slower."""
+    best = max(rivals, key=lambda rival: read_estimate(rival)[0])
+    if own.stage is not Stage.SCREEN or read_estimate(best)[0] <= read_estimate(own)[0]:
+        return []
+    ratio = own.images_per_second / best.images_per_second
+    return [f"It comes before {best.name}, for it goes through {ratio:.2g}{TIMES} the images in the same time"]
 
 
 def _compare(name: str, mine: float, its: float) -> str:

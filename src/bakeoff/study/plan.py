@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from bakeoff.backbones import find_backbone
+from bakeoff.board import order_of, read_row
 from bakeoff.config import Candidate, Data, Mode, Policy, Run, WeightsChoice
 from bakeoff.errors import ConfigError
 from bakeoff.runs import RunRecord, Stage, State
@@ -177,9 +178,9 @@ def _pending(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> tuple[Run, .
 
 
 def _rank(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> list[RunRecord]:
-    """The completed ones, best validation top-1 first; equal ones by the cheaper training."""
+    """The completed ones, in the order of the board."""
     scored = [done[run] for run in runs if done[run].state is State.COMPLETE]
-    return sorted(scored, key=lambda record: (-(record.val.top1 if record.val else 0.0), record.seconds.train))
+    return sorted(scored, key=lambda record: order_of(read_row(record)))
 
 
 def _overhead(plan: Plan, last: RunRecord, records: Sequence[RunRecord]) -> float:

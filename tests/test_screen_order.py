@@ -1,0 +1,48 @@
+"""The order of a screen: a better probe against faster training."""
+
+from bakeoff.board import explain, rank
+from bakeoff.runs import Stage
+from factories import make_record
+
+SLOW = make_record("efficientnet-lite2@128", 0.60, n=2500, stage=Stage.SCREEN, images_per_second=190.0, model_bytes=0)
+FAST = make_record("efficientnet-lite0@96", 0.55, n=2500, stage=Stage.SCREEN, images_per_second=490.0, model_bytes=0)
+
+
+def _names(*records):
+    return [row.name for row in rank(records)]
+
+
+def test_a_network_that_trains_faster_may_come_before_a_better_probe():
+    assert _names(SLOW, FAST) == ["efficientnet-lite0@96", "efficientnet-lite2@128"]
+    as_fast = SLOW.model_copy(update={"images_per_second": 490.0})
+    assert _names(as_fast, FAST) == ["efficientnet-lite2@128", "efficientnet-lite0@96"]
+
+
+def test_speed_alone_does_not_win():
+    poor = make_record(
+        "efficientnet-lite0@32", 0.2, n=2500, stage=Stage.SCREEN, images_per_second=2000.0, model_bytes=0
+    )
+    assert _names(poor, SLOW)[0] == "efficientnet-lite2@128"
+
+
+def test_a_probe_goes_forward_only_so_it_is_no_match_for_a_training_at_its_rate():
+    trained = make_record("lenet@32", 0.55, n=2500, stage=Stage.SCREEN, images_per_second=490.0)
+    assert _names(FAST, trained)[0] == "lenet@32"
+
+
+def test_later_stages_go_by_accuracy_alone():
+    raced = [record.model_copy(update={"stage": Stage.RACE}) for record in (FAST, SLOW)]
+    assert _names(*raced)[0] == "efficientnet-lite2@128"
+
+
+def test_the_marks_go_by_accuracy():
+    first, second = rank([SLOW, FAST])
+    assert (first.tie, second.tie) == (False, False)
+    assert (first.pareto, second.pareto) == (False, True)
+
+
+def test_the_reason_says_that_speed_decided():
+    reason = explain(rank([SLOW, FAST]))
+    assert "5.0 points behind efficientnet-lite2@128" in reason
+    assert "comes before efficientnet-lite2@128, for it goes through 2.6\N{MULTIPLICATION SIGN} the images" in reason
+    assert "comes before" not in explain(rank([SLOW.model_copy(update={"images_per_second": 490.0}), FAST]))
