@@ -36,7 +36,7 @@ PACKAGED = [
 ]
 SIZE_OF_OTHERS = 96
 # A study screens with about a third of its budget.
-SCREEN_BUDGET, COMPARE_BUDGET, VAL_IMAGES = "14m", "16m", 2000
+SCREEN_BUDGET, COMPARE_BUDGET, VAL_IMAGES = "10m", "16m", 2000
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def make_plan(
     if budget < MINIMUM_SECONDS:
         raise ConfigError(f"a budget of {budget:.0f} s is too short to train anything; give at least 30s")
     # Images that a probe has time for if every candidate is to be screened; two fifths are validation.
-    probed = round(PROBING_RATE * max(0.0, SCREEN_SHARE * budget / len(candidates) - STARTUP_SECONDS))
+    probed = int(PROBING_RATE * max(0.0, SCREEN_SHARE * budget / len(candidates) - STARTUP_SECONDS))
     screen_images = min(5000, counts["train"], max(500, min(round(5 * budget), 3 * probed // 5)))
     screen_val = min(5000, counts["val"], max(500, min(round(3 * budget), 2 * probed // 5)))
     scratch_seconds = min(60.0, max(3.0, 0.015 * budget))
