@@ -24,7 +24,7 @@ from scipy.stats import weightedtau
 
 from bakeoff.board import rank
 from bakeoff.files import replacing
-from bakeoff.runs import Stage, list_records
+from bakeoff.runs import Stage, State, list_records
 from hardware import count_cores, name_cpu
 from processes import measure
 
@@ -45,7 +45,8 @@ class Row:
 
     network: str
     screen_place: int
-    screen_top1: float
+    """The last one, if the screen stopped it for being too slow."""
+    screen_top1: float | None
     screen_seconds: float
     compare_place: int
     compare_top1: float
@@ -94,8 +95,8 @@ def main() -> None:
 
 
 def read_rows(screened: Path, compared: Path, wall: float) -> list[Row]:
-    """Both orders side by side, in the comparison's. Raises SystemExit for a candidate that failed in either."""
-    screen = [row for row in rank(list_records(screened), stage=Stage.SCREEN) if row.val_top1 is not None]
+    """Both orders side by side, in the comparison's. Raises SystemExit for a candidate that is not in both."""
+    screen = [row for row in rank(list_records(screened), stage=Stage.SCREEN) if row.state is not State.RUNNING]
     compare = [row for row in rank(list_records(compared), stage=Stage.COMPARE) if row.val_top1 is not None]
     places = {row.name: place for place, row in enumerate(screen, start=1)}
     by_name = {row.name: row for row in screen}
@@ -110,7 +111,7 @@ def read_rows(screened: Path, compared: Path, wall: float) -> list[Row]:
             Row(
                 network=row.name,
                 screen_place=places[row.name],
-                screen_top1=round(before.val_top1 or 0.0, 4),
+                screen_top1=None if before.val_top1 is None else round(before.val_top1, 4),
                 screen_seconds=round(before.seconds_train, 1),
                 compare_place=place,
                 compare_top1=round(row.val_top1 or 0.0, 4),
@@ -140,7 +141,7 @@ def print_table(rows: Sequence[Row]) -> None:
         table.add_row(
             row.network,
             str(row.screen_place),
-            f"{row.screen_top1:.1%}",
+            "stopped" if row.screen_top1 is None else f"{row.screen_top1:.1%}",
             str(row.compare_place),
             f"{row.compare_top1:.1%}",
             f"{row.compare_ci95_low:.1%} – {row.compare_ci95_high:.1%}",
