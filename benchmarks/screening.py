@@ -1,7 +1,7 @@
 """Does the screen's order hold after fine-tuning? `bakeoff screen` against `bakeoff compare` of the same candidates.
 
-Both run by the command line, from one empty cache, on all of CIFAR-100; the comparison gives every candidate the same
-wall clock. Agreement is the weighted Kendall tau (Vigna 2015) of the screen's order with the comparison's top-1, by
+Both run by the command line, from one empty cache, on CIFAR-100; the comparison gives every candidate the same wall
+clock. Agreement is the weighted Kendall tau (Vigna 2015) of the screen's order with the comparison's top-1, by
 which disagreement among the best counts most. Networks whose weights do not come from a package are added by giving
 their files. Writes screening.csv beside this file, and prints it.
 
@@ -10,6 +10,7 @@ their files. Writes screening.csv beside this file, and prints it.
 
 import argparse
 import csv
+import json
 import os
 import sys
 import tempfile
@@ -43,6 +44,7 @@ SCREEN_BUDGET, COMPARE_BUDGET, VAL_IMAGES = "10m", "16m", 2000
 class Row:
     """One candidate: places from 1, scores as fractions of 1, seconds of training or probing."""
 
+    classes: str
     network: str
     screen_place: int
     """The last one, if the screen stopped it for being too slow."""
@@ -68,11 +70,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for the two studies")
     parser.add_argument("--weights", action="append", default=[], metavar="NAME=PATH", help="a further network")
+    parser.add_argument("--classes", default="all", help="of CIFAR-100, as bakeoff's --classes")
     parser.add_argument("--data-dir", type=Path, help="where CIFAR-100's archive is")
     arguments = parser.parse_args()
 
     others = [f"{choice.partition('=')[0]}@{SIZE_OF_OTHERS}" for choice in arguments.weights]
-    options = ["--candidates", ",".join([*PACKAGED, *others])]
+    options = ["--classes", arguments.classes, "--candidates", ",".join([*PACKAGED, *others])]
     for choice in arguments.weights:
         options += ["--weights", choice]
     if arguments.data_dir is not None:
@@ -82,19 +85,16 @@ def main() -> None:
         environment = os.environ | {"BAKEOFF_CACHE_DIR": cache}
         bakeoff = [sys.executable, "-m", "bakeoff"]
         screen = [*bakeoff, "screen", "cifar100", "--budget", SCREEN_BUDGET, "--out", str(screened)]
-        wall, _ = measure([*screen, *options], environment)
+        measure([*screen, *options], environment)
         compare = [*bakeoff, "compare", "cifar100", "--budget", COMPARE_BUDGET, "--out", str(compared)]
         compare += ["--set", f"train.val_images={VAL_IMAGES}"]
         measure([*compare, *options], environment)
-    rows = read_rows(screened, compared, wall)
-    with replacing(CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+    rows = read_rows(arguments.classes, screened, compared)
+    keep(rows)
     print_table(rows)
 
 
-def read_rows(screened: Path, compared: Path, wall: float) -> list[Row]:
+def read_rows(classes: str, screened: Path, compared: Path) -> list[Row]:
     """Both orders side by side, in the comparison's. Raises SystemExit for a candidate that is not in both."""
     screen = [row for row in rank(list_records(screened), stage=Stage.SCREEN) if row.state is not State.RUNNING]
     compare = [row for row in rank(list_records(compared), stage=Stage.COMPARE) if row.val_top1 is not None]
@@ -103,12 +103,14 @@ def read_rows(screened: Path, compared: Path, wall: float) -> list[Row]:
     if lost := places.keys() ^ {row.name for row in compare}:
         raise SystemExit(f"not in both: {', '.join(sorted(lost))}; see {screened / 'board.csv'}")
     tau = measure_agreement([places[row.name] for row in compare], [row.val_top1 or 0.0 for row in compare])
+    spent = json.loads((screened / "study.json").read_text(encoding="utf-8"))["seconds"]
     rows = []
     for place, row in enumerate(compare, start=1):
         before = by_name[row.name]
         low, high = row.val_top1_ci95 or (0.0, 1.0)
         rows.append(
             Row(
+                classes=classes,
                 network=row.name,
                 screen_place=places[row.name],
                 screen_top1=None if before.val_top1 is None else round(before.val_top1, 4),
@@ -119,7 +121,7 @@ def read_rows(screened: Path, compared: Path, wall: float) -> list[Row]:
                 compare_ci95_high=round(high, 4),
                 compare_seconds=round(row.seconds_train, 1),
                 compare_images_per_second=round(row.images_per_second, 1),
-                screen_wall_seconds=round(wall, 1),
+                screen_wall_seconds=round(sum(spent.values()), 1),
                 tau=tau,
                 cpu=name_cpu(),
                 cores=count_cores(),
@@ -127,6 +129,18 @@ def read_rows(screened: Path, compared: Path, wall: float) -> list[Row]:
             )
         )
     return rows
+
+
+def keep(rows: Sequence[Row]) -> None:
+    """Put rows into screening.csv, in the place of older ones of the same classes."""
+    old: list[dict[str, str]] = []
+    if CSV.is_file():
+        with CSV.open(newline="", encoding="utf-8") as file:
+            old = [row for row in csv.DictReader(file) if row["classes"] != rows[0].classes]
+    with replacing(CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*old, *(asdict(row) for row in rows)])
 
 
 def measure_agreement(places: Sequence[int], top1: Sequence[float]) -> float:

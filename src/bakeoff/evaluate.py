@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import f1_score
 
 from bakeoff.fuse import fuse
 from bakeoff.pipeline import Split, eval_batches
@@ -67,8 +68,6 @@ def softmax(logits: Floats) -> Floats:
 
 def score(logits: Floats, labels: NDArray[np.int32], superclass_of: Sequence[int] | None) -> Metrics:
     """All the metrics of one split from logits (n, classes) and int labels (n,)."""
-    from sklearn.metrics import f1_score
-
     n, classes = logits.shape
     probabilities = softmax(logits.astype(np.float32))
     predicted = logits.argmax(axis=1)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 
 from bakeoff.features import frozen_features
 from bakeoff.model import count_parameters
@@ -58,9 +60,6 @@ def fit_head(features: Floats, labels: NDArray[np.int32], classes: int) -> Linea
 
     A class without an image in the sample gets zeros and the smallest bias.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
     regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=ITERATIONS, tol=1e-3)
     with warnings.catch_warnings():
