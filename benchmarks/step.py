@@ -2,7 +2,7 @@
 
 Both sides stay loaded and take turns (A B A B ...), so that a machine that slows down slows both. Each side runs in
 float32 and in bfloat16 and competes with the faster of them. The peer lives in an environment of its own, which is
-made on the first call. Writes step.csv beside this file, and prints it.
+made on the first call. Rows of other networks in step.csv stay.
 
     python benchmarks/step.py [--networks efficientnet-lite0,vgg-16] [--peer-python PYTHON]
 """
@@ -15,8 +15,8 @@ import statistics
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
 
@@ -98,7 +98,7 @@ class Side:
         rates = {}
         for precision in PRECISIONS:
             self.open(name, precision, batch_norm)
-            rates[precision] = self.time(3)
+            rates[precision] = self.time(1)
         best = max(rates, key=rates.__getitem__)
         if best != PRECISIONS[-1]:
             self.open(name, best, batch_norm)
@@ -129,14 +129,11 @@ def main() -> None:
 
     ours = Side(sys.executable, "step_ours.py")
     peer = Side(arguments.peer_python or make_peer(), "step_peer.py")
-    rows = []
     for name in arguments.networks.split(","):
-        for row in compare(name, ours, peer, arguments.pairs, arguments.steps):
-            rows.append(row)
-            write(rows)
+        keep(list(compare(name, ours, peer, arguments.pairs, arguments.steps)))
     ours.close()
     peer.close()
-    print_table(rows)
+    print_table(read())
 
 
 def make_peer() -> str:
@@ -178,25 +175,36 @@ def compare(name: str, ours: Side, peer: Side, pairs: int, steps: int) -> Iterat
         )
 
 
-def write(rows: list[Row]) -> None:
-    """Write step.csv whole."""
+def keep(rows: Sequence[Row]) -> None:
+    """Put a network's rows into step.csv, in the place of its older ones."""
+    new = [{name: str(value) for name, value in asdict(row).items()} for row in rows]
+    kept = [row for row in read() if row["network"] not in {each["network"] for each in new}]
+    everything = sorted([*kept, *new], key=lambda row: (list(NETWORKS).index(row["network"]), row["batch_norm"]))
     with replacing(CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Row)])
-        writer.writerows(map(astuple, rows))
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(everything)
 
 
-def print_table(rows: list[Row]) -> None:
+def read() -> list[dict[str, str]]:
+    """The rows of step.csv, if there are any."""
+    if not CSV.is_file():
+        return []
+    with CSV.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def print_table(rows: Sequence[Mapping[str, str]]) -> None:
     """The ratios, one line per network and mode."""
     table = Table("network", "batch norm", "ours, images/s", "peer, images/s", "ratio", "of the pairs")
     for row in rows:
         table.add_row(
-            row.network,
-            row.batch_norm,
-            f"{row.ours_rate:.0f} {row.ours_precision}",
-            f"{row.peer_rate:.0f} {row.peer_precision}",
-            f"{row.ratio:.2f}",
-            f"{row.ratio_low:.2f} – {row.ratio_high:.2f}",
+            row["network"],
+            row["batch_norm"],
+            f"{float(row['ours_rate']):.0f} {row['ours_precision']}",
+            f"{float(row['peer_rate']):.0f} {row['peer_precision']}",
+            f"{float(row['ratio']):.2f}",
+            f"{float(row['ratio_low']):.2f} – {float(row['ratio_high']):.2f}",
         )
     Console().print(table)
 
