@@ -15,7 +15,7 @@ PACKAGE = Path(bakeoff.__file__).parent
 ORDER = """
     errors files runtime config runs
     pixels sources shards augment pipeline
-    backbones scratch efficientnet_lite torchfile weights model fuse optim evaluate cost
+    backbones scratch efficientnet_lite torchfile weights model kernels fuse optim evaluate cost
     task features ema step probe train
     export worker
     launch board figures report study
@@ -24,7 +24,7 @@ ORDER = """
 
 # These may load TensorFlow or Keras when they are imported; the others must not.
 HEAVY = """
-    scratch efficientnet_lite model fuse optim evaluate cost task features ema step probe train export worker
+    scratch efficientnet_lite model kernels fuse optim evaluate cost task features ema step probe train export worker
 """.split()  # noqa: SIM905
 
 

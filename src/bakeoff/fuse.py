@@ -1,12 +1,11 @@
 """A functional model's own weights and mathematics in fewer and faster operations, for every pass through it.
 
-The model itself stays as Keras made it, so what is saved needs nothing of this. Measured in benchmarks/levers.md:
+The model itself stays as Keras made it, so what is saved needs nothing of this. docs/speed.md has what it gains:
 
 - a batch normalisation in inference mode is multiplied into the convolution before it (Jacob et al., arXiv 1712.05877,
   section 3.2), which spares a pass over the map forward and another backward;
 - a 1x1 convolution is a matrix product;
-- the gradient of a depthwise kernel larger than its map is computed as a convolution of the map with the gradient:
-  oneDNN has no fast kernel for it, and one layer of 3x3 maps took a tenth of a training step.
+- other normalisations and depthwise convolutions go by the operations of `kernels.py`.
 """
 
 import inspect
@@ -15,6 +14,8 @@ from typing import Any, NamedTuple
 
 import keras
 from keras import layers
+
+from bakeoff.kernels import depthwise_convolve, normalise, normalise_and_learn
 
 __all__ = ["fuse"]
 
@@ -74,6 +75,9 @@ class _Pass:
                 return output
             if id(args[0]) in self._convolved and self._is_fixed_norm(operation):
                 return self._fold(self._convolved[id(args[0])], operation)
+            if _is_batch_norm_of_maps(operation, args[0]):
+                learns = self._training and operation.trainable
+                return normalise_and_learn(operation, args[0]) if learns else normalise(operation, args[0])
             if isinstance(operation, _ELEMENTWISE) and id(args[0]) in self._flat:
                 return self._shape(operation(self._flat[id(args[0])].matrix), args[0])
             if "training" in inspect.signature(operation.call).parameters:
@@ -107,9 +111,9 @@ class _Pass:
         dtype = layer.compute_dtype
         x, kernel = keras.ops.cast(x, dtype), keras.ops.cast(kernel, dtype)
         if isinstance(layer, layers.SeparableConv2D):
-            x = _depthwise(layer, x, keras.ops.cast(layer.depthwise_kernel, dtype))
+            x = depthwise_convolve(layer, x, keras.ops.cast(layer.depthwise_kernel, dtype))
         if isinstance(layer, layers.DepthwiseConv2D):
-            output = _depthwise(layer, x, kernel)
+            output = depthwise_convolve(layer, x, kernel)
         elif _is_pointwise(layer):
             matrix = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), tf.reshape(kernel, kernel.shape[2:]))
             if bias is not None:
@@ -137,6 +141,12 @@ def _is_convolution(operation: Any) -> bool:
     return False
 
 
+def _is_batch_norm_of_maps(operation: Any, x: Any) -> bool:
+    if not isinstance(operation, layers.BatchNormalization) or operation.renorm or operation.synchronized:
+        return False
+    return len(x.shape) == 4 and operation.axis in (-1, 3)
+
+
 def _is_pointwise(layer: Any) -> bool:
     if isinstance(layer, layers.SeparableConv2D):
         return True
@@ -146,43 +156,3 @@ def _is_pointwise(layer: Any) -> bool:
 def _kernel(layer: Any) -> Any:
     """The kernel that is applied last, whose outputs are the layer's."""
     return layer.pointwise_kernel if isinstance(layer, layers.SeparableConv2D) else layer.kernel
-
-
-def _depthwise(layer: Any, x: Any, kernel: Any) -> Any:
-    """A depthwise convolution (n, h, w, c) with kernel (k, k, c, m)."""
-    import tensorflow as tf
-
-    settings = {"strides": layer.strides, "padding": layer.padding, "dilation_rate": layer.dilation_rate}
-    height, width, _, multiplier = kernel.shape
-    is_plain = tuple(layer.strides) == tuple(layer.dilation_rate) == (1, 1) and layer.padding == "same"
-    if not (is_plain and multiplier == 1 and x.shape[1] and (height > x.shape[1] or width > x.shape[2])):
-        return keras.ops.depthwise_conv(x, kernel, data_format="channels_last", **settings)
-
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def convolve(x: Any, kernel: Any) -> Any:
-        def differentiate(upstream: Any) -> Any:
-            to_inputs = tf.nn.depthwise_conv2d_backprop_input(
-                tf.shape(x), kernel, upstream, strides=[1, 1, 1, 1], padding="SAME"
-            )
-            return to_inputs, _differentiate_kernel(x, upstream, height, width)
-
-        return tf.nn.depthwise_conv2d(x, kernel, strides=[1, 1, 1, 1], padding="SAME"), differentiate
-
-    return convolve(x, kernel)
-
-
-def _differentiate_kernel(x: Any, upstream: Any, height: int, width: int) -> Any:
-    """Gradient (height, width, c, 1) of a "same" depthwise convolution: each image's map, convolved with its gradient.
-
-    Images and channels are both the channels of that convolution.
-    """
-    import tensorflow as tf
-
-    _, rows, columns, channels = x.shape
-    images = tf.shape(x)[0]
-    pads = [[(size - 1) // 2, size // 2] for size in (height, width)]
-    padded = tf.pad(tf.transpose(x, [1, 2, 0, 3]), [*pads, [0, 0], [0, 0]])
-    maps = tf.reshape(padded, [1, rows + height - 1, columns + width - 1, images * channels])
-    kernels = tf.reshape(tf.transpose(upstream, [1, 2, 0, 3]), [rows, columns, images * channels, 1])
-    products = tf.nn.depthwise_conv2d(maps, kernels, strides=[1, 1, 1, 1], padding="VALID")
-    return tf.reduce_sum(tf.reshape(products, [height, width, images, channels]), axis=2)[..., tf.newaxis]

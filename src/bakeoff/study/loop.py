@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from bakeoff.board import rank, write_board
+from bakeoff.board import order_of, rank, read_row, write_board
 from bakeoff.config import Run
 from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Event, export_bundle, launch, open_test
@@ -17,6 +17,9 @@ from bakeoff.study.ledger import Dropped, Ledger
 from bakeoff.study.plan import Plan, Proposal, propose
 
 __all__ = ["Watcher", "run_comparison", "run_screen", "run_study"]
+
+# What a screen may take of the budget at the very most, when networks turn out slower than was planned for.
+SCREEN_LIMIT = 0.5
 
 
 class Watcher(Protocol):
@@ -107,7 +110,8 @@ def _do(proposal: Proposal, ledger: Ledger, out: Path, data: Path, watcher: Watc
     for run in proposal.runs:
         watcher.run_began(run)
         with _charged(ledger, out, stage):
-            record = launch(run, stage=stage, out=out, data=data, limit=_limit(ledger, run), on_event=watcher.run_moved)
+            limit = _limit(ledger, stage, run)
+            record = launch(run, stage=stage, out=out, data=data, limit=limit, on_event=watcher.run_moved)
             facts = ledger.stage(stage)
             if record.id not in facts.runs:
                 facts.runs.append(record.id)
@@ -119,11 +123,15 @@ def _do(proposal: Proposal, ledger: Ledger, out: Path, data: Path, watcher: Watc
     write_board(out, rank(records))
 
 
-def _limit(ledger: Ledger, run: Run) -> float | None:
-    """Wall-clock seconds after which a run is stopped, so that one slow network cannot eat the others' time."""
+def _limit(ledger: Ledger, stage: Stage, run: Run) -> float | None:
+    """Wall-clock seconds after which a run is stopped, so that slow networks cannot eat the others' time."""
     if ledger.budget_seconds is None:
         return None
-    return max(60.0, 0.1 * ledger.budget_seconds) + 1.5 * (run.train.seconds or 0.0)
+    limit = max(60.0, 0.1 * ledger.budget_seconds) + 1.5 * (run.train.seconds or 0.0)
+    if stage is Stage.SCREEN:
+        left = SCREEN_LIMIT * ledger.budget_seconds - ledger.stage(stage).seconds
+        limit = min(limit, max(5.0, left))
+    return limit
 
 
 def _drop(ledger: Ledger, stage: Stage, records: list[RunRecord]) -> None:
@@ -134,13 +142,18 @@ def _drop(ledger: Ledger, stage: Stage, records: list[RunRecord]) -> None:
     facts = ledger.stage(stage)
     known = {dropped.id for dropped in facts.dropped}
     field = [record for record in records if record.id in facts.runs and record.id not in known]
-    leader = max(field, key=lambda record: record.val.top1 if record.val else -1.0, default=None)
+    leader = min(field, key=lambda record: order_of(read_row(record)), default=None)
     for record in field:
         if record.state is State.FAILED:
             facts.dropped.append(Dropped(id=record.id, why=record.reason))
-        elif record.candidate not in kept and record.val and leader and leader.val:
-            why = f"{record.val.top1:.1%} on validation, against {leader.val.top1:.1%} of {leader.candidate}"
+        elif record.candidate not in kept and leader:
+            why = f"{_say(record)}, against {_say(leader)} of {leader.candidate}"
             facts.dropped.append(Dropped(id=record.id, why=why))
+
+
+def _say(record: RunRecord) -> str:
+    top1 = record.val.top1 if record.val else 0.0
+    return f"{top1:.1%} on validation at {record.images_per_second:.0f} images/s"
 
 
 @contextmanager

@@ -1,0 +1,55 @@
+"""The loop of a study, with runs that are invented instead of launched."""
+
+import pytest
+
+from bakeoff.runs import Stage, run_dir, write_record
+from bakeoff.study import loop, open_ledger, run_screen
+from test_ledger import DATA
+from test_plan import _finish, _plan
+
+
+class _Silent:
+    def stage_began(self, *_):
+        pass
+
+    run_began = run_moved = run_ended = stage_began
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A ledger, and the function that screens by it: each run takes the seconds and has the rate and top-1 given."""
+    ledger = open_ledger(tmp_path, _plan(600), data=DATA, command="")
+    limits = []
+
+    def screen(outcomes):
+        turns = iter(outcomes)
+
+        def launch(run, *, stage, out, limit, **_):
+            seconds, rate, top1 = next(turns)
+            limits.append(limit)
+            ledger.stage(stage).seconds += seconds
+            record = _finish(run, stage, top1, images_per_second=rate)
+            run_dir(out, record.id).mkdir(parents=True)
+            write_record(run_dir(out, record.id), record)
+            return record
+
+        monkeypatch.setattr(loop, "launch", launch)
+        run_screen(ledger, tmp_path, tmp_path, _Silent())
+        return limits
+
+    return ledger, screen
+
+
+def test_slow_networks_together_cannot_take_more_than_half_the_budget(study):
+    _, screen = study
+    assert screen([(20, 300, 0.5), (270, 10, 0.5), (60, 10, 0.5)]) == [60, 60, pytest.approx(10, abs=1)]
+
+
+def test_who_is_dropped_is_told_by_accuracy_and_speed(study):
+    ledger, screen = study
+    screen([(20, 300, 0.5), (20, 100, 0.55), (20, 300, 0.3)])
+    whys = [dropped.why for dropped in ledger.stage(Stage.SCREEN).dropped]
+    assert whys == [
+        "55.0% on validation at 100 images/s, against 50.0% on validation at 300 images/s of efficientnet-lite0@96",
+        "30.0% on validation at 300 images/s, against 50.0% on validation at 300 images/s of efficientnet-lite0@96",
+    ]
