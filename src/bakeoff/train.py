@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from bakeoff.config import Train
+from bakeoff.config import INTERIM_IMAGES, Train
 from bakeoff.ema import BestWeights, MovingAverage
 from bakeoff.evaluate import Forward, compile_forward, predict_logits, score
 from bakeoff.features import frozen_features
@@ -27,9 +27,6 @@ from bakeoff.step import compile_step
 from bakeoff.task import Outcome, Progress, Task
 
 __all__ = ["train"]
-
-# Validation images scored on the way; the end of a run is scored on all that the config asks for.
-INTERIM_IMAGES = 1000
 
 
 def train(task: Task) -> Outcome:
@@ -60,8 +57,8 @@ def train(task: Task) -> Outcome:
     losses: list[float] = []
     history: list[HistoryRow] = []
 
-    def evaluate(split: Split) -> np.ndarray[Any, np.dtype[np.float32]]:
-        logits = predict_logits(forward, split, flip=run.train.flip_test)
+    def evaluate(split: Split, *, flip: bool) -> np.ndarray[Any, np.dtype[np.float32]]:
+        logits = predict_logits(forward, split, flip=flip)
         metrics = score(logits, split.labels, task.dataset.superclass_of)
         history.append(
             HistoryRow(
@@ -95,7 +92,8 @@ def train(task: Task) -> Outcome:
         if evaluations < int(progress * run.train.evaluations) and progress < 1.0:
             evaluations += 1
             with clock.charge("evaluate"), average.swapped_in():
-                evaluate(interim)
+                # A curve can do without mirror images, which double the time; a choice among its points cannot.
+                evaluate(interim, flip=run.train.flip_test and run.train.patience > 0)
                 if run.train.patience:
                     best.look(history[-1].val_loss)
 
@@ -104,7 +102,7 @@ def train(task: Task) -> Outcome:
         stopped = _is_stale(best, run.train)
         note = f"stopped early at {progress:.0%} of its length" if stopped else ""
         if not stopped:
-            val_logits = evaluate(task.val)
+            val_logits = evaluate(task.val, flip=run.train.flip_test)
         if run.train.patience:
             if not stopped:
                 best.look(history[-1].val_loss)

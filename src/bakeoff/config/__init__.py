@@ -14,6 +14,7 @@ hash of the three and of `RECIPE_VERSION`, so a finished id never needs to be tr
 
 from bakeoff.config.read import override, read_comparison, read_run
 from bakeoff.config.run import (
+    INTERIM_IMAGES,
     RECIPE_VERSION,
     Augment,
     BatchNorm,
@@ -34,6 +35,7 @@ from bakeoff.config.run import (
 from bakeoff.config.words import parse_candidate, parse_duration, parse_weights
 
 __all__ = [
+    "INTERIM_IMAGES",
     "RECIPE_VERSION",
     "Augment",
     "BatchNorm",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from bakeoff.files import hash_json
 
 __all__ = [
+    "INTERIM_IMAGES",
     "RECIPE_VERSION",
     "Augment",
     "BatchNorm",
@@ -29,6 +30,9 @@ __all__ = [
 
 # Raised by hand whenever the same config would train differently: it is part of every run id.
 RECIPE_VERSION = 1
+
+# Validation images scored on the way; the end of a run is scored on all that the config asks for.
+INTERIM_IMAGES = 1000
 
 
 class Mode(StrEnum):

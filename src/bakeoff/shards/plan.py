@@ -28,7 +28,7 @@ _MIN_IMAGES = 3
 _TICK = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One readable image: what is stored of it, but not its bytes."""
 

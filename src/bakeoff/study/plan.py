@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bakeoff.backbones import find_backbone
 from bakeoff.board import order_of, read_row
-from bakeoff.config import Candidate, Data, Mode, Policy, Run, WeightsChoice
+from bakeoff.config import INTERIM_IMAGES, Candidate, Data, Mode, Policy, Run, WeightsChoice
 from bakeoff.errors import ConfigError
 from bakeoff.runs import RunRecord, Stage, State
 from bakeoff.study.defaults import default_run, starts_at_random
@@ -127,7 +127,7 @@ def propose(plan: Plan, records: Sequence[RunRecord], seconds_left: float) -> Pr
     failed = {record.candidate for record in confirmed if record.state is State.FAILED}
     for record in ranking:
         if record.candidate not in failed:
-            seconds = max(5.0, seconds_left - _overhead(plan, record, records))
+            seconds = max(5.0, seconds_left - _overhead(plan, record, records, _count_evaluations(seconds_left)))
             return Proposal(stage=Stage.CONFIRM, runs=(_fit_run(plan, record, round(seconds, 1), final=True),))
     return None
 
@@ -162,7 +162,7 @@ def _fit_run(plan: Plan, last: RunRecord, seconds: float, *, final: bool = False
     """A candidate's next run: it goes on from its last one, or from that one's head if it was a probe."""
     model = last.config.model
     run = default_run(find_backbone(model.name), model.size, plan.data, plan.weights, plan.seed)
-    length = {"epochs": None, "seconds": seconds, "evaluations": max(2, min(8, round(seconds / 100)))}
+    length = {"epochs": None, "seconds": seconds, "evaluations": _count_evaluations(seconds)}
     if final:
         length["flip_test"] = run.augment.policy is Policy.FLIP_CROP
     else:
@@ -183,13 +183,17 @@ def _rank(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> list[RunRecord]
     return sorted(scored, key=lambda record: order_of(read_row(record)))
 
 
-def _overhead(plan: Plan, last: RunRecord, records: Sequence[RunRecord]) -> float:
+def _count_evaluations(seconds: float) -> int:
+    return max(2, min(8, round(seconds / 100)))
+
+
+def _overhead(plan: Plan, last: RunRecord, records: Sequence[RunRecord], evaluations: int) -> float:
     """Seconds of the confirming run that are not training, and of what follows it, from this candidate's records."""
     known = [record for record in records if record.candidate == last.candidate and record.state is State.COMPLETE]
     # A probe whose features were in the cache took less wall clock than they once cost.
     around = max(STARTUP_SECONDS, *(record.seconds.total - record.seconds.train for record in known))
     # The screen's rate is that of forward passes, if it was a probe; a training rate is on the safe side.
     rate = max(record.images_per_second for record in known)
-    # Each image and its mirror image; validation once for the record and in parts on the way.
-    scored = 2 * (plan.count_test + 2 * plan.count_val)
+    # Each image and its mirror image; a part of validation on the way, at the start, and again for comparison with it.
+    scored = 2 * (plan.count_test + plan.count_val) + (evaluations + 2) * min(INTERIM_IMAGES, plan.count_val)
     return around + TRACING_SECONDS + scored / rate + FINISH_SECONDS
