@@ -49,6 +49,8 @@ LEVERS = {
     "rate-2e-4": "optim.learning_rate=2e-4",
     "rate-1e-3": "optim.learning_rate=1e-3",
     "batch-32": "train.batch=32",
+    "batch-32-sizes-96-128": "train.batch=32 train.sizes=[96]",
+    "batch-32-sizes-96-128-160": "train.batch=32 model.size=160 train.sizes=[96,128]",
     "bfloat16": "train.precision=mixed_bfloat16",
 }
 

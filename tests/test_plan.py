@@ -106,6 +106,16 @@ def test_the_race_winner_is_confirmed_with_what_is_left_after_its_overhead():
     assert proposal.runs[0].train.probe_images == 0
 
 
+@pytest.mark.parametrize(("size", "sizes"), [(96, ()), (128, (96,)), (160, (128,)), (224, (160,))])
+def test_the_confirming_run_begins_with_smaller_images(size, sizes):
+    plan = _plan(120, [Candidate(name="efficientnet-lite0", size=size)])
+    records = _screened(plan, [0.5])
+    (final,) = propose(plan, records, 60).runs
+    assert final.train.sizes == sizes
+    assert final.model.size == size
+    assert all(not record.config.train.sizes for record in records)
+
+
 def test_nothing_is_proposed_once_a_run_is_confirmed():
     plan = _plan(120)
     records = _screened(plan, [0.5, 0.6, 0.4])

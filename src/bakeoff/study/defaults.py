@@ -7,7 +7,15 @@ from bakeoff.config import Augment, BatchNorm, Candidate, Data, Model, Optim, Po
 from bakeoff.errors import ConfigError
 from bakeoff.weights import is_at_hand, locate_weights
 
-__all__ = ["choose_candidates", "default_run", "default_size", "find_missing", "settle_weights", "starts_at_random"]
+__all__ = [
+    "choose_candidates",
+    "default_run",
+    "default_size",
+    "earlier_sizes",
+    "find_missing",
+    "settle_weights",
+    "starts_at_random",
+]
 
 # Seconds of a budget for each training image from which on 128 pixels are worth their time on two cores: that is about
 # four epochs, after which EfficientNet-Lite0 was better at 128 than at 96 (benchmarks/levers.csv).
@@ -78,6 +86,15 @@ def default_size(row: Backbone, side: int, seconds_per_image: float = 0.0) -> in
         return max(48, row.min_size)
     size = 96 if side <= 64 and seconds_per_image < UNHURRIED else 128
     return max(row.min_size, min(size, row.native_size))
+
+
+def earlier_sizes(row: Backbone, size: int) -> tuple[int, ...]:
+    """Input sizes for the first part of a long run that ends at `size`: three quarters of it, where that is enough.
+
+    Progressive resizing: the first steps need no detail, and smaller images are faster (benchmarks/levers.csv).
+    """
+    smaller = 32 * round(0.75 * size / 32)
+    return (smaller,) if not row.scratch and size >= 128 and row.min_size <= smaller < size else ()
 
 
 def default_run(row: Backbone, size: int, data: Data, weights: WeightsChoice, seed: int) -> Run:

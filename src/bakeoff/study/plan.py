@@ -14,7 +14,7 @@ from bakeoff.board import order_of, read_row
 from bakeoff.config import INTERIM_IMAGES, Candidate, Data, Mode, Policy, Run, WeightsChoice
 from bakeoff.errors import ConfigError
 from bakeoff.runs import RunRecord, Stage, State
-from bakeoff.study.defaults import default_run, starts_at_random
+from bakeoff.study.defaults import default_run, earlier_sizes, starts_at_random
 
 __all__ = ["MINIMUM_SECONDS", "Plan", "Proposal", "make_plan", "propose"]
 
@@ -162,9 +162,11 @@ def _fit_run(plan: Plan, last: RunRecord, seconds: float, *, final: bool = False
     """A candidate's next run: it goes on from its last one, or from that one's head if it was a probe."""
     model = last.config.model
     run = default_run(find_backbone(model.name), model.size, plan.data, plan.weights, plan.seed)
-    length = {"epochs": None, "seconds": seconds, "evaluations": _count_evaluations(seconds)}
+    length: dict[str, object] = {"epochs": None, "seconds": seconds, "evaluations": _count_evaluations(seconds)}
     if final:
         length["flip_test"] = run.augment.policy is Policy.FLIP_CROP
+        if not starts_at_random(run):
+            length["sizes"] = earlier_sizes(find_backbone(model.name), model.size)
     else:
         length["val_images"] = plan.screen_val
     if last.config.train.mode is Mode.PROBE:
@@ -196,4 +198,6 @@ def _overhead(plan: Plan, last: RunRecord, records: Sequence[RunRecord], evaluat
     rate = max(record.images_per_second for record in known)
     # Each image and its mirror image; a part of validation on the way, at the start, and again for comparison with it.
     scored = 2 * (plan.count_test + plan.count_val) + (evaluations + 2) * min(INTERIM_IMAGES, plan.count_val)
-    return around + TRACING_SECONDS + scored / rate + FINISH_SECONDS
+    model = last.config.model
+    traced = 1 + len(earlier_sizes(find_backbone(model.name), model.size))
+    return around + traced * TRACING_SECONDS + scored / rate + FINISH_SECONDS
