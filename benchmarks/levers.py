@@ -52,6 +52,9 @@ LEVERS = {
     "batch-32-sizes-96-128": "train.batch=32 train.sizes=[96]",
     "batch-32-sizes-96-128-160": "train.batch=32 model.size=160 train.sizes=[96,128]",
     "bfloat16": "train.precision=mixed_bfloat16",
+    "sizes-96-128-lite2": "train.sizes=[96] model.name=efficientnet-lite2",
+    "sizes-96-128-cutmix": "train.sizes=[96] augment.policy=flip-crop-cutmix",
+    "sizes-96-128-layers": "train.sizes=[96] optim.first_layer=0.1 optim.learning_rate=1e-3",
 }
 
 

@@ -31,8 +31,8 @@ def open_step(name: str, size: int, batch: int, precision: str, batch_norm: str)
     step = compile_step(model, optimizer, MovingAverage(model, 0.0), 0.1, batch)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (batch, STORED_SIDE, STORED_SIDE, 3), dtype=np.uint8)
-    labels = rng.integers(0, CLASSES, batch, dtype=np.int32)
-    return lambda: float(step(images, labels, 1e-4, 0.0)) and None
+    targets = np.eye(CLASSES, dtype=np.float32)[rng.integers(0, CLASSES, batch)]
+    return lambda: float(step(images, targets, 1e-4, 0.0)) and None
 
 
 if __name__ == "__main__":

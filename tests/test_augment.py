@@ -1,36 +1,56 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from bakeoff.augment import POLICIES, _warp, augment_batch
-from bakeoff.config import Augment, Policy
+from bakeoff.augment import augment_batch
+from bakeoff.augment.randaugment import OPERATIONS
+from bakeoff.augment.steps import Warps, warp
+from bakeoff.config import Augment, AugmentStep
+
+MIXING = ("mixup", "cutmix")
+
+
+def _augment(images, seed=1, **settings):
+    """The images after a policy, their targets being one class each."""
+    return _augment_both(images, seed, **settings)[0]
+
+
+def _augment_both(images, seed=1, **settings):
+    targets = np.eye(len(images), dtype=np.float32)
+    return augment_batch(images, targets, np.random.default_rng(seed), Augment(**settings))
 
 
 def _images(n=64, side=8):
     return np.random.default_rng(0).integers(0, 256, (n, side, side, 3), np.uint8)
 
 
-@pytest.mark.parametrize("policy", Policy)
-def test_every_policy_keeps_shape_dtype_and_labels(policy):
-    images, labels = _images(), np.arange(64, dtype=np.int32)
-    out, same = augment_batch(images, labels, np.random.default_rng(1), Augment(policy=policy))
+@pytest.mark.parametrize("policy", ["none", *AugmentStep, "flip-rotate-zoom-contrast", "flip-crop-mixup-cutmix"])
+def test_every_policy_keeps_shape_and_dtype_and_shares_that_sum_to_one(policy):
+    images = _images()
+    out, targets = _augment_both(images, policy=policy)
     assert out.shape == images.shape
     assert out.dtype == np.uint8
-    assert same is labels
+    assert targets.dtype == np.float32
+    assert np.allclose(targets.sum(axis=1), 1)
+    mixes = any(name in policy for name in MIXING)
+    assert np.array_equal(targets, np.eye(64)) != mixes
 
 
-def test_every_name_in_the_config_has_a_policy():
-    assert set(POLICIES) == set(Policy)
+@pytest.mark.parametrize("step", AugmentStep)
+def test_every_step_does_something(step):
+    assert not np.array_equal(_augment(_images(), policy=step), _images())
 
 
 def test_none_changes_nothing():
     images = _images()
-    out, _ = augment_batch(images, np.zeros(64, np.int32), np.random.default_rng(1), Augment(policy=Policy.NONE))
+    out = _augment(images, policy="none")
     assert np.array_equal(out, images)
 
 
 def test_flip_mirrors_about_half_and_leaves_the_rest():
     images = _images(200)
-    out, _ = augment_batch(images, np.zeros(200, np.int32), np.random.default_rng(1), Augment(policy=Policy.FLIP))
+    out = _augment(images, policy="flip")
     mirrored = (out == images[:, :, ::-1]).all(axis=(1, 2, 3))
     kept = (out == images).all(axis=(1, 2, 3))
     assert (mirrored | kept).all()
@@ -40,25 +60,22 @@ def test_flip_mirrors_about_half_and_leaves_the_rest():
 def test_crop_gives_each_image_its_own_shift_of_its_own_pixels():
     ramp = np.arange(8, dtype=np.uint8) * 10
     images = np.broadcast_to(ramp[None, :, None, None], (100, 8, 8, 3)).copy()
-    out, _ = augment_batch(
-        images, np.zeros(100, np.int32), np.random.default_rng(1), Augment(policy=Policy.CROP, crop=0.25)
-    )
+    out = _augment(images, policy="crop", crop=0.25)
     centre_rows = set(out[:, 4, 0, 0].tolist())
     assert centre_rows == {20, 30, 40, 50, 60}
 
 
-@pytest.mark.parametrize("policy", Policy)
+@pytest.mark.parametrize("policy", AugmentStep)
 def test_the_same_generator_gives_the_same_batch(policy):
-    images, labels = _images(), np.zeros(64, np.int32)
-    first, _ = augment_batch(images, labels, np.random.default_rng(5), Augment(policy=policy))
-    second, _ = augment_batch(images, labels, np.random.default_rng(5), Augment(policy=policy))
-    assert np.array_equal(first, second)
+    for first, second in zip(
+        _augment_both(_images(), policy=policy), _augment_both(_images(), policy=policy), strict=True
+    ):
+        assert np.array_equal(first, second)
 
 
 def test_a_quarter_turn_is_numpys_and_a_whole_one_is_none():
     images = _images(4)
-    still = np.ones(4)
-    out = _warp(images, np.array([0.0, 0.25, 0.5, 1.0]), still)
+    out = warp(images, Warps(np.array([0.0, 0.25, 0.5, 1.0]), np.ones(4), np.zeros(4), np.zeros(4)))
     expected = [images[0], np.rot90(images[1]), np.rot90(images[2], 2), images[3]]
     # Pillow rounds down what a turn leaves a hair below a whole number.
     assert np.abs(out.astype(int) - np.stack(expected)).max() <= 1
@@ -67,7 +84,8 @@ def test_a_quarter_turn_is_numpys_and_a_whole_one_is_none():
 def test_half_the_side_shown_is_the_middle_enlarged_and_one_and_a_half_brings_in_reflections():
     ramp = np.arange(16, dtype=np.uint8) * 10
     images = np.broadcast_to(ramp[None, :, None, None], (2, 16, 16, 3)).copy()
-    closer, farther = _warp(images, np.zeros(2), np.array([0.5, 1.5]))[:, :, 8, 0].astype(int)
+    still = np.zeros(2)
+    closer, farther = warp(images, Warps(still, np.array([0.5, 1.5]), still, still))[:, :, 8, 0].astype(int)
     # From the middle of the side outwards, in steps of half a pixel and of one and a half.
     assert np.abs(closer - (75 + 5 * (np.arange(16) - 7.5))).max() <= 1
     inside = slice(3, 13)
@@ -76,35 +94,63 @@ def test_half_the_side_shown_is_the_middle_enlarged_and_one_and_a_half_brings_in
     assert farther[15] == pytest.approx(150 - 10 * 3.75, abs=5)
 
 
-@pytest.mark.parametrize("policy", ["rotate", "zoom", "flip-rotate-zoom-contrast"])
+def test_a_shift_moves_the_image_by_its_share_and_brings_in_reflections():
+    ramp = np.arange(16, dtype=np.uint8) * 10
+    images = np.broadcast_to(ramp[None, None, :, None], (1, 16, 16, 3)).copy()
+    still = np.zeros(1)
+    moved = warp(images, Warps(still, np.ones(1), np.array([0.25]), still))[0, 8, :, 0].astype(int)
+    assert moved[4:].tolist() == ramp[:12].tolist()
+    assert moved[:4].tolist() == [40, 30, 20, 10]
+
+
+@pytest.mark.parametrize(
+    "policy", ["rotate", "zoom", "translate", "crop", "translate-rotate-zoom", "flip-rotate-zoom-contrast"]
+)
 def test_nothing_dark_comes_in_from_outside(policy):
     white = np.full((200, 8, 8, 3), 255, np.uint8)
-    widest = Augment(policy=policy, rotation=0.5, zoom=0.5)
-    out, _ = augment_batch(white, np.zeros(200, np.int32), np.random.default_rng(1), widest)
+    out = _augment(white, policy=policy, rotation=0.5, zoom=0.5, translation=0.5, crop=0.5)
     assert (out == 255).all()
 
 
-@pytest.mark.parametrize("policy", ["rotate", "zoom", "contrast"])
+@pytest.mark.parametrize("policy", ["rotate", "zoom", "translate", "contrast", "brightness", "cutout"])
 def test_every_image_gets_its_own_draw(policy):
     same = np.repeat(_images(1, 16), 20, axis=0)
-    out, _ = augment_batch(same, np.zeros(20, np.int32), np.random.default_rng(1), Augment(policy=policy))
-    assert len(np.unique(out.reshape(20, -1), axis=0)) == 20
+    out = _augment(same, policy=policy)
+    assert len(np.unique(out.reshape(20, -1), axis=0)) > 15
 
 
-@pytest.mark.parametrize("policy", ["rotate", "zoom", "contrast"])
+def test_randaugment_draws_other_operations_for_each_image():
+    same = np.repeat(_images(1, 16), 200, axis=0)
+    out = _augment(same, policy="randaugment", operations=1, magnitude=1.0)
+    # Operations without a direction, of which half are, give one result each.
+    assert len(OPERATIONS) <= len(np.unique(out.reshape(200, -1), axis=0)) <= 2 * len(OPERATIONS)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_of_randaugment_keeps_the_picture_s_size_and_is_stronger_for_more(name):
+    from PIL import Image
+
+    ramp = np.add.outer(np.arange(32), 3 * np.arange(32))[..., None] * np.array([1.0, 1.5, 0.5]) + 10
+    ramp[::4] += 20
+    picture = Image.fromarray(ramp.clip(0, 255).astype(np.uint8))
+    weak, strong = (np.asarray(OPERATIONS[name](picture, strength)).astype(int) for strength in (0.1, 1.0))
+    assert weak.shape == strong.shape == (32, 32, 3)
+    before = np.asarray(picture).astype(int)
+    assert np.abs(strong - before).sum() >= np.abs(weak - before).sum()
+    assert name == "identity" or np.abs(strong - before).sum() > 0
+
+
+@pytest.mark.parametrize("policy", ["rotate", "zoom", "translate", "contrast", "brightness", "cutout", "crop"])
 def test_a_reach_of_nothing_changes_nothing(policy):
-    images, still = _images(), Augment(policy=policy, rotation=0, zoom=0, contrast=0)
-    out, _ = augment_batch(images, np.zeros(64, np.int32), np.random.default_rng(1), still)
-    assert np.array_equal(out, images)
+    still = dict.fromkeys(("rotation", "zoom", "translation", "contrast", "brightness", "cutout", "crop"), 0)
+    assert np.array_equal(_augment(_images(), policy=policy, **still), _images())
 
 
 def test_a_turn_stays_within_the_angle_asked_for():
     # A bright spot at three o'clock: where it went tells the angle.
     images = np.zeros((200, 33, 33, 3), np.uint8)
     images[:, 15:18, 27:30] = 255
-    turned, _ = augment_batch(
-        images, np.zeros(200, np.int32), np.random.default_rng(1), Augment(policy="rotate", rotation=0.1)
-    )
+    turned = _augment(images, policy="rotate", rotation=0.1)
     rows, columns = np.mgrid[-16:17, -16:17]
     weight = turned[..., 0].sum(axis=(1, 2))
     height, width = ((turned[..., 0] * places).sum(axis=(1, 2)) / weight for places in (rows, columns))
@@ -116,11 +162,63 @@ def test_a_turn_stays_within_the_angle_asked_for():
 def test_contrast_moves_pixels_away_from_the_mean_of_their_channel_and_keeps_it():
     images = np.random.default_rng(0).integers(60, 190, (50, 16, 16, 3)).astype(np.uint8)
     images[..., 1] //= 2
-    out, _ = augment_batch(
-        images, np.zeros(50, np.int32), np.random.default_rng(1), Augment(policy="contrast", contrast=0.2)
-    )
+    out = _augment(images, policy="contrast", contrast=0.2)
     assert np.allclose(out.mean(axis=(1, 2)), images.mean(axis=(1, 2)), atol=0.5)
     stretch = out.std(axis=(1, 2)) / images.std(axis=(1, 2))
     assert np.allclose(stretch, stretch[:, :1], atol=0.02)
     assert 0.79 < stretch.min() < 0.85
     assert 1.15 < stretch.max() < 1.21
+
+
+def test_brightness_shifts_all_pixels_of_an_image_alike():
+    images = np.full((100, 4, 4, 3), 128, np.uint8)
+    shifts = _augment(images, policy="brightness", brightness=0.2).astype(int) - 128
+    assert (shifts == shifts[:, :1, :1, :1]).all()
+    assert -51 <= shifts.min() < -40
+    assert 40 < shifts.max() <= 51
+
+
+def test_cutout_blanks_a_square_with_the_mean():
+    image = np.zeros((1, 16, 16, 3), np.uint8)
+    image[:, ::2] = 200
+    out = _augment(np.repeat(image, 200, axis=0), policy="cutout", cutout=0.25)
+    blanked = (out == 100).all(axis=-1).sum(axis=(1, 2))
+    assert blanked.max() == 16
+    # The middle may be anywhere, so a part may lie outside.
+    assert blanked.min() >= 4
+
+
+def test_mixup_blends_two_images_and_their_targets_in_the_same_share():
+    images = np.zeros((50, 4, 4, 3), np.uint8) + np.arange(0, 250, 5, dtype=np.uint8)[:, None, None, None]
+    out, targets = _augment_both(images, policy="mixup", mixup=1.0)
+    assert np.allclose(out[:, 0, 0, 0], targets @ np.arange(0, 250, 5), atol=0.51)
+    assert Counter((targets > 0).sum(axis=1).tolist()).keys() <= {1, 2}
+
+
+def test_cutmix_shares_are_those_of_the_area():
+    images = np.zeros((50, 16, 16, 3), np.uint8) + np.arange(50, dtype=np.uint8)[:, None, None, None]
+    out, targets = _augment_both(images, policy="cutmix")
+    for position, image in enumerate(out[..., 0]):
+        values, counts = np.unique(image, return_counts=True)
+        share = np.zeros(50)
+        share[values] = counts / 256
+        assert np.allclose(targets[position], share, atol=1e-6)
+    assert (targets.max(axis=1) < 0.8).mean() > 0.2
+
+
+def test_of_two_ways_to_mix_one_is_drawn_for_each_batch():
+    images = np.zeros((16, 8, 8, 3), np.uint8) + np.arange(16, dtype=np.uint8)[:, None, None, None] * 16
+    kinds = set()
+    for seed in range(20):
+        out = _augment(images, seed, policy="mixup-cutmix", mixup=1.0)
+        # CutMix leaves every pixel some image's own.
+        kinds.add(bool(np.isin(out, images).all()))
+    assert kinds == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("policy", "text"), [("flip-warp", "'warp' is no step"), ("flip-flip", "twice"), ("", "'' is no step")]
+)
+def test_a_policy_that_cannot_be_is_told(policy, text):
+    with pytest.raises(ValueError, match=text):
+        Augment(policy=policy)

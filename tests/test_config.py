@@ -110,7 +110,7 @@ def test_a_recipe_is_read_from_toml_and_from_json(tmp_path: Path) -> None:
             "a.toml: sed: there is no such key; keys here are data, model, augment, optim, train, seed",
         ),
         ("a.toml", "[augment]\nflip = 1", "augment.flip: there is no such key; keys here are policy, crop"),
-        ("a.toml", "[optim]\nname = 'lion'", "optim.name: Input should be 'adamw', 'adam' or 'sgd'"),
+        ("a.toml", "[optim]\nname = 'tiger'", "optim.name: Input should be 'adamw', 'adam', 'adamax'"),
         ("a.toml", "[model]\nsize = 7", "model.size: Input should be greater than or equal to 8"),
         ("a.toml", "[train]\nepochs = 1\nsizes = [4]", "train.sizes.0: Input should be greater"),
         ("a.toml", "[train]\nbatch = 3", "a.toml: train: give exactly one of seconds, images and epochs, not none"),

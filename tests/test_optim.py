@@ -2,8 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from bakeoff.config import Optim, Optimizer, Schedule
-from bakeoff.optim import build_optimizer, learning_rate
+from bakeoff.backbones import find_backbone
+from bakeoff.config import Model, Optim, Optimizer, Schedule
+from bakeoff.model import build_network
+from bakeoff.optim import build_optimizer, learning_rate, rate_factors
 
 
 def test_the_rate_warms_up_peaks_and_ends_at_zero():
@@ -19,6 +21,21 @@ def test_a_constant_schedule_stays_at_its_rate_after_the_warm_up():
     config = Optim(learning_rate=0.1, warmup=0.5, schedule=Schedule.CONSTANT)
     assert learning_rate(config, 0.25) == pytest.approx(0.05)
     assert learning_rate(config, 0.9) == 0.1
+
+
+def test_a_linear_schedule_falls_in_a_straight_line_to_zero():
+    config = Optim(learning_rate=0.1, warmup=0.2, schedule=Schedule.LINEAR)
+    assert [learning_rate(config, progress) for progress in (0.2, 0.6, 1.0)] == pytest.approx([0.1, 0.05, 0.0])
+
+
+def test_rates_rise_from_the_first_layer_to_the_head_by_equal_factors():
+    network = build_network(find_backbone("cnn-small"), Model(name="cnn-small", size=32), side=32, classes=5)
+    factors = rate_factors(Optim(first_layer=0.01), network)
+    own = [factors[variable.path] for layer in network.backbone.layers for variable in layer.trainable_variables[:1]]
+    assert own == sorted(own)
+    assert 0.01 <= own[0] < own[-1] < 1
+    assert not {variable.path for variable in network.head.trainable_variables} & factors.keys()
+    assert rate_factors(Optim(), network) == {}
 
 
 def test_no_warm_up_starts_at_the_peak():

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bakeoff.config import Augment
 from bakeoff.errors import DataError, OutputError
 from bakeoff.shards import Dataset, open_dataset, prepare
-from bakeoff.sheet import _balance, _fold, _Row, draw_sheet
+from bakeoff.sheet import _balance, _collect, _fold, _Row, _vary, draw_sheet
 from bakeoff.sources import open_source
 
 
@@ -67,6 +68,19 @@ def test_a_hundred_classes_are_wider_than_high() -> None:
     height = max(sum(row.height for row in panel) for panel in panels)
     assert 1.2 < len(panels) * 660 / height < 2.4
     assert sum(len(panel) for panel in panels) == 120
+
+
+def test_a_policy_is_shown_beside_the_image_it_is_done_to(digits: Dataset, tmp_path: Path) -> None:
+    stored = [images[0] for images in _collect(digits, "train", 1)]
+    still = _vary(digits, "train", 4, Augment(policy="none"))
+    turned = _vary(digits, "train", 4, Augment(policy="rotate-cutmix"))
+    for label, image in enumerate(stored):
+        assert all(np.array_equal(other, image) for other in still[label])
+        assert np.array_equal(turned[label][0], image)
+        assert not any(np.array_equal(other, image) for other in turned[label][1:])
+    path = tmp_path / "sheet.png"
+    draw_sheet(digits, path, columns=4, augment=Augment(policy="rotate-cutmix"))
+    assert Image.open(path).width > 100
 
 
 def test_the_locked_split_is_not_shown(digits: Dataset, tmp_path: Path) -> None:

@@ -77,6 +77,16 @@ def test_patience_stops_a_run_that_no_longer_improves_and_keeps_its_best(begin):
     assert loss == pytest.approx(min(row.val_loss for row in history), rel=1e-3)
 
 
+def test_accuracy_can_be_watched_instead_of_loss(begin):
+    task = begin(
+        train={"images": 16_000, "patience": 2, "evaluations": 50, "monitor": "val_top1"},
+        optim={"learning_rate": 0.5, "warmup": 0.0, "ema": 0.0, "clip_norm": 1.0},
+    )
+    outcome = train(task)
+    top1 = (outcome.val_logits.argmax(1) == task.val.labels).mean()
+    assert top1 == pytest.approx(max(row.val_top1 for row in read_history(task.folder)))
+
+
 def test_the_average_of_weights_is_what_is_kept(begin):
     plain = train(begin(optim={"ema": 0.0}))
     averaged = train(begin(optim={"ema": 0.99}))

@@ -49,19 +49,19 @@ class MovingAverage:
 
 
 class BestWeights:
-    """The weights with the lowest validation loss so far, and how long ago that was."""
+    """The weights with the best validation score so far, and how many looks ago that was."""
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
-        self._loss = float("inf")
+        self._merit = float("-inf")
         self._weights: list[Any] = []
         self.stale = 0
 
-    def look(self, loss: float) -> None:
-        """Take the model's present weights if their validation loss is the lowest yet."""
+    def look(self, merit: float) -> None:
+        """Take the model's present weights if their merit is the highest yet."""
         self.stale += 1
-        if loss < self._loss:
-            self._loss, self._weights, self.stale = loss, self._model.get_weights(), 0
+        if merit > self._merit:
+            self._merit, self._weights, self.stale = merit, self._model.get_weights(), 0
 
     def restore(self) -> None:
         """Give the best weights back to the model."""

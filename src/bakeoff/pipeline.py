@@ -19,9 +19,20 @@ from bakeoff.files import cache_dir, hash_json, replacing
 from bakeoff.shards import Dataset, read_blocks
 from bakeoff.sources import Split as SplitName
 
-__all__ = ["Batch", "ImagesOnDisk", "Split", "eval_batches", "load_split", "sample_stratified", "train_batches"]
+__all__ = [
+    "Batch",
+    "ImagesOnDisk",
+    "Split",
+    "TrainBatch",
+    "eval_batches",
+    "load_split",
+    "sample_stratified",
+    "train_batches",
+]
 
+# Images (n, side, side, 3), and labels (n,); in training, targets (n, classes), which are shares of 1.
 Batch = tuple[NDArray[np.uint8], NDArray[np.int32]]
+TrainBatch = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 # Decoded images above this many bytes are mapped from disk instead of held in memory.
 MEMORY_LIMIT_BYTES = int(os.environ.get("BAKEOFF_MEMORY_LIMIT_BYTES", 2**30))
@@ -93,19 +104,23 @@ def sample_stratified(labels: NDArray[np.int32], size: int) -> NDArray[np.intp]:
     return np.sort(np.argsort(turn, kind="stable")[:size])
 
 
-def train_batches(split: Split, batch: int, augment: Augment, *, seed: int, start: int = 0) -> Iterator[Batch]:
+def train_batches(
+    split: Split, classes: int, batch: int, augment: Augment, *, seed: int, start: int = 0
+) -> Iterator[TrainBatch]:
     """Endless full batches, shuffled anew each epoch and augmented; batch number `start` is the first.
 
     Everything is drawn from (seed, epoch) and (seed, batch number), so any batch can be produced by itself. The
     next batch is prepared in a thread while the current one is used.
     """
 
-    def make(number: int) -> Batch:
+    one_hot = np.eye(classes, dtype=np.float32)
+
+    def make(number: int) -> TrainBatch:
         positions = np.arange(number * batch, (number + 1) * batch)
         epochs, places = np.divmod(positions, len(split))
         rows = np.concatenate([order(epoch)[places[epochs == epoch]] for epoch in np.unique(epochs)])
         rng = np.random.default_rng([seed, 1, number])
-        return augment_batch(split.images[rows], split.labels[rows], rng, augment)
+        return augment_batch(split.images[rows], one_hot[split.labels[rows]], rng, augment)
 
     orders: dict[int, NDArray[np.intp]] = {}
 

@@ -1,5 +1,7 @@
 """A contact sheet: one row of sample images per class, as a PNG to look at before training on them.
 
+Or one image of each class, and beside it what an augmentation policy makes of it.
+
 Classes are grouped under their superclasses if there are any, and flow over as many panels as make the
 picture about as wide as a screen.
 """
@@ -14,6 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from bakeoff.augment import augment_batch, describe
+from bakeoff.config import Augment
 from bakeoff.errors import DataError
 from bakeoff.files import replacing
 from bakeoff.shards import Dataset, read_blocks
@@ -45,15 +49,22 @@ class _Row:
 
 
 def draw_sheet(
-    dataset: Dataset, path: Path, *, split: Split = "train", columns: int = 10, rows: int | None = None
+    dataset: Dataset,
+    path: Path,
+    *,
+    split: Split = "train",
+    columns: int = 10,
+    rows: int | None = None,
+    augment: Augment | None = None,
 ) -> None:
     """Write a PNG with `columns` samples of every class; `rows` is the number of classes per panel.
 
+    With `augment` the first column has one image of every class as it is, and the others have draws of its policy.
     Raises DataError for the locked test split or numbers below 1, OutputError if `path` cannot be written.
     """
     if columns < 1 or (rows is not None and rows < 1):
         raise DataError(f"a sheet of {columns} columns and {rows} rows shows nothing; give numbers from 1 up")
-    samples = _collect(dataset, split, columns)
+    samples = _collect(dataset, split, columns) if augment is None else _vary(dataset, split, columns, augment)
     bold, plain = _load_font("DejaVuSans-Bold.ttf"), _load_font("DejaVuSans.ttf")
     names = plain(17)
     margin = min(_NAME_LIMIT, max(math.ceil(names.getlength(_show(name))) for name in dataset.class_names)) + 16
@@ -61,7 +72,7 @@ def draw_sheet(
     groups = _group(dataset)
     panels = _fold(groups, rows) if rows else _balance(groups, width)
     height = max(sum(row.height for row in panel) for panel in panels)
-    title, facts = _title(dataset, split)
+    title, facts = _title(dataset, split, augment)
     indent = _MARGIN + math.ceil(bold(22).getlength(title)) + 16
     total = _MARGIN + max(len(panels) * (width + _MARGIN), indent + math.ceil(names.getlength(facts)))
     sheet = Image.new("RGB", (total, _TITLE + height + _MARGIN + _GAP), "white")
@@ -98,6 +109,19 @@ def _collect(dataset: Dataset, split: Split, columns: int) -> list[list[np.ndarr
     return samples
 
 
+def _vary(dataset: Dataset, split: Split, columns: int, augment: Augment) -> list[list[np.ndarray]]:
+    """One image of each class and draws of the policy; those of one column are one batch, so that they can be mixed."""
+    firsts = _collect(dataset, split, 1)
+    labels = [label for label, images in enumerate(firsts) if images]
+    batch = np.stack([firsts[label][0] for label in labels])
+    targets = np.eye(len(firsts), dtype=np.float32)[labels]
+    for column in range(columns - 1):
+        varied, _ = augment_batch(batch, targets, np.random.default_rng(column), augment)
+        for label, image in zip(labels, varied, strict=True):
+            firsts[label].append(image)
+    return firsts
+
+
 def _group(dataset: Dataset) -> list[list[_Row]]:
     rows = [_Row(_show(name), label) for label, name in enumerate(dataset.class_names)]
     if not dataset.superclass_names or not dataset.superclass_of:
@@ -126,7 +150,9 @@ def _fold(groups: Sequence[list[_Row]], rows: int) -> list[list[_Row]]:
     return panels
 
 
-def _title(dataset: Dataset, split: Split) -> tuple[str, str]:
+def _title(dataset: Dataset, split: Split, augment: Augment | None) -> tuple[str, str]:
+    if augment is not None:
+        return f"{dataset.name}  ·  {augment.policy}", f"first as stored, then {describe(augment) or 'drawn'}"
     parts = [f"{split} split", f"{len(dataset.class_names)} classes", f"{dataset.counts[split]:,} images"]
     if dataset.superclass_names:
         parts.insert(2, f"{len(dataset.superclass_names)} superclasses")

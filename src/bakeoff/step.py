@@ -1,6 +1,7 @@
 """One step of an optimiser on one batch, which may be larger than what fits into memory at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -19,42 +20,50 @@ def compile_step(
     average: MovingAverage,
     smoothing: float,
     micro_batch: int,
+    factors: Mapping[str, float] = MappingProxyType({}),
 ) -> Step:
-    """One training step: (images, labels, rate, decay of the average) -> loss; one graph if the batch fits whole.
+    """One training step: (images, targets, rate, decay of the average) -> loss; one graph if the batch fits whole.
 
-    Otherwise gradients of micro-batches are added up first. That is the same step, but for batch normalisations that
-    learn: they see the statistics of a micro-batch.
+    Targets (n, classes) are each class' share of an image. `factors` are fractions of the rate by the variables' paths.
+
+    If the batch does not fit, gradients of micro-batches are added up first. That is the same step, but for batch
+    normalisations that learn: they see the statistics of a micro-batch.
     """
     import tensorflow as tf
 
     weights, forward = model.trainable_variables, fuse(model)
 
-    def differentiate(images: Any, labels: Any) -> tuple[Any, Any]:
+    def differentiate(images: Any, targets: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             logits = forward(images, training=True)
-            classes = logits.shape[-1]
-            targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
-            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
+            smooth = targets * (1 - smoothing) + smoothing / logits.shape[-1]
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(smooth, logits))
             scaled = optimizer.scale_loss(loss)
         return loss, tape.gradient(scaled, [weight.value for weight in weights])
 
+    slowed = [(weight.value, factors[weight.path]) for weight in weights if weight.path in factors]
+
     def apply(gradients: Any, rate: Any, decay: Any) -> None:
         optimizer.learning_rate.assign(rate)
+        before = [tf.identity(variable) for variable, _ in slowed]
         optimizer.apply(gradients, weights)
+        # Keras has one rate for all, so a part of the step is taken back.
+        for (variable, factor), old in zip(slowed, before, strict=True):
+            variable.assign(old + factor * (variable - old))
         average.update(decay)
 
     # XLA stays off: its bilinear resize is wrong on CPUs in TF 2.21.
     @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
-    def step(images: Any, labels: Any, rate: Any, decay: Any) -> Any:
-        loss, gradients = differentiate(images, labels)
+    def step(images: Any, targets: Any, rate: Any, decay: Any) -> Any:
+        loss, gradients = differentiate(images, targets)
         apply(gradients, rate, decay)
         return loss
 
     sums: list[Any] = []
 
     @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
-    def accumulate(images: Any, labels: Any, share: Any) -> Any:
-        loss, gradients = differentiate(images, labels)
+    def accumulate(images: Any, targets: Any, share: Any) -> Any:
+        loss, gradients = differentiate(images, targets)
         for total, gradient in zip(sums, gradients, strict=True):
             total.assign_add(gradient * share)
         return loss * share
@@ -65,16 +74,16 @@ def compile_step(
         for total in sums:
             total.assign(tf.zeros_like(total))
 
-    def call(images: Any, labels: Any, rate: float, decay: float) -> float:
-        if len(labels) <= micro_batch:
-            return float(step(tf.constant(images), tf.constant(labels), tf.constant(rate), tf.constant(decay)))
+    def call(images: Any, targets: Any, rate: float, decay: float) -> float:
+        if len(targets) <= micro_batch:
+            return float(step(tf.constant(images), tf.constant(targets), tf.constant(rate), tf.constant(decay)))
         if not sums:
             sums.extend(tf.Variable(tf.zeros(weight.shape, weight.dtype), trainable=False) for weight in weights)
         loss = 0.0
-        for first in range(0, len(labels), micro_batch):
+        for first in range(0, len(targets), micro_batch):
             part = slice(first, first + micro_batch)
-            share = len(labels[part]) / len(labels)
-            loss += float(accumulate(tf.constant(images[part]), tf.constant(labels[part]), tf.constant(share)))
+            share = len(targets[part]) / len(targets)
+            loss += float(accumulate(tf.constant(images[part]), tf.constant(targets[part]), tf.constant(share)))
         finish(tf.constant(rate), tf.constant(decay))
         return loss
 

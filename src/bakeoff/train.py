@@ -14,12 +14,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from bakeoff.config import INTERIM_IMAGES, Train
+from bakeoff.config import INTERIM_IMAGES, Monitor, Train
 from bakeoff.ema import BestWeights, MovingAverage
 from bakeoff.evaluate import Forward, compile_forward, predict_logits, score
 from bakeoff.features import frozen_features
 from bakeoff.model import count_parameters
-from bakeoff.optim import build_optimizer, learning_rate
+from bakeoff.optim import build_optimizer, learning_rate, rate_factors
 from bakeoff.pipeline import Split, sample_stratified, train_batches
 from bakeoff.probe import fit_head
 from bakeoff.runs import HistoryRow, Seconds, write_history
@@ -44,10 +44,13 @@ def train(task: Task) -> Outcome:
     best = BestWeights(model)
     optimizer = build_optimizer(run.optim)
     optimizer.build(model.trainable_variables)
-    steps = [compile_step(each, optimizer, average, run.optim.label_smoothing, task.micro_batch) for each in models]
+    factors = rate_factors(run.optim, task.network)
+    steps = [
+        compile_step(each, optimizer, average, run.optim.label_smoothing, task.micro_batch, factors) for each in models
+    ]
     forward = compile_forward(model)
     interim = task.val if run.train.patience else _sample(task.val, INTERIM_IMAGES)
-    batches = train_batches(task.train, run.train.batch, run.augment, seed=run.seed)
+    batches = train_batches(task.train, task.classes, run.train.batch, run.augment, seed=run.seed)
 
     start = None
     if run.train.probe_images or run.model.start:
@@ -82,9 +85,9 @@ def train(task: Task) -> Outcome:
         rate = learning_rate(run.optim, progress)
         # The first step at a size traces and compiles it: its time is no measure of training.
         with clock.charge("train" if stage == previous else "compile"):
-            images, labels = next(batches)
-            losses.append(steps[stage](images, labels, rate, average.next_decay()))
-        images_seen += len(labels)
+            images, targets = next(batches)
+            losses.append(steps[stage](images, targets, rate, average.next_decay()))
+        images_seen += len(images)
         if not math.isfinite(losses[-1]):
             raise FloatingPointError(f"the loss became {losses[-1]} after {images_seen} images, at rate {rate:.2g}")
         progress = _progress(length, clock.seconds["train"], images_seen, len(task.train))
@@ -95,7 +98,7 @@ def train(task: Task) -> Outcome:
                 # A curve can do without mirror images, which double the time; a choice among its points cannot.
                 evaluate(interim, flip=run.train.flip_test and run.train.patience > 0)
                 if run.train.patience:
-                    best.look(history[-1].val_loss)
+                    best.look(_merit(history[-1], run.train.monitor))
 
     average.keep()
     with clock.charge("evaluate"):
@@ -105,7 +108,7 @@ def train(task: Task) -> Outcome:
             val_logits = evaluate(task.val, flip=run.train.flip_test)
         if run.train.patience:
             if not stopped:
-                best.look(history[-1].val_loss)
+                best.look(_merit(history[-1], run.train.monitor))
             best.restore()
             val_logits = predict_logits(forward, task.val, flip=run.train.flip_test)
 
@@ -192,7 +195,11 @@ def _progress(config: Train, seconds: float, images_seen: int, images: int) -> f
 
 def _where(progress: float, seconds: float, epoch: float, history: list[HistoryRow]) -> Progress:
     left = seconds * (1 - progress) / progress if progress else None
-    return Progress("train", progress, epoch, history[-1].val_top1 if history else None, left)
+    return Progress("train", progress, epoch, len(history), history[-1].val_top1 if history else None, left)
+
+
+def _merit(row: HistoryRow, monitor: Monitor) -> float:
+    return row.val_top1 if monitor is Monitor.TOP1 else -row.val_loss
 
 
 def _is_stale(best: BestWeights, config: Train) -> bool:

@@ -44,17 +44,29 @@ def show(
     classes: ClassesOption = "all",
     seed: SeedOption = 0,
     columns: Annotated[int, typer.Option(help="Samples of each class.", min=1, max=50)] = 10,
+    augment: Annotated[
+        str | None, typer.Option(metavar="POLICY", help="Show what a policy makes of one image of each class.")
+    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="A strength, as in augment.cutout=0.5.")] = None,
     out: Annotated[Path | None, typer.Option(help="The PNG to write.")] = None,
     data_dir: DataDirOption = None,
 ) -> None:
     """Draw a contact sheet of training images, a row a class, and print where it is.
 
-    **Example**: `bakeoff data show cifar100 --classes coarse --columns 12`
+    **Examples**
+
+    - `bakeoff data show cifar100 --classes coarse --columns 12`
+
+    - `bakeoff data show cifar100 --classes 20 --augment flip-crop-cutout --set augment.cutout=0.5`
     """
+    from bakeoff.config import Run, override
     from bakeoff.sheet import draw_sheet
 
+    # The policy goes in as one more setting, so that a wrong one is told in the same way.
+    chosen = [f"augment.policy={augment}"] if augment is not None else []
+    strengths = override(Run(), [*chosen, *(settings or [])]).augment
     with interruptible():
         _, dataset = prepare_data(data, classes, seed, data_dir)
-        path = out or Path(f"{dataset.name}.png")
-        draw_sheet(dataset, path, columns=columns)
+        path = out or Path(f"{dataset.name}{f'-{augment}' if augment else ''}.png")
+        draw_sheet(dataset, path, columns=columns, augment=strengths if augment is not None else None)
     print_line(str(path))

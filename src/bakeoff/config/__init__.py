@@ -12,19 +12,20 @@ hash of the three and of `RECIPE_VERSION`, so a finished id never needs to be tr
     override(run, ["optim.learning_rate=0.001"])
 """
 
-from bakeoff.config.read import override, read_comparison, read_run
+from bakeoff.config.read import differences, look_up, override, read_comparison, read_run, revise
 from bakeoff.config.run import (
     INTERIM_IMAGES,
     RECIPE_VERSION,
     Augment,
+    AugmentStep,
     BatchNorm,
     Candidate,
     Data,
     Mode,
     Model,
+    Monitor,
     Optim,
     Optimizer,
-    Policy,
     Precision,
     Run,
     Schedule,
@@ -32,30 +33,35 @@ from bakeoff.config.run import (
     WeightsChoice,
     run_id,
 )
-from bakeoff.config.words import parse_candidate, parse_duration, parse_weights
+from bakeoff.config.words import first_message, parse_candidate, parse_duration, parse_weights
 
 __all__ = [
     "INTERIM_IMAGES",
     "RECIPE_VERSION",
     "Augment",
+    "AugmentStep",
     "BatchNorm",
     "Candidate",
     "Data",
     "Mode",
     "Model",
+    "Monitor",
     "Optim",
     "Optimizer",
-    "Policy",
     "Precision",
     "Run",
     "Schedule",
     "Train",
     "WeightsChoice",
+    "differences",
+    "first_message",
+    "look_up",
     "override",
     "parse_candidate",
     "parse_duration",
     "parse_weights",
     "read_comparison",
     "read_run",
+    "revise",
     "run_id",
 ]

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from bakeoff.config.run import Candidate, Mode, Run
 from bakeoff.config.words import first_message, parse_candidate
 from bakeoff.errors import ConfigError
 
-__all__ = ["override", "read_comparison", "read_run"]
+__all__ = ["differences", "look_up", "override", "read_comparison", "read_run", "revise"]
 
 _LENGTHS = (["train", "seconds"], ["train", "images"], ["train", "epochs"])
 
@@ -32,27 +32,58 @@ def read_comparison(path: Path) -> tuple[Run, list[Candidate]]:
 
 
 def override(run: Run, settings: Iterable[str]) -> Run:
-    """Apply `section.key=value` settings, values read as TOML where they can be, else as text.
+    """Apply `section.key=value` settings, values read as TOML where they can be, else as text. Raises ConfigError."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        key = key.strip()
+        if not equals or not all(key.split(".")):
+            raise ConfigError(f"--set {setting!r} is not KEY=VALUE, as in --set optim.learning_rate=0.001")
+        values.pop(key, None)  # what is said last is done last
+        values[key] = _toml_value(text.strip())
+    return revise(run, values, "--set")
 
-    Choosing one of train.seconds, train.images, train.epochs clears the other two, and `train.mode=probe` clears
+
+def revise(run: Run, values: Mapping[str, Any], where: str) -> Run:
+    """A copy with values by `section.key`; `where` they are from is told in errors.
+
+    Choosing one of train.seconds, train.images, train.epochs clears the other two, and `train.mode = probe` clears
     all three, for a probe has no length. Raises ConfigError.
     """
     raw = run.model_dump(mode="json")
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        path = key.strip().split(".")
-        if not equals or not all(path):
-            raise ConfigError(f"--set {setting!r} is not KEY=VALUE, as in --set optim.learning_rate=0.001")
+    for key, value in values.items():
+        path = key.split(".")
         place = raw
         for part in path[:-1]:
             if not isinstance(place.get(part), dict):
-                raise ConfigError(f"--set {setting!r}: there is no section {part!r}; sections are {_sections()}")
+                raise ConfigError(f"{where}: {key}: there is no section {part!r}; sections are {_sections()}")
             place = place[part]
-        value = _toml_value(text.strip())
         if path in _LENGTHS or (path == ["train", "mode"] and value == Mode.PROBE):
             place |= {name: None for _, name in _LENGTHS}
         place[path[-1]] = value
-    return _validated(raw, "--set")
+    return _validated(raw, where)
+
+
+def look_up(run: Run, key: str) -> Any:
+    """The value at `section.key`, as JSON has it. Raises ConfigError if there is no such key."""
+    value: Any = run.model_dump(mode="json")
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise ConfigError(f"there is no key {key!r}; sections are {_sections()}")
+        value = value[part]
+    return value
+
+
+def differences(base: Run, run: Run) -> dict[str, Any]:
+    """Where a run differs from a base recipe, by `section.key`, with its own values as JSON has them; not the seed."""
+    raw, before = run.model_dump(mode="json"), base.model_dump(mode="json")
+    return {
+        f"{part}.{name}": value
+        for part, fields in raw.items()
+        if isinstance(fields, dict)
+        for name, value in fields.items()
+        if value != before[part][name]
+    }
 
 
 def _read_recipe(path: Path) -> Any:

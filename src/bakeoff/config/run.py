@@ -12,14 +12,15 @@ __all__ = [
     "INTERIM_IMAGES",
     "RECIPE_VERSION",
     "Augment",
+    "AugmentStep",
     "BatchNorm",
     "Candidate",
     "Data",
     "Mode",
     "Model",
+    "Monitor",
     "Optim",
     "Optimizer",
-    "Policy",
     "Precision",
     "Run",
     "Schedule",
@@ -42,17 +43,20 @@ class Mode(StrEnum):
     FIT = "fit"
 
 
-class Policy(StrEnum):
-    """Names of the augmentation policies in `augment.py`."""
+class AugmentStep(StrEnum):
+    """What an augmentation policy is made of, see `augment.py`."""
 
-    NONE = "none"
     FLIP = "flip"
     CROP = "crop"
+    TRANSLATE = "translate"
     ROTATE = "rotate"
     ZOOM = "zoom"
     CONTRAST = "contrast"
-    FLIP_CROP = "flip-crop"
-    FLIP_ROTATE_ZOOM_CONTRAST = "flip-rotate-zoom-contrast"
+    BRIGHTNESS = "brightness"
+    RANDAUGMENT = "randaugment"
+    CUTOUT = "cutout"
+    MIXUP = "mixup"
+    CUTMIX = "cutmix"
 
 
 class Optimizer(StrEnum):
@@ -60,6 +64,9 @@ class Optimizer(StrEnum):
 
     ADAMW = "adamw"
     ADAM = "adam"
+    ADAMAX = "adamax"
+    LION = "lion"
+    RMSPROP = "rmsprop"
     SGD = "sgd"
 
 
@@ -67,7 +74,15 @@ class Schedule(StrEnum):
     """How the learning rate moves over a run's progress, after the warm-up."""
 
     COSINE = "cosine"
+    LINEAR = "linear"
     CONSTANT = "constant"
+
+
+class Monitor(StrEnum):
+    """What early stopping watches on validation."""
+
+    LOSS = "val_loss"
+    TOP1 = "val_top1"
 
 
 class Precision(StrEnum):
@@ -138,15 +153,46 @@ class Model(_Part):
 class Augment(_Part):
     """What is done to a training batch before the network sees it."""
 
-    policy: Policy = Policy.FLIP_CROP
+    policy: str = "flip-crop"
+    """Steps joined by dashes, done in that order, as in `flip-crop-cutout`; or `none`."""
     crop: float = Field(0.125, ge=0.0, le=0.5)
     """Largest shift of a random crop, as a fraction of the stored side (0.125 of 32 is 4 pixels)."""
+    translation: float = Field(0.1, ge=0.0, le=0.5)
+    """Largest shift along each axis, as a fraction of the side; unlike a crop's, in parts of pixels."""
     rotation: float = Field(0.1, ge=0.0, le=0.5)
     """Largest turn either way, as a fraction of a full circle (0.1 is 36 degrees)."""
     zoom: float = Field(0.1, ge=0.0, le=0.5)
     """Largest change of the side that is shown, as a fraction of it: negative draws enlarge, positive ones shrink."""
     contrast: float = Field(0.1, ge=0.0, le=1.0)
     """Largest change of the distances to an image's mean per channel, as a fraction of them."""
+    brightness: float = Field(0.1, ge=0.0, le=1.0)
+    """Largest amount added or taken away, as a fraction of white."""
+    operations: int = Field(2, ge=1, le=8)
+    """Operations that RandAugment draws for each image."""
+    magnitude: float = Field(0.3, ge=0.0, le=1.0)
+    """Strength of RandAugment's operations, as a fraction of their strongest."""
+    cutout: float = Field(0.25, ge=0.0, le=1.0)
+    """Side of the square that is blanked, as a fraction of the image's."""
+    mixup: float = Field(0.2, gt=0.0, le=10.0)
+    """Both parameters of the beta distribution that mixup draws an image's share from."""
+    cutmix: float = Field(1.0, gt=0.0, le=10.0)
+    """The same for the share of the area that CutMix leaves."""
+
+    @field_validator("policy")
+    @classmethod
+    def _known_steps(cls, value: str) -> str:
+        names = [] if value == "none" else value.split("-")
+        known = [step.value for step in AugmentStep]
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"{unknown[0]!r} is no step; join some of {', '.join(known)} by dashes, or say none")
+        if len(set(names)) < len(names):
+            raise ValueError(f"{value!r} names a step twice")
+        return value
+
+    @property
+    def steps(self) -> tuple[AugmentStep, ...]:
+        """The policy's steps in order."""
+        return () if self.policy == "none" else tuple(map(AugmentStep, self.policy.split("-")))
 
 
 class Optim(_Part):
@@ -155,6 +201,9 @@ class Optim(_Part):
     name: Optimizer = Optimizer.ADAMW
     learning_rate: float = Field(1e-3, gt=0.0, le=10.0)
     """Peak rate, reached at the end of the warm-up."""
+    first_layer: float = Field(1.0, gt=0.0, le=1.0)
+    """The rate of the backbone's first layer as a fraction of the head's; it rises by an equal factor from layer to
+    layer (discriminative rates, arXiv 1801.06146). 1 is one rate for all."""
     schedule: Schedule = Schedule.COSINE
     warmup: float = Field(0.1, ge=0.0, lt=1.0)
     """Fraction of the run over which the rate rises linearly from zero."""
@@ -188,7 +237,10 @@ class Train(_Part):
     evaluations: int = Field(5, ge=1)
     """How often validation is scored over the run, evenly spaced; the last is at its end."""
     patience: int = Field(0, ge=0)
-    """Evaluations without a better validation loss before the run stops; 0 never stops it."""
+    """Evaluations without a better score on validation before the run stops and takes its best weights; 0 never stops
+    it."""
+    monitor: Monitor = Monitor.LOSS
+    """The score that `patience` waits for."""
     flip_test: bool = False
     """Average the probabilities of an image and its mirror image in evaluation."""
     subset: int | None = Field(None, ge=1)

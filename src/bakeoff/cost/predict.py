@@ -18,7 +18,14 @@ from bakeoff.model import Network
 __all__ = ["predict_memory"]
 
 # Numbers kept per trainable weight besides the weight itself.
-OPTIMIZER_SLOTS = {Optimizer.ADAMW: 2, Optimizer.ADAM: 2, Optimizer.SGD: 1}
+OPTIMIZER_SLOTS = {
+    Optimizer.ADAMW: 2,
+    Optimizer.ADAM: 2,
+    Optimizer.ADAMAX: 2,
+    Optimizer.LION: 1,
+    Optimizer.RMSPROP: 1,
+    Optimizer.SGD: 1,
+}
 # Its gradient, and its next value, made while the present one is still being read.
 COPIES_IN_A_STEP = 2
 

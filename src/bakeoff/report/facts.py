@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bakeoff.augment import describe
 from bakeoff.board import STAGES, say_percent, say_range
-from bakeoff.config import Augment, Mode, Model, Run
+from bakeoff.config import Mode, Model, Run
+from bakeoff.effects import Effects, Found
 from bakeoff.errors import OutputError
 from bakeoff.runs import Metrics, RunRecord
 
@@ -57,6 +59,8 @@ class Study(_Part):
     stages: tuple[_StageFacts, ...] = ()
     command: str = ""
     started: str = ""
+    found: Found | None = None
+    effects: Effects | None = None
 
 
 class Spending(NamedTuple):
@@ -119,7 +123,7 @@ def describe_recipe(run: Run) -> list[tuple[str, str]]:
         ("Length", length),
         ("Optimiser", f"{optim.name}, batch {train.batch}, {rate}"),
         ("Regularisation", ", ".join(f"{name} {value:g}" for name, value in damping.items() if value) or "none"),
-        ("Augmentation", _say_augment(run.augment)),
+        ("Augmentation", ", ".join(filter(None, (run.augment.policy, describe(run.augment))))),
         ("Precision", train.precision.value),
     ]
 
@@ -137,18 +141,6 @@ def _say_trained(unfreeze: float | str) -> str:
     if isinstance(unfreeze, str):
         return f"from {unfreeze} on, and the head"
     return f"{unfreeze * 100:g} % of the layers, and the head" if unfreeze else "the head alone"
-
-
-def _say_augment(augment: Augment) -> str:
-    reaches = {
-        "crop": ("shifts", augment.crop),
-        "rotate": ("turns", augment.rotation),
-        "zoom": ("zooms", augment.zoom),
-        "contrast": ("contrasts", augment.contrast),
-    }
-    steps = augment.policy.split("-")
-    words = [f"{noun} up to {reach * 100:g} %" for step, (noun, reach) in reaches.items() if step in steps]
-    return ", ".join([augment.policy.value, *words])
 
 
 def _say_weights(model: Model) -> str:
