@@ -79,6 +79,17 @@ def test_a_run_over_its_limit_is_stopped_and_says_so(tmp_path, data):
     assert "limit of 12 s" in record.reason
 
 
+def test_a_run_that_is_stopped_on_request_is_pruned_with_the_reason_and_keeps_its_history(tmp_path, data):
+    def judge(event):
+        return "seen enough" if event.get("evaluations") else None
+
+    record = _launch(TINY.revised(train={"images": 64000, "evaluations": 100}), tmp_path, data, on_event=judge)
+    assert (record.state, record.reason) == (State.PRUNED, "seen enough")
+    assert read_history(run_dir(tmp_path, record.id))
+    assert not (run_dir(tmp_path, record.id) / "model.keras").exists()
+    assert _launch(record.config, tmp_path, data) == record
+
+
 def test_a_run_killed_for_memory_is_tried_again_at_half_its_micro_batch(tmp_path, data):
     killed = []
 

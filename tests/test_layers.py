@@ -18,7 +18,7 @@ ORDER = """
     backbones scratch efficientnet_lite torchfile weights model kernels fuse optim evaluate cost
     task features ema step probe train
     export worker
-    launch board figures report study
+    launch board effects figures report study
     sheet serve console cli __main__
 """.split()  # noqa: SIM905
 

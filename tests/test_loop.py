@@ -3,7 +3,7 @@
 import pytest
 
 from bakeoff.runs import Stage, run_dir, write_record
-from bakeoff.study import loop, open_ledger, run_screen
+from bakeoff.study import job, open_ledger, run_screen
 from test_ledger import DATA
 from test_plan import _finish, _plan
 
@@ -33,7 +33,7 @@ def study(tmp_path, monkeypatch):
             write_record(run_dir(out, record.id), record)
             return record
 
-        monkeypatch.setattr(loop, "launch", launch)
+        monkeypatch.setattr(job, "launch", launch)
         run_screen(ledger, tmp_path, tmp_path, _Silent())
         return limits
 

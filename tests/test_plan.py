@@ -13,9 +13,9 @@ LITES = [Candidate(name=f"efficientnet-lite{number}", size=96) for number in ran
 SCRATCH = [Candidate(name="lenet", size=32), Candidate(name="cnn-small", size=32)]
 
 
-def _plan(budget=1800.0, candidates=(*LITES, *SCRATCH)):
+def _plan(budget=1800.0, candidates=(*LITES, *SCRATCH), **options):
     data = Data(source="cifar100", classes="20")
-    return make_plan(budget, data=data, counts=COUNTS, candidates=list(candidates))
+    return make_plan(budget, data=data, counts=COUNTS, candidates=list(candidates), **options)
 
 
 def _finish(run, stage, top1, **changes):
@@ -114,6 +114,56 @@ def test_the_confirming_run_begins_with_smaller_images(size, sizes):
     assert final.train.sizes == sizes
     assert final.model.size == size
     assert all(not record.config.train.sizes for record in records)
+
+
+def _raced(plan):
+    screen = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
+    race = [_finish(run, Stage.RACE, 0.7) for run in propose(plan, screen, 1000).runs]
+    return [*screen, *race]
+
+
+def test_the_leaders_recipe_is_searched_between_race_and_confirmation():
+    plan = _plan(tune=True)
+    records = _raced(plan)
+    proposal = propose(plan, records, 1000)
+    assert proposal.stage is Stage.TUNE
+    (base,) = proposal.runs
+    assert base.candidate == "efficientnet-lite0@96"
+    assert base.model.start == ""
+    assert base.train.probe_images == plan.screen_images
+
+
+def test_what_the_search_changed_is_in_the_confirming_run():
+    plan = _plan(tune=True)
+    changes = {"optim.learning_rate": 0.002, "model.size": 128, "augment.policy": "crop"}
+    (run,) = propose(plan, _raced(plan), 1000, changes).runs
+    assert (run.optim.learning_rate, run.model.size, run.train.sizes) == (0.002, 128, (96,))
+    assert run.train.flip_test is False
+    assert run.model.start
+
+
+def test_a_search_that_kept_the_recipe_changes_nothing():
+    with_search, without = _plan(tune=True), _plan(tune=False)
+    assert propose(with_search, _raced(with_search), 1000, {}).runs == propose(without, _raced(without), 1000).runs
+
+
+def test_a_runner_up_is_confirmed_by_its_own_recipe():
+    plan = _plan(tune=True)
+    records = _raced(plan)
+    (run,) = propose(plan, records, 1000, {"train.batch": 32}).runs
+    records.append(_finish(run, Stage.CONFIRM, 0.0, state=State.FAILED))
+    (other,) = propose(plan, records, 900, {"train.batch": 32}).runs
+    assert other.candidate != run.candidate
+    assert (run.train.batch, other.train.batch) == (32, 64)
+
+
+def test_whether_there_is_a_search_depends_on_the_budget_unless_it_is_said():
+    assert _plan(1800).tune_seconds == 0
+    assert _plan(10_000).tune_seconds == 3500
+    assert _plan(10_000, tune=False).tune_seconds == 0
+    assert _plan(1800, tune=True).tune_seconds == 630
+    with pytest.raises(ConfigError, match="too little for a search"):
+        _plan(600, tune=True)
 
 
 def test_nothing_is_proposed_once_a_run_is_confirmed():

@@ -392,6 +392,6 @@ def test_the_recipe_in_words_says_what_learns_and_how_images_are_changed() -> No
     run = Run().revised(model={"unfreeze": "block5"}, augment={"policy": "flip-rotate-zoom-contrast", "zoom": 0.2})
     words = dict(describe_recipe(run))
     assert words["Trained part"] == "from block5 on, and the head"
-    assert words["Augmentation"].endswith("-contrast, turns up to 10 %, zooms up to 20 %, contrasts up to 10 %")
-    assert dict(describe_recipe(Run()))["Augmentation"] == "flip-crop, shifts up to 12.5 %"
+    assert words["Augmentation"].endswith("-contrast, rotation 0.1, zoom 0.2, contrast 0.1")
+    assert dict(describe_recipe(Run()))["Augmentation"] == "flip-crop, crop 0.125"
     assert dict(describe_recipe(Run().revised(model={"unfreeze": 0})))["Trained part"] == "the head alone"

@@ -37,7 +37,8 @@ from bakeoff.weights import how_to_mend, hub_path, locate_start
 __all__ = ["Event", "export_bundle", "fetch_weights", "launch", "open_test"]
 
 Event = dict[str, Any]
-OnEvent = Callable[[Event], None]
+OnEvent = Callable[[Event], str | None]
+"""What it returns, if anything, is the reason to stop a run at once; the run is PRUNED then."""
 
 
 def launch(
@@ -45,9 +46,9 @@ def launch(
 ) -> RunRecord:
     """Run a config in a process of its own and return its record; a finished id is returned as it is.
 
-    `limit` is in seconds of wall clock. A run that lacks memory is tried once more at half its micro-batch. Failures
-    are records with a reason, never exceptions; what is wrong with the config, the data or the weights themselves is an
-    InputError before anything starts.
+    `limit` is in seconds of wall clock. `on_event` may stop the run, which is PRUNED then. A run that lacks memory is
+    tried once more at half its micro-batch. Failures are records with a reason, never exceptions; what is wrong with
+    the config, the data or the weights themselves is an InputError before anything starts.
     """
     record = _announce(run, stage, out, data)
     folder = run_dir(out, record.id)
@@ -110,7 +111,9 @@ def _attempt(
     write_record(folder, record)
     ended = _work("run", [folder, data], folder / "log.txt", limit, on_event)
     finished = read_record(folder)
-    if finished.state is State.RUNNING:
+    if finished.state is State.RUNNING and ended.stopped:
+        finished = finished.model_copy(update={"state": State.PRUNED, "reason": ended.stopped})
+    elif finished.state is State.RUNNING:
         reason = ended.failure or "its process ended without a result"
         finished = finished.model_copy(update={"state": State.FAILED, "reason": reason})
     return finished, ended.seconds
@@ -149,10 +152,12 @@ def _must_work(job: str, arguments: Sequence[str | Path], log: Path, on_event: O
 
 @dataclass(frozen=True)
 class _Ended:
-    """How a worker ended: why it failed (empty if it did not), what the user can mend, wall-clock seconds."""
+    """How a worker ended: why it failed, what the user can mend, why it was stopped on request (each empty if that was
+    not so), and wall-clock seconds."""
 
     failure: str
     mend: str
+    stopped: str
     seconds: float
 
 
@@ -167,6 +172,7 @@ def _work(
     """Run a worker to its end, or to its limit, with more in its environment."""
     started = time.monotonic()
     errors: list[str] = []
+    stops: list[str] = []
     with log.open("ab") as log_file:
         process = subprocess.Popen(
             [sys.executable, "-m", "bakeoff.worker", job, *map(str, arguments)],
@@ -177,7 +183,7 @@ def _work(
             # A Ctrl-C reaches this process alone, which then ends the worker in order.
             start_new_session=True,
         )
-        reader = threading.Thread(target=_read_events, args=(process, on_event, errors), daemon=True)
+        reader = threading.Thread(target=_read_events, args=(process, on_event, errors, stops), daemon=True)
         reader.start()
         with process:  # closes its pipes
             try:
@@ -187,7 +193,7 @@ def _work(
             finally:
                 process.kill()
                 reader.join()
-    return _Ended(failure, errors[-1] if errors else "", time.monotonic() - started)
+    return _Ended(failure, "".join(errors[-1:]), "".join(stops[:1]), time.monotonic() - started)
 
 
 def _explain(code: int, log: Path) -> str:
@@ -202,7 +208,9 @@ def _explain(code: int, log: Path) -> str:
     return f"its process ended with code {code}"
 
 
-def _read_events(process: subprocess.Popen[bytes], on_event: OnEvent | None, errors: list[str]) -> None:
+def _read_events(
+    process: subprocess.Popen[bytes], on_event: OnEvent | None, errors: list[str], stops: list[str]
+) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         if not line.startswith(b"{"):
@@ -210,5 +218,6 @@ def _read_events(process: subprocess.Popen[bytes], on_event: OnEvent | None, err
         event: Event = json.loads(line)
         if "error" in event:
             errors.append(event["error"])
-        elif on_event is not None:
-            on_event(event)
+        elif on_event is not None and (reason := on_event(event)):
+            stops.append(reason)
+            process.kill()

@@ -25,11 +25,13 @@ __all__ = ["Outcome", "Progress", "Task", "open_task"]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: what it is doing, how far it is in [0, 1], and its latest validation top-1."""
+    """Where a run stands: what it is doing, how far it is in [0, 1], how often validation was scored, and the latest
+    top-1."""
 
     doing: str
     fraction: float
     epoch: float = 0.0
+    evaluations: int = 0
     val_top1: float | None = None
     seconds_left: float | None = None
 

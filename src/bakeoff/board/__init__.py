@@ -14,6 +14,7 @@ from bakeoff.board.weigh import parse_weights
 from bakeoff.board.words import (
     say_bytes,
     say_caveats,
+    say_changes,
     say_count,
     say_memory_error,
     say_percent,
@@ -36,6 +37,7 @@ __all__ = [
     "render_table",
     "say_bytes",
     "say_caveats",
+    "say_changes",
     "say_count",
     "say_memory_error",
     "say_percent",

@@ -3,12 +3,16 @@
 Files keep the numbers; only views round them. What was not measured (0 or None) is a dash.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from bakeoff.board.rows import Row, read_estimate
 
 __all__ = [
     "DASH",
     "say_bytes",
     "say_caveats",
+    "say_changes",
     "say_count",
     "say_memory_error",
     "say_percent",
@@ -31,6 +35,16 @@ def say_caveats(row: Row) -> list[str]:
     if 0 < row.micro_batch < row.batch:
         caveats.append(f"micro-batch {row.micro_batch} of {row.batch}")
     return caveats
+
+
+def say_changes(changes: Mapping[str, Any]) -> str:
+    """Keys of a run and their values: `learning_rate 0.0012, batch 32`."""
+    named = {"optim.name": "optimiser", "model.size": "input size", "augment.policy": "augmentation"}
+    words = []
+    for key, value in changes.items():
+        name = named.get(key, key.rpartition(".")[2].replace("_", " "))
+        words.append(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}")
+    return ", ".join(words)
 
 
 def say_memory_error(row: Row) -> str:

@@ -4,6 +4,7 @@ app.py       the application, its exit codes
 options.py   what several verbs take
 begin.py     what the verbs that train do first
 studies.py   run, screen, compare, train
+tuning.py    tune
 views.py     evaluate, board, report, models
 data.py      data prepare, data show
 weights.py   weights pack, weights use

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bakeoff.cli import data, studies, use, views, weights
+from bakeoff.cli import data, studies, tuning, use, views, weights
 from bakeoff.cli.output import NO_TENSORFLOW, print_error
 from bakeoff.errors import BakeoffError
 from bakeoff.runtime import tensorflow_environment
@@ -26,6 +26,7 @@ for verb in (
     studies.run,
     studies.screen,
     studies.compare,
+    tuning.tune,
     studies.train,
     views.evaluate,
     views.board,

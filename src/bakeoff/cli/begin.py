@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bakeoff.backbones import Backbone
     from bakeoff.config import Candidate, Data, WeightsChoice
     from bakeoff.shards import Dataset
-    from bakeoff.study import Comparison, Ledger, Plan
+    from bakeoff.study import AnyPlan, Ledger
 
 __all__ = ["Begun", "begin", "fetch", "open_study", "parse_candidates"]
 
@@ -59,7 +59,7 @@ def begin(
     return Begun(started, Data(source=data, classes=classes, seed=seed), shards, dataset, chosen, choice)
 
 
-def open_study(begun: Begun, plan: "Plan | Comparison", out: Path, view: "Table") -> "Ledger":
+def open_study(begun: Begun, plan: "AnyPlan", out: Path, view: "Table") -> "Ledger":
     """Open the study's folder, charge it for the preparation, and show the data and the plan."""
     from bakeoff.study import open_ledger
 

@@ -40,11 +40,15 @@ def run(
     candidates: CandidatesOption = None,
     weights: WeightsOption = None,
     partial: PartialOption = False,
+    tune: Annotated[
+        bool | None,
+        typer.Option("--tune/--no-tune", help="Search the leader's recipe, or not.", show_default="by the budget"),
+    ] = None,
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Do the whole job inside a budget: prepare, screen, race, confirm, report, bundle.
+    """Do the whole job inside a budget: prepare, screen, race, tune, confirm, report, bundle.
 
     **Examples**
 
@@ -58,7 +62,9 @@ def run(
     from bakeoff.study import run_study
 
     with interruptible():
-        ledger, folder, shards = _begin_study(data, budget, classes, seed, candidates, weights, partial, out, data_dir)
+        ledger, folder, shards = _begin_study(
+            data, budget, classes, seed, candidates, weights, partial, out, data_dir, tune
+        )
         with reporting(make_console()) as watcher:
             winner = run_study(ledger, folder, shards, watcher)
     print_board(folder, as_json)
@@ -204,7 +210,7 @@ def train(
         with reporting(make_console()) as watcher:
             watcher.run_began(config)
             record = launch(config, stage=Stage.TRAIN, out=folder, data=shards, on_event=watcher.run_moved)
-            watcher.run_ended(record)
+            watcher.run_ended(record, {})
     print_board(folder, as_json)
     if record.state is State.FAILED:
         raise NothingTrainedError(f"{record.candidate} failed: {record.reason}")
@@ -220,6 +226,7 @@ def _begin_study(
     partial: bool,
     out: Path | None,
     data_dir: Path | None,
+    tune: bool | None = None,
 ) -> "tuple[Ledger, Path, Path]":
     """The ledger of a whole job, its folder, and the folder of its shards."""
     from bakeoff.config import parse_duration
@@ -235,6 +242,7 @@ def _begin_study(
         candidates=begun.candidates,
         weights=begun.weights,
         seed=seed,
+        tune=tune,
     )
     folder = out or Path(f"bakeoff-{begun.dataset.name}")
     return open_study(begun, plan, folder, render_plan(plan)), folder, begun.shards

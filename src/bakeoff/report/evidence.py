@@ -37,7 +37,9 @@ class Confusion(NamedTuple):
 
 def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
     """Accuracy against two costs in which candidates differ: training time, peak memory, else trained parameters."""
-    scored = [row for row in rows if row.state is State.COMPLETE and row.val_top1_ci95]
+    # The trials of a search are one candidate, and have a figure of their own.
+    candidates = [row for row in rows if row.stage is not Stage.TUNE]
+    scored = [row for row in candidates if row.state is State.COMPLETE and row.val_top1_ci95]
     # A probe's seconds and memory are not those of training, so the screen is drawn only where nothing was trained.
     trained = [row for row in scored if row.stage is not Stage.SCREEN] or scored
     costs = {
@@ -67,7 +69,8 @@ def draw_learning(out: Path, records: Sequence[RunRecord], rows: Sequence[Row], 
     """The learning curves of all runs, `winner` (a run's id) heavier; None if none was scored on its way."""
     ranked = list(dict.fromkeys(row.name for row in rows))
     curves = []
-    for record in sorted(records, key=lambda record: ranked.index(record.candidate)):
+    candidates = [record for record in records if record.stage is not Stage.TUNE] or records
+    for record in sorted(candidates, key=lambda record: ranked.index(record.candidate)):
         history = read_history(run_dir(out, record.id))
         if history:
             seconds, top1 = [step.seconds for step in history], [step.val_top1 for step in history]

@@ -28,6 +28,7 @@ from bakeoff.report.facts import (
     describe_spending,
     read_study,
 )
+from bakeoff.report.tuning import choose_run, describe_tuning, label_trials
 from bakeoff.runs import State, list_records, run_dir
 
 __all__ = ["write_report"]
@@ -40,7 +41,8 @@ def write_report(out: Path) -> Path:
         raise OutputError(f"{out} holds no runs; give the folder of a study, the one with runs/ in it")
     study, rows = read_study(out), rank(records)
     by_id = {record.id: record for record in records}
-    winner = next((by_id[row.id] for row in rows if row.state is State.COMPLETE and row.val_top1 is not None), None)
+    best = next((row.id for row in rows if row.state is State.COMPLETE and row.val_top1 is not None), "")
+    winner = by_id.get(choose_run(study, records) or best)
     spending = describe_spending(study, records)
     text = (
         _environment()
@@ -52,8 +54,10 @@ def write_report(out: Path) -> Path:
             winner=winner,
             recipe=describe_recipe(winner.config) if winner else [],
             scores=describe_scores(winner) if winner else [],
-            why=explain(rows),
+            why="" if choose_run(study, records) else explain(rows),
             groups=[(stage, own) for stage in STAGES if (own := [row for row in rows if row.stage is stage])],
+            tuning=describe_tuning(study, out, records),
+            labels=label_trials(study, records),
             tradeoffs=draw_tradeoffs(rows),
             learning=draw_learning(out, records, rows, winner.id if winner else ""),
             spending=spending,

@@ -1,32 +1,56 @@
 """Many runs under one wall clock: screen > race > tune > confirm, cheap before dear.
 
 defaults.py   the recipe that a network starts from
+space.py      the knobs of a recipe and the values they may take
 compare.py    all candidates at one equal budget
+ablate.py     one factor at a time, from a base recipe
+search.py     the search for a recipe (Optuna)
 plan.py       what fits the budget, and propose(): records -> the next runs
 ledger.py     study.json: the plan, what was spent, what was dropped and why
-loop.py       propose, launch, write down, until there is nothing left to propose
+job.py        one run of a study, charged and told
+recipe.py     a run as a TOML file
+tune.py       a search or a factor-by-factor study from beginning to end
+loop.py       propose, train, write down, until there is nothing left to propose
 """
 
+from bakeoff.study.ablate import Ablation, make_ablation
 from bakeoff.study.compare import Comparison, make_comparison
-from bakeoff.study.defaults import choose_candidates, find_missing, settle_weights
-from bakeoff.study.ledger import Ledger, open_ledger
-from bakeoff.study.loop import Watcher, run_comparison, run_screen, run_study
+from bakeoff.study.defaults import choose_candidates, default_run, find_missing, settle_weights, start_from_probe
+from bakeoff.study.job import Watcher
+from bakeoff.study.ledger import AnyPlan, Ledger, open_ledger
+from bakeoff.study.loop import run_comparison, run_screen, run_study
 from bakeoff.study.plan import Plan, Proposal, make_plan, propose
+from bakeoff.study.search import Search, make_search
+from bakeoff.study.space import Space, default_factors, default_space, read_space
+from bakeoff.study.tune import run_ablation, run_tuning
 
 __all__ = [
+    "Ablation",
+    "AnyPlan",
     "Comparison",
     "Ledger",
     "Plan",
     "Proposal",
+    "Search",
+    "Space",
     "Watcher",
     "choose_candidates",
+    "default_factors",
+    "default_run",
+    "default_space",
     "find_missing",
+    "make_ablation",
     "make_comparison",
     "make_plan",
+    "make_search",
     "open_ledger",
     "propose",
+    "read_space",
+    "run_ablation",
     "run_comparison",
     "run_screen",
     "run_study",
+    "run_tuning",
     "settle_weights",
+    "start_from_probe",
 ]

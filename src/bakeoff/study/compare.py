@@ -11,7 +11,7 @@ from bakeoff.backbones import check_size, find_backbone
 from bakeoff.config import Candidate, Data, Mode, Run, WeightsChoice, override
 from bakeoff.errors import ConfigError
 from bakeoff.runs import RunRecord, State
-from bakeoff.study.defaults import default_run, starts_at_random
+from bakeoff.study.defaults import default_run, start_from_probe
 
 __all__ = ["Comparison", "make_comparison"]
 
@@ -20,7 +20,6 @@ STARTUP_SECONDS = 14.0
 # Validation images a second that a slow network may be expected to score while the budget is divided.
 SCORING_RATE = 80.0
 MINIMUM_SECONDS = 5.0
-MOST_PROBED = 3000
 
 
 class Comparison(BaseModel):
@@ -77,22 +76,12 @@ def make_comparison(
         elif images is not None:
             length = {"seconds": None, "images": images, "epochs": None}
         run = run.revised(train=length)
-        if recipe is None and not starts_at_random(run):
-            run = run.revised(train={"probe_images": min(counts["train"], _size_of_probe(run))})
+        if recipe is None:
+            run = start_from_probe(run, counts["train"])
         run = override(run, settings)
         check_size(row, run.model.size)
         runs.append(run)
     return Comparison(budget_seconds=budget, runs=tuple(runs))
-
-
-def _size_of_probe(run: Run) -> int:
-    """Images for the head to start from: a quarter of the run's, or ten for each second.
-
-    At ten a second a fast network spends a thirtieth of its time on them, a slow one a third.
-    """
-    if run.train.images is not None:
-        return min(MOST_PROBED, run.train.images // 4)
-    return min(MOST_PROBED, max(500, round(10 * (run.train.seconds or 0.0))))
 
 
 def _share(budget: float, candidates: int, counts: Mapping[str, int]) -> dict[str, float | int | None]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bakeoff.backbones import TABLE, Backbone, Origin, check_size, find_backbone
-from bakeoff.config import Augment, BatchNorm, Candidate, Data, Model, Optim, Policy, Run, Train, WeightsChoice
+from bakeoff.config import Augment, BatchNorm, Candidate, Data, Model, Optim, Run, Train, WeightsChoice
 from bakeoff.errors import ConfigError
 from bakeoff.weights import is_at_hand, locate_weights
 
@@ -14,12 +14,15 @@ __all__ = [
     "earlier_sizes",
     "find_missing",
     "settle_weights",
+    "start_from_probe",
     "starts_at_random",
 ]
 
 # Seconds of a budget for each training image from which on 128 pixels are worth their time on two cores: that is about
 # four epochs, after which EfficientNet-Lite0 was better at 128 than at 96 (benchmarks/levers.csv).
 UNHURRIED = 0.06
+# Images of the probe that a head starts from, at most.
+MOST_PROBED = 3000
 # Mirror images of these are other classes, or none at all.
 UNMIRRORED = ("digits",)
 
@@ -99,7 +102,7 @@ def earlier_sizes(row: Backbone, size: int) -> tuple[int, ...]:
 
 def default_run(row: Backbone, size: int, data: Data, weights: WeightsChoice, seed: int) -> Run:
     """A run of one epoch with the family's usual settings; its length is for the caller to choose."""
-    policy = Policy.CROP if data.source in UNMIRRORED else Policy.FLIP_CROP
+    policy = "crop" if data.source in UNMIRRORED else "flip-crop"
     model = Model(name=row.name, size=size, weights=weights.of(row.name), partial_weights=weights.partial)
     if row.scratch or model.weights == "none":
         model = model.model_copy(update={"dropout": 0.3})
@@ -110,6 +113,19 @@ def default_run(row: Backbone, size: int, data: Data, weights: WeightsChoice, se
         model = model.model_copy(update={"batch_norm": BatchNorm.FROZEN})
         optim = Optim(learning_rate=5e-4, ema=0.98)
     return Run(data=data, model=model, augment=Augment(policy=policy), optim=optim, train=Train(epochs=1), seed=seed)
+
+
+def start_from_probe(run: Run, count_train: int) -> Run:
+    """The run with its head from a probe, on a quarter of its images, or on ten for each of its seconds.
+
+    At ten a second a fast network spends a thirtieth of its time on them, a slow one a third. Nothing changes for a
+    network that starts at random.
+    """
+    if starts_at_random(run):
+        return run
+    train = run.train
+    wanted = max(500, round(10 * (train.seconds or 0.0))) if train.images is None else train.images // 4
+    return run.revised(train={"probe_images": min(MOST_PROBED, count_train, wanted)})
 
 
 def starts_at_random(run: Run) -> bool:

@@ -1,6 +1,9 @@
 """`study.json`: the plan of a study, what its stages spent, and why they dropped what they dropped."""
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,15 +11,20 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bakeoff.config import Run
+from bakeoff.effects import Effects, Found
 from bakeoff.errors import OutputError
 from bakeoff.files import make_dir, write_json
 from bakeoff.runs import Stage
+from bakeoff.study.ablate import Ablation
 from bakeoff.study.compare import Comparison
 from bakeoff.study.plan import Plan
+from bakeoff.study.search import Search
 
-__all__ = ["Dropped", "Ledger", "StageFacts", "open_ledger"]
+__all__ = ["AnyPlan", "Dropped", "Ledger", "StageFacts", "open_ledger"]
 
 SCHEMA = 1
+
+AnyPlan = Plan | Comparison | Search | Ablation
 
 
 class _Facts(BaseModel):
@@ -48,12 +56,16 @@ class Ledger(_Facts):
     data: dict[str, Any]
     budget_seconds: float | None
     """None for a comparison at equal images, which takes the time it takes."""
-    plan: Plan | Comparison
+    plan: AnyPlan
     seconds: dict[str, float] = {}
     """Wall-clock seconds by stage, with `prepare` and `report`; summed over interruptions."""
     stages: list[StageFacts] = []
     confirm: list[Run] = []
     """Confirming runs as decided: their length came from the clock, so it cannot be computed again."""
+    found: Found | None = None
+    """What the search for a recipe found, once it has ended."""
+    effects: Effects | None = None
+    """What a factor-by-factor study has measured so far."""
 
     model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
 
@@ -68,6 +80,19 @@ class Ledger(_Facts):
     def spend(self, account: str, seconds: float) -> None:
         """Charge wall-clock seconds to a stage, or to `prepare` or `report`."""
         self.seconds[account] = self.seconds.get(account, 0.0) + seconds
+
+    @contextmanager
+    def charged(self, out: Path, account: str) -> Iterator[None]:
+        """Charge the wall clock of the block, however it ends, and write that down."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = time.monotonic() - started
+            self.spend(account, seconds)
+            if account in set(Stage):
+                self.stage(Stage(account)).seconds += seconds
+            self.write(out)
 
     @property
     def spent(self) -> float:
@@ -84,7 +109,7 @@ class Ledger(_Facts):
         write_json(out / "study.json", self.model_dump(mode="json", by_alias=True))
 
 
-def open_ledger(out: Path, plan: Plan | Comparison, *, data: dict[str, Any], command: str) -> Ledger:
+def open_ledger(out: Path, plan: AnyPlan, *, data: dict[str, Any], command: str) -> Ledger:
     """The ledger of a new study, or of the same study begun before.
 
     Raises OutputError if the folder holds another study, or files that are no study at all.
@@ -111,13 +136,13 @@ def open_ledger(out: Path, plan: Plan | Comparison, *, data: dict[str, Any], com
     return ledger
 
 
-def _difference(ledger: Ledger, plan: Plan | Comparison, data: dict[str, Any]) -> str:
+def _difference(ledger: Ledger, plan: AnyPlan, data: dict[str, Any]) -> str:
     if ledger.data.get("fingerprint") != data["fingerprint"]:
         return f"its data is {ledger.data.get('name')}, with other images or classes"
     if type(ledger.plan) is not type(plan):
         return f"it was begun by `{ledger.command}`"
     old, new = ledger.plan.model_dump(), plan.model_dump()
     field = next(name for name in new if old[name] != new[name])
-    if field == "runs":
+    if field in ("runs", "base", "levels", "space"):
         return "its candidates or their settings are others"
     return f"its {field} is {old[field]!r}, not {new[field]!r}"

@@ -6,15 +6,17 @@ while (proposal := propose(plan, records, seconds_left)): ...
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from bakeoff.backbones import find_backbone
 from bakeoff.board import order_of, read_row
-from bakeoff.config import INTERIM_IMAGES, Candidate, Data, Mode, Policy, Run, WeightsChoice
+from bakeoff.config import INTERIM_IMAGES, AugmentStep, Candidate, Data, Mode, Run, WeightsChoice, revise
 from bakeoff.errors import ConfigError
 from bakeoff.runs import RunRecord, Stage, State
 from bakeoff.study.defaults import default_run, earlier_sizes, starts_at_random
+from bakeoff.study.search import SHORTEST_SEARCH
 
 __all__ = ["MINIMUM_SECONDS", "Plan", "Proposal", "make_plan", "propose"]
 
@@ -27,7 +29,9 @@ TRACING_SECONDS = 8.0
 FINISH_SECONDS = 24.0
 # What a screen may take of the budget, and what it may have taken when a from-scratch network is still screened beside
 # pretrained ones, which beat it at any budget that is short.
-SCREEN_SHARE, SCRATCH_SHARE, RACE_SHARE = 0.35, 0.12, 0.15
+SCREEN_SHARE, SCRATCH_SHARE, RACE_SHARE, TUNE_SHARE = 0.35, 0.12, 0.15, 0.35
+# Budgets from which on a search is part of the plan without being asked for.
+TUNED_FROM = 7200.0
 # Images a second through a network that is probed, before any is measured.
 PROBING_RATE = 300.0
 
@@ -52,6 +56,8 @@ class Plan(BaseModel):
     finalists: int
     race_seconds: tuple[float, ...]
     """Training seconds of each run in each rung; half of a rung's runs go on to the next."""
+    tune_seconds: float
+    """Wall clock for the search of the leader's recipe; 0 if there is none."""
     count_val: int
     count_test: int
 
@@ -73,13 +79,21 @@ def make_plan(
     candidates: Sequence[Candidate],
     weights: WeightsChoice | None = None,
     seed: int = 0,
+    tune: bool | None = None,
 ) -> Plan:
     """Divide `budget` seconds. `candidates` have their sizes; the last ones are cut where time is short.
 
-    Raises ConfigError for a budget that nothing fits into.
+    Whether the leader's recipe is searched depends on the budget, unless `tune` says so. Raises ConfigError for a
+    budget that nothing fits into.
     """
     if budget < MINIMUM_SECONDS:
         raise ConfigError(f"a budget of {budget:.0f} s is too short to train anything; give at least 30s")
+    tune_seconds = round(TUNE_SHARE * budget) if tune or (tune is None and budget >= TUNED_FROM) else 0.0
+    if 0 < tune_seconds < SHORTEST_SEARCH:
+        raise ConfigError(
+            f"a budget of {budget:.0f} s leaves too little for a search;"
+            f" give at least {SHORTEST_SEARCH / TUNE_SHARE:.0f}s, or --no-tune"
+        )
     # Images that a probe has time for if every candidate is to be screened; two fifths are validation.
     probed = int(PROBING_RATE * max(0.0, SCREEN_SHARE * budget / len(candidates) - STARTUP_SECONDS))
     screen_images = min(5000, counts["train"], max(500, min(round(5 * budget), 3 * probed // 5)))
@@ -101,13 +115,20 @@ def make_plan(
         scratch_seconds=scratch_seconds,
         finalists=finalists,
         race_seconds=tuple(round(RACE_SHARE * budget / rungs / (finalists >> rung), 1) for rung in range(rungs)),
+        tune_seconds=tune_seconds,
         count_val=counts["val"],
         count_test=counts["test"],
     )
 
 
-def propose(plan: Plan, records: Sequence[RunRecord], seconds_left: float) -> Proposal | None:
-    """The runs to do next, given what is done; None when a run is confirmed, or nothing is left to try."""
+def propose(
+    plan: Plan, records: Sequence[RunRecord], seconds_left: float, changes: Mapping[str, Any] | None = None
+) -> Proposal | None:
+    """The runs to do next, given what is done; None when a run is confirmed, or nothing is left to try.
+
+    `changes` are what the search made of the recipe, and None as long as it has not ended; the one run that is then
+    proposed for it is the recipe to start from.
+    """
     done = {record.config: record for record in records if record.state is not State.RUNNING}
     screen = [_screen_run(plan, name) for name in plan.candidates]
     if pending := _pending(screen, done):
@@ -117,18 +138,21 @@ def propose(plan: Plan, records: Sequence[RunRecord], seconds_left: float) -> Pr
         field = ranking[: plan.finalists >> rung]
         if len(field) < 2:
             break
-        race = [_fit_run(plan, record, seconds) for record in field]
+        race = [_racing_run(plan, record, seconds) for record in field]
         if pending := _pending(race, done):
             return Proposal(stage=Stage.RACE, runs=pending)
         ranking = _rank(race, done) or ranking
     confirmed = [record for record in records if record.stage is Stage.CONFIRM]
     if any(record.state is State.COMPLETE for record in confirmed):
         return None
+    if plan.tune_seconds and changes is None and ranking:
+        return Proposal(stage=Stage.TUNE, runs=(_recipe(plan, ranking[0]),))
     failed = {record.candidate for record in confirmed if record.state is State.FAILED}
     for record in ranking:
         if record.candidate not in failed:
             seconds = max(5.0, seconds_left - _overhead(plan, record, records, _count_evaluations(seconds_left)))
-            return Proposal(stage=Stage.CONFIRM, runs=(_fit_run(plan, record, round(seconds, 1), final=True),))
+            own = changes if record is ranking[0] else None
+            return Proposal(stage=Stage.CONFIRM, runs=(_confirming_run(plan, record, round(seconds, 1), own or {}),))
     return None
 
 
@@ -158,21 +182,34 @@ def _screen_run(plan: Plan, name: str) -> Run:
     return run.revised(model={"unfreeze": 0.0}, train=scored | {"mode": Mode.PROBE, "subset": plan.screen_images})
 
 
-def _fit_run(plan: Plan, last: RunRecord, seconds: float, *, final: bool = False) -> Run:
-    """A candidate's next run: it goes on from its last one, or from that one's head if it was a probe."""
+def _recipe(plan: Plan, last: RunRecord) -> Run:
+    """A candidate's recipe, with the head that it was probed with where it was."""
     model = last.config.model
     run = default_run(find_backbone(model.name), model.size, plan.data, plan.weights, plan.seed)
-    length: dict[str, object] = {"epochs": None, "seconds": seconds, "evaluations": _count_evaluations(seconds)}
-    if final:
-        length["flip_test"] = run.augment.policy is Policy.FLIP_CROP
-        if not starts_at_random(run):
-            length["sizes"] = earlier_sizes(find_backbone(model.name), model.size)
-    else:
-        length["val_images"] = plan.screen_val
+    if starts_at_random(run):
+        return run
+    # The screen has paid for the probe.
+    return run.revised(train={"probe_images": plan.screen_images, "count_probe": False})
+
+
+def _racing_run(plan: Plan, last: RunRecord, seconds: float) -> Run:
+    return _going_on(_recipe(plan, last), last, seconds).revised(train={"val_images": plan.screen_val})
+
+
+def _confirming_run(plan: Plan, last: RunRecord, seconds: float, changes: Mapping[str, Any]) -> Run:
+    run = revise(_recipe(plan, last), changes, "the search")
+    length: dict[str, object] = {"flip_test": AugmentStep.FLIP in run.augment.steps}
+    if not starts_at_random(run):
+        length["sizes"] = earlier_sizes(find_backbone(run.model.name), run.model.size)
+    return _going_on(run, last, seconds).revised(train=length)
+
+
+def _going_on(run: Run, last: RunRecord, seconds: float) -> Run:
+    """A candidate's next run: it goes on from its last one, or from that one's head if it was a probe."""
+    run = run.revised(train={"epochs": None, "seconds": seconds, "evaluations": _count_evaluations(seconds)})
     if last.config.train.mode is Mode.PROBE:
-        # The screen has paid for the probe.
-        return run.revised(train=length | {"probe_images": plan.screen_images, "count_probe": False})
-    return run.revised(model={"start": f"runs/{last.id}/model.keras"}, train=length)
+        return run
+    return run.revised(model={"start": f"runs/{last.id}/model.keras"}, train={"probe_images": 0, "count_probe": True})
 
 
 def _pending(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> tuple[Run, ...]:

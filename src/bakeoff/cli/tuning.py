@@ -1,0 +1,146 @@
+"""The verb that improves one network's recipe: tune."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bakeoff.cli.begin import Begun, begin, open_study, parse_candidates
+from bakeoff.cli.options import (
+    BudgetOption,
+    ClassesOption,
+    DataArgument,
+    DataDirOption,
+    JsonOption,
+    OutOption,
+    PartialOption,
+    RecipeOption,
+    SeedOption,
+    SettingsOption,
+    WeightsOption,
+)
+from bakeoff.cli.output import interruptible, make_console, print_json
+
+if TYPE_CHECKING:
+    from bakeoff.config import Run
+
+__all__ = ["Strategy", "tune"]
+
+
+class Strategy(StrEnum):
+    """How a recipe is improved."""
+
+    TPE = "tpe"
+    ABLATE = "ablate"
+
+
+def tune(
+    data: DataArgument = "digits",
+    *,
+    candidate: Annotated[str, typer.Option(help="The network: NAME or NAME@SIZE.")] = "efficientnet-lite0",
+    strategy: Annotated[
+        Strategy, typer.Option(help="tpe searches all knobs at once; ablate varies one factor at a time.")
+    ] = Strategy.TPE,
+    budget: BudgetOption = "30m",
+    space: Annotated[
+        Path | None, typer.Option(help="TOML of [[knob]] tables; else what suits the network.", show_default=False)
+    ] = None,
+    factors: Annotated[
+        str | None, typer.Option(help="Only these keys of the space, separated by commas, as in model.size,optim.name.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Repetitions of every run (ablate).", min=1, max=20)] = 1,
+    recipe: RecipeOption = None,
+    settings: SettingsOption = None,
+    classes: ClassesOption = "all",
+    seed: SeedOption = 0,
+    weights: WeightsOption = None,
+    partial: PartialOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    out: OutOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Improve one network's recipe inside a budget; the best one is written to OUT/recipe.toml.
+
+    All runs train for equally long and are scored on validation; the test split stays locked. The best trial counts
+    only if it beats the recipe that the search began with a second time, with another seed.
+
+    **Examples**
+
+    - `bakeoff tune cifar100 --classes 20 --candidate efficientnet-lite0 --budget 30m`
+
+    - `bakeoff tune photos/ --strategy ablate --factors model.size,optim.learning_rate --seeds 3 --budget 2h`
+
+    - `bakeoff tune cifar100 --recipe recipes/cifar100.toml --space mine.toml --dry-run`
+    """
+    from rich.console import Console
+
+    from bakeoff.config import parse_duration
+    from bakeoff.console import render_ablation, render_effects, render_found, render_search, reporting
+    from bakeoff.effects import Effects, Found
+    from bakeoff.errors import ConfigError
+    from bakeoff.study import (
+        Ablation,
+        Search,
+        default_factors,
+        default_space,
+        make_ablation,
+        make_search,
+        read_space,
+        run_ablation,
+        run_tuning,
+    )
+
+    if strategy is Strategy.TPE and seeds > 1:
+        raise ConfigError("--seeds repeats the runs of --strategy ablate; a search tries new recipes instead")
+    seconds = parse_duration(budget)
+    wanted = parse_candidates(candidate) or []
+    if len(wanted) != 1:
+        raise ConfigError(f"--candidate {candidate!r}: name one network")
+    chosen = read_space(space) if space else None
+    with interruptible():
+        begun = begin(data, classes, seed, wanted, weights, partial, data_dir)
+        base = _base(begun, recipe, settings or [], seed)
+        counts = begun.dataset.counts
+        knobs = chosen or (default_space(base) if strategy is Strategy.TPE else default_factors(base))
+        if factors:
+            knobs = knobs.only([key.strip() for key in factors.split(",")])
+        folder = out or Path(f"bakeoff-tune-{begun.dataset.name}")
+        plan: Search | Ablation
+        if strategy is Strategy.TPE:
+            plan = make_search(base, knobs, budget=seconds, counts=counts)
+            view = render_search(plan)
+        else:
+            plan = make_ablation(base, knobs, budget=seconds, seeds=seeds, counts=counts)
+            view = render_ablation(plan)
+        if dry_run:
+            make_console().print(view, highlight=False)
+            return
+        ledger = open_study(begun, plan, folder, view)
+        result: Found | Effects
+        with reporting(make_console()) as watcher:
+            run = run_tuning if isinstance(plan, Search) else run_ablation
+            result = run(ledger, folder, begun.shards, watcher)
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        shown = render_effects(result) if isinstance(result, Effects) else render_found(result, folder / "recipe.toml")
+        Console().print(shown, highlight=False, soft_wrap=True)
+        make_console().print(f"  report   {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _base(begun: Begun, recipe: Path | None, settings: list[str], seed: int) -> "Run":
+    """The recipe to begin with: from a file, or what suits the network; its length is the plan's."""
+    from bakeoff.backbones import find_backbone
+    from bakeoff.config import override, read_run
+    from bakeoff.study import default_run, start_from_probe
+
+    (candidate,) = begun.candidates
+    row, size = find_backbone(candidate.name), candidate.size or 0
+    run = default_run(row, size, begun.data, begun.weights, seed)
+    if recipe is not None:
+        own = read_run(recipe)
+        run = own.model_copy(update={"data": begun.data, "seed": seed})
+    run = override(run, settings)
+    return run if recipe is not None else start_from_probe(run, begun.dataset.counts["train"])

@@ -1,0 +1,128 @@
+"""What came of a study, and other tables."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+
+from bakeoff.backbones import Backbone, Origin
+from bakeoff.board import say_bytes, say_changes, say_count, say_percent, say_range, say_seconds
+from bakeoff.effects import Arm, Difference, Effect, Effects, Found, Verdict
+from bakeoff.runs import RunRecord
+from bakeoff.study import Ledger
+from bakeoff.weights import KitEntry, where_at_hand
+
+__all__ = ["render_effects", "render_end", "render_found", "render_kit", "render_models"]
+
+
+def render_models(rows: Sequence[Backbone]) -> Table:
+    """The table of networks for the terminal, with where their weights are or would come from."""
+    caption = "params with a head of 100 classes; input: smallest/designed side; ImageNet: top-1 %"
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
+    for head in ("network", "params", "input", "ImageNet", "weights", "licence"):
+        table.add_column(head, no_wrap=True, justify="right" if head in ("params", "input", "ImageNet") else "left")
+    for row in rows:
+        elsewhere = "package" if Origin.PACKAGE in row.weight_origins else "download"
+        here = where_at_hand(row)
+        table.add_row(
+            row.name,
+            say_count(row.params_total),
+            f"{row.min_size}/{row.native_size}",
+            "" if row.imagenet_top1 is None else f"{row.imagenet_top1:.1f}",
+            "from scratch" if row.scratch else f"{here}, here" if here else f"{elsewhere}, not here",
+            row.licence,
+        )
+    return table
+
+
+def render_kit(entries: Sequence[KitEntry]) -> Table:
+    """What is in a kit of weights."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for head in ("network", "size", "origin", "SHA-256", "licence"):
+        table.add_column(head, justify="right" if head == "size" else "left")
+    for entry in entries:
+        table.add_row(entry.network, say_bytes(entry.bytes), entry.origin, entry.sha256[:12], entry.licence)
+    return table
+
+
+def render_end(out: Path, winner: RunRecord, ledger: Ledger) -> str:
+    """The last lines of a study: the answer, what it took, and where things are."""
+    assert winner.test is not None
+    spent = f"{say_seconds(ledger.spent)} of {say_seconds(ledger.budget_seconds or 0.0)}"
+    return "\n".join(
+        [
+            f"[bold]{winner.candidate}[/]: test top-1 [bold]{winner.test.top1:.1%}[/]"
+            f" (95 % interval {say_range(winner.test.top1_ci95)}; opened {winner.test.openings}x), {spent} spent",
+            f"  report   {out / 'report.html'}",
+            f"  bundle   {out / 'bundle'}      try: bakeoff predict {out / 'bundle'} IMAGE",
+        ]
+    )
+
+
+def render_effects(effects: Effects) -> Group:
+    """A table for each factor: what each value is worth against the base recipe."""
+    base = effects.base
+    seeds = f", {len(base.ids)} seeds" if len(base.ids) > 1 else ""
+    pace = f"{base.images_per_second:.0f} img/s, {say_seconds(base.seconds)} of training{seeds}"
+    first = f"base recipe: val {_say_arm(base)} %, {say_bytes(base.memory_peak_bytes)}, {pace}"
+    tables = [_tabulate(key, list(group)) for key, group in groupby(effects.effects, key=lambda effect: effect.key)]
+    return Group(first, *tables)
+
+
+def render_found(found: Found, recipe: Path) -> str:
+    """What a search found, in a few lines."""
+    counts = ", ".join(f"{count} {state.lower()}" for state, count in found.trials.items())
+    lines = [f"{sum(found.trials.values())} trials: {counts}"]
+    if found.difference is None or found.before is None or found.after is None:
+        why = "The pair that decides could not be trained" if found.changes else "No trial did better"
+        lines.append(f"{why}: the recipe that it began with stays.")
+    else:
+        before, after = (f"{say_percent(arm.top1)} ({say_range(arm.top1_ci95)})" for arm in (found.before, found.after))
+        is_chance = found.difference.verdict is Verdict.NONE
+        lines += [
+            f"  before  {before}",
+            f"  after   {after}  {say_changes(found.changes)}",
+            f"  both with another seed, {say_seconds(found.after.seconds)} of training, {found.difference.images:,}"
+            f" validation images: {_say_difference(found.difference)} points,"
+            f" {'which chance alone could explain' if is_chance else 'more than chance explains'}",
+        ]
+        if not found.kept:
+            lines.append("The recipe that it began with stays.")
+    if found.importances:
+        ranked = sorted(found.importances.items(), key=lambda item: -item[1])[:5]
+        lines.append("  mattered most: " + ", ".join(f"{name} {weight:.0%}" for name, weight in ranked))
+    lines.append(f"  recipe   {recipe}      try: bakeoff train DATA --recipe {recipe} --set train.seconds=600")
+    return "\n".join(lines)
+
+
+def _tabulate(key: str, effects: Sequence[Effect]) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=key, title_justify="left", title_style="bold")
+    for head in ("value", "val top-1", "points", "verdict", "memory", "img/s"):
+        left = head in ("value", "verdict")
+        table.add_column(
+            head, justify="left" if left else "right", no_wrap=head != "value", min_width=14 if left else 0
+        )
+    colors = {Verdict.HELPS: "green", Verdict.HURTS: "red", Verdict.NONE: "dim"}
+    for effect in effects:
+        verdict = effect.difference.verdict
+        table.add_row(
+            str(effect.value),
+            _say_arm(effect.arm),
+            _say_difference(effect.difference),
+            f"[{colors[verdict]}]{verdict}[/]",
+            say_bytes(effect.arm.memory_peak_bytes),
+            f"{effect.arm.images_per_second:.0f}",
+        )
+    return table
+
+
+def _say_arm(arm: Arm) -> str:
+    low, high = arm.top1_ci95
+    return f"{arm.top1 * 100:.1f} ±{(high - low) * 50:.1f}"
+
+
+def _say_difference(difference: Difference) -> str:
+    return f"{difference.points * 100:+.1f} ({difference.low * 100:+.1f} to {difference.high * 100:+.1f})"

@@ -1,0 +1,168 @@
+"""What a change of a recipe is worth: runs with it against runs without it, on the same validation images.
+
+    difference = compare(out, ["id of the base's run"], ["id of the changed run"])
+    Difference(points=0.012, low=-0.003, high=0.027, ...).verdict     "no difference"
+
+Given several runs each, of as many seeds, the scatter between seeds is in the interval too.
+"""
+
+import math
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from bakeoff.errors import OutputError
+from bakeoff.runs import RunRecord, run_dir
+
+__all__ = ["Arm", "Difference", "Effect", "Effects", "Found", "Verdict", "compare", "gather"]
+
+_Z = 1.959963984540054
+
+
+class Verdict(StrEnum):
+    """What can be said of a difference at this number of images and seeds."""
+
+    HELPS = "helps"
+    HURTS = "hurts"
+    NONE = "no difference"
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Difference(_Facts):
+    """Top-1 of the second set of runs minus the first's, with its 95 % interval, as fractions of 1."""
+
+    points: float
+    low: float
+    high: float
+    images: int
+    seeds: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """A difference counts if its interval leaves out zero."""
+        if self.low > 0:
+            return Verdict.HELPS
+        return Verdict.HURTS if self.high < 0 else Verdict.NONE
+
+
+class Arm(_Facts):
+    """Runs of one recipe with different seeds: means over them; the interval is of the mean score."""
+
+    ids: tuple[str, ...]
+    top1: float
+    top1_ci95: tuple[float, float]
+    seconds: float
+    """Training seconds of one run."""
+    images_per_second: float
+    memory_peak_bytes: int
+
+
+class Effect(_Facts):
+    """One value of one key in place of the base recipe's."""
+
+    key: str
+    value: bool | int | float | str
+    arm: Arm
+    difference: Difference
+
+
+class Effects(_Facts):
+    """What a factor-by-factor study found so far; a level whose runs failed is missing."""
+
+    base: Arm
+    effects: tuple[Effect, ...]
+
+
+class Found(_Facts):
+    """What a search found."""
+
+    base: str
+    """The run of the first trial."""
+    best: str
+    """The run of the best trial, which may be the first."""
+    changes: dict[str, bool | int | float | str] = {}
+    """In what keys the best trial's recipe differs from the base."""
+    before: Arm | None = None
+    after: Arm | None = None
+    """Both recipes once more, with another seed; None if the first trial was the best."""
+    difference: Difference | None = None
+    kept: bool = False
+    """Whether the best trial's recipe was better again, and is the one chosen."""
+    trials: dict[str, int] = {}
+    """How many trials ended in which state."""
+    importances: dict[str, float] = {}
+    """By key: the share of the scores' variance that it explains (fANOVA, Hutter et al. 2014)."""
+
+    @property
+    def chosen(self) -> dict[str, bool | int | float | str]:
+        """The changes to make to the base recipe."""
+        return self.changes if self.kept else {}
+
+
+def compare(out: Path, first: Sequence[str], second: Sequence[str]) -> Difference:
+    """The difference that the runs `second` make against `first`, pair by pair.
+
+    The standard error joins that of the mean over images (paired: an image's hits differ by -1, 0 or 1) and, of several
+    pairs, that of the mean over pairs. Raises OutputError if the runs were not scored on the same images.
+    """
+    pairs = [_subtract(out, after, before) for before, after in zip(first, second, strict=True)]
+    if len({len(pair) for pair in pairs}) > 1:
+        raise _not_the_same(out, *first, *second)
+    differences = np.stack(pairs)
+    seeds, images = differences.shape
+    variance = float(differences.mean(axis=0).var(ddof=1)) / images if images > 1 else 1.0
+    if seeds > 1:
+        variance += float(differences.mean(axis=1).var(ddof=1)) / seeds
+    points, reach = float(differences.mean()), _Z * math.sqrt(variance)
+    return Difference(points=points, low=points - reach, high=points + reach, images=images, seeds=seeds)
+
+
+def gather(out: Path, records: Sequence[RunRecord]) -> Arm:
+    """The means of completed runs that differ in their seeds alone."""
+    scores = np.stack([_hits(out, record.id) for record in records])
+    seeds, images = scores.shape
+    if seeds == 1 and records[0].val is not None:
+        interval = records[0].val.top1_ci95
+    else:
+        variance = float(scores.mean(axis=0).var(ddof=1)) / images + float(scores.mean(axis=1).var(ddof=1)) / seeds
+        reach = _Z * math.sqrt(variance)
+        interval = max(0.0, float(scores.mean()) - reach), min(1.0, float(scores.mean()) + reach)
+    return Arm(
+        ids=tuple(record.id for record in records),
+        top1=float(scores.mean()),
+        top1_ci95=interval,
+        seconds=float(np.mean([record.seconds.train for record in records])),
+        images_per_second=float(np.mean([record.images_per_second for record in records])),
+        memory_peak_bytes=max(record.memory_peak_bytes for record in records),
+    )
+
+
+def _subtract(out: Path, after: str, before: str) -> NDArray[np.float64]:
+    own, its = _hits(out, after), _hits(out, before)
+    if len(own) != len(its):
+        raise _not_the_same(out, after, before)
+    difference: NDArray[np.float64] = own - its
+    return difference
+
+
+def _not_the_same(out: Path, *runs: str) -> OutputError:
+    return OutputError(f"{out}: {', '.join(runs)} were not scored on the same images")
+
+
+def _hits(out: Path, run: str) -> NDArray[np.float64]:
+    """One float per validation image, in their order: 1 if it was named rightly."""
+    path = run_dir(out, run) / "val-logits.npz"
+    try:
+        with np.load(path) as file:
+            hits: NDArray[np.float64] = (file["logits"].argmax(axis=1) == file["labels"]).astype(np.float64)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise OutputError(f"cannot read {path}: {error}; remove that run's folder and run the study again") from error
+    return hits

@@ -1,0 +1,73 @@
+"""What a change is worth: paired differences, their intervals, and the verdict."""
+
+import numpy as np
+import pytest
+
+from bakeoff.effects import Difference, Verdict, compare
+from bakeoff.errors import OutputError
+from bakeoff.runs import run_dir
+
+
+def _write(out, run, hits):
+    """A run's answers on images of class 0 of 2: right where `hits` is."""
+    folder = run_dir(out, run)
+    folder.mkdir(parents=True)
+    logits = np.stack([np.asarray(hits, float), np.full(len(hits), 0.5)], axis=1).astype(np.float16)
+    np.savez_compressed(folder / "val-logits.npz", logits=logits, labels=np.zeros(len(hits), np.int32))
+
+
+def test_the_difference_is_paired_so_what_both_get_wrong_does_not_blur_it(tmp_path):
+    before = np.repeat([1, 0], [800, 200])
+    after = np.repeat([1, 0], [840, 160])
+    _write(tmp_path, "a", before)
+    _write(tmp_path, "b", after)
+    found = compare(tmp_path, ["a"], ["b"])
+    assert found.points == pytest.approx(0.04)
+    # 40 images of 1,000 changed, all in one direction: sqrt(0.04 * 0.96 / 999) is 0.0062.
+    assert found.high - found.points == pytest.approx(1.96 * 0.0062, abs=2e-4)
+    assert found.verdict is Verdict.HELPS
+    assert compare(tmp_path, ["b"], ["a"]).verdict is Verdict.HURTS
+
+
+def test_as_many_gains_as_losses_are_no_difference(tmp_path):
+    hits = np.repeat([1, 0], [500, 500])
+    _write(tmp_path, "a", hits)
+    _write(tmp_path, "b", np.roll(hits, 20))
+    found = compare(tmp_path, ["a"], ["b"])
+    assert found.points == 0
+    assert found.low < 0 < found.high
+    assert found.verdict is Verdict.NONE
+
+
+def test_seeds_that_disagree_widen_the_interval(tmp_path):
+    base = np.repeat([1, 0], [500, 500])
+    for name, hits in {"a0": 500, "a1": 500, "b0": 560, "b1": 480, "c0": 521, "c1": 519}.items():
+        _write(tmp_path, name, np.repeat([1, 0], [hits, 1000 - hits]))
+    assert base.sum() == 500
+    apart, together = (compare(tmp_path, ["a0", "a1"], [f"{arm}0", f"{arm}1"]) for arm in "bc")
+    assert apart.points == pytest.approx(together.points)
+    assert together.verdict is Verdict.HELPS
+    assert apart.verdict is Verdict.NONE
+    assert together.seeds == 2
+
+
+def test_runs_on_other_images_cannot_be_compared(tmp_path):
+    _write(tmp_path, "a", [1] * 10)
+    _write(tmp_path, "b", [1] * 10)
+    _write(tmp_path, "c", [1] * 11)
+    _write(tmp_path, "d", [1] * 11)
+    with pytest.raises(OutputError, match="not scored on the same images"):
+        compare(tmp_path, ["a", "c"], ["b", "d"])
+    with pytest.raises(OutputError, match="not scored on the same images"):
+        compare(tmp_path, ["a"], ["c"])
+    with pytest.raises(OutputError, match="cannot read"):
+        compare(tmp_path, ["a"], ["nothing"])
+
+
+def test_the_borders_of_the_interval_decide_the_verdict():
+    def verdict(low, high):
+        return Difference(points=0.0, low=low, high=high, images=1, seeds=1).verdict
+
+    assert verdict(0.001, 0.1) is Verdict.HELPS
+    assert verdict(-0.1, -0.001) is Verdict.HURTS
+    assert verdict(0.0, 0.1) is Verdict.NONE

@@ -1,0 +1,206 @@
+"""The search for a recipe, with runs whose scores are a function of their config."""
+
+import numpy as np
+import pytest
+
+from bakeoff.config import Run, run_id
+from bakeoff.errors import ConfigError, NothingTrainedError
+from bakeoff.runs import (
+    DataFacts,
+    Metrics,
+    RunRecord,
+    Seconds,
+    Stage,
+    State,
+    WeightsFacts,
+    run_dir,
+    wilson_interval,
+    write_record,
+)
+from bakeoff.study import make_search
+from bakeoff.study.search import SHORTEST_SEARCH, run_search
+from bakeoff.study.space import Knob, Space
+
+BASE = Run().revised(optim={"learning_rate": 5e-4}, train={"epochs": None, "seconds": 60.0})
+SPACE = Space(
+    knobs=(
+        Knob(key="optim.learning_rate", low=1e-5, high=1e-2, log=True),
+        Knob(key="train.batch", choices=(32, 64, 128)),
+    )
+)
+COUNTS = {"train": 1000, "val": 500, "test": 100}
+IMAGES = 500
+
+
+class Trainer:
+    """Trains nothing: scores are best at a rate of 2e-3 and a batch of 32. Counts what it was asked for."""
+
+    def __init__(self, out, *, failing=(), events=False):
+        self.out, self.failing, self.events = out, failing, events
+        self.asked, self.trained, self.clock = [], [], 0
+
+    def __call__(self, run, judge, changes):
+        self.asked.append((run, dict(changes)))
+        identity = run_id(run, "data", "weights")
+        self.clock += 1
+        top1 = 0.8 - 0.05 * abs(np.log10(run.optim.learning_rate / 2e-3)) - (0.03 if run.train.batch != 32 else 0)
+        state, reason = (State.FAILED, "boom") if len(self.asked) - 1 in self.failing else (State.COMPLETE, "")
+        if self.events and judge:
+            for step in (1, 2, 3):
+                event = {"evaluations": step, "val_top1": top1 * step / 4, "fraction": step / 4}
+                if reason := judge(event) or "":
+                    state = State.PRUNED
+                    break
+        self.trained.append(identity)
+        return _record(self.out, run, identity, state, reason, top1)
+
+
+def _record(out, run, identity, state, reason, top1):
+    hits = round(top1 * IMAGES)
+    low, high = wilson_interval(hits, IMAGES)
+    folder = run_dir(out, identity)
+    folder.mkdir(parents=True, exist_ok=True)
+    logits = np.stack([np.arange(IMAGES) < hits, np.full(IMAGES, 0.5)], axis=1).astype(np.float16)
+    np.savez_compressed(folder / "val-logits.npz", logits=logits, labels=np.zeros(IMAGES, np.int32))
+    val = Metrics(
+        n=IMAGES, top1=hits / IMAGES, top1_ci95=(low, high), top5=1, superclass_top1=None, macro_f1=0, log_loss=1, ece=0
+    )
+    record = RunRecord(
+        id=identity,
+        stage=Stage.TUNE,
+        state=state,
+        reason=reason,
+        config=run,
+        data=DataFacts(name="d", fingerprint="data", counts=COUNTS, classes=2),
+        weights=WeightsFacts(origin="random", hash="weights"),
+        seconds=Seconds(train=60.0),
+        val=val if state is State.COMPLETE else None,
+    )
+    write_record(folder, record)
+    return record
+
+
+def _search(out, trainer, trials=12):
+    plan = make_search(BASE, SPACE, budget=SHORTEST_SEARCH, counts=COUNTS)
+    return run_search(plan, out, seconds_left=lambda: 1e9 if trainer.clock < trials else 0.0, train=trainer)
+
+
+def test_the_recipe_to_begin_with_is_the_first_trial_and_the_best_has_to_win_twice(tmp_path):
+    trainer = Trainer(tmp_path)
+    found = _search(tmp_path, trainer)
+    assert trainer.asked[0][1] == {}
+    (before, none), (after, changes) = trainer.asked[-2:]
+    assert none == {}
+    assert changes == found.changes == found.chosen
+    assert {before.seed, after.seed} == {BASE.seed + 1}
+    assert before.train.val_images is after.train.val_images is None
+    assert found.kept
+    assert found.after.top1 > found.before.top1
+    assert found.difference.points == pytest.approx(found.after.top1 - found.before.top1)
+    assert found.trials == {"COMPLETE": 12}
+    assert set(found.importances) == {"optim.learning_rate", "train.batch"}
+    assert sum(found.importances.values()) == pytest.approx(1)
+
+
+def test_all_trials_are_equally_long(tmp_path):
+    trainer = Trainer(tmp_path)
+    _search(tmp_path, trainer)
+    assert len({run.train.seconds for run, _ in trainer.asked}) == 1
+
+
+def test_a_rate_above_and_one_below_the_bases_come_next(tmp_path):
+    trainer = Trainer(tmp_path)
+    _search(tmp_path, trainer, trials=3)
+    rates = [run.optim.learning_rate for run, _ in trainer.asked[:3]]
+    assert rates == pytest.approx([5e-4, 12.5e-4, 2e-4])
+
+
+def test_a_best_that_loses_the_second_time_is_not_taken(tmp_path):
+    trainer = Trainer(tmp_path)
+    train = trainer.__call__
+
+    def unlucky(run, judge, changes):
+        if run.seed == BASE.seed + 1 and changes:
+            return _record(tmp_path, run, run_id(run, "data", "weights"), State.COMPLETE, "", 0.5)
+        return train(run, judge, changes)
+
+    plan = make_search(BASE, SPACE, budget=SHORTEST_SEARCH, counts=COUNTS)
+    found = run_search(plan, tmp_path, seconds_left=lambda: 1e9 if trainer.clock < 8 else 0.0, train=unlucky)
+    assert found.changes
+    assert not found.kept
+    assert found.chosen == {}
+    assert found.difference.points < 0
+
+
+def test_where_nothing_beats_the_base_no_pair_is_trained(tmp_path):
+    trainer = Trainer(tmp_path)
+    found = _search(tmp_path, trainer, trials=1)
+    assert len(trainer.asked) == 1
+    assert (found.best, found.changes, found.before, found.kept) == (found.base, {}, None, False)
+    assert found.importances == {}
+
+
+def test_a_killed_driver_s_trial_is_asked_for_again_and_finished_ones_are_not(tmp_path):
+    trainer = Trainer(tmp_path)
+
+    def killed(run, judge, changes):
+        if len(trainer.asked) == 5:
+            trainer.asked.append((run, dict(changes)))
+            raise KeyboardInterrupt
+        return trainer(run, judge, changes)
+
+    plan = make_search(BASE, SPACE, budget=SHORTEST_SEARCH, counts=COUNTS)
+    with pytest.raises(KeyboardInterrupt):
+        run_search(plan, tmp_path, seconds_left=lambda: 1e9, train=killed)
+    interrupted = trainer.asked.pop()
+    again = Trainer(tmp_path)
+    found = _search(tmp_path, again, trials=4)
+    assert interrupted in again.asked
+    assert len({*trainer.trained, *again.trained}) == len(trainer.trained) + len(again.trained)
+    assert found.trials == {"COMPLETE": 9}
+
+
+def test_a_small_space_is_searched_until_nothing_new_comes(tmp_path):
+    trainer = Trainer(tmp_path)
+    space = Space(knobs=(Knob(key="train.batch", choices=(32, 64, 128)),))
+    plan = make_search(BASE, space, budget=SHORTEST_SEARCH, counts=COUNTS)
+    found = run_search(plan, tmp_path, seconds_left=lambda: 1e9, train=trainer)
+    assert {run.train.batch for run, _ in trainer.asked} == {32, 64, 128}
+    assert found.chosen == {"train.batch": 32}
+
+
+def test_the_worse_half_is_stopped_on_its_way_and_its_record_says_why(tmp_path):
+    trainer = Trainer(tmp_path, events=True)
+    found = _search(tmp_path, trainer, trials=14)
+    assert found.trials["PRUNED"] >= 3
+    assert found.trials["COMPLETE"] >= 3
+    assert sum(found.trials.values()) == 14
+
+
+def test_a_trial_that_fails_is_no_end_but_a_base_that_fails_is(tmp_path):
+    found = _search(tmp_path / "a", _made(tmp_path / "a", failing={2}), trials=6)
+    assert found.trials == {"COMPLETE": 5, "FAIL": 1}
+    with pytest.raises(NothingTrainedError, match="boom"):
+        _search(tmp_path / "b", _made(tmp_path / "b", failing={0}))
+
+
+def _made(out, **settings):
+    out.mkdir()
+    return Trainer(out, **settings)
+
+
+def test_a_pair_that_fails_leaves_the_base(tmp_path):
+    found = _search(tmp_path, Trainer(tmp_path, failing={7}), trials=6)
+    assert found.changes
+    assert not found.kept
+
+
+def test_a_budget_that_is_too_short_is_told():
+    with pytest.raises(ConfigError, match="give at least"):
+        make_search(BASE, SPACE, budget=SHORTEST_SEARCH - 1, counts=COUNTS)
+
+
+def test_a_database_that_is_none_is_told(tmp_path):
+    (tmp_path / "tune.db").write_text("this is no database")
+    with pytest.raises(Exception, match=r"tune\.db.*delete it"):
+        _search(tmp_path, Trainer(tmp_path))

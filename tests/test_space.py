@@ -1,0 +1,173 @@
+"""The knobs of a recipe: files, defaults, conditions, and runs drawn from them."""
+
+import pytest
+
+from bakeoff.backbones import TABLE, find_backbone
+from bakeoff.config import Data, Run, WeightsChoice, look_up
+from bakeoff.errors import ConfigError
+from bakeoff.study import default_factors, default_run, default_space, read_space
+from bakeoff.study.space import Knob, Space
+
+BASE = Run().revised(optim={"learning_rate": 5e-4}, train={"epochs": None, "seconds": 60.0})
+
+
+def _read(tmp_path, text):
+    path = tmp_path / "space.toml"
+    path.write_text(text)
+    return read_space(path)
+
+
+def _draw(space, answers, base=BASE):
+    """Answers by the knob's name, else the first choice or the lowest value."""
+    return space.draw(base, lambda knob: answers.get(knob.name, knob.choices[0] if knob.choices else knob.low))
+
+
+def test_a_space_is_read_from_toml(tmp_path):
+    space = _read(
+        tmp_path,
+        """
+        [[knob]]
+        key = "optim.learning_rate"
+        low = 1e-4
+        high = 1e-2
+        log = true
+        when = { "optim.name" = ["adamw"] }
+
+        [[knob]]
+        key = "train.patience"
+        choices = [0, 3]
+        also = { "train.evaluations" = 12 }
+        """,
+    )
+    rate, patience = space.knobs
+    assert (rate.low, rate.high, rate.log, rate.when) == (1e-4, 1e-2, True, {"optim.name": ("adamw",)})
+    assert (patience.choices, patience.also) == ((0, 3), {"train.evaluations": 12})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("knob = 3", "cannot|tables|space"),
+        ("[[knobs]]", "tables and nothing else"),
+        ("[[knob]]\nkey = 'a.b'", "give either choices, or low and high"),
+        ("[[knob]]\nkey = 'a.b'\nchoices = [1]\nlow = 1\nhigh = 2", "give either choices, or low and high"),
+        ("[[knob]]\nkey = 'a.b'\nlow = 2\nhigh = 1", "low must be below high"),
+        ("[[knob]]\nkey = 'a.b'\nlow = 0\nhigh = 1\nlog = true", "low must be above 0"),
+        ("[[knob]]\nkey = 'a.b'\nchoices = [1]\nstep = 2", "step"),
+        ("this is no TOML", "cannot read the space"),
+    ],
+)
+def test_a_bad_file_is_told_in_one_line(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message) as raised:
+        _read(tmp_path, text)
+    assert "space.toml" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("knob", "message"),
+    [
+        (Knob(key="optim.learning", choices=(1, 2)), "learning"),
+        (Knob(key="optim.name", choices=("adamw", "adamant")), "adamant"),
+        (Knob(key="model.dropout", low=0.1, high=1.5), "model.dropout"),
+        (Knob(key="train.batch", choices=(32,), when={"optim.nam": ("sgd",)}), "optim.nam"),
+    ],
+)
+def test_keys_and_values_that_no_run_has_are_refused_before_anything_is_trained(knob, message):
+    with pytest.raises(ConfigError, match=message):
+        Space(knobs=(knob,)).around(BASE)
+
+
+def test_a_space_is_widened_to_hold_the_recipe_that_it_begins_with():
+    knobs = (
+        Knob(key="train.batch", choices=(128, 256)),
+        Knob(key="optim.learning_rate", low=1e-3, high=1e-2, log=True),
+    )
+    batch, rate = Space(knobs=knobs).around(BASE).knobs
+    assert batch.choices == (64, 128, 256)
+    assert (rate.low, rate.high) == (5e-4, 1e-2)
+
+
+def test_a_knob_is_drawn_only_under_its_condition_and_keeps_the_bases_value_otherwise():
+    space = Space(
+        knobs=(
+            Knob(key="optim.name", choices=("adamw", "sgd")),
+            Knob(key="optim.learning_rate", low=1e-4, high=1e-3, when={"optim.name": ("adamw",)}),
+            Knob(key="optim.learning_rate", low=0.01, high=0.1, when={"optim.name": ("sgd",)}),
+        )
+    )
+    run, changes = _draw(space, {"optim.name": "sgd"})
+    assert (run.optim.name, run.optim.learning_rate) == ("sgd", 0.01)
+    assert changes == {"optim.name": "sgd", "optim.learning_rate": 0.01}
+    run, changes = _draw(space, {"optim.learning_rate (optim.name adamw)": 5e-4})
+    assert run == BASE
+    assert changes == {}
+
+
+def test_a_knob_that_moves_may_bring_other_settings_along():
+    space = Space(knobs=(Knob(key="train.patience", choices=(0, 3), also={"train.evaluations": 12}),))
+    assert _draw(space, {"train.patience": 3})[1] == {"train.patience": 3, "train.evaluations": 12}
+    assert _draw(space, {"train.patience": 0})[1] == {}
+
+
+def test_only_some_keys_of_a_space_can_be_asked_for():
+    space = default_space(BASE)
+    assert {knob.key for knob in space.only(["train.batch", "optim.name"]).knobs} == {"train.batch", "optim.name"}
+    with pytest.raises(ConfigError, match=r"has no 'train\.bath'"):
+        space.only(["train.bath"])
+
+
+@pytest.mark.parametrize("name", [row.name for row in TABLE])
+@pytest.mark.parametrize("make", [default_space, default_factors])
+def test_every_network_has_a_space_around_its_own_recipe(name, make):
+    row = find_backbone(name)
+    base = default_run(row, max(96, row.min_size), Data(), WeightsChoice(), 0)
+    if row.scratch:
+        base = base.revised(model={"size": row.native_size})
+    space = make(base)
+    run, changes = space.draw(base, lambda knob: space.locate(base)[knob.name])
+    assert run == base
+    assert changes == {}
+    keys = {knob.key for knob in space.knobs}
+    assert ("model.unfreeze" in keys) != row.scratch
+
+
+def test_digits_are_never_mirrored():
+    base = BASE.revised(augment={"policy": "crop"})
+    policies = next(knob.choices for knob in default_space(base).knobs if knob.key == "augment.policy")
+    assert not any("flip" in policy for policy in policies)
+    assert "flip-crop-cutmix" in next(
+        knob.choices for knob in default_space(BASE).knobs if knob.key == "augment.policy"
+    )
+
+
+def test_the_levels_of_a_space_are_its_other_choices_one_at_a_time():
+    knobs = (
+        Knob(key="train.batch", choices=(32, 64)),
+        Knob(key="train.patience", choices=(0, 3), also={"train.evaluations": 12}),
+    )
+    levels = Space(knobs=knobs).around(BASE).levels(BASE)
+    assert [(key, value) for key, value, _ in levels] == [("train.batch", 32), ("train.patience", 3)]
+    assert levels[0][2] == BASE.revised(train={"batch": 32})
+    assert levels[1][2] == BASE.revised(train={"patience": 3, "evaluations": 12})
+
+
+def test_a_range_is_no_factor():
+    with pytest.raises(ConfigError, match="is a range"):
+        Space(knobs=(Knob(key="model.dropout", low=0.1, high=0.5),)).levels(BASE)
+
+
+def test_the_original_studys_eight_factors_are_there():
+    keys = {knob.key for knob in default_factors(BASE).knobs}
+    assert keys == {
+        "model.size",
+        "augment.policy",
+        "model.unfreeze",
+        "model.dropout",
+        "train.patience",
+        "optim.learning_rate",
+        "train.batch",
+        "optim.name",
+    }
+    assert look_up(BASE, "optim.learning_rate") in next(
+        knob.choices for knob in default_factors(BASE).knobs if knob.key == "optim.learning_rate"
+    )

@@ -1,0 +1,136 @@
+"""Tuning from beginning to end, on digits; the test split stays shut."""
+
+import json
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from bakeoff.config import Run, read_run
+from bakeoff.effects import Verdict
+from bakeoff.errors import NothingTrainedError
+from bakeoff.runs import Stage, State, list_records
+from bakeoff.shards import open_dataset, prepare_cached
+from bakeoff.study import make_ablation, open_ledger, run_ablation, run_tuning
+from bakeoff.study.search import Search
+from bakeoff.study.space import Knob, Space
+
+BASE = Run().revised(
+    model={"name": "cnn-small", "size": 32},
+    augment={"policy": "crop"},
+    train={"epochs": None, "seconds": 1.0, "evaluations": 4},
+)
+RATES = Knob(key="optim.learning_rate", low=1e-4, high=3e-3, log=True)
+
+
+class _Silent:
+    def stage_began(self, *_):
+        pass
+
+    run_began = run_moved = run_ended = stage_began
+
+
+@pytest.fixture
+def trapped():
+    """Digits with a test split that cannot be read."""
+    folder = prepare_cached("digits")
+    for shard in folder.glob("*test*"):
+        shard.write_bytes(b"opened")
+    return folder
+
+
+def _facts(folder):
+    dataset = open_dataset(folder)
+    return {"name": dataset.name, "counts": dataset.counts, "classes": 10, "fingerprint": dataset.fingerprint}
+
+
+def test_a_search_leaves_a_recipe_a_report_and_an_unopened_test_split(tmp_path, trapped):
+    plan = Search(budget_seconds=100.0, base=BASE, space=Space(knobs=(RATES,)).around(BASE))
+    ledger = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
+    # Time for two or three trials: a run is expected to take 26 seconds, three of which must be left.
+    found = run_tuning(ledger, tmp_path, trapped, _Silent())
+    records = list_records(tmp_path)
+    assert {record.stage for record in records} == {Stage.TUNE}
+    assert found.base in {record.id for record in records}
+    assert all(record.test is None for record in records)
+    recipe = read_run(tmp_path / "recipe.toml")
+    assert recipe.model == BASE.model
+    text = (tmp_path / "recipe.toml").read_text()
+    assert ("# was 0.001" in text) == bool(found.chosen)
+    page = (tmp_path / "report.html").read_text()
+    assert "recipes were tried" in page
+    again = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
+    assert run_tuning(again, tmp_path, trapped, _Silent()) == found
+    assert list_records(tmp_path) == records
+
+
+def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
+    factors = Space(knobs=(Knob(key="optim.learning_rate", choices=(1e-6,)), Knob(key="train.batch", choices=(32,))))
+    plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts={"train": 1000, "val": 150})
+    assert len(plan.runs) == 3
+    ledger = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
+    effects = run_ablation(ledger, tmp_path, trapped, _Silent())
+    rate, batch = effects.effects
+    assert (rate.key, rate.value, rate.difference.verdict) == ("optim.learning_rate", 1e-6, Verdict.HURTS)
+    assert batch.key == "train.batch"
+    assert rate.arm.top1 < effects.base.top1 - 0.2
+    assert json.loads((tmp_path / "study.json").read_text())["effects"]["base"]["top1"] == effects.base.top1
+    page = (tmp_path / "report.html").read_text()
+    assert "learning rate 1e-06" in page
+    assert "hurts" in page
+
+
+def test_a_base_recipe_that_cannot_be_trained_is_the_end(tmp_path):
+    folder = prepare_cached("digits")
+    base = BASE.revised(optim={"learning_rate": 10.0, "warmup": 0.0, "name": "sgd", "schedule": "constant"})
+    plan = Search(budget_seconds=100.0, base=base, space=Space(knobs=(RATES,)).around(base))
+    ledger = open_ledger(tmp_path, plan, data=_facts(folder), command="bakeoff tune")
+    with pytest.raises(NothingTrainedError, match="could not be trained"):
+        run_tuning(ledger, tmp_path, folder, _Silent())
+    (record,) = list_records(tmp_path)
+    assert record.state is State.FAILED
+
+
+def _tune(*arguments):
+    command = [sys.executable, "-m", "bakeoff", "tune", "digits", "--candidate", "cnn-small", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_dry_run_shows_the_plan_and_leaves_nothing(tmp_path):
+    done = _tune("--dry-run", "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert "optim.learning_rate (optim.name sgd)" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--budget", "1m"], "too short for a search"),
+        (["--strategy", "ablate", "--budget", "1m"], "too short for"),
+        (["--seeds", "3"], "--seeds repeats the runs of --strategy ablate"),
+        (["--space", "nowhere.toml"], "cannot read the space nowhere.toml"),
+        (["--factors", "optim.rate"], "the space has no 'optim.rate'"),
+        (["--candidate", "lenet,cnn-small"], "name one network"),
+        (["--set", "optim.name=adamant"], "optim.name"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_exit_code_2(arguments, message):
+    done = _tune(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_recipe_can_be_trained_as_it_is(tmp_path):
+    from bakeoff.study.recipe import write_recipe
+
+    changed = BASE.revised(optim={"learning_rate": 0.002}, train={"batch": 32})
+    write_recipe(tmp_path / "recipe.toml", changed, BASE)
+    assert read_run(tmp_path / "recipe.toml") == changed
+    text = (tmp_path / "recipe.toml").read_text()
+    assert "learning_rate = 0.002 # was 0.001" in text
+    assert "batch = 32 # was 64" in text
+    assert text.count("# was") == 2
+    assert tomllib.loads(text)["model"]["name"] == "cnn-small"
