@@ -83,7 +83,7 @@ def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
 
 def test_a_base_recipe_that_cannot_be_trained_is_the_end(tmp_path):
     folder = prepare_cached("digits")
-    base = BASE.revised(optim={"learning_rate": 10.0, "warmup": 0.0, "name": "sgd", "schedule": "constant"})
+    base = BASE.revised(model={"unfreeze": "block99"})
     plan = Search(budget_seconds=100.0, base=base, space=Space(knobs=(RATES,)).around(base))
     ledger = open_ledger(tmp_path, plan, data=_facts(folder), command="bakeoff tune")
     with pytest.raises(NothingTrainedError, match="could not be trained"):

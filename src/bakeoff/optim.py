@@ -27,7 +27,9 @@ def build_optimizer(config: Optim) -> keras.optimizers.Optimizer:
     """
     decay = config.weight_decay or None
     settings: dict[str, Any] = {"weight_decay": decay, "global_clipnorm": config.clip_norm or None}
-    if config.name is Optimizer.SGD:
+    if config.name is Optimizer.ADAMW:
+        settings["weight_decay"] = config.weight_decay  # it takes 0 for none
+    elif config.name is Optimizer.SGD:
         settings |= {"momentum": 0.9, "nesterov": True}
     optimizer = _KINDS[config.name](0.0, **settings)
     if decay:
