@@ -5,21 +5,11 @@ import pytest
 
 from bakeoff.config import Run, run_id
 from bakeoff.errors import ConfigError, NothingTrainedError
-from bakeoff.runs import (
-    DataFacts,
-    Metrics,
-    RunRecord,
-    Seconds,
-    Stage,
-    State,
-    WeightsFacts,
-    run_dir,
-    wilson_interval,
-    write_record,
-)
+from bakeoff.runs import Stage, State, run_dir, write_record
 from bakeoff.study import make_search
 from bakeoff.study.search import SHORTEST_SEARCH, run_search
 from bakeoff.study.space import Knob, Space
+from factories import make_record
 
 BASE = Run().revised(optim={"learning_rate": 5e-4}, train={"epochs": None, "seconds": 60.0})
 SPACE = Space(
@@ -57,24 +47,18 @@ class Trainer:
 
 def _record(out, run, identity, state, reason, top1):
     hits = round(top1 * IMAGES)
-    low, high = wilson_interval(hits, IMAGES)
     folder = run_dir(out, identity)
     folder.mkdir(parents=True, exist_ok=True)
     logits = np.stack([np.arange(IMAGES) < hits, np.full(IMAGES, 0.5)], axis=1).astype(np.float16)
     np.savez_compressed(folder / "val-logits.npz", logits=logits, labels=np.zeros(IMAGES, np.int32))
-    val = Metrics(
-        n=IMAGES, top1=hits / IMAGES, top1_ci95=(low, high), top5=1, superclass_top1=None, macro_f1=0, log_loss=1, ece=0
-    )
-    record = RunRecord(
+    record = make_record(
+        top1=top1 if state is State.COMPLETE else None,
+        n=IMAGES,
         id=identity,
         stage=Stage.TUNE,
         state=state,
         reason=reason,
         config=run,
-        data=DataFacts(name="d", fingerprint="data", counts=COUNTS, classes=2),
-        weights=WeightsFacts(origin="random", hash="weights"),
-        seconds=Seconds(train=60.0),
-        val=val if state is State.COMPLETE else None,
     )
     write_record(folder, record)
     return record

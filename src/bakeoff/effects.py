@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from bakeoff.errors import OutputError
-from bakeoff.runs import RunRecord, run_dir
+from bakeoff.runs import Z95, RunRecord, run_dir
 
 __all__ = ["Arm", "Difference", "Effect", "Effects", "Found", "Verdict", "compare", "gather"]
-
-_Z = 1.959963984540054
 
 
 class Verdict(StrEnum):
@@ -51,6 +49,17 @@ class Difference(_Facts):
         if self.low > 0:
             return Verdict.HELPS
         return Verdict.HURTS if self.high < 0 else Verdict.NONE
+
+    @property
+    def words(self) -> str:
+        """The points with their interval: `+1.2 (-0.3 to +2.7)`."""
+        return f"{self.points * 100:+.1f} ({self.low * 100:+.1f} to {self.high * 100:+.1f})"
+
+    @property
+    def chance(self) -> str:
+        """What chance has to do with it, in words."""
+        is_chance = self.verdict is Verdict.NONE
+        return "which chance alone could explain" if is_chance else "more than chance explains"
 
 
 class Arm(_Facts):
@@ -118,31 +127,36 @@ def compare(out: Path, first: Sequence[str], second: Sequence[str]) -> Differenc
         raise _not_the_same(out, *first, *second)
     differences = np.stack(pairs)
     seeds, images = differences.shape
-    variance = float(differences.mean(axis=0).var(ddof=1)) / images if images > 1 else 1.0
-    if seeds > 1:
-        variance += float(differences.mean(axis=1).var(ddof=1)) / seeds
-    points, reach = float(differences.mean()), _Z * math.sqrt(variance)
+    points, reach = float(differences.mean()), _reach(differences)
     return Difference(points=points, low=points - reach, high=points + reach, images=images, seeds=seeds)
 
 
 def gather(out: Path, records: Sequence[RunRecord]) -> Arm:
     """The means of completed runs that differ in their seeds alone."""
     scores = np.stack([_hits(out, record.id) for record in records])
-    seeds, images = scores.shape
-    if seeds == 1 and records[0].val is not None:
+    top1 = float(scores.mean())
+    if len(records) == 1 and records[0].val is not None:
         interval = records[0].val.top1_ci95
     else:
-        variance = float(scores.mean(axis=0).var(ddof=1)) / images + float(scores.mean(axis=1).var(ddof=1)) / seeds
-        reach = _Z * math.sqrt(variance)
-        interval = max(0.0, float(scores.mean()) - reach), min(1.0, float(scores.mean()) + reach)
+        reach = _reach(scores)
+        interval = max(0.0, top1 - reach), min(1.0, top1 + reach)
     return Arm(
         ids=tuple(record.id for record in records),
-        top1=float(scores.mean()),
+        top1=top1,
         top1_ci95=interval,
         seconds=float(np.mean([record.seconds.train for record in records])),
         images_per_second=float(np.mean([record.images_per_second for record in records])),
         memory_peak_bytes=max(record.memory_peak_bytes for record in records),
     )
+
+
+def _reach(values: NDArray[np.float64]) -> float:
+    """Half the 95 % interval of the mean of (seeds, images): over images, and over seeds where there are several."""
+    seeds, images = values.shape
+    variance = float(values.mean(axis=0).var(ddof=1)) / images if images > 1 else 1.0
+    if seeds > 1:
+        variance += float(values.mean(axis=1).var(ddof=1)) / seeds
+    return Z95 * math.sqrt(variance)
 
 
 def _subtract(out: Path, after: str, before: str) -> NDArray[np.float64]:

@@ -23,6 +23,7 @@ from bakeoff.files import replacing, write_json
 __all__ = [
     "OUT_OF_MEMORY",
     "SCHEMA",
+    "Z95",
     "DataFacts",
     "HistoryRow",
     "Metrics",
@@ -43,6 +44,8 @@ __all__ = [
 ]
 
 SCHEMA = 1
+# Standard errors either side of an estimate that make its 95 % interval.
+Z95 = 1.959963984540054
 # How the reason of a run begins that failed for want of memory.
 OUT_OF_MEMORY = "out of memory"
 
@@ -176,7 +179,7 @@ def wilson_interval(hits: int, n: int) -> tuple[float, float]:
     """95 % score interval of a proportion (Wilson 1927): fractions in [0, 1]; the whole range when n is 0."""
     if n == 0:
         return 0.0, 1.0
-    z = 1.959963984540054
+    z = Z95
     centre = (hits + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * math.sqrt(hits * (n - hits) / n + z * z / 4)
     return max(0.0, centre - half), min(1.0, centre + half)

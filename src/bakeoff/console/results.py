@@ -10,7 +10,7 @@ from rich.table import Table
 
 from bakeoff.backbones import Backbone, Origin
 from bakeoff.board import say_bytes, say_changes, say_count, say_percent, say_range, say_seconds
-from bakeoff.effects import Arm, Difference, Effect, Effects, Found, Verdict
+from bakeoff.effects import Arm, Effect, Effects, Found, Verdict
 from bakeoff.runs import RunRecord
 from bakeoff.study import Ledger
 from bakeoff.weights import KitEntry, where_at_hand
@@ -81,13 +81,11 @@ def render_found(found: Found, recipe: Path) -> str:
         lines.append(f"{why}: the recipe that it began with stays.")
     else:
         before, after = (f"{say_percent(arm.top1)} ({say_range(arm.top1_ci95)})" for arm in (found.before, found.after))
-        is_chance = found.difference.verdict is Verdict.NONE
         lines += [
             f"  before  {before}",
             f"  after   {after}  {say_changes(found.changes)}",
             f"  both with another seed, {say_seconds(found.after.seconds)} of training, {found.difference.images:,}"
-            f" validation images: {_say_difference(found.difference)} points,"
-            f" {'which chance alone could explain' if is_chance else 'more than chance explains'}",
+            f" validation images: {found.difference.words} points, {found.difference.chance}",
         ]
         if not found.kept:
             lines.append("The recipe that it began with stays.")
@@ -111,7 +109,7 @@ def _tabulate(key: str, effects: Sequence[Effect]) -> Table:
         table.add_row(
             str(effect.value),
             _say_arm(effect.arm),
-            _say_difference(effect.difference),
+            effect.difference.words,
             f"[{colors[verdict]}]{verdict}[/]",
             say_bytes(effect.arm.memory_peak_bytes),
             f"{effect.arm.images_per_second:.0f}",
@@ -122,7 +120,3 @@ def _tabulate(key: str, effects: Sequence[Effect]) -> Table:
 def _say_arm(arm: Arm) -> str:
     low, high = arm.top1_ci95
     return f"{arm.top1 * 100:.1f} ±{(high - low) * 50:.1f}"
-
-
-def _say_difference(difference: Difference) -> str:
-    return f"{difference.points * 100:+.1f} ({difference.low * 100:+.1f} to {difference.high * 100:+.1f})"

@@ -42,7 +42,8 @@ def write_report(out: Path) -> Path:
     study, rows = read_study(out), rank(records)
     by_id = {record.id: record for record in records}
     best = next((row.id for row in rows if row.state is State.COMPLETE and row.val_top1 is not None), "")
-    winner = by_id.get(choose_run(study, records) or best)
+    chosen = choose_run(study, records)
+    winner = by_id.get(chosen or best)
     spending = describe_spending(study, records)
     text = (
         _environment()
@@ -54,7 +55,7 @@ def write_report(out: Path) -> Path:
             winner=winner,
             recipe=describe_recipe(winner.config) if winner else [],
             scores=describe_scores(winner) if winner else [],
-            why="" if choose_run(study, records) else explain(rows),
+            why="" if chosen else explain(rows),
             groups=[(stage, own) for stage in STAGES if (own := [row for row in rows if row.stage is stage])],
             tuning=describe_tuning(study, out, records),
             labels=label_trials(study, records),

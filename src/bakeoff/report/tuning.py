@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from bakeoff.board import say_changes, say_percent, say_range, say_seconds
 from bakeoff.config import Run, differences, look_up
-from bakeoff.effects import Difference, Effect, Effects, Found, Verdict
+from bakeoff.effects import Effect, Effects, Found, Verdict
 from bakeoff.figures import Trial, Worth, draw_shares, draw_trials, draw_worths
 from bakeoff.report.evidence import Drawing
 from bakeoff.report.facts import Study
@@ -101,7 +101,7 @@ def _account_of(found: Found, base: Run) -> str:
     text += f" with, both with another seed for {say_seconds(found.after.seconds)}: {say_percent(found.after.top1)}"
     text += f" ({say_range(found.after.top1_ci95)}) against {say_percent(found.before.top1)}"
     text += f" ({say_range(found.before.top1_ci95)}) on {found.difference.images:,} validation images, a difference of"
-    text += f" {_say(found.difference)} points, {_say_verdict(found.difference)}."
+    text += f" {found.difference.words} points, {found.difference.chance}."
     return f"{text} {'It was taken.' if found.kept else 'The recipe that the search began with was kept.'}"
 
 
@@ -137,12 +137,3 @@ def _describe_effects(effects: Effects) -> Tuning:
 def _list(effects: Sequence[Effect], word: str) -> str:
     named = [f"{say_changes({effect.key: effect.value})} ({effect.difference.points * 100:+.1f})" for effect in effects]
     return f"{word}: {', '.join(named)}." if named else f"{word} beyond chance: nothing."
-
-
-def _say(difference: Difference) -> str:
-    return f"{difference.points * 100:+.1f} ({difference.low * 100:+.1f} to {difference.high * 100:+.1f})"
-
-
-def _say_verdict(difference: Difference) -> str:
-    is_chance = difference.verdict is Verdict.NONE
-    return "which chance alone could explain" if is_chance else "more than chance explains"

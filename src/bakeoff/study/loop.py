@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from bakeoff.board import order_of, rank, read_row, write_board
+from bakeoff.board import order_of, read_row
 from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import export_bundle, open_test
-from bakeoff.report import write_report
 from bakeoff.runs import RunRecord, Stage, State, run_dir
 from bakeoff.study.compare import Comparison
 from bakeoff.study.job import Job, Watcher
@@ -35,11 +34,10 @@ def run_study(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> RunRec
         with ledger.charged(out, "test"):
             winner = open_test(folder, data, watcher.run_moved, bundle=out / "bundle")
         watcher.run_ended(winner, {})
-    with ledger.charged(out, "report"):
-        if not (out / "bundle" / "bundle.json").is_file():  # interrupted after the test was opened
+    if not (out / "bundle" / "bundle.json").is_file():  # interrupted after the test was opened
+        with ledger.charged(out, "report"):
             export_bundle(folder, data, out / "bundle")
-        write_board(out, rank(job.records))
-        write_report(out)
+    job.report()
     return winner
 
 
