@@ -1,18 +1,19 @@
 """Tuning from beginning to end, on digits; the test split stays shut."""
 
 import json
-import subprocess
 import sys
 import tomllib
 
 import pytest
 
+from bakeoff.cli import main
 from bakeoff.config import Run, read_run
 from bakeoff.effects import Verdict
 from bakeoff.errors import NothingTrainedError
 from bakeoff.runs import Stage, State, list_records
 from bakeoff.shards import open_dataset, prepare_cached
 from bakeoff.study import make_ablation, open_ledger, run_ablation, run_tuning
+from bakeoff.study.recipe import write_recipe
 from bakeoff.study.search import Search
 from bakeoff.study.space import Knob, Space
 
@@ -92,16 +93,41 @@ def test_a_base_recipe_that_cannot_be_trained_is_the_end(tmp_path):
     assert record.state is State.FAILED
 
 
-def _tune(*arguments):
-    command = [sys.executable, "-m", "bakeoff", "tune", "digits", "--candidate", "cnn-small", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def _prepared(tmp_path_factory):
+    return tmp_path_factory.mktemp("prepared")
 
 
-def test_a_dry_run_shows_the_plan_and_leaves_nothing(tmp_path):
-    done = _tune("--dry-run", "--out", str(tmp_path / "out"))
-    assert done.returncode == 0, done.stderr
-    assert "optim.learning_rate (optim.name sgd)" in done.stderr
+@pytest.fixture
+def tune(_prepared, monkeypatch, capsys):
+    """The verb on digits, as a shell calls it, but in this process: exit code and standard error."""
+
+    def call(*arguments):
+        monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(_prepared))
+        monkeypatch.setattr(sys, "argv", ["bakeoff", "tune", "digits", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr().err
+
+    return call
+
+
+def test_a_dry_run_shows_the_plan_and_leaves_nothing(tmp_path, tune):
+    code, text = tune("--candidate", "cnn-small", "--dry-run", "--out", tmp_path / "out")
+    assert code == 0, text
+    assert "optim.learning_rate (optim.name sgd)" in text
     assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_brings_its_network_its_classes_and_its_seed(tmp_path, tune):
+    write_recipe(tmp_path / "mine.toml", BASE.revised(data={"classes": "0,1,7"}).model_copy(update={"seed": 5}), BASE)
+    told = "--recipe", tmp_path / "mine.toml", "--dry-run"
+    _, text = tune(*told)
+    assert "cnn-small@32" in text
+    assert "digits-3" in text
+    _, other = tune(*told, "--candidate", "lenet", "--classes", "all")
+    assert "lenet@32" in other
+    assert "digits-3" not in other
 
 
 @pytest.mark.parametrize(
@@ -111,21 +137,21 @@ def test_a_dry_run_shows_the_plan_and_leaves_nothing(tmp_path):
         (["--strategy", "ablate", "--budget", "1m"], "too short for"),
         (["--seeds", "3"], "--seeds repeats the runs of --strategy ablate"),
         (["--space", "nowhere.toml"], "cannot read the space nowhere.toml"),
+        (["--recipe", "nowhere.toml"], "nowhere.toml"),
         (["--factors", "optim.rate"], "the space has no 'optim.rate'"),
         (["--candidate", "lenet,cnn-small"], "name one network"),
         (["--set", "optim.name=adamant"], "optim.name"),
+        (["--set", "model.size=8"], "size"),
     ],
 )
-def test_what_cannot_be_is_one_line_and_exit_code_2(arguments, message):
-    done = _tune(*arguments)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_what_cannot_be_is_one_line_and_exit_code_2(arguments, message, tune):
+    code, text = tune("--candidate", "cnn-small", *arguments)
+    assert code == 2
+    assert message in text
+    assert len(text.strip().splitlines()) == 1
 
 
 def test_the_recipe_can_be_trained_as_it_is(tmp_path):
-    from bakeoff.study.recipe import write_recipe
-
     changed = BASE.revised(optim={"learning_rate": 0.002}, train={"batch": 32})
     write_recipe(tmp_path / "recipe.toml", changed, BASE)
     assert read_run(tmp_path / "recipe.toml") == changed

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from bakeoff.backbones import Backbone
-    from bakeoff.config import Candidate, Data, WeightsChoice
+    from bakeoff.config import Candidate, Data, Run, WeightsChoice
     from bakeoff.shards import Dataset
     from bakeoff.study import AnyPlan, Ledger
 
-__all__ = ["Begun", "begin", "fetch", "open_study", "parse_candidates"]
+__all__ = ["Begun", "begin", "fetch", "introduce", "open_study", "parse_candidates"]
 
 
 class Begun(NamedTuple):
-    """Checked arguments and prepared data; `started` is on the monotonic clock."""
+    """Checked arguments and prepared data; `started` is on the monotonic clock, `seed` that of the runs."""
 
     started: float
     data: "Data"
@@ -28,39 +28,45 @@ class Begun(NamedTuple):
     dataset: "Dataset"
     candidates: "list[Candidate]"
     weights: "WeightsChoice"
+    seed: int
 
 
 def begin(
     data: str,
-    classes: str,
-    seed: int,
+    classes: str | None,
+    seed: int | None,
     candidates: "list[Candidate] | None",
     weights: list[str] | None,
     partial: bool,
     data_dir: Path | None,
     budget: float | None = None,
+    recipe: "Run | None" = None,
 ) -> Begun:
     """Prepare data and weights for candidates (None: all that can start). Whatever is wrong is said before any work.
 
-    A budget in seconds for one network decides on its input size.
+    What is not said is the recipe's. A budget in seconds for one network decides on its input size.
     """
     started = time.monotonic()
-    from bakeoff.config import Data, parse_weights
+    from bakeoff.config import Data, Run, parse_weights
     from bakeoff.study import choose_candidates, find_missing, settle_weights
 
-    choice = parse_weights(weights or [], partial=partial)
+    said = recipe or Run()
+    classes = classes or said.data.classes
+    drawn = said.data.seed if seed is None else seed
+    choice = parse_weights(weights or [said.model.weights], partial=partial or said.model.partial_weights)
     if candidates:
         choose_candidates(candidates, 32, choice)  # a wrong name should not wait for the data
-    shards, dataset = prepare_data(data, classes, seed, data_dir)
+    shards, dataset = prepare_data(data, classes, drawn, data_dir)
     pace = (budget or 0.0) / max(dataset.counts["train"], 1)
     chosen = choose_candidates(candidates, dataset.side, choice, pace)
     choice = settle_weights(chosen, choice)
     fetch(find_missing(chosen, choice))
-    return Begun(started, Data(source=data, classes=classes, seed=seed), shards, dataset, chosen, choice)
+    own = Data(source=data, classes=classes, seed=drawn)
+    return Begun(started, own, shards, dataset, chosen, choice, said.seed if seed is None else seed)
 
 
 def open_study(begun: Begun, plan: "AnyPlan", out: Path, view: "Table") -> "Ledger":
-    """Open the study's folder, charge it for the preparation, and show the data and the plan."""
+    """Open the study's folder and charge it for the preparation; show the data and the plan."""
     from bakeoff.study import open_ledger
 
     dataset = begun.dataset
@@ -75,12 +81,17 @@ def open_study(begun: Begun, plan: "AnyPlan", out: Path, view: "Table") -> "Ledg
     ledger = open_ledger(out, plan, data=facts, command=" ".join(["bakeoff", *sys.argv[1:]]))
     ledger.spend("prepare", time.monotonic() - begun.started)
     ledger.write(out)
+    introduce(dataset, view)
+    return ledger
+
+
+def introduce(dataset: "Dataset", view: "Table") -> None:
+    """Show the data and the plan."""
     counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
     console = make_console()
     console.print(f"{dataset.name}: {len(dataset.class_names)} classes, {counts} images", highlight=False)
     print_notes(dataset.manifest)
     console.print(view, highlight=False)
-    return ledger
 
 
 def parse_candidates(text: str | None) -> "list[Candidate] | None":

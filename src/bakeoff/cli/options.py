@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 __all__ = [
-    "CLASSES_HELP",
-    "SEED_HELP",
     "BudgetOption",
     "CandidatesOption",
     "ClassesOption",
@@ -15,6 +13,8 @@ __all__ = [
     "DataDirOption",
     "JsonOption",
     "OutOption",
+    "OwnClassesOption",
+    "OwnSeedOption",
     "PartialOption",
     "RecipeOption",
     "SeedOption",
@@ -28,8 +28,10 @@ DATA_HELP = "cifar100, cifar10, digits, or a folder: class/image, or train/class
 DataArgument = Annotated[str, typer.Argument(help=DATA_HELP, show_default=True)]
 CLASSES_HELP = "all, coarse (superclasses), a number (drawn by --seed), or names separated by commas."
 ClassesOption = Annotated[str, typer.Option(help=CLASSES_HELP)]
+OwnClassesOption = Annotated[str | None, typer.Option(help=f"{CLASSES_HELP} Else the recipe's, or all.")]
 SEED_HELP = "Draws classes, weights, data order and augmentation."
 SeedOption = Annotated[int, typer.Option(help=SEED_HELP, min=0)]
+OwnSeedOption = Annotated[int | None, typer.Option(help=f"{SEED_HELP} Else the recipe's, or 0.", min=0)]
 DataDirOption = Annotated[Path | None, typer.Option(help="Where archives are; else $BAKEOFF_DATA_DIR, else the cache.")]
 OutOption = Annotated[Path | None, typer.Option(help="Folder of the study; the same command resumes what is in it.")]
 BudgetOption = Annotated[str, typer.Option(help="Wall clock for everything, as in 90s, 10m, 1h30m.")]

@@ -7,8 +7,6 @@ import typer
 
 from bakeoff.cli.begin import begin, fetch, open_study, parse_candidates
 from bakeoff.cli.options import (
-    CLASSES_HELP,
-    SEED_HELP,
     BudgetOption,
     CandidatesOption,
     ClassesOption,
@@ -16,6 +14,8 @@ from bakeoff.cli.options import (
     DataDirOption,
     JsonOption,
     OutOption,
+    OwnClassesOption,
+    OwnSeedOption,
     PartialOption,
     RecipeOption,
     SeedOption,
@@ -109,8 +109,8 @@ def compare(
     weigh: WeighOption = None,
     recipe: RecipeOption = None,
     settings: SettingsOption = None,
-    classes: Annotated[str | None, typer.Option(help=f"{CLASSES_HELP} Else the recipe's, or all.")] = None,
-    seed: Annotated[int | None, typer.Option(help=f"{SEED_HELP} Else the recipe's, or 0.", min=0)] = None,
+    classes: OwnClassesOption = None,
+    seed: OwnSeedOption = None,
     weights: WeightsOption = None,
     partial: PartialOption = False,
     out: OutOption = None,
@@ -133,7 +133,7 @@ def compare(
 
     - `bakeoff compare cifar100 --recipe recipes/original-table.toml --classes 20`
     """
-    from bakeoff.config import Run, parse_duration, read_comparison
+    from bakeoff.config import parse_duration, read_comparison
     from bakeoff.console import render_comparison, reporting
     from bakeoff.errors import ConfigError
     from bakeoff.study import make_comparison, run_comparison
@@ -145,17 +145,15 @@ def compare(
     if budget is None and images is None and base is None:
         budget = "10m"
     seconds = parse_duration(budget) if budget is not None else None
-    said = base or Run()
-    drawn = said.data.seed if seed is None else seed
     with interruptible():
         wanted = parse_candidates(candidates) or listed or None
-        begun = begin(data, classes or said.data.classes, drawn, wanted, weights, partial, data_dir)
+        begun = begin(data, classes, seed, wanted, weights, partial, data_dir, recipe=base)
         plan = make_comparison(
             begun.candidates,
             data=begun.data,
             counts=begun.dataset.counts,
             weights=begun.weights,
-            seed=said.seed if seed is None else seed,
+            seed=begun.seed,
             budget=seconds,
             images=images,
             recipe=base,

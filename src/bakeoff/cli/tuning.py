@@ -2,28 +2,25 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from bakeoff.cli.begin import Begun, begin, open_study, parse_candidates
+from bakeoff.cli.begin import begin, introduce, open_study, parse_candidates
 from bakeoff.cli.options import (
     BudgetOption,
-    ClassesOption,
     DataArgument,
     DataDirOption,
     JsonOption,
     OutOption,
+    OwnClassesOption,
+    OwnSeedOption,
     PartialOption,
     RecipeOption,
-    SeedOption,
     SettingsOption,
     WeightsOption,
 )
 from bakeoff.cli.output import interruptible, make_console, print_json
-
-if TYPE_CHECKING:
-    from bakeoff.config import Run
 
 __all__ = ["Strategy", "tune"]
 
@@ -38,7 +35,10 @@ class Strategy(StrEnum):
 def tune(
     data: DataArgument = "digits",
     *,
-    candidate: Annotated[str, typer.Option(help="The network: NAME or NAME@SIZE.")] = "efficientnet-lite0",
+    candidate: Annotated[
+        str | None,
+        typer.Option(help="The network: NAME or NAME@SIZE.", show_default="the recipe's, or efficientnet-lite0"),
+    ] = None,
     strategy: Annotated[
         Strategy, typer.Option(help="tpe searches all knobs at once; ablate varies one factor at a time.")
     ] = Strategy.TPE,
@@ -52,8 +52,8 @@ def tune(
     seeds: Annotated[int, typer.Option(help="Repetitions of every run (ablate).", min=1, max=20)] = 1,
     recipe: RecipeOption = None,
     settings: SettingsOption = None,
-    classes: ClassesOption = "all",
-    seed: SeedOption = 0,
+    classes: OwnClassesOption = None,
+    seed: OwnSeedOption = None,
     weights: WeightsOption = None,
     partial: PartialOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
@@ -76,7 +76,7 @@ def tune(
     """
     from rich.console import Console
 
-    from bakeoff.config import parse_duration
+    from bakeoff.config import Candidate, override, parse_duration, read_run
     from bakeoff.console import render_ablation, render_effects, render_found, render_search, reporting
     from bakeoff.effects import Effects, Found
     from bakeoff.errors import ConfigError
@@ -90,32 +90,39 @@ def tune(
         read_space,
         run_ablation,
         run_tuning,
+        start_from,
     )
 
     if strategy is Strategy.TPE and seeds > 1:
         raise ConfigError("--seeds repeats the runs of --strategy ablate; a search tries new recipes instead")
     seconds = parse_duration(budget)
-    wanted = parse_candidates(candidate) or []
+    own = read_run(recipe) if recipe else None
+    wanted = parse_candidates(candidate or "efficientnet-lite0") or []
     if len(wanted) != 1:
         raise ConfigError(f"--candidate {candidate!r}: name one network")
+    if own and candidate is None:
+        wanted = [Candidate(name=own.model.name, size=own.model.size)]
     chosen = read_space(space) if space else None
     with interruptible():
-        begun = begin(data, classes, seed, wanted, weights, partial, data_dir)
-        base = _base(begun, recipe, settings or [], seed)
-        counts = begun.dataset.counts
+        begun = begin(data, classes, seed, wanted, weights, partial, data_dir, recipe=own)
+        changed = settings or []
+        base = override(start_from(own, begun.candidates[0], begun.data, begun.weights, begun.seed), changed)
+        fresh, counts = own is None, begun.dataset.counts
         knobs = chosen or (default_space(base) if strategy is Strategy.TPE else default_factors(base))
         if factors:
             knobs = knobs.only([key.strip() for key in factors.split(",")])
         folder = out or Path(f"bakeoff-tune-{begun.dataset.name}")
         plan: Search | Ablation
         if strategy is Strategy.TPE:
-            plan = make_search(base, knobs, budget=seconds, counts=counts)
+            plan = make_search(base, knobs, budget=seconds, counts=counts, head_start=fresh, settings=changed)
             view = render_search(plan)
         else:
-            plan = make_ablation(base, knobs, budget=seconds, seeds=seeds, counts=counts)
+            plan = make_ablation(
+                base, knobs, budget=seconds, seeds=seeds, counts=counts, head_start=fresh, settings=changed
+            )
             view = render_ablation(plan)
         if dry_run:
-            make_console().print(view, highlight=False)
+            introduce(begun.dataset, view)
             return
         ledger = open_study(begun, plan, folder, view)
         result: Found | Effects
@@ -128,19 +135,3 @@ def tune(
         shown = render_effects(result) if isinstance(result, Effects) else render_found(result, folder / "recipe.toml")
         Console().print(shown, highlight=False, soft_wrap=True)
         make_console().print(f"  report   {folder / 'report.html'}", highlight=False, soft_wrap=True)
-
-
-def _base(begun: Begun, recipe: Path | None, settings: list[str], seed: int) -> "Run":
-    """The recipe to begin with: from a file, or what suits the network; its length is the plan's."""
-    from bakeoff.backbones import find_backbone
-    from bakeoff.config import override, read_run
-    from bakeoff.study import default_run, start_from_probe
-
-    (candidate,) = begun.candidates
-    row, size = find_backbone(candidate.name), candidate.size or 0
-    run = default_run(row, size, begun.data, begun.weights, seed)
-    if recipe is not None:
-        own = read_run(recipe)
-        run = own.model_copy(update={"data": begun.data, "seed": seed})
-    run = override(run, settings)
-    return run if recipe is not None else start_from_probe(run, begun.dataset.counts["train"])

@@ -15,7 +15,13 @@ loop.py       propose, train, write down, until there is nothing left to propose
 
 from bakeoff.study.ablate import Ablation, make_ablation
 from bakeoff.study.compare import Comparison, make_comparison
-from bakeoff.study.defaults import choose_candidates, default_run, find_missing, settle_weights, start_from_probe
+from bakeoff.study.defaults import (
+    choose_candidates,
+    default_run,
+    find_missing,
+    settle_weights,
+    start_from,
+)
 from bakeoff.study.job import Watcher
 from bakeoff.study.ledger import AnyPlan, Ledger, open_ledger
 from bakeoff.study.loop import run_comparison, run_screen, run_study
@@ -52,5 +58,5 @@ __all__ = [
     "run_study",
     "run_tuning",
     "settle_weights",
-    "start_from_probe",
+    "start_from",
 ]

@@ -13,7 +13,7 @@ from bakeoff.config import Run
 from bakeoff.effects import Effect, Effects, compare, gather
 from bakeoff.errors import ConfigError
 from bakeoff.runs import RunRecord, State
-from bakeoff.study.defaults import start_from_probe
+from bakeoff.study.defaults import fit_to_length
 from bakeoff.study.space import Space
 
 __all__ = ["Ablation", "make_ablation", "measure"]
@@ -62,10 +62,20 @@ class Ablation(BaseModel):
         return tuple(run for run in self.runs if run not in done)
 
 
-def make_ablation(base: Run, factors: Space, *, budget: float, seeds: int, counts: Mapping[str, int]) -> Ablation:
+def make_ablation(
+    base: Run,
+    factors: Space,
+    *,
+    budget: float,
+    seeds: int,
+    counts: Mapping[str, int],
+    head_start: bool = False,
+    settings: Sequence[str] = (),
+) -> Ablation:
     """The runs of every choice of every factor that is not the base's own, with an even share of the budget each.
 
-    Raises ConfigError if there is no such choice, or too little time.
+    With a head start, each begins with a probe that fits its length. Settings are KEY=VALUE, over everything. Raises
+    ConfigError if there is no such choice, or too little time.
     """
     levels = factors.around(base).levels(base)
     if not levels:
@@ -80,7 +90,7 @@ def make_ablation(base: Run, factors: Space, *, budget: float, seeds: int, count
             " --space or --factors"
         )
     length = {"seconds": seconds, "images": None, "epochs": None, "evaluations": 1, "val_images": val_images}
-    base = start_from_probe(base.revised(train=length), counts["train"])
+    base = fit_to_length(base, length, counts["train"], head_start=head_start, settings=settings)
     return Ablation(
         budget_seconds=budget,
         base=_seeded(base, seeds),

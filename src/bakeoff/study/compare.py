@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from bakeoff.backbones import check_size, find_backbone
-from bakeoff.config import Candidate, Data, Mode, Run, WeightsChoice, override
+from bakeoff.config import Candidate, Data, Mode, Run, WeightsChoice
 from bakeoff.errors import ConfigError
 from bakeoff.runs import RunRecord, State
-from bakeoff.study.defaults import default_run, start_from_probe
+from bakeoff.study.defaults import fit_to_length, start_from
 
 __all__ = ["Comparison", "make_comparison"]
 
@@ -57,30 +56,13 @@ def make_comparison(
         raise ConfigError("a comparison needs a length: give --budget, --images, or a recipe that has one")
     if recipe is not None and recipe.train.mode is Mode.PROBE and (budget or images):
         raise ConfigError("the recipe is a probe, which has no length: leave out --budget and --images")
-    runs = []
-    for candidate in candidates:
-        row, size = find_backbone(candidate.name), candidate.size or 0
-        if recipe is None:
-            run = default_run(row, size, data, weights, seed)
-        else:
-            model = {
-                "name": row.name,
-                "size": size,
-                "weights": weights.of(row.name),
-                "partial_weights": weights.partial,
-            }
-            run = recipe.revised(model=model).model_copy(update={"data": data, "seed": seed})
-        length: dict[str, float | int | None] = {}
-        if budget is not None:
-            length = _share(budget, len(candidates), counts)
-        elif images is not None:
-            length = {"seconds": None, "images": images, "epochs": None}
-        run = run.revised(train=length)
-        if recipe is None:
-            run = start_from_probe(run, counts["train"])
-        run = override(run, settings)
-        check_size(row, run.model.size)
-        runs.append(run)
+    length: dict[str, float | int | None] = {}
+    if budget is not None:
+        length = _share(budget, len(candidates), counts)
+    elif images is not None:
+        length = {"seconds": None, "images": images, "epochs": None}
+    starts = (start_from(recipe, candidate, data, weights, seed) for candidate in candidates)
+    runs = (fit_to_length(run, length, counts["train"], head_start=recipe is None, settings=settings) for run in starts)
     return Comparison(budget_seconds=budget, runs=tuple(runs))
 
 

@@ -1,9 +1,10 @@
 """The recipe that a network starts from, before anything is searched."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from bakeoff.backbones import TABLE, Backbone, Origin, check_size, find_backbone
-from bakeoff.config import Augment, BatchNorm, Candidate, Data, Model, Optim, Run, Train, WeightsChoice
+from bakeoff.config import Augment, BatchNorm, Candidate, Data, Model, Optim, Run, Train, WeightsChoice, override
 from bakeoff.errors import ConfigError
 from bakeoff.weights import is_at_hand, locate_weights
 
@@ -13,7 +14,9 @@ __all__ = [
     "default_size",
     "earlier_sizes",
     "find_missing",
+    "fit_to_length",
     "settle_weights",
+    "start_from",
     "start_from_probe",
     "starts_at_random",
 ]
@@ -113,6 +116,30 @@ def default_run(row: Backbone, size: int, data: Data, weights: WeightsChoice, se
         model = model.model_copy(update={"batch_norm": BatchNorm.FROZEN})
         optim = Optim(learning_rate=5e-4, ema=0.98)
     return Run(data=data, model=model, augment=Augment(policy=policy), optim=optim, train=Train(epochs=1), seed=seed)
+
+
+def start_from(recipe: Run | None, candidate: Candidate, data: Data, weights: WeightsChoice, seed: int) -> Run:
+    """A recipe with this network, these data and this seed in it; the family's usual settings without one."""
+    row, size = find_backbone(candidate.name), candidate.size or 0
+    if recipe is None:
+        return default_run(row, size, data, weights, seed)
+    model = {"name": row.name, "size": size, "weights": weights.of(row.name), "partial_weights": weights.partial}
+    return recipe.revised(model=model).model_copy(update={"data": data, "seed": seed})
+
+
+def fit_to_length(
+    run: Run, length: dict[str, Any], count_train: int, *, head_start: bool, settings: Sequence[str] = ()
+) -> Run:
+    """The run with these settings of `train`, its head from a probe if wanted, and KEY=VALUE settings over everything.
+
+    Raises ConfigError for settings that cannot be.
+    """
+    run = run.revised(train=length)
+    if head_start:
+        run = start_from_probe(run, count_train)
+    run = override(run, settings)
+    check_size(find_backbone(run.model.name), run.model.size)
+    return run
 
 
 def start_from_probe(run: Run, count_train: int) -> Run:

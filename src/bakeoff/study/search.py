@@ -7,7 +7,7 @@ trained once more beside it with another seed, for the best of many trials was a
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from bakeoff.effects import Found, compare, gather
 from bakeoff.errors import ConfigError, NothingTrainedError, OutputError
 from bakeoff.launch import Event
 from bakeoff.runs import RunRecord, State
+from bakeoff.study.defaults import fit_to_length
 from bakeoff.study.space import Knob, Space
 
 if TYPE_CHECKING:
@@ -57,16 +58,26 @@ class Search(BaseModel):
     space: Space
 
 
-def make_search(base: Run, space: Space, *, budget: float, counts: Mapping[str, int]) -> Search:
+def make_search(
+    base: Run,
+    space: Space,
+    *,
+    budget: float,
+    counts: Mapping[str, int],
+    head_start: bool = False,
+    settings: Sequence[str] = (),
+) -> Search:
     """Trials of a twentieth of the budget each, from a base recipe whose length does not count.
 
-    Raises ConfigError for a budget that is too short.
+    With a head start, each begins with a probe that fits its length. Settings are KEY=VALUE, over everything. Raises
+    ConfigError for a budget that is too short.
     """
     seconds = round(min(LONGEST, max(SHORTEST, budget / 20)), 1)
     if budget < SHORTEST_SEARCH:
         raise ConfigError(f"a budget of {budget:.0f} s is too short for a search; give at least {SHORTEST_SEARCH:.0f}s")
     length = {"seconds": seconds, "images": None, "epochs": None, "evaluations": EVALUATIONS, "flip_test": False}
-    base = base.revised(train=length | {"val_images": min(counts["val"], MOST_SCORED), "count_probe": True})
+    length |= {"val_images": min(counts["val"], MOST_SCORED), "count_probe": True}
+    base = fit_to_length(base, length, counts["train"], head_start=head_start, settings=settings)
     return Search(budget_seconds=budget, base=base, space=space.around(base))
 
 

@@ -59,7 +59,8 @@ def run_ablation(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> Eff
 def _search(job: Job, plan: Search) -> Found:
     def seconds_left() -> float:
         own = plan.budget_seconds - job.ledger.stage(Stage.TUNE).seconds
-        return min(own, job.ledger.seconds_left or own)
+        whole = job.ledger.seconds_left
+        return own if whole is None else min(own, whole)
 
     def train(run: Run, judge: Judge | None, changes: Mapping[str, Any]) -> RunRecord:
         return job.train(run, Stage.TUNE, judge=judge, changes=changes)
