@@ -7,22 +7,21 @@ the processes it starts, together. Rows of other works and seeds in claims.csv s
 """
 
 import argparse
-import csv
 import os
 import platform
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from bakeoff.files import replacing
 from bakeoff.runs import RunRecord, Stage, list_records
 from hardware import count_cores, name_cpu
 from processes import measure
+from results import keep, read
 
 CSV = Path(__file__).with_suffix(".csv")
 # Classes and budget of each work.
@@ -73,8 +72,9 @@ def main() -> None:
 
     arguments.studies.mkdir(parents=True, exist_ok=True)
     for seed in map(int, arguments.seeds.split(",")):
-        keep(run(arguments.work, seed, arguments.studies / f"{arguments.work}-{seed}", arguments.data_dir))
-    print_table(read())
+        row = run(arguments.work, seed, arguments.studies / f"{arguments.work}-{seed}", arguments.data_dir)
+        keep(CSV, [row], same=("work", "seed"), order=lambda row: (list(WORKS).index(row["work"]), int(row["seed"])))
+    print_table(read(CSV))
 
 
 def run(work: str, seed: int, out: Path, data_dir: Path | None) -> Row:
@@ -117,25 +117,6 @@ def _row(work: str, seed: int, record: RunRecord, seconds: float, peak_bytes: in
         cores=count_cores(),
         date=date.today().isoformat(),
     )
-
-
-def keep(row: Row) -> None:
-    """Put a row into claims.csv, in the place of an older one of the same work and seed."""
-    new = {name: str(value) for name, value in asdict(row).items()}
-    rows = [old for old in read() if (old["work"], old["seed"]) != (new["work"], new["seed"])]
-    rows = sorted([*rows, new], key=lambda each: (list(WORKS).index(each["work"]), int(each["seed"])))
-    with replacing(CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def read() -> list[dict[str, str]]:
-    """The rows of claims.csv, if there are any."""
-    if not CSV.is_file():
-        return []
-    with CSV.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def print_table(rows: list[dict[str, str]]) -> None:

@@ -8,14 +8,13 @@ disk. Writes growth.csv beside this file, and prints it; needs about 10 GB of te
 """
 
 import argparse
-import csv
 import json
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -25,13 +24,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bakeoff.config import BatchNorm, Mode, Model, Run, Train
-from bakeoff.files import replacing, write_json
+from bakeoff.files import write_json
 from bakeoff.launch import launch
 from bakeoff.runs import RunRecord, Stage, State
 from bakeoff.shards import prepare
 from bakeoff.sources import BadImage, RawImage, Source, open_source
 from hardware import count_cores, name_cpu
 from processes import measure
+from results import write
 
 CSV = Path(__file__).with_suffix(".csv")
 MEMORY_LIMIT = 2**26
@@ -132,7 +132,7 @@ def main() -> None:
                     _, peak_bytes = measure(command, os.environ | environment)
                     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
                     rows.append(_row(data, work, factor, facts["images"], facts["seconds"], peak_bytes))
-                    write(rows)
+                    write(CSV, rows)
     print_table(rows)
 
 
@@ -187,14 +187,6 @@ def _row(data: str, work: str, factor: int, images: int, seconds: float, peak_by
     rate = round(images / seconds, 1)
     today = date.today().isoformat()
     return Row(data, work, factor, images, round(seconds, 2), rate, peak_bytes, name_cpu(), count_cores(), today)
-
-
-def write(rows: Sequence[Row]) -> None:
-    """Write growth.csv whole."""
-    with replacing(CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Row)])
-        writer.writerows(map(astuple, rows))
 
 
 def print_table(rows: Sequence[Row]) -> None:

@@ -8,20 +8,19 @@ call goes on. Writes levers.csv beside this file, and prints it.
 """
 
 import argparse
-import csv
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from bakeoff.files import replacing
 from bakeoff.runs import RunRecord, State, list_records
 from hardware import count_cores, name_cpu
+from results import keep, read
 
 CSV = Path(__file__).with_suffix(".csv")
 # A draw of the classes that no claim is made on.
@@ -92,8 +91,8 @@ def main() -> None:
 
     for lever in arguments.levers.split(","):
         record = train(lever, arguments.seconds, arguments.studies / lever, arguments.data_dir)
-        keep(_row(lever, arguments.seconds, record))
-    print_table(read())
+        keep(CSV, [_row(lever, arguments.seconds, record)], same=("lever", "seconds"), order=_place)
+    print_table(read(CSV))
 
 
 def train(lever: str, seconds: float, out: Path, data_dir: Path | None) -> RunRecord:
@@ -133,23 +132,8 @@ def _row(lever: str, seconds: float, record: RunRecord) -> Row:
     )
 
 
-def keep(row: Row) -> None:
-    """Put a row into levers.csv, in the place of an older one of the same lever and length."""
-    new = {name: str(value) for name, value in asdict(row).items()}
-    rows = [old for old in read() if (old["lever"], old["seconds"]) != (new["lever"], new["seconds"])]
-    rows = sorted([*rows, new], key=lambda each: (float(each["seconds"]), list(LEVERS).index(each["lever"])))
-    with replacing(CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def read() -> list[dict[str, str]]:
-    """The rows of levers.csv, if there are any."""
-    if not CSV.is_file():
-        return []
-    with CSV.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def _place(row: Mapping[str, str]) -> tuple[float, int]:
+    return float(row["seconds"]), list(LEVERS).index(row["lever"])
 
 
 def print_table(rows: Sequence[dict[str, str]]) -> None:

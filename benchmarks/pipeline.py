@@ -8,11 +8,10 @@ file, and prints it.
 """
 
 import argparse
-import csv
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -23,13 +22,13 @@ from rich.table import Table
 from bakeoff.backbones import find_backbone
 from bakeoff.config import Augment, AugmentStep, Model, Optim
 from bakeoff.ema import MovingAverage
-from bakeoff.files import replacing
 from bakeoff.model import build_network
 from bakeoff.optim import build_optimizer
 from bakeoff.pipeline import Split, load_split, train_batches
 from bakeoff.shards import open_dataset, prepare_cached
 from bakeoff.step import compile_step
 from hardware import count_cores, name_cpu
+from results import write
 
 CSV = Path(__file__).with_suffix(".csv")
 BATCH = 64
@@ -87,10 +86,7 @@ def main() -> None:
         )
         for name, value in medians.items()
     ]
-    with replacing(CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Row)])
-        writer.writerows(map(astuple, rows))
+    write(CSV, rows)
     table = Table("stage", "images/s", f"x {FASTEST}", f"x {PRETRAINED}")
     for row in rows:
         table.add_row(

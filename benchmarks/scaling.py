@@ -7,10 +7,9 @@ whole of validation; the test split stays shut. Writes scaling.csv beside this f
 """
 
 import argparse
-import csv
 import platform
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -21,7 +20,6 @@ from rich.table import Table
 from bakeoff.backbones import Scaling, find_backbone
 from bakeoff.config import Model
 from bakeoff.evaluate import compile_forward, predict_logits
-from bakeoff.files import replacing
 from bakeoff.model import build_network
 from bakeoff.pipeline import Split, load_split
 from bakeoff.probe import fit_head
@@ -29,6 +27,7 @@ from bakeoff.runs import wilson_interval
 from bakeoff.shards import open_dataset, prepare_cached
 from bakeoff.weights import load_weights, locate_weights
 from hardware import count_cores, name_cpu
+from results import write
 
 SIZE = 96
 TRAIN_IMAGES = 3000
@@ -69,10 +68,7 @@ def main() -> None:
         for name, weights in (("efficientnet-lite0", "auto"), ("mobilenet-v2", arguments.mobilenet))
         for row in probe_both_ways(name, weights, train, val, len(dataset.class_names))
     ]
-    with replacing(CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Row)])
-        writer.writerows(map(astuple, rows))
+    write(CSV, rows)
     print_table(rows)
 
 

@@ -9,13 +9,12 @@ their files. Writes screening.csv beside this file, and prints it.
 """
 
 import argparse
-import csv
 import json
 import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -24,10 +23,10 @@ from rich.table import Table
 from scipy.stats import weightedtau
 
 from bakeoff.board import rank
-from bakeoff.files import replacing
 from bakeoff.runs import Stage, State, list_records
 from hardware import count_cores, name_cpu
 from processes import measure
+from results import keep
 
 CSV = Path(__file__).with_suffix(".csv")
 PACKAGED = [
@@ -90,7 +89,7 @@ def main() -> None:
         compare += ["--set", f"train.val_images={VAL_IMAGES}"]
         measure([*compare, *options], environment)
     rows = read_rows(arguments.classes, screened, compared)
-    keep(rows)
+    keep(CSV, rows, same=("classes",))
     print_table(rows)
 
 
@@ -129,18 +128,6 @@ def read_rows(classes: str, screened: Path, compared: Path) -> list[Row]:
             )
         )
     return rows
-
-
-def keep(rows: Sequence[Row]) -> None:
-    """Put rows into screening.csv, in the place of older ones of the same classes."""
-    old: list[dict[str, str]] = []
-    if CSV.is_file():
-        with CSV.open(newline="", encoding="utf-8") as file:
-            old = [row for row in csv.DictReader(file) if row["classes"] != rows[0].classes]
-    with replacing(CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*old, *(asdict(row) for row in rows)])
 
 
 def measure_agreement(places: Sequence[int], top1: Sequence[float]) -> float:

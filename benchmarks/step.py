@@ -8,7 +8,6 @@ made on the first call. Rows of other networks in step.csv stay.
 """
 
 import argparse
-import csv
 import json
 import platform
 import statistics
@@ -16,16 +15,17 @@ import subprocess
 import sys
 import venv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from bakeoff.files import cache_dir, replacing
+from bakeoff.files import cache_dir
 from bakeoff.runtime import tensorflow_environment
 from hardware import count_cores, name_cpu
+from results import keep, read
 
 HERE = Path(__file__).parent
 CSV = HERE / "step.csv"
@@ -137,10 +137,10 @@ def main() -> None:
     ours = Side(sys.executable, "step_ours.py")
     peer = Side(arguments.peer_python or make_peer(), "step_peer.py")
     for name in arguments.networks.split(","):
-        keep(list(compare(name, ours, peer, arguments.pairs, arguments.steps)))
+        keep(CSV, list(compare(name, ours, peer, arguments.pairs, arguments.steps)), same=("network",), order=_place)
     ours.close()
     peer.close()
-    print_table(read())
+    print_table(read(CSV))
 
 
 def make_peer() -> str:
@@ -182,23 +182,8 @@ def compare(name: str, ours: Side, peer: Side, pairs: int, steps: int) -> Iterat
         )
 
 
-def keep(rows: Sequence[Row]) -> None:
-    """Put a network's rows into step.csv, in the place of its older ones."""
-    new = [{name: str(value) for name, value in asdict(row).items()} for row in rows]
-    kept = [row for row in read() if row["network"] not in {each["network"] for each in new}]
-    everything = sorted([*kept, *new], key=lambda row: (list(NETWORKS).index(row["network"]), row["batch_norm"]))
-    with replacing(CSV) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(everything)
-
-
-def read() -> list[dict[str, str]]:
-    """The rows of step.csv, if there are any."""
-    if not CSV.is_file():
-        return []
-    with CSV.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def _place(row: Mapping[str, str]) -> tuple[int, str]:
+    return list(NETWORKS).index(row["network"]), row["batch_norm"]
 
 
 def print_table(rows: Sequence[Mapping[str, str]]) -> None:

@@ -1,0 +1,50 @@
+"""A benchmark's CSV: one row a measurement, a dataclass; measured anew, it takes the place of its older one."""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bakeoff.files import replacing
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["keep", "read", "write"]
+
+Text = dict[str, str]
+
+
+def keep(
+    path: Path, rows: "Sequence[DataclassInstance]", *, same: Sequence[str], order: Callable[[Text], Any] | None = None
+) -> None:
+    """Put rows in, for those that have the same in these fields, and sort all."""
+    new = _as_text(rows)
+    replaced = {tuple(row[name] for name in same) for row in new}
+    everything = [old for old in read(path) if tuple(old[name] for name in same) not in replaced] + new
+    _write(path, sorted(everything, key=order) if order else everything)
+
+
+def read(path: Path) -> list[Text]:
+    """The rows, if there are any."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path: Path, rows: "Sequence[DataclassInstance]") -> None:
+    """Write these rows alone."""
+    _write(path, _as_text(rows))
+
+
+def _as_text(rows: "Sequence[DataclassInstance]") -> list[Text]:
+    return [{name: str(value) for name, value in asdict(row).items()} for row in rows]
+
+
+def _write(path: Path, rows: Sequence[Text]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
