@@ -82,6 +82,17 @@ def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
     assert "hurts" in page
 
 
+def test_a_factor_by_factor_study_ends_when_its_time_is_up_and_names_what_it_did_not_measure(tmp_path, trapped):
+    factors = Space(knobs=(Knob(key="train.batch", choices=(32, 128)),))
+    plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts={"train": 1000, "val": 150})
+    ledger = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
+    ledger.spend("prepare", 110.0)
+    effects = run_ablation(ledger, tmp_path, trapped, _Silent())
+    assert len(list_records(tmp_path)) == 1
+    assert (effects.effects, effects.missing) == ((), ("train.batch=32", "train.batch=128"))
+    assert "no time left: train.batch=32, train.batch=128" in (tmp_path / "report.html").read_text()
+
+
 def test_a_base_recipe_that_cannot_be_trained_is_the_end(tmp_path):
     folder = prepare_cached("digits")
     base = BASE.revised(model={"unfreeze": "block99"})

@@ -84,10 +84,12 @@ class Effect(_Facts):
 
 
 class Effects(_Facts):
-    """What a factor-by-factor study found so far; a level whose runs failed is missing."""
+    """What a factor-by-factor study found so far."""
 
     base: Arm
     effects: tuple[Effect, ...]
+    missing: tuple[str, ...] = ()
+    """Levels as KEY=VALUE that were not measured: their runs failed, or there was no time left for them."""
 
 
 class Found(_Facts):

@@ -69,7 +69,8 @@ def render_effects(effects: Effects) -> Group:
     pace = f"{base.images_per_second:.0f} img/s, {say_seconds(base.seconds)} of training{seeds}"
     first = f"base recipe: val {_say_arm(base)} %, {say_bytes(base.memory_peak_bytes)}, {pace}"
     tables = [_tabulate(key, list(group)) for key, group in groupby(effects.effects, key=lambda effect: effect.key)]
-    return Group(first, *tables)
+    missing = [f"not measured (failed, or no time left): {', '.join(effects.missing)}"] if effects.missing else []
+    return Group(first, *tables, *missing)
 
 
 def render_found(found: Found, recipe: Path) -> str:

@@ -124,6 +124,8 @@ def _describe_effects(effects: Effects) -> Tuning:
     text += " The others made no difference that this many images and seeds can show."
     if seeds == 1:
         text += " With one seed the intervals leave out the luck of training: repeat what matters with more seeds."
+    if effects.missing:
+        text += f" Not measured, for their runs failed or there was no time left: {', '.join(effects.missing)}."
     worths = [
         Worth(effect.key, str(effect.value), effect.difference.points, (effect.difference.low, effect.difference.high))
         for effect in effects.effects

@@ -110,7 +110,7 @@ def measure(plan: Ablation, out: Path, records: Sequence[RunRecord]) -> Effects 
     base = [done[run] for run in plan.base if run in done]
     if not base:
         return None
-    effects = []
+    effects, missing = [], []
     for level in plan.levels:
         pairs = [
             (done[before], done[after])
@@ -121,7 +121,9 @@ def measure(plan: Ablation, out: Path, records: Sequence[RunRecord]) -> Effects 
             before, after = zip(*pairs, strict=True)
             difference = compare(out, [record.id for record in before], [record.id for record in after])
             effects.append(Effect(key=level.key, value=level.value, arm=gather(out, after), difference=difference))
-    return Effects(base=gather(out, base), effects=tuple(effects))
+        else:
+            missing.append(f"{level.key}={level.value}")
+    return Effects(base=gather(out, base), effects=tuple(effects), missing=tuple(missing))
 
 
 def _seeded(run: Run, seeds: int) -> tuple[Run, ...]:

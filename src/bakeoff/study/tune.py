@@ -39,12 +39,17 @@ def search_for(job: Job, base: Run, budget: float) -> Found:
 
 
 def run_ablation(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> Effects:
-    """Run or resume a factor-by-factor study to its end. Raises NothingTrainedError if the base recipe failed."""
+    """Run or resume a factor-by-factor study to its end, or until its time is up.
+
+    Raises NothingTrainedError if the base recipe failed.
+    """
     assert isinstance(ledger.plan, Ablation)
     job = Job(ledger, out, data, watcher)
     if pending := ledger.plan.pending(job.records):
         watcher.stage_began(Stage.TUNE, len(pending), ledger.seconds_left)
         for run in pending:
+            if _is_too_late(ledger):
+                break
             job.train(run, Stage.TUNE, changes=ledger.plan.changes(run))
             ledger.effects = measure(ledger.plan, out, job.records)
             ledger.write(out)
@@ -54,6 +59,13 @@ def run_ablation(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> Eff
         raise NothingTrainedError(f"the base recipe could not be trained: {'; '.join(reasons)}")
     job.report()
     return ledger.effects
+
+
+def _is_too_late(ledger: Ledger) -> bool:
+    """Whether more than half of another run would be beyond the budget. The first is always done."""
+    facts = ledger.stage(Stage.TUNE)
+    each = facts.seconds / len(facts.runs) if facts.runs else 0.0
+    return bool(facts.runs) and (ledger.seconds_left or 0.0) < each / 2
 
 
 def _search(job: Job, plan: Search) -> Found:
