@@ -102,7 +102,11 @@ def _tabulate(key: str, effects: Sequence[Effect]) -> Table:
     for head in ("value", "val top-1", "points", "verdict", "memory", "img/s"):
         left = head in ("value", "verdict")
         table.add_column(
-            head, justify="left" if left else "right", no_wrap=head != "value", min_width=14 if left else 0
+            head,
+            justify="left" if left else "right",
+            no_wrap=head != "value",
+            overflow="fold",
+            min_width=14 if left else 0,
         )
     colors = {Verdict.HELPS: "green", Verdict.HURTS: "red", Verdict.NONE: "dim"}
     for effect in effects:
