@@ -3,6 +3,7 @@
 import json
 import sys
 import tomllib
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from bakeoff.study import make_ablation, open_ledger, run_ablation, run_tuning
 from bakeoff.study.recipe import write_recipe
 from bakeoff.study.search import Search
 from bakeoff.study.space import Knob, Space
+from bakeoff.study.tune import search_for
 
 BASE = Run().revised(
     model={"name": "cnn-small", "size": 32},
@@ -91,6 +93,14 @@ def test_a_factor_by_factor_study_ends_when_its_time_is_up_and_names_what_it_did
     assert len(list_records(tmp_path)) == 1
     assert (effects.effects, effects.missing) == ((), ("train.batch=32", "train.batch=128"))
     assert "no time left: train.batch=32, train.batch=128" in (tmp_path / "report.html").read_text()
+
+
+def test_trials_inside_a_larger_study_begin_with_a_probe_that_leaves_them_time(monkeypatch):
+    monkeypatch.setattr("bakeoff.study.tune._search", lambda _, plan: plan)
+    base = Run().revised(model={"name": "efficientnet-lite0", "size": 128}, train={"probe_images": 5000})
+    job = SimpleNamespace(ledger=SimpleNamespace(data={"counts": {"train": 9000, "val": 1000}}))
+    trial = search_for(job, base.revised(train={"count_probe": False}), 630.0).base.train
+    assert (trial.seconds, trial.probe_images, trial.count_probe) == (31.5, 500, True)
 
 
 def test_a_base_recipe_that_cannot_be_trained_is_the_end(tmp_path):

@@ -34,7 +34,8 @@ def run_tuning(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> Found
 
 def search_for(job: Job, base: Run, budget: float) -> Found:
     """The stage of a larger study: search around a recipe for some seconds. What is found goes into the ledger."""
-    plan = make_search(base, default_space(base), budget=budget, counts=job.ledger.data["counts"])
+    # The screen's probe may be longer than a trial, and is in the cache at one input size alone.
+    plan = make_search(base, default_space(base), budget=budget, counts=job.ledger.data["counts"], head_start=True)
     return _search(job, plan)
 
 
