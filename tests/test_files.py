@@ -4,12 +4,14 @@ import errno
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bakeoff.errors import OutputError
-from bakeoff.files import cache_dir, hash_file, hash_json, make_dir, replacing, write_json, write_text
+from bakeoff.files import cache_dir, hash_file, hash_json, hold, make_dir, replacing, write_json, write_text
 
 
 def _write_half(path: Path, error: type[BaseException]) -> None:
@@ -108,3 +110,14 @@ def test_the_hash_of_json_ignores_the_order_of_keys_but_not_their_values() -> No
 def test_the_hash_of_a_file_is_the_sha256_of_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     assert hash_file(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_a_folder_is_held_by_one_process_and_swept_of_what_a_killed_one_left(tmp_path):
+    (tmp_path / "runs").mkdir()
+    for name in (".partial-a.json", "runs/.partial-b.npz", "runs/kept.json"):
+        (tmp_path / name).write_text("x")
+    hold(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [".lock", "kept.json"]
+    code = f"from pathlib import Path; from bakeoff.files import hold; hold(Path({str(tmp_path)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert f"in use by another bakeoff (process {os.getpid()})" in done.stderr

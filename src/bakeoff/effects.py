@@ -10,13 +10,13 @@ import math
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from bakeoff.errors import OutputError
+from bakeoff.files import read_arrays
 from bakeoff.runs import Z95, RunRecord, run_dir
 
 __all__ = ["Arm", "Difference", "Effect", "Effects", "Found", "Verdict", "compare", "gather"]
@@ -177,8 +177,8 @@ def _hits(out: Path, run: str) -> NDArray[np.float64]:
     """One float per validation image, in their order: 1 if it was named rightly."""
     path = run_dir(out, run) / "val-logits.npz"
     try:
-        with np.load(path) as file:
-            hits: NDArray[np.float64] = (file["logits"].argmax(axis=1) == file["labels"]).astype(np.float64)
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        file = read_arrays(path)
+        hits: NDArray[np.float64] = (file["logits"].argmax(axis=1) == file["labels"]).astype(np.float64)
+    except (OSError, ValueError, KeyError) as error:
         raise OutputError(f"cannot read {path}: {error}; remove that run's folder and run the study again") from error
     return hits

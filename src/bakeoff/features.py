@@ -5,15 +5,16 @@ head that fine-tuning starts from all read the same file. What it cost to comput
 record never takes the reading of a file for the speed of a network.
 """
 
-import json
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.cache import mark_used
 from bakeoff.evaluate import Forward, compile_forward, predict_logits
-from bakeoff.files import cache_dir, hash_json, replacing, write_json
+from bakeoff.files import cache_dir, hash_json, read_json, replacing, write_json
 from bakeoff.pipeline import Split
 from bakeoff.task import Progress, Task
 
@@ -43,14 +44,24 @@ def _read_or_compute(task: Task, split: Split, forward: Forward) -> Features:
     if task.source.path is None:
         key.append(run.seed)  # random weights are their seed's
     path = cache_dir() / "features" / f"{hash_json(key)[:32]}.npy"
-    cost_path = path.with_suffix(".json")
-    if not (path.is_file() and cost_path.is_file()):
-        features = _compute(task, split, forward)
-        with replacing(path) as temporary:
-            np.save(temporary, features.values)
-        write_json(cost_path, {name: value for name, value in vars(features).items() if name != "values"})
-    values: NDArray[np.float32] = np.load(path)
-    return Features(values, **json.loads(cost_path.read_text(encoding="utf-8")))
+    if (known := _read(path, len(split))) is not None:
+        mark_used(path)
+        return known
+    features = _compute(task, split, forward)
+    with replacing(path) as temporary:
+        np.save(temporary, features.values)
+    write_json(path.with_suffix(".json"), {name: value for name, value in vars(features).items() if name != "values"})
+    return features
+
+
+def _read(path: Path, images: int) -> Features | None:
+    """What the cache has; None if that is nothing, or damaged."""
+    try:
+        values: NDArray[np.float32] = np.load(path)
+        known = Features(values, **read_json(path.with_suffix(".json")))
+    except (OSError, EOFError, ValueError, TypeError):
+        return None
+    return known if values.shape[:1] == (images,) else None
 
 
 def _compute(task: Task, split: Split, forward: Forward) -> Features:

@@ -5,19 +5,43 @@ disk leaves the old file or none.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import platformdirs
 
 from bakeoff.errors import OutputError
 
-__all__ = ["cache_dir", "hash_file", "hash_json", "make_dir", "replacing", "write_json", "write_text"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "PARTIAL",
+    "cache_dir",
+    "hash_file",
+    "hash_json",
+    "hold",
+    "make_dir",
+    "read_arrays",
+    "read_json",
+    "read_toml",
+    "replacing",
+    "write_json",
+    "write_text",
+]
+
+
+# How the name of a file begins that is not whole yet.
+PARTIAL = ".partial-"
+# Open for as long as the process lives.
+_held: list[IO[str]] = []
 
 
 def cache_dir() -> Path:
@@ -41,7 +65,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     make_dir(path.parent)
     with _explained(path):
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -57,6 +81,32 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def hold(folder: Path) -> None:
+    """Keep a folder for this process until it ends, however it ends; what a killed one left half-written is deleted.
+
+    Raises OutputError if another process has it.
+    """
+    path = make_dir(folder) / ".lock"
+    with _explained(path):
+        file = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise OutputError(
+            f"{folder} is in use by another bakeoff (process {owner}); wait for it, or choose another --out"
+        ) from error
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    _held.append(file)
+    for left in folder.rglob(f"{PARTIAL}*"):
+        if left.is_file():
+            left.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with replacing(path) as temporary:
@@ -66,6 +116,35 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all. NaN and infinity are refused: they are not JSON."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file. Raises OSError, or ValueError for whatever is wrong with its text."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file. Raises OSError, or ValueError for whatever is wrong with its text."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def read_arrays(path: Path) -> "dict[str, NDArray[Any]]":
+    """The arrays of an `.npz` file, their sums checked, no pickles. Raises OSError, or ValueError for any damage."""
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise whatever the damage leads them to
+        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def hash_json(value: Any) -> str:

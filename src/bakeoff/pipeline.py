@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.augment import augment_batch
+from bakeoff.cache import mark_used
 from bakeoff.config import Augment
-from bakeoff.files import cache_dir, hash_json, replacing
+from bakeoff.files import cache_dir, hash_json, read_arrays, replacing
 from bakeoff.shards import Dataset, read_blocks
 from bakeoff.sources import Split as SplitName
 
@@ -69,6 +70,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether the images are more than memory should hold."""
+        return isinstance(self.images, ImagesOnDisk)
 
     def take(self, positions: NDArray[np.intp]) -> "Split":
         """The images at these positions, in this order."""
@@ -157,6 +163,14 @@ def _fill(
     return _read(put, dataset, split, unlock)
 
 
+def _is_whole(pixels: Path, rest: Path) -> bool:
+    """Whether the cache has a split, undamaged."""
+    try:
+        return len(ImagesOnDisk(pixels)) == len(read_arrays(rest)["ids"])
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def _decode_to(
     path: Path, shape: tuple[int, ...], dataset: Dataset, split: SplitName, unlock: bool
 ) -> tuple[NDArray[np.int32], list[str]]:
@@ -183,10 +197,11 @@ def _split_on_disk(dataset: Dataset, split: SplitName, shape: tuple[int, ...], u
     folder = cache_dir() / "decoded"
     name = hash_json([dataset.fingerprint, split, list(shape)])[:24]
     pixels, rest = folder / f"{name}.npy", folder / f"{name}.npz"
-    if not (pixels.is_file() and rest.is_file()):
+    if not _is_whole(pixels, rest):
         with replacing(pixels) as temporary:
             labels, ids = _decode_to(temporary, shape, dataset, split, unlock)
         with replacing(rest) as temporary:
             np.savez(temporary, labels=labels, ids=np.array(ids))
-    facts = np.load(rest)
+    mark_used(pixels)
+    facts = read_arrays(rest)
     return Split(ImagesOnDisk(pixels), facts["labels"], facts["ids"].tolist())

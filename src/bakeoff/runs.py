@@ -8,7 +8,6 @@ runs/<id>/log.txt        everything the run's process printed
 """
 
 import csv
-import json
 import math
 from collections.abc import Sequence
 from enum import StrEnum
@@ -18,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bakeoff.config import Run
 from bakeoff.errors import OutputError
-from bakeoff.files import replacing, write_json
+from bakeoff.files import read_json, replacing, write_json
 
 __all__ = [
     "OUT_OF_MEMORY",
@@ -122,6 +121,11 @@ class TestMetrics(Metrics):
 
     __test__ = False  # not a pytest class
     openings: int
+    near_duplicates: int | None = None
+    """Images that have a near-duplicate among the training images; None where they were not looked for."""
+    top1_without: float | None = None
+    """Top-1 on the others, and its interval."""
+    top1_without_ci95: tuple[float, float] | None = None
 
 
 class RunRecord(_Facts):
@@ -199,7 +203,7 @@ def read_record(folder: Path) -> RunRecord:
     """Read a run's record. Raises OutputError if it is missing, damaged or of another schema."""
     path = folder / "record.json"
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = read_json(path)
         if raw.get("schema") != SCHEMA:
             raise OutputError(f"{path} has schema {raw.get('schema')!r}; this bakeoff reads {SCHEMA}")
         return RunRecord.model_validate(raw)

@@ -1,6 +1,5 @@
 """A bundle put to use. Nothing here knows of training: a bundle's files are all it needs."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.errors import BundleError, DataError
-from bakeoff.files import hash_file
+from bakeoff.files import hash_file, read_json
 from bakeoff.pixels import decode
 
 __all__ = ["Answer", "Bundle", "open_bundle"]
@@ -67,8 +66,8 @@ class Bundle:
 def open_bundle(folder: Path) -> Bundle:
     """Load a bundle, its hashes checked. Raises BundleError if it is not one, or has been changed."""
     try:
-        facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-        labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+        facts = read_json(folder / "bundle.json")
+        labels = read_json(folder / "labels.json")
         changed = [name for name, digest in facts["files"].items() if hash_file(folder / name) != digest]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{folder} is not a bundle ({error}); give the folder that `bakeoff run` wrote") from error

@@ -1,6 +1,5 @@
 """Recipes: runs from TOML or JSON files, and `--set` over them."""
 
-import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from bakeoff.config.run import Candidate, Mode, Run
 from bakeoff.config.words import first_message, parse_candidate
 from bakeoff.errors import ConfigError
+from bakeoff.files import read_json, read_toml
 
 __all__ = ["differences", "look_up", "override", "read_comparison", "read_run", "revise"]
 
@@ -88,11 +88,9 @@ def differences(base: Run, run: Run) -> dict[str, Any]:
 
 def _read_recipe(path: Path) -> Any:
     try:
-        text = path.read_text(encoding="utf-8")
+        return read_json(path) if path.suffix == ".json" else read_toml(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the recipe {path}: {error}; give the path of a TOML file") from error
-    try:
-        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except ValueError as error:
         raise ConfigError(f"{path} is not valid {path.suffix.lstrip('.') or 'toml'}: {error}") from error
 
@@ -123,5 +121,5 @@ def _keys(place: tuple[int | str, ...]) -> str:
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text

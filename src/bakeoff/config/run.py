@@ -114,6 +114,8 @@ class Data(_Part):
     """`all`, `coarse` (superclasses), a number (seeded random subset), or names separated by commas."""
     seed: int = 0
     """Draws the subset of classes."""
+    exclude: str = ""
+    """Path of a CSV by `bakeoff data check`: the images that it lists are left out."""
 
 
 # Pixels along the side of a square that a network is fed.
@@ -243,6 +245,9 @@ class Train(_Part):
     """The score that `patience` waits for."""
     flip_test: bool = False
     """Average the probabilities of an image and its mirror image in evaluation."""
+    deterministic: bool = False
+    """Only operations that give the same bits every time, which are slower: the same config then has the same weights,
+    interrupted or not, on the same machine. Needs a length in images or epochs."""
     subset: int | None = Field(None, ge=1)
     """Train on a stratified subset of this many images; all of them if not given."""
     val_images: int | None = Field(None, ge=1)
@@ -255,6 +260,8 @@ class Train(_Part):
             raise ValueError(f"a probe has no length: remove {', '.join(given)} (use subset)")
         if self.mode is Mode.FIT and len(given) != 1:
             raise ValueError(f"give exactly one of seconds, images and epochs, not {given or 'none'}")
+        if self.deterministic and self.seconds is not None:
+            raise ValueError("a deterministic run cannot end by the clock: give images or epochs instead of seconds")
         return self
 
 

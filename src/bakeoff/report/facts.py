@@ -1,6 +1,5 @@
 """What the report says in words and tables besides the board: the data, the recipe, the scores, the spending."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from bakeoff.board import STAGES, say_percent, say_range
 from bakeoff.config import Mode, Model, Run
 from bakeoff.effects import Effects, Found
 from bakeoff.errors import OutputError
+from bakeoff.files import read_json
 from bakeoff.runs import Metrics, RunRecord
 
 __all__ = [
@@ -78,7 +78,7 @@ def read_study(out: Path) -> Study:
     if not path.is_file():
         return Study()
     try:
-        return Study.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return Study.model_validate(read_json(path))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -1,12 +1,11 @@
 """`manifest.json`: what lies in a folder of shards, and where it came from."""
 
-import json
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bakeoff.errors import DataError
-from bakeoff.files import write_json
+from bakeoff.files import read_json, write_json
 
 __all__ = [
     "MANIFEST",
@@ -81,7 +80,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read a folder's manifest. Raises DataError if it is missing, damaged or of another schema."""
     path = folder / MANIFEST
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = read_json(path)
         if raw.get("schema") != SCHEMA:
             raise DataError(f"{path} has schema {raw.get('schema')!r}, this bakeoff reads {SCHEMA}; prepare again")
         return Manifest.model_validate(raw)

@@ -6,7 +6,7 @@ stratified by class, drawn by the seed, byte-identical images on one side.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +54,14 @@ class Plan:
     notes: tuple[str, ...]
 
 
-def make_plan(source: Source, val_fraction: float, seed: int, progress: Progress | None = None) -> Plan:
-    """Read every image once and decide where it goes.
+def make_plan(
+    source: Source,
+    val_fraction: float,
+    seed: int,
+    excluded: Mapping[str, str],
+    progress: Progress | None = None,
+) -> Plan:
+    """Read every image once and decide where it goes; those whose keys are in `excluded` nowhere.
 
     Raises DataError if a class keeps fewer than 3 readable images or none to train on.
     """
@@ -66,6 +72,9 @@ def make_plan(source: Source, val_fraction: float, seed: int, progress: Progress
             progress(f"reading {source.name}", index, source.count)
         if isinstance(record, BadImage):
             quarantined.append(Quarantined(key=record.key, reason=record.reason))
+            continue
+        if record.key in excluded:
+            quarantined.append(Quarantined(key=record.key, reason=f"excluded: {excluded[record.key]}"))
             continue
         data, raw = stored_form(record, record.shape)
         found.append((_without_data(record), hashlib.sha256(data).hexdigest(), len(data), raw))

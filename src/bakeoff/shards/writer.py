@@ -8,14 +8,16 @@ import hashlib
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from bakeoff import __version__
+from bakeoff.cache import mark_used
 from bakeoff.errors import ConfigError, DataError, OutputError
 from bakeoff.files import cache_dir, hash_file, hash_json, make_dir
 from bakeoff.shards.manifest import (
@@ -32,6 +34,8 @@ from bakeoff.sources import Progress, Source, Split, open_source
 
 __all__ = ["prepare", "prepare_cached"]
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 _VAL_FRACTION = 0.1
 _SHARD_BYTES = 64_000_000
 _RECORD_OVERHEAD = 200
@@ -39,11 +43,18 @@ _RECORD_OVERHEAD = 200
 _CHUNK = 256
 
 
-def prepare_cached(text: str, data_dir: Path | None = None, *, progress: Progress | None = None) -> Path:
+def prepare_cached(
+    text: str,
+    data_dir: Path | None = None,
+    *,
+    excluded: Mapping[str, str] = NOTHING,
+    progress: Progress | None = None,
+) -> Path:
     """The folder in the cache that holds the shards of some data, prepared now unless it is there already."""
     source = open_source(text, data_dir, progress)
-    folder = cache_dir() / "data" / f"{source.name}-{_sign(source, _VAL_FRACTION, 0)[:12]}"
-    prepare(source, folder, progress=progress)
+    folder = cache_dir() / "data" / f"{source.name}-{_sign(source, _VAL_FRACTION, 0, excluded)[:12]}"
+    prepare(source, folder, excluded=excluded, progress=progress)
+    mark_used(folder)
     return folder
 
 
@@ -53,21 +64,23 @@ def prepare(
     *,
     val_fraction: float = _VAL_FRACTION,
     seed: int = 0,
+    excluded: Mapping[str, str] = NOTHING,
     progress: Progress | None = None,
 ) -> Manifest:
     """Write a source's shards and manifest into `folder`, all of them or none.
 
+    Images whose keys are in `excluded` are left out, which the manifest says with the reason.
     A folder that already holds them is left alone; one that holds older shards is replaced. Raises DataError
     for images that will not do, OutputError for a folder that cannot be written or holds something else.
     """
     if not 0 < val_fraction <= 0.5:
         raise ConfigError(f"a validation fraction of {val_fraction} leaves nothing to train or to select by; try 0.1")
-    signature = _sign(source, val_fraction, seed)
+    signature = _sign(source, val_fraction, seed, excluded)
     if ready := _find_ready(folder, signature):
         return ready
     if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).exists() or not any(folder.iterdir()))):
         raise OutputError(f"{folder} holds something other than shards; choose another folder or empty it")
-    plan = make_plan(source, val_fraction, seed, progress)
+    plan = make_plan(source, val_fraction, seed, excluded, progress)
     order = np.random.default_rng(seed).permutation(len(plan.entries))
     # Shuffled on disk, so that the first images of a split are a fair sample of it.
     entries = [plan.entries[index] for index in order]
@@ -91,8 +104,9 @@ def prepare(
     return manifest
 
 
-def _sign(source: Source, val_fraction: float, seed: int) -> str:
-    return hash_json([SCHEMA, source.name, source.signature, val_fraction, seed])
+def _sign(source: Source, val_fraction: float, seed: int, excluded: Mapping[str, str]) -> str:
+    parts = [SCHEMA, source.name, source.signature, val_fraction, seed]
+    return hash_json([*parts, sorted(excluded)] if excluded else parts)
 
 
 def _find_ready(folder: Path, signature: str) -> Manifest | None:

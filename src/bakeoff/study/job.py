@@ -1,5 +1,6 @@
 """A study under way: its ledger, its folder, its data, and who is told how it goes."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ __all__ = ["Job", "Watcher"]
 
 # What a screen may take of the budget at the very most, when networks turn out slower than was planned for.
 SCREEN_LIMIT = 0.5
+# Seconds of a run after which what it has taken is written down.
+SETTLED_EVERY = 10.0
 
 
 class Watcher(Protocol):
@@ -55,12 +58,18 @@ class Job:
     ) -> RunRecord:
         """One run, charged to its stage; `judge` may stop it."""
 
-        def moved(event: Event) -> str | None:
-            self.watcher.run_moved(event)
-            return judge(event) if judge else None
-
         self.watcher.run_began(run)
-        with self.ledger.charged(self.out, stage):
+        with self.ledger.charged(self.out, stage) as settle:
+            settled = time.monotonic()
+
+            def moved(event: Event) -> str | None:
+                nonlocal settled
+                self.watcher.run_moved(event)
+                if time.monotonic() > settled + SETTLED_EVERY:
+                    settle()
+                    settled = time.monotonic()
+                return judge(event) if judge else None
+
             limit = self._limit(stage, run)
             record = launch(run, stage=stage, out=self.out, data=self.data, limit=limit, on_event=moved)
             facts = self.ledger.stage(stage)

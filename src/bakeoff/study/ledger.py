@@ -1,8 +1,7 @@
 """`study.json`: the plan of a study, what its stages spent, and why they dropped what they dropped."""
 
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bakeoff.config import Run
 from bakeoff.effects import Effects, Found
 from bakeoff.errors import OutputError
-from bakeoff.files import make_dir, write_json
+from bakeoff.files import make_dir, read_json, write_json
 from bakeoff.runs import Stage
 from bakeoff.study.ablate import Ablation
 from bakeoff.study.compare import Comparison
@@ -82,17 +81,26 @@ class Ledger(_Facts):
         self.seconds[account] = self.seconds.get(account, 0.0) + seconds
 
     @contextmanager
-    def charged(self, out: Path, account: str) -> Iterator[None]:
-        """Charge the wall clock of the block, however it ends, and write that down."""
+    def charged(self, out: Path, account: str) -> Iterator[Callable[[], None]]:
+        """Charge the wall clock of the block, however it ends, and write that down.
+
+        Yields a function that does so in between, for a process that is killed charges nothing.
+        """
         started = time.monotonic()
-        try:
-            yield
-        finally:
-            seconds = time.monotonic() - started
-            self.spend(account, seconds)
+
+        def settle() -> None:
+            nonlocal started
+            now = time.monotonic()
+            self.spend(account, now - started)
             if account in set(Stage):
-                self.stage(Stage(account)).seconds += seconds
+                self.stage(Stage(account)).seconds += now - started
+            started = now
             self.write(out)
+
+        try:
+            yield settle
+        finally:
+            settle()
 
     @property
     def spent(self) -> float:
@@ -117,7 +125,7 @@ def open_ledger(out: Path, plan: AnyPlan, *, data: dict[str, Any], command: str)
     path = out / "study.json"
     if path.is_file():
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
+            raw = read_json(path)
             ledger = Ledger.model_validate(raw)
         except (OSError, ValueError, ValidationError) as error:
             reason = str(error).splitlines()[0]

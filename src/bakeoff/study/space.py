@@ -16,7 +16,6 @@ factor-by-factor study takes the choices of one at a time.
     also = { "train.evaluations" = 12 }
 """
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from bakeoff.backbones import find_backbone
 from bakeoff.config import Run, first_message, look_up, revise
 from bakeoff.errors import ConfigError
+from bakeoff.files import read_toml
 from bakeoff.study.defaults import starts_at_random
 
 __all__ = ["Knob", "Space", "default_factors", "default_space", "read_space"]
@@ -155,7 +155,7 @@ def _whole(value: Scalar | None, knob: Knob) -> Scalar | None:
 def read_space(path: Path) -> Space:
     """Read a space from a TOML file. Raises ConfigError naming the file and what is wrong."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = read_toml(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the space {path}: {error}; give a TOML file of [[knob]] tables") from error
     if set(raw) != {"knob"} or not raw["knob"]:
