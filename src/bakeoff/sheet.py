@@ -18,12 +18,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bakeoff.augment import augment_batch, describe
 from bakeoff.config import Augment
+from bakeoff.doctor import Finding, load_all
 from bakeoff.errors import DataError
 from bakeoff.files import replacing
 from bakeoff.shards import Dataset, read_blocks
 from bakeoff.sources import Split
 
-__all__ = ["draw_sheet"]
+__all__ = ["draw_pairs", "draw_sheet"]
 
 _THUMB = 48
 _GAP = 4
@@ -89,10 +90,32 @@ def draw_sheet(
                 pen.text((left, top + _THUMB // 2), text, _INK, names, anchor="lm")
                 _draw_samples(sheet, samples[row.label], left + margin, top, columns)
             top += row.height
-    buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG", optimize=True)
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    _save(sheet, path)
+
+
+def draw_pairs(dataset: Dataset, findings: Sequence[Finding], path: Path, *, most: int = 60) -> None:
+    """Write a PNG of pairs of images with their splits, labels and similarity, as they come, at most `most`."""
+    pairs = [finding for finding in findings if finding.id and finding.other_id][:most]
+    images = {
+        (name, key): split.images[place : place + 1][0]
+        for name, split in load_all(dataset).items()
+        for place, key in enumerate(split.ids)
+    }
+    bold, plain = _load_font("DejaVuSans-Bold.ttf"), _load_font("DejaVuSans.ttf")
+    columns = max(1, min(3, -(-len(pairs) // 20)))
+    rows, width = -(-len(pairs) // columns), 480
+    sheet = Image.new("RGB", (_MARGIN + columns * width, _TITLE + rows * _ROW + _MARGIN), "white")
+    pen = ImageDraw.Draw(sheet)
+    pen.text((_MARGIN, 34), f"{dataset.name}: {len(pairs)} pairs", _INK, bold(22), anchor="ls")
+    for number, finding in enumerate(pairs):
+        left, top = _MARGIN + number // rows * width, _TITLE + number % rows * _ROW
+        both = [images[finding.split, finding.id], images[finding.other_split, finding.other_id]]
+        _draw_samples(sheet, both, left, top, 2)
+        words = f"{finding.similarity:.2f}  {_show(finding.label)}, {finding.split}"
+        other = f"{_show(finding.other_label)}, {finding.other_split}"
+        pen.text((left + 2 * _ROW + 8, top + 15), _shorten(words, plain(14), 360), _INK, plain(14), anchor="lm")
+        pen.text((left + 2 * _ROW + 8, top + 34), _shorten(other, plain(14), 360), _QUIET, plain(14), anchor="lm")
+    _save(sheet, path)
 
 
 def _collect(dataset: Dataset, split: Split, columns: int) -> list[list[np.ndarray]]:
@@ -176,6 +199,13 @@ def _draw_samples(sheet: Image.Image, images: Sequence[np.ndarray], left: int, t
         exact = _THUMB % picture.width == 0 and picture.width <= _THUMB // 3
         method = Image.Resampling.NEAREST if exact else Image.Resampling.LANCZOS
         sheet.paste(picture.resize((_THUMB, _THUMB), method), place)
+
+
+def _save(sheet: Image.Image, path: Path) -> None:
+    buffer = io.BytesIO()
+    sheet.save(buffer, format="PNG", optimize=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
 
 
 def _load_font(name: str) -> Any:

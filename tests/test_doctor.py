@@ -1,0 +1,168 @@
+"""The data doctor on data with known faults."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bakeoff.doctor import Kind, examine, find_twins, have_twins, read_excluded, write_findings
+from bakeoff.errors import DataError
+from bakeoff.shards import open_dataset, prepare, read_manifest
+from bakeoff.sheet import draw_pairs
+from bakeoff.sources import open_source
+
+
+def _photographs(count, side=32, seed=0):
+    """Smooth random images: blurred noise, all different."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(0, 255, (count, 4, 4, 3)).astype(np.uint8)
+    return np.stack(
+        [np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)) for image in coarse]
+    )
+
+
+def test_unlike_images_are_no_twins():
+    images = _photographs(400)
+    assert find_twins(images[:200], images[200:]) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: image,
+        lambda image: image[:, ::-1],
+        lambda image: np.pad(image[1:, 1:], ((0, 1), (0, 1), (0, 0)), mode="edge"),
+        lambda image: (image * 0.8 + 20).astype(np.uint8),
+        lambda image: (0.3 * image.mean(axis=2, keepdims=True) + 0.7 * image).astype(np.uint8),
+        lambda image: np.clip(image + np.random.default_rng(0).normal(0, 6, image.shape), 0, 255).astype(np.uint8),
+    ],
+    ids=["same", "mirrored", "shifted", "darker", "paler", "noisy"],
+)
+def test_a_changed_copy_is_a_twin_of_its_original_alone(change):
+    images = _photographs(60)
+    copies = np.stack([np.ascontiguousarray(change(image)) for image in images[20:40]])
+    twins = find_twins(images, copies)
+    assert {(twin.first, twin.second) for twin in twins} == {(place + 20, place) for place in range(20)}
+
+
+def test_images_with_a_twin_are_marked():
+    images = _photographs(60)
+    others = np.concatenate([images[3:4, :, ::-1], images[40:41], _photographs(20, seed=9)])
+    assert np.flatnonzero(have_twins(images, others)).tolist() == [3, 40]
+    assert have_twins(images[:0], others).tolist() == []
+
+
+def test_images_of_one_colour_are_like_no_other():
+    flat = np.full((5, 32, 32, 3), 120, np.uint8)
+    assert find_twins(flat, flat) == []
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes with a leak, a near-leak, a conflict, a duplicate, a grey and a blank image, and a torn file."""
+    images, home = _photographs(120), tmp_path / "images"
+    place = 0
+    for split, count in (("train", 40), ("test", 10)):
+        for name in ("cat", "dog"):
+            (home / split / name).mkdir(parents=True)
+            for number in range(count):
+                Image.fromarray(images[place]).save(home / split / name / f"{number:02d}.png")
+                place += 1
+
+    def read(path):
+        return np.asarray(Image.open(home / path))
+
+    def write(path, pixels):
+        Image.fromarray(np.ascontiguousarray(pixels)).save(home / path)
+
+    write("train/cat/leak.png", read("test/cat/00.png"))
+    write("train/cat/near.png", read("test/cat/01.png")[:, ::-1] // 2 + 60)
+    write("train/cat/conflict.png", read("train/dog/03.png"))
+    write("train/dog/twice.png", read("train/dog/04.png"))
+    write("train/dog/blank.png", np.full((32, 32, 3), 7, np.uint8))
+    write("train/dog/grey.png", np.repeat(read("train/dog/05.png")[..., :1], 3, axis=2))
+    (home / "train" / "cat" / "torn.png").write_bytes((home / "train" / "cat" / "00.png").read_bytes()[:80])
+    return home
+
+
+def _prepared(folder, out, **options):
+    prepare(open_source(str(folder)), out, **options)
+    return open_dataset(out)
+
+
+def test_every_fault_is_found_and_named(folder, tmp_path):
+    findings = examine(_prepared(folder, tmp_path / "shards"))
+    found = {kind: [finding for finding in findings if finding.kind is kind] for kind in Kind}
+    assert [finding.id for finding in found[Kind.UNREADABLE]] == ["train/cat/torn.png"]
+    (leak,) = found[Kind.LEAK]
+    assert (leak.id, leak.other_id) == ("train/cat/leak.png", "test/cat/00.png")
+    (near,) = found[Kind.NEAR_LEAK]
+    assert (near.id, near.other_id) == ("train/cat/near.png", "test/cat/01.png")
+    assert near.similarity > 0.9
+    (conflict,) = found[Kind.CONFLICT]
+    assert {conflict.id, conflict.other_id} == {"train/cat/conflict.png", "train/dog/03.png"}
+    (twice,) = found[Kind.DUPLICATE]
+    assert {twice.id, twice.other_id} == {"train/dog/twice.png", "train/dog/04.png"}
+    assert [finding.id for finding in found[Kind.CONSTANT]] == ["train/dog/blank.png"]
+    assert [finding.id for finding in found[Kind.GREY]] == ["train/dog/grey.png"]
+    assert not found[Kind.TINY_CLASS]
+    assert not found[Kind.IMBALANCE]
+
+
+def test_what_the_list_names_is_left_out_and_the_manifest_says_so(folder, tmp_path):
+    before = _prepared(folder, tmp_path / "before")
+    findings = examine(before)
+    path = tmp_path / "findings.csv"
+    write_findings(path, findings)
+    excluded = read_excluded(path)
+    assert "train/cat/leak.png" in excluded
+    assert "train/dog/grey.png" not in excluded
+    assert not any(key.startswith("test/") for key in excluded)
+    after = _prepared(folder, tmp_path / "after", excluded=excluded)
+    assert (
+        after.counts["train"] + after.counts["val"] == before.counts["train"] + before.counts["val"] - len(excluded) + 1
+    )
+    reasons = {bad.key: bad.reason for bad in read_manifest(tmp_path / "after").quarantined}
+    assert reasons["train/cat/leak.png"] == "excluded: same image in two splits"
+    kinds = {finding.kind for finding in examine(after)}
+    assert kinds <= {Kind.UNREADABLE, Kind.GREY}
+
+
+def test_rows_that_were_deleted_stay_in(folder, tmp_path):
+    path = tmp_path / "findings.csv"
+    write_findings(path, examine(_prepared(folder, tmp_path / "shards")))
+    rows = list(csv.DictReader(path.open()))
+    kept = [row for row in rows if row["kind"] != Kind.NEAR_LEAK.value]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(kept)
+    assert "train/cat/near.png" not in read_excluded(path)
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\xff\xfe\x00"])
+def test_a_list_that_is_none_is_told(tmp_path, content):
+    path = tmp_path / "list.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="bakeoff data check"):
+        read_excluded(path)
+
+
+def test_few_images_and_uneven_classes_are_told(tmp_path):
+    images = _photographs(330)
+    for name, count in (("many", 300), ("few", 12)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(images[number + (0 if name == "many" else 305)]).save(
+                tmp_path / "data" / name / f"{number}.png"
+            )
+    findings = examine(_prepared(tmp_path / "data", tmp_path / "shards"), near=False)
+    assert {finding.kind for finding in findings} == {Kind.TINY_CLASS, Kind.IMBALANCE}
+    assert findings[0].label == "few"
+
+
+def test_the_pairs_are_drawn(folder, tmp_path):
+    dataset = _prepared(folder, tmp_path / "shards")
+    draw_pairs(dataset, examine(dataset), tmp_path / "pairs.png")
+    assert Image.open(tmp_path / "pairs.png").width > 300
