@@ -1,5 +1,6 @@
 """Runs in processes of their own: finished, failed, killed, and never done twice."""
 
+import itertools
 import json
 import os
 import signal
@@ -90,7 +91,7 @@ def test_a_run_that_is_stopped_on_request_is_pruned_with_the_reason_and_keeps_it
     assert _launch(record.config, tmp_path, data) == record
 
 
-def test_a_run_killed_for_memory_is_tried_again_at_half_its_micro_batch(tmp_path, data):
+def _kill_once(tmp_path):
     killed = []
 
     def kill_once(event):
@@ -99,14 +100,32 @@ def test_a_run_killed_for_memory_is_tried_again_at_half_its_micro_batch(tmp_path
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 
-    record = _launch(TINY, tmp_path, data, on_event=kill_once)
-    assert killed
+    return kill_once
+
+
+def test_a_run_killed_for_memory_is_tried_again_at_half_its_micro_batch(tmp_path, data, monkeypatch):
+    # As if the kernel had killed something in every run.
+    monkeypatch.setattr("bakeoff.launch._count_memory_kills", itertools.count().__next__)
+    record = _launch(TINY, tmp_path, data, on_event=_kill_once(tmp_path))
     assert record.state is State.COMPLETE, record.reason
     assert (record.config.train.batch, record.micro_batch) == (32, 16)
     assert record.images_seen == 640
 
 
-def test_a_run_killed_twice_is_a_failed_record_and_leaves_no_torn_file(tmp_path, data):
+def test_a_run_killed_from_outside_is_tried_again_as_it_was(tmp_path, data):
+    record = _launch(TINY, tmp_path, data, on_event=_kill_once(tmp_path))
+    assert record.state is State.COMPLETE, record.reason
+    assert record.micro_batch == record.config.train.batch == 32
+
+
+@pytest.mark.parametrize(
+    ("kernel", "reason"),
+    [(False, "killed from outside (signal 9), twice"), (True, "at micro-batch 16, after 32 was too much")],
+)
+def test_a_run_killed_twice_is_a_failed_record_and_leaves_no_torn_file(tmp_path, data, monkeypatch, kernel, reason):
+    if kernel:
+        monkeypatch.setattr("bakeoff.launch._count_memory_kills", itertools.count().__next__)
+
     def kill(event):
         if event["doing"] == "train":
             for pid in _workers(tmp_path):
@@ -115,7 +134,7 @@ def test_a_run_killed_twice_is_a_failed_record_and_leaves_no_torn_file(tmp_path,
     record = _launch(TINY.revised(train={"images": 10_000_000}), tmp_path, data, on_event=kill)
     assert record.state is State.FAILED
     assert "signal 9" in record.reason
-    assert "at micro-batch 16, after 32 was too much" in record.reason
+    assert reason in record.reason
     assert record.memory_predicted_bytes > 0
     assert not list(tmp_path.rglob(".partial-*"))
 

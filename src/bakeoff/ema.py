@@ -1,12 +1,13 @@
-"""Copies of a model's weights kept beside it: the moving average that is evaluated, and the best seen so far."""
+"""Copies of a model's weights kept beside it: the first, the best, and the moving average."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
-__all__ = ["BestWeights", "MovingAverage"]
+__all__ = ["BestWeights", "MovingAverage", "StartingWeights"]
 
 
 class MovingAverage:
@@ -47,6 +48,37 @@ class MovingAverage:
         """Give the average to the model for good."""
         _assign(self._variables, self._copies)
 
+    def state(self) -> list[Any]:
+        """The number of steps, and the average."""
+        return [np.array(self._steps), *(copy.numpy() for copy in self._copies)]
+
+    def set_state(self, arrays: Sequence[Any]) -> None:
+        """Go on from such a state."""
+        self._steps = int(arrays[0])
+        _assign(self._copies, arrays[1:])
+
+
+class StartingWeights:
+    """The weights that a run began with, and how well they did: a run too short for its schedule may end below them."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+        self._weights = model.get_weights()
+        self.hits = 0
+        """Validation images that they named rightly."""
+
+    def restore(self) -> None:
+        """Give the starting weights back to the model."""
+        self._model.set_weights(self._weights)
+
+    def state(self) -> list[Any]:
+        """The hits, and the weights."""
+        return [np.array(self.hits), *self._weights]
+
+    def set_state(self, arrays: Sequence[Any]) -> None:
+        """Go on from such a state."""
+        self.hits, self._weights = int(arrays[0]), list(arrays[1:])
+
 
 class BestWeights:
     """The weights with the best validation score so far, and how many looks ago that was."""
@@ -67,7 +99,15 @@ class BestWeights:
         """Give the best weights back to the model."""
         self._model.set_weights(self._weights)
 
+    def state(self) -> list[Any]:
+        """The best merit, the looks since, and the weights, if there are any yet."""
+        return [np.array([self._merit, self.stale]), *self._weights]
 
-def _assign(variables: list[Any], values: list[Any]) -> None:
+    def set_state(self, arrays: Sequence[Any]) -> None:
+        """Go on from such a state."""
+        self._merit, self.stale, self._weights = float(arrays[0][0]), int(arrays[0][1]), list(arrays[1:])
+
+
+def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.backbones import Backbone, check_size, find_backbone
+from bakeoff.checkpoint import FILE_NAME
 from bakeoff.config import Mode, Run, run_id
 from bakeoff.errors import BakeoffError, InputError, WeightsError
 from bakeoff.files import make_dir, write_json
@@ -37,6 +38,7 @@ from bakeoff.weights import how_to_mend, hub_path, locate_start
 __all__ = ["Event", "export_bundle", "fetch_weights", "launch", "open_test"]
 
 Event = dict[str, Any]
+KILLED = "killed from outside (signal 9)"
 OnEvent = Callable[[Event], str | None]
 """What it returns, if anything, is the reason to stop a run at once; the run is PRUNED then."""
 
@@ -46,9 +48,10 @@ def launch(
 ) -> RunRecord:
     """Run a config in a process of its own and return its record; a finished id is returned as it is.
 
-    `limit` is in seconds of wall clock. `on_event` may stop the run, which is PRUNED then. A run that lacks memory is
-    tried once more at half its micro-batch. Failures are records with a reason, never exceptions; what is wrong with
-    the config, the data or the weights themselves is an InputError before anything starts.
+    `limit` is in seconds of wall clock. `on_event` may stop the run, which is PRUNED then. A run whose process is
+    killed from outside goes on from its checkpoint, once; one that lacks memory at half its micro-batch. Failures are
+    records with a reason, never exceptions; what is wrong with the config, the data or the weights themselves is an
+    InputError before anything starts.
     """
     record = _announce(run, stage, out, data)
     folder = run_dir(out, record.id)
@@ -56,20 +59,32 @@ def launch(
         known = read_record(folder)
         if known.state is not State.RUNNING:
             return known
+        # What was learned about its memory holds still.
+        record = record.model_copy(update={"micro_batch": known.micro_batch})
     make_dir(folder)
     write_json(folder / "config.json", run.model_dump(mode="json"))
-    finished, seconds = _attempt(record, folder, data, limit, on_event)
+    started = time.monotonic()
+
+    def attempt(record: RunRecord) -> RunRecord:
+        left = None if limit is None else max(1.0, limit - (time.monotonic() - started))
+        return _attempt(record, folder, data, left, on_event)
+
+    finished = attempt(record)
+    if finished.reason == KILLED:
+        finished = attempt(record)
+        if finished.reason == KILLED:
+            finished = finished.model_copy(update={"reason": f"{KILLED}, twice"})
     micro_batch = finished.micro_batch or run.train.batch
     if finished.reason.startswith(OUT_OF_MEMORY) and run.train.mode is Mode.FIT and micro_batch > 1:
-        left = None if limit is None else max(1.0, limit - seconds)
         half = record.model_copy(update={"micro_batch": -(-micro_batch // 2)})
-        finished, more = _attempt(half, folder, data, left, on_event)
-        seconds += more
+        finished = attempt(half)
         if finished.state is State.FAILED:
             reason = f"{finished.reason} (at micro-batch {half.micro_batch}, after {micro_batch} was too much)"
             finished = finished.model_copy(update={"reason": reason})
-    finished = finished.model_copy(update={"seconds": finished.seconds.model_copy(update={"total": seconds})})
+    seconds = finished.seconds.model_copy(update={"total": time.monotonic() - started})
+    finished = finished.model_copy(update={"seconds": seconds})
     write_record(folder, finished)
+    (folder / FILE_NAME).unlink(missing_ok=True)
     return finished
 
 
@@ -104,19 +119,19 @@ def fetch_weights(row: Backbone, on_event: OnEvent | None = None) -> None:
             raise WeightsError(f"cannot download the weights of {row.name} ({reason}); {how_to_mend(row)}")
 
 
-def _attempt(
-    record: RunRecord, folder: Path, data: Path, limit: float | None, on_event: OnEvent | None
-) -> tuple[RunRecord, float]:
-    """Run a record's config once: what came of it, and wall-clock seconds."""
+def _attempt(record: RunRecord, folder: Path, data: Path, limit: float | None, on_event: OnEvent | None) -> RunRecord:
+    """Run a record's config once: what came of it."""
     write_record(folder, record)
     ended = _work("run", [folder, data], folder / "log.txt", limit, on_event)
     finished = read_record(folder)
+    if finished.state is State.RUNNING and ended.mend:
+        raise InputError(ended.mend)
     if finished.state is State.RUNNING and ended.stopped:
         finished = finished.model_copy(update={"state": State.PRUNED, "reason": ended.stopped})
     elif finished.state is State.RUNNING:
         reason = ended.failure or "its process ended without a result"
         finished = finished.model_copy(update={"state": State.FAILED, "reason": reason})
-    return finished, ended.seconds
+    return finished
 
 
 def _announce(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
@@ -152,13 +167,12 @@ def _must_work(job: str, arguments: Sequence[str | Path], log: Path, on_event: O
 
 @dataclass(frozen=True)
 class _Ended:
-    """How a worker ended: why it failed, what the user can mend, why it was stopped on request (each empty if that was
-    not so), and wall-clock seconds."""
+    """How a worker ended: why it failed, what the user can mend, why it was stopped on request; each empty if that was
+    not so."""
 
     failure: str
     mend: str
     stopped: str
-    seconds: float
 
 
 def _work(
@@ -170,8 +184,8 @@ def _work(
     environment: Mapping[str, str] | None = None,
 ) -> _Ended:
     """Run a worker to its end, or to its limit, with more in its environment."""
-    started = time.monotonic()
     errors: list[str] = []
+    known_kills = _count_memory_kills()
     stops: list[str] = []
     with log.open("ab") as log_file:
         process = subprocess.Popen(
@@ -187,25 +201,37 @@ def _work(
         reader.start()
         with process:  # closes its pipes
             try:
-                failure = _explain(process.wait(limit), log)
+                failure = _explain(process.wait(limit), log, known_kills)
             except subprocess.TimeoutExpired:
                 failure = f"stopped: it ran longer than its limit of {limit:.0f} s"
             finally:
                 process.kill()
                 reader.join()
-    return _Ended(failure, "".join(errors[-1:]), "".join(stops[:1]), time.monotonic() - started)
+    return _Ended(failure, "".join(errors[-1:]), "".join(stops[:1]))
 
 
-def _explain(code: int, log: Path) -> str:
+def _explain(code: int, log: Path, known_kills: int | None) -> str:
     if code == 0:
         return ""
     if code == -signal.SIGKILL:
-        return f"{OUT_OF_MEMORY}, most likely: it was killed from outside (signal 9)"
+        kills = _count_memory_kills()
+        if kills is None:
+            return f"{OUT_OF_MEMORY}, most likely: it was {KILLED}"
+        return KILLED if kills == known_kills else f"{OUT_OF_MEMORY}: the kernel killed it (signal 9)"
     if code == -signal.SIGABRT and b"bad_alloc" in log.read_bytes()[-4000:]:
         return f"{OUT_OF_MEMORY}: an allocation was refused"
     if code < 0:
         return f"ended by {signal.Signals(-code).name}"
     return f"its process ended with code {code}"
+
+
+def _count_memory_kills() -> int | None:
+    """How many processes this machine's kernel has killed for lack of memory; None where it does not say."""
+    try:
+        counters = dict(line.split() for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines())
+        return int(counters["oom_kill"])
+    except (OSError, KeyError):
+        return None
 
 
 def _read_events(

@@ -30,32 +30,55 @@ from numpy.typing import NDArray
 import bakeoff
 from bakeoff.backbones import find_backbone
 from bakeoff.config import Mode
-from bakeoff.errors import BakeoffError, InputError, OutputError, WeightsError
+from bakeoff.doctor import LEAST_SIDE, have_twins
+from bakeoff.errors import BakeoffError, DataError, InputError, OutputError, WeightsError
 from bakeoff.evaluate import compile_forward, confusion_matrix, predict_logits, score
 from bakeoff.export import write_bundle
-from bakeoff.files import replacing
+from bakeoff.files import hash_file, hash_json, replacing
 from bakeoff.pipeline import Split, load_split
 from bakeoff.probe import probe
-from bakeoff.runs import OUT_OF_MEMORY, Metrics, RunRecord, State, TestMetrics, read_record, write_record
+from bakeoff.runs import (
+    OUT_OF_MEMORY,
+    Metrics,
+    RunRecord,
+    State,
+    TestMetrics,
+    read_record,
+    wilson_interval,
+    write_record,
+)
 from bakeoff.shards import Dataset, open_dataset
 from bakeoff.task import Outcome, Progress, Task, open_task
 from bakeoff.train import train
 from bakeoff.weights import download_weights
 
+# Pairs of a test and a training image beyond which near-duplicates are not looked for: CIFAR-100 has 450 million.
+MOST_PAIRS = 600_000_000
+
 __all__ = ["export_run", "fetch_weights", "finish_run", "main", "open_test"]
 
 
 def finish_run(folder: Path, data: Path) -> RunRecord:
-    """Do what the folder's record asks for and write it COMPLETE, or FAILED with the reason."""
+    """Do what the folder's record asks for and write it COMPLETE, or FAILED with the reason.
+
+    Damaged data and a full disk are not the run's fault: they are raised, and the record stays as it was.
+    """
     record = read_record(folder)
+    if record.config.train.deterministic:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
     try:
         task = open_task(record.config, folder, data, _tell, record.micro_batch)
         record = _opened(record, task)
         # What is known before the first step stays known if the process is killed in it.
         write_record(folder, record)
         outcome = probe(task) if record.config.train.mode is Mode.PROBE else train(task)
-        metrics = score(outcome.val_logits, task.val.labels, task.dataset.superclass_of)
-        model_bytes = _keep(folder, outcome, task.val)
+        logits = _as_kept(outcome.val_logits)
+        metrics = score(logits, task.val.labels, task.dataset.superclass_of)
+        model_bytes = _keep(folder, outcome, logits, task.val)
+    except (DataError, OutputError):
+        raise
     except Exception as error:
         traceback.print_exc()
         record = record.model_copy(update={"state": State.FAILED, "reason": _reason(error)})
@@ -81,9 +104,10 @@ def open_test(folder: Path, data: Path, bundle: Path | None = None) -> TestMetri
         file.write(datetime.now(UTC).isoformat(timespec="seconds") + "\n")
     split = load_split(dataset, "test", unlock=True)
     logits = predict_logits(compile_forward(model), split, flip=record.config.train.flip_test, on_batch=_counter(split))
+    logits = _as_kept(logits)
     metrics = score(logits, split.labels, dataset.superclass_of)
     openings = len(ledger.read_text(encoding="utf-8").splitlines())
-    test = TestMetrics(**metrics.model_dump(), openings=openings)
+    test = TestMetrics(**metrics.model_dump(), openings=openings, **_score_without_leaks(logits, split, dataset))
     _write_logits(folder / "test-logits.npz", logits, split)
     _write_confusion(folder / "confusion.csv", confusion_matrix(logits, split.labels), dataset)
     record = record.model_copy(update={"test": test})
@@ -91,6 +115,20 @@ def open_test(folder: Path, data: Path, bundle: Path | None = None) -> TestMetri
     if bundle is not None:
         _export(model, record, dataset, bundle)
     return test
+
+
+def _score_without_leaks(logits: NDArray[np.float32], test: Split, dataset: Dataset) -> dict[str, Any]:
+    """The test score without the images that have a near-duplicate in training (Barz & Denzler, arXiv 1902.00423)."""
+    train = load_split(dataset, "train")
+    if len(train) * len(test) > MOST_PAIRS or train.is_on_disk or dataset.side < LEAST_SIDE:
+        return {}
+    leaked = have_twins(test.images[:], train.images[:])
+    hits = logits.argmax(axis=1)[~leaked] == test.labels[~leaked]
+    return {
+        "near_duplicates": int(leaked.sum()),
+        "top1_without": float(hits.mean()) if len(hits) else None,
+        "top1_without_ci95": wilson_interval(int(hits.sum()), len(hits)),
+    }
 
 
 def export_run(folder: Path, data: Path, bundle: Path) -> None:
@@ -150,8 +188,13 @@ def _completed(record: RunRecord, outcome: Outcome, metrics: Metrics, model_byte
     )
 
 
-def _keep(folder: Path, outcome: Outcome, val: Split) -> int:
-    _write_logits(folder / "val-logits.npz", outcome.val_logits, val)
+def _as_kept(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits to half precision, in which they are kept: so that scores can be computed again to the last digit."""
+    return logits.astype(np.float16).astype(np.float32)
+
+
+def _keep(folder: Path, outcome: Outcome, logits: NDArray[np.float32], val: Split) -> int:
+    _write_logits(folder / "val-logits.npz", logits, val)
     if outcome.model is None:
         return 0
     with replacing(folder / "model.keras") as temporary:
@@ -189,11 +232,18 @@ def _versions() -> dict[str, str]:
 
     return {
         "bakeoff": bakeoff.__version__,
+        "code": _hash_code(),
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
     }
+
+
+def _hash_code() -> str:
+    """Twelve hexadecimal digits of the package's source: a version number does not tell one checkout from another."""
+    package = Path(bakeoff.__file__).parent
+    return hash_json({path.relative_to(package).as_posix(): hash_file(path) for path in package.rglob("*.py")})[:12]
 
 
 def _device() -> str:

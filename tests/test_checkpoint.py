@@ -1,0 +1,186 @@
+"""A run that is killed goes on from its checkpoint, and ends as if nothing had happened."""
+
+import os
+import signal
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from bakeoff import checkpoint
+from bakeoff.checkpoint import FILE_NAME, Checkpoint, Variables
+from bakeoff.config import Run, override
+from bakeoff.ema import BestWeights, MovingAverage, StartingWeights
+from bakeoff.errors import ConfigError, OutputError
+from bakeoff.launch import launch
+from bakeoff.runs import Stage, State, read_history, run_dir
+from bakeoff.shards import prepare_cached
+from bakeoff.task import open_task
+from bakeoff.train import train
+
+# Dropout, augmentation, an average, a schedule, two sizes of nothing: whatever has a state of its own.
+TINY = Run().revised(
+    model={"name": "cnn-small", "size": 32, "dropout": 0.3},
+    augment={"policy": "crop-mixup"},
+    optim={"ema": 0.9},
+    train={"epochs": None, "images": 1920, "batch": 32, "evaluations": 4, "deterministic": True},
+)
+
+
+def _model(seed):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dropout(0.5)])
+
+
+def test_what_was_written_is_what_is_read(tmp_path):
+    def parts(seed):
+        model = _model(seed)
+        average, best, start = MovingAverage(model, 0.9), BestWeights(model), StartingWeights(model)
+        return (
+            model,
+            average,
+            best,
+            start,
+            {
+                "model": Variables(model.variables),
+                "average": average,
+                "best": best,
+                "start": start,
+            },
+        )
+
+    model, average, best, start, own = parts(0)
+    average.next_decay()
+    best.look(-0.5)
+    best.look(-0.7)
+    start.hits = 12
+    Checkpoint(tmp_path / FILE_NAME, own).write({"batches": 7, "losses": [0.25, 1e-9]})
+
+    other, its_average, its_best, its_start, its = parts(1)
+    assert Checkpoint(tmp_path / FILE_NAME, its).read() == {"batches": 7, "losses": [0.25, 1e-9]}
+    for one, another in zip(model.variables, other.variables, strict=True):
+        assert np.array_equal(one, another)
+    assert its_average.next_decay() == average.next_decay()
+    assert (its_best.stale, its_start.hits) == (1, 12)
+    its_best.restore()
+    assert np.array_equal(other.get_weights()[0], model.get_weights()[0])
+
+
+def test_where_nothing_was_written_there_is_nothing(tmp_path):
+    assert Checkpoint(tmp_path / FILE_NAME, {}).read() is None
+
+
+@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda _: b"", lambda raw: b"x" * len(raw)])
+def test_a_damaged_file_is_told_and_sets_nothing(tmp_path, damage):
+    path = tmp_path / FILE_NAME
+    Checkpoint(path, {"model": Variables(_model(0).variables)}).write({})
+    path.write_bytes(damage(path.read_bytes()))
+    other = _model(1)
+    before = other.get_weights()
+    with pytest.raises(OutputError, match="cannot go on from"):
+        Checkpoint(path, {"model": Variables(other.variables)}).read()
+    for one, another in zip(before, other.get_weights(), strict=True):
+        assert np.array_equal(one, another)
+
+
+def test_the_next_one_waits_so_that_they_cost_little(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    kept = Checkpoint(tmp_path / FILE_NAME, {})
+    assert not kept.is_due
+    now[0] = checkpoint.INTERVAL
+    assert kept.is_due
+    kept.write({})
+    assert not kept.is_due
+
+
+class _KilledError(Exception):
+    pass
+
+
+def _train(folder, data, run, *, killed_after=None):
+    """Train in this process; `killed_after` steps it is as if it had been killed, after having saved at each."""
+    steps = 0
+
+    def tell(progress):
+        nonlocal steps
+        steps += progress.doing == "train"
+        if killed_after is not None and steps > killed_after:
+            raise _KilledError
+
+    return train(open_task(run, folder, Path(data), tell))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optim": {"name": "sgd", "ema": 0.0}},
+        {"train": {"patience": 50, "evaluations": 6}},
+        {"model": {"name": "lenet"}, "optim": {"first_layer": 0.5, "name": "lion", "learning_rate": 1e-4}},
+    ],
+)
+@pytest.mark.parametrize("killed_after", [1, 29, 59])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch, changes, killed_after):
+    data = prepare_cached("digits")
+    run = TINY.revised(**changes).revised(train={"deterministic": False})
+    whole_folder, torn_folder = tmp_path / "runs" / "whole", tmp_path / "runs" / "torn"
+    for folder in (whole_folder, torn_folder):
+        folder.mkdir(parents=True)
+    whole = _train(whole_folder, data, run)
+    monkeypatch.setenv("BAKEOFF_CHECKPOINT_SECONDS", "0")
+    with pytest.raises(_KilledError):
+        _train(torn_folder, data, run, killed_after=killed_after)
+    assert (torn_folder / FILE_NAME).is_file()
+    torn = _train(torn_folder, data, run)
+    assert torn.images_seen == whole.images_seen
+    np.testing.assert_allclose(torn.val_logits, whole.val_logits, atol=2e-3)
+    for one, other in zip(read_history(torn_folder), read_history(whole_folder), strict=True):
+        assert (one.images_seen, one.progress) == (other.images_seen, other.progress)
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-3)
+
+
+def _kill_at(evaluations):
+    """Kill the worker, a child of this process, when it has been scored that often."""
+
+    def watch(event):
+        if event.get("evaluations", 0) >= evaluations and not watch.done:
+            watch.done = True
+            for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+
+    watch.done = False
+    return watch
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds children through /proc")
+def test_a_deterministic_run_that_was_killed_has_the_same_bits(tmp_path, monkeypatch):
+    data = prepare_cached("digits")
+    options = {"stage": Stage.TRAIN, "data": data}
+    whole = launch(TINY, out=tmp_path / "whole", **options)
+    assert whole.state is State.COMPLETE, whole.reason
+    monkeypatch.setenv("BAKEOFF_CHECKPOINT_SECONDS", "0")
+    again = launch(TINY, out=tmp_path / "torn", on_event=_kill_at(2), **options)
+    assert again.state is State.COMPLETE, again.reason
+    assert again.id == whole.id
+    assert again.val == whole.val
+    models = [keras.models.load_model(run_dir(tmp_path / name, whole.id) / "model.keras") for name in ("whole", "torn")]
+    for one, other in zip(*(model.get_weights() for model in models), strict=True):
+        assert np.array_equal(one, other)
+    assert not (run_dir(tmp_path / "torn", again.id) / FILE_NAME).exists()
+
+
+def test_a_run_with_a_damaged_checkpoint_begins_anew_and_says_so(tmp_path):
+    data = prepare_cached("digits")
+    (tmp_path / FILE_NAME).write_bytes(b"half a file")
+    outcome = _train(tmp_path, data, TINY.revised(train={"images": 64, "evaluations": 1}))
+    assert "began anew" in outcome.note
+    assert outcome.images_seen == 64
+
+
+def test_a_deterministic_run_cannot_end_by_the_clock():
+    with pytest.raises(ValueError, match="cannot end by the clock"):
+        TINY.revised(train={"images": None, "seconds": 5.0})
+    with pytest.raises(ConfigError, match="cannot end by the clock"):
+        override(TINY, ["train.seconds=5"])
