@@ -8,7 +8,17 @@ write_board(out, rows)
 
 from bakeoff.board.ranking import rank
 from bakeoff.board.reason import explain
-from bakeoff.board.rows import CRITERIA, STAGES, Row, difference_interval, do_differ, order_of, read_row, write_board
+from bakeoff.board.rows import (
+    CRITERIA,
+    STAGES,
+    Row,
+    board_text,
+    difference_interval,
+    do_differ,
+    order_of,
+    read_row,
+    write_board,
+)
 from bakeoff.board.table import render_table
 from bakeoff.board.weigh import parse_weights
 from bakeoff.board.words import (
@@ -27,6 +37,7 @@ __all__ = [
     "CRITERIA",
     "STAGES",
     "Row",
+    "board_text",
     "difference_interval",
     "do_differ",
     "explain",

@@ -1,6 +1,7 @@
 """What a row holds, and how two rows compare: accuracy exactly, costs up to the noise of measuring them."""
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bakeoff.backbones import TABLE
 from bakeoff.config import Model
-from bakeoff.files import replacing
+from bakeoff.files import write_text
 from bakeoff.runs import RunRecord, Stage, State
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "STAGES",
     "Row",
     "are_tied",
+    "board_text",
     "difference_interval",
     "do_differ",
     "dominates",
@@ -110,17 +112,23 @@ def read_row(record: RunRecord) -> Row:
 
 
 def write_board(out: Path, rows: Sequence[Row]) -> None:
-    """Write `board.csv`: the JSON fields of Row, its interval as two columns, numbers in full, absent ones empty."""
+    """Write `board.csv`, whole or not at all."""
+    write_text(out / "board.csv", board_text(rows))
+
+
+def board_text(rows: Sequence[Row]) -> str:
+    """The board as CSV: the JSON fields of Row, its interval as two columns, numbers in full, absent ones empty."""
     names = list(Row.model_fields)
     at = names.index("val_top1_ci95")
     names[at : at + 1] = ["val_top1_ci95_low", "val_top1_ci95_high"]
-    with replacing(out / "board.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=names)
-        writer.writeheader()
-        for row in rows:
-            cells = row.model_dump(mode="json")
-            cells["val_top1_ci95_low"], cells["val_top1_ci95_high"] = cells.pop("val_top1_ci95") or (None, None)
-            writer.writerow({key: str(cell).lower() if isinstance(cell, bool) else cell for key, cell in cells.items()})
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        cells = row.model_dump(mode="json")
+        cells["val_top1_ci95_low"], cells["val_top1_ci95_high"] = cells.pop("val_top1_ci95") or (None, None)
+        writer.writerow({key: str(cell).lower() if isinstance(cell, bool) else cell for key, cell in cells.items()})
+    return file.getvalue()
 
 
 def is_scored(row: Row) -> bool:

@@ -5,6 +5,7 @@
 The page is a view: it can be rebuilt at will, and the same files give the same bytes.
 """
 
-from bakeoff.report.page import write_report
+from bakeoff.report.facts import read_study
+from bakeoff.report.page import render_report, write_report
 
-__all__ = ["write_report"]
+__all__ = ["read_study", "render_report", "write_report"]

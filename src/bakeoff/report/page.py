@@ -31,11 +31,17 @@ from bakeoff.report.facts import (
 from bakeoff.report.tuning import choose_run, describe_tuning, label_trials
 from bakeoff.runs import State, list_records, run_dir
 
-__all__ = ["write_report"]
+__all__ = ["render_report", "write_report"]
 
 
 def write_report(out: Path) -> Path:
     """Write `out/report.html` and return its path. Raises OutputError if the folder holds no runs, or damaged files."""
+    write_text(out / "report.html", render_report(out))
+    return out / "report.html"
+
+
+def render_report(out: Path) -> str:
+    """The page of a study's folder. Raises OutputError if it holds no runs, or damaged files."""
     records = list_records(out)
     if not records:
         raise OutputError(f"{out} holds no runs; give the folder of a study, the one with runs/ in it")
@@ -45,7 +51,7 @@ def write_report(out: Path) -> Path:
     chosen = choose_run(study, records)
     winner = by_id.get(chosen or best)
     spending = describe_spending(study, records)
-    text = (
+    return (
         _environment()
         .get_template("report.html.j2")
         .render(
@@ -72,8 +78,6 @@ def write_report(out: Path) -> Path:
             fingerprints=sorted({record.data.fingerprint for record in records}),
         )
     )
-    write_text(out / "report.html", text)
-    return out / "report.html"
 
 
 def _environment() -> Environment:

@@ -1,0 +1,213 @@
+"""A study's figures computed again from what lies under them; nothing is written.
+
+records from the logits of their images · board and report from the records · differences from the logits · the
+bundle's hashes · the test score from the bundle and the locked split's shards
+
+checks = [*audit_records(out), *audit_views(out), *audit_bundle(out, data)]
+broken = [check for check in checks if not check.holds]
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bakeoff.board import board_text, rank
+from bakeoff.config import read_run, run_id
+from bakeoff.effects import compare
+from bakeoff.errors import BakeoffError, OutputError
+from bakeoff.evaluate import score
+from bakeoff.files import hash_file, read_arrays, read_json
+from bakeoff.pipeline import load_split
+from bakeoff.report import read_study, render_report
+from bakeoff.runs import Metrics, RunRecord, State, list_records, run_dir
+from bakeoff.serve import open_bundle
+from bakeoff.shards import Dataset, open_dataset
+from bakeoff.sources import Split as SplitName
+
+__all__ = ["Check", "audit_bundle", "audit_data", "audit_records", "audit_views"]
+
+# Share of images on which the bundle may name another class than the run did: the run computes with rearranged layers.
+SLACK = 0.001
+_BATCH = 256
+Told = Callable[[str, int, int], None]
+
+
+class Check(NamedTuple):
+    """A figure, what is written, and what was computed from what lies under it."""
+
+    where: str
+    written: str
+    computed: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the two agree."""
+        return self.written == self.computed
+
+
+def audit_records(out: Path, dataset: Dataset | None = None) -> Iterator[Check]:
+    """Every record against its config, its id and its logits; with the data, the logits' images and labels too.
+
+    Raises OutputError if a record cannot be read.
+    """
+    superclass_of = dataset.superclass_of if dataset else None
+    for record in list_records(out):
+        folder, where = run_dir(out, record.id), f"runs/{record.id}/record.json"
+        yield Check(f"{where}: id", record.id, run_id(record.config, record.data.fingerprint, record.weights.hash))
+        own = "as in config.json" if read_run(folder / "config.json") == record.config else "other than in config.json"
+        yield Check(f"{where}: config", own, "as in config.json")
+        for name, metrics in (("val", record.val), ("test", record.test)):
+            if metrics is not None and record.state is State.COMPLETE:
+                yield from _check_scores(folder, f"{where}: {name}", name, metrics, dataset, superclass_of)
+        if record.test is not None:
+            openings = len((folder / "test-openings.txt").read_text(encoding="utf-8").splitlines())
+            yield Check(f"{where}: test.openings", str(record.test.openings), str(openings))
+
+
+def audit_views(out: Path) -> Iterator[Check]:
+    """`board.csv`, `report.html` and the differences in `study.json` against the records."""
+    records = list_records(out)
+    if (out / "board.csv").is_file():
+        yield from _compare_boards(_read(out / "board.csv"), board_text(rank(records)))
+    if (out / "report.html").is_file():
+        pages = zip_longest(_visible(_read(out / "report.html")), _visible(render_report(out)), fillvalue="(nothing)")
+        for number, (written, computed) in enumerate(pages, start=1):
+            yield Check(f"report.html: text {number}", written, computed)
+    yield from _check_differences(out)
+
+
+def audit_data(shards: Path, records: list[RunRecord]) -> Iterator[Check]:
+    """The shards that are at hand against their manifest, and against the data that the runs name."""
+    for record in records:
+        dataset = open_dataset(shards, record.config.data.classes, record.config.data.seed)
+        where = f"runs/{record.id}/record.json: data.fingerprint"
+        yield Check(where, record.data.fingerprint, dataset.fingerprint)
+    for split in open_dataset(shards).manifest.splits.values():
+        for file in split.files:
+            yield Check(f"shard {file.name}: sha256", file.sha256, hash_file(shards / file.name))
+
+
+def audit_bundle(out: Path, dataset: Dataset, tell: Told | None = None) -> Iterator[Check]:
+    """The bundle's hashes, and its answers on the locked test split, image by image, against the record's."""
+    folder = out / "bundle"
+    facts = read_json(folder / "bundle.json")
+    for name, digest in facts["files"].items():
+        yield Check(
+            f"bundle/{name}: sha256", digest, hash_file(folder / name) if (folder / name).is_file() else "absent"
+        )
+    own = run_dir(out, facts["run"])
+    if not (own / "test-logits.npz").is_file():
+        return
+    try:
+        bundle = open_bundle(folder)
+    except BakeoffError as error:
+        yield Check("bundle", "can be opened", str(error))
+        return
+    split = load_split(dataset, "test", unlock=True)
+    answers = []
+    for start in range(0, len(split), _BATCH):
+        answers.append(bundle.probabilities(split.images[start : start + _BATCH]).argmax(axis=1))
+        if tell:
+            tell("the bundle on the test split", min(start + _BATCH, len(split)), len(split))
+    named = read_arrays(own / "test-logits.npz")["logits"].argmax(axis=1)
+    differing = int((np.concatenate(answers) != named).sum()) if len(named) == len(split) else len(split)
+    where = f"bundle/model.keras: answers on the test split's {len(split):,} images"
+    agree = "as in test-logits.npz"
+    yield Check(where, agree, agree if differing <= SLACK * len(split) else f"{differing:,} are others")
+
+
+def _check_scores(
+    folder: Path, where: str, name: str, metrics: Metrics, dataset: Dataset | None, superclass_of: Any
+) -> Iterator[Check]:
+    path = folder / f"{name}-logits.npz"
+    try:
+        file = read_arrays(path)
+        logits, labels, ids = file["logits"].astype(np.float32), file["labels"], file["ids"].tolist()
+    except (OSError, ValueError, KeyError) as error:
+        yield Check(where, "scored", f"cannot be computed: {path.name}: {error}")
+        return
+    computed = score(logits, labels, superclass_of)
+    for key, value in computed.model_dump().items():
+        if key != "superclass_top1" or dataset is not None:
+            yield Check(f"{where}.{key}", _say(getattr(metrics, key)), _say(value))
+    if dataset is not None:
+        split: SplitName = "val" if name == "val" else "test"
+        shown = load_split(dataset, split, unlock=True)
+        own = dict(zip(shown.ids, shown.labels.tolist(), strict=True))
+        wrong = sum(own.get(each) != label for each, label in zip(ids, labels.tolist(), strict=True))
+        yield Check(
+            f"{path.name} of {folder.name}: labels", "0 differ from the shards'", f"{wrong:,} differ from the shards'"
+        )
+
+
+def _compare_boards(written: str, computed: str) -> Iterator[Check]:
+    old = {row["id"]: row for row in csv.DictReader(io.StringIO(written))}
+    new = {row["id"]: row for row in csv.DictReader(io.StringIO(computed))}
+    for name in dict.fromkeys([*old, *new]):
+        for column in dict.fromkeys([*new.get(name, {}), *old.get(name, {})]):
+            cells = (str(rows.get(name, {}).get(column, "(no such row)")) for rows in (old, new))
+            yield Check(f"board.csv: {column} of {name}", *cells)
+
+
+def _check_differences(out: Path) -> Iterator[Check]:
+    study = read_study(out)
+    named = []
+    if study.found is not None and study.found.difference and study.found.before and study.found.after:
+        named.append(("found.difference", study.found.difference, study.found.before, study.found.after))
+    if study.effects is not None:
+        for effect in study.effects.effects:
+            before = study.effects.base
+            named.append((f"effects: {effect.key} {effect.value}", effect.difference, before, effect.arm))
+    for where, difference, before, after in named:
+        pairs = list(zip(before.ids, after.ids, strict=False))
+        computed = compare(out, [first for first, _ in pairs], [second for _, second in pairs])
+        yield Check(f"study.json: {where}", _say(difference.points), _say(computed.points))
+
+
+class _Text(HTMLParser):
+    """What a page says, without its drawings, styles and scripts."""
+
+    HIDDEN = ("style", "script", "svg")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self._depth = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        """Into something hidden."""
+        self._depth += tag in self.HIDDEN
+
+    def handle_endtag(self, tag: str) -> None:
+        """Out of it."""
+        self._depth -= tag in self.HIDDEN
+
+    def handle_data(self, data: str) -> None:
+        """Text, wherever it is."""
+        if not self._depth and data.strip():
+            self.texts.append(" ".join(data.split()))
+
+
+def _visible(page: str) -> list[str]:
+    parser = _Text()
+    parser.feed(page)
+    return parser.texts
+
+
+def _say(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_say, value))
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutputError(f"cannot read {path}: {error}; run the study again") from error
