@@ -1,0 +1,35 @@
+"""Many rounds from the command line."""
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from .harness import play
+
+
+def main() -> int:
+    """Play rounds and sum them up; 1 if anything was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=(__doc__ or "").strip())
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    faults: Counter[str] = Counter()
+    attempts = wrong = 0
+    for seed in range(arguments.seed, arguments.seed + arguments.rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            found = play(Path(folder), seed)
+        faults += found.faults
+        attempts += found.attempts
+        wrong += bool(found.failures)
+        verdict = "; ".join(found.failures) or "as it should be"
+        sys.stdout.write(f"round {seed}: {dict(found.faults)}, {found.attempts} attempts: {verdict}\n")
+        sys.stdout.flush()
+    summary = ", ".join(f"{count} x {name}" for name, count in faults.most_common())
+    sys.stdout.write(f"{arguments.rounds} rounds, {attempts} attempts, {summary}: {wrong} rounds with failures\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Faults with one outcome: what is damaged is named, exit code 2, and doing what the line says mends it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .harness import play
+
+SETTINGS = ("model.name=cnn-small", "model.size=32", "train.images=640")
+TRAIN = ["train", "digits", *(part for setting in SETTINGS for part in ("--set", setting))]
+
+
+def _run(*arguments, cache, **options):
+    environment = os.environ | {"BAKEOFF_CACHE_DIR": str(cache)}
+    command = [sys.executable, "-m", "bakeoff", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, **options)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a study of one finished run and the cache that it used."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = _run(*TRAIN, "--out", folder / "out", cache=folder / "cache")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def study(trained, tmp_path):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def _one_line(done, *words):
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in last
+    return last
+
+
+def test_a_record_cut_in_half_is_named_and_removing_it_mends(study):
+    (path,) = study.glob("out/runs/*/record.json")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    _one_line(_run("board", study / "out", cache=study / "cache"), str(path), "remove that run's folder")
+    shutil.rmtree(path.parent)
+    assert _run(*TRAIN, "--out", study / "out", cache=study / "cache").returncode == 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_shard_is_named_and_no_candidate_is_blamed(study, damage):
+    shutil.rmtree(study / "out")
+    (shard,) = study.glob("cache/data/*/train-*.tfrecord")
+    raw = bytearray(shard.read_bytes())
+    if damage == "cut":
+        raw = raw[: len(raw) // 2]
+    else:
+        raw[len(raw) // 2] ^= 4
+    size = shard.stat().st_size
+    shard.write_bytes(raw)
+    done = _run(*TRAIN, "--out", study / "out", cache=study / "cache")
+    if len(raw) == size:
+        _one_line(done, str(shard), "damaged", "prepare")
+        shutil.rmtree(shard.parent)
+        done = _run(*TRAIN, "--out", study / "out", cache=study / "cache")
+    # A shard of another length is seen at once and prepared anew.
+    assert done.returncode == 0, done.stderr
+    (record,) = study.glob("out/runs/*/record.json")
+    assert json.loads(record.read_text())["state"] == "COMPLETE"
+
+
+def test_a_second_command_in_one_folder_is_refused_and_the_first_goes_on(study):
+    command = [sys.executable, "-m", "bakeoff", *TRAIN, "--set", "train.images=64000", "--out", str(study / "out")]
+    environment = os.environ | {"BAKEOFF_CACHE_DIR": str(study / "cache")}
+    first = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        while not (study / "out" / ".lock").is_file():
+            assert first.poll() is None
+        second = _run(*TRAIN, "--out", study / "out", cache=study / "cache")
+        _one_line(second, "in use by another bakeoff", str(first.pid), "--out")
+        assert first.poll() is None
+    finally:
+        first.send_signal(signal.SIGINT)
+        first.communicate()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="mounting a small disk needs root")
+def test_a_full_disk_is_told_and_the_same_command_goes_on_when_there_is_room(study):
+    disk = study / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("this machine lets nobody mount a small disk")
+    try:
+        full = _run(*TRAIN, "--out", disk / "out", cache=study / "cache")
+        _one_line(full, "No space left", "free some space")
+        for path in disk.rglob("*.json"):
+            json.loads(path.read_text())
+        assert not list(disk.rglob(".partial-*"))
+        subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
+        assert _run(*TRAIN, "--out", disk / "out", cache=study / "cache").returncode == 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    place = tmp_path / "file"
+    place.write_text("")
+    _one_line(_run(*TRAIN, "--out", place / "out", cache=tmp_path / "cache"), "cannot write", str(place))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds children through /proc")
+@pytest.mark.parametrize("seed", range(6))
+def test_a_disturbed_study_ends_as_it_should(tmp_path, seed):
+    assert play(tmp_path, 1000 + seed).failures == []
