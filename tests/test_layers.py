@@ -13,18 +13,19 @@ PACKAGE = Path(bakeoff.__file__).parent
 
 # From nothing to everything; a module may import from the ones before it. Packages count as one.
 ORDER = """
-    errors files runtime config runs
-    pixels sources shards augment pipeline
+    errors files cache runtime config runs
+    pixels sources shards augment pipeline doctor
     backbones scratch efficientnet_lite torchfile weights model kernels fuse optim evaluate cost
-    task features ema step probe train
+    task features ema step state checkpoint probe train
     export worker
     launch board effects figures report study
-    sheet serve console cli __main__
+    sheet serve audit console cli __main__
 """.split()  # noqa: SIM905
 
 # These may load TensorFlow or Keras when they are imported; the others must not.
 HEAVY = """
     scratch efficientnet_lite model kernels fuse optim evaluate cost task features ema step probe train export worker
+    audit
 """.split()  # noqa: SIM905
 
 

@@ -66,6 +66,18 @@ def test_one_command_ends_with_a_report_a_bundle_and_an_honest_score(tmp_path):
     assert hits >= 6
     assert all(len(answer["top"]) == 5 for answer in answers)
 
+    held = _run("verify", out)
+    assert held.returncode == 0, held.stdout + held.stderr
+    assert "figures hold" in held.stdout
+    path = out / "runs" / record["id"] / "record.json"
+    text = path.read_text()
+    path.write_text(text.replace(f'"top1": {record["test"]["top1"]}', f'"top1": {record["test"]["top1"] - 0.01}'))
+    broken = _run("verify", out, "--json")
+    assert broken.returncode == 1, broken.stderr
+    named = [check["where"] for check in json.loads(broken.stdout)["broken"]]
+    assert f"runs/{record['id']}/record.json: test.top1" in named
+    path.write_text(text)
+
     # The same command again finds everything done and trains nothing.
     before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/record.json")}
     again = _run(*STUDY, "--out", out, "--json")

@@ -5,7 +5,8 @@ options.py   what several verbs take
 begin.py     what the verbs that train do first
 studies.py   run, screen, compare, train
 tuning.py    tune
-views.py     evaluate, board, report, models
+views.py     evaluate, board, report, verify, models
+cache.py     cache show, cache clear
 data.py      data prepare, data show
 weights.py   weights pack, weights use
 use.py       predict

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bakeoff.cli import data, studies, tuning, use, views, weights
+from bakeoff.cli import cache, data, studies, tuning, use, views, weights
 from bakeoff.cli.output import NO_TENSORFLOW, print_error
 from bakeoff.errors import BakeoffError
 from bakeoff.runtime import tensorflow_environment
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Prepare and look at images.", no_args_is_help=True)
 weights_app = typer.Typer(help="Carry pretrained weights to a machine without a network.", no_args_is_help=True)
+cache_app = typer.Typer(help="Look at what can be made again, and delete it.", no_args_is_help=True)
 for verb in (
     studies.run,
     studies.screen,
@@ -31,16 +32,21 @@ for verb in (
     views.evaluate,
     views.board,
     views.report,
+    views.verify,
     views.models,
 ):
     app.command()(verb)
 app.command()(use.predict)
 data_app.command()(data.prepare)
 data_app.command()(data.show)
+data_app.command()(data.check)
 app.add_typer(data_app, name="data")
 weights_app.command()(weights.pack)
 weights_app.command()(weights.use)
 app.add_typer(weights_app, name="weights")
+cache_app.command()(cache.show)
+cache_app.command()(cache.clear)
+app.add_typer(cache_app, name="cache")
 
 # Set by --debug before any verb runs.
 _settings = {"debug": False}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bakeoff.shards import Dataset
     from bakeoff.study import AnyPlan, Ledger
 
-__all__ = ["Begun", "begin", "fetch", "introduce", "open_study", "parse_candidates"]
+__all__ = ["Begun", "begin", "choose_data", "fetch", "introduce", "open_study", "parse_candidates"]
 
 
 class Begun(NamedTuple):
@@ -31,9 +31,23 @@ class Begun(NamedTuple):
     seed: int
 
 
+def choose_data(
+    source: str, classes: str | None, seed: int | None, exclude: Path | None, recipe: "Run | None" = None
+) -> "Data":
+    """What was asked for; what was not said is the recipe's."""
+    from bakeoff.config import Data, Run
+
+    said = (recipe or Run()).data
+    return Data(
+        source=source,
+        classes=classes or said.classes,
+        seed=said.seed if seed is None else seed,
+        exclude=said.exclude if exclude is None else str(exclude),
+    )
+
+
 def begin(
-    data: str,
-    classes: str | None,
+    data: "Data",
     seed: int | None,
     candidates: "list[Candidate] | None",
     weights: list[str] | None,
@@ -44,29 +58,29 @@ def begin(
 ) -> Begun:
     """Prepare data and weights for candidates (None: all that can start). Whatever is wrong is said before any work.
 
-    What is not said is the recipe's. A budget in seconds for one network decides on its input size.
+    What is not said of seed and weights is the recipe's. A budget in seconds for one network decides on its input size.
     """
     started = time.monotonic()
-    from bakeoff.config import Data, Run, parse_weights
+    from bakeoff.config import Run, parse_weights
     from bakeoff.study import choose_candidates, find_missing, settle_weights
 
     said = recipe or Run()
-    classes = classes or said.data.classes
-    drawn = said.data.seed if seed is None else seed
     choice = parse_weights(weights or [said.model.weights], partial=partial or said.model.partial_weights)
     if candidates:
         choose_candidates(candidates, 32, choice)  # a wrong name should not wait for the data
-    shards, dataset = prepare_data(data, classes, drawn, data_dir)
+    shards, dataset = prepare_data(data, data_dir)
     pace = (budget or 0.0) / max(dataset.counts["train"], 1)
     chosen = choose_candidates(candidates, dataset.side, choice, pace)
     choice = settle_weights(chosen, choice)
     fetch(find_missing(chosen, choice))
-    own = Data(source=data, classes=classes, seed=drawn)
-    return Begun(started, own, shards, dataset, chosen, choice, said.seed if seed is None else seed)
+    return Begun(started, data, shards, dataset, chosen, choice, said.seed if seed is None else seed)
 
 
 def open_study(begun: Begun, plan: "AnyPlan", out: Path, view: "Table") -> "Ledger":
     """Open the study's folder and charge it for the preparation; show the data and the plan."""
+    from bakeoff.board import say_bytes
+    from bakeoff.cache import prune
+    from bakeoff.files import hold
     from bakeoff.study import open_ledger
 
     dataset = begun.dataset
@@ -79,8 +93,12 @@ def open_study(begun: Begun, plan: "AnyPlan", out: Path, view: "Table") -> "Ledg
         "quarantined": [bad.model_dump() for bad in dataset.manifest.quarantined],
     }
     ledger = open_ledger(out, plan, data=facts, command=" ".join(["bakeoff", *sys.argv[1:]]))
+    hold(out)
     ledger.spend("prepare", time.monotonic() - begun.started)
     ledger.write(out)
+    if deleted := prune():
+        freed = say_bytes(sum(entry.bytes for entry in deleted))
+        make_console().print(f"note: deleted {freed} from the cache that had not been used for long", highlight=False)
     introduce(dataset, view)
     return ledger
 

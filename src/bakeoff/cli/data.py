@@ -1,20 +1,21 @@
-"""Verbs about images: data prepare, data show."""
+"""Verbs about images: data prepare, data show, data check."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bakeoff.cli.options import ClassesOption, DataArgument, DataDirOption, SeedOption
-from bakeoff.cli.output import interruptible, make_console, prepare_data, print_line, print_notes
+from bakeoff.cli.options import ClassesOption, DataArgument, DataDirOption, ExcludeOption, JsonOption, SeedOption
+from bakeoff.cli.output import interruptible, make_console, prepare_data, print_json, print_line, print_notes
 
-__all__ = ["prepare", "show"]
+__all__ = ["check", "prepare", "show"]
 
 
 def prepare(
     data: DataArgument,
     *,
     data_dir: DataDirOption = None,
+    exclude: ExcludeOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the shards; the cache if not given.")] = None,
 ) -> None:
     """Write TFRecord shards and manifest.json, and print where they are. A second call is instant.
@@ -22,15 +23,17 @@ def prepare(
     **Example**: `bakeoff data prepare cifar100 --data-dir ~/downloads`
     """
     from bakeoff.console import preparing
+    from bakeoff.doctor import read_excluded
     from bakeoff.shards import prepare as prepare_into
     from bakeoff.shards import prepare_cached, read_manifest
     from bakeoff.sources import open_source
 
+    excluded = read_excluded(exclude) if exclude else {}
     with interruptible(), preparing(make_console()) as move:
         if out is None:
-            out = prepare_cached(data, data_dir, progress=move)
+            out = prepare_cached(data, data_dir, excluded=excluded, progress=move)
         else:
-            prepare_into(open_source(data, data_dir, move), out, progress=move)
+            prepare_into(open_source(data, data_dir, move), out, excluded=excluded, progress=move)
     manifest = read_manifest(out)
     counts = ", ".join(f"{facts.count:,} {split}" for split, facts in manifest.splits.items())
     make_console().print(f"{manifest.name}: {len(manifest.class_names)} classes, {counts} images", highlight=False)
@@ -59,14 +62,72 @@ def show(
 
     - `bakeoff data show cifar100 --classes 20 --augment flip-crop-cutout --set augment.cutout=0.5`
     """
-    from bakeoff.config import Run, override
+    from bakeoff.config import Data, Run, override
     from bakeoff.sheet import draw_sheet
 
     # The policy goes in as one more setting, so that a wrong one is told in the same way.
     chosen = [f"augment.policy={augment}"] if augment is not None else []
     strengths = override(Run(), [*chosen, *(settings or [])]).augment
     with interruptible():
-        _, dataset = prepare_data(data, classes, seed, data_dir)
+        _, dataset = prepare_data(Data(source=data, classes=classes, seed=seed), data_dir)
         path = out or Path(f"{dataset.name}{f'-{augment}' if augment else ''}.png")
         draw_sheet(dataset, path, columns=columns, augment=strengths if augment is not None else None)
     print_line(str(path))
+
+
+def check(
+    data: DataArgument = "digits",
+    *,
+    classes: ClassesOption = "all",
+    seed: SeedOption = 0,
+    near: Annotated[
+        bool, typer.Option("--near/--no-near", help="Compare all images across splits, pair by pair.")
+    ] = True,
+    exclude: ExcludeOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for findings.csv and pairs.png.")] = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for what is wrong with images and labels, and print where the list of it is. Nothing is changed.
+
+    Unreadable files, the same image twice, in two splits or under two labels, near-duplicates across splits, images of
+    one colour, tiny and uneven classes. Delete from the list what you want to keep, and give it to `--exclude`.
+
+    **Examples**
+
+    - `bakeoff data check cifar100`
+
+    - `bakeoff run photos/ --exclude bakeoff-check-photos/findings.csv`
+    """
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from bakeoff.config import Data
+    from bakeoff.console import preparing
+    from bakeoff.doctor import LEAST_SIDE, Kind, examine, write_findings
+    from bakeoff.sheet import draw_pairs
+
+    with interruptible():
+        _, dataset = prepare_data(Data(source=data, classes=classes, seed=seed, exclude=str(exclude or "")), data_dir)
+        with preparing(make_console()) as move:
+            findings = examine(dataset, near=near, tell=move)
+        folder = out or Path(f"bakeoff-check-{dataset.name}")
+        write_findings(folder / "findings.csv", findings)
+        if any(finding.other_id for finding in findings):
+            draw_pairs(dataset, findings, folder / "pairs.png")
+    counts = Counter(finding.kind for finding in findings)
+    if as_json:
+        print_json({kind.value: counts[kind] for kind in Kind})
+        return
+    table = Table(box=None)
+    table.add_column("found")
+    table.add_column("images or classes", justify="right")
+    for kind in Kind:
+        table.add_row(kind.value, f"{counts[kind]:,}")
+    Console().print(table)
+    if near and dataset.side < LEAST_SIDE:
+        note = f"near-duplicates were not looked for: {dataset.side} pixels are too few to tell them from others"
+        make_console().print(f"note: {note}", highlight=False, soft_wrap=True)
+    print_line(str(folder / "findings.csv"))

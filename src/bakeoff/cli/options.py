@@ -11,6 +11,8 @@ __all__ = [
     "ClassesOption",
     "DataArgument",
     "DataDirOption",
+    "DeterministicOption",
+    "ExcludeOption",
     "JsonOption",
     "OutOption",
     "OwnClassesOption",
@@ -22,6 +24,7 @@ __all__ = [
     "StudyArgument",
     "WeighOption",
     "WeightsOption",
+    "with_deterministic",
 ]
 
 DATA_HELP = "cifar100, cifar10, digits, or a folder: class/image, or train/class/image beside test/class/image."
@@ -33,6 +36,9 @@ SEED_HELP = "Draws classes, weights, data order and augmentation."
 SeedOption = Annotated[int, typer.Option(help=SEED_HELP, min=0)]
 OwnSeedOption = Annotated[int | None, typer.Option(help=f"{SEED_HELP} Else the recipe's, or 0.", min=0)]
 DataDirOption = Annotated[Path | None, typer.Option(help="Where archives are; else $BAKEOFF_DATA_DIR, else the cache.")]
+ExcludeOption = Annotated[
+    Path | None, typer.Option(help="CSV by `bakeoff data check`: leave out the images that it lists.")
+]
 OutOption = Annotated[Path | None, typer.Option(help="Folder of the study; the same command resumes what is in it.")]
 BudgetOption = Annotated[str, typer.Option(help="Wall clock for everything, as in 90s, 10m, 1h30m.")]
 CandidatesOption = Annotated[
@@ -57,5 +63,14 @@ WeighOption = Annotated[
         help="Weights of the criteria accuracy, memory, params, time: accuracy=3,memory=1; else accuracy alone."
     ),
 ]
+DeterministicOption = Annotated[
+    bool,
+    typer.Option("--deterministic", help="The same bits every time, interrupted or not; slower, and not for seconds."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 StudyArgument = Annotated[Path, typer.Argument(help="Folder of a study.", metavar="OUT")]
+
+
+def with_deterministic(settings: list[str] | None, deterministic: bool) -> list[str]:
+    """KEY=VALUE settings, with the one that the option is short for."""
+    return [*(settings or []), *(["train.deterministic=true"] if deterministic else [])]

@@ -15,6 +15,7 @@ from bakeoff.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bakeoff.config import Data
     from bakeoff.shards import Dataset, Manifest
 
 __all__ = [
@@ -41,15 +42,17 @@ def require_tensorflow() -> None:
         raise InputError(NO_TENSORFLOW)
 
 
-def prepare_data(data: str, classes: str, seed: int, data_dir: Path | None) -> "tuple[Path, Dataset]":
+def prepare_data(data: "Data", data_dir: Path | None) -> "tuple[Path, Dataset]":
     """The folder of some data's shards, prepared if need be, and the view of it that was asked for."""
     from bakeoff.console import preparing
+    from bakeoff.doctor import read_excluded
     from bakeoff.shards import open_dataset, prepare_cached
 
     require_tensorflow()
+    excluded = read_excluded(Path(data.exclude)) if data.exclude else {}
     with preparing(make_console()) as move:
-        shards = prepare_cached(data, data_dir, progress=move)
-    return shards, open_dataset(shards, classes, seed)
+        shards = prepare_cached(data.source, data_dir, excluded=excluded, progress=move)
+    return shards, open_dataset(shards, data.classes, data.seed)
 
 
 def parse_weigh(text: str | None) -> dict[str, float] | None:

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bakeoff.cli.begin import begin, fetch, open_study, parse_candidates
+from bakeoff.cli.begin import begin, choose_data, fetch, open_study, parse_candidates
 from bakeoff.cli.options import (
     BudgetOption,
     CandidatesOption,
     ClassesOption,
     DataArgument,
     DataDirOption,
+    DeterministicOption,
+    ExcludeOption,
     JsonOption,
     OutOption,
     OwnClassesOption,
@@ -22,10 +24,12 @@ from bakeoff.cli.options import (
     SettingsOption,
     WeighOption,
     WeightsOption,
+    with_deterministic,
 )
 from bakeoff.cli.output import interruptible, make_console, parse_weigh, prepare_data, print_board
 
 if TYPE_CHECKING:
+    from bakeoff.config import Data
     from bakeoff.study import Ledger
 
 __all__ = ["compare", "run", "screen", "train"]
@@ -44,6 +48,7 @@ def run(
         bool | None,
         typer.Option("--tune/--no-tune", help="Search the leader's recipe, or not.", show_default="by the budget"),
     ] = None,
+    exclude: ExcludeOption = None,
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -62,9 +67,8 @@ def run(
     from bakeoff.study import run_study
 
     with interruptible():
-        ledger, folder, shards = _begin_study(
-            data, budget, classes, seed, candidates, weights, partial, out, data_dir, tune
-        )
+        chosen = choose_data(data, classes, seed, exclude)
+        ledger, folder, shards = _begin_study(chosen, budget, candidates, weights, partial, out, data_dir, tune)
         with reporting(make_console()) as watcher:
             winner = run_study(ledger, folder, shards, watcher)
     print_board(folder, as_json)
@@ -80,6 +84,7 @@ def screen(
     candidates: CandidatesOption = None,
     weights: WeightsOption = None,
     partial: PartialOption = False,
+    exclude: ExcludeOption = None,
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -92,7 +97,8 @@ def screen(
     from bakeoff.study import run_screen
 
     with interruptible():
-        ledger, folder, shards = _begin_study(data, budget, classes, seed, candidates, weights, partial, out, data_dir)
+        chosen = choose_data(data, classes, seed, exclude)
+        ledger, folder, shards = _begin_study(chosen, budget, candidates, weights, partial, out, data_dir)
         with reporting(make_console()) as watcher:
             run_screen(ledger, folder, shards, watcher)
     print_board(folder, as_json)
@@ -109,10 +115,12 @@ def compare(
     weigh: WeighOption = None,
     recipe: RecipeOption = None,
     settings: SettingsOption = None,
+    deterministic: DeterministicOption = False,
     classes: OwnClassesOption = None,
     seed: OwnSeedOption = None,
     weights: WeightsOption = None,
     partial: PartialOption = False,
+    exclude: ExcludeOption = None,
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -147,7 +155,8 @@ def compare(
     seconds = parse_duration(budget) if budget is not None else None
     with interruptible():
         wanted = parse_candidates(candidates) or listed or None
-        begun = begin(data, classes, seed, wanted, weights, partial, data_dir, recipe=base)
+        chosen = choose_data(data, classes, seed, exclude, base)
+        begun = begin(chosen, seed, wanted, weights, partial, data_dir, recipe=base)
         plan = make_comparison(
             begun.candidates,
             data=begun.data,
@@ -157,7 +166,7 @@ def compare(
             budget=seconds,
             images=images,
             recipe=base,
-            settings=settings or (),
+            settings=with_deterministic(settings, deterministic),
         )
         folder = out or Path(f"bakeoff-compare-{begun.dataset.name}")
         ledger = open_study(begun, plan, folder, render_comparison(plan))
@@ -174,7 +183,9 @@ def train(
     weights: Annotated[
         str | None, typer.Option(help="auto, none, or PATH of a Keras file with the network in it.")
     ] = None,
+    deterministic: DeterministicOption = False,
     classes: ClassesOption = "all",
+    exclude: ExcludeOption = None,
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -192,19 +203,22 @@ def train(
     from bakeoff.config import Candidate, Run, WeightsChoice, override, read_run
     from bakeoff.console import reporting
     from bakeoff.errors import NothingTrainedError
+    from bakeoff.files import hold
     from bakeoff.launch import launch
     from bakeoff.runs import Stage, State
     from bakeoff.study import find_missing
 
     with interruptible():
-        config = override(read_run(recipe) if recipe else Run(), settings or [])
+        config = override(read_run(recipe) if recipe else Run(), with_deterministic(settings, deterministic))
         chosen = {"source": data} | ({"classes": classes} if classes != "all" else {})
+        chosen |= {"exclude": str(exclude)} if exclude else {}
         config = config.revised(data=chosen, model={"weights": weights or config.model.weights})
-        shards, dataset = prepare_data(data, config.data.classes, config.data.seed, data_dir)
+        shards, dataset = prepare_data(config.data, data_dir)
         if not config.model.start:
             choice = WeightsChoice(default=config.model.weights)
             fetch(find_missing([Candidate(name=config.model.name, size=config.model.size)], choice))
         folder = out or Path(f"bakeoff-{dataset.name}")
+        hold(folder)
         with reporting(make_console()) as watcher:
             watcher.run_began(config)
             record = launch(config, stage=Stage.TRAIN, out=folder, data=shards, on_event=watcher.run_moved)
@@ -215,10 +229,8 @@ def train(
 
 
 def _begin_study(
-    data: str,
+    data: "Data",
     budget: str,
-    classes: str,
-    seed: int,
     candidates: str | None,
     weights: list[str] | None,
     partial: bool,
@@ -232,14 +244,14 @@ def _begin_study(
     from bakeoff.study import make_plan
 
     seconds = parse_duration(budget)
-    begun = begin(data, classes, seed, parse_candidates(candidates), weights, partial, data_dir, seconds)
+    begun = begin(data, data.seed, parse_candidates(candidates), weights, partial, data_dir, seconds)
     plan = make_plan(
         seconds,
         data=begun.data,
         counts=begun.dataset.counts,
         candidates=begun.candidates,
         weights=begun.weights,
-        seed=seed,
+        seed=data.seed,
         tune=tune,
     )
     folder = out or Path(f"bakeoff-{begun.dataset.name}")

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from bakeoff.cli.begin import begin, introduce, open_study, parse_candidates
+from bakeoff.cli.begin import begin, choose_data, introduce, open_study, parse_candidates
 from bakeoff.cli.options import (
     BudgetOption,
     DataArgument,
     DataDirOption,
+    ExcludeOption,
     JsonOption,
     OutOption,
     OwnClassesOption,
@@ -57,6 +58,7 @@ def tune(
     weights: WeightsOption = None,
     partial: PartialOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    exclude: ExcludeOption = None,
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -102,13 +104,14 @@ def tune(
         raise ConfigError(f"--candidate {candidate!r}: name one network")
     if own and candidate is None:
         wanted = [Candidate(name=own.model.name, size=own.model.size)]
-    chosen = read_space(space) if space else None
+    own_space = read_space(space) if space else None
     with interruptible():
-        begun = begin(data, classes, seed, wanted, weights, partial, data_dir, recipe=own)
+        chosen = choose_data(data, classes, seed, exclude, own)
+        begun = begin(chosen, seed, wanted, weights, partial, data_dir, recipe=own)
         changed = settings or []
         base = override(start_from(own, begun.candidates[0], begun.data, begun.weights, begun.seed), changed)
         fresh, counts = own is None, begun.dataset.counts
-        knobs = chosen or (default_space(base) if strategy is Strategy.TPE else default_factors(base))
+        knobs = own_space or (default_space(base) if strategy is Strategy.TPE else default_factors(base))
         if factors:
             knobs = knobs.only([key.strip() for key in factors.split(",")])
         folder = out or Path(f"bakeoff-tune-{begun.dataset.name}")

@@ -1,4 +1,4 @@
-"""Verbs that look: evaluate, board, report, models."""
+"""Verbs that look: evaluate, board, report, verify, models."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +14,11 @@ from bakeoff.cli.output import (
     print_board,
     print_json,
     print_line,
+    require_tensorflow,
 )
 from bakeoff.errors import OutputError
 
-__all__ = ["board", "evaluate", "models", "report"]
+__all__ = ["board", "evaluate", "models", "report", "verify"]
 
 
 def evaluate(
@@ -37,7 +38,7 @@ def evaluate(
     with interruptible():
         folder = find_run(run_dir)
         config = read_record(folder).config
-        shards, _ = prepare_data(config.data.source, config.data.classes, config.data.seed, data_dir)
+        shards, _ = prepare_data(config.data, data_dir)
         with reporting(make_console()) as watcher:
             watcher.run_began(config)
             test = open_test(folder, shards, watcher.run_moved).test
@@ -48,11 +49,17 @@ def evaluate(
     low, high = test.top1_ci95
     print_line(f"test top-1 {test.top1:.2%} (95 % interval {low:.2%} to {high:.2%}), {test.n:,} images")
     print_line(f"top-5 {test.top5:.2%}, macro F1 {test.macro_f1:.3f}, log loss {test.log_loss:.3f}, ECE {test.ece:.3f}")
+    if test.near_duplicates and test.top1_without is not None and test.top1_without_ci95:
+        low, high = test.top1_without_ci95
+        print_line(
+            f"top-1 {test.top1_without:.2%} ({low:.2%} to {high:.2%}) without the {test.near_duplicates:,} images that"
+            " have a near-duplicate in training"
+        )
     print_line(f"the test split has been opened {test.openings} time(s) for this run")
 
 
 def board(out: StudyArgument, *, weigh: WeighOption = None, as_json: JsonOption = False) -> None:
-    """Rebuild board.csv from the records and print it.
+    """Rebuild board.csv from the records and print it; a ranking by weights is printed alone.
 
     **Examples**
 
@@ -65,7 +72,8 @@ def board(out: StudyArgument, *, weigh: WeighOption = None, as_json: JsonOption 
 
     _require_study(out)
     weighed = parse_weigh(weigh)
-    write_board(out, rank(list_records(out), weigh=weighed))
+    if weighed is None:
+        write_board(out, rank(list_records(out)))
     print_board(out, as_json, weighed)
 
 
@@ -78,6 +86,56 @@ def report(out: StudyArgument) -> None:
 
     _require_study(out)
     print_line(str(write_report(out)))
+
+
+def verify(
+    out: StudyArgument,
+    *,
+    records_only: Annotated[
+        bool,
+        typer.Option("--records-only", help="Leave out what needs the data: shards, labels, the bundle's answers."),
+    ] = False,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute a study's figures again from what lies under them, and name those that do not hold (exit code 1).
+
+    Records from their logits, board and report from the records, the bundle by its hashes and by its answers on the
+    locked test split, the shards by their hashes. Nothing is written, and the test split is not opened anew for a
+    choice: the bundle has to answer as it is on record.
+
+    **Examples**
+
+    - `bakeoff verify bakeoff-cifar100`
+
+    - `bakeoff verify bakeoff-cifar100 --records-only --json`
+    """
+    from bakeoff.audit import audit_bundle, audit_data, audit_records, audit_views
+    from bakeoff.console import preparing
+    from bakeoff.runs import list_records
+
+    _require_study(out)
+    require_tensorflow()
+    with interruptible():
+        records = list_records(out)
+        checks = list(audit_views(out))
+        if records_only:
+            checks += audit_records(out)
+        else:
+            shards, dataset = prepare_data(records[0].config.data, data_dir)
+            with preparing(make_console()) as move:
+                checks += [*audit_data(shards, records), *audit_records(out, dataset)]
+                if (out / "bundle" / "bundle.json").is_file():
+                    checks += audit_bundle(out, dataset, move)
+    broken = [check for check in checks if not check.holds]
+    if as_json:
+        print_json({"checked": len(checks), "broken": [check._asdict() for check in broken]})
+    else:
+        for check in broken:
+            print_line(f"{check.where} is written as {check.written}, but is {check.computed}")
+        print_line(f"{len(checks) - len(broken):,} of {len(checks):,} figures hold")
+    if broken:
+        raise typer.Exit(1)
 
 
 def models(*, as_json: JsonOption = False) -> None:
