@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bakeoff.effects import Difference, Verdict, compare
+from bakeoff.effects import Difference, Verdict, compare, mcnemar
 from bakeoff.errors import OutputError
 from bakeoff.runs import run_dir
 
@@ -71,3 +71,29 @@ def test_the_borders_of_the_interval_decide_the_verdict():
     assert verdict(0.001, 0.1) is Verdict.HELPS
     assert verdict(-0.1, -0.001) is Verdict.HURTS
     assert verdict(0.0, 0.1) is Verdict.NONE
+
+
+def test_mcnemar_counts_what_only_one_got_right_and_is_exact(tmp_path):
+    _write(tmp_path, "a", np.repeat([1, 1, 0, 0], [50, 9, 2, 39]))
+    _write(tmp_path, "b", np.repeat([1, 0, 1, 0], [50, 9, 2, 39]))
+    test = mcnemar(tmp_path, "a", "b")
+    assert (test.images, test.first_only, test.second_only) == (100, 9, 2)
+    # 2 * (C(11,0) + C(11,1) + C(11,2)) / 2**11
+    assert test.p == pytest.approx(134 / 2048)
+    assert test.is_chance
+    assert mcnemar(tmp_path, "a", "a").p == 1
+
+
+def test_mcnemar_tells_a_lead_that_chance_does_not_explain_on_many_images(tmp_path):
+    _write(tmp_path, "a", np.repeat([1, 0], [6000, 4000]))
+    _write(tmp_path, "b", np.repeat([1, 0], [5800, 4200]))
+    assert mcnemar(tmp_path, "a", "b").p < 1e-50
+
+
+def test_the_same_number_of_other_images_is_told_by_their_labels(tmp_path):
+    _write(tmp_path, "a", [1, 1])
+    folder = run_dir(tmp_path, "b")
+    folder.mkdir(parents=True)
+    np.savez_compressed(folder / "val-logits.npz", logits=np.eye(2, dtype=np.float16), labels=np.array([0, 1]))
+    with pytest.raises(OutputError, match="not scored on the same images"):
+        mcnemar(tmp_path, "a", "b")

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from bakeoff.errors import OutputError
 from bakeoff.files import read_arrays
 from bakeoff.runs import Z95, RunRecord, run_dir
 
-__all__ = ["Arm", "Difference", "Effect", "Effects", "Found", "Verdict", "compare", "gather"]
+__all__ = ["Arm", "Difference", "Effect", "Effects", "Found", "McNemar", "Verdict", "compare", "gather", "mcnemar"]
 
 
 class Verdict(StrEnum):
@@ -118,6 +119,30 @@ class Found(_Facts):
         return self.changes if self.kept else {}
 
 
+class McNemar(_Facts):
+    """Two runs on the same images: how many only the one named rightly, and how often chance does as much."""
+
+    images: int
+    first_only: int
+    second_only: int
+    p: float
+    """Two-sided and exact: the chance of so uneven a split, were either run as likely to be the one that is right."""
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether a difference cannot be told at this number of images, at the 5 % level."""
+        return self.p >= 0.05
+
+
+def mcnemar(out: Path, first: str, second: str) -> McNemar:
+    """McNemar's test (1947) in its exact, binomial form. Raises OutputError if the runs saw other images."""
+    difference = _subtract(out, first, second)
+    gains, losses = int((difference > 0).sum()), int((difference < 0).sum())
+    tail = sum(math.comb(gains + losses, less) for less in range(min(gains, losses) + 1))
+    p = min(1.0, 2 * tail / 2 ** (gains + losses))
+    return McNemar(images=len(difference), first_only=gains, second_only=losses, p=p)
+
+
 def compare(out: Path, first: Sequence[str], second: Sequence[str]) -> Difference:
     """The difference that the runs `second` make against `first`, pair by pair.
 
@@ -135,7 +160,7 @@ def compare(out: Path, first: Sequence[str], second: Sequence[str]) -> Differenc
 
 def gather(out: Path, records: Sequence[RunRecord]) -> Arm:
     """The means of completed runs that differ in their seeds alone."""
-    scores = np.stack([_hits(out, record.id) for record in records])
+    scores = np.stack([_read(out, record.id).hits for record in records])
     top1 = float(scores.mean())
     if len(records) == 1 and records[0].val is not None:
         interval = records[0].val.top1_ci95
@@ -162,10 +187,10 @@ def _reach(values: NDArray[np.float64]) -> float:
 
 
 def _subtract(out: Path, after: str, before: str) -> NDArray[np.float64]:
-    own, its = _hits(out, after), _hits(out, before)
-    if len(own) != len(its):
+    own, its = _read(out, after), _read(out, before)
+    if not np.array_equal(own.labels, its.labels):
         raise _not_the_same(out, after, before)
-    difference: NDArray[np.float64] = own - its
+    difference: NDArray[np.float64] = own.hits - its.hits
     return difference
 
 
@@ -173,12 +198,18 @@ def _not_the_same(out: Path, *runs: str) -> OutputError:
     return OutputError(f"{out}: {', '.join(runs)} were not scored on the same images")
 
 
-def _hits(out: Path, run: str) -> NDArray[np.float64]:
-    """One float per validation image, in their order: 1 if it was named rightly."""
+class _Scored(NamedTuple):
+    """A run's validation images in their order: 1 if it was named rightly, and the class."""
+
+    hits: NDArray[np.float64]
+    labels: NDArray[np.int32]
+
+
+def _read(out: Path, run: str) -> _Scored:
     path = run_dir(out, run) / "val-logits.npz"
     try:
         file = read_arrays(path)
-        hits: NDArray[np.float64] = (file["logits"].argmax(axis=1) == file["labels"]).astype(np.float64)
+        labels = file["labels"]
+        return _Scored((file["logits"].argmax(axis=1) == labels).astype(np.float64), labels)
     except (OSError, ValueError, KeyError) as error:
         raise OutputError(f"cannot read {path}: {error}; remove that run's folder and run the study again") from error
-    return hits

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
+from bakeoff.calibration import calibration_error, softmax
 from bakeoff.fuse import fuse
 from bakeoff.pipeline import Split, eval_batches
 from bakeoff.runs import Metrics, wilson_interval
@@ -14,7 +15,6 @@ from bakeoff.runs import Metrics, wilson_interval
 __all__ = ["EVAL_BATCH", "Forward", "compile_forward", "confusion_matrix", "predict_logits", "score", "softmax"]
 
 EVAL_BATCH = 128
-CALIBRATION_BINS = 15
 
 Batch = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -59,13 +59,6 @@ def predict_logits(
     return np.concatenate(outputs)
 
 
-def softmax(logits: Floats) -> Floats:
-    """Probabilities along the last axis, in float32, without overflow."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
-    return probabilities
-
-
 def score(logits: Floats, labels: NDArray[np.int32], superclass_of: Sequence[int] | None) -> Metrics:
     """All the metrics of one split from logits (n, classes) and int labels (n,)."""
     n, classes = logits.shape
@@ -86,7 +79,7 @@ def score(logits: Floats, labels: NDArray[np.int32], superclass_of: Sequence[int
         superclass_top1=superclass_top1,
         macro_f1=float(f1_score(labels, predicted, labels=np.arange(classes), average="macro", zero_division=0)),
         log_loss=float(-np.log(likelihood).mean()),
-        ece=_calibration_error(probabilities.max(axis=1), predicted == labels),
+        ece=calibration_error(probabilities.max(axis=1), predicted == labels),
     )
 
 
@@ -95,14 +88,3 @@ def confusion_matrix(logits: Floats, labels: NDArray[np.int32]) -> NDArray[np.in
     classes = logits.shape[1]
     pairs = labels.astype(np.int64) * classes + logits.argmax(axis=1)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
-
-
-def _calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
-    """Expected calibration error over equal-width bins of confidence (Guo et al. 2017)."""
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    counts = np.bincount(bins, minlength=CALIBRATION_BINS)
-    gaps = np.abs(
-        np.bincount(bins, weights=confidence, minlength=CALIBRATION_BINS)
-        - np.bincount(bins, weights=correct, minlength=CALIBRATION_BINS)
-    )
-    return float(gaps.sum() / counts.sum())

@@ -7,15 +7,17 @@ write_board(out, rows)
 """
 
 from bakeoff.board.ranking import rank
-from bakeoff.board.reason import explain
+from bakeoff.board.reason import explain, explain_change, explain_win, find_meeting
 from bakeoff.board.rows import (
     CRITERIA,
     STAGES,
     Row,
+    are_tied,
     board_text,
     difference_interval,
     do_differ,
     order_of,
+    read_losses,
     read_row,
     write_board,
 )
@@ -37,13 +39,18 @@ __all__ = [
     "CRITERIA",
     "STAGES",
     "Row",
+    "are_tied",
     "board_text",
     "difference_interval",
     "do_differ",
     "explain",
+    "explain_change",
+    "explain_win",
+    "find_meeting",
     "order_of",
     "parse_weights",
     "rank",
+    "read_losses",
     "read_row",
     "render_table",
     "say_bytes",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from bakeoff.board.rows import (
     COSTS,
@@ -19,7 +20,7 @@ from bakeoff.board.weigh import Change, find_changes, score_rows
 from bakeoff.board.words import say_top1
 from bakeoff.runs import Stage
 
-__all__ = ["explain"]
+__all__ = ["Meeting", "explain", "explain_change", "explain_win", "find_meeting"]
 
 # Spelt out, for it looks like ASCII.
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -33,32 +34,59 @@ _NOUNS = {
 _CHANGES, _NAMES = 2, 4
 
 
+class Meeting(NamedTuple):
+    """The latest stage in which the winner met others: its best row there, theirs, and all rows, best first."""
+
+    own: Row
+    rivals: list[Row]
+    field: list[Row]
+
+
 def explain(rows: Sequence[Row], weigh: Mapping[str, float] | None = None) -> str:
     """Say in at most five plain sentences why the first row won; expects the order of `rank` with the same weights.
 
     Without weights accuracy alone decides. The winner is compared with the others of the latest stage where it met any.
     """
-    scored = [row for row in rows if is_scored(row)]
-    if not scored:
+    return " ".join(filter(None, (explain_win(rows), explain_change(rows, weigh))))
+
+
+def explain_win(rows: Sequence[Row]) -> str:
+    """The part of `explain` that says why."""
+    winner = next(filter(is_scored, rows), None)
+    if winner is None:
         return "No candidate completed, so there is no winner."
-    winner = scored[0]
     text = f"{winner.name} won with {say_top1(winner)} % top-1 on validation"
-    for stage in STAGES:
+    meeting = find_meeting(rows)
+    if meeting is None:
+        return f"{text}; it was compared with no other candidate."
+    own, rivals, field = meeting
+    joint = "," if own.stage is winner.stage else f"; in the {own.stage} stage it was"
+    costs = _telling_costs(field)
+    sentences = [
+        f"{text}{joint} {_against(own, rivals[0], costs)}",
+        *_faster_than_better(own, rivals),
+        *_cheapest_of_tied(own, rivals, costs),
+        _front(own, rivals),
+    ]
+    return " ".join(f"{sentence}." for sentence in sentences)
+
+
+def explain_change(rows: Sequence[Row], weigh: Mapping[str, float] | None = None) -> str:
+    """The part of `explain` that says which weights would make another candidate win; empty where there is none."""
+    meeting = find_meeting(rows)
+    return f"{_weighing(meeting.own, meeting.rivals[0], meeting.field, weigh)}." if meeting else ""
+
+
+def find_meeting(rows: Sequence[Row]) -> Meeting | None:
+    """Where the first scored row met others; None where it met nobody. Expects the order of `rank`."""
+    scored = [row for row in rows if is_scored(row)]
+    for stage in STAGES if scored else ():
         field = [row for row in scored if row.stage is stage]
-        own = next((row for row in field if row.name == winner.name), None)
-        rivals = [row for row in field if row.name != winner.name]
+        own = next((row for row in field if row.name == scored[0].name), None)
+        rivals = [row for row in field if row.name != scored[0].name]
         if own and rivals:
-            joint = "," if stage is winner.stage else f"; in the {stage} stage it was"
-            costs = _telling_costs(field)
-            sentences = [
-                f"{text}{joint} {_against(own, rivals[0], costs)}",
-                *_faster_than_better(own, rivals),
-                *_cheapest_of_tied(own, rivals, costs),
-                _front(own, rivals),
-                _weighing(own, rivals[0], field, weigh),
-            ]
-            return " ".join(f"{sentence}." for sentence in sentences)
-    return f"{text}; it was compared with no other candidate."
+            return Meeting(own, rivals, field)
+    return None
 
 
 def _telling_costs(field: Sequence[Row]) -> Sequence[str]:
