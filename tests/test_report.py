@@ -1,6 +1,5 @@
 """The page says what the records say, stands alone, and is the same every time."""
 
-import csv
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -14,10 +13,11 @@ import pytest
 
 from bakeoff.config import Run
 from bakeoff.errors import OutputError
-from bakeoff.figures import Curve, Point, draw_confusion, draw_curves, draw_spending, draw_tradeoff
+from bakeoff.figures import Bar, Curve, Lane, Point, draw_confusion, draw_curves, draw_timeline, draw_tradeoff
 from bakeoff.report import write_report
 from bakeoff.report.facts import describe_recipe
 from bakeoff.runs import (
+    DataFacts,
     HistoryRow,
     RunRecord,
     Seconds,
@@ -30,7 +30,7 @@ from bakeoff.runs import (
 )
 from factories import make_metrics, make_record
 
-VOID = {"meta", "br"}
+VOID = {"meta", "br", "input", "img"}
 
 
 class Page(HTMLParser):
@@ -62,7 +62,7 @@ class Page(HTMLParser):
         assert self.unclosed.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if not {"style", "svg"} & set(self.unclosed):
+        if not {"style", "script", "svg"} & set(self.unclosed):
             self.words.append(data)
 
 
@@ -90,12 +90,24 @@ def save_history(out: Path, record: RunRecord) -> None:
     write_history(run_dir(out, record.id), rows)
 
 
-def save_confusion(out: Path, record: RunRecord, names: list[str], counts: Any) -> None:
-    with (run_dir(out, record.id) / "confusion.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([names, *counts])
+def save_answers(out: Path, record: RunRecord, counts: Any, split: str = "test", sure: float = 4.0) -> None:
+    """Answers with these counts of true classes (rows) and named ones, each with the same logit."""
+    counts = np.asarray(counts)
+    true, said = (each.repeat(counts.ravel()) for each in np.indices(counts.shape).reshape(2, -1))
+    facts = {"logits": sure * np.eye(len(counts), dtype=np.float16)[said], "labels": true.astype(np.int32)}
+    ids = np.array([f"image-{n}" for n in range(len(true))])
+    np.savez_compressed(run_dir(out, record.id) / f"{split}-logits.npz", ids=ids, **facts)
 
 
-WINNER = make_record("a@96", 0.8, seconds=310, stage=Stage.CONFIRM, test_top1=0.77, id="c" * 12)
+def save_names(out: Path, names: list[str], superclasses: list[str] | None = None) -> None:
+    (out / "bundle").mkdir(exist_ok=True)
+    of = list(range(len(superclasses))) if superclasses else None
+    facts = {"classes": names, "superclasses": superclasses, "superclass_of": of}
+    (out / "bundle" / "labels.json").write_text(json.dumps(facts))
+
+
+DATA = DataFacts(name="cifar<100>", fingerprint="d" * 64, counts={"train": 45000, "val": 5000}, classes=3)
+WINNER = make_record("a@96", 0.8, seconds=310, stage=Stage.CONFIRM, test_top1=0.77, id="c" * 12, data=DATA)
 RACE = [
     make_record("a@96", 0.7, seconds=50, memory_peak_bytes=500_000_000),
     make_record("b@64", 0.65, seconds=20, memory_peak_bytes=300_000_000),
@@ -111,7 +123,8 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(out, WINNER, *RACE)
     for record in (WINNER, *RACE[:3]):
         save_history(out, record)
-    save_confusion(out, WINNER, ["apple", "<b>bear</b>", "金 $x$"], [[90, 8, 2], [1, 99, 0], [30, 0, 70]])
+    save_answers(out, WINNER, [[90, 8, 2], [1, 99, 0], [30, 0, 70]])
+    save_names(out, ["apple", "<b>bear</b>", "金_$x$"])
     study = {
         "data": {
             "name": "cifar<100>",
@@ -149,7 +162,21 @@ def test_the_page_opens_with_the_answer_on_test(page: Page) -> None:
     assert "Fine-tune a at 96 by 96 pixels. 77.0 % top-1 on the test split, 95 % interval 74.3 to 79.5 %." in page.text
     assert "The test split was opened once for this run" in page.text
     assert "Top-1 80.0 % 77.0 %" in page.text
-    assert page.text.index("The answer") < page.text.index("Why it won") < page.text.index("How it was measured")
+    titles = [
+        "The answer",
+        "How good, and how sure that is",
+        "What it cost",
+        "Why it won",
+        "What would change the verdict",
+        "Where it fails",
+        "How to use it",
+        "How to check all this",
+    ]
+    places = [page.text.rindex(title) for title in titles]
+    assert places == sorted(places)
+    linked = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
+    assert len(linked) == len(titles)
+    assert all(page.ids[link.removeprefix("#")] == 1 for link in linked)
 
 
 def test_the_page_gives_the_recipe(page: Page) -> None:
@@ -196,8 +223,8 @@ def test_the_page_says_what_the_time_was_spent_on(page: Page) -> None:
 
 
 def test_the_worst_confusions_come_first_and_the_diagonal_never(page: Page) -> None:
-    assert "金 $x$ apple 30 30.0 % apple <b>bear</b> 8 8.0 % apple 金 $x$ 2 2.0 %" in page.text
-    assert "apple apple" not in page.text
+    assert "金 $x$ apple 30 30.0 % 21.9 to 39.6 % apple <b>bear</b> 8 8.0 % 4.1 to 15.0 %" in page.text
+    assert "apple apple 90" not in page.text
 
 
 def test_the_page_says_how_it_was_measured(page: Page) -> None:
@@ -219,7 +246,8 @@ def test_the_page_says_how_to_use_the_result(full: Path, page: Page) -> None:
 
 def test_names_are_shown_and_never_run(full: Path, page: Page) -> None:
     assert "cifar<100>" in page.text
-    assert page.seen["b"] == page.seen["script"] == 0
+    assert page.seen["b"] == 0
+    assert page.seen["script"] == 1
     assert "<b>bear" not in (full / "report.html").read_text()
 
 
@@ -239,10 +267,10 @@ def test_the_same_files_give_the_same_bytes(full: Path, page: Page) -> None:
 
 
 def test_tables_and_figures_can_be_heard(page: Page) -> None:
-    assert page.seen["table"] == page.seen["caption"] == 4
+    assert page.seen["table"] == page.seen["caption"] == 5
     assert sum(tag == "th" and name == "scope" for tag, name, _ in page.attributes) == page.seen["th"]
-    assert page.seen["svg"] == page.seen["figcaption"] == 5
-    assert sum(tag == "svg" and (name, value) == ("role", "img") for tag, name, value in page.attributes) == 5
+    assert page.seen["svg"] == page.seen["figcaption"] == 8
+    assert sum(tag == "svg" and (name, value) == ("role", "img") for tag, name, value in page.attributes) == 8
     assert all(value for tag, name, value in page.attributes if tag == "svg" and name == "aria-label")
 
 
@@ -321,21 +349,27 @@ def test_a_damaged_study_is_named(tmp_path: Path, text: str, message: str) -> No
 
 
 @pytest.mark.parametrize(
-    "lines", [[], ["a,b", "1,2"], ["a,b", "1,x", "3,4"], ["a,b", "1,2", "3"], ["a,b", "1,-2", "3,4"]]
+    ("logits", "labels"), [([[0.0, 1.0]], [2]), ([[0.0, 1.0]], [-1]), ([[0.0, 1.0]], [0, 1]), ([0.0], [0]), ([], [])]
 )
-def test_a_damaged_confusion_is_named(tmp_path: Path, lines: list[str]) -> None:
+def test_damaged_answers_are_named(tmp_path: Path, logits: Any, labels: Any) -> None:
     save(tmp_path, WINNER)
-    (run_dir(tmp_path, WINNER.id) / "confusion.csv").write_text("\n".join(lines))
-    with pytest.raises(OutputError, match=r"confusion\.csv"):
+    np.savez(run_dir(tmp_path, WINNER.id) / "test-logits.npz", logits=np.array(logits), labels=np.array(labels))
+    with pytest.raises(OutputError, match=r"test-logits\.npz is not one answer for each"):
+        write_report(tmp_path)
+    (run_dir(tmp_path, WINNER.id) / "test-logits.npz").write_bytes(b"PK half a file")
+    with pytest.raises(OutputError, match=r"cannot read .*test-logits\.npz"):
         write_report(tmp_path)
 
 
 def test_a_model_without_confusions_has_a_matrix_and_no_pairs(tmp_path: Path) -> None:
     save(tmp_path, WINNER)
-    save_confusion(tmp_path, WINNER, ["a", "b"], [[5, 0], [0, 0]])
+    save_answers(tmp_path, WINNER, [[5, 0, 0], [0, 0, 0], [0, 0, 2]])
     text = read_page(tmp_path).text
-    assert "5 test images of 2 classes" in text
+    assert "7 test images of 3 classes" in text
     assert "Taken for" not in text
+    # A class without images has no accuracy; one whose name nobody kept has its number.
+    assert "All 2 classes in a table" in text
+    assert "0 5 5 100.0 % 56.6 to 100.0 % –" in text
 
 
 def test_figures_are_xml_in_the_ink_of_the_page() -> None:
@@ -344,7 +378,7 @@ def test_figures_are_xml_in_the_ink_of_the_page() -> None:
             [Point("a", 1, 0.5, (0.4, 0.6), "race"), Point("b", 99, 0.6, (0.5, 0.7), "race")], "race", "s", "x"
         ),
         draw_curves([Curve("a", [1, 2], [0.1, 0.2], stopped=True, winner=False)], 'say "x"'),
-        draw_spending({"race": 3.0}, 0.0, "x"),
+        draw_timeline([Lane("race", 3.0, [Bar(2.0, 1.0, "a")])], None, "x"),
         draw_confusion(np.eye(130, dtype=np.int64), [str(n) for n in range(130)], "x"),
     ]
     for svg in drawn:
@@ -378,7 +412,9 @@ def test_a_long_class_name_is_cut_and_a_hundred_classes_are_all_named() -> None:
     svg = draw_confusion(np.ones((100, 100), np.int64), names, "x")
     assert svg.count(">class-98<") == 2
     assert "a class with a ve…" in svg
-    assert "very long name" not in svg
+    assert "very long name" not in re.sub(r"<title>.*?</title>", "", svg)
+    # Whoever rests the mouse on a cell is told in full.
+    assert "<title>a class with a very long name, right: 1 of 100</title>" in svg
 
 
 def test_a_run_that_goes_on_from_another_says_so(tmp_path: Path) -> None:

@@ -10,12 +10,15 @@ from bakeoff.board.ranking import rank
 from bakeoff.board.reason import explain, explain_change, explain_win, find_meeting
 from bakeoff.board.rows import (
     CRITERIA,
+    NOISE,
     STAGES,
+    STATES,
     Row,
     are_tied,
     board_text,
     difference_interval,
     do_differ,
+    is_scored,
     order_of,
     read_losses,
     read_row,
@@ -24,6 +27,7 @@ from bakeoff.board.rows import (
 from bakeoff.board.table import render_table
 from bakeoff.board.weigh import parse_weights
 from bakeoff.board.words import (
+    DASH,
     say_bytes,
     say_caveats,
     say_changes,
@@ -37,7 +41,10 @@ from bakeoff.board.words import (
 
 __all__ = [
     "CRITERIA",
+    "DASH",
+    "NOISE",
     "STAGES",
+    "STATES",
     "Row",
     "are_tied",
     "board_text",
@@ -47,6 +54,7 @@ __all__ = [
     "explain_change",
     "explain_win",
     "find_meeting",
+    "is_scored",
     "order_of",
     "parse_weights",
     "rank",

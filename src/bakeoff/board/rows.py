@@ -16,7 +16,9 @@ from bakeoff.runs import RunRecord, Stage, State
 __all__ = [
     "COSTS",
     "CRITERIA",
+    "NOISE",
     "STAGES",
+    "STATES",
     "Row",
     "are_tied",
     "board_text",
@@ -38,11 +40,12 @@ CRITERIA = ("accuracy", *COSTS)
 
 # The later a stage, the more its verdict counts; a run trained alone was trained in full.
 STAGES = (Stage.CONFIRM, Stage.TRAIN, Stage.TUNE, Stage.COMPARE, Stage.RACE, Stage.SCREEN)
-_STATES = {State.COMPLETE: 0, State.PRUNED: 1, State.RUNNING: 2, State.FAILED: 2}
+# Completed rows come first, then those that were stopped.
+STATES = {State.COMPLETE: 0, State.PRUNED: 1, State.RUNNING: 2, State.FAILED: 2}
 _SCRATCH = {backbone.name for backbone in TABLE if backbone.scratch}
 
 # Costs closer than this count as equal: no run takes the same seconds and bytes twice.
-_NOISE = 1.05
+NOISE = 1.05
 
 # The exponent of the error's fall with the images seen; benchmarks/screening.csv shows how well it orders.
 _GAIN = 0.2
@@ -153,7 +156,7 @@ def order_of(row: Row) -> tuple[int, int, float, float, str, str]:
     losses = read_losses(row)
     screened = row.stage is Stage.SCREEN and is_scored(row)
     merit = expect_error(row) if screened else losses["accuracy"]
-    return _STATES[row.state], STAGES.index(row.stage), merit, losses["time"], row.name, row.id
+    return STATES[row.state], STAGES.index(row.stage), merit, losses["time"], row.name, row.id
 
 
 def expect_error(row: Row) -> float:
@@ -174,7 +177,7 @@ def is_clearly_less(name: str, first: float, second: float) -> bool:
 
 def do_differ(less: float, more: float) -> bool:
     """Whether two costs are further apart than the noise of their measurement."""
-    return less * _NOISE < more
+    return less * NOISE < more
 
 
 def dominates(first: Row, second: Row) -> bool:

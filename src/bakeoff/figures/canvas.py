@@ -11,9 +11,10 @@ from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "MARKERS", "PALETTE", "new_figure", "to_svg"]
+__all__ = ["INK", "MARKERS", "PALETTE", "hint", "new_figure", "to_svg"]
 
 # Without its black and its yellow, which vanish on a dark and on a light page.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
@@ -56,11 +57,18 @@ def new_figure(width: float, height: float) -> Iterator[Figure]:
         yield Figure(figsize=(width, height), dpi=72, layout="constrained")
 
 
+def hint(artist: Artist, text: str) -> None:
+    """Show `text` where the mouse rests on something that was drawn."""
+    artist.set_gid(f"hint:{text}")
+
+
 def to_svg(figure: Figure, alt: str) -> str:
     """The figure as an <svg> element that scales with its box, with ids that no other figure on the page has."""
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = file.getvalue().replace(INK, "currentColor")
+    # matplotlib writes the name of an artist as an id, escaped as an attribute, which is as good inside an element.
+    svg = re.sub(r'<g id="hint:([^"]*)">', r"<g><title>\1</title>", svg)
     mark = hashlib.sha256(svg.encode()).hexdigest()[:6]
     svg = re.sub(r'(\bid="|"#|url\(#)', rf"\g<1>f{mark}-", svg)
     head, body = svg[svg.index("<svg") :].split(">", 1)

@@ -1,15 +1,13 @@
-"""Learning curves, shares and spending, and who was taken for whom."""
+"""What runs did with their time: learning curves, the timeline of a budget, and shares of a whole."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-from matplotlib.colors import to_rgb
-from numpy.typing import NDArray
+from matplotlib.axes import Axes
 
-from bakeoff.figures.canvas import INK, PALETTE, new_figure, to_svg
+from bakeoff.figures.canvas import INK, PALETTE, hint, new_figure, to_svg
 
-__all__ = ["Curve", "draw_confusion", "draw_curves", "draw_shares", "draw_spending"]
+__all__ = ["Bar", "Curve", "Lane", "draw_curves", "draw_shares", "draw_timeline"]
 
 DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1, 1, 1)))
 
@@ -24,6 +22,22 @@ class Curve(NamedTuple):
     winner: bool
 
 
+class Bar(NamedTuple):
+    """A run's part of a stage: wall-clock seconds, those of them that were training, and what to say of it."""
+
+    seconds: float
+    training: float
+    text: str
+
+
+class Lane(NamedTuple):
+    """A stage: wall-clock seconds, and its runs one after the other; none where they were not in a row."""
+
+    stage: str
+    seconds: float
+    bars: Sequence[Bar]
+
+
 def draw_curves(curves: Sequence[Curve], alt: str) -> str:
     """Learning curves of all runs over training time; one style per label, a cross where a run was stopped."""
     labels = list(dict.fromkeys(curve.label for curve in curves))
@@ -34,26 +48,39 @@ def draw_curves(curves: Sequence[Curve], alt: str) -> str:
             colour, dashes = PALETTE[number % len(PALETTE)], DASHES[number // len(PALETTE) % len(DASHES)]
             width = 2.6 if curve.winner else 1.3
             axes.plot(curve.seconds, top1, color=colour, ls=dashes, lw=width, label=curve.label)
-            axes.plot(curve.seconds[-1:], top1[-1:], "x" if curve.stopped else ".", color=colour, ms=6)
+            for place, (seconds, value) in enumerate(zip(curve.seconds, top1, strict=True), 1):
+                cross = curve.stopped and place == len(top1)
+                (dot,) = axes.plot([seconds], [value], "x" if cross else "o", color=colour, ms=6 if cross else 3.2)
+                hint(dot, f"{curve.label}: {value:.1f} % after {seconds:.0f} s")
         lines, names = axes.get_legend_handles_labels()
         first = {name: line for line, name in reversed(list(zip(lines, names, strict=True)))}
-        figure.legend([first[label] for label in labels], labels, loc="outside right upper", fontsize=7.5)
+        # Under the axes, where a narrow page has room for it.
+        figure.legend([first[label] for label in labels], labels, loc="outside lower center", ncols=5, fontsize=7.5)
         return to_svg(figure, alt)
 
 
-def draw_spending(seconds: Mapping[str, float], unspent: float, alt: str) -> str:
-    """One bar per stage: its seconds, and its share of all of them and of what was left."""
-    bars = dict(seconds) | ({"not spent": unspent} if unspent > 0 else {})
-    total = sum(bars.values())
-    with new_figure(6.4, 0.7 + 0.32 * len(bars)) as figure:
-        axes = figure.add_subplot(xlabel="seconds")
-        drawn = axes.barh(list(bars), list(bars.values()), color=PALETTE[0], height=0.6)
-        axes.bar_label(drawn, [f"{value:.0f} s, {100 * value / total:.0f} %" for value in bars.values()], padding=4)
-        if unspent > 0:
-            drawn[-1].set(color=INK, alpha=0.25)
-        axes.invert_yaxis()
+def draw_timeline(lanes: Sequence[Lane], budget: float | None, alt: str) -> str:
+    """A row for each stage from its beginning to its end on the study's own clock; training is full colour."""
+    end = sum(lane.seconds for lane in lanes)
+    with new_figure(8.0, 0.9 + 0.3 * len(lanes)) as figure:
+        axes = figure.add_subplot(xlabel="seconds of wall clock")
+        start = 0.0
+        for row, lane in enumerate(lanes):
+            _draw_lane(axes, row, lane, start)
+            start += lane.seconds
+            text = f"{lane.seconds:.0f} s, {100 * lane.seconds / end:.0f} %"
+            late = start > 0.7 * max(end, budget or 0.0)
+            spot = (start - lane.seconds, -4) if late else (start, 4)
+            place = {"xytext": (spot[1], 0), "textcoords": "offset points", "ha": "right" if late else "left"}
+            axes.annotate(text, (spot[0], row), va="center", fontsize=7.5, **place)
+        if budget:
+            axes.axvline(budget, color=INK, lw=1, ls="--")
+            # Above the rows, on the side where it does not run out of the figure.
+            axes.annotate("budget ", (budget, -0.75), ha="right", va="bottom", fontsize=7.5)
+        axes.set_yticks(range(len(lanes)), [lane.stage for lane in lanes])
+        axes.set_xlim(0, 1.02 * max(end, budget or 0.0))
+        axes.set_ylim(len(lanes) - 0.4, -0.75)
         axes.grid(visible=False, axis="y")
-        axes.margins(x=0.2)
         return to_svg(figure, alt)
 
 
@@ -69,31 +96,11 @@ def draw_shares(shares: Mapping[str, float], alt: str) -> str:
         return to_svg(figure, alt)
 
 
-def draw_confusion(counts: NDArray[np.int64], names: Sequence[str], alt: str) -> str:
-    """Counts (classes, classes), rows the true class: right is blue and wrong is orange, the fuller the more often."""
-    classes = len(names)
-    pixels = np.empty((classes, classes, 4))
-    pixels[..., :3] = to_rgb(PALETTE[1])
-    pixels[range(classes), range(classes), :3] = to_rgb(PALETTE[5])
-    # Most confusions are rare: in proportion, rather than by a root, they would be invisible beside the diagonal.
-    pixels[..., 3] = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)) ** 0.4
-    side = min(10.5, 3.2 + 0.11 * classes)
-    with new_figure(side, side) as figure:
-        axes = figure.add_subplot(xlabel="predicted", ylabel="true")
-        axes.imshow(pixels, interpolation="none")
-        axes.grid(visible=False)
-        axes.tick_params(length=0, pad=2)
-        # More names than this would lie on top of each other, and more numbers than this would not fit their cells.
-        if classes <= 120:
-            size, short = min(8.0, 45 * side / classes), [_shorten(name) for name in names]
-            axes.set_xticks(range(classes), short, rotation=90, fontsize=size)
-            axes.set_yticks(range(classes), short, fontsize=size)
-        if classes <= 20:
-            for (row, column), count in np.ndenumerate(counts):
-                if count:
-                    axes.text(column, row, str(count), ha="center", va="center", fontsize=min(8.0, 130 / classes))
-        return to_svg(figure, alt)
-
-
-def _shorten(name: str) -> str:
-    return name if len(name) <= 18 else f"{name[:17]}…"
+def _draw_lane(axes: Axes, row: int, lane: Lane, start: float) -> None:
+    axes.barh(row, lane.seconds, left=start, height=0.6, color=PALETTE[0], alpha=0.25, lw=0)
+    for bar in lane.bars:
+        (whole,) = axes.barh(row, bar.seconds, left=start, height=0.6, color=PALETTE[5], ec="white", lw=0.6)
+        (training,) = axes.barh(row, bar.training, left=start, height=0.6, color=PALETTE[0], ec="white", lw=0.6)
+        hint(whole, bar.text)
+        hint(training, bar.text)
+        start += bar.seconds

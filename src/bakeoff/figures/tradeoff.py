@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bakeoff.figures.canvas import INK, MARKERS, PALETTE, new_figure, to_svg
+from bakeoff.figures.canvas import INK, MARKERS, PALETTE, hint, new_figure, to_svg
 
 __all__ = ["Point", "draw_tradeoff"]
 
@@ -37,7 +37,11 @@ def draw_tradeoff(points: Sequence[Point], front: str, cost: str, alt: str) -> s
             colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
             for point in own:
                 axes.plot([point.cost] * 2, [100 * end for end in point.interval], color=colour, lw=0.8)
-            axes.plot(*_spots(own), marker, color=colour, markersize=5.5, label=series)
+            for place, point in enumerate(own):
+                (dot,) = axes.plot([point.cost], [100 * point.top1], marker, color=colour, markersize=5.5)
+                hint(dot, f"{point.label}: {100 * point.top1:.1f} % at {point.cost:.4g}, {series}")
+                if not place:
+                    dot.set_label(series)
             if series == front:
                 edge = [one for place, one in enumerate(own) if all(one.top1 > other.top1 for other in own[:place])]
                 axes.step(*_spots(edge), where="post", color=colour, lw=1, alpha=0.6, label="Pareto front")

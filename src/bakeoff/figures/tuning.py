@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from bakeoff.figures.canvas import INK, PALETTE, new_figure, to_svg
+from bakeoff.figures.canvas import INK, PALETTE, hint, new_figure, to_svg
 
 __all__ = ["Trial", "Worth", "draw_trials", "draw_worths"]
 
@@ -40,8 +40,11 @@ def draw_trials(trials: Sequence[Trial], chosen: int | None, alt: str) -> str:
             (True, "x", 1, "stopped on its way"),
         ):
             own = [trial for trial in trials if trial.stopped is stopped]
-            places, heights = [trial.number for trial in own], [100 * trial.top1 for trial in own]
-            axes.plot(places, heights, marker, color=PALETTE[colour], ms=5.5, label=label)
+            for place, trial in enumerate(own):
+                (dot,) = axes.plot([trial.number], [100 * trial.top1], marker, color=PALETTE[colour], ms=5.5)
+                hint(dot, f"trial {trial.number}: {100 * trial.top1:.1f} %, {label}")
+                if not place:
+                    dot.set_label(label)
         for trial in trials:
             if trial.number == chosen:
                 spot = [trial.number], [100 * trial.top1]
@@ -65,7 +68,10 @@ def draw_worths(worths: Sequence[Worth], alt: str) -> str:
                 colour = PALETTE[2] if low > 0 else PALETTE[3] if high < 0 else INK
                 marker = ">" if low > 0 else "<" if high < 0 else "o"
                 axes.plot([100 * low, 100 * high], [place, place], color=colour, lw=1.2)
-                axes.plot([100 * worth.difference], [place], marker, color=colour, ms=5)
+                (dot,) = axes.plot([100 * worth.difference], [place], marker, color=colour, ms=5)
+                hint(
+                    dot, f"{worth.value}: {100 * worth.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) points"
+                )
                 places.append(place)
                 names.append(worth.value)
             place += 1.4

@@ -1,23 +1,33 @@
-"""The report's figures with their data: trade-offs, learning curves, spending, and who was taken for whom."""
+"""The report's figures with their data: trade-offs, learning curves, memory, spending, and the screen's order."""
 
-import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
-import numpy as np
-
-from bakeoff.board import STAGES, Row, do_differ, say_percent, say_seconds
-from bakeoff.errors import OutputError
-from bakeoff.figures import Curve, Point, draw_confusion, draw_curves, draw_spending, draw_tradeoff
+from bakeoff.board import STAGES, Row, do_differ, is_scored, say_seconds
+from bakeoff.figures import (
+    Bar,
+    Curve,
+    Forecast,
+    Lane,
+    Places,
+    Point,
+    draw_curves,
+    draw_forecasts,
+    draw_places,
+    draw_timeline,
+    draw_tradeoff,
+)
 from bakeoff.report.facts import Spending
 from bakeoff.runs import RunRecord, Stage, State, read_history, run_dir
 
-__all__ = ["Confusion", "Drawing", "draw_budget", "draw_learning", "draw_tradeoffs", "read_confusion"]
+__all__ = ["Drawing", "draw_budget", "draw_learning", "draw_memory", "draw_orders", "draw_tradeoffs"]
 
-# Enough of the worst confusions to see the pattern, few enough to read.
-_PAIRS = 12
+# More rows of memory than this would not be read.
+_ROWS = 24
 
 
 class Drawing(NamedTuple):
@@ -25,14 +35,6 @@ class Drawing(NamedTuple):
 
     svg: str
     caption: str
-
-
-class Confusion(NamedTuple):
-    """Names of classes, the matrix, and the worst pairs: true class, taken for, how often, share of the true class."""
-
-    names: list[str]
-    drawing: Drawing
-    pairs: list[tuple[str, str, int, float]]
 
 
 def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
@@ -83,43 +85,70 @@ def draw_learning(out: Path, records: Sequence[RunRecord], rows: Sequence[Row], 
     return Drawing(draw_curves(curves, caption), caption)
 
 
-def draw_budget(spending: Sequence[Spending], budget: float | None) -> Drawing | None:
-    """Wall-clock seconds per stage, and what was left of `budget` (seconds); None if nothing was spent."""
-    seconds = {stage.stage: stage.seconds for stage in spending if stage.seconds}
-    spent = sum(seconds.values())
+def draw_budget(spending: Sequence[Spending], records: Sequence[RunRecord], budget: float | None) -> Drawing | None:
+    """The study's wall clock from stage to stage and run to run; None if nothing was spent. `budget` in seconds."""
+    by_id = {record.id: record for record in records}
+    lanes = [_make_lane(stage, by_id) for stage in spending if stage.seconds]
+    spent = sum(lane.seconds for lane in lanes)
     if not spent:
         return None
     caption = f"{say_seconds(spent)} of wall clock"
     if budget:
         caption += f", of a budget of {say_seconds(budget)} ({100 * spent / budget:.0f} %)"
-    return Drawing(draw_spending(seconds, (budget or spent) - spent, f"{caption}, by stage."), f"{caption}.")
+    caption += ". Dark: steps of training; light: the rest of a run, such as compiling and validation; pale: all else."
+    return Drawing(draw_timeline(lanes, budget, caption), caption)
 
 
-def read_confusion(path: Path) -> Confusion | None:
-    """The confusions of a run's test; None if there is no such file. Raises OutputError if it is damaged."""
-    if not path.is_file():
-        return None
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            names, *cells = csv.reader(file)
-        counts = np.array(cells, dtype=np.int64)
-    except (OSError, ValueError, csv.Error) as error:
-        raise OutputError(f"cannot read {path}: {error}; evaluate the run again") from error
-    if counts.shape != (len(names), len(names)) or counts.min(initial=0) < 0:
-        raise OutputError(f"{path} is not one row of counts for each of its {len(names)} classes; evaluate it again")
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS]
-    places = [np.unravel_index(place, wrong.shape) for place in order]
-    pairs = [
-        (names[row], names[column], int(wrong[row, column]), float(wrong[row, column] / counts[row].sum()))
-        for row, column in places
-        if wrong[row, column]
+def draw_memory(rows: Sequence[Row]) -> Drawing | None:
+    """Predicted beside measured peak memory of the runs that were trained; None where there are none."""
+    seen = [row for row in rows if is_scored(row) and row.memory_predicted_bytes and row.memory_peak_bytes]
+    trained = [row for row in seen if row.stage not in (Stage.SCREEN, Stage.TUNE)] or [
+        row for row in seen if row.stage is Stage.SCREEN
     ]
-    hits = say_percent(float(np.trace(counts) / max(counts.sum(), 1)))
-    caption = f"{int(counts.sum()):,} test images of {len(names)} classes: rows are true, columns predicted."
-    caption += f" Blue is right ({hits}), orange is wrong; the fuller the colour the larger the share of its row."
-    return Confusion(names, Drawing(draw_confusion(counts, names, caption), caption), pairs)
+    if not trained:
+        return None
+    shown = trained[:_ROWS]
+    forecasts = [
+        Forecast(f"{row.name}, {row.stage}", row.memory_predicted_bytes, row.memory_peak_bytes) for row in shown
+    ]
+    errors = [abs(row.memory_predicted_bytes / row.memory_peak_bytes - 1) for row in trained]
+    caption = "Peak memory of training as predicted before the run, and as measured in its process"
+    caption += f"; the median error is {100 * median(errors):.0f} %."
+    if len(trained) > len(shown):
+        caption += f" The first {len(shown)} of {len(trained)} runs."
+    return Drawing(draw_forecasts(forecasts, caption), caption)
+
+
+def draw_orders(rows: Sequence[Row]) -> Drawing | None:
+    """The screen's order of those that were trained on equal terms after it; None if they are fewer than two."""
+    for stage in (Stage.RACE, Stage.COMPARE):
+        screened = list(dict.fromkeys(row.name for row in rows if row.stage is Stage.SCREEN and is_scored(row)))
+        raced = list(dict.fromkeys(row.name for row in rows if row.stage is stage and is_scored(row)))
+        both = [name for name in screened if name in raced]
+        if len(both) > 1:
+            after = [name for name in raced if name in both]
+            places = [Places(name, both.index(name) + 1, after.index(name) + 1) for name in both]
+            pairs = list(combinations(places, 2))
+            agreed = sum((one.first < other.first) == (one.second < other.second) for one, other in pairs)
+            caption = f"The screen's order of those that met in the {stage}, and the {stage}'s own: they agree on"
+            caption += f" {agreed} of {len(pairs)} pairs."
+            return Drawing(draw_places(places, ("screen", stage.value), caption), caption)
+    return None
+
+
+def _make_lane(stage: Spending, by_id: Mapping[str, RunRecord]) -> Lane:
+    runs = [by_id[run] for run in stage.runs if run in by_id]
+    bars = [
+        Bar(
+            run.seconds.total,
+            min(run.seconds.train, run.seconds.total),
+            f"{run.candidate}, {run.state.lower()}: {run.seconds.total:.0f} s, of training {run.seconds.train:.0f} s",
+        )
+        for run in runs
+    ]
+    # Runs side by side, on several machines, have no place of their own on one clock.
+    in_a_row = sum(bar.seconds for bar in bars) <= 1.02 * stage.seconds
+    return Lane(stage.stage, stage.seconds, bars if in_a_row else [])
 
 
 def _count(points: Sequence[Point]) -> str:

@@ -7,7 +7,17 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bakeoff.augment import describe
-from bakeoff.board import STAGES, say_percent, say_range
+from bakeoff.board import (
+    DASH,
+    STAGES,
+    read_row,
+    say_bytes,
+    say_count,
+    say_memory_error,
+    say_percent,
+    say_range,
+    say_seconds,
+)
 from bakeoff.config import Mode, Model, Run
 from bakeoff.effects import Effects, Found
 from bakeoff.errors import OutputError
@@ -17,6 +27,7 @@ from bakeoff.runs import Metrics, RunRecord
 __all__ = [
     "Spending",
     "Study",
+    "describe_cost",
     "describe_data",
     "describe_recipe",
     "describe_scores",
@@ -50,6 +61,14 @@ class _DataFacts(_Part):
     quarantined: int | tuple[Any, ...] = ()
 
 
+class _PlanFacts(_Part):
+    """Of a whole job's plan; other studies have plans without these."""
+
+    cut: tuple[str, ...] = ()
+    finalists: int = 0
+    race_seconds: tuple[float, ...] | None = None
+
+
 class Study(_Part):
     """What the report uses of `study.json`; all of it may be absent. Seconds are wall clock."""
 
@@ -61,14 +80,15 @@ class Study(_Part):
     started: str = ""
     found: Found | None = None
     effects: Effects | None = None
+    plan: _PlanFacts = _PlanFacts()
 
 
 class Spending(NamedTuple):
-    """A stage's wall-clock seconds, its number of runs, and whom it dropped: (candidate, why)."""
+    """A stage's wall-clock seconds, the ids of its runs in their order, and whom it dropped: (candidate, why)."""
 
     stage: str
     seconds: float
-    runs: int
+    runs: tuple[str, ...]
     dropped: list[tuple[str, str]]
 
 
@@ -95,13 +115,13 @@ def describe_data(study: Study, records: Sequence[RunRecord]) -> dict[str, Any]:
     return facts.model_dump() | {"classes": classes, "quarantined": quarantined}
 
 
-def describe_recipe(run: Run) -> list[tuple[str, str]]:
-    """A config as (term, words) pairs; what is switched off is left out."""
+def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
+    """A config as (term, words) pairs; what is switched off is left out. `origin` is where its weights came from."""
     model, train, optim = run.model, run.train, run.optim
     network = [
         ("Network", model.name),
         ("Input", f"{model.size} by {model.size} pixels"),
-        ("Weights", _say_weights(model)),
+        ("Weights", _say_weights(model, origin)),
     ]
     if train.mode is Mode.PROBE:
         return [*network, ("Training", "a probe on frozen features")]
@@ -137,15 +157,35 @@ def describe_scores(record: RunRecord) -> list[tuple[str, str, str]]:
     ]
 
 
+def describe_cost(record: RunRecord) -> list[tuple[str, str]]:
+    """What one run took, as (term, words) pairs; what was not measured is left out."""
+    row = read_row(record)
+    seconds = record.seconds
+    predicted = f" ({say_bytes(row.memory_predicted_bytes)} predicted, {say_memory_error(row)})"
+    terms = [
+        ("Training", say_seconds(seconds.train) if seconds.train else ""),
+        ("Its process, all in all", say_seconds(seconds.total) if seconds.total else ""),
+        ("Images seen", f"{record.images_seen:,} ({record.epochs:.1f} epochs)" if record.images_seen else ""),
+        ("Pace", f"{record.images_per_second:.0f} images/s" if record.images_per_second else ""),
+        ("Peak memory", say_bytes(row.memory_peak_bytes) + (predicted if row.memory_predicted_bytes else "")),
+        ("Parameters", f"{say_count(record.params_total)}, of which {say_count(record.params_trainable)} trained"),
+        ("Model file", say_bytes(record.model_bytes) if record.model_bytes else ""),
+        ("Device", record.device),
+    ]
+    return [(term, words) for term, words in terms if words and words != DASH]
+
+
 def _say_trained(unfreeze: float | str) -> str:
     if isinstance(unfreeze, str):
         return f"from {unfreeze} on, and the head"
     return f"{unfreeze * 100:g} % of the layers, and the head" if unfreeze else "the head alone"
 
 
-def _say_weights(model: Model) -> str:
+def _say_weights(model: Model, origin: str) -> str:
     if model.start:
         return f"goes on from {model.start.removesuffix('/model.keras')}"
+    if model.weights == "auto" and origin in _ORIGINS:
+        return _ORIGINS[origin]
     return model.weights if model.weights in ("auto", "none") else f"from {Path(model.weights).name}"
 
 
@@ -160,13 +200,20 @@ def describe_spending(study: Study, records: Sequence[RunRecord]) -> list[Spendi
         seconds = study.seconds.get(stage, facts.seconds)
         dropped = [(candidates.get(drop.id, drop.id), drop.why) for drop in facts.dropped]
         if own or seconds:
-            spending.append(Spending(stage, seconds, len(facts.runs) or len(own), dropped))
+            spending.append(Spending(stage, seconds, facts.runs or tuple(record.id for record in own), dropped))
     return spending
 
 
 def _has_superclasses(record: RunRecord) -> bool:
     return any(metrics and metrics.superclass_top1 is not None for metrics in (record.val, record.test))
 
+
+_ORIGINS = {
+    "package": "pretrained on ImageNet, from an installed package",
+    "hub": "pretrained on ImageNet, downloaded by Keras",
+    "file": "pretrained, from a file or a kit",
+    "random": "random",
+}
 
 _SCORES: dict[str, Callable[[Metrics], str]] = {
     "Top-1": lambda metrics: say_percent(metrics.top1),

@@ -1,14 +1,22 @@
 """The page itself: gathers facts and evidence, and fills the template."""
 
+import base64
+import hashlib
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bakeoff.board import (
+    NOISE,
     STAGES,
-    explain,
+    STATES,
+    explain_win,
+    is_scored,
     rank,
+    read_losses,
     say_bytes,
     say_caveats,
     say_count,
@@ -20,16 +28,20 @@ from bakeoff.board import (
 )
 from bakeoff.errors import OutputError
 from bakeoff.files import write_text
-from bakeoff.report.evidence import draw_budget, draw_learning, draw_tradeoffs, read_confusion
+from bakeoff.report.certainty import compare_leaders, list_doubts, spread_over_seeds
+from bakeoff.report.evidence import draw_budget, draw_learning, draw_memory, draw_orders, draw_tradeoffs
 from bakeoff.report.facts import (
+    describe_cost,
     describe_data,
     describe_recipe,
     describe_scores,
     describe_spending,
     read_study,
 )
+from bakeoff.report.failures import describe_failures
+from bakeoff.report.gallery import show_images
 from bakeoff.report.tuning import choose_run, describe_tuning, label_trials
-from bakeoff.runs import State, list_records, run_dir
+from bakeoff.runs import RunRecord, list_records
 
 __all__ = ["render_report", "write_report"]
 
@@ -45,53 +57,109 @@ def render_report(out: Path) -> str:
     records = list_records(out)
     if not records:
         raise OutputError(f"{out} holds no runs; give the folder of a study, the one with runs/ in it")
-    study, rows = read_study(out), rank(records)
-    by_id = {record.id: record for record in records}
-    best = next((row.id for row in rows if row.state is State.COMPLETE and row.val_top1 is not None), "")
-    chosen = choose_run(study, records)
-    winner = by_id.get(chosen or best)
-    spending = describe_spending(study, records)
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            out=shlex.quote(out.resolve().name),
-            study=study,
-            data=describe_data(study, records),
-            winner=winner,
-            recipe=describe_recipe(winner.config) if winner else [],
-            scores=describe_scores(winner) if winner else [],
-            why="" if chosen else explain(rows),
-            groups=[(stage, own) for stage in STAGES if (own := [row for row in rows if row.stage is stage])],
-            tuning=describe_tuning(study, out, records),
-            labels=label_trials(study, records),
-            tradeoffs=draw_tradeoffs(rows),
-            learning=draw_learning(out, records, rows, winner.id if winner else ""),
-            spending=spending,
-            budget=draw_budget(spending, study.budget_seconds),
-            confusion=read_confusion(run_dir(out, winner.id) / "confusion.csv") if winner else None,
-            opened=[record for record in records if record.test],
-            seeds=sorted({record.seed for record in records}),
-            versions=sorted({f"{name} {version}" for record in records for name, version in record.versions.items()}),
-            devices=sorted({record.device for record in records if record.device}),
-            precisions=sorted({record.precision for record in records if record.precision}),
-            fingerprints=sorted({record.data.fingerprint for record in records}),
-        )
+    environment = _environment()
+    css, script = (_read_source(environment, name) for name in ("report.css", "report.js"))
+    facts = _gather(out, records)
+    return environment.get_template("report.html.j2").render(
+        **facts,
+        contents=_list_contents(facts),
+        css=css,
+        script=script,
+        # The page allows this one script and no other, wherever it may come from.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
+def _gather(out: Path, records: Sequence[RunRecord]) -> dict[str, Any]:
+    """Everything that the templates name."""
+    study, rows = read_study(out), rank(records)
+    by_id = {record.id: record for record in records}
+    best = next((row.id for row in rows if is_scored(row)), "")
+    chosen = choose_run(study, records)
+    winner = by_id.get(chosen or best)
+    spending = describe_spending(study, records)
+    facts: dict[str, Any] = {
+        "out": shlex.quote(out.resolve().name),
+        "study": study,
+        "data": describe_data(study, records),
+        "winner": winner,
+        # A search for one network's recipe has an account of its own, and nobody to win against.
+        "leaders": None if chosen else compare_leaders(out, rows),
+        "why": "" if chosen else explain_win(rows),
+        "doubts": [] if chosen else list_doubts(study, rows, records),
+        "spreads": spread_over_seeds(records),
+        "groups": [(stage, own) for stage in STAGES if (own := [row for row in rows if row.stage is stage])],
+        "states": STATES,
+        "stages": STAGES,
+        "noise": NOISE,
+        "tuning": describe_tuning(study, out, records),
+        "labels": label_trials(study, records),
+        "tradeoffs": draw_tradeoffs(rows),
+        "learning": draw_learning(out, records, rows, winner.id if winner else ""),
+        "orders": draw_orders(rows),
+        "memory": draw_memory(rows),
+        "spending": spending,
+        "budget": draw_budget(spending, records, study.budget_seconds),
+        "failures": describe_failures(out, winner) if winner else None,
+        "gallery": show_images(out, winner) if winner else None,
+        "bundled": (out / "bundle").is_dir(),
+        "opened": [record for record in records if record.test],
+        "seeds": sorted({record.seed for record in records}),
+        "versions": sorted({f"{name} {version}" for record in records for name, version in record.versions.items()}),
+        "devices": sorted({record.device for record in records if record.device}),
+        "precisions": sorted({record.precision for record in records if record.precision}),
+        "fingerprints": sorted({record.data.fingerprint for record in records}),
+    }
+    if winner:
+        config = winner.config
+        facts |= {
+            "recipe": describe_recipe(config, winner.weights.origin),
+            "scores": describe_scores(winner),
+            "cost": describe_cost(winner),
+            "source": shlex.quote(config.data.source),
+        }
+    return facts
+
+
+def _list_contents(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The sections that there are: (id, title)."""
+    winner = facts["winner"]
+    sections = [
+        ("answer", "The answer", True),
+        ("certainty", "How good, and how sure that is", winner),
+        ("cost", "What it cost", True),
+        ("why", "Why it won" if facts["why"] else "The candidates", True),
+        ("recipe", "What its recipe is worth", facts["tuning"]),
+        ("doubts", "What would change the verdict", facts["doubts"]),
+        ("failures", "Where it fails", facts["failures"]),
+        ("use", "How to use it", winner),
+        ("measured", "How to check all this", True),
+    ]
+    return [(name, title) for name, title, present in sections if present]
+
+
+def _read_source(environment: Environment, name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
 def _environment() -> Environment:
-    loader = PackageLoader("bakeoff")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("bakeoff"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "bytes": say_bytes,
         "caveats": say_caveats,
         "count": say_count,
+        "losses": read_losses,
         "memory_error": say_memory_error,
         "percent": say_percent,
         "range": say_range,
+        "scored": is_scored,
         "seconds": say_seconds,
         "top1": say_top1,
     }

@@ -7,7 +7,7 @@ for block in read_blocks(dataset, "train"): ...
 
 from bakeoff.shards.manifest import Manifest, Quarantined, ShardFile, SplitFacts, read_manifest
 from bakeoff.shards.reader import Block, read_blocks
-from bakeoff.shards.view import Dataset, open_dataset, shard_paths
+from bakeoff.shards.view import Dataset, find_dataset, open_dataset, shard_paths
 from bakeoff.shards.writer import prepare, prepare_cached
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Quarantined",
     "ShardFile",
     "SplitFacts",
+    "find_dataset",
     "open_dataset",
     "prepare",
     "prepare_cached",

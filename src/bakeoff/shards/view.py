@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from bakeoff.errors import DataError
-from bakeoff.files import hash_json
-from bakeoff.shards.manifest import Manifest, read_manifest
+from bakeoff.files import cache_dir, hash_json
+from bakeoff.shards.manifest import MANIFEST, Manifest, read_manifest
 from bakeoff.sources import Split
 
-__all__ = ["Dataset", "open_dataset", "shard_paths"]
+__all__ = ["Dataset", "find_dataset", "open_dataset", "shard_paths"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,18 @@ def open_dataset(folder: Path, classes: str = "all", seed: int = 0) -> Dataset:
     name = manifest.name if everything else f"{manifest.name}-{len(chosen)}"
     names = tuple(manifest.class_names[original] for original in chosen)
     return _view(folder, manifest, name, names, label_map, superclass_names, superclass_of)
+
+
+def find_dataset(fingerprint: str, classes: str = "all", seed: int = 0) -> Dataset | None:
+    """The view with this fingerprint among the shards in the cache, wherever their images came from; None if gone."""
+    for path in sorted((cache_dir() / "data").glob(f"*/{MANIFEST}")):
+        try:
+            dataset = open_dataset(path.parent, classes, seed)
+        except DataError:
+            continue  # other data, without such classes, or damaged
+        if dataset.fingerprint == fingerprint:
+            return dataset
+    return None
 
 
 def shard_paths(dataset: Dataset, split: Split) -> list[Path]:

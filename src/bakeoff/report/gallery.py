@@ -1,0 +1,127 @@
+"""Images to look at: the mistakes that the winner was most sure of, and the hits that it was least sure of.
+
+They are validation images: the test split stays locked, whoever looks. They are read from the shards in the cache once,
+and kept beside the run from then on.
+"""
+
+import base64
+import importlib.util
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bakeoff.errors import DataError
+from bakeoff.files import replacing
+from bakeoff.report.answers import Answers, Classes, read_answers, read_classes
+from bakeoff.runs import RunRecord, run_dir
+from bakeoff.shards import find_dataset, read_blocks
+
+__all__ = ["Gallery", "Picture", "show_images"]
+
+_EACH = 12
+# Pixels along the side; smaller images are shown as they are, larger ones are shrunk to this.
+_SIDE = 96
+_LOSSLESS = 64
+_FILE = "gallery.npz"
+
+
+class Picture(NamedTuple):
+    """An image as a data URL, what it is, what it was taken for, and how sure the model was of that."""
+
+    url: str
+    name: str
+    said: str
+    confidence: float
+
+
+class Gallery(NamedTuple):
+    """Mistakes and hits; where there are no images to show, `missing` says why."""
+
+    mistakes: list[Picture]
+    hits: list[Picture]
+    missing: str = ""
+
+
+def show_images(out: Path, record: RunRecord) -> Gallery | None:
+    """The gallery of a run; None if its answers on validation were not kept."""
+    answers = read_answers(run_dir(out, record.id), "validation")
+    if answers is None or not answers.ids:
+        return None
+    wrong, right = np.flatnonzero(~answers.right), np.flatnonzero(answers.right)
+    mistakes = wrong[np.argsort(-answers.confidence[wrong], kind="stable")][:_EACH]
+    hits = right[np.argsort(answers.confidence[right], kind="stable")][:_EACH]
+    wanted = [answers.ids[place] for place in (*mistakes, *hits)]
+    path = run_dir(out, record.id) / _FILE
+    images = _read_kept(path, wanted)
+    if images is None:
+        images = _read_shards(record, wanted)
+        if isinstance(images, str):
+            return Gallery([], [], images)
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, ids=np.array(wanted), images=np.stack([images[key] for key in wanted]))
+    classes = read_classes(out, record)
+    return Gallery(_frame(mistakes, answers, classes, images), _frame(hits, answers, classes, images))
+
+
+def _frame(
+    places: Sequence[np.intp], answers: Answers, classes: Classes, images: dict[str, NDArray[np.uint8]]
+) -> list[Picture]:
+    return [
+        Picture(
+            _encode(images[answers.ids[place]]),
+            classes.names[answers.labels[place]],
+            classes.names[answers.said[place]],
+            float(answers.confidence[place]),
+        )
+        for place in places
+    ]
+
+
+def _read_kept(path: Path, wanted: Sequence[str]) -> dict[str, NDArray[np.uint8]] | None:
+    """The images kept by an earlier report, if they are the same ones."""
+    try:
+        with np.load(path) as file:
+            kept = dict(zip(file["ids"].tolist(), file["images"], strict=True))
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile):
+        return None  # none kept, or damaged: they are read anew
+    return kept if set(wanted) <= set(kept) else None
+
+
+def _read_shards(record: RunRecord, wanted: Sequence[str]) -> dict[str, NDArray[np.uint8]] | str:
+    """Images by id, shrunk to thumbnails, or why there are none."""
+    if not wanted:
+        return {}
+    dataset = find_dataset(record.data.fingerprint, record.config.data.classes, record.config.data.seed)
+    if dataset is None:
+        return "The shards of these images are no longer in the cache: prepare the data again to see them here."
+    if importlib.util.find_spec("tensorflow") is None:
+        return "TensorFlow, which reads the shards, is not installed here: run pip install 'bakeoff[cpu]' to see them."
+    found = {}
+    try:
+        for block in read_blocks(dataset, "val"):
+            positions = {key: place for place, key in enumerate(block.ids)}
+            found |= {key: _shrink(block.images[positions[key]]) for key in wanted if key in positions}
+            if len(found) == len(set(wanted)):
+                break
+    except DataError as error:
+        return f"The images cannot be read: {error}."
+    return found if set(wanted) <= set(found) else "The shards in the cache are without some of these images."
+
+
+def _shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    picture = Image.fromarray(image)
+    picture.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(picture)
+
+
+def _encode(image: NDArray[np.uint8]) -> str:
+    small = max(image.shape[:2]) <= _LOSSLESS
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG" if small else "JPEG", optimize=True, **({} if small else {"quality": 82}))
+    return f"data:image/{'png' if small else 'jpeg'};base64,{base64.b64encode(file.getvalue()).decode()}"
