@@ -17,7 +17,7 @@ ORDER = """
     pixels sources shards augment pipeline doctor
     backbones scratch efficientnet_lite torchfile weights model kernels fuse optim calibration evaluate cost
     task features ema step state checkpoint probe train
-    export worker
+    export events worker
     launch board effects figures report study
     sheet serve audit console cli __main__
 """.split()  # noqa: SIM905

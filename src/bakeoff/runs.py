@@ -3,6 +3,7 @@
 runs/<id>/config.json    the effective config
 runs/<id>/record.json    this module's RunRecord
 runs/<id>/history.csv    one row per evaluation
+runs/<id>/events.out…    the same for TensorBoard
 runs/<id>/model.keras    the trained network (fit runs that completed)
 runs/<id>/log.txt        everything the run's process printed
 """

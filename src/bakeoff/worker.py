@@ -33,6 +33,7 @@ from bakeoff.config import Mode
 from bakeoff.doctor import LEAST_SIDE, have_twins
 from bakeoff.errors import BakeoffError, DataError, InputError, OutputError, WeightsError
 from bakeoff.evaluate import compile_forward, confusion_matrix, predict_logits, score
+from bakeoff.events import EventLog
 from bakeoff.export import write_bundle
 from bakeoff.files import hash_file, hash_json, replacing
 from bakeoff.pipeline import Split, load_split
@@ -68,8 +69,14 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+    events = EventLog(folder)
+
+    def tell(progress: Progress) -> None:
+        _tell(progress)
+        events.follow(progress.evaluations)
+
     try:
-        task = open_task(record.config, folder, data, _tell, record.micro_batch)
+        task = open_task(record.config, folder, data, tell, record.micro_batch)
         record = _opened(record, task)
         # What is known before the first step stays known if the process is killed in it.
         write_record(folder, record)
@@ -77,6 +84,7 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
         logits = _as_kept(outcome.val_logits)
         metrics = score(logits, task.val.labels, task.dataset.superclass_of)
         model_bytes = _keep(folder, outcome, logits, task.val)
+        events.follow()
     except (DataError, OutputError):
         raise
     except Exception as error:
