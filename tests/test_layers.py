@@ -19,7 +19,7 @@ ORDER = """
     task features ema step state checkpoint probe train
     export events worker
     launch board effects figures report study
-    sheet serve audit console cli __main__
+    sheet serve audit console cli api __main__
 """.split()  # noqa: SIM905
 
 # These may load TensorFlow or Keras when they are imported; the others must not.

@@ -32,6 +32,7 @@ __all__ = [
     "read_arrays",
     "read_json",
     "read_toml",
+    "release",
     "replacing",
     "write_json",
     "write_text",
@@ -40,8 +41,8 @@ __all__ = [
 
 # How the name of a file begins that is not whole yet.
 PARTIAL = ".partial-"
-# Open for as long as the process lives.
-_held: list[IO[str]] = []
+# Folders that this process holds, by their lock files, which stay open.
+_held: dict[Path, IO[str]] = {}
 
 
 def cache_dir() -> Path:
@@ -84,9 +85,11 @@ def replacing(path: Path) -> Iterator[Path]:
 def hold(folder: Path) -> None:
     """Keep a folder for this process until it ends, however it ends; what a killed one left half-written is deleted.
 
-    Raises OutputError if another process has it.
+    A folder that it has already stays its own. Raises OutputError if another process has it.
     """
-    path = make_dir(folder) / ".lock"
+    path = (make_dir(folder) / ".lock").resolve()
+    if path in _held:
+        return
     with _explained(path):
         file = path.open("a+", encoding="utf-8")
     try:
@@ -101,7 +104,7 @@ def hold(folder: Path) -> None:
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()
-    _held.append(file)
+    _held[path] = file
     for left in folder.rglob(f"{PARTIAL}*"):
         if left.is_file():
             left.unlink()
@@ -116,6 +119,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all. NaN and infinity are refused: they are not JSON."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def release(folder: Path) -> None:
+    """Let another process have a folder that this one holds."""
+    _held.pop((folder / ".lock").resolve()).close()
 
 
 def read_json(path: Path) -> Any:

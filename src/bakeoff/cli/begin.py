@@ -76,7 +76,7 @@ def begin(
     return Begun(started, data, shards, dataset, chosen, choice, said.seed if seed is None else seed)
 
 
-def open_study(begun: Begun, plan: "AnyPlan", out: Path, view: "Table") -> "Ledger":
+def open_study(begun: Begun, plan: "AnyPlan", out: Path, view: "Table", command: str = "") -> "Ledger":
     """Open the study's folder and charge it for the preparation; show the data and the plan."""
     from bakeoff.board import say_bytes
     from bakeoff.cache import prune
@@ -92,7 +92,7 @@ def open_study(begun: Begun, plan: "AnyPlan", out: Path, view: "Table") -> "Ledg
         "notes": list(dataset.manifest.notes),
         "quarantined": [bad.model_dump() for bad in dataset.manifest.quarantined],
     }
-    ledger = open_ledger(out, plan, data=facts, command=" ".join(["bakeoff", *sys.argv[1:]]))
+    ledger = open_ledger(out, plan, data=facts, command=command or " ".join(["bakeoff", *sys.argv[1:]]))
     hold(out)
     ledger.spend("prepare", time.monotonic() - begun.started)
     ledger.write(out)

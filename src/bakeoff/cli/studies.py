@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bakeoff.config import Data
     from bakeoff.study import Ledger
 
-__all__ = ["compare", "run", "screen", "train"]
+__all__ = ["begin_study", "compare", "run", "screen", "train"]
 
 
 def run(
@@ -68,7 +68,7 @@ def run(
 
     with interruptible():
         chosen = choose_data(data, classes, seed, exclude)
-        ledger, folder, shards = _begin_study(chosen, budget, candidates, weights, partial, out, data_dir, tune)
+        ledger, folder, shards = begin_study(chosen, budget, candidates, weights, partial, out, data_dir, tune)
         with reporting(make_console()) as watcher:
             winner = run_study(ledger, folder, shards, watcher)
     print_board(folder, as_json)
@@ -98,7 +98,7 @@ def screen(
 
     with interruptible():
         chosen = choose_data(data, classes, seed, exclude)
-        ledger, folder, shards = _begin_study(chosen, budget, candidates, weights, partial, out, data_dir)
+        ledger, folder, shards = begin_study(chosen, budget, candidates, weights, partial, out, data_dir)
         with reporting(make_console()) as watcher:
             run_screen(ledger, folder, shards, watcher)
     print_board(folder, as_json)
@@ -228,7 +228,7 @@ def train(
         raise NothingTrainedError(f"{record.candidate} failed: {record.reason}")
 
 
-def _begin_study(
+def begin_study(
     data: "Data",
     budget: str,
     candidates: str | None,
@@ -237,8 +237,9 @@ def _begin_study(
     out: Path | None,
     data_dir: Path | None,
     tune: bool | None = None,
+    command: str = "",
 ) -> "tuple[Ledger, Path, Path]":
-    """The ledger of a whole job, its folder, and the folder of its shards."""
+    """The ledger of a whole job, its folder, and the folder of its shards. `command` is what a shell did not say."""
     from bakeoff.config import parse_duration
     from bakeoff.console import render_plan
     from bakeoff.study import make_plan
@@ -255,4 +256,4 @@ def _begin_study(
         tune=tune,
     )
     folder = out or Path(f"bakeoff-{begun.dataset.name}")
-    return open_study(begun, plan, folder, render_plan(plan)), folder, begun.shards
+    return open_study(begun, plan, folder, render_plan(plan), command), folder, begun.shards

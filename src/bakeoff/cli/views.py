@@ -1,5 +1,6 @@
 """Verbs that look: evaluate, board, report, verify, models."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from bakeoff.cli.output import (
     print_line,
     require_tensorflow,
 )
-from bakeoff.errors import OutputError
+from bakeoff.errors import ConfigError, OutputError
 
 __all__ = ["board", "evaluate", "models", "report", "verify"]
 
@@ -58,20 +59,40 @@ def evaluate(
     print_line(f"the test split has been opened {test.openings} time(s) for this run")
 
 
-def board(out: StudyArgument, *, weigh: WeighOption = None, as_json: JsonOption = False) -> None:
-    """Rebuild board.csv from the records and print it; a ranking by weights is printed alone.
+def board(
+    out: StudyArgument,
+    *,
+    weigh: WeighOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow a study until its report is written.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Rebuild board.csv from the records and print it; or follow it while the study runs in another terminal.
+
+    A ranking by weights is printed alone.
 
     **Examples**
 
     - `bakeoff board bakeoff-cifar100`
 
     - `bakeoff board bakeoff-compare-cifar100 --weigh accuracy=3,memory=1,time=1`
+
+    - `bakeoff board bakeoff-cifar100 --watch` — Ctrl-C stops looking, and nothing else
     """
     from bakeoff.board import rank, write_board
     from bakeoff.runs import list_records
 
-    _require_study(out)
+    if watch and as_json:
+        raise ConfigError("give --watch or --json, not both")
     weighed = parse_weigh(weigh)
+    if watch:
+        from rich.console import Console
+
+        from bakeoff.console import watch_study
+
+        # Looking away is no interruption of what is looked at.
+        with contextlib.suppress(KeyboardInterrupt):
+            watch_study(Console(), out, weighed)
+    _require_study(out)
     if weighed is None:
         write_board(out, rank(list_records(out)))
     print_board(out, as_json, weighed)

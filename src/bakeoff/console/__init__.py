@@ -2,12 +2,14 @@
 
 plans.py    what a study is about to do
 live.py     a line per finished run, a bar for the one in progress
+watch.py    the board of a study that runs elsewhere
 results.py  what came of it, and other tables
 """
 
 from bakeoff.console.live import StudyConsole, preparing, reporting
 from bakeoff.console.plans import render_ablation, render_comparison, render_plan, render_search
 from bakeoff.console.results import render_effects, render_end, render_found, render_kit, render_models
+from bakeoff.console.watch import watch_study
 
 __all__ = [
     "StudyConsole",
@@ -22,4 +24,5 @@ __all__ = [
     "render_plan",
     "render_search",
     "reporting",
+    "watch_study",
 ]

@@ -33,8 +33,8 @@ def draw_forecasts(forecasts: Sequence[Forecast], alt: str) -> str:
             axes.plot([predicted, measured], [row, row], color=INK, lw=1, alpha=0.4, zorder=1)
             (ring,) = axes.plot([predicted], [row], "o", mfc="none", mec=PALETTE[3], mew=1.6, ms=7)
             (dot,) = axes.plot([measured], [row], "o", color=PALETTE[0], ms=5.5)
-            for spot in (ring, dot):
-                hint(spot, f"{forecast.label}: predicted {predicted:.0f} MB, measured {measured:.0f} MB")
+            for mark in (ring, dot):
+                hint(mark, f"{forecast.label}: predicted {predicted:.0f} MB, measured {measured:.0f} MB")
             error = f"{100 * predicted / measured - 100:+.0f} %"
             spot = (max(predicted, measured), row)
             axes.annotate(error, spot, (8, 0), textcoords="offset points", va="center", fontsize=7.5)

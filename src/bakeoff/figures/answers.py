@@ -125,8 +125,10 @@ def _draw_groups(scores: Sequence[ClassScore], mean: float, alt: str) -> str:
             for score in own:
                 (dot,) = axes.plot([100 * score.top1], [row], "o", color=PALETTE[0], ms=5, alpha=0.8)
                 hint(dot, _say_score(score))
-            label = {"xytext": (-6, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
-            axes.annotate(_shorten(own[0].name), (100 * own[0].top1, row), fontsize=7, alpha=0.8, **label)
+            worst = (100 * own[0].top1, row)
+            axes.annotate(
+                _shorten(own[0].name), worst, (-6, 0), textcoords="offset points", ha="right", va="center", fontsize=7
+            )
         axes.axvline(100 * mean, color=INK, lw=0.8, ls="--")
         axes.set_yticks(range(len(ranked)), [_shorten(group, 30) for group, _ in ranked])
         axes.set_ylim(len(ranked) - 0.4, -0.6)

@@ -52,6 +52,11 @@ def draw_curves(curves: Sequence[Curve], alt: str) -> str:
                 cross = curve.stopped and place == len(top1)
                 (dot,) = axes.plot([seconds], [value], "x" if cross else "o", color=colour, ms=6 if cross else 3.2)
                 hint(dot, f"{curve.label}: {value:.1f} % after {seconds:.0f} s")
+        ends = [max(curve.seconds) for curve in curves]
+        if max(ends) > 12 * min(ends):
+            # A confirming run is so much longer than a race that the race would be a stroke at the edge.
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
         lines, names = axes.get_legend_handles_labels()
         first = {name: line for line, name in reversed(list(zip(lines, names, strict=True)))}
         # Under the axes, where a narrow page has room for it.
@@ -70,9 +75,8 @@ def draw_timeline(lanes: Sequence[Lane], budget: float | None, alt: str) -> str:
             start += lane.seconds
             text = f"{lane.seconds:.0f} s, {100 * lane.seconds / end:.0f} %"
             late = start > 0.7 * max(end, budget or 0.0)
-            spot = (start - lane.seconds, -4) if late else (start, 4)
-            place = {"xytext": (spot[1], 0), "textcoords": "offset points", "ha": "right" if late else "left"}
-            axes.annotate(text, (spot[0], row), va="center", fontsize=7.5, **place)
+            spot, shift, side = (start - lane.seconds, -4, "right") if late else (start, 4, "left")
+            axes.annotate(text, (spot, row), (shift, 0), textcoords="offset points", ha=side, va="center", fontsize=7.5)
         if budget:
             axes.axvline(budget, color=INK, lw=1, ls="--")
             # Above the rows, on the side where it does not run out of the figure.

@@ -7,25 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from bakeoff.board import (
-    NOISE,
-    STAGES,
-    STATES,
-    explain_win,
-    is_scored,
-    rank,
-    read_losses,
-    say_bytes,
-    say_caveats,
-    say_count,
-    say_memory_error,
-    say_percent,
-    say_range,
-    say_seconds,
-    say_top1,
-)
+from bakeoff.board import NOISE, STAGES, STATES, explain_win, rank
 from bakeoff.errors import OutputError
 from bakeoff.files import write_text
 from bakeoff.report.certainty import compare_leaders, list_doubts, spread_over_seeds
@@ -40,7 +22,9 @@ from bakeoff.report.facts import (
 )
 from bakeoff.report.failures import describe_failures
 from bakeoff.report.gallery import show_images
-from bakeoff.report.tuning import choose_run, describe_tuning, label_trials
+from bakeoff.report.template import make_environment, read_source
+from bakeoff.report.tuning import describe_tuning, label_trials
+from bakeoff.report.winner import choose_run, find_winner
 from bakeoff.runs import RunRecord, list_records
 
 __all__ = ["render_report", "write_report"]
@@ -57,8 +41,8 @@ def render_report(out: Path) -> str:
     records = list_records(out)
     if not records:
         raise OutputError(f"{out} holds no runs; give the folder of a study, the one with runs/ in it")
-    environment = _environment()
-    css, script = (_read_source(environment, name) for name in ("report.css", "report.js"))
+    environment = make_environment()
+    css, script = (read_source(environment, name) for name in ("report.css", "report.js"))
     facts = _gather(out, records)
     return environment.get_template("report.html.j2").render(
         **facts,
@@ -73,10 +57,7 @@ def render_report(out: Path) -> str:
 def _gather(out: Path, records: Sequence[RunRecord]) -> dict[str, Any]:
     """Everything that the templates name."""
     study, rows = read_study(out), rank(records)
-    by_id = {record.id: record for record in records}
-    best = next((row.id for row in rows if is_scored(row)), "")
-    chosen = choose_run(study, records)
-    winner = by_id.get(chosen or best)
+    chosen, winner = choose_run(study, records), find_winner(study, records)
     spending = describe_spending(study, records)
     facts: dict[str, Any] = {
         "out": shlex.quote(out.resolve().name),
@@ -136,31 +117,3 @@ def _list_contents(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("measured", "How to check all this", True),
     ]
     return [(name, title) for name, title, present in sections if present]
-
-
-def _read_source(environment: Environment, name: str) -> str:
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("bakeoff"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "bytes": say_bytes,
-        "caveats": say_caveats,
-        "count": say_count,
-        "losses": read_losses,
-        "memory_error": say_memory_error,
-        "percent": say_percent,
-        "range": say_range,
-        "scored": is_scored,
-        "seconds": say_seconds,
-        "top1": say_top1,
-    }
-    return environment

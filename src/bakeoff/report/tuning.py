@@ -13,7 +13,7 @@ from bakeoff.report.evidence import Drawing
 from bakeoff.report.facts import Study
 from bakeoff.runs import RunRecord, Stage, State, read_history, run_dir
 
-__all__ = ["Tuning", "choose_run", "describe_tuning", "label_trials"]
+__all__ = ["Tuning", "describe_tuning", "label_trials"]
 
 
 class Tuning(NamedTuple):
@@ -31,21 +31,6 @@ def describe_tuning(study: Study, out: Path, records: Sequence[RunRecord]) -> Tu
     if study.found is not None:
         return _describe_search(study.found, study, out, records)
     return None
-
-
-def choose_run(study: Study, records: Sequence[RunRecord]) -> str:
-    """The run that a study of one recipe ended with: the one taken, or the one it began with.
-
-    Empty for a study of several networks.
-    """
-    if any(record.stage is not Stage.TUNE for record in records):
-        return ""
-    if study.effects is not None:
-        return study.effects.base.ids[0]
-    if study.found is None:
-        return ""
-    arm = study.found.after if study.found.kept else study.found.before
-    return arm.ids[0] if arm else study.found.base
 
 
 def label_trials(study: Study, records: Sequence[RunRecord]) -> dict[str, str]:

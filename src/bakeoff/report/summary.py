@@ -1,0 +1,27 @@
+"""A study in a few lines of HTML, as a notebook shows it."""
+
+from pathlib import Path
+
+from bakeoff.board import explain, rank
+from bakeoff.report.facts import read_study
+from bakeoff.report.template import make_environment
+from bakeoff.report.winner import choose_run, find_winner
+from bakeoff.runs import list_records
+
+__all__ = ["render_summary"]
+
+
+def render_summary(out: Path) -> str:
+    """The answer, why, and the board. Raises OutputError for damaged files."""
+    study, records = read_study(out), list_records(out)
+    rows = rank(records)
+    return (
+        make_environment()
+        .get_template("summary.html.j2")
+        .render(
+            winner=find_winner(study, records),
+            why="" if choose_run(study, records) else explain(rows),
+            rows=rows,
+            out=str(out),
+        )
+    )

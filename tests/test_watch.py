@@ -1,0 +1,87 @@
+"""A board that follows a study: it waits, says what is running, and ends with the report."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from bakeoff.cli import app
+from bakeoff.console import watch_study
+from bakeoff.errors import OutputError
+from bakeoff.runs import HistoryRow, State, run_dir, write_history, write_record
+from factories import make_record
+
+DONE = make_record("a@96", 0.8)
+ROW = HistoryRow(
+    seconds=30,
+    progress=0.5,
+    epoch=1,
+    images_seen=9,
+    size=32,
+    learning_rate=0.1,
+    train_loss=1,
+    val_loss=1,
+    val_top1=0.625,
+)
+
+
+@pytest.fixture
+def screen() -> Console:
+    return Console(file=io.StringIO(), width=100, force_terminal=True)
+
+
+def shown(screen: Console) -> str:
+    assert isinstance(screen.file, io.StringIO)
+    return screen.file.getvalue()
+
+
+def test_it_follows_a_study_from_its_first_run_to_its_report(
+    tmp_path: Path, screen: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study.json").write_text("{}")
+    folder, looks = run_dir(tmp_path, DONE.id), []
+
+    def go_on(seconds: float) -> None:
+        looks.append(seconds)
+        match len(looks):
+            case 1:
+                write_record(folder, DONE.model_copy(update={"state": State.RUNNING, "val": None}))
+            case 2:
+                write_history(folder, [ROW])
+            case 3:
+                write_record(folder, DONE)
+            case 4:
+                (tmp_path / "report.html").write_text("x")
+
+    monkeypatch.setattr("time.sleep", go_on)
+    watch_study(screen, tmp_path, every=7)
+    assert looks == [7] * 4
+    text = shown(screen)
+    assert text.index("waiting for a run") < text.index("race: a@96 is running") < text.index("80.0 ±2.5")
+    assert "scored at 50% of its length, after 30 s of training: 62.5 % on validation" in text
+
+
+def test_an_older_report_is_not_the_end(tmp_path: Path, screen: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "report.html").write_text("x")
+    write_record(run_dir(tmp_path, DONE.id), DONE)
+
+    def look_away(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", look_away)
+    with pytest.raises(KeyboardInterrupt):
+        watch_study(screen, tmp_path)
+    # On the command line looking away is no error, and leaves the board.
+    done = CliRunner().invoke(app, ["board", str(tmp_path), "--watch"])
+    assert done.exit_code == 0, done.output
+    assert "a@96" in done.output
+    assert (tmp_path / "board.csv").is_file()
+
+
+def test_nothing_to_watch_and_nothing_to_parse_are_refused(tmp_path: Path, screen: Console) -> None:
+    with pytest.raises(OutputError, match="holds no study"):
+        watch_study(screen, tmp_path)
+    done = CliRunner().invoke(app, ["board", str(tmp_path), "--watch", "--json"])
+    assert "not both" in str(done.exception)
