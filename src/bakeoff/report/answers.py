@@ -39,12 +39,14 @@ class Answers:
     @cached_property
     def said(self) -> NDArray[np.intp]:
         """The class named for each image."""
-        return self.logits.argmax(axis=1)
+        said: NDArray[np.intp] = self.logits.argmax(axis=1)
+        return said
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
         """Whether it was the true one."""
-        return self.said == self.labels
+        right: NDArray[np.bool_] = self.said == self.labels
+        return right
 
     @cached_property
     def confidence(self) -> NDArray[np.float32]:

@@ -24,6 +24,9 @@ from bakeoff.shards import find_dataset, read_blocks
 
 __all__ = ["Gallery", "Picture", "show_images"]
 
+# By id, uint8 (height, width, 3).
+Images = dict[str, NDArray[np.uint8]]
+
 _EACH = 12
 # Pixels along the side; smaller images are shown as they are, larger ones are shrunk to this.
 _SIDE = 96
@@ -58,20 +61,18 @@ def show_images(out: Path, record: RunRecord) -> Gallery | None:
     hits = right[np.argsort(answers.confidence[right], kind="stable")][:_EACH]
     wanted = [answers.ids[place] for place in (*mistakes, *hits)]
     path = run_dir(out, record.id) / _FILE
-    images = _read_kept(path, wanted)
-    if images is None:
-        images = _read_shards(record, wanted)
-        if isinstance(images, str):
-            return Gallery([], [], images)
+    kept = _read_kept(path, wanted)
+    images = kept or _read_shards(record, wanted)
+    if isinstance(images, str):
+        return Gallery([], [], images)
+    if images and not kept:
         with replacing(path) as temporary:
             np.savez_compressed(temporary, ids=np.array(wanted), images=np.stack([images[key] for key in wanted]))
     classes = read_classes(out, record)
     return Gallery(_frame(mistakes, answers, classes, images), _frame(hits, answers, classes, images))
 
 
-def _frame(
-    places: Sequence[np.intp], answers: Answers, classes: Classes, images: dict[str, NDArray[np.uint8]]
-) -> list[Picture]:
+def _frame(places: NDArray[np.intp], answers: Answers, classes: Classes, images: Images) -> list[Picture]:
     return [
         Picture(
             _encode(images[answers.ids[place]]),
@@ -83,17 +84,17 @@ def _frame(
     ]
 
 
-def _read_kept(path: Path, wanted: Sequence[str]) -> dict[str, NDArray[np.uint8]] | None:
-    """The images kept by an earlier report, if they are the same ones."""
+def _read_kept(path: Path, wanted: Sequence[str]) -> Images:
+    """The images kept by an earlier report; none if it showed others."""
     try:
         with np.load(path) as file:
             kept = dict(zip(file["ids"].tolist(), file["images"], strict=True))
     except (OSError, EOFError, ValueError, KeyError, BadZipFile):
-        return None  # none kept, or damaged: they are read anew
-    return kept if set(wanted) <= set(kept) else None
+        return {}  # none kept, or damaged: they are read anew
+    return kept if set(wanted) <= set(kept) else {}
 
 
-def _read_shards(record: RunRecord, wanted: Sequence[str]) -> dict[str, NDArray[np.uint8]] | str:
+def _read_shards(record: RunRecord, wanted: Sequence[str]) -> Images | str:
     """Images by id, shrunk to thumbnails, or why there are none."""
     if not wanted:
         return {}
@@ -102,7 +103,7 @@ def _read_shards(record: RunRecord, wanted: Sequence[str]) -> dict[str, NDArray[
         return "The shards of these images are no longer in the cache: prepare the data again to see them here."
     if importlib.util.find_spec("tensorflow") is None:
         return "TensorFlow, which reads the shards, is not installed here: run pip install 'bakeoff[cpu]' to see them."
-    found = {}
+    found: Images = {}
     try:
         for block in read_blocks(dataset, "val"):
             positions = {key: place for place, key in enumerate(block.ids)}
