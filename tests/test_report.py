@@ -414,14 +414,14 @@ def test_a_long_class_name_is_cut_and_a_hundred_classes_are_all_named() -> None:
     assert "a class with a ve…" in svg
     assert "very long name" not in re.sub(r"<title>.*?</title>", "", svg)
     # Whoever rests the mouse on a cell is told in full.
-    assert "<title>a class with a very long name, right: 1 of 100</title>" in svg
+    assert "<title>class-0 taken for class-1: 1 of 100</title>" in svg
 
 
 def test_a_run_that_goes_on_from_another_says_so(tmp_path: Path) -> None:
     record = make_record("a@96", 0.8)
     config = record.config.revised(model={"start": "runs/0123456789ab/model.keras"})
     save(tmp_path, record.model_copy(update={"config": config}))
-    assert "goes on from runs/0123456789ab" in read_page(tmp_path).text
+    assert "those of run 0123456789ab, which it goes on from" in read_page(tmp_path).text
 
 
 def test_the_recipe_in_words_says_what_learns_and_how_images_are_changed() -> None:

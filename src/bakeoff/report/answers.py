@@ -55,11 +55,15 @@ class Answers:
         return confidence
 
     @property
+    def classes(self) -> int:
+        """How many classes there are to name."""
+        return self.logits.shape[1]
+
+    @property
     def counts(self) -> NDArray[np.int64]:
         """Images by true class (rows) and class named (columns)."""
-        classes = self.logits.shape[1]
-        pairs = self.labels.astype(np.int64) * classes + self.said
-        return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+        pairs = self.labels.astype(np.int64) * self.classes + self.said
+        return np.bincount(pairs, minlength=self.classes**2).reshape(self.classes, self.classes)
 
 
 def read_answers(folder: Path, split: str) -> Answers | None:
@@ -79,8 +83,8 @@ def read_answers(folder: Path, split: str) -> Answers | None:
     return Answers(split, logits, labels, ids)
 
 
-def read_classes(out: Path, record: RunRecord) -> Classes:
-    """What the classes of a run are called: from the study's bundle, else from the shards, else they are numbers."""
+def read_classes(out: Path, record: RunRecord, count: int) -> Classes:
+    """The names of a run's `count` classes: from the study's bundle, else from the shards, else they are numbers."""
     path = out / "bundle" / "labels.json"
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
@@ -89,10 +93,10 @@ def read_classes(out: Path, record: RunRecord) -> Classes:
         # No bundle, or none that can be read: whoever opens it is told so, and names are to be had elsewhere.
         dataset = find_dataset(record.data.fingerprint, record.config.data.classes, record.config.data.seed)
         if dataset is None:
-            return Classes(tuple(str(label) for label in range(record.data.classes)))
+            return Classes(tuple(map(str, range(count))))
         names, supers, of = dataset.class_names, dataset.superclass_names, dataset.superclass_of
-    if len(names) != record.data.classes:
-        return Classes(tuple(str(label) for label in range(record.data.classes)))
+    if len(names) != count:
+        return Classes(tuple(map(str, range(count))))
     return Classes(_show(names), _show([supers[group] for group in of]) if supers and of else ())
 
 

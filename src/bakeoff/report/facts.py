@@ -183,7 +183,7 @@ def _say_trained(unfreeze: float | str) -> str:
 
 def _say_weights(model: Model, origin: str) -> str:
     if model.start:
-        return f"goes on from {model.start.removesuffix('/model.keras')}"
+        return f"those of run {Path(model.start).parent.name}, which it goes on from"
     if model.weights == "auto" and origin in _ORIGINS:
         return _ORIGINS[origin]
     return model.weights if model.weights in ("auto", "none") else f"from {Path(model.weights).name}"

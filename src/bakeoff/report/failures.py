@@ -63,7 +63,7 @@ def describe_failures(out: Path, record: RunRecord) -> Failures | None:
     answers = (read_answers(folder, "test") if record.test else None) or validation
     if answers is None:
         return None
-    classes = read_classes(out, record)
+    classes = read_classes(out, record, answers.classes)
     rows = _rate_classes(answers, classes)
     words, calibration = _calibrate(answers, validation)
     return Failures(

@@ -68,7 +68,7 @@ def show_images(out: Path, record: RunRecord) -> Gallery | None:
     if images and not kept:
         with replacing(path) as temporary:
             np.savez_compressed(temporary, ids=np.array(wanted), images=np.stack([images[key] for key in wanted]))
-    classes = read_classes(out, record)
+    classes = read_classes(out, record, answers.classes)
     return Gallery(_frame(mistakes, answers, classes, images), _frame(hits, answers, classes, images))
 
 

@@ -1,0 +1,162 @@
+"""What the documentation and `--help` say is what the program takes: commands are parsed, examples are executed."""
+
+import ast
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+import typer.main
+from typer.testing import CliRunner
+
+from bakeoff import augment
+from bakeoff.backbones import build_backbone
+from bakeoff.cli import app
+from bakeoff.config import Augment, AugmentStep
+from bakeoff.shards import open_dataset, prepare
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+LONGEST_EXAMPLE = 20
+# Typer does not name it, and has a click of its own.
+UsageError = typer.BadParameter.__base__
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a page in a language; empty for commands."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every verb with its path."""
+    children = getattr(command, "commands", {})
+    if not children:
+        yield path, command
+    for name, child in children.items():
+        yield from walk(child, (*path, name))
+
+
+VERBS = dict(walk(typer.main.get_command(app)))
+WRITTEN = [
+    (page.name, line.strip())
+    for page in PAGES
+    for block in blocks(page, "")
+    for line in block.replace("\\\n", "").splitlines()
+    if line.startswith("bakeoff ")
+]
+TOLD = [
+    (" ".join(path), example)
+    for path, verb in VERBS.items()
+    for example in re.findall(r"`(bakeoff [^`]+)`", verb.help or "")
+]
+
+
+def parse(line: str) -> Any:
+    """A command line through the parser of its verb, which raises where an option or a value is not known."""
+    words = shlex.split(line, comments=True)[1:]
+    path = max((path for path in VERBS if tuple(words[: len(path)]) == path), key=len)
+    return VERBS[path].make_context(" ".join(path), words[len(path) :])
+
+
+def test_there_is_something_to_parse() -> None:
+    assert len(WRITTEN) > 20
+    assert {place.split()[0] for place, _ in TOLD} >= {"run", "compare", "tune", "train", "board", "report", "predict"}
+
+
+@pytest.mark.parametrize(("place", "line"), sorted({*WRITTEN, *TOLD}), ids=lambda value: value)
+def test_a_command_is_one_that_the_program_takes(place: str, line: str) -> None:
+    assert parse(line).command is not None, place
+
+
+@pytest.mark.parametrize("line", ["bakeoff board out --sort top1", "bakeoff run --budget", "bakeoff train a b"])
+def test_a_command_that_it_does_not_take_is_noticed(line: str) -> None:
+    with pytest.raises(UsageError):
+        parse(line)
+
+
+@pytest.mark.parametrize("path", VERBS, ids=" ".join)
+def test_every_verb_has_help_with_an_example_of_itself(path: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(app, [*path, "--help"])
+    assert done.exit_code == 0
+    assert "Usage:" in done.output
+    examples = re.findall(r"`(bakeoff [^`]+)`", VERBS[path].help or "")
+    assert any(example.startswith(" ".join(("bakeoff", *path))) for example in examples)
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    def anchors(page: Path) -> set[str]:
+        titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            if "://" in target:
+                continue
+            name, _, anchor = target.partition("#")
+            path = (page.parent / name).resolve() if name else page
+            assert path.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(path), f"{page.name}: {target}"
+
+
+@pytest.fixture(scope="module")
+def examples() -> dict[str, Any]:
+    """The names that the examples of extend.md define, each block executed by itself."""
+    names: dict[str, Any] = {}
+    for number, text in enumerate(blocks(ROOT / "docs" / "extend.md", "python")):
+        ast.parse(text)
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith(("import", "from"))]
+        assert len(lines) <= LONGEST_EXAMPLE, f"example {number} has {len(lines)} lines"
+        own: dict[str, Any] = {}
+        exec(compile(text, f"extend.md, example {number}", "exec"), own)
+        names |= own
+    return names
+
+
+def test_the_network_of_the_docs_builds_and_has_the_parameters_of_its_row(
+    examples: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("my_networks")
+    module.__dict__.update(examples)
+    monkeypatch.setitem(sys.modules, "my_networks", module)
+    row = examples["TINY"]
+    backbone = build_backbone(row, (32, 32, 3))
+    features = backbone(np.zeros((2, 32, 32, 3), np.float32))
+    assert features.shape == (2, 32)
+    assert backbone.count_params() + 33 * 100 == row.params_total
+
+
+def test_the_source_of_the_docs_can_be_prepared(examples: dict[str, Any], tmp_path: Path) -> None:
+    prepare(examples["Stripes"](), tmp_path / "shards")
+    dataset = open_dataset(tmp_path / "shards")
+    assert dataset.class_names == ("horizontal", "vertical")
+    assert sum(dataset.counts.values()) == 200
+
+
+def test_the_step_of_the_docs_can_stand_in_a_policy(examples: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    # As if `grey` had its name and its row.
+    monkeypatch.setitem(augment._STEPS, AugmentStep.CONTRAST, examples["grey"])
+    images = np.random.default_rng(0).integers(0, 256, (400, 8, 8, 3), dtype=np.uint8)
+    targets = np.ones((400, 1), np.float32)
+    changed, _ = augment.augment_batch(images, targets, np.random.default_rng(1), Augment(policy="contrast"))
+    faded = (changed == changed[..., :1]).all(axis=(1, 2, 3))
+    assert 20 < faded.sum() < 60
+    assert np.array_equal(changed[~faded], images[~faded])
+
+
+def test_the_notebook_was_executed_from_its_first_cell_to_its_last_and_names_no_place() -> None:
+    text = (ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8")
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert all(cell["outputs"] for cell in cells[1:])
+    assert not any(output["output_type"] == "error" for cell in cells for output in cell["outputs"])
+    assert not re.search(r"(?<![\w<.])/(home|tmp|work|root|Users)/", text)
+    for cell in cells:
+        ast.parse("".join(cell["source"]))
+    assert len(text) < 60_000
