@@ -57,7 +57,8 @@ class Answers:
     @property
     def classes(self) -> int:
         """How many classes there are to name."""
-        return self.logits.shape[1]
+        count: int = self.logits.shape[1]
+        return count
 
     @property
     def counts(self) -> NDArray[np.int64]:
