@@ -236,7 +236,7 @@ def test_the_gallery_shows_the_very_images_and_keeps_them(digits: Any, monkeypat
     assert "no longer in the cache" in text_of(out)
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(cache))
     assert read_classes(out, record, 10).names == tuple("0123456789")
-    shown = show_images(out, record)
+    shown = show_images(out, record, keep=True)
     assert shown is not None
     assert shown.missing == ""
     assert len(shown.mistakes) == len(shown.hits) == 12

@@ -51,8 +51,8 @@ class Gallery(NamedTuple):
     missing: str = ""
 
 
-def show_images(out: Path, record: RunRecord) -> Gallery | None:
-    """The gallery of a run; None if its answers on validation were not kept."""
+def show_images(out: Path, record: RunRecord, *, keep: bool = False) -> Gallery | None:
+    """The gallery of a run; None if its answers on validation were not kept. `keep` keeps its images."""
     answers = read_answers(run_dir(out, record.id), "validation")
     if answers is None or not answers.ids:
         return None
@@ -65,7 +65,7 @@ def show_images(out: Path, record: RunRecord) -> Gallery | None:
     images = kept or _read_shards(record, wanted)
     if isinstance(images, str):
         return Gallery([], [], images)
-    if images and not kept:
+    if keep and images and not kept:
         with replacing(path) as temporary:
             np.savez_compressed(temporary, ids=np.array(wanted), images=np.stack([images[key] for key in wanted]))
     classes = read_classes(out, record, answers.classes)

@@ -32,18 +32,21 @@ __all__ = ["render_report", "write_report"]
 
 def write_report(out: Path) -> Path:
     """Write `out/report.html` and return its path. Raises OutputError if the folder holds no runs, or damaged files."""
-    write_text(out / "report.html", render_report(out))
+    write_text(out / "report.html", render_report(out, keep=True))
     return out / "report.html"
 
 
-def render_report(out: Path) -> str:
-    """The page of a study's folder. Raises OutputError if it holds no runs, or damaged files."""
+def render_report(out: Path, *, keep: bool = False) -> str:
+    """The page of a study's folder; with `keep`, images read from the shards for it are kept beside their run.
+
+    Raises OutputError if the folder holds no runs, or damaged files.
+    """
     records = list_records(out)
     if not records:
         raise OutputError(f"{out} holds no runs; give the folder of a study, the one with runs/ in it")
     environment = make_environment()
     css, script = (read_source(environment, name) for name in ("report.css", "report.js"))
-    facts = _gather(out, records)
+    facts = _gather(out, records, keep)
     return environment.get_template("report.html.j2").render(
         **facts,
         contents=_list_contents(facts),
@@ -54,7 +57,7 @@ def render_report(out: Path) -> str:
     )
 
 
-def _gather(out: Path, records: Sequence[RunRecord]) -> dict[str, Any]:
+def _gather(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, Any]:
     """Everything that the templates name."""
     study, rows = read_study(out), rank(records)
     chosen, winner = choose_run(study, records), find_winner(study, records)
@@ -82,7 +85,7 @@ def _gather(out: Path, records: Sequence[RunRecord]) -> dict[str, Any]:
         "spending": spending,
         "budget": draw_budget(spending, records, study.budget_seconds),
         "failures": describe_failures(out, winner) if winner else None,
-        "gallery": show_images(out, winner) if winner else None,
+        "gallery": show_images(out, winner, keep=keep) if winner else None,
         "bundled": (out / "bundle").is_dir(),
         "opened": [record for record in records if record.test],
         "seeds": sorted({record.seed for record in records}),
