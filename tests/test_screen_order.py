@@ -30,6 +30,13 @@ def test_a_probe_goes_forward_only_so_it_is_no_match_for_a_training_at_its_rate(
     assert _names(FAST, trained)[0] == "lenet@32"
 
 
+def test_a_network_that_has_seen_many_images_already_has_less_to_gain_from_more():
+    long = make_record("lenet@32", 0.3, n=2500, stage=Stage.SCREEN, images_per_second=2600.0, images_seen=140_000)
+    probe = FAST.model_copy(update={"images_seen": 5000})
+    assert _names(long, probe)[0] == "efficientnet-lite0@96"
+    assert _names(long.model_copy(update={"images_seen": 5000}), probe)[0] == "lenet@32"
+
+
 def test_later_stages_go_by_accuracy_alone():
     raced = [record.model_copy(update={"stage": Stage.RACE}) for record in (FAST, SLOW)]
     assert _names(*raced)[0] == "efficientnet-lite2@128"

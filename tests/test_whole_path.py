@@ -30,7 +30,7 @@ def test_one_command_ends_with_a_report_a_bundle_and_an_honest_score(tmp_path):
     rows = json.loads(done.stdout)
     fields = (
         "rank name state reason stage id val_top1 val_top1_ci95 params_total params_trainable seconds_train"
-        " images_per_second memory_predicted_bytes memory_peak_bytes pareto tie"
+        " images_seen images_per_second memory_predicted_bytes memory_peak_bytes pareto tie"
         " model_bytes batch micro_batch weights tensors_matched tensors_total"
     )
     assert all(set(row) == set(fields.split()) for row in rows)

@@ -68,6 +68,7 @@ class Row(BaseModel):
     params_total: int
     params_trainable: int
     seconds_train: float
+    images_seen: int
     images_per_second: float
     memory_predicted_bytes: int
     memory_peak_bytes: int
@@ -100,6 +101,7 @@ def read_row(record: RunRecord) -> Row:
         params_total=record.params_total,
         params_trainable=record.params_trainable,
         seconds_train=record.seconds.train,
+        images_seen=record.images_seen,
         images_per_second=record.images_per_second,
         memory_predicted_bytes=record.memory_predicted_bytes,
         memory_peak_bytes=record.memory_peak_bytes,
@@ -162,12 +164,13 @@ def order_of(row: Row) -> tuple[int, int, float, float, str, str]:
 def expect_error(row: Row) -> float:
     """The error of a screened row after training for a time that is equal for all, up to a factor that is as well.
 
-    A network that trains twice as fast sees twice the images in that time, and each doubling is expected to take an
-    eighth off the error.
+    A network that trains twice as fast sees twice the images in that time, and each doubling of those it has seen is
+    expected to take an eighth off the error.
     """
     # A probe saves no model, and only goes forward.
     rate = row.images_per_second / (1 if row.model_bytes else _FORWARD_PER_TRAINING_STEP)
-    return (1 - read_estimate(row)[0]) * math.pow(max(rate, 1e-9), -_GAIN)
+    growth = max(rate, 1e-9) / max(row.images_seen, 1)
+    return (1 - read_estimate(row)[0]) * math.pow(growth, -_GAIN)
 
 
 def is_clearly_less(name: str, first: float, second: float) -> bool:

@@ -94,12 +94,12 @@ def _drop(job: Job, stage: Stage) -> None:
     facts = ledger.stage(stage)
     known = {dropped.id for dropped in facts.dropped}
     field = [record for record in records if record.id in facts.runs and record.id not in known]
-    leader = min(field, key=lambda record: order_of(read_row(record)), default=None)
+    field.sort(key=lambda record: order_of(read_row(record)))
     for record in field:
         if record.state is State.FAILED:
             facts.dropped.append(Dropped(id=record.id, why=record.reason))
-        elif record.candidate not in kept and leader:
-            why = f"{_say(record)}, against {_say(leader)} of {leader.candidate}"
+        elif record.candidate not in kept:
+            why = f"{_say(record)}, against {_say(field[0])} of {field[0].candidate}"
             facts.dropped.append(Dropped(id=record.id, why=why))
     ledger.write(job.out)
 
