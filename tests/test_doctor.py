@@ -1,12 +1,13 @@
 """The data doctor on data with known faults."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.doctor import Kind, examine, find_twins, have_twins, read_excluded, write_findings
+from bakeoff.doctor import Kind, examine, find_leaks, find_twins, have_twins, load_all, read_excluded, write_findings
 from bakeoff.errors import DataError
 from bakeoff.shards import open_dataset, prepare, read_manifest
 from bakeoff.sheet import draw_pairs
@@ -35,7 +36,7 @@ def test_unlike_images_are_no_twins():
         lambda image: np.pad(image[1:, 1:], ((0, 1), (0, 1), (0, 0)), mode="edge"),
         lambda image: (image * 0.8 + 20).astype(np.uint8),
         lambda image: (0.3 * image.mean(axis=2, keepdims=True) + 0.7 * image).astype(np.uint8),
-        lambda image: np.clip(image + np.random.default_rng(0).normal(0, 6, image.shape), 0, 255).astype(np.uint8),
+        lambda image: np.clip(image + np.random.default_rng(0).normal(0, 2, image.shape), 0, 255).astype(np.uint8),
     ],
     ids=["same", "mirrored", "shifted", "darker", "paler", "noisy"],
 )
@@ -127,6 +128,20 @@ def test_what_the_list_names_is_left_out_and_the_manifest_says_so(folder, tmp_pa
     assert reasons["train/cat/leak.png"] == "excluded: same image in two splits"
     kinds = {finding.kind for finding in examine(after)}
     assert kinds <= {Kind.UNREADABLE, Kind.GREY}
+
+
+def test_what_was_found_once_is_known_when_the_test_is_scored(folder, tmp_path):
+    dataset = _prepared(folder, tmp_path / "shards")
+    splits = load_all(dataset)
+    before = find_leaks(dataset, splits["train"], splits["test"])
+    assert before.tolist() == have_twins(splits["test"].images, splits["train"].images).tolist()
+    examine(dataset)
+    path = dataset.folder / "near-duplicates.json"
+    assert find_leaks(dataset, splits["train"], splits["test"]).tolist() == before.tolist()
+    path.write_text(json.dumps(splits["test"].ids[:3]))
+    assert find_leaks(dataset, splits["train"], splits["test"]).sum() == 3
+    path.write_text("[")
+    assert find_leaks(dataset, splits["train"], splits["test"]).tolist() == before.tolist()
 
 
 def test_rows_that_were_deleted_stay_in(folder, tmp_path):

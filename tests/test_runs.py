@@ -58,8 +58,8 @@ def test_numbers_that_are_not_json_never_enter_a_record() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is this a run's folder"),
-        ("[]", "is this a run's folder"),
+        ("", "remove that run's folder"),
+        ("[]", "remove that run's folder"),
         ("{}", "has schema None; this bakeoff reads 1"),
         ('{"schema": 2}', "has schema 2; this bakeoff reads 1"),
         ('{"schema": 1}', "id: Field required"),
@@ -75,7 +75,7 @@ def test_a_damaged_record_says_what_is_wrong_on_one_line(tmp_path: Path, text: s
 
 
 def test_a_record_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"cannot read .*record\.json.*is this a run's folder"):
+    with pytest.raises(OutputError, match=r"holds no record\.json; give a run's folder"):
         read_record(tmp_path)
 
 

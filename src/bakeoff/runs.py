@@ -210,8 +210,10 @@ def read_record(folder: Path) -> RunRecord:
         return RunRecord.model_validate(raw)
     except ValidationError as error:
         raise OutputError(f"cannot read {path}: {_first_message(error)}; remove that run's folder") from error
+    except FileNotFoundError as error:
+        raise OutputError(f"{folder} holds no record.json; give a run's folder, as in OUT/runs/ID") from error
     except (OSError, ValueError, AttributeError) as error:
-        raise OutputError(f"cannot read {path}: {str(error).splitlines()[0]}; is this a run's folder?") from error
+        raise OutputError(f"cannot read {path}: {str(error).splitlines()[0]}; remove that run's folder") from error
 
 
 def list_records(out: Path) -> list[RunRecord]:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 import bakeoff
 from bakeoff.backbones import find_backbone
 from bakeoff.config import Mode
-from bakeoff.doctor import LEAST_SIDE, have_twins
+from bakeoff.doctor import find_leaks
 from bakeoff.errors import BakeoffError, DataError, InputError, OutputError, WeightsError
 from bakeoff.evaluate import compile_forward, confusion_matrix, predict_logits, score
 from bakeoff.events import EventLog
@@ -52,9 +52,6 @@ from bakeoff.shards import Dataset, open_dataset
 from bakeoff.task import Outcome, Progress, Task, open_task
 from bakeoff.train import train
 from bakeoff.weights import download_weights
-
-# Pairs of a test and a training image beyond which near-duplicates are not looked for: CIFAR-100 has 450 million.
-MOST_PAIRS = 600_000_000
 
 __all__ = ["export_run", "fetch_weights", "finish_run", "main", "open_test"]
 
@@ -127,10 +124,9 @@ def open_test(folder: Path, data: Path, bundle: Path | None = None) -> TestMetri
 
 def _score_without_leaks(logits: NDArray[np.float32], test: Split, dataset: Dataset) -> dict[str, Any]:
     """The test score without the images that have a near-duplicate in training (Barz & Denzler, arXiv 1902.00423)."""
-    train = load_split(dataset, "train")
-    if len(train) * len(test) > MOST_PAIRS or train.is_on_disk or dataset.side < LEAST_SIDE:
+    leaked = find_leaks(dataset, load_split(dataset, "train"), test)
+    if leaked is None:
         return {}
-    leaked = have_twins(test.images[:], train.images[:])
     hits = logits.argmax(axis=1)[~leaked] == test.labels[~leaked]
     return {
         "near_duplicates": int(leaked.sum()),

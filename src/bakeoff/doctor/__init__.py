@@ -8,7 +8,7 @@ findings = examine(dataset)
 write_findings(Path("findings.csv"), findings)
 """
 
-from bakeoff.doctor.examine import examine, load_all
+from bakeoff.doctor.examine import examine, find_leaks, load_all
 from bakeoff.doctor.findings import Finding, Kind, read_excluded, write_findings
 from bakeoff.doctor.twins import LEAST_SIDE, Twin, find_twins, have_twins
 
@@ -18,6 +18,7 @@ __all__ = [
     "Kind",
     "Twin",
     "examine",
+    "find_leaks",
     "find_twins",
     "have_twins",
     "load_all",

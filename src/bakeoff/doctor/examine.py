@@ -4,22 +4,29 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bakeoff.doctor.findings import Finding, Kind
-from bakeoff.doctor.twins import LEAST_SIDE, find_twins
+from bakeoff.doctor.twins import LEAST_SIDE, find_twins, have_twins
+from bakeoff.files import read_json, write_json
 from bakeoff.pipeline import Split, load_split
 from bakeoff.shards import Dataset
 from bakeoff.sources import Split as SplitName
 
-__all__ = ["examine", "load_all"]
+__all__ = ["examine", "find_leaks", "load_all"]
 
 # Images of a class in training below which little can be learned, and ratio of the largest to the smallest class.
 TINY, UNEVEN = 20, 10.0
 # Standard deviation of pixels, in steps of 255, below which an image shows nothing.
 FLAT = 2.0
+# Pairs of a test and a training image that are compared unasked: some ten seconds.
+MOST_PAIRS = 50_000_000
+# The ids of test images that have a near-duplicate in training.
+LEAKS = "near-duplicates.json"
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 Told = Callable[[str, int, int], None]
 
@@ -34,7 +41,8 @@ def examine(dataset: Dataset, *, near: bool = True, tell: Told | None = None) ->
     """Everything that is wrong with a data set, the worst kinds first. Reads the test split, but trains nothing.
 
     `tell` is told (doing, done, of). Without `near`, and for images smaller than LEAST_SIDE, the search for
-    near-duplicates, which compares all pairs, is left out. Raises DataError for a damaged shard.
+    near-duplicates, which compares all pairs, is left out; what it finds is kept beside the shards for `find_leaks`.
+    Raises DataError for a damaged shard.
     """
     splits = load_all(dataset)
     findings = [Finding(Kind.UNREADABLE, id=bad.key, note=bad.reason) for bad in dataset.manifest.quarantined]
@@ -43,13 +51,31 @@ def examine(dataset: Dataset, *, near: bool = True, tell: Told | None = None) ->
     findings += _find_uneven(splits, dataset.class_names)
     if near and dataset.side >= LEAST_SIDE:
         exact = {frozenset((finding.id, finding.other_id)) for finding in findings}
-        findings += [
-            finding
-            for finding in _find_near(splits, dataset.class_names, tell)
-            if frozenset((finding.id, finding.other_id)) not in exact
-        ]
+        near_ones = list(_find_near(splits, dataset.class_names, tell))
+        findings += [each for each in near_ones if frozenset((each.id, each.other_id)) not in exact]
+        if dataset.is_whole:
+            leaked = {each.other_id for each in near_ones if (each.split, each.other_split) == ("train", "test")}
+            write_json(dataset.folder / LEAKS, sorted(leaked))
     order = list(Kind)
     return sorted(findings, key=lambda finding: (order.index(finding.kind), -finding.similarity))
+
+
+def find_leaks(dataset: Dataset, train: Split, test: Split) -> NDArray[np.bool_] | None:
+    """Which test images have a near-duplicate in training: (n,). None if that would take long and is not known yet."""
+    if dataset.side < LEAST_SIDE:
+        return None
+    if dataset.is_whole and (known := _read_leaks(dataset.folder / LEAKS)) is not None:
+        return np.array([each in known for each in test.ids], np.bool_)
+    if len(train) * len(test) > MOST_PAIRS or train.is_on_disk:
+        return None
+    return have_twins(test.images[:], train.images[:])
+
+
+def _read_leaks(path: Path) -> set[str] | None:
+    try:
+        return set(read_json(path))
+    except (OSError, ValueError, TypeError):
+        return None  # never looked for, or damaged: they are looked for anew
 
 
 def load_all(dataset: Dataset) -> dict[str, Split]:

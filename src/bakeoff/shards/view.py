@@ -37,6 +37,11 @@ class Dataset:
         """Side in pixels of the square that images are read as."""
         return self.manifest.side
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has every image."""
+        return -1 not in self.label_map
+
 
 def open_dataset(folder: Path, classes: str = "all", seed: int = 0) -> Dataset:
     """Open a folder of shards, or some classes of it.
