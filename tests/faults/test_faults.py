@@ -79,6 +79,7 @@ def test_a_damaged_shard_is_named_and_no_candidate_is_blamed(study, damage):
 def test_a_second_command_in_one_folder_is_refused_and_the_first_goes_on(study):
     command = [sys.executable, "-m", "bakeoff", *TRAIN, "--set", "train.images=64000", "--out", str(study / "out")]
     environment = os.environ | {"BAKEOFF_CACHE_DIR": str(study / "cache")}
+    (study / "out" / ".lock").unlink()
     first = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         while not (study / "out" / ".lock").is_file():
@@ -95,7 +96,7 @@ def test_a_second_command_in_one_folder_is_refused_and_the_first_goes_on(study):
 def test_a_full_disk_is_told_and_the_same_command_goes_on_when_there_is_room(study):
     disk = study / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], check=False)
     if mounted.returncode:
         pytest.skip("this machine lets nobody mount a small disk")
     try:
