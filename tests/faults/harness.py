@@ -123,13 +123,52 @@ FAULTS: dict[str, Fault] = {
 }
 
 
+def cut_record(study: Study, dice: random.Random) -> str | None:
+    """Half of a finished run's record is lost; what the command has to name, and to do again when it is removed."""
+    if not (records := sorted(study.out.glob("runs/*/record.json"))):
+        return None
+    path = dice.choice(records)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path.parent.name
+
+
+def flip_checkpoint(study: Study, dice: random.Random) -> str | None:
+    """A bit of a checkpoint is another; its run has to begin anew, or not to mind."""
+    for path in study.out.glob("runs/*/checkpoint.npz"):
+        raw = bytearray(path.read_bytes())
+        raw[dice.randrange(len(raw))] ^= 1 << dice.randrange(8)
+        path.write_bytes(raw)
+    return None
+
+
+def cut_shard(study: Study, dice: random.Random) -> str | None:
+    """Half of a shard is lost; the data have to be prepared anew."""
+    if shards := sorted(study.cache.glob("data/*/*.tfrecord")):
+        path = dice.choice(shards)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return None
+
+
+Damage = Callable[[Study, random.Random], str | None]
+DAMAGES: dict[str, Damage] = {
+    "record cut in half": cut_record,
+    "bit of a checkpoint flipped": flip_checkpoint,
+    "shard cut in half": cut_shard,
+}
+
+
 def play(folder: Path, seed: int) -> Round:
-    """One study with random faults at random moments, from an empty cache."""
+    """One study with random faults at random moments, from an empty cache, and damage between two attempts."""
     dice = random.Random(seed)
     study, found = Study(folder), Round()
     faults = dice.randint(1, 4)
     while found.attempts < ATTEMPTS:
         found.attempts += 1
+        if found.attempts > 1 and dice.random() < 0.4:
+            name = dice.choice(list(DAMAGES))
+            found.faults[name] += 1
+            if lost := DAMAGES[name](study, dice):
+                _demand_it_is_named(study, found, lost)
         process = study.start()
         if found.faults.total() < faults:
             name = dice.choice(list(FAULTS))
@@ -153,6 +192,16 @@ def play(folder: Path, seed: int) -> Round:
             break
     _judge_end(study, found)
     return found
+
+
+def _demand_it_is_named(study: Study, found: Round, lost: str) -> None:
+    """The command names the run whose record is damaged, and ends with 2; then the run is removed, as it says."""
+    process = study.start()
+    _, said = process.communicate(timeout=PATIENCE)
+    found.demand(process.returncode == 2, f"exit code {process.returncode} with half a record: {said[-300:]}")
+    found.demand(lost in said and "remove that run's folder" in said, f"half a record was not named: {said[-300:]}")
+    shutil.rmtree(study.out / "runs" / lost)
+    study.forget(lost)
 
 
 def _judge_end(study: Study, found: Round) -> None:
