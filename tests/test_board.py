@@ -36,8 +36,8 @@ from factories import make_metrics, make_record
 
 FIELDS = (
     "rank name state reason stage id val_top1 val_top1_ci95 params_total params_trainable seconds_train "
-    "images_per_second memory_predicted_bytes memory_peak_bytes model_bytes batch micro_batch weights tensors_matched "
-    "tensors_total pareto tie"
+    "images_seen images_per_second memory_predicted_bytes memory_peak_bytes model_bytes batch micro_batch weights "
+    "tensors_matched tensors_total pareto tie"
 )
 
 

@@ -78,6 +78,14 @@ def test_of_equal_probes_the_faster_network_is_raced():
     assert first.candidate == "efficientnet-lite0@96"
 
 
+def test_who_is_far_behind_the_leader_is_not_raced_though_there_is_a_place():
+    plan = _plan(1800)
+    assert plan.finalists == 2
+    near, far = (_screened(plan, [0.8, top1, 0.3, 0.1, 0.1]) for top1 in (0.75, 0.65))
+    assert propose(plan, near, 1500).stage is Stage.RACE
+    assert propose(plan, far, 1500).stage is Stage.CONFIRM
+
+
 def test_successive_halving_halves_the_field_and_doubles_the_time():
     plan = _plan(3600)
     records = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from bakeoff.backbones import find_backbone
-from bakeoff.board import order_of, read_row
+from bakeoff.board import expect_error, order_of, read_row
 from bakeoff.config import INTERIM_IMAGES, AugmentStep, Candidate, Data, Mode, Run, WeightsChoice, revise
 from bakeoff.errors import ConfigError
 from bakeoff.runs import RunRecord, Stage, State
@@ -34,6 +34,8 @@ SCREEN_SHARE, SCRATCH_SHARE, RACE_SHARE, TUNE_SHARE = 0.35, 0.12, 0.15, 0.35
 # Budgets from which on a search is part of the plan without being asked for. In half an hour it cost more than it found
 # (docs/original-study.md); where it begins to pay has not been measured.
 TUNED_FROM = 7200.0
+# Times the leader's expected error above which nobody is raced.
+REACH = 1.5
 # Images a second through a network that is probed, before any is measured.
 PROBING_RATE = 300.0
 
@@ -137,7 +139,7 @@ def propose(
         return Proposal(stage=Stage.SCREEN, runs=pending)
     ranking = _rank(screen, done)
     for rung, seconds in enumerate(plan.race_seconds):
-        field = ranking[: plan.finalists >> rung]
+        field = [record for record in ranking[: plan.finalists >> rung] if rung or _is_in_reach(record, ranking[0])]
         if len(field) < 2:
             break
         race = [_racing_run(plan, record, seconds) for record in field]
@@ -156,6 +158,11 @@ def propose(
             own = changes if record is ranking[0] else None
             return Proposal(stage=Stage.CONFIRM, runs=(_confirming_run(plan, record, round(seconds, 1), own or {}),))
     return None
+
+
+def _is_in_reach(record: RunRecord, leader: RunRecord) -> bool:
+    """Whether a screened candidate could still beat the leader: a race would tell nothing new of the others."""
+    return expect_error(read_row(record)) <= REACH * expect_error(read_row(leader))
 
 
 def _cut(
