@@ -9,9 +9,9 @@ broken = [check for check in checks if not check.holds]
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from difflib import SequenceMatcher
 from html.parser import HTMLParser
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,9 +76,7 @@ def audit_views(out: Path) -> Iterator[Check]:
     if (out / "board.csv").is_file():
         yield from _compare_boards(_read(out / "board.csv"), board_text(rank(records)))
     if (out / "report.html").is_file():
-        pages = zip_longest(_visible(_read(out / "report.html")), _visible(render_report(out)), fillvalue="(nothing)")
-        for number, (written, computed) in enumerate(pages, start=1):
-            yield Check(f"report.html: text {number}", written, computed)
+        yield from _compare_pages(_visible(_read(out / "report.html")), _visible(render_report(out)))
     yield from _check_differences(out)
 
 
@@ -153,6 +151,16 @@ def _compare_boards(written: str, computed: str) -> Iterator[Check]:
         for column in dict.fromkeys([*new.get(name, {}), *old.get(name, {})]):
             cells = (str(rows.get(name, {}).get(column, "(no such row)")) for rows in (old, new))
             yield Check(f"board.csv: {column} of {name}", *cells)
+
+
+def _compare_pages(written: Sequence[str], computed: Sequence[str]) -> Iterator[Check]:
+    """Text by text, aligned so that one that is new does not put all after it in the wrong."""
+    for kind, first, last, start, end in SequenceMatcher(None, written, computed, autojunk=False).get_opcodes():
+        if kind == "equal":
+            yield from (Check("report.html", text, text) for text in written[first:last])
+        else:
+            texts = (" ".join(part) or "(nothing)" for part in (written[first:last], computed[start:end]))
+            yield Check(f"report.html, after {' '.join(written[:first])[-40:]!r}", *texts)
 
 
 def _check_differences(out: Path) -> Iterator[Check]:

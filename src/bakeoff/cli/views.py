@@ -149,11 +149,15 @@ def verify(
                 if (out / "bundle" / "bundle.json").is_file():
                     checks += audit_bundle(out, dataset, move)
     broken = [check for check in checks if not check.holds]
+
+    def shorten(text: str) -> str:
+        return text if len(text) <= 120 else f"{text[:119]}…"
+
     if as_json:
         print_json({"checked": len(checks), "broken": [check._asdict() for check in broken]})
     else:
         for check in broken:
-            print_line(f"{check.where} is written as {check.written}, but is {check.computed}")
+            print_line(f"{check.where} is written as {shorten(check.written)}, but is {shorten(check.computed)}")
         print_line(f"{len(checks) - len(broken):,} of {len(checks):,} figures hold")
     if broken:
         raise typer.Exit(1)

@@ -1,0 +1,97 @@
+"""Figures that were changed are named; those that hold are counted."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bakeoff.audit import audit_records, audit_views
+from bakeoff.board import rank, write_board
+from bakeoff.config import run_id
+from bakeoff.evaluate import score
+from bakeoff.files import write_json
+from bakeoff.report import write_report
+from bakeoff.runs import Stage, list_records, run_dir, write_record
+from factories import make_record
+
+CLASSES = 5
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Two runs with their logits, a board and a page; everything holds."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, 200)
+    for name, top1 in (("lenet@32", 0.7), ("cnn-small@32", 0.5)):
+        said = np.where(rng.random(200) < top1, labels, (labels + 1) % CLASSES)
+        logits = (4 * np.eye(CLASSES)[said] + rng.normal(0, 0.3, (200, CLASSES))).astype(np.float16)
+        record = make_record(name, stage=Stage.COMPARE, weights={"origin": "random", "hash": "0" * 64})
+        record = record.model_copy(
+            update={
+                "id": run_id(record.config, record.data.fingerprint, record.weights.hash),
+                "val": score(logits.astype(np.float32), labels, None),
+            }
+        )
+        folder = run_dir(tmp_path, record.id)
+        folder.mkdir(parents=True)
+        write_record(folder, record)
+        write_json(folder / "config.json", record.config.model_dump(mode="json"))
+        ids = np.array([f"{number:03d}" for number in range(200)])
+        np.savez_compressed(folder / "val-logits.npz", logits=logits, labels=labels, ids=ids)
+    write_board(tmp_path, rank(list_records(tmp_path)))
+    write_report(tmp_path)
+    return tmp_path
+
+
+def _broken(study):
+    return [check.where for check in (*audit_views(study), *audit_records(study)) if not check.holds]
+
+
+def _edit(path, change):
+    raw = json.loads(path.read_text())
+    change(raw)
+    path.write_text(json.dumps(raw))
+
+
+def test_a_study_that_nobody_touched_holds(study):
+    checks = [*audit_views(study), *audit_records(study)]
+    assert len(checks) > 50
+    assert [check for check in checks if not check.holds] == []
+
+
+def test_a_record_that_was_made_better_is_named_and_so_are_the_views_that_show_it(study):
+    record = list_records(study)[0]
+    _edit(run_dir(study, record.id) / "record.json", lambda raw: raw["val"].update(top1=0.99))
+    broken = _broken(study)
+    assert f"runs/{record.id}/record.json: val.top1" in broken
+    assert f"board.csv: val_top1 of {record.id}" in broken
+    assert any(where.startswith("report.html, after") for where in broken)
+
+
+def test_a_cell_of_the_board_and_a_word_of_the_page_are_named(study):
+    board = (study / "board.csv").read_text()
+    record = next(each for each in list_records(study) if f"{each.val.top1}" in board)
+    (study / "board.csv").write_text(board.replace(f"{record.val.top1}", "0.999"))
+    page = (study / "report.html").read_text()
+    (study / "report.html").write_text(page.replace("lenet", "lenin", 1) if "lenet" in page else "")
+    broken = _broken(study)
+    assert f"board.csv: val_top1 of {record.id}" in broken
+    assert sum(where.startswith("report.html") for where in broken) >= 1
+    assert not any("record.json" in where for where in broken)
+
+
+def test_another_config_is_another_run(study):
+    record = list_records(study)[0]
+    _edit(run_dir(study, record.id) / "record.json", lambda raw: raw["config"]["train"].update(batch=999))
+    broken = _broken(study)
+    assert f"runs/{record.id}/record.json: id" in broken
+    assert f"runs/{record.id}/record.json: config" in broken
+
+
+def test_logits_that_are_damaged_or_gone_prove_nothing(study):
+    first, second = list_records(study)
+    path = run_dir(study, first.id) / "val-logits.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    (run_dir(study, second.id) / "val-logits.npz").unlink()
+    broken = [check.where for check in audit_records(study) if not check.holds]
+    assert broken == [f"runs/{record.id}/record.json: val" for record in (first, second)]
