@@ -122,7 +122,7 @@ def test_runs_that_overlapped_have_no_place_of_their_own_on_the_clock() -> None:
     assert at_once is not None
     assert "a@32, complete: 60 s, of training 50 s" in in_a_row.svg
     assert "a@32, complete" not in at_once.svg
-    assert in_a_row.caption.startswith("2.1 min of wall clock, of a budget of 3.3 min (62 %)")
+    assert in_a_row.caption.startswith("2.1 min of wall clock before this page, of a budget of 3.3 min (62 %)")
 
 
 def test_memory_is_that_of_training_and_the_screens_only_where_nothing_was_trained() -> None:

@@ -147,7 +147,8 @@ def read_arrays(path: Path) -> "dict[str, NDArray[Any]]":
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Given the path alone, NumPy leaves a damaged file open.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError):
         raise

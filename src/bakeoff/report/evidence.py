@@ -92,7 +92,7 @@ def draw_budget(spending: Sequence[Spending], records: Sequence[RunRecord], budg
     spent = sum(lane.seconds for lane in lanes)
     if not spent:
         return None
-    caption = f"{say_seconds(spent)} of wall clock"
+    caption = f"{say_seconds(spent)} of wall clock before this page"
     if budget:
         caption += f", of a budget of {say_seconds(budget)} ({100 * spent / budget:.0f} %)"
     caption += ". Dark: steps of training; light: the rest of a run, such as compiling and validation; pale: all else."

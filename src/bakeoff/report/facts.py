@@ -190,11 +190,16 @@ def _say_weights(model: Model, origin: str) -> str:
 
 
 def describe_spending(study: Study, records: Sequence[RunRecord]) -> list[Spending]:
-    """What each stage cost, from study.json where it says so, else from the runs themselves."""
+    """What each stage cost, from study.json where it says so, else from the runs themselves.
+
+    The time for the report itself is left out: a page cannot know it, and would be another each time it is written.
+    """
     candidates = {record.id: record.candidate for record in records}
     told = {facts.stage: facts for facts in study.stages}
     spending = []
     for stage in dict.fromkeys([*study.seconds, *told, *(stage.value for stage in reversed(STAGES))]):
+        if stage == "report":
+            continue
         own = [record for record in records if record.stage == stage]
         facts = told.get(stage) or _StageFacts(stage=stage, seconds=sum(record.seconds.total for record in own))
         seconds = study.seconds.get(stage, facts.seconds)
