@@ -35,8 +35,8 @@ def test_importing_it_loads_next_to_nothing() -> None:
 
 
 def test_names_that_are_not_there_are_an_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'train'"):
-        bakeoff.train  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'trains'"):
+        bakeoff.trains  # noqa: B018
 
 
 def test_the_best_is_the_winner_and_its_record_has_everything(out: Path) -> None:

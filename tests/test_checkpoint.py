@@ -24,7 +24,7 @@ TINY = Run().revised(
     model={"name": "cnn-small", "size": 32, "dropout": 0.3},
     augment={"policy": "crop-mixup"},
     optim={"ema": 0.9},
-    train={"epochs": None, "images": 1920, "batch": 32, "evaluations": 4, "deterministic": True},
+    train={"epochs": None, "images": 640, "batch": 32, "evaluations": 4, "deterministic": True},
 )
 
 
@@ -116,10 +116,10 @@ def _train(folder, data, run, *, killed_after=None):
     ("changes", "killed_after"),
     [
         ({}, 1),
-        ({}, 59),
-        ({"optim": {"name": "sgd", "ema": 0.0}}, 29),
-        ({"train": {"patience": 50, "evaluations": 6}}, 31),
-        ({"model": {"name": "lenet"}, "optim": {"first_layer": 0.5, "name": "lion", "learning_rate": 1e-4}}, 30),
+        ({}, 19),
+        ({"optim": {"name": "sgd", "ema": 0.0}}, 9),
+        ({"train": {"patience": 50, "evaluations": 6}}, 11),
+        ({"model": {"name": "lenet"}, "optim": {"first_layer": 0.5, "name": "lion", "learning_rate": 1e-4}}, 10),
     ],
 )
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch, changes, killed_after):

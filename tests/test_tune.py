@@ -70,7 +70,8 @@ def test_a_search_leaves_a_recipe_a_report_and_an_unopened_test_split(tmp_path, 
 
 def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
     factors = Space(knobs=(Knob(key="optim.learning_rate", choices=(1e-6,)), Knob(key="train.batch", choices=(32,))))
-    plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts={"train": 1000, "val": 150})
+    counts = {"train": 1000, "val": 150}
+    plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts=counts, settings=["train.seconds=2"])
     assert len(plan.runs) == 3
     ledger = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
     effects = run_ablation(ledger, tmp_path, trapped, _Silent())
@@ -86,7 +87,8 @@ def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
 
 def test_a_factor_by_factor_study_ends_when_its_time_is_up_and_names_what_it_did_not_measure(tmp_path, trapped):
     factors = Space(knobs=(Knob(key="train.batch", choices=(32, 128)),))
-    plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts={"train": 1000, "val": 150})
+    counts = {"train": 1000, "val": 150}
+    plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts=counts, settings=["train.seconds=1"])
     ledger = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
     ledger.spend("prepare", 110.0)
     effects = run_ablation(ledger, tmp_path, trapped, _Silent())

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -20,14 +22,44 @@ def _run(*arguments, **options):
     return subprocess.run([*BAKEOFF, *map(str, arguments)], capture_output=True, text=True, check=False, **options)
 
 
-def test_one_command_ends_with_a_report_a_bundle_and_an_honest_score(tmp_path):
-    out = tmp_path / "study"
-    started = time.monotonic()
-    done = _run(*STUDY, "--out", out, "--json")
-    wall = time.monotonic() - started
-    assert done.returncode == 0, done.stderr
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study that was interrupted once, and begun again: its folder, what was printed, and how often what was done."""
+    folder = tmp_path_factory.mktemp("whole-path")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BAKEOFF_CACHE_DIR", str(folder / "cache"))
+        out = folder / "study"
+        started = time.monotonic()
+        driver = subprocess.Popen(
+            [*BAKEOFF, *STUDY, "--out", out], stderr=subprocess.PIPE, text=True, preexec_fn=_hear_interrupts
+        )
+        while not _finished(out):
+            assert driver.poll() is None, driver.stderr.read()
+            time.sleep(0.2)
+        driver.send_signal(signal.SIGINT)
+        _, errors = driver.communicate(timeout=60)
+        assert driver.returncode == 130
+        assert "goes on from here" in errors
+        before = {path: path.stat().st_mtime_ns for path in _finished(out).values()}
+        done = _run(*STUDY, "--out", out, "--json")
+        assert done.returncode == 0, done.stderr
+        yield SimpleNamespace(out=out, before=before, done=done, wall=time.monotonic() - started)
 
-    rows = json.loads(done.stdout)
+
+@pytest.fixture
+def shared(study, monkeypatch):
+    """The study, with the cache that it was made with."""
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(study.out.parent / "cache"))
+    return study
+
+
+def test_an_interrupted_study_goes_on_where_it_was(study):
+    assert study.before
+    assert {path: path.stat().st_mtime_ns for path in study.before} == study.before
+
+
+def test_one_command_ends_with_a_board_a_report_and_an_honest_score(study):
+    out, rows = study.out, json.loads(study.done.stdout)
     fields = (
         "rank name state reason stage id val_top1 val_top1_ci95 params_total params_trainable seconds_train"
         " images_seen images_per_second memory_predicted_bytes memory_peak_bytes pareto tie"
@@ -37,8 +69,8 @@ def test_one_command_ends_with_a_report_a_bundle_and_an_honest_score(tmp_path):
     assert rows[0]["stage"] == "confirm"
     assert rows[0]["state"] == "COMPLETE"
 
-    study = json.loads((out / "study.json").read_text())
-    assert sum(study["seconds"].values()) <= wall
+    spent = json.loads((out / "study.json").read_text())["seconds"]
+    assert sum(spent.values()) <= study.wall
     record = json.loads((out / "runs" / rows[0]["id"] / "record.json").read_text())
     assert record["test"]["openings"] == 1
     assert record["test"]["n"] == record["data"]["counts"]["test"]
@@ -53,61 +85,49 @@ def test_one_command_ends_with_a_report_a_bundle_and_an_honest_score(tmp_path):
     assert f"{100 * record['test']['top1']:.1f}" in page
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", page)
 
+
+def test_the_bundle_answers(study, tmp_path):
     digits = load_digits()
     pixels = (digits.images[:10] / 16 * 255).round().astype(np.uint8)
     paths = []
     for number, image in enumerate(pixels):
         paths.append(tmp_path / f"{number}.png")
         Image.fromarray(image).save(paths[-1])
-    answered = _run("predict", out / "bundle", *paths, "--json")
+    answered = _run("predict", study.out / "bundle", *paths, "--json")
     assert answered.returncode == 0, answered.stderr
     answers = json.loads(answered.stdout)
     hits = sum(answer["top"][0]["label"] == str(label) for answer, label in zip(answers, digits.target, strict=False))
     assert hits >= 6
     assert all(len(answer["top"]) == 5 for answer in answers)
 
-    held = _run("verify", out)
+
+def test_all_figures_hold_until_one_is_edited(shared):
+    held = _run("verify", shared.out)
     assert held.returncode == 0, held.stdout + held.stderr
     assert "figures hold" in held.stdout
-    path = out / "runs" / record["id"] / "record.json"
+    winner = json.loads(shared.done.stdout)[0]["id"]
+    path = shared.out / "runs" / winner / "record.json"
     text = path.read_text()
-    path.write_text(text.replace(f'"top1": {record["test"]["top1"]}', f'"top1": {record["test"]["top1"] - 0.01}'))
-    broken = _run("verify", out, "--json")
+    top1 = json.loads(text)["test"]["top1"]
+    path.write_text(text.replace(f'"top1": {top1}', f'"top1": {top1 - 0.01}'))
+    broken = _run("verify", shared.out, "--json")
+    path.write_text(text)
     assert broken.returncode == 1, broken.stderr
     named = [check["where"] for check in json.loads(broken.stdout)["broken"]]
-    assert f"runs/{record['id']}/record.json: test.top1" in named
-    path.write_text(text)
+    assert f"runs/{winner}/record.json: test.top1" in named
 
-    # The same command again finds everything done and trains nothing.
-    before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/record.json")}
-    again = _run(*STUDY, "--out", out, "--json")
-    assert json.loads(again.stdout) == rows
-    assert {path: path.stat().st_mtime_ns for path in out.glob("runs/*/record.json")} == before
 
-    # Another budget is another study.
-    other = _run("run", "digits", "--candidates", "lenet,cnn-small", "--budget", "90s", "--out", out)
+def test_the_same_command_again_trains_nothing_and_another_budget_is_another_study(shared):
+    before = {path: path.stat().st_mtime_ns for path in shared.out.glob("runs/*/record.json")}
+    again = _run(*STUDY, "--out", shared.out, "--json")
+    assert json.loads(again.stdout) == json.loads(shared.done.stdout)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    held = _run("verify", shared.out, "--records-only")
+    assert held.returncode == 0, held.stdout + held.stderr
+
+    other = _run("run", "digits", "--candidates", "lenet,cnn-small", "--budget", "90s", "--out", shared.out)
     assert other.returncode == 2
     assert "another study" in other.stderr
-
-
-def test_an_interrupted_study_goes_on_where_it_was(tmp_path):
-    out = tmp_path / "study"
-    command = [*BAKEOFF, *STUDY, "--out", out]
-    driver = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_interrupts)
-    while "cnn-small" not in _finished(out) and "lenet" not in _finished(out):
-        assert driver.poll() is None, driver.stderr.read()
-        time.sleep(0.2)
-    driver.send_signal(signal.SIGINT)
-    _, errors = driver.communicate(timeout=60)
-    assert driver.returncode == 130
-    assert "goes on from here" in errors
-    done_before = _finished(out)
-    stamps = {path: path.stat().st_mtime_ns for path in done_before.values()}
-
-    done = _run(*STUDY, "--out", out)
-    assert done.returncode == 0, done.stderr
-    assert {path: path.stat().st_mtime_ns for path in done_before.values()} == stamps
-    assert (out / "report.html").is_file()
 
 
 def _hear_interrupts():

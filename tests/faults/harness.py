@@ -14,10 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-STUDY = ["run", "digits", "--candidates", "lenet,cnn-small", "--budget", "45s"]
+from .machine import Disk, children_of, lift_limit, limit_memory, send
+
+STUDY = ["run", "digits", "--candidates", "lenet,cnn-small", "--budget", "60s"]
 # Attempts after which a study that does not end counts as lost.
 ATTEMPTS = 12
-PATIENCE = 180.0
+# A run that stands still is ended by its limit, which is longer than a minute.
+PATIENCE = 300.0
+# A run that hangs, or that lacks memory again, is over; if it was the only one, so is the study.
+NOTHING_TRAINED = (3,)
+KILLED = (-signal.SIGKILL, -signal.SIGTERM, 130, 143)
 
 
 @dataclass
@@ -38,8 +44,9 @@ class Study:
     """The folder of a study, the command that makes it, and what was last seen in it."""
 
     def __init__(self, folder: Path) -> None:
-        self.out = folder / "out"
-        self.cache = folder / "cache"
+        self.disk = Disk(folder / "disk")
+        self.out = folder / "disk" / "out"
+        self.cache = folder / "disk" / "cache"
         self._complete: dict[str, tuple[str, float]] = {}
 
     def start(self) -> subprocess.Popen[str]:
@@ -82,78 +89,145 @@ class Study:
         self._complete.pop(identity, None)
 
 
-Fault = Callable[[Study, subprocess.Popen[str], random.Random], None]
+@dataclass
+class Scene:
+    """A study's command at work, about to be disturbed."""
+
+    study: Study
+    process: subprocess.Popen[str]
+    dice: random.Random
+    found: Round
 
 
-def kill_driver(study: Study, process: subprocess.Popen[str], dice: random.Random) -> None:  # noqa: ARG001
+def kill_driver(scene: Scene) -> None:
     """SIGKILL of the command; its children see their input end."""
-    process.kill()
+    scene.process.kill()
 
 
-def kill_child(study: Study, process: subprocess.Popen[str], dice: random.Random) -> None:  # noqa: ARG001
+def kill_child(scene: Scene) -> None:
     """SIGKILL of a worker."""
-    if children := _children(process.pid):
-        _signal(dice.choice(children), signal.SIGKILL)
+    if children := children_of(scene.process.pid):
+        send(scene.dice.choice(children), signal.SIGKILL)
 
 
-def interrupt(study: Study, process: subprocess.Popen[str], dice: random.Random) -> None:  # noqa: ARG001
+def interrupt(scene: Scene) -> None:
     """Ctrl-C."""
-    process.send_signal(signal.SIGINT)
+    scene.process.send_signal(signal.SIGINT)
 
 
-def terminate(study: Study, process: subprocess.Popen[str], dice: random.Random) -> None:  # noqa: ARG001
+def terminate(scene: Scene) -> None:
     """SIGTERM, as a machine that shuts down sends it."""
-    process.terminate()
+    scene.process.terminate()
 
 
-def pause_child(study: Study, process: subprocess.Popen[str], dice: random.Random) -> None:  # noqa: ARG001
+def pause_child(scene: Scene) -> None:
     """A worker that stands still for some seconds."""
-    for child in _children(process.pid):
-        _signal(child, signal.SIGSTOP)
+    for child in children_of(scene.process.pid):
+        send(child, signal.SIGSTOP)
         time.sleep(3)
-        _signal(child, signal.SIGCONT)
+        send(child, signal.SIGCONT)
 
 
-FAULTS: dict[str, Fault] = {
-    "kill of the driver": kill_driver,
-    "kill of a child": kill_child,
-    "interrupt": interrupt,
-    "terminate": terminate,
-    "pause of a child": pause_child,
+def hang_child(scene: Scene) -> None:
+    """A worker that stands still for ever."""
+    for child in children_of(scene.process.pid):
+        send(child, signal.SIGSTOP)
+
+
+def starve_child(scene: Scene) -> None:
+    """A worker that gets no more memory: the kernel kills it for that."""
+    for child in children_of(scene.process.pid):
+        limit_memory(child)
+
+
+def fill_disk(scene: Scene) -> None:
+    """A disk without room."""
+    scene.study.disk.fill()
+
+
+def start_another(scene: Scene) -> None:
+    """The same command beside the first one, which keeps the folder."""
+    other = scene.study.start()
+    _, said = other.communicate(timeout=PATIENCE)
+    if scene.process.poll() is None:
+        scene.found.demand(other.returncode == 2, f"exit code {other.returncode} beside the first: {said[-300:]}")
+        scene.found.demand("in use by another bakeoff" in said, f"two at once were not told: {said[-300:]}")
+
+
+# With the exit codes that may follow, besides 0 for one that comes when all is done.
+FAULTS: dict[str, tuple[Callable[[Scene], None], tuple[int, ...]]] = {
+    "kill of the driver": (kill_driver, KILLED),
+    "kill of a child": (kill_child, ()),
+    "interrupt": (interrupt, KILLED),
+    "terminate": (terminate, KILLED),
+    "pause of a child": (pause_child, ()),
+    "hang of a child": (hang_child, NOTHING_TRAINED),
+    "lack of memory": (starve_child, NOTHING_TRAINED),
+    "full disk": (fill_disk, (2,)),
+    "second driver": (start_another, ()),
 }
 
 
-def cut_record(study: Study, dice: random.Random) -> str | None:
-    """Half of a finished run's record is lost; what the command has to name, and to do again when it is removed."""
+def cut_record(study: Study, found: Round, dice: random.Random) -> None:
+    """Half of a finished run's record is lost: the command names it, and does its run again when it is removed."""
     if not (records := sorted(study.out.glob("runs/*/record.json"))):
-        return None
+        return
     path = dice.choice(records)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    return path.parent.name
+    _demand_refusal(study, found, path.parent.name, "remove that run's folder")
+    shutil.rmtree(path.parent)
+    study.forget(path.parent.name)
 
 
-def flip_checkpoint(study: Study, dice: random.Random) -> str | None:
+def flip_checkpoint(study: Study, found: Round, dice: random.Random) -> None:  # noqa: ARG001
     """A bit of a checkpoint is another; its run has to begin anew, or not to mind."""
     for path in study.out.glob("runs/*/checkpoint.npz"):
         raw = bytearray(path.read_bytes())
         raw[dice.randrange(len(raw))] ^= 1 << dice.randrange(8)
         path.write_bytes(raw)
-    return None
 
 
-def cut_shard(study: Study, dice: random.Random) -> str | None:
+def cut_shard(study: Study, found: Round, dice: random.Random) -> None:  # noqa: ARG001
     """Half of a shard is lost; the data have to be prepared anew."""
     if shards := sorted(study.cache.glob("data/*/*.tfrecord")):
         path = dice.choice(shards)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    return None
 
 
-Damage = Callable[[Study, random.Random], str | None]
-DAMAGES: dict[str, Damage] = {
+def flip_shard(study: Study, found: Round, dice: random.Random) -> None:
+    """A bit of a shard is another: whoever trains on it is told its name; it is made anew when it is removed."""
+    if shards := sorted(study.cache.glob("data/*/train-*.tfrecord")):
+        path = dice.choice(shards)
+        raw = bytearray(path.read_bytes())
+        raw[dice.randrange(len(raw))] ^= 1 << dice.randrange(8)
+        path.write_bytes(raw)
+        if not any(json.loads(each.read_text())["stage"] == "confirm" for each in study.out.glob("runs/*/record.json")):
+            _demand_refusal(study, found, path.name, "damaged")
+        shutil.rmtree(path.parent)
+
+
+def forbid_writing(study: Study, found: Round, dice: random.Random) -> None:  # noqa: ARG001
+    """The folder cannot be written: the command says so."""
+    study.disk.forbid_writing()
+    _demand_refusal(study, found, "Read-only file system")
+    study.disk.allow_writing()
+
+
+def _demand_refusal(study: Study, found: Round, *words: str) -> None:
+    """The command ends with 2 and says why, in these words."""
+    process = study.start()
+    _, said = process.communicate(timeout=PATIENCE)
+    found.demand(process.returncode == 2, f"exit code {process.returncode}, expected a refusal: {said[-300:]}")
+    for word in words:
+        found.demand(word in said, f"{word!r} was not said: {said[-300:]}")
+
+
+DAMAGES: dict[str, Callable[[Study, Round, random.Random], None]] = {
     "record cut in half": cut_record,
     "bit of a checkpoint flipped": flip_checkpoint,
     "shard cut in half": cut_shard,
+    "bit of a shard flipped": flip_shard,
+    "folder that cannot be written": forbid_writing,
 }
 
 
@@ -161,47 +235,51 @@ def play(folder: Path, seed: int) -> Round:
     """One study with random faults at random moments, from an empty cache, and damage between two attempts."""
     dice = random.Random(seed)
     study, found = Study(folder), Round()
+    with study.disk:
+        _disturb(study, found, dice)
+    return found
+
+
+def _disturb(study: Study, found: Round, dice: random.Random) -> None:
     faults = dice.randint(1, 4)
+    codes: tuple[int, ...] = ()
     while found.attempts < ATTEMPTS:
         found.attempts += 1
         if found.attempts > 1 and dice.random() < 0.4:
             name = dice.choice(list(DAMAGES))
             found.faults[name] += 1
-            if lost := DAMAGES[name](study, dice):
-                _demand_it_is_named(study, found, lost)
+            DAMAGES[name](study, found, dice)
+        # A failed run stays failed in the attempts to come.
+        codes = tuple(code for code in codes if code in NOTHING_TRAINED)
         process = study.start()
         if found.faults.total() < faults:
             name = dice.choice(list(FAULTS))
             _wait(process, dice.uniform(0.5, 25.0))
             if process.poll() is None:
                 found.faults[name] += 1
-                FAULTS[name](study, process, dice)
+                disturb, following = FAULTS[name]
+                codes += following
+                disturb(Scene(study, process, dice, found))
         try:
             _, said = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             found.failures.append(f"hung for {PATIENCE:.0f} s after {dict(found.faults)}")
             break
+        study.disk.make_room()
+        lift_limit()
         study.look(found)
         found.demand("Traceback" not in said, f"a traceback: {said[-500:]}")
-        found.demand(
-            process.returncode in (0, 130, -signal.SIGKILL, -signal.SIGTERM, 143),
-            f"exit code {process.returncode} after {dict(found.faults)}: {said[-300:]}",
-        )
-        if process.returncode == 0:
+        code = process.returncode
+        found.demand(code in (0, *codes), f"exit code {code} after {dict(found.faults)}: {said[-300:]}")
+        if code == 0:
+            _judge_end(study, found)
             break
-    _judge_end(study, found)
-    return found
-
-
-def _demand_it_is_named(study: Study, found: Round, lost: str) -> None:
-    """The command names the run whose record is damaged, and ends with 2; then the run is removed, as it says."""
-    process = study.start()
-    _, said = process.communicate(timeout=PATIENCE)
-    found.demand(process.returncode == 2, f"exit code {process.returncode} with half a record: {said[-300:]}")
-    found.demand(lost in said and "remove that run's folder" in said, f"half a record was not named: {said[-300:]}")
-    shutil.rmtree(study.out / "runs" / lost)
-    study.forget(lost)
+        if code in NOTHING_TRAINED:
+            found.demand((study.out / "board.csv").is_file(), "nothing says why no candidate could be trained")
+            break
+    else:
+        found.failures.append(f"no end in {ATTEMPTS} attempts")
 
 
 def _judge_end(study: Study, found: Round) -> None:
@@ -223,28 +301,9 @@ def _judge_end(study: Study, found: Round) -> None:
         found.demand((study.out / name).is_file(), f"{name} is missing")
     left = list(study.out.rglob(".partial-*"))
     found.demand(not left, f"left behind: {[path.name for path in left]}")
-    shutil.rmtree(study.out)
 
 
 def _wait(process: subprocess.Popen[str], seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         time.sleep(0.05)
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [
-            int(child)
-            for task in Path(f"/proc/{pid}/task").iterdir()
-            for child in (task / "children").read_text().split()
-        ]
-    except OSError:
-        return []
-
-
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return

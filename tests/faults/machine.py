@@ -1,0 +1,99 @@
+"""What a machine can do to a command: a full disk, memory that is refused, signals. Linux, and root for most of it."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from types import TracebackType
+
+# Where the kernel keeps its limits of memory: of the first version of control groups, or the second.
+_FIRST, _SECOND = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+
+
+class Disk:
+    """A small disk of its own, mounted at a folder; raises OSError where nobody may mount one."""
+
+    ROOM = "400m"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> "Disk":
+        self.folder.mkdir(exist_ok=True)
+        _call("mount", "-t", "tmpfs", "-o", f"size={self.ROOM}", "tmpfs", self.folder)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _call("umount", "--lazy", self.folder)
+
+    def fill(self, left: int = 64 * 1024) -> None:
+        """Leave room for this many bytes."""
+        _call("mount", "-o", f"remount,size={shutil.disk_usage(self.folder).used + left}", self.folder)
+
+    def make_room(self) -> None:
+        """As much as at the start."""
+        _call("mount", "-o", f"remount,size={self.ROOM}", self.folder)
+
+    def forbid_writing(self) -> None:
+        """Let nobody write; raises OSError while a file is open for that."""
+        _call("mount", "-o", "remount,ro", self.folder)
+
+    def allow_writing(self) -> None:
+        """Let everybody write."""
+        _call("mount", "-o", "remount,rw", self.folder)
+
+
+def can_mount() -> bool:
+    """Whether this process may mount a disk."""
+    return os.geteuid() == 0 and shutil.which("mount") is not None
+
+
+def can_limit_memory() -> bool:
+    """Whether this process may limit another one's memory."""
+    return os.geteuid() == 0 and (_FIRST.is_dir() or (_SECOND / "memory.max").is_file())
+
+
+def limit_memory(pid: int) -> None:
+    """Refuse a process any more memory from now on; the kernel kills it at its next demand."""
+    group = _memory_group()
+    group.mkdir(exist_ok=True)
+    (group / ("memory.limit_in_bytes" if group.parent == _FIRST else "memory.max")).write_text("4M")
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
+        (group / "cgroup.procs").write_text(str(pid))
+
+
+def lift_limit() -> None:
+    """Remove the limit, if there is one; while its process is about to end that has to wait."""
+    with contextlib.suppress(OSError):
+        _memory_group().rmdir()
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has begun and that are alive."""
+    try:
+        return [
+            int(child)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
+    except OSError:
+        return []
+
+
+def send(pid: int, number: int) -> None:
+    """Send a signal, unless the process has just ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _memory_group() -> Path:
+    return (_FIRST if (_FIRST / "cgroup.procs").is_file() else _SECOND) / "bakeoff-faults"
+
+
+def _call(*command: object) -> None:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
