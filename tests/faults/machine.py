@@ -4,11 +4,16 @@ import contextlib
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from types import TracebackType
 
 # Where the kernel keeps its limits of memory: of the first version of control groups, or the second.
 _FIRST, _SECOND = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+
+
+# Seconds in which the worker of a killed command must have ended.
+PATIENCE = 60
 
 
 class Disk:
@@ -38,8 +43,12 @@ class Disk:
         _call("mount", "-o", f"remount,size={self.ROOM}", self.folder)
 
     def forbid_writing(self) -> None:
-        """Let nobody write; raises OSError while a file is open for that."""
-        _call("mount", "-o", "remount,ro", self.folder)
+        """Let nobody write, as soon as the worker of a killed command has noticed and ended."""
+        for _ in range(PATIENCE):
+            with contextlib.suppress(OSError):  # a file is open for writing
+                return _call("mount", "-o", "remount,ro", self.folder)
+            time.sleep(1)
+        raise OSError(f"somebody has been writing in {self.folder} for {PATIENCE} s")
 
     def allow_writing(self) -> None:
         """Let everybody write."""
