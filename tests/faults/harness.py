@@ -13,10 +13,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .machine import Disk, children_of, lift_limit, limit_memory, send
 
-STUDY = ["run", "digits", "--candidates", "lenet,cnn-small", "--budget", "60s"]
+# The whole job, whose runs have limits; and one whose runs have a length alone, for a machine that is busy besides.
+WHOLE = ("run", "digits", "--candidates", "lenet,cnn-small", "--budget", "120s")
+EQUAL = ("compare", "digits", "--candidates", "lenet,cnn-small", "--images", "12800")
 # Attempts after which a study that does not end counts as lost.
 ATTEMPTS = 12
 # A run that stands still is ended by its limit, which is longer than a minute.
@@ -43,7 +46,8 @@ class Round:
 class Study:
     """The folder of a study, the command that makes it, and what was last seen in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: tuple[str, ...]) -> None:
+        self.command = command
         self.disk = Disk(folder / "disk")
         self.out = folder / "disk" / "out"
         self.cache = folder / "disk" / "cache"
@@ -52,7 +56,7 @@ class Study:
     def start(self) -> subprocess.Popen[str]:
         """The command, in a process group of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "bakeoff", *STUDY, "--out", str(self.out)],
+            [sys.executable, "-m", "bakeoff", *self.command, "--out", str(self.out)],
             env=os.environ | {"BAKEOFF_CACHE_DIR": str(self.cache), "BAKEOFF_CHECKPOINT_SECONDS": "1"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -83,6 +87,18 @@ class Study:
                 found.demand(identity in complete, f"the completed run {identity} was lost")
                 found.demand(complete.get(identity, before) == before, f"the completed run {identity} was done again")
         self._complete = complete
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """All records there are."""
+        return [json.loads(path.read_text()) for path in self.out.glob("runs/*/record.json")]
+
+    @property
+    def has_runs_left(self) -> bool:
+        """Whether the command has yet to begin its last run."""
+        if self.command == WHOLE:
+            return all(record["stage"] != "confirm" for record in self.records)
+        return sum(record["state"] != "RUNNING" for record in self.records) < 2
 
     def forget(self, identity: str) -> None:
         """A run that was destroyed on purpose may be done again."""
@@ -166,6 +182,8 @@ FAULTS: dict[str, tuple[Callable[[Scene], None], tuple[int, ...]]] = {
     "full disk": (fill_disk, (2,)),
     "second driver": (start_another, ()),
 }
+# A run without a limit may take as long as it likes.
+ONLY_LIMITED = ("hang of a child",)
 
 
 def cut_record(study: Study, found: Round, dice: random.Random) -> None:
@@ -201,7 +219,7 @@ def flip_shard(study: Study, found: Round, dice: random.Random) -> None:
         raw = bytearray(path.read_bytes())
         raw[dice.randrange(len(raw))] ^= 1 << dice.randrange(8)
         path.write_bytes(raw)
-        if not any(json.loads(each.read_text())["stage"] == "confirm" for each in study.out.glob("runs/*/record.json")):
+        if study.has_runs_left:
             _demand_refusal(study, found, path.name, "damaged")
         shutil.rmtree(path.parent)
 
@@ -234,7 +252,7 @@ DAMAGES: dict[str, Callable[[Study, Round, random.Random], None]] = {
 def play(folder: Path, seed: int) -> Round:
     """One study with random faults at random moments, from an empty cache, and damage between two attempts."""
     dice = random.Random(seed)
-    study, found = Study(folder), Round()
+    study, found = Study(folder, WHOLE if seed % 4 == 0 else EQUAL), Round()
     with study.disk:
         _disturb(study, found, dice)
     return found
@@ -253,7 +271,7 @@ def _disturb(study: Study, found: Round, dice: random.Random) -> None:
         codes = tuple(code for code in codes if code in NOTHING_TRAINED)
         process = study.start()
         if found.faults.total() < faults:
-            name = dice.choice(list(FAULTS))
+            name = dice.choice([name for name in FAULTS if study.command == WHOLE or name not in ONLY_LIMITED])
             _wait(process, dice.uniform(0.5, 25.0))
             if process.poll() is None:
                 found.faults[name] += 1
@@ -283,24 +301,34 @@ def _disturb(study: Study, found: Round, dice: random.Random) -> None:
 
 
 def _judge_end(study: Study, found: Round) -> None:
-    """The study ended with one confirmed run, its test opened once, and views of the records that are there."""
-    records = [json.loads(path.read_text()) for path in study.out.glob("runs/*/record.json")]
-    confirmed = [record for record in records if record["stage"] == "confirm" and record["state"] == "COMPLETE"]
-    found.demand(len(confirmed) == 1, f"{len(confirmed)} confirmed runs")
-    for record in confirmed:
-        folder = study.out / "runs" / record["id"]
-        openings = (folder / "test-openings.txt").read_text().splitlines()
-        found.demand(record["test"] is not None, "the test was not opened")
-        if record["test"]:
-            found.demand(record["test"]["openings"] == len(openings), "an opening was not counted")
-    if (study.out / "board.csv").is_file():
-        with (study.out / "board.csv").open(newline="") as file:
-            ids = {row["id"] for row in csv.DictReader(file)}
-        found.demand(ids == {record["id"] for record in records}, "the board is not of these records")
-    for name in ("report.html", "bundle/bundle.json", "bundle/model.keras"):
-        found.demand((study.out / name).is_file(), f"{name} is missing")
+    """The study ended with what its command promises, and views of the records that are there."""
+    records = study.records
+    if study.command == WHOLE:
+        _judge_confirmed(study, found, [record for record in records if record["stage"] == "confirm"])
+    else:
+        found.demand(len(records) == 2, f"{len(records)} runs, not one for each candidate")
+        found.demand(all(record["test"] is None for record in records), "a comparison opened the test")
+    with (study.out / "board.csv").open(newline="") as file:
+        ids = {row["id"] for row in csv.DictReader(file)}
+    found.demand(ids == {record["id"] for record in records}, "the board is not of these records")
+    found.demand((study.out / "report.html").is_file(), "there is no report")
+    found.demand(all(record["state"] != "RUNNING" for record in records), "a run was left half done")
     left = list(study.out.rglob(".partial-*"))
     found.demand(not left, f"left behind: {[path.name for path in left]}")
+
+
+def _judge_confirmed(study: Study, found: Round, confirmed: list[dict[str, Any]]) -> None:
+    """One run was confirmed, its test opened and every opening counted, and its bundle written."""
+    complete = [record for record in confirmed if record["state"] == "COMPLETE"]
+    found.demand(len(complete) == 1, f"{len(complete)} confirmed runs")
+    for record in complete:
+        openings = (study.out / "runs" / record["id"] / "test-openings.txt").read_text().splitlines()
+        counted = record["test"]["openings"] if record["test"] else 0
+        found.demand(
+            0 < counted == len(openings), f"{counted} openings of the test in the record, {len(openings)} made"
+        )
+    for name in ("bundle.json", "model.keras"):
+        found.demand((study.out / "bundle" / name).is_file(), f"bundle/{name} is missing")
 
 
 def _wait(process: subprocess.Popen[str], seconds: float) -> None:
