@@ -59,6 +59,10 @@ def test_a_study_that_nobody_touched_holds(study):
     assert [check for check in checks if not check.holds] == []
 
 
+def test_a_study_that_was_moved_holds(study):
+    assert _broken(study.rename(study.with_name("elsewhere"))) == []
+
+
 def test_a_record_that_was_made_better_is_named_and_so_are_the_views_that_show_it(study):
     record = list_records(study)[0]
     _edit(run_dir(study, record.id) / "record.json", lambda raw: raw["val"].update(top1=0.99))

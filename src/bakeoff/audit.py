@@ -179,9 +179,9 @@ def _check_differences(out: Path) -> Iterator[Check]:
 
 
 class _Text(HTMLParser):
-    """What a page says, without its drawings, styles and scripts."""
+    """What a page says, without its drawings, styles and scripts, and commands, which name the folder it was made in."""
 
-    HIDDEN = ("style", "script", "svg")
+    HIDDEN = ("style", "script", "svg", "kbd")
 
     def __init__(self) -> None:
         super().__init__()
