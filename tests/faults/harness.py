@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .machine import Disk, children_of, lift_limit, limit_memory, send
+from .machine import Disk, children_of, hear_interrupts, lift_limit, limit_memory, send
 
 # The whole job, whose runs have limits; and one whose runs have a length alone, for a machine that is busy besides.
 WHOLE = ("run", "digits", "--candidates", "lenet,cnn-small", "--budget", "120s")
@@ -62,6 +62,7 @@ class Study:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=hear_interrupts,
         )
 
     def look(self, found: Round, *, torn: frozenset[Path] = frozenset()) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -96,6 +97,11 @@ def send(pid: int, number: int) -> None:
     """Send a signal, unless the process has just ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def hear_interrupts() -> None:
+    """In a new process: Ctrl-C is heard, which a shell has its background jobs, and all that they start, ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _memory_group() -> Path:
