@@ -33,7 +33,7 @@ $(READY): requirements.lock pyproject.toml
 	touch $@
 
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra export --extra serve --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --quiet --upgrade --output-file requirements.lock
 
 clean:

@@ -69,7 +69,9 @@ def test_help_names_every_verb_and_has_examples():
         "board",
         "report",
         "models",
+        "export",
         "predict",
+        "serve",
         "data",
         "weights",
     ):

@@ -14,7 +14,7 @@ PACKAGE = Path(bakeoff.__file__).parent
 # From nothing to everything; a module may import from the ones before it. Packages count as one.
 ORDER = """
     errors files cache runtime config runs
-    pixels sources shards augment pipeline doctor
+    pixels bundle sources shards augment pipeline doctor
     backbones scratch efficientnet_lite torchfile weights model kernels fuse optim calibration evaluate cost
     task features ema step state checkpoint probe train
     export events worker
@@ -57,10 +57,10 @@ def test_a_module_imports_only_from_those_above_it(path):
     assert set(_imports(path)) <= allowed
 
 
-def test_launch_never_imports_the_training_code():
+def test_launching_and_serving_never_import_the_training_code():
     forbidden = {"task", "features", "probe", "train", "worker", "export", "evaluate", "model"}
-    for name in ("launch.py", "serve.py"):
-        assert not forbidden & set(_imports(PACKAGE / name))
+    for path in (PACKAGE / "launch.py", *PACKAGE.glob("serve/*.py"), *PACKAGE.glob("bundle/*.py")):
+        assert not forbidden & set(_imports(path))
 
 
 @pytest.mark.parametrize("module", [name for name in ORDER if name not in HEAVY])

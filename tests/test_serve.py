@@ -1,103 +1,152 @@
-"""A bundle answers as the run did, and says what is wrong with what it is given."""
+"""The server: images in any shape get answers, and everything else a clear 4xx or 503."""
 
+import io
 import json
-import shutil
 
-import keras
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 
-from bakeoff.backbones import find_backbone
-from bakeoff.config import Model
-from bakeoff.errors import BakeoffError, BundleError
-from bakeoff.evaluate import softmax
-from bakeoff.export import write_bundle
-from bakeoff.model import build_network
-from bakeoff.pipeline import load_split
-from bakeoff.serve import open_bundle
-from bakeoff.shards import open_dataset, prepare_cached
-from bakeoff.weights import load_weights, locate_weights
-from factories import make_record
+from bakeoff.bundle import Bundle, BundleFacts, Labels
+from bakeoff.serve import Settings, make_app
+
+SIDE = 4
+LOCAL = "http://127.0.0.1"
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        dataset = open_dataset(prepare_cached("digits"))
-        keras.utils.set_random_seed(0)
-        row = find_backbone("efficientnet-lite0")
-        network = build_network(row, Model(size=32), side=dataset.side, classes=10)
-        load_weights(network.backbone, row, locate_weights(row, "auto"))
-        model, val = network.model(32), load_split(dataset, "val", subset=20)
-        folder = tmp_path_factory.mktemp("bundle")
-        write_bundle(model, make_record("efficientnet-lite0@32"), dataset, val, folder)
-        return folder, model, val
+def _redness(images):
+    """Two classes: how red the mean pixel is, and how blue."""
+    mean = images.reshape(len(images), -1, 3).astype(np.float32).mean(axis=1) + 1
+    return mean[:, [0, 2]] / mean[:, [0, 2]].sum(axis=1, keepdims=True)
+
+
+def _png(color, size=(8, 8)):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, color).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 @pytest.fixture
-def bundle(made, tmp_path):
-    return shutil.copytree(made[0], tmp_path / "bundle")
+def make_client(tmp_path):
+    (tmp_path / "model_card.md").write_text("# A card")
+    (tmp_path / "report.html").write_text("<p>report</p>")
+    facts = BundleFacts(run="r", candidate="lenet@32", side=SIDE, bakeoff="0", files={})
+    labels = Labels(classes=("apple", "sea"), superclasses=("fruit", "water"), superclass_of=(0, 1))
+
+    def make(runtime=_redness, **settings):
+        bundle = Bundle(tmp_path, facts, labels, runtime)
+        app = make_app(bundle, Settings(**settings), tmp_path / "report.html")
+        return TestClient(app, base_url=LOCAL)
+
+    return make
 
 
-def test_a_bundle_gives_the_probabilities_of_the_run(made, bundle):
-    _, model, val = made
-    expected = softmax(model.predict(val.images, verbose=0))
-    assert expected.std() > 0.01
-    assert np.allclose(open_bundle(bundle).probabilities(val.images), expected, atol=1e-5)
+def test_a_raw_image_is_named_with_its_superclass(make_client):
+    with make_client() as client:
+        answer = client.post("/predict?top=1", content=_png("red"), headers={"Content-Type": "image/png"})
+    assert answer.status_code == 200
+    assert answer.json() == [
+        {
+            "name": "image",
+            "top": [{"label": "apple", "probability": pytest.approx(256 / 257), "superclass": "fruit"}],
+            "error": None,
+        }
+    ]
 
 
-def test_images_are_answered_in_order_and_bad_ones_with_their_error(made, bundle, tmp_path):
-    val = made[2]
-    paths = []
-    for number in range(3):
-        paths.append(tmp_path / f"{number}.png")
-        Image.fromarray(val.images[number]).save(paths[-1])
-    paths[1].write_text("this is no image")
-    paths.append(tmp_path / "missing.png")
-    opened = open_bundle(bundle)
-    answers = list(opened.predict(paths, top=3))
-    assert [answer.path for answer in answers] == [str(path) for path in paths]
-    assert [answer.error is None for answer in answers] == [True, False, True, False]
-    assert "No such file" in answers[3].error
-    probabilities = opened.probabilities(val.images[[0, 2]])
-    for answer, row in zip((answers[0], answers[2]), probabilities, strict=True):
-        assert len(answer.top) == 3
-        assert answer.top[0][0] == opened.class_names[row.argmax()]
-        assert answer.top[0][1] == pytest.approx(row.max(), abs=1e-5)
+def test_files_of_a_form_are_answered_in_order_and_a_bad_one_with_its_error(make_client):
+    files = [("image", ("a.png", _png("blue"))), ("image", ("b.png", b"no")), ("other", ("c.png", _png("red")))]
+    with make_client() as client:
+        answer = client.post("/predict", files=files)
+    assert answer.status_code == 200
+    rows = answer.json()
+    assert [row["name"] for row in rows] == ["a.png", "b.png", "c.png"]
+    assert [row["top"][0]["label"] if row["top"] else None for row in rows] == ["sea", None, "apple"]
+    assert "not a PNG" in rows[1]["error"]
 
 
-def test_the_bundle_says_what_it_is(bundle):
-    card = (bundle / "model_card.md").read_text()
-    assert "efficientnet-lite0@32" in card
-    assert "95 % interval" in card
-    assert json.loads((bundle / "labels.json").read_text())["classes"] == [str(digit) for digit in range(10)]
+BOUNDARY = {"Content-Type": "multipart/form-data; boundary=x"}
 
 
-def test_a_changed_file_is_noticed(bundle):
-    labels = bundle / "labels.json"
-    labels.write_text(labels.read_text().replace('"1"', '"7"'))
-    with pytest.raises(BundleError, match=r"labels\.json.*hash"):
-        open_bundle(bundle)
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "words"),
+    [
+        (b"", {"Content-Type": "image/png"}, 422, "no image"),
+        (b"these are words", {"Content-Type": "image/png"}, 422, "not a PNG"),
+        (_png("red")[:40], {"Content-Type": "image/png"}, 422, "convert or remove it"),
+        (_png("red", (2000, 2000)), {"Content-Type": "image/png"}, 422, "pixels"),
+        (b"{}", {"Content-Type": "application/json"}, 415, "application/json"),
+        (bytes(200_000), {"Content-Type": "image/png"}, 413, "0.1 MB"),
+        (b"--y\r\nnonsense", BOUNDARY, 400, "multipart"),
+        (b"", {"Content-Type": "multipart/form-data"}, 400, ""),
+        (b"--x--\r\n", BOUNDARY, 422, "no image in the form"),
+    ],
+)
+def test_bad_requests_get_a_4xx_that_says_why(make_client, content, headers, status, words):
+    with make_client(request_bytes=100_000, image_pixels=1_000_000) as client:
+        answer = client.post("/predict", content=content, headers=headers)
+        assert answer.status_code == status, answer.text
+        assert words in answer.text
+        good = client.post("/predict", content=_png("red"), headers={"Content-Type": "image/png"})
+    assert good.status_code == 200
 
 
-def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
-    with pytest.raises(BundleError, match="not a bundle"):
-        open_bundle(tmp_path)
+def test_more_images_than_may_wait_are_turned_away_with_the_time_to_come_again(make_client):
+    files = [("image", (f"{number}.png", _png("red"))) for number in range(3)]
+    with make_client(waiting_images=2) as client:
+        answer = client.post("/predict", files=files)
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
 
 
-def test_a_bundle_that_answers_otherwise_is_never_written(made, tmp_path, monkeypatch):
-    _, model, val = made
-    dataset = open_dataset(prepare_cached("digits"))
-    load = keras.models.load_model
+def test_a_token_is_asked_for_where_there_is_one(make_client):
+    with make_client(token="secret") as client:
+        assert client.get("/").status_code == client.get("/healthz").status_code == 200
+        for path in ("/model", "/metrics", "/report", "/docs", "/openapi.json"):
+            assert client.get(path).status_code == 401
+            assert client.get(path, headers={"Authorization": "Bearer wrong"}).status_code == 401
+            assert client.get(path, headers={"Authorization": "Bearer secret"}).status_code == 200
 
-    def load_other(*args, **kwargs):
-        loaded = load(*args, **kwargs)
-        loaded.set_weights([weight * 0.5 for weight in loaded.get_weights()])
-        return loaded
 
-    monkeypatch.setattr(keras.models, "load_model", load_other)
-    with pytest.raises(BakeoffError, match="answers otherwise"):
-        write_bundle(model, make_record("efficientnet-lite0@32"), dataset, val, tmp_path / "out")
-    assert not list((tmp_path / "out").iterdir())
+def test_a_local_server_answers_to_local_names_alone(make_client):
+    with make_client() as client:
+        assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 421
+        assert client.get("/healthz", headers={"Host": "localhost:8000"}).status_code == 200
+        assert client.get("/healthz", headers={"Host": "[::1]:8000"}).status_code == 200
+    with make_client(host="0.0.0.0") as client:
+        assert client.get("/healthz", headers={"Host": "models.example"}).status_code == 200
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_may_not(make_client):
+    with make_client() as client:
+        for path in ("/", "/page.css", "/page.js", "/docs"):
+            answer = client.get(path)
+            assert answer.status_code == 200
+            assert 'src="http' not in answer.text
+            assert "url(http" not in answer.text
+            assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in client.get("/report").headers["Content-Security-Policy"]
+
+
+def test_what_happened_is_counted_under_paths_that_there_are(make_client):
+    with make_client() as client:
+        client.post("/predict", content=_png("red"), headers={"Content-Type": "image/png"})
+        client.get("/nowhere/1")
+        client.get("/nowhere/2")
+        text = client.get("/metrics").text
+    assert 'bakeoff_requests_total{path="/predict",status="200"} 1.0' in text
+    assert 'bakeoff_requests_total{path="other",status="404"} 2.0' in text
+    assert "nowhere" not in text
+    assert 'bakeoff_images_total{outcome="answered"} 1.0' in text
+
+
+def test_the_model_and_the_interface_are_described(make_client):
+    with make_client() as client:
+        model = client.get("/model").json()
+        described = client.get("/openapi.json").json()
+    assert model["card"] == "# A card"
+    assert model["classes"] == ["apple", "sea"]
+    assert set(described["paths"]) == {"/predict", "/healthz", "/metrics", "/model", "/report"}
+    assert "image/*" in json.dumps(described["paths"]["/predict"]["post"]["requestBody"])

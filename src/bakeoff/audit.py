@@ -1,9 +1,9 @@
 """A study's figures computed again from what lies under them; nothing is written.
 
-records from the logits of their images · board and report from the records · differences from the logits · the
-bundle's hashes · the test score from the bundle and the locked split's shards
+records from the logits of their images · board and report from the records · differences from the logits · each
+bundle's hashes · its answers on the locked split's shards, or on validation where it has fewer bits
 
-checks = [*audit_records(out), *audit_views(out), *audit_bundle(out, data)]
+checks = [*audit_records(out), *audit_views(out), *audit_bundles(out, data)]
 broken = [check for check in checks if not check.holds]
 """
 
@@ -16,21 +16,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bakeoff.board import board_text, rank
+from bakeoff.bundle import MODEL_NAMES, Bundle, missing_to_run, open_bundle, read_facts
 from bakeoff.config import read_run, run_id
 from bakeoff.effects import compare
 from bakeoff.errors import BakeoffError, OutputError
 from bakeoff.evaluate import score
-from bakeoff.files import hash_file, read_arrays, read_json
-from bakeoff.pipeline import load_split
+from bakeoff.files import hash_file, read_arrays
+from bakeoff.pipeline import Split, load_split
 from bakeoff.report import read_study, render_report
 from bakeoff.runs import Metrics, RunRecord, State, list_records, run_dir
-from bakeoff.serve import open_bundle
 from bakeoff.shards import Dataset, open_dataset
 from bakeoff.sources import Split as SplitName
 
-__all__ = ["Check", "audit_bundle", "audit_data", "audit_records", "audit_views"]
+__all__ = ["Check", "audit_bundles", "audit_data", "audit_records", "audit_views"]
 
 # Share of images on which the bundle may name another class than the run did: the run computes with rearranged layers.
 SLACK = 0.001
@@ -91,33 +92,53 @@ def audit_data(shards: Path, records: list[RunRecord]) -> Iterator[Check]:
             yield Check(f"shard {file.name}: sha256", file.sha256, hash_file(shards / file.name))
 
 
-def audit_bundle(out: Path, dataset: Dataset, tell: Told | None = None) -> Iterator[Check]:
-    """The bundle's hashes, and its answers on the locked test split, image by image, against the record's."""
-    folder = out / "bundle"
-    facts = read_json(folder / "bundle.json")
-    for name, digest in facts["files"].items():
-        yield Check(
-            f"bundle/{name}: sha256", digest, hash_file(folder / name) if (folder / name).is_file() else "absent"
-        )
-    own = run_dir(out, facts["run"])
-    if not (own / "test-logits.npz").is_file():
-        return
+def audit_bundles(out: Path, dataset: Dataset, tell: Told | None = None) -> Iterator[Check]:
+    """The hashes of every bundle in the study's folder, and its answers where what runs it is at hand.
+
+    As many bits as the run has: the same classes on the locked test split, image by image, as on record. Fewer: the
+    accuracy on validation images that the bundle states.
+    """
+    for path in sorted(out.glob("bundle*/bundle.json")):
+        folder, facts = path.parent, read_facts(path.parent)
+        for name, digest in facts.files.items():
+            found = hash_file(folder / name) if (folder / name).is_file() else "absent"
+            yield Check(f"{folder.name}/{name}: sha256", digest, found)
+        if not missing_to_run(facts.format):
+            yield from _audit_answers(folder, run_dir(out, facts.run), dataset, tell)
+
+
+def _audit_answers(folder: Path, run: Path, dataset: Dataset, tell: Told | None) -> Iterator[Check]:
     try:
         bundle = open_bundle(folder)
     except BakeoffError as error:
-        yield Check("bundle", "can be opened", str(error))
+        yield Check(folder.name, "can be opened", str(error))
         return
-    split = load_split(dataset, "test", unlock=True)
+    stated = bundle.facts.val
+    if stated is not None:
+        name, split = "val", load_split(dataset, "val")
+        hits = int((_answer(bundle, split, name, tell) == split.labels).sum())
+        differing, source = abs(hits - round(stated.top1 * stated.images)), "bundle.json"
+    elif (run / "test-logits.npz").is_file():
+        name, split = "test", load_split(dataset, "test", unlock=True)
+        named = read_arrays(run / "test-logits.npz")["logits"].argmax(axis=1)
+        answers = _answer(bundle, split, name, tell)
+        differing = int((answers != named).sum()) if len(named) == len(split) else len(split)
+        source = "test-logits.npz"
+    else:
+        return
+    agree = f"as in {source}"
+    where = f"{folder.name}/{MODEL_NAMES[bundle.facts.format]}: answers on the {name} split's {len(split):,} images"
+    yield Check(where, agree, agree if differing <= SLACK * len(split) else f"{differing:,} are others")
+
+
+def _answer(bundle: Bundle, split: Split, name: str, tell: Told | None) -> NDArray[np.intp]:
+    """The likeliest class of each image of a split."""
     answers = []
     for start in range(0, len(split), _BATCH):
         answers.append(bundle.probabilities(split.images[start : start + _BATCH]).argmax(axis=1))
         if tell:
-            tell("the bundle on the test split", min(start + _BATCH, len(split)), len(split))
-    named = read_arrays(own / "test-logits.npz")["logits"].argmax(axis=1)
-    differing = int((np.concatenate(answers) != named).sum()) if len(named) == len(split) else len(split)
-    where = f"bundle/model.keras: answers on the test split's {len(split):,} images"
-    agree = "as in test-logits.npz"
-    yield Check(where, agree, agree if differing <= SLACK * len(split) else f"{differing:,} are others")
+            tell(f"{bundle.folder.name} on the {name} split", min(start + _BATCH, len(split)), len(split))
+    return np.concatenate(answers)
 
 
 def _check_scores(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.backbones import Backbone, check_size, find_backbone
+from bakeoff.bundle import clear_left
 from bakeoff.checkpoint import FILE_NAME
 from bakeoff.config import Mode, Run, run_id
 from bakeoff.errors import BakeoffError, InputError, WeightsError
@@ -97,9 +98,18 @@ def open_test(folder: Path, data: Path, on_event: OnEvent | None = None, *, bund
     return read_record(folder)
 
 
-def export_bundle(folder: Path, data: Path, bundle: Path) -> None:
-    """Write a finished run's bundle, in a process of its own. Raises BakeoffError if that fails."""
-    _must_work("bundle", [folder, data, bundle], folder / "log.txt", None)
+def export_bundle(
+    folder: Path, data: Path, bundle: Path, kind: Sequence[str] = (), on_event: OnEvent | None = None
+) -> None:
+    """Write a finished run's bundle, in a process of its own. Raises BakeoffError if that fails.
+
+    `kind` is a format, and how it is quantised; where one is given, the model is tried out as well.
+    """
+    try:
+        _must_work("bundle", [folder, data, bundle, *kind], folder / "log.txt", on_event)
+    finally:
+        # A worker that is ended has no time to clear up.
+        clear_left(bundle.absolute().parent)
 
 
 def fetch_weights(row: Backbone, on_event: OnEvent | None = None) -> None:

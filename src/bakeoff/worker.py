@@ -2,7 +2,7 @@
 
     python -m bakeoff.worker run    RUN_DIR DATA_DIR
     python -m bakeoff.worker test   RUN_DIR DATA_DIR [BUNDLE_DIR]    open the locked test split, counted
-    python -m bakeoff.worker bundle RUN_DIR DATA_DIR BUNDLE_DIR
+    python -m bakeoff.worker bundle RUN_DIR DATA_DIR BUNDLE_DIR [FORMAT [QUANTIZE]]    named: timed as well
     python -m bakeoff.worker fetch  NETWORK FILE         download its weights into $KERAS_HOME, then move them to FILE
 
 Progress goes to standard output as JSON lines. The process ends when its standard input does, so that it never
@@ -29,12 +29,13 @@ from numpy.typing import NDArray
 
 import bakeoff
 from bakeoff.backbones import find_backbone
+from bakeoff.bundle import Format, Quantize
 from bakeoff.config import Mode
 from bakeoff.doctor import find_leaks
 from bakeoff.errors import BakeoffError, DataError, InputError, OutputError, WeightsError
 from bakeoff.evaluate import compile_forward, confusion_matrix, predict_logits, score
 from bakeoff.events import EventLog
-from bakeoff.export import write_bundle
+from bakeoff.export import Trained, read_logits, write_bundle
 from bakeoff.files import hash_file, hash_json, replacing
 from bakeoff.pipeline import Split, load_split
 from bakeoff.probe import probe
@@ -118,7 +119,7 @@ def open_test(folder: Path, data: Path, bundle: Path | None = None) -> TestMetri
     record = record.model_copy(update={"test": test})
     write_record(folder, record)
     if bundle is not None:
-        _export(model, record, dataset, bundle)
+        write_bundle(Trained(model, record, dataset, read_logits(folder)), bundle)
     return test
 
 
@@ -135,11 +136,18 @@ def _score_without_leaks(logits: NDArray[np.float32], test: Split, dataset: Data
     }
 
 
-def export_run(folder: Path, data: Path, bundle: Path) -> None:
-    """Write the bundle of a finished run; its answers on validation images must equal the run's own."""
+def export_run(folder: Path, data: Path, bundle: Path, form: str | None = None, quantize: str | None = None) -> None:
+    """Write a finished run's bundle; with a format named, try it out as well."""
     record = read_record(folder)
     dataset = open_dataset(data, record.config.data.classes, record.config.data.seed)
-    _export(_load(folder, record), record, dataset, bundle)
+    write_bundle(
+        Trained(_load(folder, record), record, dataset, read_logits(folder)),
+        bundle,
+        Format(form or Format.KERAS),
+        Quantize(quantize) if quantize else None,
+        timed=form is not None,
+        on_step=lambda doing, fraction: _tell(Progress(doing, fraction)),
+    )
 
 
 def fetch_weights(network: str, target: Path) -> None:
@@ -150,10 +158,6 @@ def fetch_weights(network: str, target: Path) -> None:
         os._exit(WeightsError.exit_code)
 
     download_weights(find_backbone(network), target, lambda fraction: _tell(Progress("download", fraction)), give_up)
-
-
-def _export(model: keras.Model, record: RunRecord, dataset: Dataset, bundle: Path) -> None:
-    write_bundle(model, record, dataset, load_split(dataset, "val", subset=64), bundle)
 
 
 def _load(folder: Path, record: RunRecord) -> keras.Model:
@@ -295,7 +299,7 @@ def main(job: str, *arguments: str) -> int:
     jobs: dict[str, Callable[..., object]] = {
         "run": lambda folder, data: finish_run(Path(folder), Path(data)),
         "test": lambda folder, data, *bundle: open_test(Path(folder), Path(data), *map(Path, bundle)),
-        "bundle": lambda folder, data, bundle: export_run(Path(folder), Path(data), Path(bundle)),
+        "bundle": lambda folder, data, bundle, *kind: export_run(Path(folder), Path(data), Path(bundle), *kind),
         "fetch": lambda network, target: fetch_weights(network, Path(target)),
     }
     try:

@@ -15,13 +15,13 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from bakeoff.board import parse_weights as parse_weigh
+from bakeoff.bundle import open_bundle
 from bakeoff.config import Run, override, parse_candidate, parse_duration, parse_weights, read_comparison, read_run
 from bakeoff.doctor import Finding, Kind, read_excluded, write_findings
 from bakeoff.effects import compare
 from bakeoff.pixels import decode, measure, read_rgb
 from bakeoff.report import read_study
 from bakeoff.runs import read_history, read_record, run_dir, write_record
-from bakeoff.serve import open_bundle
 from bakeoff.shards import open_dataset, prepare, read_blocks, read_manifest
 from bakeoff.sources import open_source
 from bakeoff.sources.cifar import CIFARS

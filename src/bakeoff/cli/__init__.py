@@ -9,7 +9,8 @@ views.py     evaluate, board, report, verify, models
 cache.py     cache show, cache clear
 data.py      data prepare, data show
 weights.py   weights pack, weights use
-use.py       predict
+use.py       export, predict, serve
+answers.py   how predictions are printed
 output.py    printing, and what every verb does around its work
 """
 

@@ -36,7 +36,9 @@ for verb in (
     views.models,
 ):
     app.command()(verb)
+app.command()(use.export)
 app.command()(use.predict)
+app.command()(use.serve)
 data_app.command()(data.prepare)
 data_app.command()(data.show)
 data_app.command()(data.check)

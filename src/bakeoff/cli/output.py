@@ -110,10 +110,10 @@ def print_error(message: str) -> None:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(how_on: str = "the same command goes on from here") -> Iterator[None]:
     """Turn Ctrl-C into exit code 130 and a line that says how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        print_error("interrupted; the same command goes on from here")
+        print_error(f"interrupted; {how_on}")
         raise typer.Exit(130) from None

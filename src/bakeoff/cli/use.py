@@ -1,57 +1,230 @@
-"""Verbs that use a result: predict."""
+"""Verbs that use a result: export, predict, serve."""
 
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bakeoff.cli.options import JsonOption
-from bakeoff.cli.output import print_json, print_line, require_tensorflow
-from bakeoff.errors import BundleError
+from bakeoff.bundle import Format, Quantize
+from bakeoff.cli.options import DataDirOption, JsonOption
+from bakeoff.cli.output import interruptible, make_console, prepare_data, print_error, print_json, print_line
+from bakeoff.errors import BundleError, ConfigError, InputError
 
-__all__ = ["predict"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from bakeoff.bundle import Answer, BundleFacts
+
+__all__ = ["export", "predict", "serve"]
+
+BundleArgument = Annotated[Path, typer.Argument(help="The bundle folder of a study.", metavar="BUNDLE")]
+ThreadsOption = Annotated[int | None, typer.Option(help="Threads of the model; else one a core.", min=1)]
+# Fewer images are answered before a bar is worth drawing.
+_BAR_FROM = 64
+
+
+def export(
+    run_dir: Annotated[str, typer.Argument(help="OUT/runs/ID, or OUT of a study that is done.", metavar="RUN")],
+    *,
+    form: Annotated[Format, typer.Option("--format", help="The form that the model leaves in.")] = Format.KERAS,
+    quantize: Annotated[
+        Quantize | None, typer.Option(help="Fewer bits: int8 and float16 for onnx and litert, dynamic for litert.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the bundle; else OUT/bundle-FORMAT, OUT/bundle for keras.")
+    ] = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a trained run as a bundle: model, class names, card; checked against the run, and timed.
+
+    **Examples**
+
+    - `bakeoff export bakeoff-cifar100 --format onnx`
+
+    - `bakeoff export bakeoff-cifar100/runs/1f0c5ab3e2d4 --format litert --quantize int8 --out phone/`
+    """
+    from bakeoff.bundle import check_kind, read_facts, say_kind
+    from bakeoff.console import preparing
+    from bakeoff.launch import export_bundle
+    from bakeoff.report import write_report
+    from bakeoff.runs import find_run, read_record
+
+    check_kind(form, quantize)
+    kind = say_kind(form, quantize)
+    with interruptible("nothing was written"):
+        folder = find_run(run_dir)
+        study = folder.resolve().parent.parent
+        bundle = out or study / ("bundle" if form is Format.KERAS else f"bundle-{kind}")
+        config = read_record(folder).config
+        shards, _ = prepare_data(config.data, data_dir)
+        with preparing(make_console()) as move:
+            move(f"exporting {kind}", 0, 100)
+            export_bundle(
+                folder,
+                shards,
+                bundle,
+                [form.value, *([quantize.value] if quantize else [])],
+                lambda event: move(f"exporting {kind}", round(100 * event["fraction"]), 100),
+            )
+        facts = read_facts(bundle)
+        if (study / "report.html").is_file() and bundle.resolve().parent == study:
+            write_report(study)
+    if as_json:
+        print_json({"bundle": str(bundle)} | facts.model_dump(mode="json", by_alias=True))
+    else:
+        _print_export(bundle, facts)
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="The bundle folder of a study.", metavar="BUNDLE")],
-    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", metavar="IMAGE...")],
+    bundle: BundleArgument,
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Image files, folders of them, globs, or - for one image's bytes.", metavar="PATH..."),
+    ],
     *,
     top: Annotated[int, typer.Option(help="How many classes to name.", min=1)] = 5,
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a row for each class as CSV.")] = False,
 ) -> None:
-    """Name what is on images, likeliest class first.
+    """Name what is on images, likeliest class first. What cannot be read is named, and does not stop the rest.
 
-    **Example**: `bakeoff predict bakeoff-cifar100/bundle cat.png`
+    **Examples**
+
+    - `bakeoff predict bakeoff-cifar100/bundle cat.png`
+
+    - `bakeoff predict bakeoff-cifar100/bundle-onnx holiday/ "scans/**/*.jpg" --top 1 --csv > named.csv`
+
+    - `curl -s https://example.org/cat.jpg | bakeoff predict bakeoff-cifar100/bundle -`
     """
-    from bakeoff.pixels import IMAGE_SUFFIXES
-    from bakeoff.serve import open_bundle
+    from bakeoff.bundle import find_sources, open_bundle
+    from bakeoff.bundle import predict as answer
+    from bakeoff.cli.answers import print_csv, print_lines, print_list
 
-    paths: list[Path] = []
-    for path in images:
-        if path.is_dir():
-            paths.extend(sorted(found for found in path.rglob("*") if found.suffix.lower() in IMAGE_SUFFIXES))
-        else:
-            paths.append(path)
-    if not paths:
-        raise BundleError(f"there are no images in {images[0]}; give files ending in {', '.join(IMAGE_SUFFIXES)}")
-    require_tensorflow()
-    answers = list(open_bundle(bundle).predict(paths, top=top))
-    if as_json:
-        print_json(
-            [
-                {
-                    "path": answer.path,
-                    "top": [{"label": label, "probability": probability} for label, probability in answer.top],
-                    "error": answer.error,
-                }
-                for answer in answers
-            ]
+    if as_json and as_csv:
+        raise ConfigError("--json and --csv exclude each other; give one of them")
+    with interruptible("what was printed stands"):
+        opened = open_bundle(bundle, threads)
+        sources = find_sources(images)
+        counts = {"all": 0, "unread": 0}
+        # Where results go to the same terminal line by line, they are the progress.
+        shows_bar = len(sources) >= _BAR_FROM and (as_json or not sys.stdout.isatty())
+        with _counting(len(sources), counts, shows_bar) as counted:
+            answers = counted(answer(opened, sources, top=top))
+            (print_list if as_json else print_csv if as_csv else print_lines)(answers)
+    if counts["unread"]:
+        raise BundleError(f"{counts['unread']} of {counts['all']} images could not be read; the others were answered")
+
+
+def serve(
+    bundle: BundleArgument,
+    *,
+    port: Annotated[int, typer.Option(help="0 takes any that is free.", min=0, max=65535)] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1",
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="BAKEOFF_TOKEN", help="Bearer token to ask for; better set in the environment."),
+    ] = None,
+    threads: ThreadsOption = None,
+    max_megabytes: Annotated[float, typer.Option(help="Largest request.", min=0.001)] = 10.0,
+    max_megapixels: Annotated[float, typer.Option(help="Largest image.", min=0.001)] = 25.0,
+    max_waiting: Annotated[int, typer.Option(help="Images that wait; more are turned away with 503.", min=1)] = 256,
+    timeout: Annotated[float, typer.Option(help="Seconds for a request, arrival and answer.", min=0.1)] = 30.0,
+) -> None:
+    """Answer over HTTP: a page to drop pictures on at /, POST /predict, /model, /metrics, /healthz, /docs.
+
+    **Examples**
+
+    - `bakeoff serve bakeoff-cifar100/bundle`
+
+    - `BAKEOFF_TOKEN=… bakeoff serve bakeoff-cifar100/bundle-onnx --host 0.0.0.0 --port 80`
+    """
+    missing = [name for name in ("fastapi", "uvicorn", "python_multipart", "prometheus_client") if not _is_there(name)]
+    if missing:
+        raise InputError(f"serving needs {' and '.join(missing)}; run pip install 'bakeoff[serve]'")
+    from bakeoff.bundle import open_bundle
+    from bakeoff.serve import Settings
+    from bakeoff.serve import serve as serve_bundle
+
+    if token is not None and not token.isascii():
+        raise ConfigError("--token has characters that a header cannot carry; use letters, digits and signs")
+    settings = Settings(
+        host=host,
+        port=port,
+        token=token or None,
+        request_bytes=round(max_megabytes * 1e6),
+        image_pixels=round(max_megapixels * 1e6),
+        request_images=min(32, max_waiting),
+        waiting_images=max_waiting,
+        upload_seconds=min(10.0, timeout),
+        request_seconds=timeout,
+    )
+    if not settings.is_local and not settings.token:
+        print_error(f"note: without --token everybody who reaches {host} can ask this model")
+    report = bundle.resolve().parent / "report.html"
+    serve_bundle(
+        open_bundle(bundle, threads),
+        settings,
+        report if report.is_file() else None,
+        lambda address: print_error(f"serving {bundle} at {address} (Ctrl-C stops)"),
+    )
+
+
+def _print_export(bundle: Path, facts: "BundleFacts") -> None:
+    assert facts.parity is not None
+    assert facts.calibration is not None
+    assert facts.timing is not None
+    timing, found = facts.timing, facts.calibration
+    print_line(f"{bundle}: {facts.kind}, {facts.model_bytes / 1e6:.1f} MB")
+    print_line(
+        f"  the same class as the run for {facts.parity.agreement:.1%} of {facts.parity.images} validation images,"
+        f" probabilities within {facts.parity.worst_gap:.1g}"
+    )
+    if facts.val is not None:
+        low, high = facts.val.top1_ci95
+        print_line(
+            f"  validation top-1 {facts.val.run_top1:.1%} before, {facts.val.top1:.1%} after"
+            f" (95 % interval {low:.1%} to {high:.1%})"
         )
-    else:
+    print_line(
+        f"  temperature {found.temperature:.2f}: calibration error {found.ece_before:.3f} before,"
+        f" {found.ece_after:.3f} after, on validation"
+    )
+    print_line(
+        f"  {timing.batch1_seconds * 1000:.1f} ms for one image, {timing.batch32_seconds * 1000:.0f} ms for 32,"
+        f" {timing.threads} threads; first answer after {timing.load_seconds:.1f} s,"
+        f" {timing.memory_peak_bytes / 1e6:,.0f} MB at the peak"
+    )
+    print_line(f"  try: bakeoff predict {bundle} IMAGE    or: bakeoff serve {bundle}")
+
+
+@contextmanager
+def _counting(
+    total: int, counts: dict[str, int], shows_bar: bool
+) -> "Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]":
+    """Yield a function that passes answers on, counts them and moves a bar."""
+
+    def count(answers: "Iterable[Answer]", move: "Callable[[str, int, int], None] | None" = None) -> "Iterator[Answer]":
         for answer in answers:
-            print_line(answer.path if answer.error is None else f"{answer.path}: {answer.error}")
-            for label, probability in answer.top:
-                print_line(f"  {probability:7.2%}  {label}")
-    unread = sum(answer.error is not None for answer in answers)
-    if unread:
-        raise BundleError(f"{unread} of {len(answers)} images could not be read; the others were answered")
+            counts["all"] += 1
+            counts["unread"] += answer.error is not None
+            if move is not None:
+                move("predicting", counts["all"], total)
+            yield answer
+
+    if not shows_bar:
+        yield count
+        return
+    from bakeoff.console import preparing
+
+    with preparing(make_console()) as move:
+        yield lambda answers: count(answers, move)
+
+
+def _is_there(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None

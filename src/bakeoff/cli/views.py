@@ -131,7 +131,7 @@ def verify(
 
     - `bakeoff verify bakeoff-cifar100 --records-only --json`
     """
-    from bakeoff.audit import audit_bundle, audit_data, audit_records, audit_views
+    from bakeoff.audit import audit_bundles, audit_data, audit_records, audit_views
     from bakeoff.console import preparing
     from bakeoff.runs import list_records
 
@@ -146,8 +146,7 @@ def verify(
             shards, dataset = prepare_data(records[0].config.data, data_dir)
             with preparing(make_console()) as move:
                 checks += [*audit_data(shards, records), *audit_records(out, dataset)]
-                if (out / "bundle" / "bundle.json").is_file():
-                    checks += audit_bundle(out, dataset, move)
+                checks += audit_bundles(out, dataset, move)
     broken = [check for check in checks if not check.holds]
 
     def shorten(text: str) -> str:

@@ -21,6 +21,7 @@ from bakeoff.report.facts import (
     read_study,
 )
 from bakeoff.report.failures import describe_failures
+from bakeoff.report.formats import describe_formats
 from bakeoff.report.gallery import show_images
 from bakeoff.report.template import make_environment, read_source
 from bakeoff.report.tuning import describe_tuning, label_trials
@@ -86,6 +87,7 @@ def _gather(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, An
         "budget": draw_budget(spending, records, study.budget_seconds),
         "failures": describe_failures(out, winner) if winner else None,
         "gallery": show_images(out, winner, keep=keep) if winner else None,
+        "formats": describe_formats(out),
         "bundled": (out / "bundle").is_dir(),
         "opened": [record for record in records if record.test],
         "seeds": sorted({record.seed for record in records}),

@@ -1,0 +1,50 @@
+"""How predictions are printed: as lines to read, as CSV, as JSON."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from bakeoff.cli.output import print_json, print_line
+
+if TYPE_CHECKING:
+    from bakeoff.bundle import Answer
+
+__all__ = ["print_csv", "print_lines", "print_list"]
+
+
+def print_lines(answers: "Iterable[Answer]") -> None:
+    """Each as it comes: the path, and a line for each class."""
+    for answer in answers:
+        print_line(answer.path if answer.error is None else f"{answer.path}: {answer.error}")
+        for named in answer.top:
+            print_line(f"  {named.probability:7.2%}  {named.label}")
+
+
+def print_csv(answers: "Iterable[Answer]") -> None:
+    """Each as it comes: a row for each class, or one with the error."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["path", "rank", "label", "probability", "error"])
+    for answer in answers:
+        writer.writerows(_rows(answer))
+
+
+def print_list(answers: "Iterable[Answer]") -> None:
+    """All of them, as a JSON list."""
+    print_json(
+        [
+            {
+                "path": answer.path,
+                "top": [{"label": named.label, "probability": named.probability} for named in answer.top],
+                "error": answer.error,
+            }
+            for answer in answers
+        ]
+    )
+
+
+def _rows(answer: "Answer") -> Iterator[list[object]]:
+    if answer.error is not None:
+        yield [answer.path, "", "", "", answer.error]
+    for rank, named in enumerate(answer.top, start=1):
+        yield [answer.path, rank, named.label, f"{named.probability:.6f}", ""]
