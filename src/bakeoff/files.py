@@ -1,7 +1,7 @@
 """Files that are either whole or absent, content hashes, and where the cache lives.
 
-Every file under a final name was first written beside it and renamed, so that a killed process or a full
-disk leaves the old file or none.
+Every file, and every folder that is one thing, was first written beside its final name and renamed, so that a killed
+process or a full disk leaves the old one or none.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import tomllib
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PARTIAL",
     "cache_dir",
+    "clear_left",
     "hash_file",
     "hash_json",
     "hold",
@@ -34,6 +36,7 @@ __all__ = [
     "read_toml",
     "release",
     "replacing",
+    "replacing_folder",
     "write_json",
     "write_text",
 ]
@@ -82,6 +85,42 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder to fill; on success it takes the place of `folder`, on failure nothing of it is left.
+
+    What killed processes have left beside is cleared. Raises OutputError if another process is writing it.
+    """
+    folder = folder.absolute()
+    clear_left(make_dir(folder.parent))
+    scratch = folder.parent / f"{PARTIAL}{folder.name}"
+    hold(scratch)
+    try:
+        staged = make_dir(scratch / "new")
+        yield staged
+        with _explained(folder):
+            if folder.exists():
+                folder.rename(scratch / "old")
+            staged.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        release(scratch)
+
+
+def clear_left(parent: Path) -> None:
+    """Delete the half-written folders in a folder that nobody is writing any more."""
+    for lock in parent.glob(f"{PARTIAL}*/.lock"):
+        scratch = lock.parent
+        with contextlib.suppress(OutputError):  # another process is writing it
+            hold(scratch)
+            folder = parent / scratch.name.removeprefix(PARTIAL)
+            # It was killed between giving up the old one and putting the new one, which is whole, in its place.
+            if (scratch / "old").exists() and not folder.exists():
+                (scratch / "new").rename(folder)
+            shutil.rmtree(scratch, ignore_errors=True)
+            release(scratch)
+
+
 def hold(folder: Path) -> None:
     """Keep a folder for this process until it ends, however it ends; what a killed one left half-written is deleted.
 
@@ -106,8 +145,10 @@ def hold(folder: Path) -> None:
     file.flush()
     _held[path] = file
     for left in folder.rglob(f"{PARTIAL}*"):
-        if left.is_file():
+        # A half-written folder has an owner of its own.
+        if left.is_file() and not left.parent.relative_to(folder).as_posix().startswith(PARTIAL):
             left.unlink()
+    clear_left(folder)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.backbones import Backbone, check_size, find_backbone
-from bakeoff.bundle import clear_left
 from bakeoff.checkpoint import FILE_NAME
 from bakeoff.config import Mode, Run, run_id
 from bakeoff.errors import BakeoffError, InputError, WeightsError
-from bakeoff.files import make_dir, write_json
+from bakeoff.files import clear_left, make_dir, write_json
 from bakeoff.runs import (
     OUT_OF_MEMORY,
     DataFacts,

@@ -6,7 +6,6 @@ runtimes.py   a model file of any format as a function of images
 opening.py    a folder as a Bundle, its hashes checked
 finding.py    files, folders, globs and standard input as images to read
 answering.py  many images: read and decoded in threads, answered in order
-placing.py    a bundle's folder put under its name whole or not at all
 trial.py      what a model takes in a fresh process: time and memory
 
     for answer in predict(open_bundle(folder), paths): ...
@@ -27,7 +26,6 @@ from bakeoff.bundle.facts import (
 from bakeoff.bundle.finding import find_sources
 from bakeoff.bundle.kinds import KINDS, MODEL_NAMES, Format, Quantize, check_kind, missing_to_run, say_kind
 from bakeoff.bundle.opening import Bundle, Named, open_bundle
-from bakeoff.bundle.placing import check_place, clear_left, replacing_folder
 from bakeoff.bundle.runtimes import Floats, Images, Runtime, open_runtime
 from bakeoff.bundle.trial import try_out
 
@@ -51,15 +49,12 @@ __all__ = [
     "Source",
     "Timing",
     "check_kind",
-    "check_place",
-    "clear_left",
     "find_sources",
     "missing_to_run",
     "open_bundle",
     "open_runtime",
     "predict",
     "read_facts",
-    "replacing_folder",
     "say_kind",
     "try_out",
     "write_facts",

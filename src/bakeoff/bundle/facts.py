@@ -57,7 +57,9 @@ class Parity(_Facts):
 
     images: int
     agreement: float
-    """Share of images with the same likeliest class; near-ties within the tolerance count as the same."""
+    """Share of images with the same likeliest class."""
+    near_agreement: float
+    """The same, where a class that the run held nearly as likely (by the format's tolerance) counts as the same."""
     mean_gap: float
     """Mean over images of the largest difference of a probability."""
     worst_gap: float

@@ -18,11 +18,11 @@ from bakeoff.bundle import (
     Scores,
     check_kind,
     open_runtime,
-    replacing_folder,
     try_out,
     write_facts,
 )
 from bakeoff.calibration import softmax
+from bakeoff.errors import OutputError
 from bakeoff.evaluate import compile_forward, predict_logits
 from bakeoff.export.card import write_card
 from bakeoff.export.keras_file import write_keras
@@ -32,7 +32,7 @@ from bakeoff.export.parity import TOLERANCES, answer_split, check_parity
 from bakeoff.export.saved_model import write_saved_model
 from bakeoff.export.shipping import make_shipped
 from bakeoff.export.temperature import Logits, calibrate
-from bakeoff.files import hash_file, write_json, write_text
+from bakeoff.files import hash_file, replacing_folder, write_json, write_text
 from bakeoff.pipeline import load_split
 from bakeoff.runs import RunRecord, wilson_interval
 from bakeoff.shards import Dataset
@@ -73,6 +73,7 @@ def write_bundle(
     OutputError if the folder holds something else.
     """
     check_kind(form, quantize)
+    _check_place(folder)
     record, dataset, flip = trained.record, trained.dataset, trained.record.config.train.flip_test
     calibration = calibrate(trained.logits)
     shipped = make_shipped(trained.model, flip=flip, temperature=calibration.temperature)
@@ -107,6 +108,12 @@ def write_bundle(
         facts = facts.model_copy(update={"files": hashes})
         write_facts(staged, facts)
     return facts
+
+
+def _check_place(folder: Path) -> None:
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and not (folder / "bundle.json").is_file():
+        raise OutputError(f"{folder} holds something else than a bundle; choose another --out")
 
 
 def _write_model(shipped: keras.Model, path: Path, form: Format, quantize: Quantize | None, dataset: Dataset) -> None:
