@@ -13,3 +13,38 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("BAKEOFF_WEIGHTS_DIR", str(tmp_path_factory.mktemp("weights")))
     monkeypatch.delenv("BAKEOFF_DATA_DIR", raising=False)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """The handwritten digits, as shards."""
+    from bakeoff.shards import open_dataset, prepare
+    from bakeoff.sources import open_source
+
+    folder = tmp_path_factory.mktemp("digits")
+    prepare(open_source("digits"), folder)
+    return open_dataset(folder)
+
+
+@pytest.fixture(scope="session")
+def lenet(digits):
+    """A LeNet that tells them apart."""
+    from learned import learn
+
+    return learn("lenet", 32, digits)
+
+
+@pytest.fixture(scope="session")
+def bundled(lenet, tmp_path_factory):
+    """The folder of that LeNet's bundle in a format; each is written once."""
+    from functools import cache
+
+    from bakeoff.export import write_bundle
+
+    @cache
+    def bundled(form, quantize=None):
+        folder = tmp_path_factory.mktemp("study") / "bundle"
+        write_bundle(lenet, folder, form, quantize)
+        return folder
+
+    return bundled

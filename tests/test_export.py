@@ -1,89 +1,54 @@
-"""Temperature, parity and what a bundle folder holds: a model that answers as the run did, or none."""
+"""Temperature, the check, and what a bundle folder holds: a model that answers as the run did, or none."""
 
+import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
-from bakeoff.backbones import find_backbone
-from bakeoff.bundle import Format, Quantize, Source, check_kind, open_bundle, predict
-from bakeoff.config import Model
+from bakeoff.bundle import Format, Quantize, check_kind, open_bundle
 from bakeoff.errors import BundleError, OutputError
 from bakeoff.evaluate import compile_forward, predict_logits, softmax
-from bakeoff.export import TOLERANCES, Logits, Trained, calibrate, write_bundle
+from bakeoff.export import TOLERANCES, Logits, calibrate, folder, write_bundle
 from bakeoff.export.parity import check_parity
-from bakeoff.model import build_network
+from bakeoff.files import PARTIAL, hold
 from bakeoff.pipeline import load_split
-from bakeoff.shards import open_dataset, prepare_cached
-from bakeoff.weights import load_weights, locate_weights
-from factories import make_record
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        dataset = open_dataset(prepare_cached("digits"))
-        keras.utils.set_random_seed(0)
-        row = find_backbone("efficientnet-lite0")
-        network = build_network(row, Model(size=32), side=dataset.side, classes=10)
-        load_weights(network.backbone, row, locate_weights(row, "auto"))
-        model, val = network.model(32), load_split(dataset, "val")
-        logits = Logits(predict_logits(compile_forward(model), val), val.labels)
-        yield Trained(model, make_record("efficientnet-lite0@32"), dataset, {"val": logits})
-
-
-@pytest.fixture(scope="module")
-def made(trained, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study") / "bundle"
-    write_bundle(trained, folder)
-    return folder
 
 
 @pytest.fixture
-def bundle(made, tmp_path):
-    return shutil.copytree(made, tmp_path / "bundle")
+def bundle(bundled, tmp_path):
+    return shutil.copytree(bundled(Format.KERAS), tmp_path / "bundle")
 
 
-def test_a_bundle_gives_the_probabilities_of_the_run_at_its_temperature(trained, bundle):
-    opened = open_bundle(bundle)
-    val = load_split(trained.dataset, "val", subset=20)
-    temperature = opened.facts.calibration.temperature
-    expected = softmax(trained.model.predict(val.images, verbose=0) / np.float32(temperature))
-    assert temperature != pytest.approx(1.0, abs=0.01)
-    assert expected.std() > 0.01
-    assert np.allclose(opened.probabilities(val.images), expected, atol=1e-5)
-
-
-def test_images_are_answered_in_order_and_bad_ones_with_their_error(trained, bundle, tmp_path):
-    val = load_split(trained.dataset, "val", subset=20)
-    paths = []
-    for number in range(3):
-        paths.append(tmp_path / f"{number}.png")
-        Image.fromarray(val.images[number]).save(paths[-1])
-    paths[1].write_text("this is no image")
-    paths.append(tmp_path / "missing.png")
-    opened = open_bundle(bundle)
-    answers = list(predict(opened, map(Source.of, paths), top=3))
-    assert [answer.path for answer in answers] == [str(path) for path in paths]
-    assert [answer.error is None for answer in answers] == [True, False, True, False]
-    assert "No such file" in answers[3].error
-    probabilities = opened.probabilities(val.images[[0, 2]])
-    for answer, row in zip((answers[0], answers[2]), probabilities, strict=True):
-        assert len(answer.top) == 3
-        assert answer.top[0].label == opened.class_names[row.argmax()]
-        assert answer.top[0].probability == pytest.approx(row.max(), abs=1e-5)
+@pytest.fixture
+def leaky(lenet, digits):
+    """A run whose model has an image layer as Keras makes it: in training mode unless it is told otherwise."""
+    keras.utils.set_random_seed(0)
+    side, classes = digits.side, len(digits.class_names)
+    images = keras.Input((side, side, 3), dtype="uint8")
+    x = keras.layers.Resizing(16, 16)(keras.layers.Rescaling(1 / 255)(images))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, strides=2)(x))
+    x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
+    model = keras.Model(images, keras.layers.Dense(classes, kernel_initializer="random_normal")(x))
+    val = load_split(digits, "val")
+    logits = Logits(predict_logits(compile_forward(model), val), val.labels)
+    return dataclasses.replace(lenet, model=model, logits={"val": logits})
 
 
 def test_the_bundle_says_what_it_is(bundle):
     card = (bundle / "model_card.md").read_text()
-    assert "efficientnet-lite0@32" in card
-    assert "95 % interval" in card
-    assert "temperature of" in card
+    for words in ("lenet@32", "95 % interval", "temperature of", "Licence: "):
+        assert words in card
     assert json.loads((bundle / "labels.json").read_text())["classes"] == [str(digit) for digit in range(10)]
+    assert sorted(json.loads((bundle / "bundle.json").read_text())["files"]) == [
+        "labels.json",
+        "model.keras",
+        "model_card.md",
+    ]
 
 
 def test_a_changed_file_is_noticed(bundle):
@@ -98,15 +63,15 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
         open_bundle(tmp_path)
 
 
-def test_a_bundle_never_replaces_something_else(trained, tmp_path):
+def test_a_bundle_never_replaces_something_else(lenet, tmp_path):
     (tmp_path / "thesis.tex").write_text("important")
     with pytest.raises(OutputError, match="something else"):
-        write_bundle(trained, tmp_path)
+        write_bundle(lenet, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_bundle_that_answers_otherwise_is_never_written(trained, tmp_path, monkeypatch):
-    load = keras.models.load_model
+def test_a_bundle_that_answers_otherwise_is_never_written(lenet, bundle, monkeypatch):
+    load, before = keras.models.load_model, (bundle / "bundle.json").read_bytes()
 
     def load_other(*args, **kwargs):
         loaded = load(*args, **kwargs)
@@ -115,8 +80,48 @@ def test_a_bundle_that_answers_otherwise_is_never_written(trained, tmp_path, mon
 
     monkeypatch.setattr(keras.models, "load_model", load_other)
     with pytest.raises(BundleError, match="answers otherwise"):
-        write_bundle(trained, tmp_path / "out")
+        write_bundle(lenet, bundle)
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+    assert (bundle / "bundle.json").read_bytes() == before
+
+
+def test_a_model_whose_image_layer_leaks_training_mode_is_exported_right(leaky, tmp_path):
+    assert write_bundle(leaky, tmp_path / "out", Format.ONNX).parity.agreement == 1.0
+
+
+def test_the_check_catches_a_leak_of_training_mode(leaky, tmp_path, monkeypatch):
+    def ship_without_care(model, *, flip, temperature):
+        assert not flip
+        return keras.Sequential([model, keras.layers.Rescaling(1 / temperature), keras.layers.Softmax()])
+
+    monkeypatch.setattr(folder, "make_shipped", ship_without_care)
+    with pytest.raises(BundleError, match="answers otherwise"):
+        write_bundle(leaky, tmp_path / "out", Format.ONNX)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_saved_model_holds_every_weight_once(lenet, bundled):
+    path = bundled(Format.SAVED_MODEL) / "saved_model" / "variables" / "variables.data-00000-of-00001"
+    weights = 4 * lenet.model.count_params()
+    assert weights <= path.stat().st_size < 1.2 * weights
+
+
+@pytest.mark.parametrize("has_old", [False, True])
+def test_what_a_killed_export_left_is_cleared(has_old, tmp_path):
+    """Killed while it writes, and between giving up the old folder and putting the new one in its place."""
+    code = (
+        "import os, sys; from pathlib import Path; from bakeoff.files import replacing_folder\n"
+        f"with replacing_folder(Path({str(tmp_path / 'bundle')!r})) as staged:\n"
+        "    (staged / 'model').write_text('new')\n"
+        f"    {has_old} and (staged.parent / 'old').mkdir()\n"
+        "    os._exit(9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert [path.name for path in tmp_path.iterdir()] == [f"{PARTIAL}bundle"]
+    hold(tmp_path)
+    names = ["bundle", "bundle/model"] if has_old else []
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert left == {".lock", *names}
 
 
 def test_a_temperature_is_bounded_where_every_answer_is_right():

@@ -76,6 +76,8 @@ def _opened(data: bytes, limit: int = PIXEL_LIMIT) -> Iterator[Image.Image]:
             yield image
     except DataError:
         raise
+    except Image.DecompressionBombError as error:
+        raise DataError(f"the image has more than {limit:,} pixels; make it smaller") from error
     except UnidentifiedImageError as error:
         raise DataError("not a PNG, JPEG, BMP, GIF or WebP image; convert or remove it") from error
     except Exception as error:  # Pillow's parsers raise whatever they stumble over: struct.error, SyntaxError, KeyError

@@ -183,7 +183,7 @@ def _print_export(bundle: Path, facts: "BundleFacts") -> None:
     print_line(f"{bundle}: {facts.kind}, {facts.model_bytes / 1e6:.1f} MB")
     print_line(
         f"  the same class as the run for {facts.parity.agreement:.1%} of {facts.parity.images} validation images,"
-        f" probabilities within {facts.parity.worst_gap:.1g}"
+        f" {facts.parity.near_agreement:.1%} but for near-ties; probabilities within {facts.parity.worst_gap:.1g}"
     )
     if facts.val is not None:
         low, high = facts.val.top1_ci95

@@ -65,18 +65,19 @@ def _score_row(name: str, scores: Metrics) -> str:
 
 
 def _this_model(facts: BundleFacts) -> list[str]:
+    found, scores = facts.parity, facts.val
     lines = []
-    if facts.parity is not None:
+    if found is not None:
         lines.append(
-            f"This file, run by its own runtime on {facts.parity.images:,} validation images, names the same class as"
-            f" the run for {facts.parity.agreement:.2%} of them; a probability differs by {facts.parity.worst_gap:.1g}"
-            f" at most and by {facts.parity.mean_gap:.1g} in the mean."
+            f"This file, run by its own runtime on {found.images:,} validation images, names the same class as the run"
+            f" for {found.agreement:.2%} of them ({found.near_agreement:.2%} but for near-ties); a probability differs by"
+            f" {found.worst_gap:.1g} at most and by {found.mean_gap:.1g} in the mean."
         )
-    if facts.val is not None:
-        low, high = facts.val.top1_ci95
+    if scores is not None:
+        low, high = scores.top1_ci95
         lines.append(
-            f"Its own top-1 on the {facts.val.images:,} validation images: {facts.val.top1:.2%} (95 % interval"
-            f" {low:.2%} to {high:.2%}), after {facts.val.run_top1:.2%} of the run with all its bits."
+            f"Its own top-1 on the {scores.images:,} validation images: {scores.top1:.2%} (95 % interval {low:.2%} to"
+            f" {high:.2%}), after {scores.run_top1:.2%} of the run with all its bits."
         )
     return lines
 
@@ -108,14 +109,15 @@ def _cost(record: RunRecord) -> str:
 
 
 def _in_use(facts: BundleFacts) -> list[str]:
-    size = f"The model takes {facts.model_bytes / 1e6:.1f} MB on disk."
     timing = facts.timing
     if timing is None:
-        return [f"{size} `bakeoff export` measures what it takes in use."]
+        return [f"The model takes {facts.model_bytes / 1e6:.1f} MB on disk. `bakeoff export` measures it in use."]
     return [
-        f"{size} In use ({timing.device}; {timing.threads} threads): {timing.batch1_seconds * 1000:.1f} ms for one"
-        f" image, {timing.batch32_seconds * 1000:.0f} ms for 32 at once, {timing.load_seconds:.1f} s from the start of"
-        f" a process to its first answer, {timing.memory_peak_bytes / 1e6:,.0f} MB at the peak of that process."
+        f"In use, in a process of its own ({timing.device}; {timing.threads} threads):",
+        "| format | on disk | 1 image | 32 images | first answer | memory at the peak |\n|---|---|---|---|---|---|\n"
+        f"| {facts.kind} | {facts.model_bytes / 1e6:.1f} MB | {timing.batch1_seconds * 1000:.1f} ms"
+        f" | {timing.batch32_seconds * 1000:.0f} ms | {timing.load_seconds:.1f} s"
+        f" | {timing.memory_peak_bytes / 1e6:,.0f} MB |",
     ]
 
 

@@ -1,0 +1,75 @@
+"""The same image gets the same answer in the run's evaluation, from every export, from `predict` and from `serve`."""
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from bakeoff.bundle import KINDS, Format, Named, Source, open_bundle, predict
+from bakeoff.evaluate import softmax
+from bakeoff.export import TOLERANCES, calibrate, write_bundle
+from bakeoff.export.parity import check_parity
+from bakeoff.pipeline import load_split
+from bakeoff.pixels import encode_png
+from bakeoff.serve import Settings, make_app
+from learned import learn
+
+EXACT = [(form, None) for form in Format]
+EVERY = EXACT + [(form, quantize) for form, able in KINDS.items() for quantize in able]
+IMAGES = 70
+
+
+def _name(kind):
+    return "-".join(part for part in kind if part)
+
+
+def _in_order(bundle, answers):
+    """Probabilities (n, classes) of answers that name every class, in the order of the classes."""
+    tables = [{named.label: named.probability for named in top} for top in answers]
+    return np.array([[table[name] for name in bundle.class_names] for table in tables], np.float32)
+
+
+def _check(trained, folder, form, quantize):
+    """An exported model against what the run said of the same images when it was evaluated."""
+    opened, val = open_bundle(folder), load_split(trained.dataset, "val")
+    temperature = np.float32(calibrate(trained.logits).temperature)
+    expected = softmax(trained.logits["val"].values / temperature)[:IMAGES]
+    # Random answers would agree to any tolerance.
+    assert (expected.argmax(axis=1) == val.labels[:IMAGES]).mean() > 0.8
+    assert expected.max(axis=1).std() > 0.01
+
+    pictures = [encode_png(image) for image in val.images[:IMAGES]]
+    sources = [Source(str(number), lambda data=data: data) for number, data in enumerate(pictures)]
+    with TestClient(make_app(opened, Settings()), base_url="http://127.0.0.1") as client:
+        files = [("image", (str(number), data)) for number, data in enumerate(pictures[:20])]
+        served = client.post("/predict?top=10", files=files).json()
+        served += client.post("/predict?top=10", content=pictures[20], headers={"Content-Type": "image/png"}).json()
+    said = {
+        "the model": opened.probabilities(val.images[:IMAGES]),
+        "predict": _in_order(opened, [answer.top for answer in predict(opened, sources, top=10)]),
+        "serve": _in_order(opened, [[Named(**named) for named in answer["top"]] for answer in served]),
+    }
+    for rows in said.values():
+        check_parity(expected[: len(rows)], rows, TOLERANCES[form, quantize])
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=_name)
+def test_lenet_answers_alike_everywhere(kind, lenet, bundled):
+    _check(lenet, bundled(*kind), *kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("cnn-small", 32),
+        ("cnn-custom", 32),
+        pytest.param("efficientnet-lite0", 48, marks=pytest.mark.slow),
+        pytest.param("efficientnet-lite1", 48, marks=pytest.mark.slow),
+        pytest.param("efficientnet-lite2", 48, marks=pytest.mark.slow),
+    ],
+)
+def test_a_network_answers_alike_everywhere(name, size, digits, tmp_path):
+    trained = learn(name, size, digits)
+    for form, quantize in EXACT:
+        folder = tmp_path / _name((form, quantize))
+        write_bundle(trained, folder, form, quantize)
+        _check(trained, folder, form, quantize)
