@@ -2,6 +2,9 @@
 
 import io
 import json
+import struct
+import threading
+import zlib
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from bakeoff.serve import Settings, make_app
 
 SIDE = 4
 LOCAL = "http://127.0.0.1"
+PNG = {"Content-Type": "image/png"}
 
 
 def _redness(images):
@@ -44,7 +48,7 @@ def make_client(tmp_path):
 
 def test_a_raw_image_is_named_with_its_superclass(make_client):
     with make_client() as client:
-        answer = client.post("/predict?top=1", content=_png("red"), headers={"Content-Type": "image/png"})
+        answer = client.post("/predict?top=1", content=_png("red"), headers=PNG)
     assert answer.status_code == 200
     assert answer.json() == [
         {
@@ -66,29 +70,45 @@ def test_files_of_a_form_are_answered_in_order_and_a_bad_one_with_its_error(make
     assert "not a PNG" in rows[1]["error"]
 
 
+def _claim(width, height):
+    """A PNG of a few bytes that says it is that large."""
+    size = struct.pack(">II", width, height)
+    chunks = [(b"IHDR", size + bytes([8, 2, 0, 0, 0])), (b"IDAT", zlib.compress(bytes(10_000))), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
 BOUNDARY = {"Content-Type": "multipart/form-data; boundary=x"}
 
 
-@pytest.mark.parametrize(
-    ("content", "headers", "status", "words"),
-    [
-        (b"", {"Content-Type": "image/png"}, 422, "no image"),
-        (b"these are words", {"Content-Type": "image/png"}, 422, "not a PNG"),
-        (_png("red")[:40], {"Content-Type": "image/png"}, 422, "convert or remove it"),
-        (_png("red", (2000, 2000)), {"Content-Type": "image/png"}, 422, "pixels"),
-        (b"{}", {"Content-Type": "application/json"}, 415, "application/json"),
-        (bytes(200_000), {"Content-Type": "image/png"}, 413, "0.1 MB"),
-        (b"--y\r\nnonsense", BOUNDARY, 400, "multipart"),
-        (b"", {"Content-Type": "multipart/form-data"}, 400, ""),
-        (b"--x--\r\n", BOUNDARY, 422, "no image in the form"),
-    ],
-)
+PART = b'--x\r\nContent-Disposition: form-data; name="a"'
+BAD = {
+    "empty": (b"", PNG, 422, "no image"),
+    "words": (b"these are words", PNG, 422, "not a PNG"),
+    "cut off": (_png("red")[:40], PNG, 422, "convert or remove it"),
+    "too many pixels": (_png("red", (2000, 2000)), PNG, 422, "2000x2000 pixels"),
+    "bomb": (_claim(60_000, 60_000), PNG, 422, "more than 1,000,000"),
+    "fewer pixels than claimed": (_claim(900, 900), PNG, 422, "cannot be read"),
+    "no image's type": (b"{}", {"Content-Type": "application/json"}, 415, "application/json"),
+    "too many bytes": (bytes(200_000), PNG, 413, "0.1 MB"),
+    "another boundary": (b"--y\r\nnonsense", BOUNDARY, 400, "multipart"),
+    "no boundary": (b"", {"Content-Type": "multipart/form-data"}, 400, "boundary"),
+    "empty form": (b"--x--\r\n", BOUNDARY, 422, "no image in the form"),
+    "form without files": (PART + b"\r\n\r\nwords\r\n--x--\r\n", BOUNDARY, 422, "no image in the form"),
+    "form cut off": (PART + b'; filename="a.png"\r\n\r\ncut off', BOUNDARY, 422, "form"),
+    "boundaries alone": (b"--x\r\n" * 1000, BOUNDARY, 400, ""),
+    "too many files": ((PART + b'; filename="a"\r\n\r\n\r\n') * 40 + b"--x--\r\n", BOUNDARY, 400, "Too many files"),
+}
+
+
+@pytest.mark.parametrize(("content", "headers", "status", "words"), BAD.values(), ids=BAD)
 def test_bad_requests_get_a_4xx_that_says_why(make_client, content, headers, status, words):
     with make_client(request_bytes=100_000, image_pixels=1_000_000) as client:
         answer = client.post("/predict", content=content, headers=headers)
         assert answer.status_code == status, answer.text
         assert words in answer.text
-        good = client.post("/predict", content=_png("red"), headers={"Content-Type": "image/png"})
+        good = client.post("/predict", content=_png("red"), headers=PNG)
     assert good.status_code == 200
 
 
@@ -98,6 +118,47 @@ def test_more_images_than_may_wait_are_turned_away_with_the_time_to_come_again(m
         answer = client.post("/predict", files=files)
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "1"
+
+
+def test_what_takes_too_long_is_turned_away_and_the_next_is_answered(make_client):
+    gate = threading.Event()
+
+    def stuck_at_first(images):
+        gate.wait(20)
+        return _redness(images)
+
+    ask = {"content": _png("red"), "headers": PNG}
+    with make_client(stuck_at_first, request_seconds=0.3) as client:
+        answer = client.post("/predict", **ask)
+        gate.set()
+        assert client.post("/predict", **ask).status_code == 200
+        text = client.get("/metrics").text
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert 'bakeoff_requests_total{path="/predict",status="503"} 1.0' in text
+    assert "bakeoff_waiting_images 0.0" in text
+
+
+def test_more_requests_than_may_run_at_once_are_turned_away(make_client):
+    with make_client(running_requests=0) as client:
+        answer = client.get("/healthz")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+
+
+def test_a_model_that_fails_is_a_500_without_its_reasons_and_the_next_is_answered(make_client):
+    moods = iter([RuntimeError("secrets of the runtime"), None])
+
+    def moody(images):
+        if error := next(moods):
+            raise error
+        return _redness(images)
+
+    ask = {"content": _png("red"), "headers": PNG}
+    with make_client(moody) as client:
+        client._transport.raise_server_exceptions = False
+        answer = client.post("/predict", **ask)
+        assert client.post("/predict", **ask).status_code == 200
+    assert answer.status_code == 500
+    assert "secrets" not in answer.text
 
 
 def test_a_token_is_asked_for_where_there_is_one(make_client):
@@ -132,7 +193,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_may_not(make_client):
 
 def test_what_happened_is_counted_under_paths_that_there_are(make_client):
     with make_client() as client:
-        client.post("/predict", content=_png("red"), headers={"Content-Type": "image/png"})
+        client.post("/predict", content=_png("red"), headers=PNG)
         client.get("/nowhere/1")
         client.get("/nowhere/2")
         text = client.get("/metrics").text

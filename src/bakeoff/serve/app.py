@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -99,10 +98,10 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
 
         An image that cannot be read has an `error`; if none can, the status is 422.
         """
-        uploaded = await uploads.read(request)
         try:
-            with batcher.reserve(len(uploaded)):
-                answers = await _answer(uploaded, top)
+            async with uploads.read(request) as uploaded:
+                with batcher.reserve(len(uploaded)):
+                    answers = await _answer(uploaded, top)
         except BusyError as error:
             raise HTTPException(503, "too many images are waiting; try again", {"Retry-After": "1"}) from error
         metrics.images.labels("answered").inc(sum(answer.error is None for answer in answers))
@@ -155,22 +154,13 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
 
     _add_page(app)
 
-    @app.middleware("http")
-    async def _count(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        started = time.perf_counter()
-        status = 500
-        try:
-            response = await call_next(request)
-            status = response.status_code
-            return response
-        finally:
-            # Only paths that there are, or anybody could make up labels without end.
-            path = request.url.path if request.url.path in known else "other"
-            metrics.requests.labels(path, status).inc()
-            metrics.seconds.labels(path).observe(time.perf_counter() - started)
+    paths = {getattr(route, "path", "") for route in app.routes}
 
-    known = {getattr(route, "path", "") for route in app.routes}
-    app.add_middleware(Guard, settings=settings)
+    def count(path: str, status: int, seconds: float) -> None:
+        # Only paths that there are, or anybody could make up labels without end.
+        metrics.count_request(path if path in paths else "other", status, seconds)
+
+    app.add_middleware(Guard, settings=settings, on_answer=count)
     return app
 
 

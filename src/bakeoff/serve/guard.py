@@ -1,8 +1,9 @@
-"""What every request passes: is it meant for this host, does it know the token, is it done in time."""
+"""What every request passes: is there room, is it meant for this host, does it know the token, is it done in time."""
 
 import asyncio
 import hmac
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -28,42 +29,48 @@ _HEADERS = {
 
 
 class Guard:
-    """Around an application."""
+    """Around an application; `on_answer` is told the path, the status and the seconds of each request."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, on_answer: Callable[[str, int, float], object]) -> None:
         self._app = app
         self._settings = settings
+        self._on_answer = on_answer
+        self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Turn a request away, or pass it on with a deadline."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = False
+        started, status = time.perf_counter(), 0
 
         async def send_safely(message: Message) -> None:
-            nonlocal began
+            nonlocal status
             if message["type"] == "http.response.start":
-                began = True
+                status = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        if refusal := self._refuse(scope):
-            await refusal(scope, receive, send_safely)
-            return
+        self._running += 1
         try:
+            if refusal := self._refuse(scope):
+                await refusal(scope, receive, send_safely)
+                return
             async with asyncio.timeout(self._settings.request_seconds):
                 await self._app(scope, receive, send_safely)
         except TimeoutError:
-            if not began:
-                await _turn_away(503, "the answer took too long; try again", {"Retry-After": "1"})(
-                    scope, receive, send_safely
-                )
+            if not status:
+                await _busy("the answer took too long; try again")(scope, receive, send_safely)
             # Otherwise the client does not take its answer: returning without the rest of it closes the connection.
+        finally:
+            self._running -= 1
+            self._on_answer(scope["path"], status, time.perf_counter() - started)
 
     def _refuse(self, scope: Scope) -> JSONResponse | None:
+        if self._running > self._settings.running_requests:
+            return _busy("too many requests at once; try again")
         headers = Headers(scope=scope)
         # A page elsewhere that has its own name resolved to this machine must not be able to ask.
         if self._settings.is_local and _host_of(headers.get("host", "")) not in LOOPBACK:
@@ -77,6 +84,10 @@ class Guard:
         return _turn_away(
             401, "a token is needed: send the header Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"}
         )
+
+
+def _busy(detail: str) -> JSONResponse:
+    return _turn_away(503, detail, {"Retry-After": "1"})
 
 
 def _turn_away(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

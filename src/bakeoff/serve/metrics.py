@@ -34,6 +34,11 @@ class ServerMetrics:
         )
         self.waiting = Gauge("bakeoff_waiting_images", "Images not yet answered", registry=self.registry)
 
+    def count_request(self, path: str, status: int, seconds: float) -> None:
+        """A request that was answered, or given up (status 0)."""
+        self.requests.labels(path, status).inc()
+        self.seconds.labels(path).observe(seconds)
+
     def count_batch(self, images: int, seconds: float) -> None:
         """Images that were answered together, and the time that the model took."""
         self.batch_images.observe(images)

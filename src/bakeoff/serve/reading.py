@@ -1,11 +1,14 @@
 """A request's body as images, within the limits: too large, too slow or malformed is an HTTPException of 4xx."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive
 
 from bakeoff.serve.settings import Settings
 
@@ -25,13 +28,14 @@ class Uploaded:
 
 
 class Uploads:
-    """Reads bodies; all that are in memory at once have a limit together."""
+    """Reads bodies; all that are in memory at once, until they are answered, have a limit together."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._held = 0
 
-    async def read(self, request: Request) -> list[Uploaded]:
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[list[Uploaded]]:
         """The images of a request: its body as it is, or the files of a form."""
         kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
         if kind != "multipart/form-data" and not kind.startswith(_RAW):
@@ -45,10 +49,11 @@ class Uploads:
         try:
             body = await self._body(request)
             if kind == "multipart/form-data":
-                return await self._files(request, body)
-            if not body:
+                yield await self._files(request, body)
+            elif body:
+                yield [Uploaded("image", body)]
+            else:
                 raise HTTPException(422, "there is no image in the request; send one as its body")
-            return [Uploaded("image", body)]
         finally:
             self._held -= expected
 
@@ -98,8 +103,8 @@ class Uploads:
         return HTTPException(413, f"the request has more than {megabytes:g} MB; send fewer or smaller images", _CLOSE)
 
 
-def _replay(body: bytes):  # type: ignore[no-untyped-def]
-    async def receive() -> dict[str, object]:
+def _replay(body: bytes) -> Receive:
+    async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive

@@ -1,6 +1,7 @@
 """The process: a socket, clients that are slow to say what they want, and a stop that finishes what has begun."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -33,7 +34,8 @@ def serve(
         make_app(bundle, settings, report),
         http=_patient_for(settings.upload_seconds),
         ws="none",
-        log_level="warning",
+        # Its warnings are about requests that are no HTTP, which anybody may send without end.
+        log_level="error",
         access_log=False,
         server_header=False,
         timeout_keep_alive=settings.idle_seconds,  # type: ignore[arg-type]
@@ -64,7 +66,8 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=settings.connections)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        # Python adds the address to the system's words.
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         where = f"{settings.host}:{settings.port}"
         raise OutputError(f"cannot listen on {where}: {reason}; choose another --port or --host") from error
 

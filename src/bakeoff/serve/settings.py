@@ -29,13 +29,15 @@ class Settings:
     """In which a request must have been answered and the answer taken."""
     idle_seconds: float = 5.0
     """After which a connection without a request is closed."""
-    connections: int = 256
+    running_requests: int = 256
+    """What goes beyond is turned away with 503."""
+    connections: int = 512
     drain_seconds: float = 30.0
     """For which a stop waits until what has begun is done."""
 
     @property
     def upload_bytes(self) -> int:
-        """Bytes of all bodies in memory at once."""
+        """Bytes of all bodies in memory at once, from their announcement until they are answered."""
         return 16 * self.request_bytes
 
     @property
