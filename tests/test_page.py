@@ -1,0 +1,209 @@
+"""The page at / in a browser: a picture in, five bars out, a word about anything else, nothing from elsewhere."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+CHROMIUM = os.environ.get("BAKEOFF_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+# Six classes without a framework: the redder, the more of an apple.
+PROGRAM = """
+import sys
+from pathlib import Path
+import numpy as np
+from bakeoff.bundle import Bundle, BundleFacts, Labels
+from bakeoff.serve import Settings, serve
+
+def answer(images):
+    red = images[..., 0].mean(axis=(1, 2)) / 255
+    shares = np.stack([red, 1 - red, *[np.full(len(images), 0.1)] * 4], axis=1)
+    return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+
+labels = Labels(
+    classes=("red_apple", "sea", "bear", "lamp", "oak_tree", "bus"),
+    superclasses=("fruit", "large_natural_scene", "thing"),
+    superclass_of=(0, 1, 2, 2, 2, 2),
+)
+facts = BundleFacts(run="r", candidate="efficientnet-lite0@96", side=8, bakeoff="0", files={})
+folder, token = Path(sys.argv[1]), sys.argv[2]
+serve(
+    Bundle(folder, facts, labels, answer),
+    Settings(port=0, token=token or None, request_bytes=1_000_000),
+    folder / "report.html",
+    lambda address: print(address, flush=True),
+)
+"""
+
+
+def _serve(folder: Path, token: str) -> Iterator[str]:
+    (folder / "model_card.md").write_text("# efficientnet-lite0@96\n\nA card.")
+    (folder / "report.html").write_text("<h1>The report</h1>")
+    command = [sys.executable, "-c", PROGRAM, str(folder), token]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    yield process.stdout.readline().strip()
+    process.terminate()
+    process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from _serve(tmp_path_factory.mktemp("open"), "")
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from _serve(tmp_path_factory.mktemp("guarded"), "secret")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM:
+        pytest.skip("no chromium on this machine: apt-get install chromium, or name one in BAKEOFF_CHROMIUM")
+    with playwright.sync_playwright() as driver:
+        # Without its sandbox, which root may not have; every host but this machine is unknown to it.
+        arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments, timeout=120_000)
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """The page, with what it asked for and said on its console."""
+
+    def __init__(self, browser: Any, address: str, **options: Any) -> None:
+        self.context = browser.new_context(**options)
+        self.context.set_default_timeout(60_000)
+        self.page = self.context.new_page()
+        self.asked: list[str] = []
+        self.said: list[str] = []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.goto(address)
+
+    def choose(self, name: str, kind: str, data: bytes) -> None:
+        self.page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": data})
+
+    def drop(self, name: str, kind: str, data: bytes) -> None:
+        """As from a folder's window onto the page."""
+        transfer = self.page.evaluate_handle(
+            """([name, type, bytes]) => {
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([new Uint8Array(bytes)], name, {type}));
+                return transfer;
+            }""",
+            [name, kind, list(data)],
+        )
+        self.page.dispatch_event("#give", "dragover", {"dataTransfer": transfer})
+        assert "over" in (self.page.get_attribute("#give", "class") or "")
+        self.page.dispatch_event("#give", "drop", {"dataTransfer": transfer})
+        assert "over" not in (self.page.get_attribute("#give", "class") or "")
+
+    def message(self, words: str) -> None:
+        """Wait until the page says so."""
+        self.page.locator("#message", has_text=words).wait_for()
+
+    def bars(self) -> list[str]:
+        found: list[str] = self.page.eval_on_selector_all("#bars li", "rows => rows.map(row => row.innerText)")
+        return [" ".join(text.split()) for text in found]
+
+
+@pytest.fixture
+def tab(browser: Any, address: str) -> Iterator[Tab]:
+    tab = Tab(browser, address)
+    yield tab
+    tab.context.close()
+
+
+def picture(color: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), color).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+RED = ["red apple fruit 71.4 %", *[f"{name} thing 7.1 %" for name in ("bear", "lamp", "oak tree", "bus")]]
+
+
+@pytest.mark.parametrize("way", ["choose", "drop"])
+def test_a_picture_gets_five_bars_with_their_superclasses(tab: Tab, address: str, way: str) -> None:
+    getattr(tab, way)("apple.png", "image/png", picture("red"))
+    tab.message("Most likely red apple.")
+    assert tab.bars() == RED
+    assert tab.page.is_visible("#shown")
+    tab.page.wait_for_function("document.querySelector('.bar').style.width.startsWith('71.4')")
+    tab.choose("sea.png", "image/png", picture("blue"))
+    tab.message("Most likely sea.")
+    assert tab.bars()[0] == "sea large natural scene 71.4 %"
+    assert tab.said == []
+    assert all(url.startswith((address, "blob:", "data:")) for url in tab.asked)
+
+
+def test_what_is_no_picture_is_said_to_be_none_and_the_next_is_answered(tab: Tab) -> None:
+    tab.choose("notes.txt", "text/plain", b"these are words")
+    tab.message("This picture cannot be read: not a PNG, JPEG, BMP, GIF or WebP image")
+    assert tab.bars() == []
+    assert not tab.page.is_visible("#shown")
+    tab.choose("apple.png", "image/png", picture("red"))
+    tab.message("Most likely red apple.")
+    assert tab.bars() == RED
+
+
+def test_a_picture_that_is_too_large_is_said_to_be(tab: Tab) -> None:
+    tab.choose("large.png", "image/png", picture("red") + bytes(1_500_000))
+    tab.message("1 MB")
+    assert tab.bars() == []
+
+
+def test_the_page_leads_to_the_card_the_report_and_the_interface(tab: Tab, address: str) -> None:
+    tab.page.locator("#model", has_text="efficientnet-lite0@96, 6 classes").wait_for()
+    tab.page.click("summary")
+    assert "A card." in tab.page.inner_text("#card")
+    tab.page.click("#report")
+    tab.page.locator("h1", has_text="The report").wait_for()
+    tab.page.goto(f"{address}/docs")
+    assert "POST /predict" in tab.page.inner_text("main")
+    assert tab.said == []
+
+
+def test_a_server_with_a_token_asks_for_it_and_answers_then(browser: Any, guarded: str) -> None:
+    tab = Tab(browser, guarded)
+    tab.message("Give the token first.")
+    tab.page.fill("#token", "wrong")
+    tab.page.click("text=Use it")
+    tab.message("That token is not the right one.")
+    tab.page.fill("#token", "secret")
+    tab.page.click("text=Use it")
+    tab.page.locator("#model", has_text="6 classes").wait_for()
+    tab.choose("apple.png", "image/png", picture("red"))
+    tab.message("Most likely red apple.")
+    tab.context.close()
+
+
+@pytest.mark.parametrize("width", [320, 390, 1100])
+def test_no_page_is_wider_than_its_screen(browser: Any, address: str, width: int) -> None:
+    tab = Tab(browser, address, viewport={"width": width, "height": 800})
+    tab.choose("apple.png", "image/png", picture("red"))
+    tab.message("Most likely")
+    for path in ("/", "/docs"):
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= width, path
+        tab.page.goto(f"{address}/docs")
+    tab.context.close()
+
+
+def test_a_page_elsewhere_cannot_ask(browser: Any, address: str, tmp_path: Path) -> None:
+    (tmp_path / "other.html").write_text("<p>another page</p>")
+    tab = Tab(browser, (tmp_path / "other.html").as_uri())
+    asked = f"fetch({json.dumps(address + '/model')}).then(() => 'answered', () => 'refused')"
+    assert tab.page.evaluate(asked) == "refused"
+    tab.context.close()

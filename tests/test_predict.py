@@ -1,0 +1,102 @@
+"""`bakeoff predict` as a shell sees it: whatever is named is answered in order, and what cannot be read is reported."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from bakeoff.bundle import Format, open_bundle
+from bakeoff.pipeline import load_split
+from bakeoff.pixels import encode_png
+
+COUNT = 70  # from 64 on there is a bar
+
+
+@pytest.fixture(scope="module")
+def pictures(digits, tmp_path_factory):
+    """Images in a folder and one below it, and what they are."""
+    folder, val = tmp_path_factory.mktemp("pictures"), load_split(digits, "val", subset=COUNT)
+    (folder / "below").mkdir()
+    for number, image in enumerate(val.images):
+        place = folder / "below" if number % 2 else folder
+        (place / f"{number:02d}.png").write_bytes(encode_png(image))
+    (folder / "notes.txt").write_text("no image, and nobody asked for it")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(bundled):
+    return bundled(Format.ONNX)
+
+
+def _predict(bundle, *arguments, stdin=b""):
+    done = subprocess.run(
+        [sys.executable, "-m", "bakeoff", "predict", *map(str, [bundle, *arguments])],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=300,
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_a_folder_is_answered_whole_and_in_order_and_without_tensorflow(bundle, pictures):
+    code = (
+        "import sys; from bakeoff.cli import app; app(sys.argv[1:], standalone_mode=False);"
+        "print([name for name in sys.modules if name in ('tensorflow', 'keras')], file=sys.stderr)"
+    )
+    arguments = ["predict", str(bundle), str(pictures), "--json", "--top", "3"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "[]"
+    rows = json.loads(done.stdout)
+    assert [row["path"] for row in rows] == [str(path) for path in sorted(pictures.rglob("*.png"))]
+    opened = open_bundle(bundle)
+    for row in rows:
+        assert row["error"] is None
+        assert len(row["top"]) == 3
+        assert set(row["top"][0]) == {"label", "probability"}
+        assert row["top"][0]["label"] in opened.class_names
+        shares = [named["probability"] for named in row["top"]]
+        assert shares == sorted(shares, reverse=True)
+
+
+def test_what_cannot_be_read_is_reported_and_does_not_stop_the_rest(bundle, pictures, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_text("this is no image")
+    first, last, missing = pictures / "00.png", pictures / "02.png", tmp_path / "missing.png"
+    status, stdout, stderr = _predict(bundle, first, bad, missing, last, "--csv", "--top", 1)
+    assert status == 2
+    assert stderr.strip() == "bakeoff: 2 of 4 images could not be read; the others were answered"
+    rows = list(csv.DictReader(io.StringIO(stdout)))
+    assert [row["path"] for row in rows] == [str(path) for path in (first, bad, missing, last)]
+    assert [bool(row["label"]) for row in rows] == [True, False, False, True]
+    assert "not a PNG" in rows[1]["error"]
+    assert "No such file" in rows[2]["error"]
+    assert 0 < float(rows[0]["probability"]) <= 1
+
+
+def test_globs_and_standard_input_are_read(bundle, pictures):
+    image = (pictures / "00.png").read_bytes()
+    status, stdout, stderr = _predict(bundle, str(pictures / "**" / "0[13].png"), "-", "--top", 2, stdin=image)
+    assert (status, stderr) == (0, "")
+    lines = stdout.splitlines()
+    assert lines[0::3] == [str(pictures / "below" / "01.png"), str(pictures / "below" / "03.png"), "<stdin>"]
+    assert all("%" in line for line in lines if line.startswith("  "))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere/*.png"], "there are no images in nowhere/*.png"),
+        (["-", "--json", "--csv"], "exclude each other"),
+        (["cat.png", "--top", "0"], "--top"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(bundle, arguments, words):
+    status, stdout, stderr = _predict(bundle, *arguments)
+    assert (status, stdout) == (2, "")
+    assert words in stderr
+    assert "Traceback" not in stderr
