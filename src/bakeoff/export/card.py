@@ -70,8 +70,8 @@ def _this_model(facts: BundleFacts) -> list[str]:
     if found is not None:
         lines.append(
             f"This file, run by its own runtime on {found.images:,} validation images, names the same class as the run"
-            f" for {found.agreement:.2%} of them ({found.near_agreement:.2%} but for near-ties); a probability differs by"
-            f" {found.worst_gap:.1g} at most and by {found.mean_gap:.1g} in the mean."
+            f" for {found.agreement:.2%} of them ({found.near_agreement:.2%} but for near-ties); a probability differs"
+            f" by {found.worst_gap:.1g} at most and by {found.mean_gap:.1g} in the mean."
         )
     if scores is not None:
         low, high = scores.top1_ci95

@@ -61,7 +61,8 @@ def check_parity(expected: Floats, written: Floats, tolerance: Tolerance) -> Par
         raise BundleError(
             f"the exported model answers otherwise than the run, so it was not written: the same class, or one within"
             f" {tolerance.near_tie:g} of it, for {found.near_agreement:.1%} of {found.images} images (at least"
-            f" {tolerance.agreement:.0%} is asked for), probabilities off by {found.mean_gap:.2g} in the mean (at most {tolerance.mean_gap:g})"
-            f" and {found.worst_gap:.2g} at worst (at most {tolerance.worst_gap:g}); choose another format"
+            f" {tolerance.agreement:.0%} is asked for), probabilities off by {found.mean_gap:.2g} in the mean"
+            f" (at most {tolerance.mean_gap:g}) and {found.worst_gap:.2g} at worst (at most {tolerance.worst_gap:g});"
+            " choose another format"
         )
     return found
