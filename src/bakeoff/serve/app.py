@@ -96,7 +96,7 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
     ) -> Any:
         """Name what is on an image (its bytes as the body) or several (files of a form), in the order given.
 
-        An image that cannot be read has an `error`; if none can, the status is 422.
+        An image that cannot be read has an error instead of classes; if none can be read, the status is 422.
         """
         try:
             async with uploads.read(request) as uploaded:

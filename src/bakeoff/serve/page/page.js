@@ -73,6 +73,8 @@ async function ask(picture) {
     else {
       say(`Most likely ${top[0].label.replaceAll("_", " ")}.`);
       show(top);
+      // On a phone they would be below the edge.
+      at("bars").scrollIntoView({ block: "nearest" });
     }
   } else {
     say(typeof answer.detail === "string" ? `${answer.detail}.` : `The server answered ${response.status}.`, true);
