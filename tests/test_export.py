@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,6 +18,8 @@ from bakeoff.export import TOLERANCES, Logits, calibrate, folder, write_bundle
 from bakeoff.export.parity import check_parity
 from bakeoff.files import PARTIAL, hold
 from bakeoff.pipeline import load_split
+
+DEPLOY = Path(__file__).parents[1] / "docs" / "deploy.md"
 
 
 @pytest.fixture
@@ -145,3 +148,11 @@ def test_parity_lets_rounding_pass_and_refuses_another_class_or_no_number(kind):
 def test_a_format_that_cannot_be_quantised_says_which_can(form):
     with pytest.raises(BundleError, match=r"cannot be quantised.*onnx or litert"):
         check_kind(form, Quantize.INT8)
+
+
+@pytest.mark.parametrize("quantize", [None, *Quantize])
+def test_the_documentation_states_the_tolerances(quantize):
+    found = TOLERANCES[Format.LITERT, quantize]
+    kind, images = (f"`{quantize}`", "all of validation") if quantize else ("not quantised", folder.CHECKED)
+    row = f"| {kind} | {images} | {found.agreement:.0%} | {found.near_tie} | {found.mean_gap} | {found.worst_gap:g} |"
+    assert row in DEPLOY.read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from PIL import Image
 from bakeoff.bundle import Bundle, BundleFacts, Labels
 from bakeoff.errors import OutputError
 from bakeoff.serve import Settings, serve
+from bakeoff.serve.server import _listen
 
 # A model that takes its time, without a framework.
 PROGRAM = """
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from bakeoff.bundle import Bundle, BundleFacts, Labels
 from bakeoff.serve import Settings, serve
+from bakeoff.serve.server import _listen
 
 def answer(images):
     time.sleep(float(sys.argv[2]))
@@ -138,6 +140,12 @@ def _waiting(running):
     lines = connection.getresponse().read().decode().splitlines()
     connection.close()
     return float(next(line for line in lines if line.startswith("bakeoff_waiting_images ")).split()[1])
+
+
+def test_answers_do_not_wait_for_the_word_that_their_beginning_has_arrived():
+    with _listen(Settings(port=0)) as listening:
+        with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_port_that_is_taken_is_named(tmp_path):
