@@ -55,11 +55,11 @@ class Running:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
     def ask(self):
-        """The status and the body of an answer."""
+        """The status and the body of an answer, and what becomes of the connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         connection.request("POST", "/predict", picture(), {"Content-Type": "image/png"})
         answer = connection.getresponse()
-        found = answer.status, json.loads(answer.read())
+        found = answer.status, json.loads(answer.read()), answer.headers["Connection"]
         connection.close()
         return found
 
@@ -112,7 +112,7 @@ def test_a_client_that_hangs_up_leaves_nothing_behind(quick):
     for _ in range(20):
         with quick.connect() as client:
             client.sendall(HEAD + b"Content-Length: 100000\r\n\r\nsome")
-    status, (answer,) = quick.ask()
+    status, (answer,), _ = quick.ask()
     assert (status, [named["label"] for named in answer["top"]]) == (200, ["apple", "sea"])
 
 
@@ -128,7 +128,7 @@ def test_a_stop_finishes_what_has_begun_and_takes_nothing_new(number, tmp_path):
     status, stderr = running.stop(number)
     for thread in asking:
         thread.join(20)
-    assert [answer[0] for answer in answers] == [200] * len(asking)
+    assert [(answer[0], answer[2]) for answer in answers] == [(200, "close")] * len(asking)
     assert (status, stderr) == (0, "")
     with pytest.raises(OSError, match="refused"):
         running.connect()
@@ -143,9 +143,12 @@ def _waiting(running):
 
 
 def test_answers_do_not_wait_for_the_word_that_their_beginning_has_arrived():
-    with _listen(Settings(port=0)) as listening:
-        with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
-            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    with (
+        _listen(Settings(port=0)) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_port_that_is_taken_is_named(tmp_path):

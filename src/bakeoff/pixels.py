@@ -5,6 +5,7 @@ Pixels are sRGB values 0..255 in the order (row, column, channel). Whatever a fi
 """
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +24,8 @@ PIXEL_LIMIT = 100_000_000
 # Pillow would also try formats that start other programs (EPS) or that nobody puts in an image folder.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 _ORIENTATION = 0x0112
+# The limit here is another, and Python would keep every one of these warnings, each with its own numbers, for ever.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 _SIDEWAYS = (5, 6, 7, 8)
 
 

@@ -89,6 +89,8 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
         redoc_url=None,
     )
 
+    app.state.stopping = False
+
     @app.post("/predict", response_model=list[ImageAnswer], responses=_PROBLEMS, openapi_extra=_BODY)
     async def predict(
         request: Request,

@@ -51,6 +51,8 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                if scope["app"].state.stopping:
+                    headers["Connection"] = "close"
             await send(message)
 
         self._running += 1

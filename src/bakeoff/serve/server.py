@@ -1,12 +1,14 @@
 """The process: a socket, clients that are slow to say what they want, and a stop that finishes what has begun."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import h11
@@ -34,7 +36,6 @@ def serve(
         make_app(bundle, settings, report),
         http=_patient_for(settings.upload_seconds),
         ws="none",
-        # Its warnings are about requests that are no HTTP, which anybody may send without end.
         log_level="error",
         access_log=False,
         server_header=False,
@@ -42,15 +43,17 @@ def serve(
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]
         limit_concurrency=settings.connections,
     )
+    # Warnings, of uvicorn too, are about damaged requests, which anybody may send without end.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     # uvicorn finishes what is in flight, then raises the signal anew: a stop that was asked for is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     host, port = listening.getsockname()[:2]
-    server = _Announcing(config, lambda: on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}"))
+    server = _Server(config, lambda: on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}"))
     server.run(sockets=[listening])
 
 
-class _Announcing(uvicorn.Server):
+class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
@@ -59,6 +62,11 @@ class _Announcing(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # From now on answers tell their clients to connect anew: what they would send here might not be read any more.
+        self.config.app.state.stopping = True  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)
 
 
 def _listen(settings: Settings) -> socket.socket:
