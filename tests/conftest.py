@@ -1,6 +1,7 @@
 """Every test has its own cache, so that none reads what another, or the user, left there."""
 
 import os
+import shutil
 
 import pytest
 
@@ -48,3 +49,18 @@ def bundled(lenet, tmp_path_factory):
         return folder
 
     return bundled
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A browser to which every host but this machine is unknown."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = os.environ.get("BAKEOFF_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if not found:
+        pytest.skip("no chromium on this machine: apt-get install chromium, or name one in BAKEOFF_CHROMIUM")
+    with playwright.sync_playwright() as driver:
+        # Without its sandbox, which root may not have.
+        arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+        browser = driver.chromium.launch(executable_path=found, args=arguments, timeout=120_000)
+        yield browser
+        browser.close()

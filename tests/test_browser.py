@@ -1,7 +1,5 @@
 """The page in a browser: it stands alone, its table sorts, and its weights rank by the board's own rule."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,6 @@ from bakeoff.board import rank
 from bakeoff.report import write_report
 from bakeoff.runs import RunRecord, Stage, State, run_dir, write_record
 from factories import make_record
-
-CHROMIUM = os.environ.get("BAKEOFF_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 # Equal accuracies, costs within and just outside the 5 % that count as equal, unmeasured ones, and all states.
 FIELD = [
@@ -65,17 +60,6 @@ class Tab:
     def weigh(self, weights: dict[str, int]) -> None:
         for name, weight in weights.items():
             self.page.fill(f"input[name={name}]", str(weight))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM:
-        pytest.skip("no chromium on this machine: apt-get install chromium, or name one in BAKEOFF_CHROMIUM")
-    with playwright.sync_playwright() as driver:
-        # Without its sandbox, which root may not have.
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=120_000)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

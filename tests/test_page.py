@@ -2,8 +2,6 @@
 
 import io
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +10,6 @@ from typing import Any
 
 import pytest
 from PIL import Image
-
-CHROMIUM = os.environ.get("BAKEOFF_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 # Six classes without a framework: the redder, the more of an apple.
 PROGRAM = """
@@ -64,18 +59,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield from _serve(tmp_path_factory.mktemp("guarded"), "secret")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM:
-        pytest.skip("no chromium on this machine: apt-get install chromium, or name one in BAKEOFF_CHROMIUM")
-    with playwright.sync_playwright() as driver:
-        # Without its sandbox, which root may not have; every host but this machine is unknown to it.
-        arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments, timeout=120_000)
-        yield browser
-        browser.close()
 
 
 class Tab:
