@@ -1,10 +1,14 @@
 """`bakeoff predict` as a shell sees it: whatever is named is answered in order, and what cannot be read is reported."""
 
+import contextlib
 import csv
 import io
 import json
+import os
+import pty
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -85,6 +89,28 @@ def test_globs_and_standard_input_are_read(bundle, pictures):
     lines = stdout.splitlines()
     assert lines[0::3] == [str(pictures / "below" / "01.png"), str(pictures / "below" / "03.png"), "<stdin>"]
     assert all("%" in line for line in lines if line.startswith("  "))
+
+
+def test_results_go_to_standard_output_while_a_bar_is_drawn(bundle, pictures):
+    leader, follower = pty.openpty()
+    drawn = []
+
+    def watch():
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(leader, 65536):
+                drawn.append(part)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    command = [sys.executable, "-m", "bakeoff", "predict", bundle, pictures, "--csv", "--top", "1"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=follower, check=False, timeout=300)
+    os.close(follower)
+    watching.join(20)
+    os.close(leader)
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1 + COUNT
+    assert b"predicting" in b"".join(drawn)
+    assert b".png" not in b"".join(drawn)
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,12 @@ def predict(
         counts = {"all": 0, "unread": 0}
         # Where results go to the same terminal line by line, they are the progress.
         shows_bar = len(sources) >= _BAR_FROM and (as_json or not sys.stdout.isatty())
+        collected: list[Answer] = []
         with _counting(len(sources), counts, shows_bar) as counted:
             answers = counted(answer(opened, sources, top=top))
-            (print_list if as_json else print_csv if as_csv else print_lines)(answers)
+            (collected.extend if as_json else print_csv if as_csv else print_lines)(answers)
+        if as_json:
+            print_list(collected)
     if counts["unread"]:
         raise BundleError(f"{counts['unread']} of {counts['all']} images could not be read; the others were answered")
 

@@ -106,7 +106,15 @@ def _line(record: RunRecord, *, test: bool) -> str:
 def preparing(console: Console) -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function (doing, done, total) that moves a bar; total 0 means unknown."""
     columns = (TextColumn("  {task.description}"), BarColumn(bar_width=24), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    bar = Progress(
+        *columns,
+        console=console,
+        transient=True,
+        # What is printed meanwhile goes where it was meant to go: results may be on their way to a file.
+        redirect_stdout=False,
+        disable=not console.is_terminal,
+    )
+    with bar as progress:
         tasks: dict[str, TaskID] = {}
 
         def move(doing: str, done: int, total: int) -> None:

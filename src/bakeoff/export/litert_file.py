@@ -23,7 +23,7 @@ def write_litert(shipped: keras.Model, path: Path, quantize: Quantize | None, tr
         for image in training_images:
             yield [image[None]]
 
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         write_saved_model(shipped, Path(scratch) / "saved_model")
         converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(scratch) / "saved_model"))
         if quantize is not None:
