@@ -1,12 +1,15 @@
 """The same image gets the same answer in the run's evaluation, from every export, from `predict` and from `serve`."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from bakeoff.bundle import KINDS, Format, Named, Source, open_bundle, predict
-from bakeoff.evaluate import softmax
-from bakeoff.export import TOLERANCES, calibrate, write_bundle
+from bakeoff.config import override
+from bakeoff.evaluate import compile_forward, predict_logits, softmax
+from bakeoff.export import TOLERANCES, Logits, calibrate, write_bundle
 from bakeoff.export.parity import check_parity
 from bakeoff.pipeline import load_split
 from bakeoff.pixels import encode_png
@@ -55,6 +58,17 @@ def _check(trained, folder, form, quantize):
 @pytest.mark.parametrize("kind", EVERY, ids=_name)
 def test_lenet_answers_alike_everywhere(kind, lenet, bundled):
     _check(lenet, bundled(*kind), *kind)
+
+
+def test_a_run_that_is_scored_with_the_mirror_image_is_exported_with_it(lenet, digits, tmp_path):
+    config = override(lenet.record.config, ["train.flip_test=true"])
+    val = load_split(digits, "val")
+    logits = Logits(predict_logits(compile_forward(lenet.model), val, flip=True), val.labels)
+    record = lenet.record.model_copy(update={"config": config})
+    trained = dataclasses.replace(lenet, record=record, logits={"val": logits})
+    write_bundle(trained, tmp_path / "bundle", Format.ONNX)
+    _check(trained, tmp_path / "bundle", Format.ONNX, None)
+    assert np.abs(softmax(logits.values) - softmax(lenet.logits["val"].values)).max() > 0.01
 
 
 @pytest.mark.parametrize(
