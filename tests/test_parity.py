@@ -42,7 +42,8 @@ def _check(trained, folder, form, quantize):
 
     pictures = [encode_png(image) for image in val.images[:IMAGES]]
     sources = [Source(str(number), lambda data=data: data) for number, data in enumerate(pictures)]
-    with TestClient(make_app(opened, Settings()), base_url="http://127.0.0.1") as client:
+    patient = Settings(upload_seconds=600, request_seconds=600)
+    with TestClient(make_app(opened, patient), base_url="http://127.0.0.1") as client:
         files = [("image", (str(number), data)) for number, data in enumerate(pictures[:20])]
         served = client.post("/predict?top=10", files=files).json()
         served += client.post("/predict?top=10", content=pictures[20], headers={"Content-Type": "image/png"}).json()
