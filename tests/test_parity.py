@@ -75,7 +75,7 @@ def test_a_run_that_is_scored_with_the_mirror_image_is_exported_with_it(lenet, d
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        ("cnn-small", 32),
+        pytest.param("cnn-small", 32, marks=pytest.mark.slow),
         ("cnn-custom", 32),
         pytest.param("efficientnet-lite0", 48, marks=pytest.mark.slow),
         pytest.param("efficientnet-lite1", 48, marks=pytest.mark.slow),
