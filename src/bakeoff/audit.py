@@ -200,7 +200,7 @@ def _check_differences(out: Path) -> Iterator[Check]:
 
 
 class _Text(HTMLParser):
-    """What a page says, without its drawings, styles and scripts, and commands, which name the folder it was made in."""
+    """What a page says, without drawings, styles, scripts, and commands, which name the folder it was made in."""
 
     HIDDEN = ("style", "script", "svg", "kbd")
 
