@@ -51,7 +51,8 @@ def bundled(lenet, tmp_path_factory):
     return bundled
 
 
-@pytest.fixture(scope="session")
+# While it is there, its driver's event loop is this thread's; later modules have loops of their own.
+@pytest.fixture(scope="module")
 def browser():
     """A browser to which every host but this machine is unknown."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -76,7 +76,7 @@ def test_a_run_that_is_scored_with_the_mirror_image_is_exported_with_it(lenet, d
     ("name", "size"),
     [
         pytest.param("cnn-small", 32, marks=pytest.mark.slow),
-        ("cnn-custom", 32),
+        pytest.param("cnn-custom", 32, marks=pytest.mark.slow),
         pytest.param("efficientnet-lite0", 48, marks=pytest.mark.slow),
         pytest.param("efficientnet-lite1", 48, marks=pytest.mark.slow),
         pytest.param("efficientnet-lite2", 48, marks=pytest.mark.slow),

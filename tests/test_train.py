@@ -109,6 +109,7 @@ def test_a_pretrained_network_starts_from_a_probe_and_grows_its_input(begin):
     assert (outcome.val_logits.argmax(1) == task.val.labels).mean() > 0.3
 
 
+@pytest.mark.slow
 def test_a_counted_probe_is_part_of_the_budget_whether_its_features_were_cached_or_not(begin):
     changes = {
         "model": {"name": "efficientnet-lite0", "size": 32},
