@@ -1,8 +1,9 @@
 """What a measurement was made on, as its table says it."""
 
-import os
 import platform
 from pathlib import Path
+
+from bakeoff.runtime import count_cores
 
 __all__ = ["count_cores", "name_cpu"]
 
@@ -13,8 +14,3 @@ def name_cpu() -> str:
     lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def count_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,13 +10,13 @@ from keras import layers
 from bakeoff.backbones import find_backbone
 from bakeoff.config import BatchNorm, Model, Run
 from bakeoff.cost import available_memory, predict, predict_memory
-from bakeoff.cost.measure import find_gpu, host_available
+from bakeoff.cost.measure import find_gpu
 from bakeoff.cost.predict import backward_numbers, forward_numbers
 from bakeoff.cost.walk import walk
 from bakeoff.launch import launch
 from bakeoff.model import build_network, count_parameters, freeze
 from bakeoff.runs import Stage, State
-from bakeoff.runtime import tensorflow_environment
+from bakeoff.runtime import host_available, tensorflow_environment
 from bakeoff.shards import prepare_cached
 
 SIZE = 64

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ __all__ = [
     "release",
     "replacing",
     "replacing_folder",
+    "waiting_for",
     "write_json",
     "write_text",
 ]
@@ -44,6 +46,8 @@ __all__ = [
 
 # How the name of a file begins that is not whole yet.
 PARTIAL = ".partial-"
+# The process's mask of permissions can only be read by setting it.
+_umask_lock = threading.Lock()
 # Folders that this process holds, by their lock files, which stay open.
 _held: dict[Path, IO[str]] = {}
 
@@ -77,8 +81,9 @@ def replacing(path: Path) -> Iterator[Path]:
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
             # mkstemp makes files private; a result is as readable as any other new file.
-            umask = os.umask(0)
-            os.umask(umask)
+            with _umask_lock:
+                umask = os.umask(0)
+                os.umask(umask)
             temporary.chmod(0o666 & ~umask)
             temporary.replace(path)
         finally:
@@ -149,6 +154,15 @@ def hold(folder: Path) -> None:
         if left.is_file() and not left.parent.relative_to(folder).as_posix().startswith(PARTIAL):
             left.unlink()
     clear_left(folder)
+
+
+@contextlib.contextmanager
+def waiting_for(path: Path) -> Iterator[None]:
+    """Have a lock file to oneself inside the block, after whoever has it now, be it a thread or another process."""
+    make_dir(path.parent)
+    with _explained(path), path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,10 +1,10 @@
 """Memory as it is: what a run took at its highest, and what the machine could still give."""
 
-import os
 import resource
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+
+from bakeoff.runtime import free_memory, read_field
 
 __all__ = ["PeakMemory", "available_memory", "find_gpu", "resident_bytes"]
 
@@ -54,16 +54,9 @@ class PeakMemory:
 
 
 def available_memory() -> int:
-    """Bytes that a run could still get: on the GPU if there is one, else of the machine and its control groups.
-
-    macOS tells a process only how much memory there is, not how much is free, so there it is all of it.
-    """
+    """Bytes that a run could still get: on the GPU if there is one, else of the machine and its control groups."""
     device = find_gpu()
-    if device is not None:
-        return device_available(device)
-    if sys.platform == "linux":
-        return host_available()
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return free_memory() if device is None else device_available(device)
 
 
 def device_available(device: str) -> int:
@@ -74,50 +67,8 @@ def device_available(device: str) -> int:
     return max(0, limits[f"/device:{device}"] - _device_bytes(device, "current"))
 
 
-def host_available(
-    meminfo: Path = Path("/proc/meminfo"),
-    membership: Path = Path("/proc/self/cgroup"),
-    mount: Path = Path("/sys/fs/cgroup"),
-) -> int:
-    """The least of what Linux says is available and what each control group above this process has left."""
-    return min([_field(meminfo, "MemAvailable:") * 1024, *_group_headrooms(membership, mount)])
-
-
-def _group_headrooms(membership: Path, mount: Path) -> Iterator[int]:
-    """Limit less use of every memory control group (version 2 or 1) of this process that has a limit."""
-    if not membership.is_file():
-        return
-    for line in membership.read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            root, limit, use, cache = mount, "memory.max", "memory.current", "inactive_file"
-        elif "memory" in controllers.split(","):
-            root, limit, use = mount / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-            cache = "total_inactive_file"
-        else:
-            continue
-        group = root / path.lstrip("/")
-        # Inside a container the path may be the host's, of which only the root can be seen, mounted in its place.
-        for place in (group, *group.parents):
-            if (place / limit).is_file() and (text := (place / limit).read_text().strip()) != "max":
-                # Cached files count as use, but the kernel gives them up before it refuses memory.
-                used = int((place / use).read_text()) - _field(place / "memory.stat", cache)
-                yield max(0, int(text) - used)
-            if place == root:
-                break
-
-
-def _field(path: Path, name: str) -> int:
-    """The number after a name at the start of a line."""
-    for line in path.read_text().splitlines():
-        words = line.split()
-        if words[:1] == [name]:
-            return int(words[1])
-    raise KeyError(f"{name} in {path}")
-
-
 def _status(field: str) -> int:
-    return _field(Path("/proc/self/status"), f"{field}:") * 1024
+    return read_field(Path("/proc/self/status"), f"{field}:") * 1024
 
 
 def _device_bytes(device: str, statistic: str) -> int:
