@@ -15,7 +15,7 @@ PACKAGE = Path(bakeoff.__file__).parent
 ORDER = """
     errors files cache runtime config runs
     pixels bundle sources shards augment pipeline doctor
-    backbones scratch efficientnet_lite torchfile weights model kernels fuse optim calibration evaluate cost
+    backbones scratch efficientnet_lite torchfile weights model kernels fuse replicas optim calibration evaluate cost
     task features ema step state checkpoint probe train
     export events worker
     launch board effects figures report study

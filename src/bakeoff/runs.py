@@ -147,6 +147,8 @@ class RunRecord(_Facts):
     model_bytes: int = 0
     micro_batch: int = 0
     """Images of a batch that were in memory at once; gradients are summed over a batch."""
+    replicas: int = 1
+    """Devices that shared each batch between them."""
     seconds: Seconds = Seconds()
     images_seen: int = 0
     images_per_second: float = 0.0

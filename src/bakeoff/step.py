@@ -8,6 +8,7 @@ import keras
 
 from bakeoff.ema import MovingAverage
 from bakeoff.fuse import fuse
+from bakeoff.replicas import Replicas
 
 __all__ = ["Step", "compile_step"]
 
@@ -21,19 +22,22 @@ def compile_step(
     smoothing: float,
     micro_batch: int,
     factors: Mapping[str, float] = MappingProxyType({}),
+    replicas: Replicas | None = None,
 ) -> Step:
     """One training step: (images, targets, rate, decay of the average) -> loss; one graph if the batch fits whole.
 
     Targets (n, classes) are each class' share of an image. `factors` are fractions of the rate by the variables' paths.
 
-    If the batch does not fit, gradients of micro-batches are added up first. That is the same step, but for batch
-    normalisations that learn: they see the statistics of a micro-batch.
+    If the batch does not fit, gradients of micro-batches are added up first; with several devices each takes a part.
+    That is the same step, but for batch normalisations that learn: they see the statistics of a part.
     """
     import tensorflow as tf
 
+    own = replicas or Replicas()
+
     weights, forward = model.trainable_variables, fuse(model)
 
-    def differentiate(images: Any, targets: Any) -> tuple[Any, Any]:
+    def differentiate_part(images: Any, targets: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             logits = forward(images, training=True)
             smooth = targets * (1 - smoothing) + smoothing / logits.shape[-1]
@@ -41,12 +45,15 @@ def compile_step(
             scaled = optimizer.scale_loss(loss)
         return loss, tape.gradient(scaled, [weight.value for weight in weights])
 
+    differentiate = own.gather(
+        differentiate_part, [v.value for v in model.non_trainable_variables if "float" in v.dtype]
+    )
     slowed = [(weight.value, factors[weight.path]) for weight in weights if weight.path in factors]
 
     def apply(gradients: Any, rate: Any, decay: Any) -> None:
         optimizer.learning_rate.assign(rate)
         before = [tf.identity(variable) for variable, _ in slowed]
-        optimizer.apply(gradients, weights)
+        own.apply(optimizer, gradients, weights)
         # Keras has one rate for all, so a part of the step is taken back.
         for (variable, factor), old in zip(slowed, before, strict=True):
             variable.assign(old + factor * (variable - old))
@@ -76,14 +83,14 @@ def compile_step(
 
     def call(images: Any, targets: Any, rate: float, decay: float) -> float:
         if len(targets) <= micro_batch:
-            return float(step(tf.constant(images), tf.constant(targets), tf.constant(rate), tf.constant(decay)))
+            return float(step(own.share_out(images), own.share_out(targets), tf.constant(rate), tf.constant(decay)))
         if not sums:
             sums.extend(tf.Variable(tf.zeros(weight.shape, weight.dtype), trainable=False) for weight in weights)
         loss = 0.0
         for first in range(0, len(targets), micro_batch):
             part = slice(first, first + micro_batch)
             share = len(targets[part]) / len(targets)
-            loss += float(accumulate(tf.constant(images[part]), tf.constant(targets[part]), tf.constant(share)))
+            loss += float(accumulate(own.share_out(images[part]), own.share_out(targets[part]), tf.constant(share)))
         finish(tf.constant(rate), tf.constant(decay))
         return loss
 

@@ -16,6 +16,7 @@ from bakeoff.cost import PeakMemory, available_memory, predict_memory
 from bakeoff.errors import ConfigError
 from bakeoff.model import Network, build_network, freeze
 from bakeoff.pipeline import Split, load_split
+from bakeoff.replicas import Replicas, open_replicas
 from bakeoff.runs import HistoryRow, Seconds
 from bakeoff.shards import Dataset, open_dataset
 from bakeoff.weights import LoadReport, WeightsSource, load_weights, locate_start
@@ -52,6 +53,7 @@ class Task:
     """Images of a training batch that are in memory at once."""
     memory_predicted_bytes: int
     memory: PeakMemory
+    replicas: Replicas
     tell: Callable[[Progress], None]
     seconds_data: float
 
@@ -86,6 +88,8 @@ def open_task(
     Raises ConfigError (also if not even one image at a time would fit), DataError or WeightsError.
     """
     started = time.perf_counter()
+    # It divides the devices, which has to come before anything is computed.
+    replicas = open_replicas(run.train.batch) if run.train.mode is Mode.FIT else Replicas()
     dataset = open_dataset(data, run.data.classes, run.data.seed)
     train = load_split(dataset, "train", subset=run.train.subset)
     val = load_split(dataset, "val", subset=run.train.val_images)
@@ -100,18 +104,32 @@ def open_task(
     source = locate_start(run.model, folder.parents[1])
     keras.config.set_dtype_policy(run.train.precision.value)
     keras.utils.set_random_seed(run.seed)
-    # Variables made inside the scope exist as shapes alone until it ends, so the prediction comes before their memory.
-    with keras.StatelessScope():
-        network = build_network(row, run.model, side=dataset.side, classes=len(dataset.class_names))
-        freeze(network.backbone, run.model.unfreeze, run.model.batch_norm)
-        micro_batch, predicted = _fit_memory(network, run, micro_batch or run.train.batch)
-    loaded = LoadReport(0, 0)
-    if source.origin == "run":
-        network.adopt(keras.models.load_model(source.path, compile=False), run.model.size)
-    elif source.path is not None:
-        loaded = load_weights(network.backbone, row, source, partial=run.model.partial_weights)
+    with replicas.scope():
+        # Variables made inside it exist as shapes alone until it ends, so the prediction comes before their memory.
+        with keras.StatelessScope():
+            network = build_network(row, run.model, side=dataset.side, classes=len(dataset.class_names))
+            freeze(network.backbone, run.model.unfreeze, run.model.batch_norm)
+            micro_batch, predicted = _fit_memory(network, run, micro_batch or run.train.batch, replicas.count)
+        loaded = LoadReport(0, 0)
+        if source.origin == "run":
+            network.adopt(keras.models.load_model(source.path, compile=False), run.model.size)
+        elif source.path is not None:
+            loaded = load_weights(network.backbone, row, source, partial=run.model.partial_weights)
     return Task(
-        run, folder, dataset, train, val, source, loaded, network, micro_batch, predicted, memory, tell, seconds_data
+        run=run,
+        folder=folder,
+        dataset=dataset,
+        train=train,
+        val=val,
+        source=source,
+        loaded=loaded,
+        network=network,
+        micro_batch=micro_batch,
+        memory_predicted_bytes=predicted,
+        memory=memory,
+        replicas=replicas,
+        tell=tell,
+        seconds_data=seconds_data,
     )
 
 

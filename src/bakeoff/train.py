@@ -33,14 +33,15 @@ def train(task: Task) -> Outcome:
 
     Raises FloatingPointError when the loss diverges.
     """
-    training = _Training(task)
-    while not training.is_over:
-        training.step()
-        if training.is_to_be_scored:
-            training.score()
-        if training.checkpoint.is_due:
-            training.save()
-    return training.end()
+    with task.replicas.scope():
+        training = _Training(task)
+        while not training.is_over:
+            training.step()
+            if training.is_to_be_scored:
+                training.score()
+            if training.checkpoint.is_due:
+                training.save()
+        return training.end()
 
 
 class _Training:
@@ -69,7 +70,8 @@ class _Training:
         factors = rate_factors(self._run.optim, task.network)
         smoothing = self._run.optim.label_smoothing
         self._steps = [
-            compile_step(model, optimizer, self._average, smoothing, task.micro_batch, factors) for model in models
+            compile_step(model, optimizer, self._average, smoothing, task.micro_batch, factors, task.replicas)
+            for model in models
         ]
         self._forward = compile_forward(self._model)
         self._interim = task.val if self._config.patience else _sample(task.val, INTERIM_IMAGES)

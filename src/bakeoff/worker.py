@@ -173,6 +173,7 @@ def _opened(record: RunRecord, task: Task) -> RunRecord:
         update={
             "weights": record.weights.model_copy(update=weights),
             "micro_batch": task.micro_batch,
+            "replicas": task.replicas.count,
             "memory_predicted_bytes": task.memory_predicted_bytes,
         }
     )
