@@ -105,7 +105,7 @@ def _kill_once(tmp_path):
 
 def test_a_run_killed_for_memory_is_tried_again_at_half_its_micro_batch(tmp_path, data, monkeypatch):
     # As if the kernel had killed something in every run.
-    monkeypatch.setattr("bakeoff.launch._count_memory_kills", itertools.count().__next__)
+    monkeypatch.setattr("bakeoff.launch.process._count_memory_kills", itertools.count().__next__)
     record = _launch(TINY, tmp_path, data, on_event=_kill_once(tmp_path))
     assert record.state is State.COMPLETE, record.reason
     assert (record.config.train.batch, record.micro_batch) == (32, 16)
@@ -124,7 +124,7 @@ def test_a_run_killed_from_outside_is_tried_again_as_it_was(tmp_path, data):
 )
 def test_a_run_killed_twice_is_a_failed_record_and_leaves_no_torn_file(tmp_path, data, monkeypatch, kernel, reason):
     if kernel:
-        monkeypatch.setattr("bakeoff.launch._count_memory_kills", itertools.count().__next__)
+        monkeypatch.setattr("bakeoff.launch.process._count_memory_kills", itertools.count().__next__)
 
     def kill(event):
         if event["doing"] == "train":

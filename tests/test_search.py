@@ -64,9 +64,23 @@ def _record(out, run, identity, state, reason, top1):
     return record
 
 
+def _one_by_one(train):
+    """Assignments as with one slot: the next is asked for when the last has ended."""
+
+    def train_each(assignments, runs=None):  # noqa: ARG001
+        for assignment in assignments:
+            record = train(assignment.run, assignment.judge, assignment.changes)
+            if assignment.then:
+                assignment.then(record)
+
+    return train_each
+
+
 def _search(out, trainer, trials=12):
     plan = make_search(BASE, SPACE, budget=SHORTEST_SEARCH, counts=COUNTS)
-    return run_search(plan, out, seconds_left=lambda: 1e9 if trainer.clock < trials else 0.0, train=trainer)
+    return run_search(
+        plan, out, seconds_left=lambda: 1e9 if trainer.clock < trials else 0.0, train_each=_one_by_one(trainer)
+    )
 
 
 def test_the_recipe_to_begin_with_is_the_first_trial_and_the_best_has_to_win_twice(tmp_path):
@@ -109,7 +123,9 @@ def test_a_best_that_loses_the_second_time_is_not_taken(tmp_path):
         return train(run, judge, changes)
 
     plan = make_search(BASE, SPACE, budget=SHORTEST_SEARCH, counts=COUNTS)
-    found = run_search(plan, tmp_path, seconds_left=lambda: 1e9 if trainer.clock < 8 else 0.0, train=unlucky)
+    found = run_search(
+        plan, tmp_path, seconds_left=lambda: 1e9 if trainer.clock < 8 else 0.0, train_each=_one_by_one(unlucky)
+    )
     assert found.changes
     assert not found.kept
     assert found.chosen == {}
@@ -135,7 +151,7 @@ def test_a_killed_driver_s_trial_is_asked_for_again_and_finished_ones_are_not(tm
 
     plan = make_search(BASE, SPACE, budget=SHORTEST_SEARCH, counts=COUNTS)
     with pytest.raises(KeyboardInterrupt):
-        run_search(plan, tmp_path, seconds_left=lambda: 1e9, train=killed)
+        run_search(plan, tmp_path, seconds_left=lambda: 1e9, train_each=_one_by_one(killed))
     interrupted = trainer.asked.pop()
     again = Trainer(tmp_path)
     found = _search(tmp_path, again, trials=4)
@@ -148,7 +164,7 @@ def test_a_small_space_is_searched_until_nothing_new_comes(tmp_path):
     trainer = Trainer(tmp_path)
     space = Space(knobs=(Knob(key="train.batch", choices=(32, 64, 128)),))
     plan = make_search(BASE, space, budget=SHORTEST_SEARCH, counts=COUNTS)
-    found = run_search(plan, tmp_path, seconds_left=lambda: 1e9, train=trainer)
+    found = run_search(plan, tmp_path, seconds_left=lambda: 1e9, train_each=_one_by_one(trainer))
     assert {run.train.batch for run, _ in trainer.asked} == {32, 64, 128}
     assert found.chosen == {"train.batch": 32}
 

@@ -92,6 +92,8 @@ def run(
     partial: bool = False,
     tune: bool | None = None,
     exclude: str | Path | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
 ) -> Results:
@@ -99,32 +101,33 @@ def run(
 
     Raises the errors of `bakeoff.errors`, where the command line prints one line and exits.
     """
-    from bakeoff.cli.begin import choose_data
+    from bakeoff.cli.begin import begin_study, choose_data, executing
     from bakeoff.cli.output import make_console
-    from bakeoff.cli.studies import begin_study
     from bakeoff.console import reporting
     from bakeoff.runtime import tensorflow_environment
     from bakeoff.study import run_study
 
     os.environ.update(tensorflow_environment())
     chosen = choose_data(str(data), str(classes), seed, Path(exclude) if exclude else None)
-    ledger, folder, shards = begin_study(
-        chosen,
-        budget,
-        ",".join(_list(candidates)) or None,
-        _list(weights),
-        partial,
-        Path(out) if out else None,
-        Path(data_dir) if data_dir else None,
-        tune,
-        command=f"bakeoff.run({str(data)!r}, budget={budget!r})",
-    )
-    try:
-        with reporting(make_console()) as watcher:
-            run_study(ledger, folder, shards, watcher)
-    finally:
-        # A notebook's process outlives its studies.
-        release(folder)
+    with executing(workers, cluster) as executor:
+        ledger, folder, shards = begin_study(
+            chosen,
+            budget,
+            ",".join(_list(candidates)) or None,
+            _list(weights),
+            partial,
+            Path(out) if out else None,
+            Path(data_dir) if data_dir else None,
+            tune,
+            command=f"bakeoff.run({str(data)!r}, budget={budget!r})",
+            slots=executor.slots,
+        )
+        try:
+            with reporting(make_console()) as watcher:
+                run_study(ledger, folder, shards, watcher, executor)
+        finally:
+            # A notebook's process outlives its studies.
+            release(folder)
     return Results(folder)
 
 

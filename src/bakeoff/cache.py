@@ -2,6 +2,7 @@
 
 data/        prepared shards             decoded/     images of large files, decoded once
 features/    frozen features             downloads/   archives as they came
+weights/     starting weights that the driver of a cluster sent
 """
 
 import os
@@ -16,7 +17,7 @@ from bakeoff.files import PARTIAL, cache_dir
 
 __all__ = ["KINDS", "Entry", "clear", "list_entries", "mark_used", "prune"]
 
-KINDS = ("data", "decoded", "features", "downloads")
+KINDS = ("data", "decoded", "features", "weights", "downloads")
 # Bytes that the cache may have, if $BAKEOFF_CACHE_BYTES does not say so.
 LIMIT = 20e9
 # Seconds for which an entry is left alone, since a study may be using it.

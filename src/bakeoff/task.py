@@ -81,9 +81,16 @@ class Outcome:
 
 
 def open_task(
-    run: Run, folder: Path, data: Path, tell: Callable[[Progress], None], micro_batch: int | None = None
+    run: Run,
+    folder: Path,
+    data: Path,
+    tell: Callable[[Progress], None],
+    micro_batch: int | None = None,
+    source: WeightsSource | None = None,
 ) -> Task:
     """Load data and network; a micro-batch that is predicted not to fit is halved until it does.
+
+    It starts from `source`, or else from what the config names.
 
     Raises ConfigError (also if not even one image at a time would fit), DataError or WeightsError.
     """
@@ -101,7 +108,7 @@ def open_task(
         raise ConfigError(f"{row.name} is trained from scratch at one size: remove train.sizes and train.probe_images")
     if run.model.start and run.train.probe_images:
         raise ConfigError("model.start brings a trained head: remove train.probe_images")
-    source = locate_start(run.model, folder.parents[1])
+    source = source or locate_start(run.model, folder.parents[1])
     keras.config.set_dtype_policy(run.train.precision.value)
     keras.utils.set_random_seed(run.seed)
     with replicas.scope():
@@ -133,15 +140,16 @@ def open_task(
     )
 
 
-def _fit_memory(network: Network, run: Run, micro_batch: int) -> tuple[int, int]:
-    """The largest half, quarter, ... of the micro-batch that is predicted to fit, and its predicted bytes."""
+def _fit_memory(network: Network, run: Run, micro_batch: int, devices: int) -> tuple[int, int]:
+    """The largest half, quarter, ... of the micro-batch whose part on a device is predicted to fit, and its predicted
+    bytes there."""
     if run.train.mode is Mode.PROBE:
         return micro_batch, predict_memory(network, run, training=False)
     limit = os.environ.get("BAKEOFF_RUN_MEMORY_BYTES", "")
     if limit and not limit.isdecimal():
         raise ConfigError(f"BAKEOFF_RUN_MEMORY_BYTES is {limit!r}; give a number of bytes, as in 4000000000")
     room = int(limit) if limit else available_memory()
-    while (predicted := predict_memory(network, run, batch=micro_batch)) > room:
+    while (predicted := predict_memory(network, run, batch=-(-micro_batch // devices))) > room:
         if micro_batch == 1:
             raise ConfigError(
                 f"not enough memory: even one image at a time would take {predicted / 1e6:,.0f} MB, and"

@@ -27,7 +27,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-import bakeoff
 from bakeoff.backbones import find_backbone
 from bakeoff.bundle import Format, Quantize
 from bakeoff.config import Mode
@@ -36,7 +35,7 @@ from bakeoff.errors import BakeoffError, DataError, InputError, OutputError, Wei
 from bakeoff.evaluate import compile_forward, confusion_matrix, predict_logits, score
 from bakeoff.events import EventLog
 from bakeoff.export import Trained, read_logits, write_bundle
-from bakeoff.files import hash_file, hash_json, replacing
+from bakeoff.files import replacing
 from bakeoff.pipeline import Split, load_split
 from bakeoff.probe import probe
 from bakeoff.runs import (
@@ -49,10 +48,12 @@ from bakeoff.runs import (
     wilson_interval,
     write_record,
 )
+from bakeoff.runtime import count_cores
 from bakeoff.shards import Dataset, open_dataset
 from bakeoff.task import Outcome, Progress, Task, open_task
 from bakeoff.train import train
-from bakeoff.weights import download_weights
+from bakeoff.versions import find_versions
+from bakeoff.weights import download_weights, find_sent
 
 __all__ = ["export_run", "fetch_weights", "finish_run", "main", "open_test"]
 
@@ -74,7 +75,8 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
         events.follow(progress.evaluations)
 
     try:
-        task = open_task(record.config, folder, data, tell, record.micro_batch)
+        source = find_sent(record.weights.origin, record.weights.hash)
+        task = open_task(record.config, folder, data, tell, record.micro_batch, source)
         record = _opened(record, task)
         # What is known before the first step stays known if the process is killed in it.
         write_record(folder, record)
@@ -90,7 +92,7 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
         record = record.model_copy(update={"state": State.FAILED, "reason": _reason(error)})
     else:
         record = _completed(record, outcome, metrics, model_bytes)
-    record = record.model_copy(update={"versions": _versions(), "device": _device()})
+    record = record.model_copy(update={"versions": find_versions(), "device": _device()})
     write_record(folder, record)
     return record
 
@@ -236,32 +238,14 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text}"
 
 
-def _versions() -> dict[str, str]:
-    import tensorflow as tf
-
-    return {
-        "bakeoff": bakeoff.__version__,
-        "code": _hash_code(),
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "numpy": np.__version__,
-    }
-
-
-def _hash_code() -> str:
-    """Twelve hexadecimal digits of the package's source: a version number does not tell one checkout from another."""
-    package = Path(bakeoff.__file__).parent
-    return hash_json({path.relative_to(package).as_posix(): hash_file(path) for path in package.rglob("*.py")})[:12]
-
-
 def _device() -> str:
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         return ", ".join(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus)
-    return f"cpu: {platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS")
+    return f"cpu: {platform.machine()}, {count_cores()} cores{f', {threads} threads' if threads else ''}"
 
 
 def _tell(progress: Progress) -> None:

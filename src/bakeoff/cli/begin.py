@@ -1,8 +1,9 @@
 """What the verbs that train do first: check the arguments, prepare the data, fetch weights, open the study's folder."""
 
+import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,10 +14,21 @@ if TYPE_CHECKING:
 
     from bakeoff.backbones import Backbone
     from bakeoff.config import Candidate, Data, Run, WeightsChoice
+    from bakeoff.launch import Executor
     from bakeoff.shards import Dataset
     from bakeoff.study import AnyPlan, Ledger
 
-__all__ = ["Begun", "begin", "choose_data", "fetch", "introduce", "open_study", "parse_candidates"]
+__all__ = [
+    "Begun",
+    "begin",
+    "begin_study",
+    "choose_data",
+    "executing",
+    "fetch",
+    "introduce",
+    "open_study",
+    "parse_candidates",
+]
 
 
 class Begun(NamedTuple):
@@ -44,6 +56,32 @@ def choose_data(
         seed=said.seed if seed is None else seed,
         exclude=said.exclude if exclude is None else str(exclude),
     )
+
+
+@contextlib.contextmanager
+def executing(workers: int | None, cluster: str | None) -> "Iterator[Executor]":
+    """Where runs are done: on this machine, one after the other or side by side, or on the nodes of a cluster.
+
+    Raises ConfigError for what this machine cannot do.
+    """
+    from bakeoff.errors import ConfigError
+    from bakeoff.launch import Local, connect
+    from bakeoff.runtime import count_cores
+
+    if workers is not None and cluster is not None:
+        raise ConfigError(
+            "give --workers or --cluster, not both: a cluster's nodes say how many runs they have room for"
+        )
+    if workers is not None and workers > (cores := count_cores()):
+        raise ConfigError(f"--workers {workers}: this machine has {cores} cores; give at most {cores}")
+    if cluster is None:
+        yield Local(workers or 1)
+        return
+    nodes = connect(cluster)
+    try:
+        yield nodes
+    finally:
+        nodes.close()
 
 
 def begin(
@@ -76,7 +114,7 @@ def begin(
     return Begun(started, data, shards, dataset, chosen, choice, said.seed if seed is None else seed)
 
 
-def open_study(begun: Begun, plan: "AnyPlan", out: Path, view: "Table", command: str = "") -> "Ledger":
+def open_study(begun: Begun, plan: "AnyPlan", out: Path, view: "Table", command: str = "", slots: int = 1) -> "Ledger":
     """Open the study's folder and charge it for the preparation; show the data and the plan."""
     from bakeoff.board import say_bytes
     from bakeoff.cache import prune
@@ -92,7 +130,8 @@ def open_study(begun: Begun, plan: "AnyPlan", out: Path, view: "Table", command:
         "notes": list(dataset.manifest.notes),
         "quarantined": [bad.model_dump() for bad in dataset.manifest.quarantined],
     }
-    ledger = open_ledger(out, plan, data=facts, command=command or " ".join(["bakeoff", *sys.argv[1:]]))
+    shell = " ".join(["bakeoff", *sys.argv[1:]])
+    ledger = open_ledger(out, plan, data=facts, command=command or shell, slots=slots)
     hold(out)
     ledger.spend("prepare", time.monotonic() - begun.started)
     ledger.write(out)
@@ -101,6 +140,43 @@ def open_study(begun: Begun, plan: "AnyPlan", out: Path, view: "Table", command:
         make_console().print(f"note: deleted {freed} from the cache that had not been used for long", highlight=False)
     introduce(dataset, view)
     return ledger
+
+
+def begin_study(
+    data: "Data",
+    budget: str,
+    candidates: str | None,
+    weights: list[str] | None,
+    partial: bool,
+    out: Path | None,
+    data_dir: Path | None,
+    tune: bool | None = None,
+    command: str = "",
+    slots: int = 1,
+) -> "tuple[Ledger, Path, Path]":
+    """The ledger of a whole job, its folder, and the folder of its shards. `command` is what a shell did not say.
+
+    A study that has not been begun is planned for so many slots.
+    """
+    from bakeoff.config import parse_duration
+    from bakeoff.console import render_plan
+    from bakeoff.study import make_plan, planned_slots
+
+    seconds = parse_duration(budget)
+    begun = begin(data, data.seed, parse_candidates(candidates), weights, partial, data_dir, seconds)
+    folder = out or Path(f"bakeoff-{begun.dataset.name}")
+    slots = planned_slots(folder, slots)
+    plan = make_plan(
+        seconds,
+        data=begun.data,
+        counts=begun.dataset.counts,
+        candidates=begun.candidates,
+        weights=begun.weights,
+        seed=data.seed,
+        tune=tune,
+        slots=slots,
+    )
+    return open_study(begun, plan, folder, render_plan(plan), command, slots), folder, begun.shards
 
 
 def introduce(dataset: "Dataset", view: "Table") -> None:

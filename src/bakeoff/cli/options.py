@@ -9,6 +9,7 @@ __all__ = [
     "BudgetOption",
     "CandidatesOption",
     "ClassesOption",
+    "ClusterOption",
     "DataArgument",
     "DataDirOption",
     "DeterministicOption",
@@ -24,6 +25,7 @@ __all__ = [
     "StudyArgument",
     "WeighOption",
     "WeightsOption",
+    "WorkersOption",
     "with_deterministic",
 ]
 
@@ -66,6 +68,12 @@ WeighOption = Annotated[
 DeterministicOption = Annotated[
     bool,
     typer.Option("--deterministic", help="The same bits every time, interrupted or not; slower, and not for seconds."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Runs side by side on this machine, its cores divided among them.", min=1)
+]
+ClusterOption = Annotated[
+    str | None, typer.Option(help="Runs on the nodes of a Ray cluster instead: auto, or HOST:PORT of its head.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 StudyArgument = Annotated[Path, typer.Argument(help="Folder of a study.", metavar="OUT")]

@@ -1,15 +1,17 @@
 """Verbs that train: run, screen, compare, train."""
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from bakeoff.cli.begin import begin, choose_data, fetch, open_study, parse_candidates
+from bakeoff.cli.begin import begin, begin_study, choose_data, executing, fetch, open_study, parse_candidates
 from bakeoff.cli.options import (
     BudgetOption,
     CandidatesOption,
     ClassesOption,
+    ClusterOption,
     DataArgument,
     DataDirOption,
     DeterministicOption,
@@ -24,15 +26,12 @@ from bakeoff.cli.options import (
     SettingsOption,
     WeighOption,
     WeightsOption,
+    WorkersOption,
     with_deterministic,
 )
 from bakeoff.cli.output import interruptible, make_console, parse_weigh, prepare_data, print_board
 
-if TYPE_CHECKING:
-    from bakeoff.config import Data
-    from bakeoff.study import Ledger
-
-__all__ = ["begin_study", "compare", "run", "screen", "train"]
+__all__ = ["compare", "run", "screen", "train"]
 
 
 def run(
@@ -49,6 +48,8 @@ def run(
         typer.Option("--tune/--no-tune", help="Search the leader's recipe, or not.", show_default="by the budget"),
     ] = None,
     exclude: ExcludeOption = None,
+    workers: WorkersOption = None,
+    cluster: ClusterOption = None,
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -62,15 +63,18 @@ def run(
     - `bakeoff run cifar100 --classes 20 --budget 10m`
 
     - `bakeoff run photos/ --budget 1h --candidates efficientnet-lite0,efficientnet-lite2@128`
+
+    - `bakeoff run photos/ --budget 1h --workers 8` — on a machine with many cores; `--cluster auto` for many machines
     """
     from bakeoff.console import render_end, reporting
     from bakeoff.study import run_study
 
-    with interruptible():
+    with interruptible(), executing(workers, cluster) as executor:
         chosen = choose_data(data, classes, seed, exclude)
-        ledger, folder, shards = begin_study(chosen, budget, candidates, weights, partial, out, data_dir, tune)
+        begun = begin_study(chosen, budget, candidates, weights, partial, out, data_dir, tune, slots=executor.slots)
+        ledger, folder, shards = begun
         with reporting(make_console()) as watcher:
-            winner = run_study(ledger, folder, shards, watcher)
+            winner = run_study(ledger, folder, shards, watcher, executor)
     print_board(folder, as_json)
     make_console().print(render_end(folder, winner, ledger), highlight=False, soft_wrap=True)
 
@@ -85,6 +89,8 @@ def screen(
     weights: WeightsOption = None,
     partial: PartialOption = False,
     exclude: ExcludeOption = None,
+    workers: WorkersOption = None,
+    cluster: ClusterOption = None,
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -96,11 +102,12 @@ def screen(
     from bakeoff.console import reporting
     from bakeoff.study import run_screen
 
-    with interruptible():
+    with interruptible(), executing(workers, cluster) as executor:
         chosen = choose_data(data, classes, seed, exclude)
-        ledger, folder, shards = begin_study(chosen, budget, candidates, weights, partial, out, data_dir)
+        begun = begin_study(chosen, budget, candidates, weights, partial, out, data_dir, slots=executor.slots)
+        ledger, folder, shards = begun
         with reporting(make_console()) as watcher:
-            run_screen(ledger, folder, shards, watcher)
+            run_screen(ledger, folder, shards, watcher, executor)
     print_board(folder, as_json)
 
 
@@ -121,6 +128,8 @@ def compare(
     weights: WeightsOption = None,
     partial: PartialOption = False,
     exclude: ExcludeOption = None,
+    workers: WorkersOption = None,
+    cluster: ClusterOption = None,
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -144,7 +153,7 @@ def compare(
     from bakeoff.config import parse_duration, read_comparison
     from bakeoff.console import render_comparison, reporting
     from bakeoff.errors import ConfigError
-    from bakeoff.study import make_comparison, run_comparison
+    from bakeoff.study import make_comparison, planned_slots, run_comparison
 
     if budget is not None and images is not None:
         raise ConfigError("give --budget or --images, not both")
@@ -153,10 +162,12 @@ def compare(
     if budget is None and images is None and base is None:
         budget = "10m"
     seconds = parse_duration(budget) if budget is not None else None
-    with interruptible():
+    with interruptible(), executing(workers, cluster) as executor:
         wanted = parse_candidates(candidates) or listed or None
         chosen = choose_data(data, classes, seed, exclude, base)
         begun = begin(chosen, seed, wanted, weights, partial, data_dir, recipe=base)
+        folder = out or Path(f"bakeoff-compare-{begun.dataset.name}")
+        slots = planned_slots(folder, executor.slots)
         plan = make_comparison(
             begun.candidates,
             data=begun.data,
@@ -167,11 +178,11 @@ def compare(
             images=images,
             recipe=base,
             settings=with_deterministic(settings, deterministic),
+            slots=slots,
         )
-        folder = out or Path(f"bakeoff-compare-{begun.dataset.name}")
-        ledger = open_study(begun, plan, folder, render_comparison(plan))
+        ledger = open_study(begun, plan, folder, render_comparison(plan), slots=slots)
         with reporting(make_console()) as watcher:
-            run_comparison(ledger, folder, begun.shards, watcher)
+            run_comparison(ledger, folder, begun.shards, watcher, executor)
     print_board(folder, as_json, weighed)
 
 
@@ -221,39 +232,10 @@ def train(
         hold(folder)
         with reporting(make_console()) as watcher:
             watcher.run_began(config)
-            record = launch(config, stage=Stage.TRAIN, out=folder, data=shards, on_event=watcher.run_moved)
+            record = launch(
+                config, stage=Stage.TRAIN, out=folder, data=shards, on_event=partial(watcher.run_moved, config)
+            )
             watcher.run_ended(record, {})
     print_board(folder, as_json)
     if record.state is State.FAILED:
         raise NothingTrainedError(f"{record.candidate} failed: {record.reason}")
-
-
-def begin_study(
-    data: "Data",
-    budget: str,
-    candidates: str | None,
-    weights: list[str] | None,
-    partial: bool,
-    out: Path | None,
-    data_dir: Path | None,
-    tune: bool | None = None,
-    command: str = "",
-) -> "tuple[Ledger, Path, Path]":
-    """The ledger of a whole job, its folder, and the folder of its shards. `command` is what a shell did not say."""
-    from bakeoff.config import parse_duration
-    from bakeoff.console import render_plan
-    from bakeoff.study import make_plan
-
-    seconds = parse_duration(budget)
-    begun = begin(data, data.seed, parse_candidates(candidates), weights, partial, data_dir, seconds)
-    plan = make_plan(
-        seconds,
-        data=begun.data,
-        counts=begun.dataset.counts,
-        candidates=begun.candidates,
-        weights=begun.weights,
-        seed=data.seed,
-        tune=tune,
-    )
-    folder = out or Path(f"bakeoff-{begun.dataset.name}")
-    return open_study(begun, plan, folder, render_plan(plan), command), folder, begun.shards

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from bakeoff.cli.begin import begin, choose_data, introduce, open_study, parse_candidates
+from bakeoff.cli.begin import begin, choose_data, executing, introduce, open_study, parse_candidates
 from bakeoff.cli.options import (
     BudgetOption,
+    ClusterOption,
     DataArgument,
     DataDirOption,
     ExcludeOption,
@@ -20,6 +21,7 @@ from bakeoff.cli.options import (
     RecipeOption,
     SettingsOption,
     WeightsOption,
+    WorkersOption,
 )
 from bakeoff.cli.output import interruptible, make_console, print_json
 
@@ -59,6 +61,8 @@ def tune(
     partial: PartialOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     exclude: ExcludeOption = None,
+    workers: WorkersOption = None,
+    cluster: ClusterOption = None,
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -89,6 +93,7 @@ def tune(
         default_space,
         make_ablation,
         make_search,
+        planned_slots,
         read_space,
         run_ablation,
         run_tuning,
@@ -105,7 +110,7 @@ def tune(
     if own and candidate is None:
         wanted = [Candidate(name=own.model.name, size=own.model.size)]
     own_space = read_space(space) if space else None
-    with interruptible():
+    with interruptible(), executing(workers, cluster) as executor:
         chosen = choose_data(data, classes, seed, exclude, own)
         begun = begin(chosen, seed, wanted, weights, partial, data_dir, recipe=own)
         changed = settings or []
@@ -115,23 +120,24 @@ def tune(
         if factors:
             knobs = knobs.only([key.strip() for key in factors.split(",")])
         folder = out or Path(f"bakeoff-tune-{begun.dataset.name}")
+        slots = planned_slots(folder, executor.slots)
         plan: Search | Ablation
         if strategy is Strategy.TPE:
             plan = make_search(base, knobs, budget=seconds, counts=counts, head_start=fresh, settings=changed)
             view = render_search(plan)
         else:
             plan = make_ablation(
-                base, knobs, budget=seconds, seeds=seeds, counts=counts, head_start=fresh, settings=changed
+                base, knobs, budget=seconds, seeds=seeds, counts=counts, head_start=fresh, settings=changed, slots=slots
             )
             view = render_ablation(plan)
         if dry_run:
             introduce(begun.dataset, view)
             return
-        ledger = open_study(begun, plan, folder, view)
+        ledger = open_study(begun, plan, folder, view, slots=slots)
         result: Found | Effects
         with reporting(make_console()) as watcher:
             run = run_tuning if isinstance(plan, Search) else run_ablation
-            result = run(ledger, folder, begun.shards, watcher)
+            result = run(ledger, folder, begun.shards, watcher, executor)
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:

@@ -1,6 +1,7 @@
 """Verbs that look: evaluate, board, report, verify, models."""
 
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,7 @@ def evaluate(
         shards, _ = prepare_data(config.data, data_dir)
         with reporting(make_console()) as watcher:
             watcher.run_began(config)
-            test = open_test(folder, shards, watcher.run_moved).test
+            test = open_test(folder, shards, partial(watcher.run_moved, config)).test
     assert test is not None
     if as_json:
         print_json(test.model_dump(mode="json"))

@@ -1,7 +1,7 @@
 """What a person sees while a study runs. Everything here goes to standard error; results go to standard output.
 
 plans.py    what a study is about to do
-live.py     a line per finished run, a bar for the one in progress
+live.py     a line per finished run, a bar for each one in progress
 watch.py    the board of a study that runs elsewhere
 results.py  what came of it, and other tables
 """

@@ -1,4 +1,4 @@
-"""A study as it goes: a line per finished run, a bar for the one in progress."""
+"""A study as it goes: a line per finished run, a bar for each one in progress."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,8 +24,7 @@ class StudyConsole:
         self._console = console
         self._progress = progress
         self._stage = ""
-        self._candidate = ""
-        self._task: TaskID | None = None
+        self._tasks: dict[Run, TaskID] = {}
 
     def stage_began(self, stage: str, runs: int | None, seconds_left: float | None) -> None:
         """Head the stage's lines."""
@@ -36,30 +35,27 @@ class StudyConsole:
 
     def run_began(self, run: Run) -> None:
         """Show a bar for the run."""
-        self._candidate = run.candidate
-        self._task = self._progress.add_task(f"{run.candidate} starting", total=1.0, note="")
+        if run not in self._tasks:
+            self._tasks[run] = self._progress.add_task(f"{run.candidate} starting", total=1.0, note="")
 
-    def run_moved(self, event: Event) -> None:
-        """Move the bar."""
-        if self._task is None:
-            return
+    def run_moved(self, run: Run, event: Event) -> None:
+        """Move its bar."""
         notes = []
         if event["epoch"]:
             notes.append(f"epoch {event['epoch']:.1f}")
         if event["val_top1"] is not None:
             notes.append(f"val {event['val_top1']:.1%}")
         self._progress.update(
-            self._task,
+            self._tasks[run],
             completed=event["fraction"],
-            description=f"{self._candidate} {event['doing']}",
+            description=f"{run.candidate} {event['doing']}",
             note=", ".join(notes),
         )
 
     def run_ended(self, record: RunRecord, changes: Mapping[str, Any]) -> None:
         """Replace the bar by a line."""
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-            self._task = None
+        if (task := self._tasks.pop(record.config, None)) is not None:
+            self._progress.remove_task(task)
         line = "  " + _line(record, test=self._stage == "test")
         if changes:
             line += f"  [dim]{escape(say_changes(changes))}[/]"

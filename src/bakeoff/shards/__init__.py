@@ -5,12 +5,13 @@ dataset = open_dataset(folder, classes="coarse")
 for block in read_blocks(dataset, "train"): ...
 """
 
-from bakeoff.shards.manifest import Manifest, Quarantined, ShardFile, SplitFacts, read_manifest
+from bakeoff.shards.manifest import MANIFEST, Manifest, Quarantined, ShardFile, SplitFacts, read_manifest
 from bakeoff.shards.reader import Block, read_blocks
 from bakeoff.shards.view import Dataset, find_dataset, open_dataset, shard_paths
 from bakeoff.shards.writer import prepare, prepare_cached
 
 __all__ = [
+    "MANIFEST",
     "Block",
     "Dataset",
     "Manifest",

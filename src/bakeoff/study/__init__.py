@@ -5,9 +5,11 @@ space.py      the knobs of a recipe and the values they may take
 compare.py    all candidates at one equal budget
 ablate.py     one factor at a time, from a base recipe
 search.py     the search for a recipe (Optuna)
+importance.py how much each key of a recipe matters
 plan.py       what fits the budget, and propose(): records -> the next runs
 ledger.py     study.json: the plan, what was spent, what was dropped and why
-job.py        one run of a study, charged and told
+crew.py       runs side by side, and the one thread that decides
+job.py        the runs of a stage, charged and told
 recipe.py     a run as a TOML file
 tune.py       a search or a factor-by-factor study from beginning to end
 loop.py       propose, train, write down, until there is nothing left to propose
@@ -23,7 +25,7 @@ from bakeoff.study.defaults import (
     start_from,
 )
 from bakeoff.study.job import Watcher
-from bakeoff.study.ledger import AnyPlan, Ledger, open_ledger
+from bakeoff.study.ledger import AnyPlan, Ledger, open_ledger, planned_slots
 from bakeoff.study.loop import run_comparison, run_screen, run_study
 from bakeoff.study.plan import Plan, Proposal, make_plan, propose
 from bakeoff.study.search import Search, make_search
@@ -50,6 +52,7 @@ __all__ = [
     "make_plan",
     "make_search",
     "open_ledger",
+    "planned_slots",
     "propose",
     "read_space",
     "run_ablation",

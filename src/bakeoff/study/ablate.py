@@ -3,6 +3,7 @@
 Pure, like `plan.py`, but for `measure`, which reads what the runs left behind.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,10 @@ def make_ablation(
     counts: Mapping[str, int],
     head_start: bool = False,
     settings: Sequence[str] = (),
+    slots: int = 1,
 ) -> Ablation:
-    """The runs of every choice of every factor that is not the base's own, with an even share of the budget each.
+    """The runs of every choice of every factor that is not the base's own, with an even share of the budget each;
+    `slots` of them are done side by side.
 
     With a head start, each begins with a probe that fits its length. Settings are KEY=VALUE, over everything. Raises
     ConfigError if there is no such choice, or too little time.
@@ -81,10 +84,11 @@ def make_ablation(
     if not levels:
         raise ConfigError("the space has no value besides the base recipe's, so there is nothing to compare")
     runs = (len(levels) + 1) * seeds
+    rounds = math.ceil(runs / slots)
     val_images = min(counts["val"], MOST_SCORED)
-    seconds = round(0.95 * budget / runs - AROUND - val_images / SCORING_RATE, 1)
+    seconds = round(0.95 * budget / rounds - AROUND - val_images / SCORING_RATE, 1)
     if seconds < SHORTEST:
-        least = runs * (SHORTEST + AROUND + val_images / SCORING_RATE) / 0.95
+        least = rounds * (SHORTEST + AROUND + val_images / SCORING_RATE) / 0.95
         raise ConfigError(
             f"a budget of {budget:.0f} s is too short for {runs} runs; give at least {least:.0f}s, or fewer factors by"
             " --space or --factors"

@@ -3,6 +3,7 @@
 Pure, like `plan.py`: no clock, no disk, no Keras.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
@@ -46,11 +47,12 @@ def make_comparison(
     images: int | None = None,
     recipe: Run | None = None,
     settings: Sequence[str] = (),
+    slots: int = 1,
 ) -> Comparison:
     """The runs of candidates with their sizes at one budget: wall-clock seconds for all, or training images for each.
 
-    With neither, the recipe says how long a run is. `settings` are KEY=VALUE and go over everything. Raises ConfigError
-    for a budget that is too short.
+    With neither, the recipe says how long a run is. `settings` are KEY=VALUE and go over everything. `slots` runs are
+    done side by side. Raises ConfigError for a budget that is too short.
     """
     if budget is None and images is None and recipe is None:
         raise ConfigError("a comparison needs a length: give --budget, --images, or a recipe that has one")
@@ -58,7 +60,7 @@ def make_comparison(
         raise ConfigError("the recipe is a probe, which has no length: leave out --budget and --images")
     length: dict[str, float | int | None] = {}
     if budget is not None:
-        length = _share(budget, len(candidates), counts)
+        length = _share(budget, len(candidates), counts, slots)
     elif images is not None:
         length = {"seconds": None, "images": images, "epochs": None}
     starts = (start_from(recipe, candidate, data, weights, seed) for candidate in candidates)
@@ -66,14 +68,15 @@ def make_comparison(
     return Comparison(budget_seconds=budget, runs=tuple(runs))
 
 
-def _share(budget: float, candidates: int, counts: Mapping[str, int]) -> dict[str, float | int | None]:
+def _share(budget: float, candidates: int, counts: Mapping[str, int], slots: int) -> dict[str, float | int | None]:
     """One candidate's part of a budget: training seconds, and how much may be spent on scoring."""
-    wall = budget / candidates
+    rounds = math.ceil(candidates / slots)
+    wall = budget / rounds
     val_images = min(counts["val"], 5000, max(300, round(6 * wall)))
     # A candidate is scored where it starts and where it ends.
     seconds = 0.95 * wall - STARTUP_SECONDS - 2 * val_images / SCORING_RATE
     if seconds < MINIMUM_SECONDS:
-        least = candidates * (MINIMUM_SECONDS + STARTUP_SECONDS + 2 * 300 / SCORING_RATE) / 0.95
+        least = rounds * (MINIMUM_SECONDS + STARTUP_SECONDS + 2 * 300 / SCORING_RATE) / 0.95
         raise ConfigError(
             f"a budget of {budget:.0f} s is too short for {candidates} candidates; give at least {least:.0f}s, or fewer"
         )

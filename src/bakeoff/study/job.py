@@ -1,26 +1,30 @@
 """A study under way: its ledger, its folder, its data, and who is told how it goes."""
 
+import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from bakeoff.board import rank, write_board
 from bakeoff.config import Run
 from bakeoff.errors import NothingTrainedError
-from bakeoff.launch import Event, launch
+from bakeoff.launch import Event, Executor, Local, launch
 from bakeoff.report import write_report
 from bakeoff.runs import RunRecord, Stage, State, list_records
+from bakeoff.study.crew import Assignment, Crew
 from bakeoff.study.ledger import Ledger
-from bakeoff.study.search import Judge
 
 __all__ = ["Job", "Watcher"]
 
 # What a screen may take of the budget at the very most, when networks turn out slower than was planned for.
 SCREEN_LIMIT = 0.5
-# Seconds of a run after which what it has taken is written down.
+# Seconds after which what the runs under way have taken is written down.
 SETTLED_EVERY = 10.0
+# Seconds after which the executor is asked again for free slots.
+LOOK = 1.0
 
 
 class Watcher(Protocol):
@@ -32,8 +36,8 @@ class Watcher(Protocol):
     def run_began(self, run: Run) -> None:
         """A run's process is about to start."""
 
-    def run_moved(self, event: Event) -> None:
-        """The run reports where it stands, see task.Progress."""
+    def run_moved(self, run: Run, event: Event) -> None:
+        """A run reports where it stands, see task.Progress."""
 
     def run_ended(self, record: RunRecord, changes: Mapping[str, Any]) -> None:
         """The run's record is final; `changes` is in what it differs from a base recipe, if there is one."""
@@ -47,43 +51,77 @@ class Job:
     out: Path
     data: Path
     watcher: Watcher
+    executor: Executor = field(default_factory=Local)
 
     @property
     def records(self) -> list[RunRecord]:
         """All records so far."""
         return list_records(self.out)
 
-    def train(
-        self, run: Run, stage: Stage, *, judge: Judge | None = None, changes: Mapping[str, Any] | None = None
-    ) -> RunRecord:
-        """One run, charged to its stage; `judge` may stop it."""
+    def train_all(self, runs: Sequence[Run], stage: Stage) -> None:
+        """All runs of a stage, and the board with them."""
+        self.watcher.stage_began(stage, len(runs), self.ledger.seconds_left)
+        self.train_each(map(Assignment, runs), stage, self.executor.among(len(runs)))
+        write_board(self.out, rank(self.records))
 
-        self.watcher.run_began(run)
-        with self.ledger.charged(self.out, stage) as settle:
-            settled = time.monotonic()
+    def train_each(self, assignments: Iterable[Assignment], stage: Stage, executor: Executor) -> None:
+        """Runs side by side, charged to their stage; the next assignment is asked for when a slot is free."""
+        following = iter(assignments)
+        more = True
+        # A run that is asked for twice at once is done once.
+        turns: dict[Run, threading.Lock] = defaultdict(threading.Lock)
+        places: dict[str, int] = {}
+        with self.ledger.charged(self.out, stage) as settle, Crew(executor) as crew:
 
-            def moved(event: Event) -> str | None:
-                nonlocal settled
-                self.watcher.run_moved(event)
+            def begin(assignment: Assignment, place: int) -> None:
+                run = assignment.run
+                turn, limit = turns[run], self._limit(stage, run)
+
+                def moved(event: Event) -> str | None:
+                    self.watcher.run_moved(run, event)
+                    return assignment.judge(event) if assignment.judge else None
+
+                def work() -> RunRecord:
+                    with turn:
+                        return launch(
+                            run,
+                            stage=stage,
+                            out=self.out,
+                            data=self.data,
+                            limit=limit,
+                            on_event=lambda event: crew.ask(moved, event),
+                            executor=executor,
+                        )
+
+                def done(record: RunRecord) -> None:
+                    places.setdefault(record.id, place)
+                    self._note(record, stage, places)
+                    settle()
+                    self.watcher.run_ended(record, assignment.changes)
+                    if assignment.then:
+                        assignment.then(record)
+
+                self.watcher.run_began(run)
+                crew.start(work, done)
+
+            begun, settled = 0, time.monotonic()
+            while more or crew.size:
+                while more and crew.size < executor.slots:
+                    if more := (assignment := next(following, None)) is not None:
+                        begin(assignment, begun)
+                        begun += 1
+                if crew.size or more:
+                    crew.wait(LOOK)
                 if time.monotonic() > settled + SETTLED_EVERY:
                     settle()
                     settled = time.monotonic()
-                return judge(event) if judge else None
 
-            limit = self._limit(stage, run)
-            record = launch(run, stage=stage, out=self.out, data=self.data, limit=limit, on_event=moved)
-            facts = self.ledger.stage(stage)
-            if record.id not in facts.runs:
-                facts.runs.append(record.id)
-        self.watcher.run_ended(record, changes or {})
-        return record
-
-    def train_all(self, runs: tuple[Run, ...], stage: Stage) -> None:
-        """Runs one after the other, and the board with them."""
-        self.watcher.stage_began(stage, len(runs), self.ledger.seconds_left)
-        for run in runs:
-            self.train(run, stage)
-        write_board(self.out, rank(self.records))
+    def _note(self, record: RunRecord, stage: Stage, places: Mapping[str, int]) -> None:
+        """Enter a run in the ledger where it stood in line, whenever it ended."""
+        runs = self.ledger.stage(stage).runs
+        if record.id not in runs:
+            runs.append(record.id)
+            runs.sort(key=lambda identity: places.get(identity, -1))
 
     def require_one(self, done: str) -> None:
         """Raise NothingTrainedError if no run has completed."""

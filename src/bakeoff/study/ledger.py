@@ -19,7 +19,7 @@ from bakeoff.study.compare import Comparison
 from bakeoff.study.plan import Plan
 from bakeoff.study.search import Search
 
-__all__ = ["AnyPlan", "Dropped", "Ledger", "StageFacts", "open_ledger"]
+__all__ = ["AnyPlan", "Dropped", "Ledger", "StageFacts", "open_ledger", "planned_slots"]
 
 SCHEMA = 1
 
@@ -56,6 +56,8 @@ class Ledger(_Facts):
     budget_seconds: float | None
     """None for a comparison at equal images, which takes the time it takes."""
     plan: AnyPlan
+    slots: int = 1
+    """Runs side by side that it was planned for; whoever goes on with it may have others."""
     seconds: dict[str, float] = {}
     """Wall-clock seconds by stage, with `prepare` and `report`; summed over interruptions."""
     stages: list[StageFacts] = []
@@ -117,19 +119,19 @@ class Ledger(_Facts):
         write_json(out / "study.json", self.model_dump(mode="json", by_alias=True))
 
 
-def open_ledger(out: Path, plan: AnyPlan, *, data: dict[str, Any], command: str) -> Ledger:
+def planned_slots(out: Path, slots: int) -> int:
+    """The slots that a study's plan is for: those that it was begun with, or these if it has not been begun."""
+    return _read(out / "study.json").slots if (out / "study.json").is_file() else slots
+
+
+def open_ledger(out: Path, plan: AnyPlan, *, data: dict[str, Any], command: str, slots: int = 1) -> Ledger:
     """The ledger of a new study, or of the same study begun before.
 
     Raises OutputError if the folder holds another study, or files that are no study at all.
     """
     path = out / "study.json"
     if path.is_file():
-        try:
-            raw = read_json(path)
-            ledger = Ledger.model_validate(raw)
-        except (OSError, ValueError, ValidationError) as error:
-            reason = str(error).splitlines()[0]
-            raise OutputError(f"cannot read {path}: {reason}; choose another --out, or delete {out}") from error
+        ledger = _read(path)
         if ledger.plan != plan or ledger.data.get("fingerprint") != data["fingerprint"]:
             raise OutputError(
                 f"{out} holds another study ({_difference(ledger, plan, data)}); choose another --out, or delete it"
@@ -139,9 +141,19 @@ def open_ledger(out: Path, plan: AnyPlan, *, data: dict[str, Any], command: str)
         raise OutputError(f"{out} is not empty and holds no study; choose another --out")
     make_dir(out)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    ledger = Ledger(command=command, started=started, data=data, budget_seconds=plan.budget_seconds, plan=plan)
+    ledger = Ledger(
+        command=command, started=started, data=data, budget_seconds=plan.budget_seconds, plan=plan, slots=slots
+    )
     ledger.write(out)
     return ledger
+
+
+def _read(path: Path) -> Ledger:
+    try:
+        return Ledger.model_validate(read_json(path))
+    except (OSError, ValueError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise OutputError(f"cannot read {path}: {reason}; choose another --out, or delete {path.parent}") from error
 
 
 def _difference(ledger: Ledger, plan: AnyPlan, data: dict[str, Any]) -> str:

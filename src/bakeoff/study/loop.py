@@ -1,10 +1,11 @@
 """The loop of a study: propose, train, write down; then the test split, the report and the bundle."""
 
+from functools import partial
 from pathlib import Path
 
 from bakeoff.board import order_of, read_row
 from bakeoff.errors import NothingTrainedError
-from bakeoff.launch import export_bundle, open_test
+from bakeoff.launch import Executor, Local, export_bundle, open_test
 from bakeoff.runs import RunRecord, Stage, State, run_dir
 from bakeoff.study.compare import Comparison
 from bakeoff.study.job import Job, Watcher
@@ -15,12 +16,12 @@ from bakeoff.study.tune import search_for
 __all__ = ["run_comparison", "run_screen", "run_study"]
 
 
-def run_study(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> RunRecord:
+def run_study(ledger: Ledger, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None) -> RunRecord:
     """Run or resume a study to its end and return the confirmed record, its test opened.
 
     Raises NothingTrainedError if every candidate failed.
     """
-    job = Job(ledger, out, data, watcher)
+    job = Job(ledger, out, data, watcher, executor or Local())
     while (proposal := _next(job)) is not None:
         _do(proposal, job)
     confirmed = [record for record in job.records if record.stage is Stage.CONFIRM]
@@ -32,7 +33,7 @@ def run_study(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> RunRec
         watcher.stage_began("test", 1, ledger.seconds_left)
         watcher.run_began(winner.config)
         with ledger.charged(out, "test"):
-            winner = open_test(folder, data, watcher.run_moved, bundle=out / "bundle")
+            winner = open_test(folder, data, partial(watcher.run_moved, winner.config), bundle=out / "bundle")
         watcher.run_ended(winner, {})
     if not (out / "bundle" / "bundle.json").is_file():  # interrupted after the test was opened
         with ledger.charged(out, "report"):
@@ -41,19 +42,21 @@ def run_study(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> RunRec
     return winner
 
 
-def run_screen(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> list[RunRecord]:
+def run_screen(
+    ledger: Ledger, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None
+) -> list[RunRecord]:
     """Only the screen of a study. Raises NothingTrainedError if every candidate failed."""
-    job = Job(ledger, out, data, watcher)
+    job = Job(ledger, out, data, watcher, executor or Local())
     while (proposal := _next(job)) is not None and proposal.stage is Stage.SCREEN:
         _do(proposal, job)
     job.require_one("screened")
     return job.records
 
 
-def run_comparison(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> None:
+def run_comparison(ledger: Ledger, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None) -> None:
     """Run or resume a comparison to its end. Raises NothingTrainedError if every candidate failed."""
     assert isinstance(ledger.plan, Comparison)
-    job = Job(ledger, out, data, watcher)
+    job = Job(ledger, out, data, watcher, executor or Local())
     if pending := ledger.plan.pending(job.records):
         job.train_all(pending, Stage.COMPARE)
     job.require_one("trained")

@@ -84,8 +84,10 @@ def make_plan(
     weights: WeightsChoice | None = None,
     seed: int = 0,
     tune: bool | None = None,
+    slots: int = 1,
 ) -> Plan:
-    """Divide `budget` seconds. `candidates` have their sizes; the last ones are cut where time is short.
+    """Divide `budget` seconds. `candidates` have their sizes; the last ones are cut where time is short. In screen and
+    race `slots` runs are done side by side.
 
     Whether the leader's recipe is searched depends on the budget, unless `tune` says so. Raises ConfigError for a
     budget that nothing fits into.
@@ -99,11 +101,11 @@ def make_plan(
             f" give at least {SHORTEST_SEARCH / TUNE_SHARE:.0f}s, or --no-tune"
         )
     # Images that a probe has time for if every candidate is to be screened; two fifths are validation.
-    probed = int(PROBING_RATE * max(0.0, SCREEN_SHARE * budget / len(candidates) - STARTUP_SECONDS))
+    probed = int(PROBING_RATE * max(0.0, SCREEN_SHARE * budget / math.ceil(len(candidates) / slots) - STARTUP_SECONDS))
     screen_images = min(5000, counts["train"], max(500, min(round(5 * budget), 3 * probed // 5)))
     screen_val = min(5000, counts["val"], max(500, min(round(3 * budget), 2 * probed // 5)))
     scratch_seconds = min(60.0, max(3.0, 0.015 * budget))
-    kept = _cut(budget, candidates, (screen_images + screen_val) / PROBING_RATE, scratch_seconds)
+    kept = _cut(slots * budget, candidates, (screen_images + screen_val) / PROBING_RATE, scratch_seconds)
     finalists = 1 if budget < 1200 else 2 if budget < 2400 else 4 if budget < 7200 else 8
     finalists = min(finalists, 2 ** int(math.log2(len(kept))))
     rungs = int(math.log2(finalists))
@@ -118,7 +120,9 @@ def make_plan(
         screen_val=screen_val,
         scratch_seconds=scratch_seconds,
         finalists=finalists,
-        race_seconds=tuple(round(RACE_SHARE * budget / rungs / (finalists >> rung), 1) for rung in range(rungs)),
+        race_seconds=tuple(
+            round(RACE_SHARE * budget / rungs / math.ceil((finalists >> rung) / slots), 1) for rung in range(rungs)
+        ),
         tune_seconds=tune_seconds,
         count_val=counts["val"],
         count_test=counts["test"],

@@ -4,34 +4,32 @@ The trials are kept in OUT/tune.db, the runs as always. The base recipe is the f
 trained once more beside it with another seed, for the best of many trials was also lucky; that second pair decides.
 """
 
+import math
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from bakeoff.board import say_percent
-from bakeoff.config import Run, look_up, revise
+from bakeoff.config import Run, revise
 from bakeoff.effects import Found, compare, gather
 from bakeoff.errors import ConfigError, NothingTrainedError, OutputError
 from bakeoff.launch import Event
 from bakeoff.runs import RunRecord, State
+from bakeoff.study.crew import Assignment, Judge
 from bakeoff.study.defaults import fit_to_length
+from bakeoff.study.importance import weigh_keys
 from bakeoff.study.space import Knob, Space
 
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["SHORTEST_SEARCH", "Judge", "Search", "make_search", "run_search"]
-
-# May stop a run, with a reason.
-Judge = Callable[[Event], str | None]
-# Trains a run under a judge; the mapping says in what it differs from the base recipe.
-Train = Callable[[Run, Judge | None, Mapping[str, Any]], RunRecord]
+__all__ = ["SHORTEST_SEARCH", "Search", "make_search", "run_search"]
 
 # Evaluations of a trial; after each of them the worse half of those that came so far is stopped.
 EVALUATIONS = 4
@@ -81,34 +79,59 @@ def make_search(
     return Search(budget_seconds=budget, base=base, space=space.around(base))
 
 
-def run_search(plan: Search, out: Path, *, seconds_left: Callable[[], float], train: Train) -> Found:
+class TrainEach(Protocol):
+    """Trains what it is given, asking for the next one whenever it has a slot free; told how many there will be, it may
+    give each more."""
+
+    def __call__(self, assignments: Iterable[Assignment], runs: int | None = None) -> None: ...
+
+
+def run_search(
+    plan: Search, out: Path, *, seconds_left: Callable[[], float], train_each: TrainEach, slots: int = 1
+) -> Found:
     """Search until the time is up, or go on with a search that was interrupted; then let the second pair decide.
 
-    Raises NothingTrainedError if the base recipe cannot be trained.
+    With several slots as many trials are under way at once, and a new one is drawn as if those had ended badly, which
+    spreads them (constant liar). Raises NothingTrainedError if the base recipe cannot be trained.
     """
-    study = _open_study(out, plan)
+    study = _open_study(out, plan, side_by_side=slots > 1)
+    train_each(_draw_trials(study, plan, seconds_left, slots))
+    return _decide(study, plan, out, train_each)
+
+
+def _draw_trials(
+    study: "optuna.Study", plan: Search, seconds_left: Callable[[], float], slots: int
+) -> Iterator[Assignment]:
     longest = AROUND + (plan.base.train.seconds or 0.0)
     repeated = 0
-    # The time is for the trial to come and the pair that decides. A small space is exhausted before.
-    while (seconds_left() > 3 * longest and repeated < MOST_REPEATED) or _base_trial(study) is None:
+    needs_base = _base_trial(study) is None
+    # The time is for the trial to come and the pair that decides.
+    rounds = 1 + math.ceil(2 / max(slots, 1))
+    # A small space is exhausted before.
+    while needs_base or (seconds_left() > rounds * longest and repeated < MOST_REPEATED):
         trial = study.ask()
         run, changes = plan.space.draw(plan.base, partial(_ask, trial))
         trial.set_user_attr("changes", changes)
-        started = time.monotonic()
-        record = train(run, _judge_by(trial), changes)
-        longest = max(longest, time.monotonic() - started)
-        repeated = repeated + 1 if record.id in _runs_of(study) else 0
-        _tell(study, trial, record)
-        if not changes and record.state is not State.COMPLETE:
-            raise NothingTrainedError(f"the recipe to start from could not be trained: {record.reason}")
-    return _decide(study, plan, out, train)
+        needs_base = needs_base and bool(changes)
+
+        def tell(
+            record: RunRecord, trial: "optuna.Trial" = trial, started: float = time.monotonic(), own: bool = not changes
+        ) -> None:
+            nonlocal longest, repeated
+            longest = max(longest, time.monotonic() - started)
+            repeated = repeated + 1 if record.id in _runs_of(study) else 0
+            _tell(study, trial, record)
+            if own and record.state is not State.COMPLETE:
+                raise NothingTrainedError(f"the recipe to start from could not be trained: {record.reason}")
+
+        yield Assignment(run, _judge_by(trial, may_stop=bool(changes)), changes, tell)
 
 
 def _runs_of(study: "optuna.Study") -> set[str]:
     return {trial.user_attrs["run"] for trial in study.get_trials(deepcopy=False) if "run" in trial.user_attrs}
 
 
-def _decide(study: "optuna.Study", plan: Search, out: Path, train: Train) -> Found:
+def _decide(study: "optuna.Study", plan: Search, out: Path, train_each: TrainEach) -> Found:
     base, best = _base_trial(study), study.best_trial
     assert base is not None
     states = {trial.user_attrs["run"]: trial.state.name for trial in study.trials if "run" in trial.user_attrs}
@@ -117,21 +140,28 @@ def _decide(study: "optuna.Study", plan: Search, out: Path, train: Train) -> Fou
         best=best.user_attrs["run"],
         changes=best.user_attrs["changes"],
         trials=dict(Counter(states.values())),
-        importances=_weigh_keys(study, plan),
+        importances=weigh_keys(study, plan.base, plan.space),
     )
     if not found.changes:
         return found
     again = plan.base.revised(train={"val_images": None}).model_copy(update={"seed": plan.base.seed + 1})
-    before = train(again, None, {})
-    after = train(revise(again, found.changes, "the space"), None, found.changes)
+    pair: dict[str, RunRecord] = {}
+    assignments = [
+        Assignment(again, then=partial(pair.__setitem__, "before")),
+        Assignment(
+            revise(again, found.changes, "the space"), changes=found.changes, then=partial(pair.__setitem__, "after")
+        ),
+    ]
+    train_each(assignments, runs=2)
+    before, after = pair["before"], pair["after"]
     if State.FAILED in (before.state, after.state):
         return found
     difference = compare(out, [before.id], [after.id])
-    pair = {"before": gather(out, [before]), "after": gather(out, [after]), "difference": difference}
-    return found.model_copy(update=pair | {"kept": difference.points > 0})
+    scores = {"before": gather(out, [before]), "after": gather(out, [after]), "difference": difference}
+    return found.model_copy(update=scores | {"kept": difference.points > 0})
 
 
-def _open_study(out: Path, plan: Search) -> "optuna.Study":
+def _open_study(out: Path, plan: Search, *, side_by_side: bool) -> "optuna.Study":
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -150,7 +180,9 @@ def _open_study(out: Path, plan: Search) -> "optuna.Study":
             )
             # A sampler that began anew with the same seed would draw the same trials again.
             seed = 1000 * plan.base.seed + len(study.trials)
-            study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=6)
+            study.sampler = optuna.samplers.TPESampler(
+                seed=seed, multivariate=True, group=True, n_startup_trials=6, constant_liar=side_by_side
+            )
     except SQLAlchemyError as error:
         reason = str(error).splitlines()[0]
         raise OutputError(f"cannot open {path}: {reason}; delete it to search anew, finished runs stay") from error
@@ -185,8 +217,8 @@ def _ask(trial: "optuna.Trial", knob: Knob) -> Any:
     return trial.suggest_float(knob.name, knob.low, knob.high, log=knob.log)
 
 
-def _judge_by(trial: "optuna.Trial") -> Judge:
-    """Stops a run that is among the worse half of the trials that have come as far."""
+def _judge_by(trial: "optuna.Trial", *, may_stop: bool) -> Judge:
+    """Stops a run that is among the worse half of the trials that have come as far, if that may be."""
     seen = 0
 
     def judge(event: Event) -> str | None:
@@ -196,7 +228,7 @@ def _judge_by(trial: "optuna.Trial") -> Judge:
             return None
         seen = evaluations
         trial.report(top1, evaluations)
-        if not trial.should_prune():
+        if not (may_stop and trial.should_prune()):
             return None
         return f"pruned at {event['fraction']:.0%} of its length: {say_percent(top1)} is among the worse half so far"
 
@@ -219,37 +251,3 @@ def _base_trial(study: "optuna.Study") -> "optuna.trial.FrozenTrial | None":
 
     completed = study.get_trials(states=(TrialState.COMPLETE,))
     return next((trial for trial in completed if not trial.user_attrs["changes"]), None)
-
-
-def _weigh_keys(study: "optuna.Study", plan: Search) -> dict[str, float]:
-    """The keys' importances; none where all trials that completed scored the same, or hardly any did.
-
-    Optuna weighs only what every trial has drawn. A key with several conditional knobs has a value in every trial.
-    """
-    import optuna
-
-    completed = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
-    if len({trial.value for trial in completed}) < 3:
-        return {}
-    distributions = {key: _spread(plan, key) for key in dict.fromkeys(knob.key for knob in plan.space.knobs)}
-    own = {key: look_up(plan.base, key) for key in distributions}
-    flat = optuna.create_study(direction="maximize")
-    for trial in completed:
-        params = own | {key: value for key, value in trial.user_attrs["changes"].items() if key in own}
-        flat.add_trial(optuna.create_trial(params=params, distributions=distributions, value=trial.value))
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    weights = optuna.importance.get_param_importances(flat, evaluator=evaluator)
-    return {name: float(weight) for name, weight in weights.items()}
-
-
-def _spread(plan: Search, key: str) -> "optuna.distributions.BaseDistribution":
-    """All values that a key can take under one condition or another."""
-    import optuna
-
-    knobs = [knob for knob in plan.space.knobs if knob.key == key]
-    if any(knob.choices for knob in knobs):
-        values = [look_up(plan.base, key), *(value for knob in knobs for value in knob.choices)]
-        return optuna.distributions.CategoricalDistribution(list(dict.fromkeys(values)))
-    low = min(look_up(plan.base, key), *(knob.low for knob in knobs if knob.low is not None))
-    high = max(look_up(plan.base, key), *(knob.high for knob in knobs if knob.high is not None))
-    return optuna.distributions.FloatDistribution(low, high, log=all(knob.log for knob in knobs))

@@ -1,31 +1,33 @@
 """One network's recipe improved, as a job of its own or as a stage of a larger one."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from bakeoff.board import rank, write_board
 from bakeoff.config import Run, revise
 from bakeoff.effects import Effects, Found
 from bakeoff.errors import NothingTrainedError
+from bakeoff.launch import Executor, Local
 from bakeoff.runs import RunRecord, Stage
 from bakeoff.study.ablate import Ablation, measure
+from bakeoff.study.crew import Assignment
 from bakeoff.study.job import Job, Watcher
 from bakeoff.study.ledger import Ledger
 from bakeoff.study.recipe import write_recipe
-from bakeoff.study.search import Judge, Search, make_search, run_search
+from bakeoff.study.search import Search, make_search, run_search
 from bakeoff.study.space import default_space
 
 __all__ = ["run_ablation", "run_tuning", "search_for"]
 
 
-def run_tuning(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> Found:
+def run_tuning(ledger: Ledger, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None) -> Found:
     """Run or resume a search to its end, and write the recipe that it chose to `out/recipe.toml`.
 
     Raises NothingTrainedError if the base recipe cannot be trained.
     """
     assert isinstance(ledger.plan, Search)
-    job = Job(ledger, out, data, watcher)
+    job = Job(ledger, out, data, watcher, executor or Local())
     found = ledger.found or _search(job, ledger.plan)
     write_recipe(out / "recipe.toml", revise(ledger.plan.base, found.chosen, "the search"), ledger.plan.base)
     job.report()
@@ -39,21 +41,17 @@ def search_for(job: Job, base: Run, budget: float) -> Found:
     return _search(job, plan)
 
 
-def run_ablation(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> Effects:
+def run_ablation(ledger: Ledger, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None) -> Effects:
     """Run or resume a factor-by-factor study to its end, or until its time is up.
 
     Raises NothingTrainedError if the base recipe failed.
     """
     assert isinstance(ledger.plan, Ablation)
-    job = Job(ledger, out, data, watcher)
+    job = Job(ledger, out, data, watcher, executor or Local())
     if pending := ledger.plan.pending(job.records):
         watcher.stage_began(Stage.TUNE, len(pending), ledger.seconds_left)
-        for run in pending:
-            if _is_too_late(ledger):
-                break
-            job.train(run, Stage.TUNE, changes=ledger.plan.changes(run))
-            ledger.effects = measure(ledger.plan, out, job.records)
-            ledger.write(out)
+        abreast = job.executor.among(len(pending))
+        job.train_each(_while_there_is_time(job, pending, abreast), Stage.TUNE, abreast)
     ledger.effects = measure(ledger.plan, out, job.records)
     if ledger.effects is None:
         reasons = [record.reason for record in job.records if record.config in ledger.plan.base]
@@ -62,11 +60,24 @@ def run_ablation(ledger: Ledger, out: Path, data: Path, watcher: Watcher) -> Eff
     return ledger.effects
 
 
-def _is_too_late(ledger: Ledger) -> bool:
-    """Whether more than half of another run would be beyond the budget. The first is always done."""
-    facts = ledger.stage(Stage.TUNE)
-    each = facts.seconds / len(facts.runs) if facts.runs else 0.0
-    return bool(facts.runs) and (ledger.seconds_left or 0.0) < each / 2
+def _while_there_is_time(job: Job, runs: Iterable[Run], executor: Executor) -> Iterator[Assignment]:
+    """The runs of a factor-by-factor study, until more than half of another would be beyond the budget.
+
+    The first is always done.
+    """
+    ledger, out = job.ledger, job.out
+    assert isinstance(ledger.plan, Ablation)
+    plan, facts = ledger.plan, ledger.stage(Stage.TUNE)
+
+    def tell(_: RunRecord) -> None:
+        ledger.effects = measure(plan, out, job.records)
+        ledger.write(out)
+
+    for run in runs:
+        rounds = math.ceil(len(facts.runs) / executor.slots) if executor.slots else 0
+        if rounds and (ledger.seconds_left or 0.0) < facts.seconds / rounds / 2:
+            return
+        yield Assignment(run, changes=plan.changes(run), then=tell)
 
 
 def _search(job: Job, plan: Search) -> Found:
@@ -75,11 +86,12 @@ def _search(job: Job, plan: Search) -> Found:
         whole = job.ledger.seconds_left
         return own if whole is None else min(own, whole)
 
-    def train(run: Run, judge: Judge | None, changes: Mapping[str, Any]) -> RunRecord:
-        return job.train(run, Stage.TUNE, judge=judge, changes=changes)
+    def train_each(assignments: Iterable[Assignment], runs: int | None = None) -> None:
+        job.train_each(assignments, Stage.TUNE, job.executor if runs is None else job.executor.among(runs))
 
     job.watcher.stage_began(Stage.TUNE, None, job.ledger.seconds_left)
-    found = run_search(plan, job.out, seconds_left=seconds_left, train=train)
+    slots = job.executor.slots
+    found = run_search(plan, job.out, seconds_left=seconds_left, train_each=train_each, slots=slots)
     job.ledger.found = found
     job.ledger.write(job.out)
     write_board(job.out, rank(job.records))

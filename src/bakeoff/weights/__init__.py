@@ -15,12 +15,14 @@ from bakeoff.weights.kit import KitEntry, kit_home, pack_weights, use_weights
 from bakeoff.weights.load import LoadReport, load_weights
 from bakeoff.weights.locate import (
     WeightsSource,
+    find_sent,
     how_to_mend,
     hub_path,
     is_at_hand,
     locate_start,
     locate_weights,
     make_entry,
+    sent_weights_dir,
     where_at_hand,
 )
 
@@ -29,6 +31,7 @@ __all__ = [
     "LoadReport",
     "WeightsSource",
     "download_weights",
+    "find_sent",
     "how_to_mend",
     "hub_path",
     "is_at_hand",
@@ -38,6 +41,7 @@ __all__ = [
     "locate_weights",
     "make_entry",
     "pack_weights",
+    "sent_weights_dir",
     "use_weights",
     "where_at_hand",
 ]

@@ -13,17 +13,19 @@ from pathlib import Path
 from bakeoff.backbones import Backbone, Origin, find_backbone
 from bakeoff.config import Model
 from bakeoff.errors import WeightsError
-from bakeoff.files import hash_file
+from bakeoff.files import PARTIAL, cache_dir, hash_file
 from bakeoff.weights.kit import KitEntry, find_in_kit
 
 __all__ = [
     "WeightsSource",
+    "find_sent",
     "how_to_mend",
     "hub_path",
     "is_at_hand",
     "locate_start",
     "locate_weights",
     "make_entry",
+    "sent_weights_dir",
     "where_at_hand",
 ]
 
@@ -74,6 +76,18 @@ def locate_start(config: Model, out: Path) -> WeightsSource:
     if not path.is_file():
         raise WeightsError(f"there is no model {path} to go on from; name the model.keras of a finished run")
     return WeightsSource("run", hash_file(path), path)
+
+
+def sent_weights_dir(sha256: str) -> Path:
+    """Where a node of a cluster keeps the weight file with this hash, which the driver sent it."""
+    return cache_dir() / "weights" / sha256
+
+
+def find_sent(origin: str, sha256: str) -> WeightsSource | None:
+    """The starting weights with this hash, if the driver of a cluster has sent them here."""
+    folder = sent_weights_dir(sha256)
+    files = [path for path in folder.iterdir() if not path.name.startswith(PARTIAL)] if folder.is_dir() else []
+    return WeightsSource(origin, sha256, files[0]) if files else None
 
 
 def is_at_hand(row: Backbone) -> bool:

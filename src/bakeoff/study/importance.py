@@ -1,0 +1,45 @@
+"""How much of the trials' scatter each key of a recipe explains (fANOVA, Hutter et al. 2014; Optuna's)."""
+
+from typing import TYPE_CHECKING
+
+from bakeoff.config import Run, look_up
+from bakeoff.study.space import Space
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["weigh_keys"]
+
+
+def weigh_keys(study: "optuna.Study", base: Run, space: Space) -> dict[str, float]:
+    """The keys' importances; none where all trials that completed scored the same, or hardly any did.
+
+    Optuna weighs only what every trial has drawn. A key with several conditional knobs has a value in every trial.
+    """
+    import optuna
+
+    completed = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    if len({trial.value for trial in completed}) < 3:
+        return {}
+    distributions = {key: _spread(base, space, key) for key in dict.fromkeys(knob.key for knob in space.knobs)}
+    own = {key: look_up(base, key) for key in distributions}
+    flat = optuna.create_study(direction="maximize")
+    for trial in completed:
+        params = own | {key: value for key, value in trial.user_attrs["changes"].items() if key in own}
+        flat.add_trial(optuna.create_trial(params=params, distributions=distributions, value=trial.value))
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    weights = optuna.importance.get_param_importances(flat, evaluator=evaluator)
+    return {name: float(weight) for name, weight in weights.items()}
+
+
+def _spread(base: Run, space: Space, key: str) -> "optuna.distributions.BaseDistribution":
+    """All values that a key can take under one condition or another."""
+    import optuna
+
+    knobs = [knob for knob in space.knobs if knob.key == key]
+    if any(knob.choices for knob in knobs):
+        values = [look_up(base, key), *(value for knob in knobs for value in knob.choices)]
+        return optuna.distributions.CategoricalDistribution(list(dict.fromkeys(values)))
+    low = min(look_up(base, key), *(knob.low for knob in knobs if knob.low is not None))
+    high = max(look_up(base, key), *(knob.high for knob in knobs if knob.high is not None))
+    return optuna.distributions.FloatDistribution(low, high, log=all(knob.log for knob in knobs))

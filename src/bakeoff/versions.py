@@ -1,0 +1,33 @@
+"""What a run's result depends on besides its config, as records say it; found out without importing any of it."""
+
+import importlib.metadata
+import platform
+from pathlib import Path
+
+import bakeoff
+from bakeoff.files import hash_file, hash_json
+
+__all__ = ["find_versions"]
+
+_TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-macos", "tf-nightly")
+
+
+def find_versions() -> dict[str, str]:
+    """Versions by name; `code` is twelve digits of the package's source, for versions do not tell checkouts apart."""
+    package = Path(bakeoff.__file__).parent
+    code = {path.relative_to(package).as_posix(): hash_file(path) for path in package.rglob("*.py")}
+    return {
+        "bakeoff": bakeoff.__version__,
+        "code": hash_json(code)[:12],
+        "python": platform.python_version(),
+        "tensorflow": next(filter(None, map(_version, _TENSORFLOWS)), "none"),
+        "keras": _version("keras") or "none",
+        "numpy": _version("numpy") or "none",
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None

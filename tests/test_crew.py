@@ -1,0 +1,272 @@
+"""Runs side by side: how many, who decides, and what is written in which order. Nothing is trained but in the last."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bakeoff.cli import main
+from bakeoff.config import Model, Run, Train
+from bakeoff.errors import DataError
+from bakeoff.launch import Local, StoppedError
+from bakeoff.runs import Stage, State, read_record, run_dir, write_record
+from bakeoff.runtime import count_cores
+from bakeoff.study import job as job_module
+from bakeoff.study import open_ledger
+from bakeoff.study.crew import Assignment
+from bakeoff.study.job import Job
+from factories import make_record
+from test_compare import LENET, LITE, _compare
+from test_ledger import DATA
+from test_plan import _plan
+
+RUNS = tuple(Run(model=Model(name="lenet", size=32), train=Train(epochs=epochs)) for epochs in (1, 2, 3, 4, 5))
+
+
+class Watcher:
+    """Notes what it is told, and by whom."""
+
+    def __init__(self):
+        self.told, self.threads = [], set()
+
+    def stage_began(self, *_):
+        self.threads.add(threading.current_thread())
+
+    def run_began(self, run):
+        self.told.append(("began", run))
+        self.threads.add(threading.current_thread())
+
+    def run_moved(self, run, _):
+        self.told.append(("moved", run))
+        self.threads.add(threading.current_thread())
+
+    def run_ended(self, record, _):
+        self.told.append(("ended", record.config))
+        self.threads.add(threading.current_thread())
+
+
+class Slots:
+    """An executor that does nothing but have slots."""
+
+    def __init__(self, slots):
+        self.slots, self.stopped = slots, threading.Event()
+
+    def among(self, _):
+        return self
+
+    def stop(self):
+        self.stopped.set()
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A job, and what its runs do: `launch(run)` is called in a run's thread, with a way to tell an event."""
+
+    def make(slots, launch_run):
+        ledger = open_ledger(tmp_path, _plan(600), data=DATA, command="")
+        executor = Slots(slots)
+
+        def launch(run, *, stage, out, on_event, **_):
+            launch_run(run, on_event, executor)
+            record = make_record("lenet@32", 0.5, config=run, stage=stage, id=f"{run.train.epochs:.0f}" * 12)
+            write_record(run_dir(out, record.id), record)
+            return record
+
+        monkeypatch.setattr(job_module, "launch", launch)
+        return Job(ledger, tmp_path, tmp_path, Watcher(), executor)
+
+    return make
+
+
+def test_as_many_runs_as_there_are_slots_are_under_way_and_one_thread_is_told(study):
+    under_way, most, lock = set(), [], threading.Lock()
+
+    def work(run, on_event, _):
+        with lock:
+            under_way.add(run)
+            most.append(len(under_way))
+        on_event({"fraction": 0.5})
+        time.sleep(0.05)
+        under_way.discard(run)
+
+    job = study(3, work)
+    job.train_all(RUNS, Stage.RACE)
+    assert max(most) == 3
+    assert job.watcher.threads == {threading.current_thread()}
+    assert {run for what, run in job.watcher.told if what == "ended"} == set(RUNS)
+
+
+def test_the_ledger_has_them_in_their_order_whoever_ends_first(study):
+    job = study(5, lambda run, *_: time.sleep(0.3 / run.train.epochs))
+    job.train_all(RUNS, Stage.RACE)
+    ended = [run for what, run in job.watcher.told if what == "ended"]
+    assert ended != list(RUNS)
+    assert job.ledger.stage(Stage.RACE).runs == [f"{epochs}" * 12 for epochs in (1, 2, 3, 4, 5)]
+    # Wall clock, not the sum over the runs.
+    assert job.ledger.seconds["race"] < 0.6
+
+
+def test_one_slot_is_one_after_the_other(study):
+    job = study(1, lambda *_: None)
+    job.train_all(RUNS, Stage.RACE)
+    assert job.watcher.told == [(what, run) for run in RUNS for what in ("began", "ended")]
+
+
+def test_the_next_is_asked_for_when_a_slot_is_free(study):
+    job = study(2, lambda run, *_: time.sleep(0.02 * run.train.epochs))
+    asked, done = [], []
+
+    def assignments():
+        for run in RUNS:
+            asked.append(len(done))
+            yield Assignment(run, then=done.append)
+
+    job.train_each(assignments(), Stage.RACE, job.executor)
+    assert asked[:2] == [0, 0]
+    assert all(ended >= place - 1 for place, ended in enumerate(asked))
+
+
+def test_what_a_judge_says_reaches_the_run_that_asked(study):
+    said = {}
+
+    def work(run, on_event, _):
+        said[run] = on_event({"fraction": 0.5})
+
+    job = study(2, work)
+    judges = {run: (lambda _, run=run: f"{run.train.epochs}") for run in RUNS}
+    job.train_each([Assignment(run, judges[run]) for run in RUNS], Stage.RACE, job.executor)
+    assert said == {run: f"{run.train.epochs}" for run in RUNS}
+
+
+def test_a_run_asked_for_twice_at_once_is_done_in_turn(study):
+    inside = []
+
+    def work(run, *_):
+        inside.append(run)
+        assert len(inside) == 1
+        time.sleep(0.05)
+        inside.clear()
+
+    study(4, work).train_all((RUNS[0],) * 3, Stage.RACE)
+
+
+def test_slots_that_come_later_are_used(study):
+    most = []
+    started = threading.Barrier(3)
+
+    def work(run, _, executor):
+        if not most:
+            most.append(run)
+            executor.slots = 3
+        started.wait(10)
+
+    study(1, work).train_all(RUNS[:3], Stage.RACE)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, DataError("a shard is damaged")])
+def test_an_error_or_ctrl_c_ends_all_in_order(study, error):
+    ended = []
+
+    def work(run, on_event, executor):
+        if run is RUNS[0]:
+            time.sleep(0.1)
+            raise error
+        assert executor.stopped.wait(10)
+        ended.append(on_event({"fraction": 1.0}))
+        raise StoppedError
+
+    job = study(3, work)
+    with pytest.raises(error if isinstance(error, type) else type(error)):
+        job.train_all(RUNS, Stage.RACE)
+    assert ended == [None, None]
+    assert not any(what == "ended" for what, _ in job.watcher.told)
+    assert json.loads((job.out / "study.json").read_text())["seconds"]["race"] > 0
+
+
+def test_a_machine_is_divided_among_the_runs_side_by_side():
+    cores = count_cores()
+    many = Local(cores * 2)
+    assert many._environment["TF_NUM_INTRAOP_THREADS"] == many._environment["OMP_NUM_THREADS"] == "1"
+    assert int(many._environment["BAKEOFF_RUN_MEMORY_BYTES"]) > 2**20
+    assert many.among(1)._environment == {}
+    assert many.among(1).slots == 1
+    assert many.among(100).slots == cores * 2
+
+
+def test_the_users_own_limit_of_memory_stays(monkeypatch):
+    monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", "12345")
+    assert Local(2)._environment["BAKEOFF_RUN_MEMORY_BYTES"] == "12345"
+
+
+def test_a_budget_goes_further_with_more_slots_and_images_do_not_change():
+    one, two = (_compare(LITE, LENET, budget=600, slots=slots).runs[0].train.seconds for slots in (1, 2))
+    assert two > 2 * one
+    assert _compare(LITE, LENET, images=5000, slots=1) == _compare(LITE, LENET, images=5000, slots=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--workers", "10000"], r"this machine has \d+ cores"),
+        (["--workers", "2", "--cluster", "auto"], "not both"),
+        (["--cluster", "auto"], r"pip install 'bakeoff\[ray\]'"),
+    ],
+)
+def test_what_cannot_be_is_one_line(options, reason, monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr(sys, "argv", ["bakeoff", "compare", "digits", *options, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(reason, line)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir() or count_cores() < 2, reason="needs two cores, and children in /proc")
+def test_two_workers_do_what_one_does_without_ray_and_an_interrupt_leaves_nothing_behind(tmp_path):
+    code = (
+        "import sys; from bakeoff.cli import main\ntry: main()\nfinally: print('ray' in sys.modules, file=sys.stderr)"
+    )
+    study = ["compare", "digits", "--candidates", "lenet,cnn-small", "--images", "1280"]
+
+    def start(out, *options):
+        command = [sys.executable, "-c", code, *study, "--out", str(tmp_path / out), *options]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL)
+
+    process = start("two", "--workers", "2")
+    while len(list((tmp_path / "two").glob("runs/*/history.csv"))) < 1 and process.poll() is None:
+        time.sleep(0.1)
+    children = Path(f"/proc/{process.pid}/task")
+    workers = [int(child) for task in children.iterdir() for child in (task / "children").read_text().split()]
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    for pid in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 0)
+            time.sleep(1)
+            assert "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]
+    states = {json.loads(path.read_text())["state"] for path in tmp_path.glob("two/runs/*/record.json")}
+    assert states <= {"RUNNING", "COMPLETE"}
+    found = {}
+    for out, options in (("two", ["--workers", "2"]), ("one", [])):
+        process = start(out, *options)
+        _, said = process.communicate()
+        assert process.returncode == 0, said
+        assert said.splitlines()[-1] == "False"
+        records = [json.loads(path.read_text()) for path in (tmp_path / out).glob("runs/*/record.json")]
+        found[out] = {record["id"]: (record["state"], record["images_seen"]) for record in records}
+        runs = json.loads((tmp_path / out / "study.json").read_text())["stages"][0]["runs"]
+        names = [read_record(run_dir(tmp_path / out, identity)).config.model.name for identity in runs]
+        assert names == ["lenet", "cnn-small"]
+    assert found["one"] == found["two"]
+    assert {state for state, _ in found["one"].values()} == {State.COMPLETE}

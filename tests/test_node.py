@@ -1,0 +1,169 @@
+"""Attempts on a node, without Ray: what travels there, what comes back, and what is tried again."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bakeoff.checkpoint import FILE_NAME
+from bakeoff.config import Run
+from bakeoff.errors import InputError
+from bakeoff.launch import Local, StoppedError, launch, node
+from bakeoff.launch.parcel import Blob, follow, make_order, read_chunks
+from bakeoff.launch.process import Ended
+from bakeoff.runs import Stage, State, read_history, read_record, run_dir
+from bakeoff.shards import prepare_cached
+
+TINY = Run().revised(
+    model={"name": "cnn-small", "size": 32},
+    train={"epochs": None, "images": 640, "batch": 32, "evaluations": 2},
+    augment={"policy": "crop"},
+)
+
+
+class Pretended:
+    """A cluster of one node, which is this machine with another cache and no folder shared."""
+
+    slots = 1
+
+    def __init__(self, cache, *, lose_at=None, damage=False):
+        self.cache, self.lose_at, self.damage = cache, lose_at, damage
+        self.sent, self.orders = {}, []
+
+    def among(self, _):
+        return self
+
+    def stop(self):
+        raise AssertionError
+
+    def attempt(self, record, folder, data, limit, on_event):
+        order = make_order(record, folder, data, limit=limit, threads=1, environment=self._environment())
+        places = {blob.sha256: blob.path for blob in order.blobs}
+        order = replace(
+            order,
+            manifest=_elsewhere(order.manifest),
+            shards=tuple(map(_elsewhere, order.shards)),
+            weights=order.weights and _elsewhere(order.weights),
+        )
+        self.orders.append(order)
+        own = os.environ["BAKEOFF_CACHE_DIR"]
+        os.environ["BAKEOFF_CACHE_DIR"] = str(self.cache)
+        try:
+            while isinstance(result := follow(self._lose(node.attempt(order, self._fetch)), folder, on_event), tuple):
+                for blob in result:
+                    assert blob.sha256 not in self.sent
+                    self.sent[blob.sha256] = list(read_chunks(replace(blob, path=places[blob.sha256])))
+            return result
+        except ConnectionError:
+            return Ended("its node was lost", lost=True, seconds=1.0)
+        finally:
+            os.environ["BAKEOFF_CACHE_DIR"] = own
+
+    def _environment(self):
+        return {} if self.lose_at is None else {"BAKEOFF_CHECKPOINT_SECONDS": "0"}
+
+    def _fetch(self, blob):
+        pieces = self.sent.get(blob.sha256)
+        return [b"x" + piece[1:] for piece in pieces] if pieces and self.damage else pieces
+
+    def _lose(self, news):
+        for each in news:
+            yield each
+            if self.lose_at and each.event and each.event["evaluations"] >= self.lose_at:
+                self.lose_at = None
+                raise ConnectionError
+
+
+def _elsewhere(blob):
+    return Blob(f"/nowhere/{Path(blob.path).name}", blob.sha256, blob.bytes)
+
+
+@pytest.fixture
+def data():
+    return prepare_cached("digits")
+
+
+def test_a_run_on_a_node_leaves_what_a_local_one_leaves_and_shards_travel_once(tmp_path, data):
+    cluster, events = Pretended(tmp_path / "node"), []
+    options = {"stage": Stage.TRAIN, "data": data}
+    record = launch(TINY, out=tmp_path / "far", on_event=events.append, executor=cluster, **options)
+    near = launch(TINY, out=tmp_path / "near", **options)
+    assert (record.state, record.id) == (State.COMPLETE, near.id), record.reason
+    assert record.images_seen == 640
+    assert record.device.endswith("1 threads")
+    folder = run_dir(tmp_path / "far", record.id)
+    names = {path.name for path in run_dir(tmp_path / "near", near.id).iterdir() if "events" not in path.name}
+    assert {path.name for path in folder.iterdir() if "events" not in path.name} == names
+    assert any(folder.glob("events.out*"))
+    assert [row.progress for row in read_history(folder)] == [0.5, 1.0]
+    assert events[-1]["fraction"] == 1.0
+    assert read_record(folder) == record
+    first = len(cluster.sent)
+    assert first == len({blob.sha256 for blob in cluster.orders[0].blobs}) > 3
+
+    # A run that goes on from the first one's model, which is all that has to travel.
+    further = TINY.revised(model={"start": f"runs/{record.id}/model.keras"}, train={"images": 64, "evaluations": 1})
+    record = launch(further, out=tmp_path / "far", executor=cluster, **options)
+    assert (record.state, record.weights.origin) == (State.COMPLETE, "run"), record.reason
+    assert len(cluster.sent) == first + 1
+
+
+def test_a_run_whose_node_is_lost_goes_on_from_its_checkpoint_and_twice_is_a_failure(tmp_path, data):
+    cluster = Pretended(tmp_path / "node", lose_at=1)
+    record = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=data, executor=cluster)
+    assert (record.state, record.images_seen) == (State.COMPLETE, 640), record.reason
+    before, after = cluster.orders
+    assert FILE_NAME not in before.files
+    assert {FILE_NAME, "history.csv"} <= set(after.files)
+    assert len(read_history(run_dir(tmp_path, record.id))) == 2
+    assert not (run_dir(tmp_path, record.id) / FILE_NAME).exists()
+
+
+def test_what_comes_damaged_to_a_node_is_named_and_stays_away_from_its_cache(tmp_path, data):
+    cluster = Pretended(tmp_path / "node", damage=True)
+    with pytest.raises(InputError, match=r"on node .*/nowhere/.* its SHA-256 is another"):
+        launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=data, executor=cluster)
+    assert not list((tmp_path / "node" / "data").glob("sent-*"))
+
+
+class Poisoned(Pretended):
+    """A node that is lost as soon as it has begun, every time."""
+
+    def attempt(self, record, *_):
+        self.orders.append(record)
+        return Ended("its node was lost", lost=True, seconds=3.0)
+
+
+def test_a_run_that_takes_two_nodes_with_it_is_failed_and_not_tried_again(tmp_path, data):
+    cluster = Poisoned(tmp_path / "node")
+    record = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=data, executor=cluster)
+    assert (record.state, record.reason) == (State.FAILED, "its node was lost, twice")
+    assert len(cluster.orders) == 2
+    assert launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=data, executor=cluster) == record
+    assert len(cluster.orders) == 2
+
+
+def test_folders_that_are_shared_are_used_where_they_are(tmp_path, data, monkeypatch):
+    record = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=data, executor=Poisoned(tmp_path))
+    order = make_order(record, run_dir(tmp_path, record.id), data, limit=None, threads=1, environment={})
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path / "node"))
+
+    def fetch(blob):
+        raise AssertionError(blob)
+
+    assert not list(node._lacking(order))
+    assert node._settle_data(order, fetch) == data
+    shard = order.shards[0]
+    monkeypatch.setattr(node, "_is_shared", node._is_shared.__wrapped__)
+    assert node._is_shared(shard)
+    assert not node._is_shared(replace(shard, sha256="0" * 64))
+
+
+def test_an_executor_that_was_stopped_begins_nothing(tmp_path, data):
+    executor = Local()
+    executor.stop()
+    with pytest.raises(StoppedError):
+        launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=data, executor=executor)
+    (record,) = (read_record(folder) for folder in (tmp_path / "runs").iterdir())
+    assert record.state is State.RUNNING
