@@ -84,7 +84,7 @@ def test_clearing_spares_downloads_unless_they_are_named():
 
 
 def test_what_cannot_be_is_said(monkeypatch):
-    with pytest.raises(ConfigError, match="no 'shards'; it has data, decoded, features, downloads"):
+    with pytest.raises(ConfigError, match="no 'shards'; it has data, decoded, features, weights, downloads"):
         clear(["shards"])
     monkeypatch.setenv("BAKEOFF_CACHE_BYTES", "20 GB")
     with pytest.raises(ConfigError, match="BAKEOFF_CACHE_BYTES is '20 GB'"):

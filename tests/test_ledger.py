@@ -1,7 +1,7 @@
 import pytest
 
 from bakeoff.errors import OutputError
-from bakeoff.study import open_ledger
+from bakeoff.study import open_ledger, planned_slots
 from test_plan import _plan
 
 DATA = {"name": "cifar100-20", "fingerprint": "d"}
@@ -37,3 +37,11 @@ def test_a_damaged_ledger_is_named(tmp_path):
     path.write_text(path.read_text()[:100])
     with pytest.raises(OutputError, match=r"study\.json"):
         open_ledger(tmp_path / "study", _plan(), data=DATA, command="")
+
+
+def test_a_study_keeps_the_plan_that_it_was_begun_with_whoever_goes_on(tmp_path):
+    out = tmp_path / "study"
+    assert planned_slots(out, 8) == 8
+    open_ledger(out, _plan(slots=8), data=DATA, command="", slots=8)
+    assert planned_slots(out, 1) == 8
+    assert open_ledger(out, _plan(slots=planned_slots(out, 1)), data=DATA, command="", slots=1).slots == 8

@@ -10,10 +10,12 @@ from bakeoff.checkpoint import FILE_NAME
 from bakeoff.config import Run
 from bakeoff.errors import InputError
 from bakeoff.launch import Local, StoppedError, launch, node
+from bakeoff.launch.cluster import say_difference
 from bakeoff.launch.parcel import Blob, follow, make_order, read_chunks
 from bakeoff.launch.process import Ended
 from bakeoff.runs import Stage, State, read_history, read_record, run_dir
 from bakeoff.shards import prepare_cached
+from bakeoff.versions import find_versions
 
 TINY = Run().revised(
     model={"name": "cnn-small", "size": 32},
@@ -167,3 +169,11 @@ def test_an_executor_that_was_stopped_begins_nothing(tmp_path, data):
         launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=data, executor=executor)
     (record,) = (read_record(folder) for folder in (tmp_path / "runs").iterdir())
     assert record.state is State.RUNNING
+
+
+def test_a_node_with_other_versions_is_told_by_what_differs():
+    own = find_versions()
+    assert set(own) == {"bakeoff", "code", "python", "tensorflow", "keras", "numpy"}
+    line = say_difference("10.0.0.2", own | {"tensorflow": "2.1.0"}, own)
+    assert line.startswith(f"node 10.0.0.2 has tensorflow 2.1.0, this machine {own['tensorflow']}; install the same")
+    assert "has bakeoff not at all" in say_difference("10.0.0.2", {}, own)

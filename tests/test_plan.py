@@ -242,3 +242,13 @@ def test_screen_and_race_leave_most_of_any_budget_to_the_winner(budget):
     plan = _plan(float(budget))
     raced = sum(seconds * (plan.finalists >> rung) for rung, seconds in enumerate(plan.race_seconds))
     assert raced <= 0.2 * budget
+
+
+def test_with_more_slots_more_is_screened_and_raced_longer_and_one_slot_is_as_before():
+    one, four = (_plan(1200, slots=slots) for slots in (1, 4))
+    assert one == _plan(1200)
+    assert len(four.candidates) >= len(one.candidates)
+    assert four.screen_images >= one.screen_images
+    assert four.race_seconds[0] > 1.5 * one.race_seconds[0]
+    crowded = [Candidate(name=lite.name, size=size) for size in range(64, 129, 4) for lite in LITES]
+    assert len(_plan(300, candidates=crowded, slots=4).candidates) > len(_plan(300, candidates=crowded).candidates)

@@ -132,6 +132,35 @@ def test_a_best_that_loses_the_second_time_is_not_taken(tmp_path):
     assert found.difference.points < 0
 
 
+def _abreast(train, slots):
+    """So many under way at once, of which the last to begin is the first to end: the base recipe ends after all."""
+
+    def train_each(assignments, runs=None):  # noqa: ARG001
+        under_way, following = [], iter(assignments)
+        while True:
+            while len(under_way) < slots and (assignment := next(following, None)):
+                under_way.append(assignment)
+            if not under_way:
+                return
+            assignment = under_way.pop()
+            assignment.then(train(assignment.run, assignment.judge, assignment.changes))
+
+    return train_each
+
+
+def test_several_trials_are_under_way_at_once_and_the_base_recipe_is_never_stopped(tmp_path):
+    trainer = Trainer(tmp_path, events=True)
+    plan = make_search(BASE, SPACE, budget=SHORTEST_SEARCH, counts=COUNTS)
+    options = {"seconds_left": lambda: 1e9 if trainer.clock < 12 else 0.0, "slots": 4}
+    found = run_search(plan, tmp_path, train_each=_abreast(trainer, 4), **options)
+    trials = [run for run, _ in trainer.asked if run.seed == BASE.seed]
+    assert len(trials) == len(set(trials)) == sum(found.trials.values()) == 15
+    # It came last, and its curve is below those before it.
+    assert trials[-1] == plan.base
+    assert found.base == run_id(plan.base, "data", "weights")
+    assert found.changes
+
+
 def test_where_nothing_beats_the_base_no_pair_is_trained(tmp_path):
     trainer = Trainer(tmp_path)
     found = _search(tmp_path, trainer, trials=1)

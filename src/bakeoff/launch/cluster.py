@@ -24,7 +24,7 @@ from bakeoff.versions import find_versions
 if TYPE_CHECKING:
     import ray
 
-__all__ = ["Cluster", "connect"]
+__all__ = ["Cluster", "connect", "say_difference"]
 
 # Seconds in which the head of a cluster has to answer.
 PATIENCE = 10.0
@@ -171,12 +171,7 @@ class Cluster:
     def _open(self, news: Any) -> News:
         if isinstance(news, News):
             return news
-        node, versions = news["node"], news["versions"]
-        name = next(name for name, version in self._versions.items() if versions.get(name) != version)
-        raise InputError(
-            f"node {node} has {name} {versions.get(name, 'not at all')}, this machine {self._versions[name]}; install"
-            " the same on all, or take that node out of the cluster"
-        )
+        raise InputError(say_difference(news["node"], news["versions"], self._versions))
 
     def _send(self, missing: Iterable[Blob]) -> None:
         """Put files into Ray's object store, once; from there nodes take them from each other, too."""
@@ -212,6 +207,15 @@ class Cluster:
             self._nodes = [resources for resources in alive if resources.get("CPU", 0) >= 1]
             self._looked = time.monotonic()
         return self._nodes
+
+
+def say_difference(node: str, versions: Mapping[str, str], own: Mapping[str, str]) -> str:
+    """Why a node with other versions than this machine's is refused."""
+    name = next(name for name, version in own.items() if versions.get(name) != version)
+    return (
+        f"node {node} has {name} {versions.get(name, 'not at all, or too old a bakeoff')}, this machine {own[name]};"
+        " install the same on all, or take that node out of the cluster"
+    )
 
 
 def _kind(record: RunRecord) -> tuple[str, str]:

@@ -99,7 +99,8 @@ class _Outbox:
     def __init__(self, folder: Path, pause: float) -> None:
         self._folder, self._pause = folder, pause
         self._sent = {path.name: _stamp(path) for path in folder.iterdir()}
-        self._next_checkpoint = 0.0
+        # A run that is soon over sends none.
+        self._next_checkpoint = time.monotonic() + pause
 
     def changed(self) -> dict[str, bytes]:
         """What is new, whole files only; checkpoints not too often, for they are large."""

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,62 +66,18 @@ class Job:
 
     def train_each(self, assignments: Iterable[Assignment], stage: Stage, executor: Executor) -> None:
         """Runs side by side, charged to their stage; the next assignment is asked for when a slot is free."""
-        following = iter(assignments)
-        more = True
-        # A run that is asked for twice at once is done once.
-        turns: dict[Run, threading.Lock] = defaultdict(threading.Lock)
-        places: dict[str, int] = {}
+        following, more, settled = iter(assignments), True, time.monotonic()
         with self.ledger.charged(self.out, stage) as settle, Crew(executor) as crew:
-
-            def begin(assignment: Assignment, place: int) -> None:
-                run = assignment.run
-                turn, limit = turns[run], self._limit(stage, run)
-
-                def moved(event: Event) -> str | None:
-                    self.watcher.run_moved(run, event)
-                    return assignment.judge(event) if assignment.judge else None
-
-                def work() -> RunRecord:
-                    with turn:
-                        return launch(
-                            run,
-                            stage=stage,
-                            out=self.out,
-                            data=self.data,
-                            limit=limit,
-                            on_event=lambda event: crew.ask(moved, event),
-                            executor=executor,
-                        )
-
-                def done(record: RunRecord) -> None:
-                    places.setdefault(record.id, place)
-                    self._note(record, stage, places)
-                    settle()
-                    self.watcher.run_ended(record, assignment.changes)
-                    if assignment.then:
-                        assignment.then(record)
-
-                self.watcher.run_began(run)
-                crew.start(work, done)
-
-            begun, settled = 0, time.monotonic()
+            shift = _Shift(self, stage, executor, crew, settle)
             while more or crew.size:
                 while more and crew.size < executor.slots:
                     if more := (assignment := next(following, None)) is not None:
-                        begin(assignment, begun)
-                        begun += 1
+                        shift.begin(assignment)
                 if crew.size or more:
                     crew.wait(LOOK)
                 if time.monotonic() > settled + SETTLED_EVERY:
                     settle()
                     settled = time.monotonic()
-
-    def _note(self, record: RunRecord, stage: Stage, places: Mapping[str, int]) -> None:
-        """Enter a run in the ledger where it stood in line, whenever it ended."""
-        runs = self.ledger.stage(stage).runs
-        if record.id not in runs:
-            runs.append(record.id)
-            runs.sort(key=lambda identity: places.get(identity, -1))
 
     def require_one(self, done: str) -> None:
         """Raise NothingTrainedError if no run has completed."""
@@ -134,7 +90,7 @@ class Job:
             write_board(self.out, rank(self.records))
             write_report(self.out)
 
-    def _limit(self, stage: Stage, run: Run) -> float | None:
+    def limit(self, stage: Stage, run: Run) -> float | None:
         """Wall-clock seconds after which a run is stopped, so that slow networks cannot eat the others' time."""
         budget = self.ledger.budget_seconds
         if budget is None:
@@ -144,3 +100,52 @@ class Job:
             left = SCREEN_LIMIT * budget - self.ledger.stage(stage).seconds
             limit = min(limit, max(5.0, left))
         return limit
+
+
+class _Shift:
+    """The runs of a stage under way. Whatever is told here is told in the thread that leads the crew."""
+
+    def __init__(self, job: Job, stage: Stage, executor: Executor, crew: Crew, settle: Callable[[], None]) -> None:
+        self._job, self._stage, self._executor = job, stage, executor
+        self._crew, self._settle = crew, settle
+        # A run that is asked for twice at once is done once.
+        self._turns: dict[Run, threading.Lock] = defaultdict(threading.Lock)
+        self._begun = 0
+        self._places: dict[str, int] = {}
+
+    def begin(self, assignment: Assignment) -> None:
+        """Start a run in a thread of its own."""
+        run = assignment.run
+        turn, limit, place = self._turns[run], self._job.limit(self._stage, run), self._begun
+        self._begun += 1
+
+        def hear(event: Event) -> str | None:
+            self._job.watcher.run_moved(run, event)
+            return assignment.judge(event) if assignment.judge else None
+
+        def work() -> RunRecord:
+            with turn:
+                return launch(
+                    run,
+                    stage=self._stage,
+                    out=self._job.out,
+                    data=self._job.data,
+                    limit=limit,
+                    on_event=lambda event: self._crew.ask(hear, event),
+                    executor=self._executor,
+                )
+
+        self._job.watcher.run_began(run)
+        self._crew.start(work, lambda record: self._end(assignment, record, place))
+
+    def _end(self, assignment: Assignment, record: RunRecord, place: int) -> None:
+        """Enter a run in the ledger where it stood in line, whenever it ended, and tell whoever waits for it."""
+        self._places.setdefault(record.id, place)
+        runs = self._job.ledger.stage(self._stage).runs
+        if record.id not in runs:
+            runs.append(record.id)
+            runs.sort(key=lambda identity: self._places.get(identity, -1))
+        self._settle()
+        self._job.watcher.run_ended(record, assignment.changes)
+        if assignment.then:
+            assignment.then(record)
