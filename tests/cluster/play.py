@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 import bakeoff
+from bakeoff.config import Train
 
 from .nodes import HEAD, PORT, RAY, Cluster, Worker
 
 CLUSTER = ["--cluster", f"{HEAD}:{PORT}"]
 PATIENCE = 900.0
+BATCH = Train(epochs=1).batch
 
 
 class Play:
@@ -117,11 +119,10 @@ class Play:
         process = self._start("lost", *study)
         worker = self._wait_for(process, lambda worker: worker.is_far)
         checkpoint = self._folder / "lost" / "runs" / worker.run / "checkpoint.npz"
-        self._until(process, checkpoint.is_file)
+        self._until(process, lambda: checkpoint.is_file() and _count_images(checkpoint) > self._images)
         began = time.monotonic()
         self._cluster.lose()
-        with np.load(checkpoint) as kept:
-            images = 64 * json.loads(str(kept["facts"]))["batches"]
+        images = _count_images(checkpoint)
         self._wait_for(process, lambda other: other.run == worker.run and not other.is_far)
         again = time.monotonic() - began
         self._must(process, "lost")
@@ -203,6 +204,12 @@ class Play:
             if time.monotonic() > end or (process and process.poll() is not None):
                 raise SystemExit("what was waited for did not come")
             time.sleep(0.05)
+
+
+def _count_images(checkpoint: Path) -> int:
+    """How far a checkpoint is."""
+    with np.load(checkpoint) as kept:
+        return int(BATCH * json.loads(str(kept["facts"]))["batches"])
 
 
 BEGAN = time.monotonic()

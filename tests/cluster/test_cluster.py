@@ -61,7 +61,7 @@ def test_a_driver_that_was_killed_goes_on_and_does_nothing_twice(seen):
 
 def test_a_run_goes_on_elsewhere_from_its_checkpoint_when_its_node_is_lost(seen):
     assert seen["lost"]["state"] == "COMPLETE"
-    assert seen["lost"]["went_on_at_images"] > 0
+    assert seen["lost"]["went_on_at_images"] > 3200
     assert seen["lost"]["images_seen"] == 8 * 3200
     assert set(seen["lost"]["all_states"]) == {"COMPLETE"}
 
