@@ -1,0 +1,87 @@
+"""Nodes, a cable and a driver by a simulated clock, for `scale_out.py`."""
+
+import heapq
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+__all__ = ["AROUND", "Clock", "Job"]
+
+# Seconds of a run besides its training (start, loading, tracing: the plan expects as many), and of bringing its task to a
+# node that has had one before; the second is assumed.
+AROUND, SCHEDULING = 18.0, 0.5
+# Bytes a second through the driver's cable, and bytes that travel: all shards once to each node, and with each run its
+# logits and history. A checkpoint is the weights four times over, once a minute.
+CABLE = 125e6
+SHARDS, LOGITS = 156e6, 1.2e6
+CHECKPOINT_COPIES, CHECKPOINT_EVERY = 4, 60.0
+
+
+@dataclass
+class Job:
+    """A run as the nodes see it, and what the driver does when it has ended."""
+
+    seconds: float
+    weights: float
+    keeps_model: bool
+    then: Callable[[], object] | None = None
+
+    def tell(self) -> None:
+        """Tell the driver."""
+        if self.then:
+            self.then()
+
+
+class Clock:
+    """Simulated nodes, one run each at a time; the driver's cable and the driver itself do one thing at a time."""
+
+    def __init__(self, nodes: int) -> None:
+        self.nodes, self.now = nodes, 0.0
+        self.busy = self.cable = self.driver = 0.0
+        self.runs = 0
+        self._warm = 0
+
+    def do(self, jobs: Iterable[Job]) -> None:
+        """Jobs as nodes are free; the clock ends where the last of them does."""
+        following, order = iter(jobs), itertools.count()
+        under_way: list[tuple[float, int, Job]] = []
+        more = True
+        while more or under_way:
+            while more and len(under_way) < self.nodes:
+                began = time.process_time()
+                job = next(following, None)
+                asked = time.process_time() - began
+                self.now += asked
+                self.driver += asked
+                if more := job is not None:
+                    assert job is not None
+                    heapq.heappush(under_way, (self._end(job), next(order), job))
+            if under_way:
+                end, _, job = heapq.heappop(under_way)
+                self.now = max(self.now, end)
+                began = time.process_time()
+                job.tell()
+                told = time.process_time() - began
+                self.now += told
+                self.driver += told
+
+    def _end(self, job: Job) -> float:
+        self.runs += 1
+        arrived = self.now + SCHEDULING
+        if self._warm < self.nodes:
+            self._warm += 1
+            arrived = self._carry(SHARDS + job.weights, arrived)
+        worked = arrived + AROUND + job.seconds
+        self.busy += AROUND + job.seconds
+        # Checkpoints travel while the node goes on.
+        for minute in range(1, math.ceil(job.seconds / CHECKPOINT_EVERY)):
+            self._carry(CHECKPOINT_COPIES * job.weights, arrived + minute * CHECKPOINT_EVERY)
+        return self._carry(job.weights * job.keeps_model + LOGITS, worked)
+
+    def _carry(self, size: float, ready: float) -> float:
+        """When so many bytes that are ready at some time are through: not before all that was to be carried earlier."""
+        seconds = size / CABLE
+        self.cable += seconds
+        return max(ready + seconds, self.cable)

@@ -1,0 +1,263 @@
+"""A hundred candidates on 1, 8 and 64 nodes, by a simulated clock: how long, how busy, and what is in the way.
+
+The stages are the real ones: `propose()`, and the search with Optuna, whose processor time is measured and added to
+the clock, for the driver asks for one trial at a time. Training is not done: speeds and accuracies are those measured
+of nine networks (screening.csv), dealt out to a hundred candidates. Everything that goes to or comes from a node passes
+through one cable at the driver. Writes scale_out.csv beside this file, and prints it; takes some minutes.
+
+    python benchmarks/scale_out.py [--nodes 1,8,64] [--hours 8]
+"""
+
+import argparse
+import itertools
+import random
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bakeoff.backbones import TABLE
+from bakeoff.config import Candidate, Data, Mode, Run, run_id
+from bakeoff.errors import NothingTrainedError
+from bakeoff.runs import DataFacts, Metrics, RunRecord, Seconds, Stage, State, WeightsFacts, run_dir, write_record
+from bakeoff.study import Plan, Search, make_plan, make_search, propose
+from bakeoff.study.crew import Assignment
+from bakeoff.study.search import run_search
+from bakeoff.study.space import default_space
+from clock import AROUND, Clock, Job
+from hardware import count_cores, name_cpu
+from results import read, write
+
+CSV = Path(__file__).with_suffix(".csv")
+MEASURED = Path(__file__).with_name("screening.csv")
+COUNTS = {"train": 45_000, "val": 5_000, "test": 10_000}
+CANDIDATES, TRIALS = 100, 100
+SIZES = (64, 72, 80, 96, 112, 128)
+# Training seconds of a trial where each candidate gets its own hundred.
+TRIAL_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One study on so many nodes. Shares are of the wall clock."""
+
+    work: str
+    nodes: int
+    runs: int
+    hours: float
+    node_hours: float
+    nodes_busy: float
+    cable_busy: float
+    driver_busy: float
+    bound: str
+    """What would have to be faster first."""
+    cpu: str
+    cores: int
+    date: str
+
+
+class World:
+    """What would come of a run: measured speed and accuracy, dealt out to the candidates."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        measured = [row for row in read(MEASURED) if row["classes"] == "all" and row["screen_top1"]]
+        names = [
+            Candidate(name=row.name, size=size)
+            for size, row in itertools.product(SIZES, (row for row in TABLE if not row.scratch))
+            if size >= row.min_size
+        ]
+        self.candidates = names[:CANDIDATES]
+        self._facts = {str(name): measured[place % len(measured)] for place, name in enumerate(self.candidates)}
+        self._params = {row.name: row.params_total for row in TABLE}
+
+    def weights(self, run: Run) -> float:
+        """Bytes."""
+        return 4.0 * self._params[run.model.name]
+
+    def record(self, run: Run, stage: Stage) -> RunRecord:
+        """The record that the run would leave."""
+        facts = self._facts[run.candidate]
+        identity = run_id(run, "simulated", "simulated")
+        luck = random.Random(identity).gauss(0, 0.01)
+        is_probe = run.train.mode is Mode.PROBE
+        top1 = float(facts["screen_top1" if is_probe else "compare_top1"]) + luck
+        top1 -= 0.0 if is_probe else 0.02 * abs(run.optim.learning_rate / 5e-4 - 1) ** 0.5
+        rate = float(facts["compare_images_per_second"]) * (3 if is_probe else 1)
+        seconds = float(facts["screen_seconds"]) if is_probe else run.train.seconds or 0.0
+        val = run.train.val_images or COUNTS["val"]
+        record = RunRecord(
+            id=identity,
+            stage=stage,
+            state=State.COMPLETE,
+            config=run,
+            data=DataFacts(name="cifar100", fingerprint="simulated", counts=COUNTS, classes=100),
+            weights=WeightsFacts(origin="hub", hash="simulated"),
+            params_total=self._params[run.model.name],
+            model_bytes=0 if is_probe else int(self.weights(run)),
+            seconds=Seconds(train=seconds, total=seconds + AROUND),
+            images_seen=run.train.subset or round(rate * seconds),
+            images_per_second=rate,
+            val=Metrics(
+                n=val,
+                top1=top1,
+                top1_ci95=(top1 - 0.02, top1 + 0.02),
+                top5=min(1.0, top1 + 0.2),
+                superclass_top1=None,
+                macro_f1=top1,
+                log_loss=2 * (1 - top1),
+                ece=0.03,
+            ),
+        )
+        write_record(run_dir(self._out, identity), record)
+        return record
+
+    def job(self, run: Run, record: RunRecord, then: Any = None) -> Job:
+        """The run as the nodes see it."""
+        return Job(record.seconds.train, self.weights(run), record.model_bytes > 0, then)
+
+
+def simulate_study(nodes: int, hours: float) -> Row:
+    """`bakeoff run` with a search in it: everything that fits into a budget."""
+    clock = Clock(nodes)
+    with tempfile.TemporaryDirectory() as scratch:
+        world = World(Path(scratch))
+        budget = 3600 * hours
+        plan = make_plan(
+            budget,
+            data=Data(source="cifar100"),
+            counts=COUNTS,
+            candidates=world.candidates,
+            tune=True,
+            slots=nodes,
+        )
+        records: list[RunRecord] = []
+        changes: Mapping[str, Any] | None = None
+        trials = 0
+        while (proposal := propose(plan, records, budget - clock.now, changes)) is not None:
+            if proposal.stage is Stage.TUNE:
+                changes, trials = _search(plan, proposal.runs[0], world, clock, Path(scratch))
+                continue
+            done = [world.record(run, proposal.stage) for run in proposal.runs]
+            clock.do(world.job(run, record) for run, record in zip(proposal.runs, done, strict=True))
+            records += done
+    work = f"run, {hours:g} h: {len(plan.candidates)} of {CANDIDATES} screened, {plan.finalists} raced, {trials} trials"
+    return _row(work, clock)
+
+
+def _search(plan: Plan, base: Run, world: World, clock: Clock, out: Path) -> tuple[Mapping[str, Any], int]:
+    """The real search, on simulated nodes: what it would change, and its number of trials."""
+    search = make_search(base, default_space(base), budget=plan.tune_seconds, counts=COUNTS, head_start=True)
+    began, before = clock.now, clock.runs
+    _run(search, world, clock, out, lambda: plan.tune_seconds - (clock.now - began))
+    return {}, clock.runs - before
+
+
+def _run(search: Search, world: World, clock: Clock, out: Path, seconds_left: Any) -> None:
+    class Ended(Exception):  # noqa: N818
+        """The pair that decides needs images, which a simulation has not got."""
+
+    def train_each(assignments: Iterable[Assignment], runs: int | None = None) -> None:
+        if runs is not None:
+            done = [world.record(assignment.run, Stage.TUNE) for assignment in assignments]
+            clock.do(world.job(record.config, record) for record in done)
+            raise Ended
+
+        def jobs() -> Iterator[Job]:
+            for assignment in assignments:
+                # Inputs of another size are as fast and as good here as the candidate's own.
+                run = assignment.run.revised(model={"size": search.base.model.size})
+                record = world.record(run, Stage.TUNE)
+                yield world.job(run, record, lambda told=assignment.then, record=record: told and told(record))
+
+        clock.do(jobs())
+
+    try:
+        run_search(search, out, seconds_left=seconds_left, train_each=train_each, slots=clock.nodes)
+    except (Ended, NothingTrainedError):
+        return
+
+
+def simulate_everything(nodes: int, seconds_of_driver: float) -> Row:
+    """A search of a hundred trials for every one of a hundred candidates: what nobody should do, as a yardstick."""
+    clock = Clock(nodes)
+    with tempfile.TemporaryDirectory() as scratch:
+        world = World(Path(scratch))
+        jobs = [
+            Job(TRIAL_SECONDS, 4.0 * row.params_total, keeps_model=True)
+            for candidate in world.candidates
+            for row in (next(row for row in TABLE if row.name == candidate.name),)
+            for _ in range(TRIALS)
+        ]
+    clock.do(jobs)
+    # The driver asks and tells for each trial in turn, beside all else.
+    clock.driver += seconds_of_driver * len(jobs)
+    clock.now = max(clock.now, clock.driver)
+    return _row(f"tune: {CANDIDATES} candidates x {TRIALS} trials of {TRIAL_SECONDS:.0f} s", clock)
+
+
+def measure_driver() -> float:
+    """Seconds that the driver takes for one trial of a search of a hundred, asking and telling."""
+    clock = Clock(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        world = World(Path(scratch))
+        candidate = next(each for each in world.candidates if each.name == "efficientnet-lite0")
+        plan = make_plan(36000, data=Data(source="cifar100"), counts=COUNTS, candidates=[candidate], tune=True)
+        (base,) = propose(plan, [], 36000).runs  # type: ignore[union-attr]
+        base = base.revised(train={"mode": "fit", "seconds": 60.0, "subset": None}, model={"unfreeze": 1.0})
+        search = make_search(base, default_space(base), budget=3600, counts=COUNTS)
+        _run(search, world, clock, Path(scratch), lambda: 1e9 if clock.runs < TRIALS else 0.0)
+    return clock.driver / clock.runs
+
+
+def _row(work: str, clock: Clock) -> Row:
+    shares = {
+        "the nodes": clock.busy / clock.now / clock.nodes,
+        "the driver's cable": clock.cable / clock.now,
+        "the driver": clock.driver / clock.now,
+    }
+    nodes, cable, driver = (round(share, 4) for share in shares.values())
+    return Row(
+        work=work,
+        nodes=clock.nodes,
+        runs=clock.runs,
+        hours=round(clock.now / 3600, 3),
+        node_hours=round(clock.now * clock.nodes / 3600, 1),
+        nodes_busy=nodes,
+        cable_busy=cable,
+        driver_busy=driver,
+        bound=max(shares, key=shares.__getitem__) if max(shares.values()) > 0.5 else "one run after another",
+        cpu=name_cpu(),
+        cores=count_cores(),
+        date=date.today().isoformat(),
+    )
+
+
+def main() -> None:
+    """Simulate and keep the figures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--nodes", default="1,8,64")
+    parser.add_argument("--hours", type=float, default=8.0)
+    arguments = parser.parse_args()
+    nodes = [int(word) for word in arguments.nodes.split(",")]
+    driver = measure_driver()
+    rows = [simulate_everything(count, driver) for count in nodes]
+    for count in nodes:
+        rows.append(simulate_study(count, arguments.hours))
+        write(CSV, rows)
+    table = Table("work", "nodes", "runs", "hours", "node hours", "nodes busy", "cable busy", "driver busy", "bound by")
+    for row in rows:
+        shares = (f"{share:.0%}" for share in (row.nodes_busy, row.cable_busy, row.driver_busy))
+        table.add_row(
+            row.work, str(row.nodes), f"{row.runs:,}", f"{row.hours:,.2f}", f"{row.node_hours:,.0f}", *shares, row.bound
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
