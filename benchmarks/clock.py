@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 __all__ = ["AROUND", "Clock", "Job"]
 
-# Seconds of a run besides its training (start, loading, tracing: the plan expects as many), and of bringing its task to a
-# node that has had one before; the second is assumed.
+# Seconds of a run besides its training (start, loading, tracing), as a plan expects them, and of bringing its task to a
+# node that has had one before, which is assumed.
 AROUND, SCHEDULING = 18.0, 0.5
 # Bytes a second through the driver's cable, and bytes that travel: all shards once to each node, and with each run its
 # logits and history. A checkpoint is the weights four times over, once a minute.

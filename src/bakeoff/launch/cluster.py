@@ -85,7 +85,8 @@ class Cluster:
         if not nodes:
             raise ConfigError("the cluster has no node with a core to give; see docs/cluster.md")
         self._gpus = min(1, min(int(node.get("GPU", 0)) for node in nodes))
-        self._threads = min(int(node["CPU"] // max(1, node.get("GPU", 0) if self._gpus else 1)) for node in nodes)
+        shares = (node["CPU"] // max(1, node.get("GPU", 0) if self._gpus else 1) for node in nodes)
+        self._threads = max(1, int(min(shares)))
 
     @property
     def slots(self) -> int:
