@@ -154,7 +154,8 @@ class Play:
 
     def node_joins(self) -> None:
         """A study begins on the head alone; the other node comes, and is used."""
-        study = ["--candidates", "lenet,cnn-small,cnn-custom", "--images", str(16 * self._images), *CLUSTER]
+        names = [f"{name}@{size}" for size in (32, 48) for name in ("lenet", "cnn-small", "cnn-custom")]
+        study = ["--candidates", ",".join(names), "--images", str(16 * self._images), *CLUSTER]
         process = self._start("joined", *study)
         self._wait_for(process, lambda worker: not worker.is_far)
         self._cluster.join()
