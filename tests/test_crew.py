@@ -24,6 +24,7 @@ from bakeoff.study import open_ledger
 from bakeoff.study.crew import Assignment
 from bakeoff.study.job import Job
 from factories import make_record
+from faults.machine import hear_interrupts
 from test_compare import LENET, LITE, _compare
 from test_ledger import DATA
 from test_plan import _plan
@@ -231,11 +232,6 @@ def test_what_cannot_be_is_one_line(options, reason, monkeypatch, capsys, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def _hear_interrupts():
-    # A shell has its background jobs, and all that they start, ignore Ctrl-C.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir() or count_cores() < 2, reason="needs two cores, and children in /proc")
 def test_two_workers_do_what_one_does_without_ray_and_an_interrupt_leaves_nothing_behind(tmp_path):
@@ -247,7 +243,7 @@ def test_two_workers_do_what_one_does_without_ray_and_an_interrupt_leaves_nothin
     def start(out, *options):
         command = [sys.executable, "-c", code, *study, "--out", str(tmp_path / out), *options]
         return subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL, preexec_fn=_hear_interrupts
+            command, stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL, preexec_fn=hear_interrupts
         )
 
     process = start("two", "--workers", "2")

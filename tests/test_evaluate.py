@@ -5,7 +5,8 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import top_k_accuracy_score
 
-from bakeoff.evaluate import compile_forward, confusion_matrix, predict_logits, score, softmax
+from bakeoff.calibration import softmax
+from bakeoff.evaluate import compile_forward, confusion_matrix, predict_logits, score
 from bakeoff.pipeline import Split
 
 

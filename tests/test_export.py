@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from bakeoff.bundle import Format, Quantize, check_kind, open_bundle
+from bakeoff.calibration import softmax
 from bakeoff.errors import BundleError, OutputError
-from bakeoff.evaluate import compile_forward, predict_logits, softmax
+from bakeoff.evaluate import compile_forward, predict_logits
 from bakeoff.export import TOLERANCES, Logits, calibrate, folder, write_bundle
 from bakeoff.export.parity import check_parity
 from bakeoff.files import PARTIAL, hold

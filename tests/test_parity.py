@@ -7,8 +7,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from bakeoff.bundle import KINDS, Format, Named, Source, open_bundle, predict
+from bakeoff.calibration import softmax
 from bakeoff.config import override
-from bakeoff.evaluate import compile_forward, predict_logits, softmax
+from bakeoff.evaluate import compile_forward, predict_logits
 from bakeoff.export import TOLERANCES, Logits, calibrate, write_bundle
 from bakeoff.export.parity import check_parity
 from bakeoff.pipeline import load_split

@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from faults.machine import hear_interrupts
+
 BAKEOFF = [sys.executable, "-m", "bakeoff"]
 STUDY = ["run", "digits", "--candidates", "lenet,cnn-small", "--budget", "75s"]
 
@@ -31,7 +33,7 @@ def study(tmp_path_factory):
         out = folder / "study"
         started = time.monotonic()
         driver = subprocess.Popen(
-            [*BAKEOFF, *STUDY, "--out", out], stderr=subprocess.PIPE, text=True, preexec_fn=_hear_interrupts
+            [*BAKEOFF, *STUDY, "--out", out], stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
         )
         while not _finished(out):
             assert driver.poll() is None, driver.stderr.read()
@@ -128,11 +130,6 @@ def test_the_same_command_again_trains_nothing_and_another_budget_is_another_stu
     other = _run("run", "digits", "--candidates", "lenet,cnn-small", "--budget", "90s", "--out", shared.out)
     assert other.returncode == 2
     assert "another study" in other.stderr
-
-
-def _hear_interrupts():
-    # A shell has its background jobs, and all that they start, ignore Ctrl-C.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _finished(out):

@@ -12,7 +12,7 @@ from bakeoff.fuse import fuse
 from bakeoff.pipeline import Split, eval_batches
 from bakeoff.runs import Metrics, wilson_interval
 
-__all__ = ["EVAL_BATCH", "Forward", "compile_forward", "confusion_matrix", "predict_logits", "score", "softmax"]
+__all__ = ["EVAL_BATCH", "Forward", "compile_forward", "confusion_matrix", "predict_logits", "score"]
 
 EVAL_BATCH = 128
 

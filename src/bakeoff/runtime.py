@@ -4,12 +4,14 @@ TensorFlow reads its environment once, when it is first imported.
 """
 
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = [
     "count_cores",
+    "describe_cpu",
     "free_memory",
     "host_available",
     "limit_threads",
@@ -47,6 +49,11 @@ def share_machine(processes: int) -> dict[str, str]:
 def count_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe_cpu() -> str:
+    """The processor as records name it: its kind, and the cores of it that this process may use."""
+    return f"cpu: {platform.machine()}, {count_cores()} cores"
 
 
 def free_memory() -> int:

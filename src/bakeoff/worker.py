@@ -12,7 +12,6 @@ outlives the one that started it.
 import csv
 import json
 import os
-import platform
 import re
 import sys
 import threading
@@ -48,7 +47,7 @@ from bakeoff.runs import (
     wilson_interval,
     write_record,
 )
-from bakeoff.runtime import count_cores
+from bakeoff.runtime import describe_cpu
 from bakeoff.shards import Dataset, open_dataset
 from bakeoff.task import Outcome, Progress, Task, open_task
 from bakeoff.train import train
@@ -245,7 +244,7 @@ def _device() -> str:
     if gpus:
         return ", ".join(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus)
     threads = os.environ.get("TF_NUM_INTRAOP_THREADS")
-    return f"cpu: {platform.machine()}, {count_cores()} cores{f', {threads} threads' if threads else ''}"
+    return f"{describe_cpu()}, {threads} threads" if threads else describe_cpu()
 
 
 def _tell(progress: Progress) -> None:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from bakeoff.bundle.kinds import Format
 from bakeoff.errors import BundleError
+from bakeoff.runtime import count_cores
 
-__all__ = ["Floats", "Images", "Runtime", "count_cores", "open_runtime"]
+__all__ = ["Floats", "Images", "Runtime", "open_runtime"]
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -136,8 +137,3 @@ def _import(module: str, path: Path, extra: str) -> Any:
         if error.name is None or not module.startswith(error.name.partition(".")[0]):
             raise
         raise BundleError(f"{path} cannot be run without {error.name}; run pip install '{extra}'") from error
-
-
-def count_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

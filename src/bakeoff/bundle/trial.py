@@ -5,7 +5,6 @@ python -m bakeoff.bundle.trial MODEL FORMAT SIDE
 
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -17,9 +16,9 @@ import numpy as np
 
 from bakeoff.bundle.facts import Timing
 from bakeoff.bundle.kinds import Format
-from bakeoff.bundle.runtimes import Runtime, count_cores, open_runtime
+from bakeoff.bundle.runtimes import Runtime, open_runtime
 from bakeoff.errors import BakeoffError
-from bakeoff.runtime import tensorflow_environment
+from bakeoff.runtime import describe_cpu, tensorflow_environment
 
 __all__ = ["THREADS", "try_out"]
 
@@ -53,7 +52,7 @@ def main(path: str, form: str, side: str) -> None:
         batch1_seconds=_time(runtime, images[:1]),
         batch32_seconds=_time(runtime, images),
         memory_peak_bytes=_peak_bytes(),
-        device=f"cpu: {platform.machine()}, {count_cores()} cores",
+        device=describe_cpu(),
     )
     sys.stdout.write(timing.model_dump_json() + "\n")
 

@@ -1,17 +1,16 @@
 """What a run answered, image by image, and what its classes are called."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.calibration import softmax
 from bakeoff.errors import OutputError
+from bakeoff.files import read_arrays, read_json
 from bakeoff.runs import RunRecord
 from bakeoff.shards import find_dataset
 
@@ -73,10 +72,10 @@ def read_answers(folder: Path, split: str) -> Answers | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path) as file:
-            logits, labels = file["logits"].astype(np.float32), file["labels"].astype(np.int32)
-            ids = file["ids"].tolist() if "ids" in file else []
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+        file = read_arrays(path)
+        logits, labels = file["logits"].astype(np.float32), file["labels"].astype(np.int32)
+        ids = file["ids"].tolist() if "ids" in file else []
+    except (OSError, ValueError, KeyError) as error:
         raise OutputError(f"cannot read {path}: {error}; remove that run's folder and run the study again") from error
     fits = logits.ndim == 2 and labels.shape == logits.shape[:1] and len(labels)
     if not fits or labels.min() < 0 or labels.max() >= logits.shape[1]:
@@ -88,7 +87,7 @@ def read_classes(out: Path, record: RunRecord, count: int) -> Classes:
     """The names of a run's `count` classes: from the study's bundle, else from the shards, else they are numbers."""
     path = out / "bundle" / "labels.json"
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json(path)
         names, supers, of = facts["classes"], facts["superclasses"], facts["superclass_of"]
     except (OSError, ValueError, KeyError, TypeError):
         # No bundle, or none that can be read: whoever opens it is told so, and names are to be had elsewhere.

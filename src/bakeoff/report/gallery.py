@@ -10,14 +10,13 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from bakeoff.errors import DataError
-from bakeoff.files import replacing
+from bakeoff.files import read_arrays, replacing
 from bakeoff.report.answers import Answers, Classes, read_answers, read_classes
 from bakeoff.runs import RunRecord, run_dir
 from bakeoff.shards import find_dataset, read_blocks
@@ -87,9 +86,9 @@ def _frame(places: NDArray[np.intp], answers: Answers, classes: Classes, images:
 def _read_kept(path: Path, wanted: Sequence[str]) -> Images:
     """The images kept by an earlier report; none if it showed others."""
     try:
-        with np.load(path) as file:
-            kept = dict(zip(file["ids"].tolist(), file["images"], strict=True))
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile):
+        file = read_arrays(path)
+        kept = dict(zip(file["ids"].tolist(), file["images"], strict=True))
+    except (OSError, ValueError, KeyError):
         return {}  # none kept, or damaged: they are read anew
     return kept if set(wanted) <= set(kept) else {}
 
