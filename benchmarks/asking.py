@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bakeoff.bundle import open_bundle
-from bakeoff.serve import Settings, serve
+from bakeoff.deploy.bundle import open_bundle
+from bakeoff.deploy.serve import Settings, serve
 
 __all__ = ["HOST", "Client", "make_request", "serving"]
 

@@ -23,8 +23,8 @@ from rich.table import Table
 
 import bakeoff
 from asking import Client, make_request, serving
-from bakeoff.bundle import open_bundle
-from bakeoff.pixels import encode_png
+from bakeoff.data.pixels import encode_png
+from bakeoff.deploy.bundle import open_bundle
 from hardware import count_cores, name_cpu
 from results import keep
 

@@ -19,8 +19,8 @@ def _own_cache(tmp_path_factory, monkeypatch):
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
     """The handwritten digits, as shards."""
-    from bakeoff.shards import open_dataset, prepare
-    from bakeoff.sources import open_source
+    from bakeoff.data.shards import open_dataset, prepare
+    from bakeoff.data.sources import open_source
 
     folder = tmp_path_factory.mktemp("digits")
     prepare(open_source("digits"), folder)
@@ -40,7 +40,7 @@ def bundled(lenet, tmp_path_factory):
     """The folder of that LeNet's bundle in a format; each is written once."""
     from functools import cache
 
-    from bakeoff.export import write_bundle
+    from bakeoff.deploy.export import write_bundle
 
     @cache
     def bundled(form, quantize=None):

@@ -2,18 +2,9 @@
 
 from typing import Any
 
-from bakeoff.config import Model, Run, Train, parse_candidate, run_id
-from bakeoff.runs import (
-    DataFacts,
-    Metrics,
-    RunRecord,
-    Seconds,
-    Stage,
-    State,
-    TestMetrics,
-    WeightsFacts,
-    wilson_interval,
-)
+from bakeoff.runs.config import Model, Run, Train, parse_candidate, run_id
+from bakeoff.runs.metrics import Metrics, TestMetrics, wilson_interval
+from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
 
 __all__ = ["make_metrics", "make_record"]
 

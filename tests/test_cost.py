@@ -7,23 +7,23 @@ import keras
 import pytest
 from keras import layers
 
-from bakeoff.backbones import find_backbone
-from bakeoff.config import BatchNorm, Model, Run
-from bakeoff.cost import available_memory, predict, predict_memory
-from bakeoff.cost.measure import find_gpu
-from bakeoff.cost.predict import backward_numbers, forward_numbers
-from bakeoff.cost.walk import walk
+from bakeoff.data.shards import prepare_cached
 from bakeoff.launch import launch
-from bakeoff.model import build_network, count_parameters, freeze
-from bakeoff.runs import Stage, State
-from bakeoff.runtime import host_available, tensorflow_environment
-from bakeoff.shards import prepare_cached
+from bakeoff.machine import host_available, tensorflow_environment
+from bakeoff.networks.model import build_network, count_parameters, freeze
+from bakeoff.networks.table import find_network
+from bakeoff.runs.config import BatchNorm, Model, Run
+from bakeoff.runs.record import Stage, State
+from bakeoff.training.memory import available_memory, predict, predict_memory
+from bakeoff.training.memory.measure import find_gpu
+from bakeoff.training.memory.predict import backward_numbers, forward_numbers
+from bakeoff.training.memory.walk import walk
 
 SIZE = 64
 
 
 def _build():
-    return build_network(find_backbone("efficientnet-lite0"), Model(size=SIZE), side=32, classes=10)
+    return build_network(find_network("efficientnet-lite0"), Model(size=SIZE), side=32, classes=10)
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +213,7 @@ def test_a_small_run_peaks_within_a_factor_of_two_of_its_prediction(tmp_path):
 def test_the_peak_is_measured_above_the_baseline_and_survives_the_release():
     code = """
 import numpy as np
-from bakeoff.cost import PeakMemory
+from bakeoff.training.memory import PeakMemory
 ballast = np.ones(200_000_000, np.uint8)
 del ballast
 memory = PeakMemory()
@@ -230,8 +230,8 @@ def test_the_peak_of_a_device_is_what_its_allocator_gave_out_and_its_limit_what_
     # In a process of its own: only oneDNN's allocator keeps statistics of a CPU, and it is chosen at the start.
     code = """
 import tensorflow as tf
-from bakeoff.cost import PeakMemory
-from bakeoff.cost.measure import device_available
+from bakeoff.training.memory import PeakMemory
+from bakeoff.training.memory.measure import device_available
 held = tf.zeros([2**23])
 memory = PeakMemory("CPU:0")
 more = tf.zeros([2**25])

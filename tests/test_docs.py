@@ -16,11 +16,11 @@ import typer
 import typer.main
 from typer.testing import CliRunner
 
-from bakeoff import augment
-from bakeoff.backbones import build_backbone
 from bakeoff.cli import app
-from bakeoff.config import Augment, AugmentStep
-from bakeoff.shards import open_dataset, prepare
+from bakeoff.data import augment
+from bakeoff.data.shards import open_dataset, prepare
+from bakeoff.networks.table import build_backbone
+from bakeoff.runs.config import Augment, AugmentStep
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])

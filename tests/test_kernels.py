@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from bakeoff.kernels import normalise, normalise_and_learn
+from bakeoff.networks.kernels import normalise, normalise_and_learn
 
 rng = np.random.default_rng(0)
 IMAGES = rng.normal(2.0, 3.0, (4, 5, 6, 8)).astype(np.float32)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff import worker
-from bakeoff.backbones import find_backbone
-from bakeoff.config import Run
+from bakeoff.data.shards import prepare_cached
 from bakeoff.errors import InputError, WeightsError
 from bakeoff.launch import fetch_weights, launch, open_test
-from bakeoff.runs import Stage, State, read_history, run_dir
-from bakeoff.shards import prepare_cached
+from bakeoff.networks.table import find_network
+from bakeoff.runs.config import Run
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import Stage, State, read_history
+from bakeoff.training.run import explain_failure
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes through /proc")
 
@@ -39,7 +40,7 @@ def _launch(run, out, data, **options):
 
 def test_a_run_leaves_a_record_a_history_and_a_model_and_is_not_done_twice(tmp_path, data):
     events = []
-    record = _launch(TINY, tmp_path, data, on_event=events.append)
+    record = _launch(TINY, tmp_path, data, on_progress=events.append)
     folder = run_dir(tmp_path, record.id)
     assert record.state is State.COMPLETE, record.reason
     assert record.images_seen == 640
@@ -52,8 +53,8 @@ def test_a_run_leaves_a_record_a_history_and_a_model_and_is_not_done_twice(tmp_p
     assert {path.name for path in folder.iterdir()} >= {"config.json", "record.json", "history.csv", "model.keras"}
     assert [row.progress for row in read_history(folder)] == [0.5, 1.0]
     assert Run.model_validate(json.loads((folder / "config.json").read_text())) == TINY
-    assert events[-1]["doing"] == "train"
-    assert events[-1]["fraction"] == 1.0
+    assert events[-1].doing == "train"
+    assert events[-1].fraction == 1.0
 
     before = (folder / "record.json").stat().st_mtime_ns
     assert _launch(TINY, tmp_path, data) == record
@@ -81,10 +82,10 @@ def test_a_run_over_its_limit_is_stopped_and_says_so(tmp_path, data):
 
 
 def test_a_run_that_is_stopped_on_request_is_pruned_with_the_reason_and_keeps_its_history(tmp_path, data):
-    def judge(event):
-        return "seen enough" if event.get("evaluations") else None
+    def stop_rule(event):
+        return "seen enough" if event.evaluations else None
 
-    record = _launch(TINY.revised(train={"images": 64000, "evaluations": 100}), tmp_path, data, on_event=judge)
+    record = _launch(TINY.revised(train={"images": 64000, "evaluations": 100}), tmp_path, data, on_progress=stop_rule)
     assert (record.state, record.reason) == (State.PRUNED, "seen enough")
     assert read_history(run_dir(tmp_path, record.id))
     assert not (run_dir(tmp_path, record.id) / "model.keras").exists()
@@ -95,7 +96,7 @@ def _kill_once(tmp_path):
     killed = []
 
     def kill_once(event):
-        if event["doing"] == "train" and not killed:
+        if event.doing == "train" and not killed:
             killed.extend(_workers(tmp_path))
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
@@ -106,14 +107,14 @@ def _kill_once(tmp_path):
 def test_a_run_killed_for_memory_is_tried_again_at_half_its_micro_batch(tmp_path, data, monkeypatch):
     # As if the kernel had killed something in every run.
     monkeypatch.setattr("bakeoff.launch.process._count_memory_kills", itertools.count().__next__)
-    record = _launch(TINY, tmp_path, data, on_event=_kill_once(tmp_path))
+    record = _launch(TINY, tmp_path, data, on_progress=_kill_once(tmp_path))
     assert record.state is State.COMPLETE, record.reason
     assert (record.config.train.batch, record.micro_batch) == (32, 16)
     assert record.images_seen == 640
 
 
 def test_a_run_killed_from_outside_is_tried_again_as_it_was(tmp_path, data):
-    record = _launch(TINY, tmp_path, data, on_event=_kill_once(tmp_path))
+    record = _launch(TINY, tmp_path, data, on_progress=_kill_once(tmp_path))
     assert record.state is State.COMPLETE, record.reason
     assert record.micro_batch == record.config.train.batch == 32
 
@@ -127,11 +128,11 @@ def test_a_run_killed_twice_is_a_failed_record_and_leaves_no_torn_file(tmp_path,
         monkeypatch.setattr("bakeoff.launch.process._count_memory_kills", itertools.count().__next__)
 
     def kill(event):
-        if event["doing"] == "train":
+        if event.doing == "train":
             for pid in _workers(tmp_path):
                 os.kill(pid, signal.SIGKILL)
 
-    record = _launch(TINY.revised(train={"images": 10_000_000}), tmp_path, data, on_event=kill)
+    record = _launch(TINY.revised(train={"images": 10_000_000}), tmp_path, data, on_progress=kill)
     assert record.state is State.FAILED
     assert "signal 9" in record.reason
     assert reason in record.reason
@@ -175,7 +176,7 @@ def test_weights_that_cannot_be_downloaded_are_one_line_in_seconds_and_leave_not
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
     with pytest.raises(WeightsError, match=r"cannot download the weights of vgg-16 \(.*refused\); bring them"):
-        fetch_weights(find_backbone("vgg-16"))
+        fetch_weights(find_network("vgg-16"))
     assert not list((tmp_path / "models").iterdir())
 
 
@@ -188,10 +189,10 @@ def test_testing_what_never_finished_is_the_users_error(tmp_path, data, monkeypa
 
 def test_a_worker_ends_when_its_launcher_dies(tmp_path, data):
     code = (
-        "import sys; from pathlib import Path; from bakeoff.config import Run; from bakeoff.launch import launch;"
+        "import sys; from pathlib import Path; from bakeoff.runs.config import Run; from bakeoff.launch import launch;"
         "from bakeoff.runs import Stage; run = Run.model_validate_json(sys.argv[1]);"
         "launch(run, stage=Stage.TRAIN, out=Path(sys.argv[2]), data=Path(sys.argv[3]),"
-        " on_event=lambda event: print(event, flush=True))"
+        " on_progress=lambda event: print(event, flush=True))"
     )
     run = TINY.revised(train={"images": 10_000_000})
     arguments = [sys.executable, "-c", code, run.model_dump_json(), str(tmp_path), str(data)]
@@ -228,7 +229,7 @@ def _workers(tmp_path):
     ],
 )
 def test_a_failure_is_said_in_one_line(error, reason):
-    assert worker._reason(error) == reason
+    assert explain_failure(error) == reason
 
 
 @pytest.mark.parametrize(
@@ -251,7 +252,7 @@ def test_an_error_of_tensorflow_is_its_message_and_not_its_traceback(kind, messa
         "Graph execution error:\n\nDetected at node x defined at (most recent call last):\n  File worker.py, line 1\n\n"
     )
     error = getattr(tf.errors, kind)(None, None, f"{where}{message}\n\t [[{{{{node x}}}}]] [Op:step]")
-    reason = worker._reason(error)
+    reason = explain_failure(error)
     assert reason.startswith(expected)
     assert message in reason
     assert "most recent call" not in reason

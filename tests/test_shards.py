@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.errors import ConfigError, DataError, OutputError
-from bakeoff.shards import (
+from bakeoff.data.shards import (
     Block,
     Dataset,
     open_dataset,
@@ -22,9 +21,10 @@ from bakeoff.shards import (
     read_manifest,
     shard_paths,
 )
-from bakeoff.shards.plan import assign_splits
-from bakeoff.shards.writer import _cut
-from bakeoff.sources import BadImage, RawImage, Source, Split, open_source
+from bakeoff.data.shards.plan import assign_splits
+from bakeoff.data.shards.writer import _cut
+from bakeoff.data.sources import BadImage, RawImage, Source, SplitName, open_source
+from bakeoff.errors import ConfigError, DataError, OutputError
 
 CLASSES = ("apple", "bear", "chair", "dog")
 
@@ -41,7 +41,7 @@ class Invented(Source):
         self.images: dict[str, RawImage] = {}
         for number in range(per_class * len(CLASSES)):
             label = number % len(CLASSES)
-            split: Split | None = None if not test else "test" if number < 20 else "train"
+            split: SplitName | None = None if not test else "test" if number < 20 else "train"
             data = rng.integers(0, 256, (8, 8, 3), np.uint8).tobytes()
             self.images[f"é{number}"] = RawImage(f"é{number}", split, label, label // 2, data, (8, 8))
         self.bad: list[BadImage] = []
@@ -83,7 +83,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def read_all(dataset: Dataset, split: Split, block: int = 1024) -> Block:
+def read_all(dataset: Dataset, split: SplitName, block: int = 1024) -> Block:
     blocks = list(read_blocks(dataset, split, block, unlock=True))
     images = np.concatenate([b.images for b in blocks])
     return Block(images, np.concatenate([b.labels for b in blocks]), [i for b in blocks for i in b.ids])
@@ -92,7 +92,9 @@ def read_all(dataset: Dataset, split: Split, block: int = 1024) -> Block:
 # splitting
 
 
-def draw(labels: list[int], hashes: list[str] | None = None, given: Split | None = None, seed: int = 0) -> list[Split]:
+def draw(
+    labels: list[int], hashes: list[str] | None = None, given: SplitName | None = None, seed: int = 0
+) -> list[SplitName]:
     hashes = hashes or [str(index) for index in range(len(labels))]
     return assign_splits([given] * len(labels), labels, hashes, val_fraction=0.1, seed=seed)
 
@@ -105,14 +107,14 @@ def test_without_a_test_split_the_images_part_80_10_10_in_every_class() -> None:
 
 
 def test_validation_is_cut_from_train_and_leaves_a_given_test_alone() -> None:
-    given: list[Split | None] = ["test"] * 10 + ["train"] * 90
+    given: list[SplitName | None] = ["test"] * 10 + ["train"] * 90
     splits = assign_splits(given, [0] * 100, [str(n) for n in range(100)], val_fraction=0.2, seed=0)
     assert splits[:10] == ["test"] * 10
     assert Counter(splits) == {"test": 10, "val": 18, "train": 72}
 
 
 def test_a_given_validation_split_is_kept() -> None:
-    given: list[Split | None] = ["val"] * 10 + ["train"] * 90
+    given: list[SplitName | None] = ["val"] * 10 + ["train"] * 90
     splits = assign_splits(given, [0] * 100, [str(n) for n in range(100)], val_fraction=0.5, seed=0)
     assert Counter(splits) == {"val": 10, "test": 9, "train": 81}
 
@@ -279,11 +281,11 @@ def test_an_image_that_changes_between_the_passes_is_a_data_error(
 
 
 def test_shards_are_cut_at_64_megabytes() -> None:
-    class Entry:
+    class ShardEntry:
         key = "k"
         size = 20_000_000
 
-    assert [len(shard) for shard in _cut([Entry()] * 7)] == [3, 3, 1]  # type: ignore[list-item]
+    assert [len(shard) for shard in _cut([ShardEntry()] * 7)] == [3, 3, 1]  # type: ignore[list-item]
     assert [len(shard) for shard in _cut([])] == [0]
 
 
@@ -501,5 +503,5 @@ def test_small_images_of_one_square_are_stored_as_pixels(tmp_path: Path) -> None
 
 def test_importing_the_data_side_loads_no_tensorflow() -> None:
     assert importlib.util.find_spec("tensorflow")
-    code = "import sys, bakeoff.shards, bakeoff.sheet, bakeoff.sources; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, bakeoff.data.contact_sheet, bakeoff.data.sources; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,9 +8,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from bakeoff.cli import app
-from bakeoff.console import watch_study
+from bakeoff.cli.console import watch_study
 from bakeoff.errors import OutputError
-from bakeoff.runs import HistoryRow, State, run_dir, write_history, write_record
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import HistoryRow, State, write_history, write_record
 from factories import make_record
 
 DONE = make_record("a@96", 0.8)

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from bakeoff.runs import run_dir, write_record
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import write_record
 from factories import make_record
 
 from .harness import play

@@ -6,23 +6,24 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bakeoff.augment import describe
-from bakeoff.board import (
-    DASH,
-    STAGES,
-    read_row,
-    say_bytes,
-    say_count,
-    say_memory_error,
-    say_percent,
-    say_range,
-    say_seconds,
-)
-from bakeoff.config import Mode, Model, Run
-from bakeoff.effects import Effects, Found
+from bakeoff.data.augment import describe
 from bakeoff.errors import OutputError
 from bakeoff.files import read_json
-from bakeoff.runs import Metrics, RunRecord
+from bakeoff.report.board import (
+    DASH,
+    STAGES,
+    format_bytes,
+    format_count,
+    format_memory_error,
+    format_percent,
+    format_range,
+    format_seconds,
+    read_row,
+)
+from bakeoff.runs.config import Mode, Model, Run
+from bakeoff.runs.findings import Effects, SearchResult
+from bakeoff.runs.metrics import Metrics
+from bakeoff.runs.record import RunRecord
 
 __all__ = [
     "Spending",
@@ -78,7 +79,7 @@ class Study(_Part):
     stages: tuple[_StageFacts, ...] = ()
     command: str = ""
     started: str = ""
-    found: Found | None = None
+    found: SearchResult | None = None
     effects: Effects | None = None
     plan: _PlanFacts = _PlanFacts()
 
@@ -161,15 +162,18 @@ def describe_cost(record: RunRecord) -> list[tuple[str, str]]:
     """What one run took, as (term, words) pairs; what was not measured is left out."""
     row = read_row(record)
     seconds = record.seconds
-    predicted = f" ({say_bytes(row.memory_predicted_bytes)} predicted, {say_memory_error(row)})"
+    predicted = f" ({format_bytes(row.memory_predicted_bytes)} predicted, {format_memory_error(row)})"
     terms = [
-        ("Training", say_seconds(seconds.train) if seconds.train else ""),
-        ("Its process, all in all", say_seconds(seconds.total) if seconds.total else ""),
+        ("Training", format_seconds(seconds.train) if seconds.train else ""),
+        ("Its process, all in all", format_seconds(seconds.total) if seconds.total else ""),
         ("Images seen", f"{record.images_seen:,} ({record.epochs:.1f} epochs)" if record.images_seen else ""),
         ("Pace", f"{record.images_per_second:.0f} images/s" if record.images_per_second else ""),
-        ("Peak memory", say_bytes(row.memory_peak_bytes) + (predicted if row.memory_predicted_bytes else "")),
-        ("Parameters", f"{say_count(record.params_total)}, of which {say_count(record.params_trainable)} trained"),
-        ("Model file", say_bytes(record.model_bytes) if record.model_bytes else ""),
+        ("Peak memory", format_bytes(row.memory_peak_bytes) + (predicted if row.memory_predicted_bytes else "")),
+        (
+            "Parameters",
+            f"{format_count(record.params_total)}, of which {format_count(record.params_trainable)} trained",
+        ),
+        ("Model file", format_bytes(record.model_bytes) if record.model_bytes else ""),
         ("Device", record.device),
     ]
     return [(term, words) for term, words in terms if words and words != DASH]
@@ -221,12 +225,12 @@ _ORIGINS = {
 }
 
 _SCORES: dict[str, Callable[[Metrics], str]] = {
-    "Top-1": lambda metrics: say_percent(metrics.top1),
-    "its 95 % interval": lambda metrics: say_range(metrics.top1_ci95),
-    "Top-5": lambda metrics: say_percent(metrics.top5),
-    "Superclass top-1": lambda metrics: say_percent(metrics.superclass_top1),
+    "Top-1": lambda metrics: format_percent(metrics.top1),
+    "its 95 % interval": lambda metrics: format_range(metrics.top1_ci95),
+    "Top-5": lambda metrics: format_percent(metrics.top5),
+    "Superclass top-1": lambda metrics: format_percent(metrics.superclass_top1),
     "Macro F1": lambda metrics: f"{metrics.macro_f1:.3f}",
     "Log loss (nats)": lambda metrics: f"{metrics.log_loss:.3f}",
-    "Calibration error": lambda metrics: say_percent(metrics.ece),
+    "Calibration error": lambda metrics: format_percent(metrics.ece),
     "Images": lambda metrics: f"{metrics.n:,}",
 }

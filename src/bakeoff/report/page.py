@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bakeoff.board import NOISE, STAGES, STATES, explain_win, rank
 from bakeoff.errors import OutputError
 from bakeoff.files import write_text
+from bakeoff.report.board import NOISE, STAGES, STATES, explain_win, rank
 from bakeoff.report.certainty import compare_leaders, list_doubts, spread_over_seeds
 from bakeoff.report.evidence import draw_budget, draw_learning, draw_memory, draw_orders, draw_tradeoffs
 from bakeoff.report.facts import (
@@ -26,7 +26,7 @@ from bakeoff.report.gallery import show_images
 from bakeoff.report.template import make_environment, read_source
 from bakeoff.report.tuning import describe_tuning, label_trials
 from bakeoff.report.winner import choose_run, find_winner
-from bakeoff.runs import RunRecord, list_records
+from bakeoff.runs.record import RunRecord, list_records
 
 __all__ = ["render_report", "write_report"]
 

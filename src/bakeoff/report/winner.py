@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from bakeoff.board import is_scored, rank
+from bakeoff.report.board import is_scored, rank
 from bakeoff.report.facts import Study
-from bakeoff.runs import RunRecord, Stage
+from bakeoff.runs.record import RunRecord, Stage
 
 __all__ = ["choose_run", "find_winner"]
 
