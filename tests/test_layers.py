@@ -13,7 +13,8 @@ PACKAGE = Path(bakeoff.__file__).parent
 
 # From nothing to everything. A room may import from the rooms before it, as docs/architecture.md draws it.
 ROOMS = """
-    errors files machine runs cache data networks locks training deploy launch report study cli api worker __main__
+    errors files machine runs cache data networks locks training deploy launch report study console api cli worker
+    __main__
 """.split()  # noqa: SIM905
 
 # The same inside each room, and inside the packages that a room is made of.
@@ -43,9 +44,10 @@ INSIDE = {
     """,
     "report/board": "rows formatting weigh ranking reason table",
     "report/figures": "canvas tradeoff runs answers agreement tuning",
-    "study": "defaults space run_pool importance search compare ablate plan state recipe context tune loop",
-    "cli": "options console output answers begin cache data studies tuning use views weights app",
-    "cli/console": "live plans results watch",
+    "study": "defaults space run_pool importance search compare ablate plan state recipe context begin tune loop",
+    "console": "bars data plans live results watch",
+    "api": "arguments progress results studies tuning runs bundles audits",
+    "cli": "options output answers cache data studies tuning use views weights app",
 }
 
 # These may load TensorFlow, Keras or Ray when they are imported; the others must not.

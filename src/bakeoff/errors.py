@@ -12,6 +12,8 @@
 Anything else that escapes is a bug (exit 1).
 """
 
+from pathlib import Path
+
 __all__ = [
     "BakeoffError",
     "BundleError",
@@ -60,3 +62,5 @@ class NothingTrainedError(BakeoffError):
     """No candidate could be trained."""
 
     exit_code = 3
+    out: Path | None = None
+    """The study's folder, where it has records that say why."""
