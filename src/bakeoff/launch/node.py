@@ -188,7 +188,7 @@ def _is_shared(file_ref: FileRef) -> bool:
 def _fetch_data(request: AttemptRequest, fetch: Fetch) -> Path:
     """Fetch the shards if they are not on this machine, and return their folder."""
     folder = _data_dir(request)
-    with waiting_for(folder.parent / f".{folder.name}.lock"):
+    with waiting_for(folder):
         if not _has_data(request):
             if _shares_data(request):
                 return Path(request.manifest.path).parent
@@ -209,7 +209,7 @@ def _weights_path(file_ref: FileRef) -> Path:
 def _fetch_weights(file_ref: FileRef, fetch: Fetch) -> None:
     """Fetch a weights file into this node's cache if it is not there."""
     path = _weights_path(file_ref)
-    with waiting_for(path.parents[1] / f".{file_ref.sha256[:12]}.lock"):
+    with waiting_for(path.parent):
         if not path.is_file():
             _write_file(file_ref, path, fetch)
     mark_used(path.parent)
