@@ -2,7 +2,7 @@
 
 In: a run's config, the study's folder, the folder of the shards. Out: the run's record and the files beside it.
 A crash, a hang or a lack of memory ends one run and nothing else.
-May import: locks, networks, data, cache, runs and what they may import. It never imports `training`: it starts that
+May import: networks, data, cache, runs and what they may import. It never imports `training`: it starts that
 through a command line, and reads the record that it writes. Only `cluster` and `task` import Ray, when they need it.
 
 process.py   a worker process: start, follow, end, and why it ended

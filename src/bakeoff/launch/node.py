@@ -192,7 +192,7 @@ def _fetch_data(request: AttemptRequest, fetch: Fetch) -> Path:
         if not _has_data(request):
             if _shares_data(request):
                 return Path(request.manifest.path).parent
-            with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=folder.parent) as temporary:
+            with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=make_dir(folder.parent)) as temporary:
                 whole = make_dir(Path(temporary) / "whole")
                 for file_ref in (*request.shards, request.manifest):
                     _write_file(file_ref, whole / Path(file_ref.path).name, fetch)
