@@ -322,7 +322,7 @@ def test_a_senseless_validation_fraction_is_a_config_error(tmp_path: Path, fract
 
 def test_progress_ends_at_the_whole(tmp_path: Path) -> None:
     steps: list[tuple[str, int, int]] = []
-    prepare(Invented(), tmp_path / "s", progress=lambda *step: steps.append(step))
+    prepare(Invented(), tmp_path / "s", on_count=lambda *step: steps.append(step))
     assert ("reading invented", 0, 80) in steps
     assert ("writing train", 64, 64) in steps
 

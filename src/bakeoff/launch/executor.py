@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bakeoff.launch.process import Ended, Worker
-from bakeoff.machine import share_machine
+from bakeoff.machine import shared_machine_environment
 from bakeoff.runs.events import OnProgress
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.record import RunRecord
@@ -48,7 +48,7 @@ class Local:
         self._lock = threading.Lock()
         self._stopped = False
         # What is free when the first run starts is what all have, so that equal runs are treated equally.
-        self._environment = share_machine(slots) if slots > 1 else {}
+        self._environment = shared_machine_environment(slots) if slots > 1 else {}
 
     def among(self, runs: int) -> "Local":
         """With at most as many slots as runs."""

@@ -9,7 +9,7 @@ from bakeoff.files import make_dir
 from bakeoff.launch.process import Worker
 from bakeoff.locks import clear_left
 from bakeoff.networks.table import NetworkSpec
-from bakeoff.networks.weights import how_to_mend, hub_path
+from bakeoff.networks.weights import hint_to_get_weights, hub_path
 from bakeoff.runs.events import OnProgress
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.record import RunRecord, read_record
@@ -56,7 +56,7 @@ def fetch_weights(row: NetworkSpec, on_progress: OnProgress | None = None) -> No
         worker = Worker("fetch", [row.name, target], RunFolder(Path(home)).log, {"KERAS_HOME": home})
         ended = worker.follow(on_progress=on_progress)
         if reason := ended.mend or ended.failure:
-            raise WeightsError(f"cannot download the weights of {row.name} ({reason}); {how_to_mend(row)}")
+            raise WeightsError(f"cannot download the weights of {row.name} ({reason}); {hint_to_get_weights(row)}")
 
 
 def _must_work(job: str, arguments: Sequence[str | Path], log: Path, on_progress: OnProgress | None) -> None:

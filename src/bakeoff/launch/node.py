@@ -22,7 +22,7 @@ from bakeoff.files import PARTIAL, cache_dir, hash_file, make_dir, replacing
 from bakeoff.launch.messages import AttemptRequest, AttemptUpdate, FileRef, keep
 from bakeoff.launch.process import Ended, Worker
 from bakeoff.locks import waiting_for
-from bakeoff.machine import limit_threads
+from bakeoff.machine import thread_environment
 from bakeoff.networks.weights import sent_weights_dir
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import RunFolder, run_dir
@@ -65,7 +65,7 @@ def _attempt(request: AttemptRequest, fetch: Fetch) -> Iterator[AttemptUpdate]:
 def _work(request: AttemptRequest, folder: Path, data: Path) -> Iterator[AttemptUpdate]:
     """The same worker process as anywhere, and what it leaves while it works."""
     outbox = _Outbox(folder, float(request.environment.get("BAKEOFF_CHECKPOINT_SECONDS", CHECKPOINTS)))
-    environment = limit_threads(request.threads) | dict(request.environment)
+    environment = thread_environment(request.threads) | dict(request.environment)
     worker = Worker("run", [folder, data], folder / _LOG, environment)
     told: queue.SimpleQueue[RunProgress | Ended] = queue.SimpleQueue()
 

@@ -35,7 +35,7 @@ from bakeoff.machine import import_tensorflow
 
 __all__ = ["prepare", "prepare_cached"]
 
-NOTHING: Mapping[str, str] = MappingProxyType({})
+NONE_EXCLUDED: Mapping[str, str] = MappingProxyType({})
 
 _VAL_FRACTION = 0.1
 _SHARD_BYTES = 64_000_000
@@ -48,13 +48,13 @@ def prepare_cached(
     text: str,
     data_dir: Path | None = None,
     *,
-    excluded: Mapping[str, str] = NOTHING,
-    progress: OnCount | None = None,
+    excluded: Mapping[str, str] = NONE_EXCLUDED,
+    on_count: OnCount | None = None,
 ) -> Path:
     """The folder in the cache that holds the shards of some data, prepared now unless it is there already."""
-    source = open_source(text, data_dir, progress)
-    folder = cache_dir() / "data" / f"{source.name}-{_sign(source, _VAL_FRACTION, 0, excluded)[:12]}"
-    prepare(source, folder, excluded=excluded, progress=progress)
+    source = open_source(text, data_dir, on_count)
+    folder = cache_dir() / "data" / f"{source.name}-{_compute_signature(source, _VAL_FRACTION, 0, excluded)[:12]}"
+    prepare(source, folder, excluded=excluded, on_count=on_count)
     mark_used(folder)
     return folder
 
@@ -65,8 +65,8 @@ def prepare(
     *,
     val_fraction: float = _VAL_FRACTION,
     seed: int = 0,
-    excluded: Mapping[str, str] = NOTHING,
-    progress: OnCount | None = None,
+    excluded: Mapping[str, str] = NONE_EXCLUDED,
+    on_count: OnCount | None = None,
 ) -> Manifest:
     """Write a source's shards and manifest into `folder`, all of them or none.
 
@@ -76,12 +76,12 @@ def prepare(
     """
     if not 0 < val_fraction <= 0.5:
         raise ConfigError(f"a validation fraction of {val_fraction} leaves nothing to train or to select by; try 0.1")
-    signature = _sign(source, val_fraction, seed, excluded)
+    signature = _compute_signature(source, val_fraction, seed, excluded)
     if ready := _find_ready(folder, signature):
         return ready
     if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).exists() or not any(folder.iterdir()))):
         raise OutputError(f"{folder} holds something other than shards; choose another folder or empty it")
-    plan = plan_shards(source, val_fraction, seed, excluded, progress)
+    plan = plan_shards(source, val_fraction, seed, excluded, on_count)
     order = np.random.default_rng(seed).permutation(len(plan.entries))
     # Shuffled on disk, so that the first images of a split are a fair sample of it.
     entries = [plan.entries[index] for index in order]
@@ -95,7 +95,7 @@ def prepare(
             class_names=source.class_names,
             coarse_names=source.coarse_names,
             coarse_of=source.coarse_of,
-            splits={split: _write_split(source, temporary, split, entries, progress) for split in SPLITS},
+            splits={split: _write_split(source, temporary, split, entries, on_count) for split in SPLITS},
             quarantined=plan.quarantined,
             notes=plan.notes,
             licence=source.licence,
@@ -105,7 +105,7 @@ def prepare(
     return manifest
 
 
-def _sign(source: Source, val_fraction: float, seed: int, excluded: Mapping[str, str]) -> str:
+def _compute_signature(source: Source, val_fraction: float, seed: int, excluded: Mapping[str, str]) -> str:
     parts = [SCHEMA, source.name, source.signature, val_fraction, seed]
     return hash_json([*parts, sorted(excluded)] if excluded else parts)
 
@@ -123,25 +123,25 @@ def _find_ready(folder: Path, signature: str) -> Manifest | None:
 
 
 def _write_split(
-    source: Source, folder: Path, split: SplitName, entries: Sequence[ShardEntry], progress: OnCount | None
+    source: Source, folder: Path, split: SplitName, entries: Sequence[ShardEntry], on_count: OnCount | None
 ) -> SplitFacts:
     chosen = [entry for entry in entries if entry.split == split]
-    shards = list(_cut(chosen))
+    shards = list(_group_into_shards(chosen))
     files = []
     done = 0
     for number, shard in enumerate(shards):
         path = folder / f"{split}-{number:05d}-of-{len(shards):05d}.tfrecord"
         for written in _write_shard(source, path, shard):
-            if progress:
-                progress(f"writing {split}", done + written, len(chosen))
+            if on_count:
+                on_count(f"writing {split}", done + written, len(chosen))
         done += len(shard)
-        files.append(_seal(path, len(shard)))
+        files.append(_finish_shard(path, len(shard)))
     counts = Counter(entry.label for entry in chosen)
     class_counts = tuple(counts[label] for label in range(len(source.class_names)))
     return SplitFacts(count=len(chosen), class_counts=class_counts, files=tuple(files))
 
 
-def _cut(entries: Sequence[ShardEntry]) -> Iterator[Sequence[ShardEntry]]:
+def _group_into_shards(entries: Sequence[ShardEntry]) -> Iterator[Sequence[ShardEntry]]:
     start = size = 0
     for index, entry in enumerate(entries):
         added = entry.size + len(entry.key.encode()) + _RECORD_OVERHEAD
@@ -162,13 +162,13 @@ def _write_shard(source: Source, path: Path, entries: Sequence[ShardEntry]) -> I
                     data, raw = stored_form(record, entry.shape)
                     if hashlib.sha256(data).hexdigest() != entry.sha256:
                         raise DataError(f"{entry.key} of {source.name} changed while it was prepared; prepare again")
-                    writer.write(_example(tf, entry, data, raw))
+                    writer.write(_serialize_example(tf, entry, data, raw))
                 yield start + len(chunk)
     except tf.errors.OpError as error:
         raise OutputError(f"cannot write {path.name}: {error.message}; free some space") from error
 
 
-def _example(tf: Any, entry: ShardEntry, data: bytes, raw: bool) -> bytes:
+def _serialize_example(tf: Any, entry: ShardEntry, data: bytes, raw: bool) -> bytes:
     def integer(value: int) -> Any:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
@@ -190,7 +190,7 @@ def _example(tf: Any, entry: ShardEntry, data: bytes, raw: bool) -> bytes:
     return serialized
 
 
-def _seal(path: Path, records: int) -> ShardFile:
+def _finish_shard(path: Path, records: int) -> ShardFile:
     with path.open("rb") as written:
         os.fsync(written.fileno())
     return ShardFile(name=path.name, records=records, bytes=path.stat().st_size, sha256=hash_file(path))
