@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.data.pixels import IMAGE_SUFFIXES, decode, encode_png, read_rgb, read_size, resize_to_square
+from bakeoff.data.pixels import IMAGE_SUFFIXES, decode, read_rgb, read_size, resize_to_square
 from bakeoff.errors import DataError
+from factories import encode_png
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 

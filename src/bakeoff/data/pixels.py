@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bakeoff.errors import DataError
 
-__all__ = ["IMAGE_SUFFIXES", "PIXEL_LIMIT", "decode", "encode_png", "read_rgb", "read_size", "resize_to_square"]
+__all__ = ["IMAGE_SUFFIXES", "PIXEL_LIMIT", "decode", "read_rgb", "read_size", "resize_to_square"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
@@ -58,13 +58,6 @@ def read_size(data: bytes) -> tuple[int, int]:
     with _open_image(data) as image:
         width, height = image.size
         return (height, width) if image.getexif().get(_ORIENTATION) in _ROTATED_BY_90 else (width, height)
-
-
-def encode_png(array: np.ndarray) -> bytes:
-    """PNG bytes of uint8 (height, width, 3) pixels."""
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 @contextmanager

@@ -172,7 +172,7 @@ def _is_shared(file_ref: FileRef) -> bool:
 def _settle_data(request: AttemptRequest, fetch: Fetch) -> Path:
     """The folder of the shards, which are fetched unless they are here."""
     folder = _data_dir(request)
-    with waiting_for(folder.parent / f".{folder.name}.lock"):
+    with waiting_for(folder):
         if not _has_data(request):
             if _shares_data(request):
                 return Path(request.manifest.path).parent
@@ -192,7 +192,7 @@ def _weights_path(file_ref: FileRef) -> Path:
 
 def _settle_weights(file_ref: FileRef, fetch: Fetch) -> None:
     path = _weights_path(file_ref)
-    with waiting_for(path.parents[1] / f".{file_ref.sha256[:12]}.lock"):
+    with waiting_for(path.parent):
         if not path.is_file():
             _receive(file_ref, path, fetch)
     mark_used(path.parent)
