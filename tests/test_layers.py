@@ -36,7 +36,7 @@ INSIDE = {
     "deploy/bundle": "kinds facts runtimes opening answering finding trial",
     "deploy/export": "shipping temperature parity keras_file saved_model onnx_file litert_file card folder run",
     "deploy/serve": "settings answers reading metrics batching guard documentation app server",
-    "launch": "process executor messages run jobs node cluster",
+    "launch": "process executor messages run jobs node task cluster",
     "report": """
         board figures facts class_names winner formats template gallery evidence failures certainty tuning summary page
         verify
