@@ -5,7 +5,7 @@ from typing import Any
 
 from bakeoff.errors import ConfigError
 from bakeoff.networks.table import TABLE, NetworkSpec, Origin, check_size, find_network
-from bakeoff.networks.weights import is_at_hand, locate_weights
+from bakeoff.networks.weights import is_available_locally, locate_weights
 from bakeoff.runs.config import Augment, BatchNorm, Candidate, Data, Model, Optim, Run, Train, WeightsChoice, override
 
 __all__ = [
@@ -63,7 +63,7 @@ def choose_candidates(
 
 
 def _has_weights(spec: NetworkSpec, weights: WeightsChoice) -> bool:
-    return spec.name in weights.named or (weights.default == "auto" and is_at_hand(spec))
+    return spec.name in weights.named or (weights.default == "auto" and is_available_locally(spec))
 
 
 def assign_weights(candidates: Sequence[Candidate], weights: WeightsChoice) -> WeightsChoice:
@@ -86,7 +86,7 @@ def find_missing(candidates: Sequence[Candidate], weights: WeightsChoice) -> lis
     """The networks whose weights have to be downloaded by Keras first. Raises WeightsError if weights cannot be had."""
     missing = []
     for spec in dict.fromkeys(find_network(candidate.name) for candidate in candidates):
-        if weights.of(spec.name) == "auto" and Origin.HUB in spec.weight_origins and not is_at_hand(spec):
+        if weights.of(spec.name) == "auto" and Origin.HUB in spec.weight_origins and not is_available_locally(spec):
             missing.append(spec)
         else:
             locate_weights(spec, weights.of(spec.name))

@@ -3,14 +3,14 @@
 A space is a list of parameters, from a TOML file or from `default_spaces`. A search draws a value for all of them; a
 factor-by-factor study changes one at a time.
 
-    [[knob]]
+    [[parameter]]
     key = "optim.learning_rate"
     low = 0.0001
     high = 0.003
     log = true
     when = { "optim.name" = ["adamw", "adam"] }
 
-    [[knob]]
+    [[parameter]]
     key = "train.patience"
     choices = [0, 3, 5]
     also = { "train.evaluations" = 12 }
@@ -87,7 +87,7 @@ class Space(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     parameters: tuple[Parameter, ...] = Field(alias="knobs")
-    """Named `knobs` in `study.json`, and `knob` in TOML files."""
+    """Named `knobs` in `study.json`."""
 
     def widened_to(self, base: Run) -> "Space":
         """The space, with the base recipe in it. Raises ConfigError if a key or a value is invalid for a run."""
@@ -173,11 +173,13 @@ def read_space(path: Path) -> Space:
     try:
         raw = read_toml(path)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read the space {path}: {error}; give a TOML file of [[knob]] tables") from error
-    if set(raw) != {"knob"} or not raw["knob"]:
-        raise ConfigError(f"{path}: a space has [[knob]] tables and nothing else")
+        raise ConfigError(f"cannot read the space {path}: {error}; give a TOML file of [[parameter]] tables") from error
+    # Older files have [[knob]] tables.
+    tables = raw.get("parameter", raw.get("knob"))
+    if len(raw) != 1 or not tables:
+        raise ConfigError(f"{path}: a space has [[parameter]] tables and nothing else")
     try:
-        return Space(parameters=raw["knob"])
+        return Space(parameters=tables)
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise ConfigError(f"{path}: {place}: {first_message(error)}") from error
