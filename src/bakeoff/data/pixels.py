@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bakeoff.errors import DataError
 
-__all__ = ["IMAGE_SUFFIXES", "PIXEL_LIMIT", "decode", "encode_png", "fit", "measure", "read_rgb"]
+__all__ = ["IMAGE_SUFFIXES", "PIXEL_LIMIT", "decode", "fit", "measure", "read_rgb"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
@@ -58,13 +58,6 @@ def measure(data: bytes) -> tuple[int, int]:
     with _opened(data) as image:
         width, height = image.size
         return (height, width) if image.getexif().get(_ORIENTATION) in _SIDEWAYS else (width, height)
-
-
-def encode_png(array: np.ndarray) -> bytes:
-    """PNG bytes of uint8 (height, width, 3) pixels."""
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers
 
+from bakeoff.networks.graph import run_graph
 from bakeoff.networks.kernels import depthwise_convolve, normalise, normalise_and_learn
 
 __all__ = ["fuse"]
@@ -58,12 +59,7 @@ class _Pass:
         self._flat: dict[int, _Flat] = {}
 
     def run(self, model: keras.Model, *inputs: Any) -> Any:
-        if isinstance(model, keras.Sequential):
-            (x,) = inputs
-            for layer in model.layers:
-                x = self._visit(layer)(x)
-            return x
-        return model._run_through_graph(inputs, self._visit)
+        return run_graph(model, inputs, self._visit)
 
     def _visit(self, operation: Any) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:

@@ -7,13 +7,12 @@ ImageNet top-1 (percent, single crop) is from the table of the Keras documentati
 from the source named beside the row.
 """
 
-import difflib
 import importlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from bakeoff.errors import ConfigError
+from bakeoff.errors import ConfigError, suggest
 
 __all__ = [
     "TABLE",
@@ -193,9 +192,8 @@ def find_network(name: str) -> NetworkSpec:
     """The row of a network. Raises ConfigError naming the closest names if there is none."""
     row = _BY_NAME.get(name)
     if row is None:
-        close = difflib.get_close_matches(name, _BY_NAME, n=3)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ";"
-        raise ConfigError(f"there is no network {name!r}{hint} see `bakeoff models`")
+        hint = " ".join(filter(None, (suggest(name, _BY_NAME, ""), "see `bakeoff models`")))
+        raise ConfigError(f"there is no network {name!r}; {hint}")
     return row
 
 

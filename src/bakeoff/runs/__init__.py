@@ -14,4 +14,5 @@ versions.py     software versions that a result depends on
 record.py       record.json and history.csv
 findings.py     results of a search or a factor-by-factor study
 paired.py       paired comparison of runs on the same images
+study_file.py   study.json
 """

@@ -6,10 +6,8 @@ A record is a tf.train.Example with `image`, `label`, `coarse_label` (if there a
 
 import hashlib
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,7 +28,8 @@ from bakeoff.data.shards.manifest import (
 from bakeoff.data.shards.plan import SPLITS, ShardEntry, plan_shards, stored_form
 from bakeoff.data.sources import OnCount, Source, SplitName, open_source
 from bakeoff.errors import ConfigError, DataError, OutputError
-from bakeoff.files import cache_dir, hash_file, hash_json, make_dir
+from bakeoff.files import cache_dir, hash_file, hash_json
+from bakeoff.locks import replacing_folder, waiting_for
 from bakeoff.machine import import_tensorflow
 
 __all__ = ["prepare", "prepare_cached"]
@@ -79,13 +78,34 @@ def prepare(
     signature = _sign(source, val_fraction, seed, excluded)
     if ready := _find_ready(folder, signature):
         return ready
+
+    def say_wait() -> None:
+        if progress:
+            progress("waiting for another process that prepares the same data", 0, 0)
+
+    # Two commands that need the same data prepare it once.
+    with waiting_for(folder, say_wait):
+        return _find_ready(folder, signature) or _prepare(
+            source, folder, signature, val_fraction, seed, excluded, progress
+        )
+
+
+def _prepare(
+    source: Source,
+    folder: Path,
+    signature: str,
+    val_fraction: float,
+    seed: int,
+    excluded: Mapping[str, str],
+    progress: OnCount | None,
+) -> Manifest:
     if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).exists() or not any(folder.iterdir()))):
         raise OutputError(f"{folder} holds something other than shards; choose another folder or empty it")
     plan = plan_shards(source, val_fraction, seed, excluded, progress)
     order = np.random.default_rng(seed).permutation(len(plan.entries))
     # Shuffled on disk, so that the first images of a split are a fair sample of it.
     entries = [plan.entries[index] for index in order]
-    with _whole_folder(folder, signature) as temporary:
+    with replacing_folder(folder) as temporary:
         manifest = Manifest(
             name=source.name,
             fingerprint=plan.fingerprint,
@@ -194,22 +214,3 @@ def _seal(path: Path, records: int) -> ShardFile:
     with path.open("rb") as written:
         os.fsync(written.fileno())
     return ShardFile(name=path.name, records=records, bytes=path.stat().st_size, sha256=hash_file(path))
-
-
-@contextmanager
-def _whole_folder(folder: Path, signature: str) -> Iterator[Path]:
-    make_dir(folder.parent)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent, ignore_cleanup_errors=True) as parent:
-            # A folder inside the private temporary one, so that it gets the permissions of any new folder.
-            temporary = Path(parent) / folder.name
-            temporary.mkdir()
-            yield temporary
-            if folder.exists():
-                folder.replace(Path(parent) / "old")
-            temporary.replace(folder)
-    except OSError as error:
-        # Another process may have prepared the same data meanwhile; its shards are as good.
-        if _find_ready(folder, signature) is None:
-            reason = error.strerror or str(error)
-            raise OutputError(f"cannot write {folder}: {reason}; free some space or choose another folder") from error

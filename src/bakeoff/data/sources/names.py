@@ -1,13 +1,12 @@
 """The names that stand for data, and what each opens."""
 
-import difflib
 from pathlib import Path
 
 from bakeoff.data.sources.cifar import CIFARS, Cifar
 from bakeoff.data.sources.digits import Digits
 from bakeoff.data.sources.folder import Folder
 from bakeoff.data.sources.records import OnCount, Source
-from bakeoff.errors import DataError
+from bakeoff.errors import DataError, suggest
 
 __all__ = ["SOURCE_NAMES", "open_source"]
 
@@ -31,6 +30,5 @@ def open_source(text: str, data_dir: Path | None = None, progress: OnCount | Non
         return Folder(folder)
     if folder.exists():
         raise DataError(f"{text} is a file; give a folder of class folders, or one of {', '.join(SOURCE_NAMES)}")
-    close = difflib.get_close_matches(text.lower(), SOURCE_NAMES, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"give {', '.join(SOURCE_NAMES)} or the path of a folder"
+    hint = suggest(text.lower(), SOURCE_NAMES, f"give {', '.join(SOURCE_NAMES)} or the path of a folder")
     raise DataError(f"there is no data or folder called {text!r}; {hint}")

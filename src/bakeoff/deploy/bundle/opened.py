@@ -43,7 +43,7 @@ class Bundle:
         """The classes in the order of the outputs."""
         return self.labels.classes
 
-    def name(self, probabilities: Floats, top: int) -> list[ClassScore]:
+    def top_classes(self, probabilities: Floats, top: int) -> list[ClassScore]:
         """The likeliest classes of one image, (classes,) float32, likeliest first."""
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [

@@ -80,4 +80,4 @@ def _answer(bundle: Bundle, sources: list[ImageInput], loading: list[Future[Imag
         if position in errors:
             yield Prediction(source.name, [], errors[position])
         else:
-            yield Prediction(source.name, bundle.name(rows[position], top))
+            yield Prediction(source.name, bundle.top_classes(rows[position], top))

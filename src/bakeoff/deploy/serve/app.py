@@ -121,7 +121,7 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
         return [
             ImageAnswer(name=one.name, top=[], error=image)
             if isinstance(image, str)
-            else ImageAnswer(name=one.name, top=name_classes(bundle.name(next(rows), top)))
+            else ImageAnswer(name=one.name, top=name_classes(bundle.top_classes(next(rows), top)))
             for one, image in zip(uploaded, decoded, strict=True)
         ]
 
