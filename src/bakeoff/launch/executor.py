@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bakeoff.launch.process import Ended, Worker
-from bakeoff.machine import share_machine
+from bakeoff.machine import shared_machine_environment
 from bakeoff.runs.events import OnProgress
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.record import RunRecord
@@ -56,7 +56,7 @@ class Local:
         self._lock = threading.Lock()
         self._stopped = False
         # The memory that is free before the first run counts for all runs, so that equal runs are treated equally.
-        self._environment = share_machine(slots) if slots > 1 else {}
+        self._environment = shared_machine_environment(slots) if slots > 1 else {}
 
     def for_stage(self, runs: int) -> "Local":
         """An executor with at most as many slots as runs."""

@@ -9,7 +9,7 @@ from bakeoff.files import make_dir
 from bakeoff.launch.process import Worker
 from bakeoff.locks import clear_left
 from bakeoff.networks.table import NetworkSpec
-from bakeoff.networks.weights import how_to_mend, hub_path
+from bakeoff.networks.weights import hint_to_get_weights, hub_path
 from bakeoff.runs.events import OnProgress
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.record import RunRecord, read_record
@@ -76,7 +76,7 @@ def fetch_weights(spec: NetworkSpec, on_progress: OnProgress | None = None) -> N
         worker = Worker("fetch", [spec.name, target], RunFolder(Path(home)).log, {"KERAS_HOME": home})
         ended = worker.follow(on_progress=on_progress)
         if reason := ended.input_error or ended.failure:
-            raise WeightsError(f"cannot download the weights of {spec.name} ({reason}); {how_to_mend(spec)}")
+            raise WeightsError(f"cannot download the weights of {spec.name} ({reason}); {hint_to_get_weights(spec)}")
 
 
 def _run_job(job: str, arguments: Sequence[str | Path], log: Path, on_progress: OnProgress | None) -> None:

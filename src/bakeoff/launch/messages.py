@@ -10,7 +10,7 @@ from pathlib import Path
 from bakeoff.data.shards import MANIFEST, read_manifest
 from bakeoff.files import hash_file, replacing
 from bakeoff.launch.process import Ended
-from bakeoff.networks.weights import locate_start
+from bakeoff.networks.weights import locate_starting_weights
 from bakeoff.runs.events import OnProgress, RunProgress
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.record import RunRecord, read_record
@@ -96,7 +96,7 @@ def make_request(
         environment: Environment variables for the run's process.
     """
     facts = read_manifest(data)
-    source = locate_start(record.config.model, folder.parents[1])
+    source = locate_starting_weights(record.config.model, folder.parents[1])
     manifest = data / MANIFEST
     return AttemptRequest(
         record=record,

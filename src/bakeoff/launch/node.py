@@ -22,7 +22,7 @@ from bakeoff.files import PARTIAL, cache_dir, hash_file, make_dir, replacing
 from bakeoff.launch.messages import AttemptRequest, AttemptUpdate, FileRef, store_files
 from bakeoff.launch.process import Ended, Worker
 from bakeoff.locks import waiting_for
-from bakeoff.machine import limit_threads
+from bakeoff.machine import thread_environment
 from bakeoff.networks.weights import sent_weights_dir
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import RunFolder, run_dir
@@ -78,7 +78,7 @@ def _train(request: AttemptRequest, folder: Path, data: Path) -> Iterator[Attemp
     """Start a worker process as on any machine, and yield its events and new files until it ends."""
     interval = float(request.environment.get("BAKEOFF_CHECKPOINT_SECONDS", CHECKPOINT_INTERVAL_SECONDS))
     unsent = _UnsentFiles(folder, interval)
-    environment = limit_threads(request.threads) | dict(request.environment)
+    environment = thread_environment(request.threads) | dict(request.environment)
     worker = Worker("run", [folder, data], folder / _LOG, environment)
     reports: queue.SimpleQueue[RunProgress | Ended] = queue.SimpleQueue()
 

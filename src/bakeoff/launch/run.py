@@ -9,7 +9,7 @@ from bakeoff.files import make_dir, write_json
 from bakeoff.launch.executor import Executor, Local
 from bakeoff.launch.process import Ended
 from bakeoff.networks.table import check_size, find_network
-from bakeoff.networks.weights import locate_start
+from bakeoff.networks.weights import locate_starting_weights
 from bakeoff.runs.config import Mode, Run, run_id
 from bakeoff.runs.events import OnProgress
 from bakeoff.runs.folder import RunFolder, run_dir
@@ -115,7 +115,7 @@ def _make_record(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
     """The RUNNING record of a run about to start. Raises InputError if config, data or weights cannot be used."""
     check_size(find_network(run.model.name), run.model.size)
     dataset = open_dataset(data, run.data.classes, run.data.seed)
-    source = locate_start(run.model, out)
+    source = locate_starting_weights(run.model, out)
     return RunRecord(
         id=run_id(run, dataset.fingerprint, source.hash),
         stage=stage,

@@ -10,7 +10,7 @@ import keras
 from bakeoff.errors import DataError, InputError, OutputError
 from bakeoff.files import replacing
 from bakeoff.machine import describe_cpu
-from bakeoff.networks.weights import find_sent
+from bakeoff.networks.weights import find_sent_weights
 from bakeoff.runs.config import Mode
 from bakeoff.runs.events import RunProgress, write_event
 from bakeoff.runs.folder import RunFolder
@@ -52,7 +52,7 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
         events.update(progress.evaluations)
 
     try:
-        source = find_sent(record.weights.origin, record.weights.hash)
+        source = find_sent_weights(record.weights.origin, record.weights.hash)
         task = open_task(record.config, folder, data, report, record.micro_batch, source)
         record = _with_task(record, task)
         # Written before the first step, so that it is known even if the process is killed in that step.
