@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from bakeoff.errors import ConfigError, NothingTrainedError
 from bakeoff.runs.config import Run, revise
 from bakeoff.runs.findings import SearchResult
-from bakeoff.runs.paired import compare, gather
+from bakeoff.runs.paired import compare, summarise
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.defaults import set_length
 from bakeoff.study.importance import estimate_importances
@@ -188,5 +188,5 @@ def _confirm_best(study: "optuna.Study", plan: Search, out: Path, train_each: Tr
     if State.FAILED in (before.state, after.state):
         return found
     difference = compare(out, [before.id], [after.id])
-    scores = {"before": gather(out, [before]), "after": gather(out, [after]), "difference": difference}
+    scores = {"before": summarise(out, [before]), "after": summarise(out, [after]), "difference": difference}
     return found.model_copy(update=scores | {"kept": difference.points > 0})
