@@ -13,7 +13,7 @@ PACKAGE = Path(bakeoff.__file__).parent
 
 # From nothing to everything. A room may import from the rooms before it, as docs/architecture.md draws it.
 ROOMS = """
-    errors files machine runs cache data networks locks training deploy launch report study console api cli worker
+    errors files locks machine runs cache data networks training deploy launch report study console api cli worker
     __main__
 """.split()  # noqa: SIM905
 
@@ -26,7 +26,7 @@ INSIDE = {
     "data/shards": "manifest plan writer view reader",
     "data/augment": "mix steps randaugment",
     "data/checks": "findings near_duplicates examine",
-    "networks": "table lenet efficientnet_lite weights kernels fuse model",
+    "networks": "table lenet efficientnet_lite weights graph kernels fuse model",
     "networks/weights": "torch_file transfer locate keras_file load fetch",
     "training": """
         weight_copies optimizer replicas inference memory task features probe progress step checkpoint tensorboard
@@ -34,17 +34,20 @@ INSIDE = {
     """,
     "training/memory": "measure walk predict",
     "deploy": "bundle export serve",
-    "deploy/bundle": "kinds facts runtimes opening answering finding trial",
-    "deploy/export": "shipping temperature parity keras_file saved_model onnx_file litert_file card folder run",
-    "deploy/serve": "settings answers reading metrics batching guard documentation app server",
-    "launch": "process executor messages run jobs node cluster",
+    "deploy/bundle": "formats facts runtimes opened prediction inputs benchmark",
+    "deploy/export": "exported_model temperature parity keras_file saved_model onnx_file litert_file card folder run",
+    "deploy/serve": "settings responses uploads metrics batching guard documentation app server",
+    "launch": "process executor messages run jobs node task cluster",
     "report": """
         board figures facts class_names winner formats template gallery evidence failures certainty tuning summary page
         verify
     """,
     "report/board": "rows formatting weigh ranking reason table",
     "report/figures": "canvas tradeoff runs answers agreement tuning",
-    "study": "defaults space run_pool importance search compare ablate plan state recipe context begin tune loop",
+    "study": """
+        defaults space default_spaces run_pool importance trials search compare ablate plan proposals
+        state recipe context begin tune loop
+    """,
     "console": "bars data plans live results watch",
     "api": "arguments progress results studies tuning runs bundles audits",
     "cli": "options output answers cache data studies tuning use views weights app",
@@ -54,6 +57,7 @@ INSIDE = {
 HEAVY = (
     "networks/lenet",
     "networks/efficientnet_lite",
+    "networks/graph",
     "networks/kernels",
     "networks/fuse",
     "networks/model",

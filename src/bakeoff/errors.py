@@ -12,6 +12,8 @@
 Anything else that escapes is a bug (exit 1).
 """
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "NothingTrainedError",
     "OutputError",
     "WeightsError",
+    "suggest",
 ]
 
 
@@ -64,3 +67,9 @@ class NothingTrainedError(BakeoffError):
     exit_code = 3
     out: Path | None = None
     """The study's folder, where it has records that say why."""
+
+
+def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """The hint for a name that is not known: `did you mean a or b?`, or `otherwise` if no known name is close."""
+    close = difflib.get_close_matches(name, list(known), n=3)
+    return f"did you mean {' or '.join(close)}?" if close else otherwise

@@ -7,7 +7,7 @@ from pathlib import Path
 from bakeoff.api.arguments import Classes, PathLike, read_data, read_optional_path
 from bakeoff.api.progress import ProgressOption, count_progress
 from bakeoff.api.results import load
-from bakeoff.data.checks import LEAST_SIDE, Finding, Kind, examine, write_findings
+from bakeoff.data.checks import MIN_SIDE_PIXELS, Finding, FindingKind, examine, write_findings
 from bakeoff.data.contact_sheet import draw_pairs
 from bakeoff.machine import tensorflow_settings
 from bakeoff.report.verify import Check, audit_bundles, audit_data, audit_records, audit_views
@@ -33,7 +33,7 @@ class CheckResult:
     def counts(self) -> dict[str, int]:
         """Images or classes of each kind of finding, 0 included."""
         counted = Counter(finding.kind for finding in self.findings)
-        return {kind.value: counted[kind] for kind in Kind}
+        return {kind.value: counted[kind] for kind in FindingKind}
 
 
 @tensorflow_settings()
@@ -74,7 +74,7 @@ def check(
     folder = read_optional_path("out", out)
     with count_progress(progress) as on_count:
         _, dataset = prepare_data(wanted, directory, on_count)
-        findings = examine(dataset, near=near, tell=on_count)
+        findings = examine(dataset, near=near, on_count=on_count)
     folder = folder or Path(f"bakeoff-check-{dataset.name}")
     table, pairs = folder / "findings.csv", folder / "pairs.png"
     write_findings(table, findings)
@@ -82,7 +82,7 @@ def check(
     if has_pairs:
         draw_pairs(dataset, findings, pairs)
     notes = []
-    if near and dataset.side < LEAST_SIDE:
+    if near and dataset.side < MIN_SIDE_PIXELS:
         notes.append(f"near-duplicates were not searched for: {dataset.side} pixels are too few to tell images apart")
     return CheckResult(tuple(findings), table, pairs if has_pairs else None, tuple(notes))
 

@@ -16,13 +16,13 @@ from bakeoff.api.arguments import (
 )
 from bakeoff.api.progress import ProgressOption, count_progress
 from bakeoff.deploy.bundle import (
-    Answer,
     BundleFacts,
     Format,
+    Prediction,
     Quantize,
-    check_kind,
+    check_format,
     find_inputs,
-    format_kind,
+    format_label,
     open_bundle,
     read_facts,
 )
@@ -83,8 +83,8 @@ def export(
 
     form = _read_choice("format", format, Format)
     bits = None if quantize is None else _read_choice("quantize", quantize, Quantize)
-    check_kind(form, bits)
-    kind, folder = format_kind(form, bits), find_run(str(read_path("run", run)))
+    check_format(form, bits)
+    kind, folder = format_label(form, bits), find_run(str(read_path("run", run)))
     study = folder.resolve().parent.parent
     bundle = read_optional_path("out", out) or study / ("bundle" if form is Format.KERAS else f"bundle-{kind}")
     config = read_record(folder).config
@@ -111,7 +111,7 @@ def predict(
     top: int = 5,
     threads: int | None = None,
     progress: ProgressOption = True,
-) -> list[Answer]:
+) -> list[Prediction]:
     """Name what is on images, as `bakeoff predict` does. An image that cannot be read does not stop the others.
 
     Args:
@@ -138,7 +138,7 @@ def iterate_answers(
     top: int = 5,
     threads: int | None = None,
     progress: ProgressOption = True,
-) -> Iterator[Answer]:
+) -> Iterator[Prediction]:
     """Open a bundle now, and answer images one by one as they are asked for; see `predict`."""
     named, width = read_path("bundle", bundle), read_whole("top", top, 1)
     with tensorflow_settings():
@@ -146,7 +146,7 @@ def iterate_answers(
     sources = find_inputs(read_texts("images", images))
     shown = False if progress is True and len(sources) < BAR_FROM else progress
 
-    def iterate() -> Iterator[Answer]:
+    def iterate() -> Iterator[Prediction]:
         with count_progress(shown) as on_count:
             for count, one in enumerate(answer(opened, sources, top=width), start=1):
                 on_count("predicting", count, len(sources))

@@ -33,9 +33,9 @@ def prepare(
     excluded = read_excluded(exclude) if exclude else {}
     with exit_on_interrupt(), draw_bars() as move:
         if out is None:
-            out = prepare_cached(data, data_dir, excluded=excluded, progress=move)
+            out = prepare_cached(data, data_dir, excluded=excluded, on_count=move)
         else:
-            prepare_into(open_source(data, data_dir, move), out, excluded=excluded, progress=move)
+            prepare_into(open_source(data, data_dir, move), out, excluded=excluded, on_count=move)
     manifest = read_manifest(out)
     counts = {split: facts.count for split, facts in manifest.splits.items()}
     print_data(make_console(), manifest.name, len(manifest.class_names), counts, manifest)

@@ -16,7 +16,7 @@ from bakeoff.errors import BundleError, ConfigError, InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bakeoff.deploy.bundle import Answer, BundleFacts
+    from bakeoff.deploy.bundle import BundleFacts, Prediction
 
 __all__ = ["export", "predict", "serve"]
 
@@ -150,7 +150,7 @@ def _print_export(bundle: Path, facts: "BundleFacts") -> None:
     assert facts.calibration is not None
     assert facts.timing is not None
     timing, found = facts.timing, facts.calibration
-    print_line(f"{bundle}: {facts.kind}, {facts.model_bytes / 1e6:.1f} MB")
+    print_line(f"{bundle}: {facts.format_label}, {facts.model_bytes / 1e6:.1f} MB")
     print_line(
         f"  the same class as the run for {facts.parity.agreement:.1%} of {facts.parity.images} validation images,"
         f" {facts.parity.near_agreement:.1%} but for near-ties; probabilities within {facts.parity.worst_gap:.1g}"
@@ -173,7 +173,7 @@ def _print_export(bundle: Path, facts: "BundleFacts") -> None:
     print_line(f"  try: bakeoff predict {bundle} IMAGE    or: bakeoff serve {bundle}")
 
 
-def _count(answers: "Iterable[Answer]", counts: dict[str, int]) -> "Iterator[Answer]":
+def _count(answers: "Iterable[Prediction]", counts: dict[str, int]) -> "Iterator[Prediction]":
     """Pass answers on, and count them."""
     for answer in answers:
         counts["all"] += 1

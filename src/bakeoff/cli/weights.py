@@ -40,7 +40,7 @@ def export(
     from bakeoff.console.bars import draw_bars
     from bakeoff.errors import ConfigError
     from bakeoff.networks.table import TABLE, find_network
-    from bakeoff.networks.weights import export_weights, is_at_hand, make_entry
+    from bakeoff.networks.weights import describe_for_export, export_weights, is_available_locally
     from bakeoff.runs.config import Candidate, WeightsChoice, parse_weights
     from bakeoff.study import find_missing
     from bakeoff.study.begin import fetch_missing, require_tensorflow
@@ -51,7 +51,7 @@ def export(
     if networks is not None:
         specs = [find_network(name.strip()) for name in networks.split(",") if name.strip()]
     else:
-        specs = [spec for spec in TABLE if is_at_hand(spec)]
+        specs = [spec for spec in TABLE if is_available_locally(spec)]
     specs = [spec for spec in specs if not spec.from_scratch and spec.name not in choice.named]
     specs += [find_network(name) for name in choice.named]
     with exit_on_interrupt(), draw_bars() as move:
@@ -59,7 +59,7 @@ def export(
         if missing:
             require_tensorflow()
             fetch_missing(missing, move)
-        files_and_entries = [make_entry(spec, choice.of(spec.name)) for spec in specs]
+        files_and_entries = [describe_for_export(spec, choice.of(spec.name)) for spec in specs]
         export_weights(folder, files_and_entries, move)
     entries = [entry for _, entry in files_and_entries]
     _show(entries, as_json)
