@@ -38,7 +38,7 @@ from bakeoff.report.board.rows import (
     write_board,
 )
 from bakeoff.report.board.table import render_table
-from bakeoff.report.board.weigh import parse_criteria
+from bakeoff.report.board.criteria import parse_criteria
 
 __all__ = [
     "CRITERIA",
