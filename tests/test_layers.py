@@ -18,7 +18,7 @@ ROOMS = """
 
 # The same inside each room, and inside the packages that a room is made of.
 INSIDE = {
-    "runs": "facts config folder events calibration metrics predictions versions record findings paired",
+    "runs": "facts config folder events calibration metrics predictions versions record findings paired study_file",
     "runs/config": "run parse read",
     "data": "pixels sources shards augment batches checks contact_sheet",
     "data/sources": "records archives cifar digits folder names",

@@ -1,10 +1,11 @@
 import pytest
 
 from bakeoff.errors import OutputError
+from bakeoff.runs.study_file import StudyData
 from bakeoff.study import open_state, planned_slots
 from test_plan import _plan
 
-DATA = {"name": "cifar100-20", "fingerprint": "d"}
+DATA = StudyData(name="cifar100-20", fingerprint="d")
 
 
 def test_a_ledger_is_written_and_found_again(tmp_path):
@@ -21,7 +22,7 @@ def test_another_study_in_the_folder_is_refused_and_left_alone(tmp_path):
     with pytest.raises(OutputError, match=r"budget_seconds is 600.*--out"):
         open_state(tmp_path / "study", _plan(900), data=DATA, command="")
     with pytest.raises(OutputError, match="other images"):
-        open_state(tmp_path / "study", _plan(600), data=DATA | {"fingerprint": "e"}, command="")
+        open_state(tmp_path / "study", _plan(600), data=DATA.model_copy(update={"fingerprint": "e"}), command="")
     assert (tmp_path / "study" / "study.json").read_bytes() == before
 
 

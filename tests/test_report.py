@@ -127,15 +127,14 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data": {
             "name": "cifar<100>",
             "counts": {"train": 45000, "val": 5000},
-            "classes": ["x", "y"],
+            "classes": 2,
             "fingerprint": "0",
             "notes": ["14 images are copies"],
             "quarantined": [{"key": "k", "reason": "r"}],
         },
         "budget_seconds": 600,
-        "seconds": {"race": 200.0},
+        "seconds": {"prepare": 20.0, "race": 200.0},
         "stages": [
-            {"stage": "prepare", "seconds": 20},
             {
                 "stage": "race",
                 "seconds": 1,

@@ -121,17 +121,18 @@ def open_study(
     from bakeoff.cache import prune
     from bakeoff.locks import hold
     from bakeoff.report.board import format_bytes
+    from bakeoff.runs.study_file import LeftOut, StudyData
     from bakeoff.study import open_state
 
     dataset = begun.dataset
-    facts = {
-        "name": dataset.name,
-        "counts": dataset.counts,
-        "classes": len(dataset.class_names),
-        "fingerprint": dataset.fingerprint,
-        "notes": list(dataset.manifest.notes),
-        "quarantined": [bad.model_dump() for bad in dataset.manifest.quarantined],
-    }
+    facts = StudyData(
+        name=dataset.name,
+        counts=dataset.counts,
+        classes=len(dataset.class_names),
+        fingerprint=dataset.fingerprint,
+        notes=dataset.manifest.notes,
+        quarantined=tuple(LeftOut(**bad.model_dump()) for bad in dataset.manifest.quarantined),
+    )
     shell = " ".join(["bakeoff", *sys.argv[1:]])
     study = open_state(out, plan, data=facts, command=command or shell, slots=slots)
     hold(out)

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bakeoff.report.board import Row, are_tied, difference_interval, explain_change, find_head_to_head, format_percent
-from bakeoff.report.facts import Study
 from bakeoff.runs.findings import McNemar
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.paired import compare, mcnemar
 from bakeoff.runs.predictions import has_predictions
 from bakeoff.runs.record import RunRecord, Stage, State
+from bakeoff.runs.study_file import AnyStudy
 
 __all__ = ["Leaders", "Spread", "compare_leaders", "list_doubts", "spread_over_seeds"]
 
@@ -74,7 +74,7 @@ def spread_over_seeds(records: Sequence[RunRecord]) -> list[Spread]:
     return spreads
 
 
-def list_doubts(study: Study, rows: Sequence[Row], records: Sequence[RunRecord]) -> list[str]:
+def list_doubts(study: AnyStudy, rows: Sequence[Row], records: Sequence[RunRecord]) -> list[str]:
     """What would change the verdict, and what this study could not see; a sentence each."""
     doubts = [text] if (text := explain_change(rows)) else []
     meeting = find_head_to_head(rows)
@@ -89,8 +89,8 @@ def list_doubts(study: Study, rows: Sequence[Row], records: Sequence[RunRecord])
                 "The candidates met in the screen alone, frozen: fine-tuning could have ordered them otherwise."
                 " A longer budget races them."
             )
-    if study.plan.cut:
-        doubts.append(f"There was no time for {_list(study.plan.cut)}; a longer budget, or --candidates, tries them.")
+    if cut := study.plan.get("cut"):
+        doubts.append(f"There was no time for {_list(cut)}; a longer budget, or --candidates, tries them.")
     failed = list(dict.fromkeys(row.name for row in rows if row.state is State.FAILED))
     if failed:
         doubts.append(f"{_list(failed)} failed and could not compete; the table says why.")

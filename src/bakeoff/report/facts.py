@@ -4,11 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from bakeoff.data.augment import describe
-from bakeoff.errors import OutputError
-from bakeoff.files import read_json
 from bakeoff.report.board import (
     DASH,
     STAGES,
@@ -21,67 +17,18 @@ from bakeoff.report.board import (
     read_row,
 )
 from bakeoff.runs.config import Mode, Model, Run
-from bakeoff.runs.findings import Effects, SearchResult
 from bakeoff.runs.metrics import Metrics
 from bakeoff.runs.record import RunRecord
+from bakeoff.runs.study_file import AnyStudy, StudyData
 
 __all__ = [
     "Spending",
-    "Study",
     "describe_cost",
     "describe_data",
     "describe_recipe",
     "describe_scores",
     "describe_spending",
-    "read_study",
 ]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _Drop(_Part):
-    id: str
-    why: str = ""
-
-
-class _StageFacts(_Part):
-    stage: str
-    seconds: float = 0.0
-    runs: tuple[str, ...] = ()
-    dropped: tuple[_Drop, ...] = ()
-
-
-class _DataFacts(_Part):
-    name: str
-    counts: dict[str, int] = {}
-    classes: int | tuple[str, ...] = 0
-    fingerprint: str = ""
-    notes: tuple[str, ...] = ()
-    quarantined: int | tuple[Any, ...] = ()
-
-
-class _PlanFacts(_Part):
-    """Of a whole job's plan; other studies have plans without these."""
-
-    cut: tuple[str, ...] = ()
-    finalists: int = 0
-    race_seconds: tuple[float, ...] | None = None
-
-
-class Study(_Part):
-    """What the report uses of `study.json`; all of it may be absent. Seconds are wall clock."""
-
-    data: _DataFacts | None = None
-    budget_seconds: float | None = None
-    seconds: dict[str, float] = {}
-    stages: tuple[_StageFacts, ...] = ()
-    command: str = ""
-    started: str = ""
-    found: SearchResult | None = None
-    effects: Effects | None = None
-    plan: _PlanFacts = _PlanFacts()
 
 
 class Spending(NamedTuple):
@@ -93,27 +40,10 @@ class Spending(NamedTuple):
     dropped: list[tuple[str, str]]
 
 
-def read_study(out: Path) -> Study:
-    """Read `study.json`; an empty Study if there is none. Raises OutputError if it is damaged."""
-    path = out / "study.json"
-    if not path.is_file():
-        return Study()
-    try:
-        return Study.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise OutputError(f"cannot read {path}: {place}: {first['msg']}; remove it or run the study again") from error
-    except (OSError, ValueError) as error:
-        raise OutputError(f"cannot read {path}: {error}; remove it or run the study again") from error
-
-
-def describe_data(study: Study, records: Sequence[RunRecord]) -> dict[str, Any]:
-    """The data's name, counts, number of classes, fingerprint, notes and number of quarantined images."""
-    facts = study.data or _DataFacts.model_validate(records[0].data.model_dump())
-    classes = facts.classes if isinstance(facts.classes, int) else len(facts.classes)
-    quarantined = facts.quarantined if isinstance(facts.quarantined, int) else len(facts.quarantined)
-    return facts.model_dump() | {"classes": classes, "quarantined": quarantined}
+def describe_data(study: AnyStudy, records: Sequence[RunRecord]) -> dict[str, Any]:
+    """The data's name, counts, number of classes, fingerprint, notes and number of images that were left out."""
+    facts = study.data or StudyData(**records[0].data.model_dump())
+    return facts.model_dump() | {"quarantined": len(facts.quarantined)}
 
 
 def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
@@ -193,23 +123,24 @@ def _say_weights(model: Model, origin: str) -> str:
     return model.weights if model.weights in ("auto", "none") else f"from {Path(model.weights).name}"
 
 
-def describe_spending(study: Study, records: Sequence[RunRecord]) -> list[Spending]:
+def describe_spending(study: AnyStudy, records: Sequence[RunRecord]) -> list[Spending]:
     """What each stage cost, from study.json where it says so, else from the runs themselves.
 
     The time for the report itself is left out: a page cannot know it, and would be another each time it is written.
     """
     candidates = {record.id: record.candidate for record in records}
-    told = {facts.stage: facts for facts in study.stages}
+    told = {facts.stage.value: facts for facts in study.stages}
     spending = []
     for stage in dict.fromkeys([*study.seconds, *told, *(stage.value for stage in reversed(STAGES))]):
         if stage == "report":
             continue
         own = [record for record in records if record.stage == stage]
-        facts = told.get(stage) or _StageFacts(stage=stage, seconds=sum(record.seconds.total for record in own))
-        seconds = study.seconds.get(stage, facts.seconds)
-        dropped = [(candidates.get(drop.id, drop.id), drop.why) for drop in facts.dropped]
+        facts = told.get(stage)
+        seconds = study.seconds.get(stage, facts.seconds if facts else sum(record.seconds.total for record in own))
+        dropped = [(candidates.get(drop.id, drop.id), drop.why) for drop in facts.dropped] if facts else []
         if own or seconds:
-            spending.append(Spending(stage, seconds, facts.runs or tuple(record.id for record in own), dropped))
+            ids = facts.runs if facts and facts.runs else [record.id for record in own]
+            spending.append(Spending(stage, seconds, tuple(ids), dropped))
     return spending
 
 

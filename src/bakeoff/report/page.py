@@ -18,7 +18,6 @@ from bakeoff.report.facts import (
     describe_recipe,
     describe_scores,
     describe_spending,
-    read_study,
 )
 from bakeoff.report.failures import describe_failures
 from bakeoff.report.formats import describe_formats
@@ -27,6 +26,7 @@ from bakeoff.report.template import make_environment, read_source
 from bakeoff.report.tuning import describe_tuning, label_trials
 from bakeoff.report.winner import choose_run, find_winner
 from bakeoff.runs.record import RunRecord, list_records
+from bakeoff.runs.study_file import read_study
 
 __all__ = ["render_report", "write_report"]
 

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from bakeoff.report.board import format_changes, format_percent, format_range, format_seconds
 from bakeoff.report.evidence import Drawing
-from bakeoff.report.facts import Study
 from bakeoff.report.figures import Trial, Worth, draw_shares, draw_trials, draw_worths
 from bakeoff.runs.config import Run, differences, look_up
 from bakeoff.runs.findings import Effect, Effects, SearchResult, Verdict
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State, read_history
+from bakeoff.runs.study_file import AnyStudy
 
 __all__ = ["Tuning", "describe_tuning", "label_trials"]
 
@@ -25,7 +25,7 @@ class Tuning(NamedTuple):
     factors: list[tuple[str, list[Effect]]]
 
 
-def describe_tuning(study: Study, out: Path, records: Sequence[RunRecord]) -> Tuning | None:
+def describe_tuning(study: AnyStudy, out: Path, records: Sequence[RunRecord]) -> Tuning | None:
     """The section on the recipe; None where none was tuned."""
     if study.effects is not None:
         return _describe_effects(study.effects)
@@ -34,7 +34,7 @@ def describe_tuning(study: Study, out: Path, records: Sequence[RunRecord]) -> Tu
     return None
 
 
-def label_trials(study: Study, records: Sequence[RunRecord]) -> dict[str, str]:
+def label_trials(study: AnyStudy, records: Sequence[RunRecord]) -> dict[str, str]:
     """By the id of a tuning run: in what it differs from the recipe that the tuning began with."""
     base_id = study.found.base if study.found else study.effects.base.ids[0] if study.effects else ""
     base = next((record for record in records if record.id == base_id), None)
@@ -50,7 +50,7 @@ def _telling(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in changes.items() if key not in ("train.val_images", "train.evaluations")}
 
 
-def _describe_search(found: SearchResult, study: Study, out: Path, records: Sequence[RunRecord]) -> Tuning:
+def _describe_search(found: SearchResult, study: AnyStudy, out: Path, records: Sequence[RunRecord]) -> Tuning:
     by_id = {record.id: record for record in records}
     order = next((stage.runs for stage in study.stages if stage.stage == Stage.TUNE), ())
     pair = {run for arm in (found.before, found.after) if arm for run in arm.ids}

@@ -24,7 +24,6 @@ from bakeoff.deploy.bundle import MODEL_NAMES, Bundle, missing_to_run, open_bund
 from bakeoff.errors import BakeoffError, OutputError
 from bakeoff.files import hash_file
 from bakeoff.report.board import board_text, rank
-from bakeoff.report.facts import read_study
 from bakeoff.report.page import render_report
 from bakeoff.runs.config import read_run, run_id
 from bakeoff.runs.folder import RunFolder, SplitScored, run_dir
@@ -32,6 +31,7 @@ from bakeoff.runs.metrics import Metrics, score
 from bakeoff.runs.paired import compare
 from bakeoff.runs.predictions import has_predictions, read_predictions
 from bakeoff.runs.record import RunRecord, State, list_records
+from bakeoff.runs.study_file import read_study
 
 __all__ = ["Check", "audit_bundles", "audit_data", "audit_records", "audit_views"]
 

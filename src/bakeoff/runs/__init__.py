@@ -14,4 +14,5 @@ versions.py     what a result depends on besides its config
 record.py       record.json and history.csv
 findings.py     what a search or a factor-by-factor study found
 paired.py       two runs compared on the same images
+study_file.py   study.json
 """

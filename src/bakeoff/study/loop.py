@@ -8,10 +8,11 @@ from bakeoff.launch import Executor, Local, export_bundle, open_test
 from bakeoff.report.board import order_of, read_row
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State
+from bakeoff.runs.study_file import Dropped
 from bakeoff.study.compare import Comparison
 from bakeoff.study.context import StudyContext, Watcher
 from bakeoff.study.plan import Proposal, StudyPlan, propose
-from bakeoff.study.state import Dropped, StudyState
+from bakeoff.study.state import StudyState
 from bakeoff.study.tune import search_for
 
 __all__ = ["run_comparison", "run_screen", "run_study"]

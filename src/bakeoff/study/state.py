@@ -5,70 +5,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from bakeoff.errors import OutputError
 from bakeoff.files import make_dir, read_json, write_json
-from bakeoff.runs.config import Run
-from bakeoff.runs.findings import Effects, SearchResult
 from bakeoff.runs.record import Stage
+from bakeoff.runs.study_file import STUDY_FILE, StageFacts, StudyData, StudyFile
 from bakeoff.study.ablate import Ablation
 from bakeoff.study.compare import Comparison
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.search import Search
 
-__all__ = ["AnyPlan", "Dropped", "StageFacts", "StudyState", "open_state", "planned_slots"]
-
-SCHEMA = 1
+__all__ = ["AnyPlan", "StudyState", "open_state", "planned_slots"]
 
 AnyPlan = StudyPlan | Comparison | Search | Ablation
 
 
-class _Facts(BaseModel):
+class StudyState(StudyFile[AnyPlan]):
+    """A study that is planned, started or resumed: `study.json`, and what is charged to its budget."""
+
     model_config = ConfigDict(extra="forbid")
 
-
-class Dropped(_Facts):
-    """A run whose candidate does not go on, and why."""
-
-    id: str
-    why: str
-
-
-class StageFacts(_Facts):
-    """One stage: wall-clock seconds spent on it, its runs, and what it dropped."""
-
-    stage: Stage
-    seconds: float = 0.0
-    runs: list[str] = []
-    dropped: list[Dropped] = []
-
-
-class StudyState(_Facts):
-    """Everything about a study that is not in the records of its runs."""
-
-    schema_: int = SCHEMA
-    command: str
-    started: str
-    data: dict[str, Any]
-    budget_seconds: float | None
-    """None for a comparison at equal images, which takes the time it takes."""
-    plan: AnyPlan
-    slots: int = 1
-    """Runs side by side that it was planned for; whoever goes on with it may have others."""
-    seconds: dict[str, float] = {}
-    """Wall-clock seconds by stage, with `prepare` and `report`; summed over interruptions."""
-    stages: list[StageFacts] = []
-    confirm: list[Run] = []
-    """Confirming runs as decided: their length came from the clock, so it cannot be computed again."""
-    found: SearchResult | None = None
-    """What the search for a recipe found, once it has ended."""
-    effects: Effects | None = None
-    """What a factor-by-factor study has measured so far."""
-
-    model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
+    data: StudyData
 
     def stage(self, stage: Stage) -> StageFacts:
         """The facts of a stage, begun if it has not been."""
@@ -116,23 +75,23 @@ class StudyState(_Facts):
 
     def write(self, out: Path) -> None:
         """Write `study.json` whole or not at all."""
-        write_json(out / "study.json", self.model_dump(mode="json", by_alias=True))
+        write_json(out / STUDY_FILE, self.model_dump(mode="json", by_alias=True))
 
 
 def planned_slots(out: Path, slots: int) -> int:
     """The slots that a study's plan is for: those that it was begun with, or these if it has not been begun."""
-    return _read(out / "study.json").slots if (out / "study.json").is_file() else slots
+    return _read(out / STUDY_FILE).slots if (out / STUDY_FILE).is_file() else slots
 
 
-def open_state(out: Path, plan: AnyPlan, *, data: dict[str, Any], command: str, slots: int = 1) -> StudyState:
+def open_state(out: Path, plan: AnyPlan, *, data: StudyData, command: str, slots: int = 1) -> StudyState:
     """The study of a new study, or of the same study begun before.
 
     Raises OutputError if the folder holds another study, or files that are no study at all.
     """
-    path = out / "study.json"
+    path = out / STUDY_FILE
     if path.is_file():
         study = _read(path)
-        if study.plan != plan or study.data.get("fingerprint") != data["fingerprint"]:
+        if study.plan != plan or study.data.fingerprint != data.fingerprint:
             raise OutputError(
                 f"{out} holds another study ({_difference(study, plan, data)}); choose another --out, or delete it"
             )
@@ -156,9 +115,9 @@ def _read(path: Path) -> StudyState:
         raise OutputError(f"cannot read {path}: {reason}; choose another --out, or delete {path.parent}") from error
 
 
-def _difference(study: StudyState, plan: AnyPlan, data: dict[str, Any]) -> str:
-    if study.data.get("fingerprint") != data["fingerprint"]:
-        return f"its data is {study.data.get('name')}, with other images or classes"
+def _difference(study: StudyState, plan: AnyPlan, data: StudyData) -> str:
+    if study.data.fingerprint != data.fingerprint:
+        return f"its data is {study.data.name}, with other images or classes"
     if type(study.plan) is not type(plan):
         return f"it was begun by `{study.command}`"
     old, new = study.plan.model_dump(), plan.model_dump()

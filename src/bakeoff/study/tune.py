@@ -39,7 +39,7 @@ def run_tuning(
 def search_for(context: StudyContext, base: Run, budget: float) -> SearchResult:
     """The stage of a larger study: search around a recipe for some seconds. What is found goes into the study."""
     # The screen's probe may be longer than a trial, and is in the cache at one input size alone.
-    plan = make_search(base, default_space(base), budget=budget, counts=context.study.data["counts"], head_start=True)
+    plan = make_search(base, default_space(base), budget=budget, counts=context.study.data.counts, head_start=True)
     return _search(context, plan)
 
 
