@@ -41,7 +41,7 @@ INSIDE = {
         board figures facts class_names winner formats template gallery evidence failures certainty tuning summary page
         verify
     """,
-    "report/board": "rows formatting weigh ranking reason table",
+    "report/board": "rows formatting criteria ranking reason table",
     "report/figures": "canvas tradeoff runs answers agreement tuning",
     "study": "defaults space run_pool importance search compare ablate plan state recipe context tune loop",
     "cli": "options console output answers begin cache data studies tuning use views weights app",

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from bakeoff.report.board import STAGES, Row, do_differ, format_seconds, is_scored
+from bakeoff.report.board import STAGES, Row, format_seconds, is_clearly_cheaper, is_scored
 from bakeoff.report.facts import Spending
 from bakeoff.report.figures import (
     Bar,
@@ -51,7 +51,9 @@ def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
         "Trained parameters (million)": [row.params_trainable / 1e6 for row in trained],
     }
     # At equal seconds, for one, time tells nothing.
-    telling = [(cost, values) for cost, values in costs.items() if values and do_differ(min(values), max(values))]
+    telling = [
+        (cost, values) for cost, values in costs.items() if values and is_clearly_cheaper(min(values), max(values))
+    ]
     drawings = []
     for cost, values in telling[:2]:
         points = [

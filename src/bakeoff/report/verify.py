@@ -23,7 +23,7 @@ from bakeoff.data.shards import Dataset, open_dataset
 from bakeoff.deploy.bundle import MODEL_NAMES, Bundle, missing_to_run, open_bundle, read_facts
 from bakeoff.errors import BakeoffError, OutputError
 from bakeoff.files import hash_file
-from bakeoff.report.board import board_text, rank
+from bakeoff.report.board import format_csv, rank
 from bakeoff.report.page import render_report
 from bakeoff.runs.config import read_run, run_id
 from bakeoff.runs.folder import RunFolder, SplitScored, run_dir
@@ -79,7 +79,7 @@ def audit_views(out: Path) -> Iterator[Check]:
     """`board.csv`, `report.html` and the differences in `study.json` against the records."""
     records = list_records(out)
     if (out / "board.csv").is_file():
-        yield from _compare_boards(_read(out / "board.csv"), board_text(rank(records)))
+        yield from _compare_boards(_read(out / "board.csv"), format_csv(rank(records)))
     if (out / "report.html").is_file():
         yield from _compare_pages(_visible(_read(out / "report.html")), _visible(render_report(out)))
     yield from _check_differences(out)
