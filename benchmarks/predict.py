@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 import bakeoff
+from asking import encode_png
 from bakeoff.data.batches import load_split
-from bakeoff.data.pixels import encode_png
 from bakeoff.data.shards import open_dataset, prepare_cached
 from bakeoff.deploy.bundle import Bundle, Format, ImageInput, open_bundle, predict
 from hardware import count_cores, name_cpu

@@ -9,7 +9,7 @@ from keras import layers
 
 from bakeoff.data.shards import prepare_cached
 from bakeoff.launch import launch
-from bakeoff.machine import host_available, tensorflow_environment
+from bakeoff.machine import available_host_memory, tensorflow_environment
 from bakeoff.networks.model import build_network, count_parameters, freeze
 from bakeoff.networks.table import find_network
 from bakeoff.runs.config import BatchNorm, Model, Run
@@ -249,7 +249,7 @@ print(memory.read(), device_available("CPU:0"))
 
 @pytest.fixture
 def machine(tmp_path):
-    """Writes files as Linux has them and returns what `host_available` reads from them."""
+    """Writes files as Linux has them and returns what `available_host_memory` reads from them."""
 
     def read(membership, files):
         (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemFree: 1000 kB\nMemAvailable: 8000 kB\n")
@@ -258,7 +258,7 @@ def machine(tmp_path):
             path = tmp_path / "mount" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        return host_available(tmp_path / "meminfo", tmp_path / "cgroup", tmp_path / "mount")
+        return available_host_memory(tmp_path / "meminfo", tmp_path / "cgroup", tmp_path / "mount")
 
     return read
 

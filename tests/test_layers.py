@@ -13,7 +13,7 @@ PACKAGE = Path(bakeoff.__file__).parent
 
 # From nothing to everything. A room may import from the rooms before it, as docs/architecture.md draws it.
 ROOMS = """
-    errors files machine runs cache data networks locks training deploy launch report study cli api worker __main__
+    errors files locks machine runs cache data networks training deploy launch report study cli api worker __main__
 """.split()  # noqa: SIM905
 
 # The same inside each room, and inside the packages that a room is made of.
@@ -25,7 +25,7 @@ INSIDE = {
     "data/shards": "manifest plan writer view reader",
     "data/augment": "mix steps randaugment",
     "data/checks": "findings near_duplicates examine",
-    "networks": "table lenet efficientnet_lite weights kernels fuse model",
+    "networks": "table lenet efficientnet_lite weights graph kernels fuse model",
     "networks/weights": "torch_file transfer locate keras_file load fetch",
     "training": """
         weight_copies optimizer replicas inference memory task features probe progress step checkpoint tensorboard
@@ -36,7 +36,7 @@ INSIDE = {
     "deploy/bundle": "kinds facts runtimes opening answering finding trial",
     "deploy/export": "shipping temperature parity keras_file saved_model onnx_file litert_file card folder run",
     "deploy/serve": "settings answers reading metrics batching guard documentation app server",
-    "launch": "process executor messages run jobs node cluster",
+    "launch": "process executor messages run jobs node task cluster",
     "report": """
         board figures facts class_names winner formats template gallery evidence failures certainty tuning summary page
         verify
@@ -52,6 +52,7 @@ INSIDE = {
 HEAVY = (
     "networks/lenet",
     "networks/efficientnet_lite",
+    "networks/graph",
     "networks/kernels",
     "networks/fuse",
     "networks/model",

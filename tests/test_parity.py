@@ -7,7 +7,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from bakeoff.data.batches import load_split
-from bakeoff.data.pixels import encode_png
 from bakeoff.deploy.bundle import KINDS, Format, ImageInput, Named, open_bundle, predict
 from bakeoff.deploy.export import TOLERANCES, calibrate, write_bundle
 from bakeoff.deploy.export.parity import check_parity
@@ -16,6 +15,7 @@ from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import override
 from bakeoff.runs.predictions import Predictions
 from bakeoff.training.inference import compile_forward, predict_logits
+from factories import encode_png
 from learned import learn
 
 EXACT = [(form, None) for form in Format]

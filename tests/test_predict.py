@@ -13,8 +13,8 @@ import threading
 import pytest
 
 from bakeoff.data.batches import load_split
-from bakeoff.data.pixels import encode_png
 from bakeoff.deploy.bundle import Format, open_bundle
+from factories import encode_png
 
 COUNT = 70  # from 64 on there is a bar
 

@@ -3,6 +3,8 @@ import json
 import resource
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,12 +21,12 @@ from bakeoff.data.shards import (
     prepare_cached,
     read_blocks,
     read_manifest,
-    shard_paths,
 )
 from bakeoff.data.shards.plan import assign_splits
-from bakeoff.data.shards.writer import _cut
+from bakeoff.data.shards.writer import _group_into_shards
 from bakeoff.data.sources import BadImage, RawImage, Source, SplitName, open_source
 from bakeoff.errors import ConfigError, DataError, OutputError
+from bakeoff.files import cache_dir
 
 CLASSES = ("apple", "bear", "chair", "dog")
 
@@ -69,11 +71,6 @@ class Invented(Source):
     def fetch(self, keys: Sequence[str]) -> Iterator[RawImage]:
         for key in keys:
             yield self.images[key]
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -285,8 +282,8 @@ def test_shards_are_cut_at_64_megabytes() -> None:
         key = "k"
         size = 20_000_000
 
-    assert [len(shard) for shard in _cut([ShardEntry()] * 7)] == [3, 3, 1]  # type: ignore[list-item]
-    assert [len(shard) for shard in _cut([])] == [0]
+    assert [len(shard) for shard in _group_into_shards([ShardEntry()] * 7)] == [3, 3, 1]  # type: ignore[list-item]
+    assert [len(shard) for shard in _group_into_shards([])] == [0]
 
 
 def test_a_folder_of_something_else_is_not_overwritten(tmp_path: Path) -> None:
@@ -322,14 +319,14 @@ def test_a_senseless_validation_fraction_is_a_config_error(tmp_path: Path, fract
 
 def test_progress_ends_at_the_whole(tmp_path: Path) -> None:
     steps: list[tuple[str, int, int]] = []
-    prepare(Invented(), tmp_path / "s", progress=lambda *step: steps.append(step))
+    prepare(Invented(), tmp_path / "s", on_count=lambda *step: steps.append(step))
     assert ("reading invented", 0, 80) in steps
     assert ("writing train", 64, 64) in steps
 
 
-def test_prepared_data_are_found_in_the_cache(tmp_path: Path) -> None:
+def test_prepared_data_are_found_in_the_cache() -> None:
     folder = prepare_cached("digits")
-    assert folder.parent == tmp_path / "cache" / "data"
+    assert folder.parent == cache_dir() / "data"
     assert prepare_cached("digits") == folder
     assert open_dataset(folder).counts == {"train": 1439, "val": 179, "test": 179}
 
@@ -412,7 +409,7 @@ def test_blocks_are_no_larger_than_asked(shards: Path) -> None:
 def own(tmp_path: Path) -> tuple[Dataset, Path]:
     prepare(Invented(), tmp_path / "s")
     dataset = open_dataset(tmp_path / "s")
-    return dataset, shard_paths(dataset, "train")[0]
+    return dataset, dataset.folder / dataset.manifest.splits["train"].files[0].name
 
 
 def test_a_flipped_bit_is_found_and_the_file_named(own: tuple[Dataset, Path]) -> None:
@@ -505,3 +502,29 @@ def test_importing_the_data_side_loads_no_tensorflow() -> None:
     assert importlib.util.find_spec("tensorflow")
     code = "import sys, bakeoff.data.contact_sheet, bakeoff.data.sources; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_two_that_need_the_same_data_prepare_it_once(tmp_path: Path) -> None:
+    inside, said = threading.Event(), []
+
+    class Slow(Invented):
+        def records(self) -> Iterator[RawImage | BadImage]:
+            inside.set()
+            yield from super().records()
+
+    def prepare_again() -> None:
+        inside.wait(30)
+        prepare(Slow(), tmp_path / "s", on_count=lambda doing, _done, _total: said.append(doing))
+
+    second = threading.Thread(target=prepare_again)
+    second.start()
+
+    def hold_up(doing: str, done: int, total: int) -> None:  # noqa: ARG001
+        # The first goes on only when the second has begun to wait.
+        while not said:
+            time.sleep(0.01)
+
+    prepare(Slow(), tmp_path / "s", on_count=hold_up)
+    second.join()
+    assert said == ["waiting for another process that prepares the same data"]
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "available_host_memory",
     "count_cores",
     "describe_cpu",
     "free_memory",
-    "host_available",
     "import_tensorflow",
-    "limit_threads",
     "read_field",
-    "share_machine",
+    "shared_machine_environment",
     "tensorflow_environment",
+    "thread_environment",
 ]
 
 # What TensorFlow's C++ code prints before its logging is set up.
@@ -67,17 +67,17 @@ def import_tensorflow() -> Any:
     return tf
 
 
-def limit_threads(threads: int) -> dict[str, str]:
+def thread_environment(threads: int) -> dict[str, str]:
     """The environment of a process that computes on so many threads: TensorFlow's pools, and NumPy's library's."""
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return dict.fromkeys(names, str(threads))
 
 
-def share_machine(processes: int) -> dict[str, str]:
+def shared_machine_environment(processes: int) -> dict[str, str]:
     """The environment of one of several processes that train side by side: an equal part of cores and free memory."""
     memory = {"BAKEOFF_RUN_MEMORY_BYTES": str(free_memory() // processes)}
     set_by_user = {name: os.environ[name] for name in memory if name in os.environ}
-    return limit_threads(max(1, count_cores() // processes)) | memory | set_by_user
+    return thread_environment(max(1, count_cores() // processes)) | memory | set_by_user
 
 
 def count_cores() -> int:
@@ -96,11 +96,11 @@ def free_memory() -> int:
     macOS tells a process only how much memory there is, not how much is free, so there it is all of it.
     """
     if sys.platform == "linux":
-        return host_available()
+        return available_host_memory()
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def host_available(
+def available_host_memory(
     meminfo: Path = Path("/proc/meminfo"),
     membership: Path = Path("/proc/self/cgroup"),
     mount: Path = Path("/sys/fs/cgroup"),

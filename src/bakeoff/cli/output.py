@@ -51,7 +51,7 @@ def prepare_data(data: "Data", data_dir: Path | None) -> "tuple[Path, Dataset]":
     require_tensorflow()
     excluded = read_excluded(Path(data.exclude)) if data.exclude else {}
     with preparing(make_console()) as move:
-        shards = prepare_cached(data.source, data_dir, excluded=excluded, progress=move)
+        shards = prepare_cached(data.source, data_dir, excluded=excluded, on_count=move)
     return shards, open_dataset(shards, data.classes, data.seed)
 
 

@@ -169,7 +169,7 @@ def models(*, as_json: JsonOption = False) -> None:
     **Example**: `bakeoff models --json`
     """
     from bakeoff.networks.table import TABLE
-    from bakeoff.networks.weights import is_at_hand
+    from bakeoff.networks.weights import is_available_locally
 
     rows = [
         {
@@ -182,7 +182,7 @@ def models(*, as_json: JsonOption = False) -> None:
             "imagenet_top1": row.imagenet_top1,
             "licence": row.licence,
             "weights": [origin.value for origin in row.weight_origins],
-            "weights_at_hand": is_at_hand(row),
+            "weights_at_hand": is_available_locally(row),
         }
         for row in TABLE
     ]

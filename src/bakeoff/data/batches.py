@@ -89,7 +89,7 @@ def load_split(dataset: Dataset, split: SplitName, *, subset: int | None = None,
     count = dataset.counts[split]
     shape = (count, dataset.side, dataset.side, 3)
     if int(np.prod(shape)) > MEMORY_LIMIT_BYTES:
-        whole = _split_on_disk(dataset, split, shape, unlock)
+        whole = _load_on_disk(dataset, split, shape, unlock)
     else:
         images = np.empty(shape, np.uint8)
         whole = Split(images, *_fill(images, dataset, split, unlock))
@@ -163,7 +163,7 @@ def _fill(
     return _read(put, dataset, split, unlock)
 
 
-def _is_whole(pixels: Path, rest: Path) -> bool:
+def _is_complete(pixels: Path, rest: Path) -> bool:
     """Whether the cache has a split, undamaged."""
     try:
         return len(ImagesOnDisk(pixels)) == len(read_arrays(rest)["ids"])
@@ -193,11 +193,11 @@ def _read(
     return np.concatenate(labels) if labels else np.empty(0, np.int32), ids
 
 
-def _split_on_disk(dataset: Dataset, split: SplitName, shape: tuple[int, ...], unlock: bool) -> Split:
+def _load_on_disk(dataset: Dataset, split: SplitName, shape: tuple[int, ...], unlock: bool) -> Split:
     folder = cache_dir() / "decoded"
     name = hash_json([dataset.fingerprint, split, list(shape)])[:24]
     pixels, rest = folder / f"{name}.npy", folder / f"{name}.npz"
-    if not _is_whole(pixels, rest):
+    if not _is_complete(pixels, rest):
         with replacing(pixels) as temporary:
             labels, ids = _decode_to(temporary, shape, dataset, split, unlock)
         with replacing(rest) as temporary:

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bakeoff.errors import DataError
 
-__all__ = ["IMAGE_SUFFIXES", "PIXEL_LIMIT", "decode", "encode_png", "fit", "measure", "read_rgb"]
+__all__ = ["IMAGE_SUFFIXES", "PIXEL_LIMIT", "decode", "read_rgb", "read_size", "resize_to_square"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
@@ -26,7 +26,7 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 _ORIENTATION = 0x0112
 # The limit here is another, and Python would keep every one of these warnings, each with its own numbers, for ever.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-_SIDEWAYS = (5, 6, 7, 8)
+_ROTATED_BY_90 = (5, 6, 7, 8)
 
 
 def decode(data: bytes, side: int, limit: int = PIXEL_LIMIT) -> np.ndarray:
@@ -34,41 +34,34 @@ def decode(data: bytes, side: int, limit: int = PIXEL_LIMIT) -> np.ndarray:
 
     Raises DataError if the image cannot be read or has more than `limit` pixels.
     """
-    with _opened(data, limit) as image:
+    with _open_image(data, limit) as image:
         # A JPEG unpacks up to 8 times faster at a fraction of its size; twice the target loses nothing visible.
         image.draft(None, (2 * side, 2 * side))
-        return np.asarray(_square(_rgb(image), side))
+        return np.asarray(_resize_to_square(_to_rgb(image), side))
 
 
 def read_rgb(data: bytes) -> np.ndarray:
     """An encoded image at its own size: uint8 (height, width, 3). Raises DataError as `decode` does."""
-    with _opened(data) as image:
-        return np.asarray(_rgb(image))
+    with _open_image(data) as image:
+        return np.asarray(_to_rgb(image))
 
 
-def fit(array: np.ndarray, side: int) -> np.ndarray:
+def resize_to_square(array: np.ndarray, side: int) -> np.ndarray:
     """The central square of uint8 (height, width, 3) pixels, resized as `decode` does: uint8 (side, side, 3)."""
     if array.shape[:2] == (side, side):
         return array
-    return np.asarray(_square(Image.fromarray(array), side))
+    return np.asarray(_resize_to_square(Image.fromarray(array), side))
 
 
-def measure(data: bytes) -> tuple[int, int]:
+def read_size(data: bytes) -> tuple[int, int]:
     """(width, height) in pixels of an encoded image as it is seen, after its EXIF rotation. Raises DataError."""
-    with _opened(data) as image:
+    with _open_image(data) as image:
         width, height = image.size
-        return (height, width) if image.getexif().get(_ORIENTATION) in _SIDEWAYS else (width, height)
-
-
-def encode_png(array: np.ndarray) -> bytes:
-    """PNG bytes of uint8 (height, width, 3) pixels."""
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format="PNG")
-    return buffer.getvalue()
+        return (height, width) if image.getexif().get(_ORIENTATION) in _ROTATED_BY_90 else (width, height)
 
 
 @contextmanager
-def _opened(data: bytes, limit: int = PIXEL_LIMIT) -> Iterator[Image.Image]:
+def _open_image(data: bytes, limit: int = PIXEL_LIMIT) -> Iterator[Image.Image]:
     if not data:
         raise DataError("the image is empty (0 bytes); restore or remove it")
     try:
@@ -88,7 +81,7 @@ def _opened(data: bytes, limit: int = PIXEL_LIMIT) -> Iterator[Image.Image]:
         raise DataError(f"the image cannot be read: {reason}; restore or remove it") from error
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I"):
         # Pillow clips 16-bit grey at 255 instead of scaling it.
@@ -100,7 +93,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     return upright.convert("RGB")
 
 
-def _square(image: Image.Image, side: int) -> Image.Image:
+def _resize_to_square(image: Image.Image, side: int) -> Image.Image:
     width, height = image.size
     if min(width, height) != side:
         scale = side / min(width, height)

@@ -8,5 +8,6 @@ lenet.py               the three networks that are trained from scratch
 efficientnet_lite.py   EfficientNet-Lite
 weights/               where pretrained weights come from, and how they are read
 model.py               resize, scaling, backbone, head; freezing
+graph.py               the operations of a model, one by one
 kernels.py, fuse.py    faster depthwise convolutions with the same results
 """

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers
 
-from bakeoff.networks.kernels import depthwise_convolve, normalise, normalise_and_learn
+from bakeoff.networks.graph import run_graph
+from bakeoff.networks.kernels import batch_norm_inference, batch_norm_training, depthwise_conv
 
 __all__ = ["fuse"]
 
@@ -58,12 +59,7 @@ class _Pass:
         self._flat: dict[int, _Flat] = {}
 
     def run(self, model: keras.Model, *inputs: Any) -> Any:
-        if isinstance(model, keras.Sequential):
-            (x,) = inputs
-            for layer in model.layers:
-                x = self._visit(layer)(x)
-            return x
-        return model._run_through_graph(inputs, self._visit)
+        return run_graph(model, inputs, self._visit)
 
     def _visit(self, operation: Any) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -77,7 +73,7 @@ class _Pass:
                 return self._fold(self._convolved[id(args[0])], operation)
             if _is_batch_norm_of_maps(operation, args[0]):
                 learns = self._training and operation.trainable
-                return normalise_and_learn(operation, args[0]) if learns else normalise(operation, args[0])
+                return batch_norm_training(operation, args[0]) if learns else batch_norm_inference(operation, args[0])
             if isinstance(operation, _ELEMENTWISE) and id(args[0]) in self._flat:
                 return self._shape(operation(self._flat[id(args[0])].matrix), args[0])
             if "training" in inspect.signature(operation.call).parameters:
@@ -111,9 +107,9 @@ class _Pass:
         dtype = layer.compute_dtype
         x, kernel = keras.ops.cast(x, dtype), keras.ops.cast(kernel, dtype)
         if isinstance(layer, layers.SeparableConv2D):
-            x = depthwise_convolve(layer, x, keras.ops.cast(layer.depthwise_kernel, dtype))
+            x = depthwise_conv(layer, x, keras.ops.cast(layer.depthwise_kernel, dtype))
         if isinstance(layer, layers.DepthwiseConv2D):
-            output = depthwise_convolve(layer, x, kernel)
+            output = depthwise_conv(layer, x, kernel)
         elif _is_pointwise(layer):
             matrix = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), tf.reshape(kernel, kernel.shape[2:]))
             if bias is not None:

@@ -10,10 +10,10 @@ from typing import Any
 import keras
 from keras import layers
 
-__all__ = ["depthwise_convolve", "normalise", "normalise_and_learn"]
+__all__ = ["batch_norm_inference", "batch_norm_training", "depthwise_conv"]
 
 
-def normalise(norm: layers.BatchNormalization, x: Any) -> Any:
+def batch_norm_inference(norm: layers.BatchNormalization, x: Any) -> Any:
     """A batch normalisation (n, h, w, c) in inference mode. Its own weights get no gradient."""
     import tensorflow as tf
 
@@ -31,7 +31,7 @@ def normalise(norm: layers.BatchNormalization, x: Any) -> Any:
     return apply(tf.cast(x, norm.compute_dtype))
 
 
-def normalise_and_learn(norm: layers.BatchNormalization, x: Any) -> Any:
+def batch_norm_training(norm: layers.BatchNormalization, x: Any) -> Any:
     """A batch normalisation (n, h, w, c) by the batch's statistics, of which the moving ones take note."""
     import tensorflow as tf
 
@@ -58,7 +58,7 @@ def _scale_and_shift(norm: layers.BatchNormalization, channels: int) -> tuple[An
     return tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta)
 
 
-def depthwise_convolve(layer: Any, x: Any, kernel: Any) -> Any:
+def depthwise_conv(layer: Any, x: Any, kernel: Any) -> Any:
     """A depthwise convolution (n, h, w, c) with kernel (k, k, c, m)."""
     import tensorflow as tf
 

@@ -25,7 +25,7 @@ CAFFE_BGR_MEAN = (103.939, 116.779, 123.68)
 class Network:
     """A backbone and a head that can be asked for at any input size; all the models share their weights."""
 
-    row: NetworkSpec
+    spec: NetworkSpec
     backbone: keras.Model
     dropout: keras.layers.Layer
     head: keras.layers.Dense
@@ -34,23 +34,23 @@ class Network:
     def model(self, size: int) -> keras.Model:
         """uint8 images (n, side, side, 3) -> float32 logits (n, classes), the network seeing `size` pixels."""
         images = keras.Input((self.side, self.side, 3), dtype="uint8", name="image")
-        return keras.Model(images, self.head(self.dropout(self._pooled(images, size))), name=self._name(size))
+        return keras.Model(images, self.head(self.dropout(self._extract_features(images, size))), name=self._name(size))
 
     def features(self, size: int) -> keras.Model:
         """uint8 images (n, side, side, 3) -> pooled features (n, d), as the head receives them."""
         images = keras.Input((self.side, self.side, 3), dtype="uint8", name="image")
-        return keras.Model(images, self._pooled(images, size), name=f"{self._name(size)}_features")
+        return keras.Model(images, self._extract_features(images, size), name=f"{self._name(size)}_features")
 
-    def adopt(self, other: keras.Model, size: int) -> None:
+    def copy_weights(self, other: keras.Model, size: int) -> None:
         """Take the weights of another model of this network, head and all. Raises WeightsError if it is not one."""
         own = self.model(size)
         if [weight.shape for weight in own.weights] != [weight.shape for weight in other.weights]:
             raise WeightsError(
-                f"{other.name} is not {self.row.name} with this head; go on from a run of the same network"
+                f"{other.name} is not {self.spec.name} with this head; go on from a run of the same network"
             )
         own.set_weights(other.get_weights())
 
-    def _pooled(self, images: Any, size: int) -> Any:
+    def _extract_features(self, images: Any, size: int) -> Any:
         x = keras.layers.Rescaling(1.0, dtype="float32", name="as_float")(images)
         if size != self.side:
             resize = keras.layers.Resizing(
@@ -58,21 +58,21 @@ class Network:
             )
             # Keras' image layers run in training mode by default and pass that on to every later layer.
             x = resize(x, training=False)
-        x = self.backbone(_scaled(x, self.row.scaling))
+        x = self.backbone(_scale_input(x, self.spec.scaling))
         return keras.layers.GlobalAveragePooling2D(name="pool")(x) if len(x.shape) == 4 else x
 
     def _name(self, size: int) -> str:
-        return f"{self.row.name}_{size}".replace("-", "_")
+        return f"{self.spec.name}_{size}".replace("-", "_")
 
 
-def build_network(row: NetworkSpec, config: Model, *, side: int, classes: int) -> Network:
+def build_network(spec: NetworkSpec, config: Model, *, side: int, classes: int) -> Network:
     """A network with random weights. Raises ConfigError for an input size that it cannot take."""
-    check_size(row, config.size)
+    check_size(spec, config.size)
     # A from-scratch net ends in dense layers, which fix its size; the others pool and take any.
-    shape = (config.size, config.size, 3) if row.from_scratch else (None, None, 3)
+    shape = (config.size, config.size, 3) if spec.from_scratch else (None, None, 3)
     return Network(
-        row=row,
-        backbone=build_backbone(row, shape),
+        spec=spec,
+        backbone=build_backbone(spec, shape),
         dropout=keras.layers.Dropout(config.dropout, name="dropout"),
         # Logits stay float32: a half-precision softmax over many classes loses the small ones.
         head=keras.layers.Dense(classes, dtype="float32", name="head"),
@@ -112,7 +112,7 @@ def count_parameters(model: keras.Model) -> tuple[int, int]:
     return int(model.count_params()), sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
-def _scaled(x: Any, scaling: Scaling) -> Any:
+def _scale_input(x: Any, scaling: Scaling) -> Any:
     def rescale(scale: float | list[float], offset: float | list[float]) -> Any:
         return keras.layers.Rescaling(scale, offset, dtype="float32", name="scale")
 

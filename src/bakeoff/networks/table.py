@@ -4,16 +4,15 @@
     build_backbone(find_network("lenet"), (32, 32, 3))
 
 ImageNet top-1 (percent, single crop) is from the table of the Keras documentation ("Keras Applications"), or
-from the source named beside the row.
+from the source named beside the spec.
 """
 
-import difflib
 import importlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from bakeoff.errors import ConfigError
+from bakeoff.errors import ConfigError, suggest
 
 __all__ = [
     "TABLE",
@@ -83,7 +82,7 @@ class NetworkSpec:
         return self.weight_origins == (Origin.NONE,)
 
 
-def _scratch(name: str, function: str, min_size: int, params_total: int) -> NetworkSpec:
+def _from_scratch(name: str, function: str, min_size: int, params_total: int) -> NetworkSpec:
     return NetworkSpec(
         name=name,
         family="lenet",
@@ -98,7 +97,7 @@ def _scratch(name: str, function: str, min_size: int, params_total: int) -> Netw
     )
 
 
-def _lite(number: int, native_size: int, params_total: int, imagenet_top1: float) -> NetworkSpec:
+def _efficientnet_lite(number: int, native_size: int, params_total: int, imagenet_top1: float) -> NetworkSpec:
     return NetworkSpec(
         name=f"efficientnet-lite{number}",
         family="efficientnet-lite",
@@ -147,14 +146,14 @@ _TF = "weights_tf_dim_ordering_tf_kernels"
 
 # fmt: off
 TABLE: tuple[NetworkSpec, ...] = (
-    _scratch("lenet", "build_lenet", 16, 723_180),
+    _from_scratch("lenet", "build_lenet", 16, 723_180),
     # Below 18 pixels nothing is left for its third convolution to cover.
-    _scratch("cnn-small", "build_cnn_small", 18, 128_420),
-    _scratch("cnn-custom", "build_cnn_custom", 16, 2_333_468),
+    _from_scratch("cnn-small", "build_cnn_small", 18, 128_420),
+    _from_scratch("cnn-custom", "build_cnn_custom", 16, 2_333_468),
     # Top-1: the table of EfficientNet-lite in the tensorflow/tpu repository, float32.
-    _lite(0, 224, 3_541_124, 75.1),
-    _lite(1, 240, 4_317_444, 76.7),
-    _lite(2, 260, 4_997_268, 77.6),
+    _efficientnet_lite(0, 224, 3_541_124, 75.1),
+    _efficientnet_lite(1, 240, 4_317_444, 76.7),
+    _efficientnet_lite(2, 260, 4_997_268, 77.6),
     _keras("vgg-16", "vgg", "VGG16", Scaling.CAFFE, 14_765_988, 71.3, "CC-BY-4.0", f"vgg16_{_TF}_notop.h5"),
     _keras("vgg-19", "vgg", "VGG19", Scaling.CAFFE, 20_075_684, 71.3, "CC-BY-4.0", f"vgg19_{_TF}_notop.h5"),
     _keras("mobilenet-v2", "mobilenet", "MobileNetV2", Scaling.SYMMETRIC, 2_386_084, 71.3,
@@ -186,26 +185,25 @@ TABLE: tuple[NetworkSpec, ...] = (
 )
 # fmt: on
 
-_BY_NAME = {row.name: row for row in TABLE}
+_BY_NAME = {spec.name: spec for spec in TABLE}
 
 
 def find_network(name: str) -> NetworkSpec:
-    """The row of a network. Raises ConfigError naming the closest names if there is none."""
-    row = _BY_NAME.get(name)
-    if row is None:
-        close = difflib.get_close_matches(name, _BY_NAME, n=3)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ";"
-        raise ConfigError(f"there is no network {name!r}{hint} see `bakeoff models`")
-    return row
+    """The spec of a network. Raises ConfigError naming the closest names if there is none."""
+    spec = _BY_NAME.get(name)
+    if spec is None:
+        hint = " ".join(filter(None, (suggest(name, _BY_NAME, ""), "see `bakeoff models`")))
+        raise ConfigError(f"there is no network {name!r}; {hint}")
+    return spec
 
 
-def check_size(row: NetworkSpec, size: int) -> None:
+def check_size(spec: NetworkSpec, size: int) -> None:
     """Raise ConfigError if images of `size` pixels a side are too small for the network."""
-    if size < row.min_size:
-        raise ConfigError(f"{row.name}@{size}: the input is too small; its smallest size is {row.min_size}")
+    if size < spec.min_size:
+        raise ConfigError(f"{spec.name}@{size}: the input is too small; its smallest size is {spec.min_size}")
 
 
-def build_backbone(row: NetworkSpec, input_shape: tuple[int | None, int | None, int]) -> Any:
+def build_backbone(spec: NetworkSpec, input_shape: tuple[int | None, int | None, int]) -> Any:
     """Build the network with random weights and without classifier: a keras.Model of scaled images (N, h, w, 3).
 
     A side of None leaves it open; from-scratch networks need a side. Returns a map (N, h', w', F), or flat features
@@ -213,15 +211,15 @@ def build_backbone(row: NetworkSpec, input_shape: tuple[int | None, int | None, 
     """
     for side in input_shape[:2]:
         if side is not None:
-            check_size(row, side)
-    module, _, function = row.builder.partition(":")
+            check_size(spec, side)
+    module, _, function = spec.builder.partition(":")
     build = getattr(importlib.import_module(module), function)
     if module == "keras.applications":
         return build(include_top=False, weights=None, input_shape=input_shape)
     return build(input_shape)
 
 
-def build_with_hub_weights(row: NetworkSpec) -> Any:
+def build_with_hub_weights(spec: NetworkSpec) -> Any:
     """Build a network of keras.applications with its ImageNet weights, which Keras fetches and checks if need be."""
-    module, _, function = row.builder.partition(":")
+    module, _, function = spec.builder.partition(":")
     return getattr(importlib.import_module(module), function)(include_top=False, weights="imagenet")

@@ -62,7 +62,7 @@ class StudyContext:
     def train_all(self, runs: Sequence[Run], stage: Stage) -> None:
         """All runs of a stage, and the board with them."""
         self.watcher.stage_began(stage, len(runs), self.study.seconds_left)
-        self.train_each(map(RunRequest, runs), stage, self.executor.among(len(runs)))
+        self.train_each(map(RunRequest, runs), stage, self.executor.for_stage(len(runs)))
         write_board(self.out, rank(self.records))
 
     def train_each(self, requests: Iterable[RunRequest], stage: Stage, executor: Executor) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from bakeoff.errors import ConfigError
 from bakeoff.networks.table import TABLE, NetworkSpec, Origin, check_size, find_network
-from bakeoff.networks.weights import is_at_hand, locate_weights
+from bakeoff.networks.weights import is_available_locally, locate_weights
 from bakeoff.runs.config import Augment, BatchNorm, Candidate, Data, Model, Optim, Run, Train, WeightsChoice, override
 
 __all__ = [
@@ -54,7 +54,7 @@ def choose_candidates(
 
 
 def _can_start(row: NetworkSpec, weights: WeightsChoice) -> bool:
-    return row.name in weights.named or (weights.default == "auto" and is_at_hand(row))
+    return row.name in weights.named or (weights.default == "auto" and is_available_locally(row))
 
 
 def assign_weights(candidates: Sequence[Candidate], weights: WeightsChoice) -> WeightsChoice:
@@ -74,7 +74,7 @@ def find_missing(candidates: Sequence[Candidate], weights: WeightsChoice) -> lis
     """Networks whose own weights Keras has still to download. Raises WeightsError for what cannot be had at all."""
     missing = []
     for row in dict.fromkeys(find_network(candidate.name) for candidate in candidates):
-        if weights.of(row.name) == "auto" and Origin.HUB in row.weight_origins and not is_at_hand(row):
+        if weights.of(row.name) == "auto" and Origin.HUB in row.weight_origins and not is_available_locally(row):
             missing.append(row)
         else:
             locate_weights(row, weights.of(row.name))

@@ -54,7 +54,7 @@ def run_ablation(
     context = StudyContext(study, out, data, watcher, executor or Local())
     if pending := study.plan.pending(context.records):
         watcher.stage_began(Stage.TUNE, len(pending), study.seconds_left)
-        abreast = context.executor.among(len(pending))
+        abreast = context.executor.for_stage(len(pending))
         context.train_each(_while_there_is_time(context, pending, abreast), Stage.TUNE, abreast)
     study.effects = measure(study.plan, out, context.records)
     if study.effects is None:
@@ -91,7 +91,7 @@ def _search(context: StudyContext, plan: Search) -> SearchResult:
         return own if whole is None else min(own, whole)
 
     def train_each(requests: Iterable[RunRequest], runs: int | None = None) -> None:
-        context.train_each(requests, Stage.TUNE, context.executor if runs is None else context.executor.among(runs))
+        context.train_each(requests, Stage.TUNE, context.executor if runs is None else context.executor.for_stage(runs))
 
     context.watcher.stage_began(Stage.TUNE, None, context.study.seconds_left)
     slots = context.executor.slots

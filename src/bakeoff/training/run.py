@@ -10,7 +10,7 @@ import keras
 from bakeoff.errors import DataError, InputError, OutputError
 from bakeoff.files import replacing
 from bakeoff.machine import describe_cpu
-from bakeoff.networks.weights import find_sent
+from bakeoff.networks.weights import find_sent_weights
 from bakeoff.runs.config import Mode
 from bakeoff.runs.events import RunProgress, write_event
 from bakeoff.runs.folder import RunFolder
@@ -43,7 +43,7 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
         events.follow(progress.evaluations)
 
     try:
-        source = find_sent(record.weights.origin, record.weights.hash)
+        source = find_sent_weights(record.weights.origin, record.weights.hash)
         task = open_task(record.config, folder, data, report, record.micro_batch, source)
         record = _opened(record, task)
         # What is known before the first step stays known if the process is killed in it.

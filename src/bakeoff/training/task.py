@@ -15,7 +15,7 @@ from bakeoff.data.shards import Dataset, open_dataset
 from bakeoff.errors import ConfigError
 from bakeoff.networks.model import Network, build_network, freeze
 from bakeoff.networks.table import find_network
-from bakeoff.networks.weights import LoadReport, WeightsSource, load_weights, locate_start
+from bakeoff.networks.weights import LoadReport, WeightsSource, load_weights, locate_starting_weights
 from bakeoff.runs.config import Mode, Run
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import HistoryRow, Seconds
@@ -96,7 +96,7 @@ def open_task(
         raise ConfigError(f"{row.name} is trained from scratch at one size: remove train.sizes and train.probe_images")
     if run.model.start and run.train.probe_images:
         raise ConfigError("model.start brings a trained head: remove train.probe_images")
-    source = source or locate_start(run.model, folder.parents[1])
+    source = source or locate_starting_weights(run.model, folder.parents[1])
     keras.config.set_dtype_policy(run.train.precision.value)
     keras.utils.set_random_seed(run.seed)
     with replicas.scope():
@@ -107,7 +107,7 @@ def open_task(
             micro_batch, predicted = _fit_memory(network, run, micro_batch or run.train.batch, replicas.count)
         loaded = LoadReport(0, 0)
         if source.origin == "run":
-            network.adopt(keras.models.load_model(source.path, compile=False), run.model.size)
+            network.copy_weights(keras.models.load_model(source.path, compile=False), run.model.size)
         elif source.path is not None:
             loaded = load_weights(network.backbone, row, source, partial=run.model.partial_weights)
     return Task(

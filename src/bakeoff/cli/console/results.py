@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 
 from bakeoff.networks.table import NetworkSpec, Origin
-from bakeoff.networks.weights import ExportedWeights, where_at_hand
+from bakeoff.networks.weights import ExportedWeights, local_weights_origin
 from bakeoff.report.board import (
     format_bytes,
     format_changes,
@@ -33,7 +33,7 @@ def render_models(rows: Sequence[NetworkSpec]) -> Table:
         table.add_column(head, no_wrap=True, justify="right" if head in ("params", "input", "ImageNet") else "left")
     for row in rows:
         elsewhere = "package" if Origin.PACKAGE in row.weight_origins else "download"
-        here = where_at_hand(row)
+        here = local_weights_origin(row)
         table.add_row(
             row.name,
             format_count(row.params_total),

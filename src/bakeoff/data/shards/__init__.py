@@ -7,7 +7,7 @@ for block in read_blocks(dataset, "train"): ...
 
 from bakeoff.data.shards.manifest import MANIFEST, Manifest, Quarantined, ShardFile, SplitFacts, read_manifest
 from bakeoff.data.shards.reader import Block, read_blocks
-from bakeoff.data.shards.view import Dataset, find_dataset, open_dataset, shard_paths
+from bakeoff.data.shards.view import Dataset, find_dataset, open_dataset
 from bakeoff.data.shards.writer import prepare, prepare_cached
 
 __all__ = [
@@ -24,5 +24,4 @@ __all__ = [
     "prepare_cached",
     "read_blocks",
     "read_manifest",
-    "shard_paths",
 ]

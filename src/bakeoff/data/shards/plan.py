@@ -25,7 +25,7 @@ _RAW_SIDE = 64
 """Images of at most this width and height are stored as raw pixels: decoding would cost more than it saves."""
 _SIDE_LIMIT = 160
 _MIN_IMAGES = 3
-_TICK = 256
+_COUNT_EVERY = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def plan_shards(
     val_fraction: float,
     seed: int,
     excluded: Mapping[str, str],
-    progress: OnCount | None = None,
+    on_count: OnCount | None = None,
 ) -> ShardPlan:
     """Read every image once and decide where it goes; those whose keys are in `excluded` nowhere.
 
@@ -68,8 +68,8 @@ def plan_shards(
     found: list[tuple[RawImage, str, int, bool]] = []
     quarantined = []
     for index, record in enumerate(source.records()):
-        if progress and index % _TICK == 0:
-            progress(f"reading {source.name}", index, source.count)
+        if on_count and index % _COUNT_EVERY == 0:
+            on_count(f"reading {source.name}", index, source.count)
         if isinstance(record, BadImage):
             quarantined.append(Quarantined(key=record.key, reason=record.reason))
             continue
@@ -101,7 +101,9 @@ def plan_shards(
     side = median if uniform else min(median, _SIDE_LIMIT)
     lines = sorted(f"{entry.sha256} {entry.label} {entry.coarse_label} {entry.split}" for entry in entries)
     fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    return ShardPlan(entries, tuple(quarantined), side, uniform, fingerprint, (*source.notes, *_note_twins(entries)))
+    return ShardPlan(
+        entries, tuple(quarantined), side, uniform, fingerprint, (*source.notes, *_note_duplicates(entries))
+    )
 
 
 def stored_form(record: RawImage, shape: tuple[int, int]) -> tuple[bytes, bool]:
@@ -129,12 +131,12 @@ def assign_splits(
         if split in given:
             continue
         left = [index for index in free if splits[index] == "train"]
-        for index in _draw(left, labels, hashes, per_class, fraction, rng):
+        for index in _draw_images(left, labels, hashes, per_class, fraction, rng):
             splits[index] = split
     return splits
 
 
-def _draw(
+def _draw_images(
     indices: Sequence[int],
     labels: Sequence[int],
     hashes: Sequence[str],
@@ -186,7 +188,7 @@ def _check_splits(source: Source, entries: Sequence[ShardEntry]) -> None:
             raise DataError(f"{source.name} has too few different images to set any aside for {split}; add some")
 
 
-def _note_twins(entries: Sequence[ShardEntry]) -> list[str]:
+def _note_duplicates(entries: Sequence[ShardEntry]) -> list[str]:
     twins: dict[str, list[ShardEntry]] = defaultdict(list)
     for entry in entries:
         twins[entry.sha256].append(entry)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bakeoff.data.pixels import decode, fit
+from bakeoff.data.pixels import decode, resize_to_square
 from bakeoff.data.shards.manifest import ShardFile
 from bakeoff.data.shards.view import Dataset
 from bakeoff.data.sources import SplitName
@@ -100,7 +100,7 @@ def _parse(tf: Any, batch: Any, dataset: Dataset) -> dict[str, Any]:
 
 def _unpack(dataset: Dataset, data: bytes, height: int, width: int, key: str) -> np.ndarray:
     if height:
-        return fit(np.frombuffer(data, np.uint8).reshape(height, width, 3), dataset.side)
+        return resize_to_square(np.frombuffer(data, np.uint8).reshape(height, width, 3), dataset.side)
     try:
         return decode(data, dataset.side)
     except DataError as error:

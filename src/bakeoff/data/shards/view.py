@@ -1,17 +1,15 @@
 """A view of prepared data: which classes of it, under which labels. Nothing is copied."""
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bakeoff.data.shards.manifest import MANIFEST, Manifest, read_manifest
-from bakeoff.data.sources import SplitName
-from bakeoff.errors import DataError
+from bakeoff.errors import DataError, suggest
 from bakeoff.files import cache_dir, hash_json
 
-__all__ = ["Dataset", "find_dataset", "open_dataset", "shard_paths"]
+__all__ = ["Dataset", "find_dataset", "open_dataset"]
 
 
 @dataclass(frozen=True)
@@ -79,11 +77,6 @@ def find_dataset(fingerprint: str, classes: str = "all", seed: int = 0) -> Datas
     return None
 
 
-def shard_paths(dataset: Dataset, split: SplitName) -> list[Path]:
-    """The TFRecord files of a split, in reading order."""
-    return [dataset.folder / file.name for file in dataset.manifest.splits[split].files]
-
-
 def _view_coarse(folder: Path, manifest: Manifest) -> Dataset:
     if not manifest.coarse_names or not manifest.coarse_of:
         raise DataError(f"{manifest.name} has no superclasses; choose all, a number or names of classes")
@@ -121,8 +114,7 @@ def _choose(manifest: Manifest, classes: str, seed: int) -> list[int]:
         return sorted(int(original) for original in drawn)
     wanted = {name.strip() for name in classes.split(",") if name.strip()}
     for name in sorted(wanted - set(names)):
-        close = difflib.get_close_matches(name, names, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"the first are {', '.join(names[:5])}"
+        hint = suggest(name, names, f"the first are {', '.join(names[:5])}")
         raise DataError(f"--classes: {manifest.name} has no class {name!r}; {hint}")
     if len(wanted) < 2:
         raise DataError(f"--classes {classes!r} names fewer than two classes; give all, coarse, a number or more names")

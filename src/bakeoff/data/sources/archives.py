@@ -20,7 +20,7 @@ _TIMEOUT_SECONDS = 20
 _CHUNK_BYTES = 1 << 20
 
 
-def find_archive(name: str, url: str, md5: str, data_dir: Path | None, progress: OnCount | None) -> Path:
+def find_archive(name: str, url: str, md5: str, data_dir: Path | None, on_count: OnCount | None) -> Path:
     """The path of an archive, downloaded into the cache and checked against `md5` if it is nowhere.
 
     Raises DataError that says where to put the file by hand if the download fails.
@@ -32,7 +32,7 @@ def find_archive(name: str, url: str, md5: str, data_dir: Path | None, progress:
         if (place / name).is_file():
             return place / name
     try:
-        _download(url, md5, downloads / name, progress)
+        _download(url, md5, downloads / name, on_count)
     except DataError as error:
         raise DataError(f"{name} {error}; fetch {url} and give its folder with --data-dir") from error
     return downloads / name
@@ -44,7 +44,7 @@ def hash_md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _download(url: str, md5: str, path: Path, progress: OnCount | None) -> None:
+def _download(url: str, md5: str, path: Path, on_count: OnCount | None) -> None:
     digest = hashlib.md5(usedforsecurity=False)
     done = 0
     try:
@@ -57,8 +57,8 @@ def _download(url: str, md5: str, path: Path, progress: OnCount | None) -> None:
             file.write(chunk)
             digest.update(chunk)
             done += len(chunk)
-            if progress:
-                progress(f"downloading {path.name}", done, total)
+            if on_count:
+                on_count(f"downloading {path.name}", done, total)
         if digest.hexdigest() != md5:
             raise DataError(f"arrived damaged ({done:,} of {total:,} bytes, MD5 not the published one)")
 

@@ -89,11 +89,11 @@ class Cifar(Source):
 
     licence = "no licence stated; cite Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009)"
 
-    def __init__(self, archive: Archive, data_dir: Path | None = None, progress: OnCount | None = None) -> None:
+    def __init__(self, archive: Archive, data_dir: Path | None = None, on_count: OnCount | None = None) -> None:
         """Find or download the archive. Raises DataError if that fails."""
         self.name = archive.name
         self._archive = archive
-        self._path = find_archive(archive.file, archive.url, archive.md5, data_dir, progress)
+        self._path = find_archive(archive.file, archive.url, archive.md5, data_dir, on_count)
         status = self._path.stat()
         self.signature = hash_json([archive.name, str(self._path.resolve()), status.st_size, status.st_mtime_ns])
 

@@ -17,7 +17,7 @@ from bakeoff.data.sources.records import BadImage, RawImage, Source, SplitName
 from bakeoff.errors import DataError
 from bakeoff.files import hash_json
 
-__all__ = ["Folder"]
+__all__ = ["ImageFolder"]
 
 # One each to train on, to select by and to test.
 _MIN_IMAGES = 3
@@ -34,18 +34,18 @@ class _File:
     label: int
 
 
-class Folder(Source):
+class ImageFolder(Source):
     """Images of at least two classes below one folder."""
 
     licence = "not stated"
 
     def __init__(self, folder: Path) -> None:
         """List the folder. Raises DataError if its layout, its classes or their sizes are wrong."""
-        self.name = re.sub(r"[^a-z0-9]+", "-", _text(folder.resolve().name).lower()).strip("-") or "images"
+        self.name = re.sub(r"[^a-z0-9]+", "-", _to_text(folder.resolve().name).lower()).strip("-") or "images"
         self._folder = folder
         roots = _find_roots(folder)
         classes = {root: _subfolders(root) for root, _ in roots}
-        self._class_names = tuple(sorted({_text(name) for names in classes.values() for name in names}))
+        self._class_names = tuple(sorted({_to_text(name) for names in classes.values() for name in names}))
         labels = {name: label for label, name in enumerate(self._class_names)}
         self._ignored: list[Path] = []
         self._files: dict[str, _File] = {}
@@ -53,9 +53,13 @@ class Folder(Source):
         for root, split in roots:
             for name in classes[root]:
                 for path in self._images(root / name, (root.resolve(), real, *real.parents)):
-                    self._files[_text(path.relative_to(folder).as_posix())] = _File(path, split, labels[_text(name)])
-        self._check(roots)
-        self.signature = hash_json([_text(str(real)), [[key, *_stamp(file.path)] for key, file in self._files.items()]])
+                    self._files[_to_text(path.relative_to(folder).as_posix())] = _File(
+                        path, split, labels[_to_text(name)]
+                    )
+        self._check_classes(roots)
+        self.signature = hash_json(
+            [_to_text(str(real)), [[key, *_size_and_mtime(file.path)] for key, file in self._files.items()]]
+        )
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -72,14 +76,14 @@ class Folder(Source):
         """Says how many files were ignored for their suffix."""
         if not self._ignored:
             return ()
-        example = _text(self._ignored[0].relative_to(self._folder).as_posix())
+        example = _to_text(self._ignored[0].relative_to(self._folder).as_posix())
         return (f"files ignored for their suffix: {len(self._ignored)}, such as {example}",)
 
     def records(self) -> Iterator[RawImage | BadImage]:
         """All images, keyed by their path below the folder; those that do not decode come as BadImage."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for keys in _chunks(list(self._files)):
-                yield from pool.map(self._examine, keys)
+                yield from pool.map(self._read, keys)
 
     def fetch(self, keys: Sequence[str]) -> Iterator[RawImage]:
         """The files of `keys` as they are now; their `shape` is (0, 0), as they are not decoded."""
@@ -89,7 +93,7 @@ class Folder(Source):
             except (OSError, KeyError) as error:
                 raise DataError(f"{self._folder / key} was there and is gone; start again") from error
 
-    def _examine(self, key: str) -> RawImage | BadImage:
+    def _read(self, key: str) -> RawImage | BadImage:
         try:
             data = self._files[key].path.read_bytes()
             height, width, _ = read_rgb(data).shape
@@ -107,7 +111,7 @@ class Folder(Source):
         real = folder.resolve()
         if real in parents:
             return
-        for entry in _list(folder):
+        for entry in _list_visible(folder):
             path = folder / entry.name
             if entry.is_dir():
                 yield from self._images(path, (*parents, real))
@@ -117,7 +121,7 @@ class Folder(Source):
                 # A dangling link is an image that cannot be read; a pipe or a socket is none.
                 yield path
 
-    def _check(self, roots: Sequence[tuple[Path, SplitName | None]]) -> None:
+    def _check_classes(self, roots: Sequence[tuple[Path, SplitName | None]]) -> None:
         if not self._files:
             if any(path.suffix.lower() in IMAGE_SUFFIXES for path in self._folder.iterdir()):
                 raise DataError(
@@ -146,10 +150,10 @@ def _find_roots(folder: Path) -> list[tuple[Path, SplitName | None]]:
 
 
 def _subfolders(folder: Path) -> list[str]:
-    return [entry.name for entry in _list(folder) if entry.is_dir()]
+    return [entry.name for entry in _list_visible(folder) if entry.is_dir()]
 
 
-def _list(folder: Path) -> list[os.DirEntry[str]]:
+def _list_visible(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
@@ -157,7 +161,7 @@ def _list(folder: Path) -> list[os.DirEntry[str]]:
         raise DataError(f"cannot list {folder}: {error.strerror}; make it readable") from error
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _size_and_mtime(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except OSError:
@@ -165,7 +169,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _text(name: str) -> str:
+def _to_text(name: str) -> str:
     # File names are bytes; those that are not UTF-8 must still fit into JSON.
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 

@@ -17,20 +17,20 @@ STALL_SECONDS = 10.0
 
 
 def download_weights(
-    row: NetworkSpec, target: Path, tell: Callable[[float], None], give_up: Callable[[str], None]
+    spec: NetworkSpec, target: Path, tell: Callable[[float], None], give_up: Callable[[str], None]
 ) -> None:
     """Let Keras fetch a network's weights into `$KERAS_HOME` and check their hash, then move the file to `target`.
 
     `tell` gets the fraction that has come; `give_up`, called from another thread with a reason, has to end the
     process: a look-up of a name can hang where no timeout reaches. Raises WeightsError with the reason Keras gives.
     """
-    assert row.hub_file is not None
-    written = Path(os.environ["KERAS_HOME"]) / "models" / row.hub_file
+    assert spec.hub_file is not None
+    written = Path(os.environ["KERAS_HOME"]) / "models" / spec.hub_file
     socket.setdefaulttimeout(STALL_SECONDS)
     done = threading.Event()
-    threading.Thread(target=_watch, args=(written, 4 * row.params_total, done, tell, give_up), daemon=True).start()
+    threading.Thread(target=_watch, args=(written, 4 * spec.params_total, done, tell, give_up), daemon=True).start()
     try:
-        build_with_hub_weights(row)
+        build_with_hub_weights(spec)
     except Exception as error:  # Keras raises plain exceptions here
         raise WeightsError(" ".join(str(error).rpartition(" -- ")[2].split()) or type(error).__name__) from error
     finally:

@@ -30,14 +30,14 @@ class LoadReport:
     total: int
 
 
-def load_weights(backbone: Any, row: NetworkSpec, source: WeightsSource, *, partial: bool = False) -> LoadReport:
-    """Set the tensors of `backbone` (a keras.Model from `build_backbone(row, ...)`) from a located file.
+def load_weights(backbone: Any, spec: NetworkSpec, source: WeightsSource, *, partial: bool = False) -> LoadReport:
+    """Set the tensors of `backbone` (a keras.Model from `build_backbone(spec, ...)`) from a located file.
 
     A Keras file may hold more than the backbone, such as a whole classifier. With `partial` it may hold less: what it
     lacks stays as it was. Raises WeightsError if the file does not fit, and then changes nothing.
     """
     if source.path is None:
-        raise WeightsError(f"{row.name} starts from random weights: there is nothing to load")
+        raise WeightsError(f"{spec.name} starts from random weights: there is nothing to load")
     if source.origin == "hub":
         _load_hub(backbone, source.path)
         found = len(backbone.weights)
@@ -46,14 +46,14 @@ def load_weights(backbone: Any, row: NetworkSpec, source: WeightsSource, *, part
             stored = _read_torch(backbone, source.path)
         else:
             stored = _find(backbone, read_models(source.path))
-        _check(backbone, row, stored, source.path, partial)
+        _check(backbone, spec, stored, source.path, partial)
         found = sum(map(len, stored.values()))
         for name, tensors in stored.items():
             layer = backbone.get_layer(name)
             layer.set_weights(tensors)
             if hasattr(layer, "finalize_state"):
                 layer.finalize_state()  # an input normalisation computes with a copy of its weights
-    if row.family == "efficientnet":
+    if spec.family == "efficientnet":
         _mend_normalization(backbone)
     return LoadReport(found, len(backbone.weights))
 
@@ -139,17 +139,17 @@ def _counted(names: list[str], bases: set[str]) -> dict[str, list[str]]:
     return {base: [name for _, name in sorted(group)] for base, group in groups.items()}
 
 
-def _check(backbone: Any, row: NetworkSpec, stored: dict[str, Tensors], path: Path, partial: bool) -> None:
+def _check(backbone: Any, spec: NetworkSpec, stored: dict[str, Tensors], path: Path, partial: bool) -> None:
     """Refuse a file that fits in part, or not at all."""
     missing = [layer for layer in backbone.layers if layer.weights and layer.name not in stored]
     if not missing or (partial and stored):
         return
     found, total = sum(map(len, stored.values())), len(backbone.weights)
     if not stored:
-        raise WeightsError(f"{path} holds nothing of {row.name}; give a file with that network in it")
+        raise WeightsError(f"{path} holds nothing of {spec.name}; give a file with that network in it")
     shapes = ", ".join(str(tuple(weight.shape)) for weight in missing[0].weights)
     raise WeightsError(
-        f"{path} holds {found} of the {total} tensors of {row.name}: {missing[0].name} with {shapes} is the first one"
+        f"{path} holds {found} of the {total} tensors of {spec.name}: {missing[0].name} with {shapes} is the first one"
         " missing; give a file with all of it, or --partial-weights to leave the rest random"
     )
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bakeoff.errors import WeightsError
 from bakeoff.files import hash_file, make_dir, replacing, write_text
 
-__all__ = ["ExportedWeights", "export_weights", "find_in_kit", "import_weights", "imported_weights_dir", "read_kit"]
+__all__ = ["ExportedWeights", "export_weights", "find_imported", "import_weights", "imported_weights_dir", "read_kit"]
 
 SCHEMA = 1
 OnFile = Callable[[str, int, int], None]
@@ -64,7 +64,7 @@ def read_kit(folder: Path) -> tuple[ExportedWeights, ...]:
     return kit.files
 
 
-def find_in_kit(network: str) -> tuple[Path, ExportedWeights] | None:
+def find_imported(network: str) -> tuple[Path, ExportedWeights] | None:
     """The file that a kit brought for a network, and its facts."""
     home = imported_weights_dir()
     for entry in read_kit(home):

@@ -12,6 +12,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from bakeoff.networks.graph import run_graph
+
 __all__ = ["GraphStep", "Tensor", "walk"]
 
 
@@ -64,13 +66,8 @@ def walk(model: keras.Model, side: int, *, half: bool = False) -> list[GraphStep
 
     def visit(operation: Any) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            if isinstance(operation, keras.Sequential):
-                (symbol,) = args
-                for layer in operation.layers:
-                    symbol = visit(layer)(symbol)
-                return symbol
             if isinstance(operation, keras.Model):
-                return operation._run_through_graph(args, visit)
+                return run_graph(operation, args, visit)
             symbol = operation.compute_output_spec(*args, **kwargs)
             inputs = [buffers[id(each)][1] for each in keras.tree.flatten(args) if id(each) in buffers]
             if _is_view(operation):
