@@ -18,7 +18,7 @@ from bakeoff.report.board import (
     format_range,
     format_seconds,
 )
-from bakeoff.runs.findings import Difference, McNemar
+from bakeoff.runs.findings import McNemar
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.paired import compare, mcnemar
@@ -26,7 +26,14 @@ from bakeoff.runs.predictions import has_predictions
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.runs.study_file import AnyStudy
 
-__all__ = ["Leaders", "Spread", "compare_leaders", "list_doubts", "spread_over_seeds"]
+__all__ = ["Cell", "Leaders", "Spread", "compare_leaders", "list_doubts", "spread_over_seeds"]
+
+
+class Cell(NamedTuple):
+    """A value as text, and a second line with its interval."""
+
+    text: str
+    interval: str = ""
 
 
 class Leaders(NamedTuple):
@@ -34,7 +41,7 @@ class Leaders(NamedTuple):
 
     names: tuple[str, str]
     caption: str
-    rows: list[tuple[str, list[str]]]
+    rows: list[tuple[str, list[Cell]]]
     """A label with the two cells, or with one cell for both columns."""
     significance: str
     """A sentence about McNemar's test; empty if the two runs' predictions are missing."""
@@ -72,30 +79,31 @@ def compare_leaders(out: Path, rows: Sequence[Row]) -> Leaders | None:
         return None
     winner, rival = pair = match.winner, match.rivals[0]
     caption = f"The winner and its nearest rival in the {winner.stage} stage"
-    table = [("Top-1 on validation", [_format_top1(row) for row in pair])]
+    table = [("Top-1 on validation", [_make_top1_cell(row) for row in pair])]
     significance = ""
     if all(has_predictions(run_dir(out, row.id), "val") for row in pair):
         test = mcnemar(out, winner.id, rival.id)
+        difference = compare(out, [rival.id], [winner.id])
+        p = f", p = {test.p:.2g}" if test.p >= 0.001 else ", p < 0.001"
         caption += f", on the same {test.images:,} validation images"
         significance = _describe_test(test, winner.name, rival.name)
-        p = f"p = {test.p:.2g}" if test.p >= 0.001 else "p < 0.001"
-        table.append(("Paired difference", [f"{compare(out, [rival.id], [winner.id]).words} points, {p}"]))
-        alone = [
-            f"{n:,} ({format_range(wilson_interval(n, test.images))})" for n in (test.first_only, test.second_only)
+        table += [
+            ("Paired difference", [_make_difference_cell(difference.points, difference.low, difference.high, p)]),
+            (
+                "Right where the other is wrong",
+                [_make_count_cell(n, test) for n in (test.first_only, test.second_only)],
+            ),
         ]
-        table.append(("Right where the other is wrong", alone))
     else:
-        low, high = difference_interval(winner, rival)
         points = (winner.val_top1 or 0.0) - (rival.val_top1 or 0.0)
-        difference = Difference(points=points, low=low, high=high, images=0, seeds=1)
-        table.append(("Difference", [f"{difference.words} points"]))
+        table.append(("Difference", [_make_difference_cell(points, *difference_interval(winner, rival))]))
     costs = {
         "Peak memory": [format_bytes(row.memory_peak_bytes) for row in pair],
         "Trained parameters": [format_count(row.params_trainable) for row in pair],
         "Training time": [format_seconds(row.seconds_train) for row in pair],
         "Images/s": [f"{row.images_per_second:.0f}" if row.images_per_second else DASH for row in pair],
     }
-    table += [(name, cells) for name, cells in costs.items() if set(cells) != {DASH}]
+    table += [(name, [Cell(text) for text in texts]) for name, texts in costs.items() if set(texts) != {DASH}]
     return Leaders((winner.name, rival.name), f"{caption}, with 95 % intervals.", table, significance)
 
 
@@ -156,9 +164,16 @@ def list_doubts(study: AnyStudy, rows: Sequence[Row], records: Sequence[RunRecor
     return doubts
 
 
-def _format_top1(row: Row) -> str:
-    interval = f" ({format_range(row.val_top1_ci95)})" if row.val_top1_ci95 else ""
-    return f"{format_percent(row.val_top1)}{interval}"
+def _make_top1_cell(row: Row) -> Cell:
+    return Cell(format_percent(row.val_top1), format_range(row.val_top1_ci95) if row.val_top1_ci95 else "")
+
+
+def _make_difference_cell(points: float, low: float, high: float, p: str = "") -> Cell:
+    return Cell(f"{100 * points:+.1f} points", f"{100 * low:+.1f} to {100 * high:+.1f}{p}")
+
+
+def _make_count_cell(count: int, test: McNemar) -> Cell:
+    return Cell(f"{count:,} of {test.images:,}", format_range(wilson_interval(count, test.images)))
 
 
 def _describe_test(test: McNemar, winner: str, rival: str) -> str:

@@ -101,7 +101,8 @@ def _summarise_search(found: SearchResult, base: Run) -> str:
         " The best of many trials was partly lucky. Therefore its recipe and the recipe at the start were trained"
         f" again, with another seed and for {format_seconds(after.seconds)} each. They reached"
         f" {format_percent(after.top1)} ({format_range(after.top1_ci95)}) and"
-        f" {format_percent(before.top1)} ({format_range(before.top1_ci95)}) on {difference.images:,} validation images, a difference of {difference.words} points, {difference.chance}."
+        f" {format_percent(before.top1)} ({format_range(before.top1_ci95)}) on"
+        f" {difference.images:,} validation images, a difference of {difference.words} points, {difference.chance}."
     )
     return f"{text} {'The new recipe was chosen.' if found.kept else 'The recipe at the start was kept.'}"
 

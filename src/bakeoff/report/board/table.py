@@ -23,8 +23,8 @@ from bakeoff.runs.record import State
 __all__ = ["render_table"]
 
 _CAPTION = (
-    "★ on the Pareto front (costs within 5 % count as equal)   ≈ ties with the most accurate of its stage\n"
-    "memory: measured peak (error of the prediction)   time: training   file: saved model"
+    "★ on the Pareto front (costs within 5 % count as equal)   ≈ ties with the best\n"
+    "memory: peak (error of prediction)   time: training   file: saved model"
 )
 _HEADS = ("top-1 %", "memory\n(error)", "trained", "of all", "time", "img/s", "file")
 

@@ -78,20 +78,23 @@ def draw_timeline(stages: Sequence[StageBar], budget: float | None, alt: str) ->
     end = sum(stage.seconds for stage in stages)
     with new_figure(8.0, 0.9 + 0.3 * len(stages)) as figure:
         axes = figure.add_subplot(xlabel="wall-clock time (s)")
-        start = 0.0
+        start = widest = 0.0
+        width = max(end, budget or 0.0)
         for row, stage in enumerate(stages):
             _draw_stage(axes, row, stage, start)
             start += stage.seconds
             text = f"{stage.seconds:.0f} s, {100 * stage.seconds / end:.0f} %"
-            late = start > 0.7 * max(end, budget or 0.0)
-            spot, shift, side = (start - stage.seconds, -4, "right") if late else (start, 4, "left")
+            # Beside the end of the bar, or before its start if the end is near the right edge and there is room.
+            before = start > 0.7 * width and start - stage.seconds > 0.15 * width
+            spot, shift, side = (start - stage.seconds, -4, "right") if before else (start, 4, "left")
+            widest = max(widest, start + (0.0 if before else 0.15 * width))
             axes.annotate(text, (spot, row), (shift, 0), textcoords="offset points", ha=side, va="center", fontsize=7.5)
         if budget:
             axes.axvline(budget, color=INK, lw=1, ls="--")
             # Above the rows and left of the line, so that it stays inside the figure.
             axes.annotate("budget ", (budget, -0.75), ha="right", va="bottom", fontsize=7.5)
         axes.set_yticks(range(len(stages)), [stage.stage for stage in stages])
-        axes.set_xlim(0, 1.02 * max(end, budget or 0.0))
+        axes.set_xlim(0, max(1.02 * width, widest))
         axes.set_ylim(len(stages) - 0.4, -0.75)
         axes.grid(visible=False, axis="y")
         return to_svg(figure, alt)
