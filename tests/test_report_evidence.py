@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from bakeoff.data.shards import open_dataset, prepare_cached, read_blocks
+from bakeoff.files import write_json
 from bakeoff.report import write_report
 from bakeoff.report.board import rank
 from bakeoff.report.certainty import spread_over_seeds
@@ -22,6 +23,7 @@ from bakeoff.report.facts import Spending
 from bakeoff.report.failures import describe_failures
 from bakeoff.report.gallery import show_images
 from bakeoff.runs.calibration import softmax
+from bakeoff.runs.findings import Arm, Difference, Effect, Effects, SearchResult
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, write_record
 from factories import make_metrics, make_record
@@ -156,6 +158,63 @@ def test_the_memory_of_the_screen_is_drawn_only_if_nothing_was_fine_tuned() -> N
     assert alone is not None
     assert "a@32, screen" in alone.svg
     assert draw_memory(rank([make_record(memory_peak_bytes=0)])) is None
+
+
+def make_arm(record: RunRecord, top1: float) -> Arm:
+    interval = top1 - 0.02, top1 + 0.02
+    return Arm(
+        ids=(record.id,),
+        top1=top1,
+        top1_ci95=interval,
+        seconds=60,
+        images_per_second=500,
+        memory_peak_bytes=640_000_000,
+    )
+
+
+def test_a_search_is_described_with_the_change_and_its_confirmation(tmp_path: Path) -> None:
+    base = make_record("a@32", 0.7, stage=Stage.TUNE)
+    best = make_record("a@32", 0.75, stage=Stage.TUNE, config=base.config.revised(optim={"learning_rate": 0.003}))
+    save(tmp_path, base, best)
+    found = SearchResult(
+        base=base.id,
+        best=best.id,
+        changes={"optim.learning_rate": 0.003},
+        before=make_arm(base, 0.7),
+        after=make_arm(best, 0.75),
+        difference=Difference(points=0.05, low=0.02, high=0.08, images=1000, seeds=1),
+        kept=True,
+        trials={"COMPLETE": 2},
+        importances={"optim.learning_rate": 0.9},
+    )
+    write_json(tmp_path / "study.json", {"plan": {}, "found": found.model_dump(mode="json")})
+    text = text_of(tmp_path)
+    for words in (
+        "The search tried 2 recipes with equal training time (2 complete).",
+        "The best trial changed: learning rate 0.003 instead of 0.001 (90% of the variance between trials).",
+        "They reached 75.0 % (73.0 to 77.0 %) and 70.0 % (68.0 to 72.0 %) on 1,000 validation images",
+        "a difference of +5.0 (+2.0 to +8.0) points, more than chance explains. The new recipe was chosen.",
+        "The share of the variance between trials that each parameter explains (fANOVA).",
+    ):
+        assert words in text
+
+
+def test_an_ablation_is_described_with_what_helps_and_what_hurts(tmp_path: Path) -> None:
+    base = make_record("a@32", 0.7, stage=Stage.TUNE)
+    other = make_record("a@32", 0.65, stage=Stage.TUNE, config=base.config.revised(optim={"ema": 0.0}))
+    save(tmp_path, base, other)
+    loss = Difference(points=-0.05, low=-0.08, high=-0.02, images=1000, seeds=1)
+    effect = Effect(key="optim.ema", value=0.0, arm=make_arm(other, 0.65), difference=loss)
+    effects = Effects(base=make_arm(base, 0.7), effects=(effect,), missing=("model.dropout=0.5",))
+    write_json(tmp_path / "study.json", {"plan": {}, "effects": effects.model_dump(mode="json")})
+    text = text_of(tmp_path)
+    for words in (
+        "with equal training time (60 s) and 1 seed. The base recipe reached 70.0 % (68.0 to 72.0 %) on validation.",
+        "Better: none significantly. Worse: ema 0 (-5.0).",
+        "Not measured (the runs failed, or there was no time left): model.dropout=0.5.",
+        "0.0 65.0 % (63.0 to 67.0 %) -5.0 (-8.0 to -2.0) hurts 60 s 500 640 MB",
+    ):
+        assert words in text
 
 
 SCREENED = {"a": 0.5, "b": 0.4, "c": 0.3, "d": 0.2}

@@ -77,10 +77,8 @@ def _describe_search(found: SearchResult, study: AnyStudy, out: Path, records: S
             chosen = number
     drawings = []
     if trials:
-        caption = (
-            f"Validation accuracy of {len(trials)} trials, in the order in which they ran. A cross is a trial that"
-        )
-        caption += " was stopped early, with the accuracy at that moment."
+        caption = f"Validation accuracy of {len(trials)} trials, in the order in which they ran."
+        caption += " A cross is a trial that was stopped early, with the accuracy at that moment."
         drawings.append(Drawing(draw_trials(trials, chosen, caption), caption))
     if found.importances:
         ranked = dict(sorted(found.importances.items(), key=lambda item: -item[1])[:10])
@@ -102,7 +100,8 @@ def _summarise_search(found: SearchResult, base: Run) -> str:
         f" again, with another seed and for {format_seconds(after.seconds)} each. They reached"
         f" {format_percent(after.top1)} ({format_range(after.top1_ci95)}) and"
         f" {format_percent(before.top1)} ({format_range(before.top1_ci95)}) on"
-        f" {difference.images:,} validation images, a difference of {difference.words} points, {difference.chance}."
+        f" {difference.images:,} validation images, a difference of {difference.points_and_interval} points,"
+        f" {difference.significance}."
     )
     return f"{text} {'The new recipe was chosen.' if found.kept else 'The recipe at the start was kept.'}"
 

@@ -79,5 +79,6 @@ def draw_value_effects(effects: Sequence[ValueEffect], alt: str) -> str:
         axes.axvline(0, color=INK, lw=0.8)
         axes.set_yticks(places, names)
         axes.grid(visible=False, axis="y")
-        axes.invert_yaxis()
+        # The first row is the name of a factor, which is no data: automatic limits would leave it out.
+        axes.set_ylim(place - 0.7, -0.7)
         return to_svg(figure, alt)
