@@ -25,21 +25,22 @@ def _draw(space, answers, base=BASE):
     )
 
 
-def test_a_space_is_read_from_toml(tmp_path):
+@pytest.mark.parametrize("table", ["parameter", "knob"])
+def test_a_space_is_read_from_toml(tmp_path, table):
     space = _read(
         tmp_path,
-        """
-        [[knob]]
+        f"""
+        [[{table}]]
         key = "optim.learning_rate"
         low = 1e-4
         high = 1e-2
         log = true
-        when = { "optim.name" = ["adamw"] }
+        when = {{ "optim.name" = ["adamw"] }}
 
-        [[knob]]
+        [[{table}]]
         key = "train.patience"
         choices = [0, 3]
-        also = { "train.evaluations" = 12 }
+        also = {{ "train.evaluations" = 12 }}
         """,
     )
     rate, patience = space.parameters
@@ -51,7 +52,11 @@ def test_a_space_is_read_from_toml(tmp_path):
     ("text", "message"),
     [
         ("knob = 3", "cannot|tables|space"),
+        ("parameter = 3", "space"),
         ("[[knobs]]", "tables and nothing else"),
+        ("[[parameter]]\nkey = 'a.b'\n[[knob]]\nkey = 'a.b'", "tables and nothing else"),
+        ("", "tables and nothing else"),
+        ("[[parameter]]\nkey = 'a.b'", "give either choices, or low and high"),
         ("[[knob]]\nkey = 'a.b'", "give either choices, or low and high"),
         ("[[knob]]\nkey = 'a.b'\nchoices = [1]\nlow = 1\nhigh = 2", "give either choices, or low and high"),
         ("[[knob]]\nkey = 'a.b'\nlow = 2\nhigh = 1", "low must be below high"),

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Run
 from bakeoff.runs.findings import Effect, Effects
-from bakeoff.runs.paired import compare, gather
+from bakeoff.runs.paired import compare, summarise
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.defaults import fit_to_length
 from bakeoff.study.space import Space
@@ -125,10 +125,10 @@ def measure(plan: Ablation, out: Path, records: Sequence[RunRecord]) -> Effects 
         if pairs:
             before, after = zip(*pairs, strict=True)
             difference = compare(out, [record.id for record in before], [record.id for record in after])
-            effects.append(Effect(key=level.key, value=level.value, arm=gather(out, after), difference=difference))
+            effects.append(Effect(key=level.key, value=level.value, arm=summarise(out, after), difference=difference))
         else:
             missing.append(f"{level.key}={level.value}")
-    return Effects(base=gather(out, base), effects=tuple(effects), missing=tuple(missing))
+    return Effects(base=summarise(out, base), effects=tuple(effects), missing=tuple(missing))
 
 
 def _seeded(run: Run, seeds: int) -> tuple[Run, ...]:

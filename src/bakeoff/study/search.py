@@ -20,7 +20,7 @@ from bakeoff.report.board import format_percent
 from bakeoff.runs.config import Run, revise
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.findings import SearchResult
-from bakeoff.runs.paired import compare, gather
+from bakeoff.runs.paired import compare, summarise
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.defaults import fit_to_length
 from bakeoff.study.importance import weigh_keys
@@ -158,7 +158,7 @@ def _decide(study: "optuna.Study", plan: Search, out: Path, train_each: TrainEac
     if State.FAILED in (before.state, after.state):
         return found
     difference = compare(out, [before.id], [after.id])
-    scores = {"before": gather(out, [before]), "after": gather(out, [after]), "difference": difference}
+    scores = {"before": summarise(out, [before]), "after": summarise(out, [after]), "difference": difference}
     return found.model_copy(update=scores | {"kept": difference.points > 0})
 
 

@@ -162,11 +162,13 @@ def read_space(path: Path) -> Space:
     try:
         raw = read_toml(path)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read the space {path}: {error}; give a TOML file of [[knob]] tables") from error
-    if set(raw) != {"knob"} or not raw["knob"]:
-        raise ConfigError(f"{path}: a space has [[knob]] tables and nothing else")
+        raise ConfigError(f"cannot read the space {path}: {error}; give a TOML file of [[parameter]] tables") from error
+    # Older files have [[knob]] tables.
+    tables = raw.get("parameter", raw.get("knob"))
+    if len(raw) != 1 or not tables:
+        raise ConfigError(f"{path}: a space has [[parameter]] tables and nothing else")
     try:
-        return Space(parameters=raw["knob"])
+        return Space(parameters=tables)
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise ConfigError(f"{path}: {place}: {first_message(error)}") from error

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bakeoff.data.pixels import IMAGE_SUFFIXES
-from bakeoff.deploy.bundle.answering import ImageInput
+from bakeoff.deploy.bundle.prediction import ImageInput
 from bakeoff.errors import BundleError
 
 __all__ = ["find_inputs"]
