@@ -43,7 +43,10 @@ INSIDE = {
     """,
     "report/board": "rows formatting weigh ranking reason table",
     "report/figures": "canvas tradeoff runs answers agreement tuning",
-    "study": "defaults space run_pool importance search compare ablate plan state recipe context tune loop",
+    "study": """
+        defaults space default_spaces run_pool importance trials search compare ablate plan proposals
+        state recipe context tune loop
+    """,
     "cli": "options console output answers begin cache data studies tuning use views weights app",
     "cli/console": "live plans results watch",
 }
