@@ -10,7 +10,7 @@ from bakeoff.api.results import load
 from bakeoff.data.checks import MIN_SIDE_PIXELS, Finding, FindingKind, examine, write_findings
 from bakeoff.data.contact_sheet import draw_pairs
 from bakeoff.machine import tensorflow_settings
-from bakeoff.report.verify import Check, audit_bundles, audit_data, audit_records, audit_views
+from bakeoff.report.verify import Check, verify_bundles, verify_data, verify_records, verify_views
 from bakeoff.study.begin import prepare_data, require_tensorflow
 
 __all__ = ["CheckResult", "check", "verify"]
@@ -103,7 +103,7 @@ def verify(
         progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
 
     Returns:
-        A Check for each figure: `where`, `written`, `computed`, and `holds`, whether the two agree.
+        A Check for each figure: `where`, `written`, `computed`, and `matches`, whether the two agree.
 
     Raises:
         OutputError: The folder holds no runs, or a file in it is damaged.
@@ -113,11 +113,11 @@ def verify(
     results = load(out)
     require_tensorflow()
     records = results.records
-    checks = list(audit_views(results.out))
+    checks = list(verify_views(results.out))
     if records_only:
-        return [*checks, *audit_records(results.out)]
+        return [*checks, *verify_records(results.out)]
     with count_progress(progress) as on_count:
         shards, dataset = prepare_data(records[0].config.data, read_optional_path("data_dir", data_dir), on_count)
-        checks += [*audit_data(shards, records), *audit_records(results.out, dataset)]
-        checks += audit_bundles(results.out, dataset, on_count)
+        checks += [*verify_data(shards, records), *verify_records(results.out, dataset)]
+        checks += verify_bundles(results.out, dataset, on_count)
     return checks

@@ -104,7 +104,7 @@ class Results:
             raise ConfigError("a board as a table needs pandas: run pip install 'bakeoff[notebook]'") from error
         from bakeoff.report.board import Row, rank
 
-        rows = [row.model_dump(mode="json") for row in rank(self.records, weigh=_check_criteria(weigh))]
+        rows = [row.model_dump(mode="json") for row in rank(self.records, criteria=_check_criteria(weigh))]
         return pd.DataFrame(rows, columns=list(Row.model_fields))
 
     def explain(self, weigh: Mapping[str, float] | None = None) -> str:
@@ -122,7 +122,7 @@ class Results:
         from bakeoff.report.board import explain, rank
 
         criteria = _check_criteria(weigh)
-        return explain(rank(self.records, weigh=criteria), criteria)
+        return explain(rank(self.records, criteria=criteria), criteria)
 
     @tensorflow_settings()
     def report(self) -> Path:

@@ -111,7 +111,7 @@ def verify(
     """
     with exit_on_interrupt():
         checks = bakeoff.verify(out, records_only=records_only, data_dir=data_dir)
-    broken = [check for check in checks if not check.holds]
+    broken = [check for check in checks if not check.matches]
 
     def shorten(text: str) -> str:
         return text if len(text) <= 120 else f"{text[:119]}…"
