@@ -183,7 +183,7 @@ def make_row(ordeal: str, ends: Counter[str], wrong: int, before: int, after: in
 
 
 def make_image(kind: str, rng: random.Random) -> bytes:
-    """An image of random size and format."""
+    """An image of random size, in the format `kind`."""
     buffer = io.BytesIO()
     size = rng.randint(1, 200), rng.randint(1, 200)
     Image.frombytes("RGB", size, rng.randbytes(3 * size[0] * size[1])).save(buffer, format=kind)

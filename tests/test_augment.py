@@ -219,7 +219,7 @@ def test_of_two_ways_to_mix_one_is_drawn_for_each_batch():
 
 
 @pytest.mark.parametrize(
-    ("policy", "text"), [("flip-warp", "'warp' is no step"), ("flip-flip", "twice"), ("", "'' is no step")]
+    ("policy", "text"), [("flip-warp", "no step 'warp'"), ("flip-flip", "twice"), ("", "no step ''")]
 )
 def test_a_policy_that_cannot_be_is_told(policy, text):
     with pytest.raises(ValueError, match=text):

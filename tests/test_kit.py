@@ -97,7 +97,7 @@ def test_a_folder_that_is_no_kit_or_reaches_outside_itself_is_refused(kit: Path,
     with pytest.raises(WeightsError, match="outside its folder"):
         import_weights(kit, _ignore)
     (kit / "kit.json").write_text(text[:40])
-    with pytest.raises(WeightsError, match="pack the kit again"):
+    with pytest.raises(WeightsError, match="run `bakeoff weights pack` again"):
         import_weights(kit, _ignore)
 
 

@@ -1,7 +1,7 @@
 """A folder of images: `class/image`, or `train|val|test/class/image`.
 
-Names are taken in sorted order, hidden ones are skipped, links are followed except back into their own
-parents. Nothing is ever written into the folder or removed from it.
+Files are read in sorted order. Hidden files are skipped; links are followed, except into a parent folder. Nothing is
+written into the folder or removed from it.
 """
 
 import os
@@ -19,12 +19,12 @@ from bakeoff.files import hash_json
 
 __all__ = ["ImageFolder"]
 
-# One each to train on, to select by and to test.
+# A class needs at least one image in each of train, val and test.
 _MIN_IMAGES = 3
 
 _SPLITS: dict[str, SplitName] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-# Files that are read ahead of their use: enough to keep every core busy, few enough to hold in memory.
-_CHUNK = 64
+# Files that are decoded in parallel: enough to use every core, few enough to hold in memory.
+_CHUNK_FILES = 64
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class _File:
 
 
 class ImageFolder(Source):
-    """Images of at least two classes below one folder."""
+    """Images in class folders, of at least two classes."""
 
     licence = "not stated"
 
     def __init__(self, folder: Path) -> None:
-        """List the folder. Raises DataError if its layout, its classes or their sizes are wrong."""
+        """List the folder. Raises DataError if the layout is wrong, or a class has too few images."""
         self.name = re.sub(r"[^a-z0-9]+", "-", _to_text(folder.resolve().name).lower()).strip("-") or "images"
         self._folder = folder
         roots = _find_roots(folder)
@@ -68,30 +68,30 @@ class ImageFolder(Source):
 
     @property
     def count(self) -> int:
-        """Files with the suffix of an image."""
+        """Number of files with the suffix of an image."""
         return len(self._files)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Says how many files were ignored for their suffix."""
+        """A note with the number of files that were ignored because of their suffix."""
         if not self._ignored:
             return ()
         example = _to_text(self._ignored[0].relative_to(self._folder).as_posix())
         return (f"files ignored for their suffix: {len(self._ignored)}, such as {example}",)
 
     def records(self) -> Iterator[RawImage | BadImage]:
-        """All images, keyed by their path below the folder; those that do not decode come as BadImage."""
+        """All images. Keys are paths relative to the folder; images that cannot be decoded are BadImages."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for keys in _chunks(list(self._files)):
                 yield from pool.map(self._read, keys)
 
     def fetch(self, keys: Sequence[str]) -> Iterator[RawImage]:
-        """The files of `keys` as they are now; their `shape` is (0, 0), as they are not decoded."""
+        """The files with these keys, in this order, not decoded: their `shape` is (0, 0)."""
         for key in keys:
             try:
                 yield self._record(key, self._files[key].path.read_bytes(), (0, 0))
             except (OSError, KeyError) as error:
-                raise DataError(f"{self._folder / key} was there and is gone; start again") from error
+                raise DataError(f"{self._folder / key} was removed in the meantime; start again") from error
 
     def _read(self, key: str) -> RawImage | BadImage:
         try:
@@ -118,15 +118,13 @@ class ImageFolder(Source):
             elif path.suffix.lower() not in IMAGE_SUFFIXES:
                 self._ignored.append(path)
             elif entry.is_file() or entry.is_symlink():
-                # A dangling link is an image that cannot be read; a pipe or a socket is none.
+                # A broken link counts as an unreadable image. Pipes and sockets are skipped.
                 yield path
 
     def _check_classes(self, roots: Sequence[tuple[Path, SplitName | None]]) -> None:
         if not self._files:
             if any(path.suffix.lower() in IMAGE_SUFFIXES for path in self._folder.iterdir()):
-                raise DataError(
-                    f"{self._folder} holds images but no class folders; give each class a folder of its own"
-                )
+                raise DataError(f"{self._folder} holds images but no class folders; give each class its own folder")
             raise DataError(f"{self._folder} holds no images ({', '.join(IMAGE_SUFFIXES)}) in class folders")
         if len(self._class_names) < 2:
             raise DataError(f"{self._folder} has one class only, {self._class_names[0]}; add another class folder")
@@ -143,7 +141,7 @@ class ImageFolder(Source):
 
 def _find_roots(folder: Path) -> list[tuple[Path, SplitName | None]]:
     names = _subfolders(folder)
-    # A folder of vehicles may well have a class called train: only split names and nothing else make splits.
+    # `train` may be a class of vehicles: folders are splits only if all of them have names of splits.
     if "train" in names and set(names) <= set(_SPLITS) and _subfolders(folder / "train"):
         return sorted(((folder / name, _SPLITS[name]) for name in names), key=lambda root: root[1] != "train")
     return [(folder, None)]
@@ -170,9 +168,9 @@ def _size_and_mtime(path: Path) -> tuple[int, int]:
 
 
 def _to_text(name: str) -> str:
-    # File names are bytes; those that are not UTF-8 must still fit into JSON.
+    # File names are bytes. Names that are not UTF-8 are escaped, so that JSON can hold them.
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _chunks(keys: list[str]) -> Iterator[list[str]]:
-    return (keys[start : start + _CHUNK] for start in range(0, len(keys), _CHUNK))
+    return (keys[start : start + _CHUNK_FILES] for start in range(0, len(keys), _CHUNK_FILES))
