@@ -63,7 +63,7 @@ def test_a_search_leaves_a_recipe_a_report_and_an_unopened_test_split(tmp_path, 
     text = (tmp_path / "recipe.toml").read_text()
     assert ("# was 0.001" in text) == bool(found.chosen)
     page = (tmp_path / "report.html").read_text()
-    assert "recipes were tried" in page
+    assert "recipes with equal training time" in page
     again = open_state(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
     assert run_tuning(again, tmp_path, trapped, _Silent()) == found
     assert list_records(tmp_path) == records
