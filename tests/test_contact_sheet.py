@@ -90,7 +90,7 @@ def test_the_locked_split_is_not_shown(digits: Dataset, tmp_path: Path) -> None:
 
 
 def test_a_sheet_without_rows_or_columns_is_an_error(digits: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="from 1 up"):
+    with pytest.raises(DataError, match="of at least 1"):
         draw_sheet(digits, tmp_path / "sheet.png", columns=0)
 
 

@@ -131,7 +131,7 @@ def test_opening_an_archive_does_not_unpack_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("member", "data", "reason"),
     [
-        ("train.bin", b"x" * 3075, "no multiple of 3074"),
+        ("train.bin", b"x" * 3075, "not a multiple of 3074"),
         ("train.bin", b"", "0 bytes"),
         ("train.bin", records([(0, 6)]), "label 6, but there are 6 names"),
         ("test.bin", records([(2, 0)]), "label 2, but there are 2 names"),
