@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+
+import bakeoff
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -110,9 +113,9 @@ def test_models_as_json_has_the_contracts_fields():
         (["compare", "digits", "--candidates", "vgg-16,vgg-19", "--weights", "w.h5"], ["which network"]),
         (["compare", "digits", "--candidates", "vgg-16", "--weights", "w.h5"], ["no weight file", "w.h5"]),
         (["compare", "digits", "--candidates", "lenet,cnn-small", "--budget", "40s"], ["2 candidates", "at least"]),
-        (["weights", "use", "nowhere"], ["nowhere", "kit.json"]),
-        (["weights", "pack", "kit", "--networks", "vgg-99"], ["vgg-99", "vgg-16"]),
-        (["weights", "pack", "kit", "--networks", "vgg-16"], ["vgg-16", "cannot download"]),
+        (["weights", "import", "nowhere"], ["nowhere", "kit.json"]),
+        (["weights", "export", "kit", "--networks", "vgg-99"], ["vgg-99", "vgg-16"]),
+        (["weights", "export", "kit", "--networks", "vgg-16"], ["vgg-16", "cannot download"]),
         (["train", "digits", "--set", "optim.lr=1"], ["optim.lr", "learning_rate"]),
         (["train", "digits", "--recipe", "missing.toml"], ["missing.toml"]),
         (["board", "nowhere"], ["nowhere"]),
@@ -129,12 +132,25 @@ def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, tmp_path, tmp
     assert not list(tmp_path.iterdir())
 
 
-def test_weights_packed_here_are_at_hand_on_a_machine_that_has_none(tmp_path):
-    packed = _bakeoff("weights", "pack", tmp_path / "kit", "--networks", "efficientnet-lite0")
-    assert packed.returncode == 0, packed.stderr
-    assert "Apache-2.0" in packed.stdout
+def test_the_version_is_printed_and_is_that_of_the_package():
+    done = _bakeoff("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"bakeoff {bakeoff.__version__}\n", "")
+
+
+def test_earlier_names_of_verbs_work_and_are_not_shown():
+    listed = _bakeoff("weights", "--help").stdout
+    for name, earlier in (("export", "pack"), ("import", "use")):
+        assert re.search(rf"\b{name}\b", listed)
+        assert not re.search(rf"^\W*{earlier}\b", listed, re.MULTILINE)
+        assert f"bakeoff weights {name} kit/" in _bakeoff("weights", earlier, "--help").stdout
+
+
+def test_weights_exported_here_are_on_a_machine_that_had_none(tmp_path):
+    exported = _bakeoff("weights", "export", tmp_path / "kit", "--networks", "efficientnet-lite0")
+    assert exported.returncode == 0, exported.stderr
+    assert "Apache-2.0" in exported.stdout
     bare = {"BAKEOFF_WEIGHTS_DIR": str(tmp_path / "home")}
-    used = json.loads(_bakeoff("weights", "use", tmp_path / "kit", "--json", **bare).stdout)
+    used = json.loads(_bakeoff("weights", "import", tmp_path / "kit", "--json", **bare).stdout)
     assert [(entry["network"], entry["origin"]) for entry in used] == [("efficientnet-lite0", "package")]
     assert (tmp_path / "home" / used[0]["file"]).stat().st_size == used[0]["bytes"]
 
