@@ -7,16 +7,24 @@ from bakeoff.data.sources.digits import Digits
 from bakeoff.data.sources.folder import ImageFolder
 from bakeoff.data.sources.records import OnCount, Source
 from bakeoff.errors import DataError, suggest
+from bakeoff.runs.config import FolderLayout
 
 __all__ = ["SOURCE_NAMES", "open_source"]
 
 SOURCE_NAMES = (*CIFARS, "digits")
 
 
-def open_source(text: str, data_dir: Path | None = None, on_count: OnCount | None = None) -> Source:
+def open_source(
+    text: str,
+    data_dir: Path | None = None,
+    on_count: OnCount | None = None,
+    *,
+    layout: FolderLayout = FolderLayout.AUTO,
+) -> Source:
     """Open `cifar100`, `cifar10`, `digits` or a folder of images; a name wins over a folder called the same.
 
-    CIFAR archives are looked for in `data_dir`, `$BAKEOFF_DATA_DIR` and the cache, then downloaded.
+    CIFAR archives are looked for in `data_dir`, `$BAKEOFF_DATA_DIR` and the cache, then downloaded. `layout` says what
+    the folders directly below a folder of images are.
     Raises DataError if there is no such data.
     """
     if data_dir is not None and not data_dir.is_dir():
@@ -27,7 +35,7 @@ def open_source(text: str, data_dir: Path | None = None, on_count: OnCount | Non
         return Digits()
     folder = Path(text).expanduser()
     if folder.is_dir():
-        return ImageFolder(folder)
+        return ImageFolder(folder, layout)
     if folder.exists():
         raise DataError(f"{text} is a file; give a folder of class folders, or one of {', '.join(SOURCE_NAMES)}")
     hint = suggest(text.lower(), SOURCE_NAMES, f"give {', '.join(SOURCE_NAMES)} or the path of a folder")

@@ -105,6 +105,15 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 
 
+class FolderLayout(StrEnum):
+    """What the folders directly below a folder of images are."""
+
+    AUTO = "auto"
+    """Found out by their names and contents; refused where that is not clear."""
+    CLASSES = "classes"
+    SPLITS = "splits"
+
+
 class Data(_Part):
     """Which images and which classes of them."""
 
@@ -114,6 +123,8 @@ class Data(_Part):
     """`all`, `coarse` (superclasses), a number (seeded random subset), or names separated by commas."""
     seed: int = 0
     """Draws the subset of classes."""
+    layout: FolderLayout = FolderLayout.AUTO
+    """What the folders directly below a folder of images are: classes, or splits."""
     exclude: str = ""
     """Path of a CSV by `bakeoff data check`: the images that it lists are left out."""
 
