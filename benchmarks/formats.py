@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Column, Table
 
-from bakeoff.deploy.bundle import MODEL_NAMES, BundleFacts, Timing, read_facts, try_out
+from bakeoff.deploy.bundle import MODEL_NAMES, BundleFacts, Timing, measure_model, read_facts
 from hardware import count_cores, name_cpu
 from results import write
 
@@ -54,7 +54,7 @@ def main() -> None:
     turns: dict[Path, list[Timing]] = {folder: [] for folder in folders}
     for _ in range(TURNS):
         for folder, own in facts.items():
-            turns[folder].append(try_out(folder / MODEL_NAMES[own.format], own.format, own.side))
+            turns[folder].append(measure_model(folder / MODEL_NAMES[own.format], own.format, own.side))
     run_top1 = next(own.val.run_top1 for own in facts.values() if own.val)
     rows = sorted(
         (make_row(own, turns[folder], run_top1) for folder, own in facts.items()), key=lambda row: row.images_32_ms
@@ -79,7 +79,7 @@ def make_row(facts: BundleFacts, turns: list[Timing], run_top1: float) -> Row:
     """The medians of a form's turns."""
     assert facts.parity is not None
     return Row(
-        form=facts.kind,
+        form=facts.format_label,
         network=facts.candidate,
         on_disk_mb=round(facts.model_bytes / 1e6, 1),
         one_image_ms=round(1000 * statistics.median(turn.batch1_seconds for turn in turns), 1),

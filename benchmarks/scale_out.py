@@ -27,10 +27,9 @@ from bakeoff.runs.config import Candidate, Data, Mode, Run, run_id
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import Metrics
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts, write_record
-from bakeoff.study import Search, StudyPlan, make_plan, make_search, propose
+from bakeoff.study import Search, StudyPlan, default_space, make_plan, make_search, propose
 from bakeoff.study.run_pool import RunRequest
 from bakeoff.study.search import run_search
-from bakeoff.study.space import default_space
 from clock import AROUND, Clock, StudyContext
 from hardware import count_cores, name_cpu
 from results import read, write

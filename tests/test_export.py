@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bakeoff.data.batches import load_split
-from bakeoff.deploy.bundle import Format, Quantize, check_kind, open_bundle
+from bakeoff.deploy.bundle import Format, Quantize, check_format, open_bundle
 from bakeoff.deploy.export import TOLERANCES, calibrate, folder, write_bundle
 from bakeoff.deploy.export.parity import check_parity
 from bakeoff.errors import BundleError, OutputError
@@ -100,7 +100,7 @@ def test_the_check_catches_a_leak_of_training_mode(leaky, tmp_path, monkeypatch)
         assert not flip
         return keras.Sequential([model, keras.layers.Rescaling(1 / temperature), keras.layers.Softmax()])
 
-    monkeypatch.setattr(folder, "make_shipped", ship_without_care)
+    monkeypatch.setattr(folder, "build_exported_model", ship_without_care)
     with pytest.raises(BundleError, match="answers otherwise"):
         write_bundle(leaky, tmp_path / "out", Format.ONNX)
     assert not list(tmp_path.iterdir())
@@ -150,7 +150,7 @@ def test_parity_lets_rounding_pass_and_refuses_another_class_or_no_number(kind):
 @pytest.mark.parametrize("form", [Format.KERAS, Format.SAVED_MODEL])
 def test_a_format_that_cannot_be_quantised_says_which_can(form):
     with pytest.raises(BundleError, match=r"cannot be quantised.*onnx or litert"):
-        check_kind(form, Quantize.INT8)
+        check_format(form, Quantize.INT8)
 
 
 @pytest.mark.parametrize("quantize", [None, *Quantize])

@@ -6,6 +6,7 @@ TensorFlow reads its environment once, when it is first imported.
 import os
 import platform
 import re
+import resource
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ __all__ = [
     "describe_cpu",
     "free_memory",
     "import_tensorflow",
+    "peak_memory",
     "read_field",
     "shared_machine_environment",
     "tensorflow_environment",
@@ -98,6 +100,17 @@ def free_memory() -> int:
     if sys.platform == "linux":
         return available_host_memory()
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_memory() -> int:
+    """The largest number of bytes that this process has had in physical memory.
+
+    On Linux it is the kernel's high-water mark, VmHWM of proc(5), because `ru_maxrss` of a child includes the peak of
+    its parent. On macOS it is `ru_maxrss`, which is in bytes there.
+    """
+    if sys.platform == "linux":
+        return read_field(Path("/proc/self/status"), "VmHWM:") * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def available_host_memory(

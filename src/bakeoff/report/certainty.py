@@ -51,7 +51,7 @@ def compare_leaders(out: Path, rows: Sequence[Row]) -> Leaders | None:
     difference = compare(out, [rival.id], [own.id])
     words = f"{own.name} and {rival.name} met in the {own.stage} stage, on the same {test.images:,} validation images:"
     words += f" {format_percent(own.val_top1)} against {format_percent(rival.val_top1)}, a paired difference of"
-    words += f" {difference.words} points. {_say_test(test, own.name, rival.name)}"
+    words += f" {difference.points_and_interval} points. {_say_test(test, own.name, rival.name)}"
     counts = {f"only {own.name} was right": test.first_only, f"only {rival.name} was right": test.second_only}
     cells = [(text, count, count / test.images, wilson_interval(count, test.images)) for text, count in counts.items()]
     return Leaders(words, cells, test.images)

@@ -33,7 +33,7 @@ def describe_formats(out: Path) -> list[FormatRow]:
 def _describe(folder: str, facts: BundleFacts, timing: Timing) -> FormatRow:
     return FormatRow(
         folder=folder,
-        kind=facts.kind,
+        kind=facts.format_label,
         size=format_bytes(facts.model_bytes),
         one=f"{timing.batch1_seconds * 1000:.1f}",
         many=f"{timing.batch32_seconds * 1000:.0f}",

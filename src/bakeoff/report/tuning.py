@@ -91,7 +91,7 @@ def _account_of(found: SearchResult, base: Run) -> str:
     text += (
         f" ({format_range(found.before.top1_ci95)}) on {found.difference.images:,} validation images, a difference of"
     )
-    text += f" {found.difference.words} points, {found.difference.chance}."
+    text += f" {found.difference.points_and_interval} points, {found.difference.significance}."
     return f"{text} {'It was taken.' if found.kept else 'The recipe that the search began with was kept.'}"
 
 

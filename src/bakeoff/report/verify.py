@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bakeoff.data.batches import Split, load_split
 from bakeoff.data.shards import Dataset, open_dataset
-from bakeoff.deploy.bundle import MODEL_NAMES, Bundle, missing_to_run, open_bundle, read_facts
+from bakeoff.deploy.bundle import MODEL_NAMES, Bundle, missing_modules, open_bundle, read_facts
 from bakeoff.errors import BakeoffError, OutputError
 from bakeoff.files import hash_file
 from bakeoff.report.board import board_text, rank
@@ -107,7 +107,7 @@ def audit_bundles(out: Path, dataset: Dataset, tell: OnCount | None = None) -> I
         for name, digest in facts.files.items():
             found = hash_file(folder / name) if (folder / name).is_file() else "absent"
             yield Check(f"{folder.name}/{name}: sha256", digest, found)
-        if not missing_to_run(facts.format):
+        if not missing_modules(facts.format):
             yield from _audit_answers(folder, run_dir(out, facts.run), dataset, tell)
 
 

@@ -95,7 +95,7 @@ def render_found(found: SearchResult, recipe: Path) -> str:
             f"  before  {before}",
             f"  after   {after}  {format_changes(found.changes)}",
             f"  both with another seed, {format_seconds(found.after.seconds)} of training, {found.difference.images:,}"
-            f" validation images: {found.difference.words} points, {found.difference.chance}",
+            f" validation images: {found.difference.points_and_interval} points, {found.difference.significance}",
         ]
         if not found.kept:
             lines.append("The recipe that it began with stays.")
@@ -123,7 +123,7 @@ def _tabulate(key: str, effects: Sequence[Effect]) -> Table:
         table.add_row(
             str(effect.value),
             _say_arm(effect.arm),
-            effect.difference.words,
+            effect.difference.points_and_interval,
             f"[{colors[verdict]}]{verdict}[/]",
             format_bytes(effect.arm.memory_peak_bytes),
             f"{effect.arm.images_per_second:.0f}",

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bakeoff.deploy.bundle.kinds import Format, Quantize, format_kind
+from bakeoff.deploy.bundle.formats import Format, Quantize, format_label
 from bakeoff.errors import BundleError
 from bakeoff.files import read_json, write_json
 
@@ -107,9 +107,9 @@ class BundleFacts(_Facts):
     model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
 
     @property
-    def kind(self) -> str:
+    def format_label(self) -> str:
         """Format and quantisation in a word, as in `litert-int8`."""
-        return format_kind(self.format, self.quantize)
+        return format_label(self.format, self.quantize)
 
 
 class Labels(_Facts):

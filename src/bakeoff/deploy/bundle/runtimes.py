@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.deploy.bundle.kinds import Format
+from bakeoff.deploy.bundle.formats import Format
 from bakeoff.errors import BundleError
 from bakeoff.machine import count_cores, import_tensorflow
 
@@ -25,12 +25,12 @@ Runtime = Callable[[Images], Floats]
 _LITERT_BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
-def open_runtime(path: Path, form: Format, threads: int | None = None) -> Runtime:
+def open_runtime(path: Path, model_format: Format, threads: int | None = None) -> Runtime:
     """Open a model. `threads` defaults to the cores. Raises BundleError if the runtime is not installed.
 
     TensorFlow has one pool of threads for a process: RuntimeError if `threads` is given after it was first used.
     """
-    match form:
+    match model_format:
         case Format.KERAS:
             return _open_keras(path, threads)
         case Format.SAVED_MODEL:

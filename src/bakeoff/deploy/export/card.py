@@ -14,7 +14,7 @@ def write_card(record: RunRecord, dataset: Dataset, facts: BundleFacts) -> str:
     parts = [
         f"# {record.candidate} on {record.data.name}",
         f"An image classifier with {record.data.classes} classes, trained by bakeoff"
-        f" {record.versions.get('bakeoff', '')} (run `{record.id}`). This bundle is `{facts.kind}`.",
+        f" {record.versions.get('bakeoff', '')} (run `{record.id}`). This bundle is `{facts.format_label}`.",
         "## Data",
         _data(record),
         dataset.manifest.licence,
@@ -116,7 +116,7 @@ def _in_use(facts: BundleFacts) -> list[str]:
     return [
         f"In use, in a process of its own ({timing.device}; {timing.threads} threads):",
         "| format | on disk | 1 image | 32 images | first answer | memory at the peak |\n|---|---|---|---|---|---|\n"
-        f"| {facts.kind} | {facts.model_bytes / 1e6:.1f} MB | {timing.batch1_seconds * 1000:.1f} ms"
+        f"| {facts.format_label} | {facts.model_bytes / 1e6:.1f} MB | {timing.batch1_seconds * 1000:.1f} ms"
         f" | {timing.batch32_seconds * 1000:.0f} ms | {timing.load_seconds:.1f} s"
         f" | {timing.memory_peak_bytes / 1e6:,.0f} MB |",
     ]

@@ -18,18 +18,18 @@ from bakeoff.deploy.bundle import (
     Format,
     Quantize,
     Scores,
-    check_kind,
+    check_format,
+    measure_model,
     open_runtime,
-    try_out,
     write_facts,
 )
 from bakeoff.deploy.export.card import write_card
+from bakeoff.deploy.export.exported_model import build_exported_model
 from bakeoff.deploy.export.keras_file import write_keras
 from bakeoff.deploy.export.litert_file import write_litert
 from bakeoff.deploy.export.onnx_file import write_onnx
-from bakeoff.deploy.export.parity import TOLERANCES, answer_split, check_parity
+from bakeoff.deploy.export.parity import TOLERANCES, check_parity, predict_split
 from bakeoff.deploy.export.saved_model import write_saved_model
-from bakeoff.deploy.export.shipping import make_shipped
 from bakeoff.deploy.export.temperature import calibrate
 from bakeoff.errors import OutputError
 from bakeoff.files import hash_file, write_json, write_text
@@ -41,7 +41,7 @@ from bakeoff.runs.predictions import Predictions
 from bakeoff.runs.record import RunRecord
 from bakeoff.training.inference import compile_forward, predict_logits
 
-__all__ = ["Trained", "write_bundle"]
+__all__ = ["FinishedRun", "write_bundle"]
 
 # Validation images that an exact format is checked on; one that is quantised is scored on all of them.
 CHECKED = 64
@@ -53,7 +53,7 @@ OnStep = Callable[[str, float], object]
 
 
 @dataclass(frozen=True)
-class Trained:
+class FinishedRun:
     """A finished run in memory: model, record, data, and the predictions of each split that it was scored on."""
 
     model: keras.Model
@@ -63,9 +63,9 @@ class Trained:
 
 
 def write_bundle(
-    trained: Trained,
+    trained: FinishedRun,
     folder: Path,
-    form: Format = Format.KERAS,
+    model_format: Format = Format.KERAS,
     quantize: Quantize | None = None,
     *,
     timed: bool = False,
@@ -76,21 +76,21 @@ def write_bundle(
     Raises BundleError if the format cannot be quantised so, or if the written model answers otherwise than the run;
     OutputError if the folder holds something else.
     """
-    check_kind(form, quantize)
+    check_format(model_format, quantize)
     _check_place(folder)
     record, dataset, flip = trained.record, trained.dataset, trained.record.config.train.flip_test
     calibration = calibrate(trained.predictions)
-    shipped = make_shipped(trained.model, flip=flip, temperature=calibration.temperature)
+    shipped = build_exported_model(trained.model, flip=flip, temperature=calibration.temperature)
     with replacing_folder(folder) as staged:
-        path = staged / MODEL_NAMES[form]
-        on_step(f"writing {form}", 0.1)
-        _write_model(shipped, path, form, quantize, dataset)
+        path = staged / MODEL_NAMES[model_format]
+        on_step(f"writing {model_format}", 0.1)
+        _write_model(shipped, path, model_format, quantize, dataset)
         on_step("checking", 0.4)
         held_out = load_split(dataset, "val", subset=None if quantize else CHECKED)
         logits = predict_logits(compile_forward(trained.model), held_out, flip=flip)
-        written = answer_split(open_runtime(path, form), held_out)
+        written = predict_split(open_runtime(path, model_format), held_out)
         expected = softmax(logits / np.float32(calibration.temperature))
-        parity = check_parity(expected, written, TOLERANCES[form, quantize])
+        parity = check_parity(expected, written, TOLERANCES[model_format, quantize])
         on_step("timing", 0.8)
         _write_labels(staged, dataset)
         facts = BundleFacts(
@@ -98,13 +98,13 @@ def write_bundle(
             candidate=record.candidate,
             side=dataset.side,
             bakeoff=bakeoff.__version__,
-            format=form,
+            format=model_format,
             quantize=quantize,
             model_bytes=sum(file.stat().st_size for file in _files(path)),
             calibration=calibration,
             parity=parity,
             val=_score(expected, written, held_out.labels) if quantize else None,
-            timing=try_out(path, form, dataset.side) if timed else None,
+            timing=measure_model(path, model_format, dataset.side) if timed else None,
             files={},
         )
         write_text(staged / "model_card.md", write_card(record, dataset, facts))
@@ -120,12 +120,14 @@ def _check_place(folder: Path) -> None:
         raise OutputError(f"{folder} holds something else than a bundle; choose another --out")
 
 
-def _write_model(shipped: keras.Model, path: Path, form: Format, quantize: Quantize | None, dataset: Dataset) -> None:
+def _write_model(
+    shipped: keras.Model, path: Path, model_format: Format, quantize: Quantize | None, dataset: Dataset
+) -> None:
     needs_ranges = quantize is Quantize.INT8
     training_images = (
         load_split(dataset, "train", subset=CALIBRATION).images[:] if needs_ranges else np.empty(0, np.uint8)
     )
-    match form:
+    match model_format:
         case Format.KERAS:
             write_keras(shipped, path)
         case Format.SAVED_MODEL:

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from bakeoff.data.batches import Split, eval_batches
-from bakeoff.deploy.bundle import KINDS, Floats, Format, Parity, Quantize, Runtime
+from bakeoff.deploy.bundle import QUANTIZATIONS, Floats, Format, Parity, Quantize, Runtime
 from bakeoff.errors import BundleError
 
-__all__ = ["TOLERANCES", "Tolerance", "answer_split", "check_parity"]
+__all__ = ["TOLERANCES", "Tolerance", "check_parity", "predict_split"]
 
 BATCH = 64
 
@@ -33,12 +33,12 @@ _QUANTIZED = {
     Quantize.DYNAMIC: Tolerance(agreement=0.97, near_tie=0.05, mean_gap=0.04),
     Quantize.INT8: Tolerance(agreement=0.97, near_tie=0.1, mean_gap=0.07),
 }
-TOLERANCES: dict[tuple[Format, Quantize | None], Tolerance] = {(form, None): _EXACT for form in Format} | {
-    (form, kind): _QUANTIZED[kind] for form, kinds in KINDS.items() for kind in kinds
-}
+TOLERANCES: dict[tuple[Format, Quantize | None], Tolerance] = {
+    (model_format, None): _EXACT for model_format in Format
+} | {(model_format, kind): _QUANTIZED[kind] for model_format, kinds in QUANTIZATIONS.items() for kind in kinds}
 
 
-def answer_split(runtime: Runtime, split: Split) -> Floats:
+def predict_split(runtime: Runtime, split: Split) -> Floats:
     """Probabilities (n, classes) of a split's images, in its order."""
     return np.concatenate([runtime(images) for images, _ in eval_batches(split, BATCH)])
 

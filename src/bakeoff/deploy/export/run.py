@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bakeoff.data.shards import open_dataset
 from bakeoff.deploy.bundle import Format, Quantize
-from bakeoff.deploy.export.folder import Trained, write_bundle
+from bakeoff.deploy.export.folder import FinishedRun, write_bundle
 from bakeoff.runs.events import RunProgress, write_event
 from bakeoff.runs.folder import SPLITS_SCORED
 from bakeoff.runs.predictions import has_predictions, read_predictions
@@ -18,7 +18,7 @@ def export_run(
     folder: Path,
     data: Path,
     bundle: Path,
-    form: Format = Format.KERAS,
+    model_format: Format = Format.KERAS,
     quantize: Quantize | None = None,
     *,
     timed: bool,
@@ -29,7 +29,7 @@ def export_run(
         folder: The run's folder, `OUT/runs/ID`.
         data: The folder of the shards that it was trained on.
         bundle: The folder to write; what it holds of an earlier bundle is replaced.
-        form: The model's file format.
+        model_format: The model's file format.
         quantize: How the model is quantised, if it is.
         timed: Whether time and memory of the model are measured in a fresh process.
 
@@ -45,9 +45,9 @@ def export_run(
         if split == "val" or has_predictions(folder, split)
     }
     write_bundle(
-        Trained(load_model(folder, record), record, dataset, predictions),
+        FinishedRun(load_model(folder, record), record, dataset, predictions),
         bundle,
-        form,
+        model_format,
         quantize,
         timed=timed,
         on_step=lambda doing, fraction: write_event(RunProgress(doing, fraction)),

@@ -17,13 +17,13 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 import bakeoff
 from bakeoff.data.pixels import decode
 from bakeoff.deploy.bundle import Bundle, Images
-from bakeoff.deploy.serve.answers import Health, ImageAnswer, ModelAnswer, Problem, name_classes
 from bakeoff.deploy.serve.batching import Batcher, BusyError
 from bakeoff.deploy.serve.documentation import render_documentation
 from bakeoff.deploy.serve.guard import Guard
 from bakeoff.deploy.serve.metrics import ServerMetrics
-from bakeoff.deploy.serve.reading import Uploaded, Uploads
+from bakeoff.deploy.serve.responses import Health, ImageAnswer, ModelAnswer, Problem, name_classes
 from bakeoff.deploy.serve.settings import Settings
+from bakeoff.deploy.serve.uploads import Uploaded, Uploads
 from bakeoff.errors import DataError
 
 __all__ = ["make_app"]
@@ -117,11 +117,11 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
         read = partial(_decode, side=bundle.side, pixels=settings.image_pixels)
         decoded = await asyncio.gather(*(loop.run_in_executor(decoders, read, one.data) for one in uploaded))
         images = [one for one in decoded if not isinstance(one, str)]
-        rows = iter(await batcher.answer(np.stack(images)) if images else ())
+        rows = iter(await batcher.predict(np.stack(images)) if images else ())
         return [
             ImageAnswer(name=one.name, top=[], error=image)
             if isinstance(image, str)
-            else ImageAnswer(name=one.name, top=name_classes(bundle.name(next(rows), top)))
+            else ImageAnswer(name=one.name, top=name_classes(bundle.top_classes(next(rows), top)))
             for one, image in zip(uploaded, decoded, strict=True)
         ]
 

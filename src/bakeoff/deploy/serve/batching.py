@@ -60,7 +60,7 @@ class Batcher:
         finally:
             self.reserved -= images
 
-    async def answer(self, images: Images) -> Floats:
+    async def predict(self, images: Images) -> Floats:
         """Probabilities (n, classes) of images (n, side, side, 3) that have their places."""
         waiting = _Waiting(images, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from bakeoff.errors import BundleError
 
-__all__ = ["KINDS", "MODEL_NAMES", "Format", "Quantize", "check_kind", "format_kind", "missing_to_run"]
+__all__ = ["MODEL_NAMES", "QUANTIZATIONS", "Format", "Quantize", "check_format", "format_label", "missing_modules"]
 
 
 class Format(StrEnum):
@@ -34,7 +34,7 @@ MODEL_NAMES = {
 }
 """The model inside a bundle: a file, but for SavedModel, which is a folder."""
 
-KINDS: dict[Format, tuple[Quantize, ...]] = {
+QUANTIZATIONS: dict[Format, tuple[Quantize, ...]] = {
     Format.KERAS: (),
     Format.SAVED_MODEL: (),
     # ONNX Runtime has no fast convolution with weights alone in 8 bits.
@@ -57,27 +57,27 @@ _WRITES = {
 }
 
 
-def check_kind(form: Format, quantize: Quantize | None) -> None:
+def check_format(model_format: Format, quantize: Quantize | None) -> None:
     """Raise BundleError if a format cannot be quantised so, or if what writes and checks it is not installed."""
-    if quantize is not None and quantize not in KINDS[form]:
-        able = " or ".join(KINDS[form])
+    if quantize is not None and quantize not in QUANTIZATIONS[model_format]:
+        able = " or ".join(QUANTIZATIONS[model_format])
         takes = f"takes --quantize {able}" if able else "cannot be quantised"
-        others = " or ".join(other for other, known in KINDS.items() if quantize in known)
-        raise BundleError(f"--format {form} {takes}; {quantize} goes with --format {others}")
-    missing = [*_missing(_WRITES[form]), *missing_to_run(form)]
+        others = " or ".join(other for other, known in QUANTIZATIONS.items() if quantize in known)
+        raise BundleError(f"--format {model_format} {takes}; {quantize} goes with --format {others}")
+    missing = [*_missing(_WRITES[model_format]), *missing_modules(model_format)]
     if missing:
-        raise BundleError(f"--format {form} needs {' and '.join(missing)}; run pip install 'bakeoff[export]'")
+        raise BundleError(f"--format {model_format} needs {' and '.join(missing)}; run pip install 'bakeoff[export]'")
 
 
-def missing_to_run(form: Format) -> list[str]:
+def missing_modules(model_format: Format) -> list[str]:
     """The modules that a format's runtime lacks here."""
-    return _missing(_RUNS[form])
+    return _missing(_RUNS[model_format])
 
 
 def _missing(modules: Iterable[str]) -> list[str]:
     return [name for name in modules if importlib.util.find_spec(name) is None]
 
 
-def format_kind(form: Format, quantize: Quantize | None) -> str:
+def format_label(model_format: Format, quantize: Quantize | None) -> str:
     """Format and quantisation in a word, as in `litert-int8`."""
-    return form.value if quantize is None else f"{form.value}-{quantize.value}"
+    return model_format.value if quantize is None else f"{model_format.value}-{quantize.value}"

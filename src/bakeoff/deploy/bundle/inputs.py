@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bakeoff.data.pixels import IMAGE_SUFFIXES
 from bakeoff.data.sources.layout import images_below
-from bakeoff.deploy.bundle.answering import ImageInput
+from bakeoff.deploy.bundle.prediction import ImageInput
 from bakeoff.errors import BundleError
 
 __all__ = ["find_inputs"]

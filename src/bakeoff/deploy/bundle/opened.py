@@ -8,15 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from bakeoff.deploy.bundle.facts import BundleFacts, Labels, read_facts, read_labels
-from bakeoff.deploy.bundle.kinds import MODEL_NAMES
+from bakeoff.deploy.bundle.formats import MODEL_NAMES
 from bakeoff.deploy.bundle.runtimes import Floats, Runtime, open_runtime
 from bakeoff.errors import BakeoffError, BundleError
 from bakeoff.files import hash_file
 
-__all__ = ["Bundle", "Named", "open_bundle"]
+__all__ = ["Bundle", "ClassScore", "open_bundle"]
 
 
-class Named(NamedTuple):
+class ClassScore(NamedTuple):
     """One class of an answer."""
 
     label: str
@@ -43,11 +43,11 @@ class Bundle:
         """The classes in the order of the outputs."""
         return self.labels.classes
 
-    def name(self, probabilities: Floats, top: int) -> list[Named]:
+    def top_classes(self, probabilities: Floats, top: int) -> list[ClassScore]:
         """The likeliest classes of one image, (classes,) float32, likeliest first."""
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [
-            Named(self.labels.classes[index], float(probabilities[index]), self.labels.superclass(index))
+            ClassScore(self.labels.classes[index], float(probabilities[index]), self.labels.superclass(index))
             for index in order
         ]
 

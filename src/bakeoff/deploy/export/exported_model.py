@@ -5,10 +5,10 @@ from typing import Any
 import keras
 import numpy as np
 
-__all__ = ["make_shipped"]
+__all__ = ["build_exported_model"]
 
 
-def make_shipped(model: keras.Model, *, flip: bool, temperature: float) -> keras.Model:
+def build_exported_model(model: keras.Model, *, flip: bool, temperature: float) -> keras.Model:
     """uint8 images (n, side, side, 3) -> probabilities (n, classes), float32; only Keras' own layers and operations.
 
     With `flip`, the logits are the log of the mean of the probabilities of the image and its mirror image, as

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from bakeoff.deploy.bundle import BundleFacts, Named
+from bakeoff.deploy.bundle import BundleFacts, ClassScore
 
 __all__ = ["Health", "ImageAnswer", "ModelAnswer", "NamedClass", "Problem", "name_classes"]
 
@@ -45,6 +45,6 @@ class ModelAnswer(BaseModel):
     """Whether there is a report at /report."""
 
 
-def name_classes(named: list[Named]) -> list[NamedClass]:
+def name_classes(named: list[ClassScore]) -> list[NamedClass]:
     """Classes as they are answered."""
     return [NamedClass(label=one.label, probability=one.probability, superclass=one.superclass) for one in named]

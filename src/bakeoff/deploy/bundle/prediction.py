@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from bakeoff.data.pixels import decode
-from bakeoff.deploy.bundle.opening import Bundle, Named
+from bakeoff.deploy.bundle.opened import Bundle, ClassScore
 from bakeoff.deploy.bundle.runtimes import Images
 from bakeoff.errors import DataError
 
-__all__ = ["BATCH", "Answer", "ImageInput", "predict"]
+__all__ = ["BATCH", "ImageInput", "Prediction", "predict"]
 
 BATCH = 64
 # Batches that are read and decoded ahead of the one that is answered.
@@ -23,11 +23,11 @@ _AHEAD = 4
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """What a bundle says of one image: classes with their probabilities, likeliest first, or why it cannot say."""
 
     path: str
-    top: list[Named]
+    top: list[ClassScore]
     error: str | None = None
 
 
@@ -44,7 +44,7 @@ class ImageInput:
         return cls(str(path), path.read_bytes)
 
 
-def predict(bundle: Bundle, sources: Iterable[ImageInput], *, top: int = 5) -> Iterator[Answer]:
+def predict(bundle: Bundle, sources: Iterable[ImageInput], *, top: int = 5) -> Iterator[Prediction]:
     """Answers in the order of the sources; an unreadable image gets an answer with its error."""
     sources = iter(sources)
     pending: deque[tuple[list[ImageInput], list[Future[Images]]]] = deque()
@@ -64,7 +64,7 @@ def _load(source: ImageInput, side: int) -> Images:
     return decode(source.read(), side)
 
 
-def _answer(bundle: Bundle, sources: list[ImageInput], loading: list[Future[Images]], top: int) -> Iterator[Answer]:
+def _answer(bundle: Bundle, sources: list[ImageInput], loading: list[Future[Images]], top: int) -> Iterator[Prediction]:
     images: dict[int, Images] = {}
     errors: dict[int, str] = {}
     for position, future in enumerate(loading):
@@ -78,6 +78,6 @@ def _answer(bundle: Bundle, sources: list[ImageInput], loading: list[Future[Imag
     rows = dict(zip(images, answers, strict=True))
     for position, source in enumerate(sources):
         if position in errors:
-            yield Answer(source.name, [], errors[position])
+            yield Prediction(source.name, [], errors[position])
         else:
-            yield Answer(source.name, bundle.name(rows[position], top))
+            yield Prediction(source.name, bundle.top_classes(rows[position], top))
