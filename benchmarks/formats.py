@@ -1,9 +1,9 @@
-"""What every exported form of a run takes: size, time for 1 and for 32 images, time to the first answer, memory.
+"""The cost of every exported format of a run: size, time for 1 and for 32 images, time to the first answer, memory.
 
-Each bundle of a study's folder is tried out in a process of its own, with two threads, as `bakeoff export` does it, one
-after the other in turns; medians count. How right each is comes from its own bundle.json: all of validation for what
-has fewer bits, and what the run itself reached there for the others, which answer as it does. Writes formats.csv beside
-this file, and prints it.
+Each bundle of a study's folder is measured in a separate process with two threads, as `bakeoff export` does. The
+bundles alternate, and the medians are reported. The accuracy of a quantised bundle is read from its bundle.json (all of
+validation); the other bundles predict what the run predicts and have its accuracy. Writes formats.csv next to this
+file, and prints it.
 
     python benchmarks/formats.py STUDY
 """
@@ -27,7 +27,7 @@ TURNS = 2
 
 @dataclass(frozen=True)
 class Row:
-    """One form; times are milliseconds, but for the first answer's seconds, and sizes are megabytes (10^6 bytes)."""
+    """One format. Times are in milliseconds, the first answer in seconds, sizes in megabytes (10^6 bytes)."""
 
     form: str
     network: str
@@ -45,9 +45,9 @@ class Row:
 
 
 def main() -> None:
-    """Try every bundle out in turns, and keep the figures."""
+    """Measure all bundles alternately and write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("study", type=Path, help="a folder with bundles, or bundle-FORMAT folders, in it")
+    parser.add_argument("study", type=Path, help="folder that contains bundle/ or bundle-FORMAT/ folders")
     folders = sorted(path.parent for path in parser.parse_args().study.glob("bundle*/bundle.json"))
 
     facts = {folder: read_facts(folder) for folder in folders}
@@ -60,7 +60,7 @@ def main() -> None:
         (make_row(own, turns[folder], run_top1) for folder, own in facts.items()), key=lambda row: row.images_32_ms
     )
     write(CSV, rows)
-    table = Table(Column("form", no_wrap=True), "MB", "1: ms", "32: ms", "first: s", "peak: MB", "top-1", "same")
+    table = Table(Column("format", no_wrap=True), "MB", "1: ms", "32: ms", "first: s", "peak: MB", "top-1", "same")
     for row in rows:
         table.add_row(
             row.form,
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def make_row(facts: BundleFacts, turns: list[Timing], run_top1: float) -> Row:
-    """The medians of a form's turns."""
+    """The medians over the measurements of a format."""
     assert facts.parity is not None
     return Row(
         form=facts.format_label,

@@ -41,8 +41,8 @@ INSIDE = {
         board figures facts class_names winner formats template gallery evidence failures certainty tuning summary page
         verify
     """,
-    "report/board": "rows formatting weigh ranking reason table",
-    "report/figures": "canvas tradeoff runs answers agreement tuning",
+    "report/board": "rows formatting criteria ranking reason table",
+    "report/figures": "canvas tradeoff runs predictions agreement tuning",
     "study": """
         defaults space default_spaces run_pool importance trials search compare ablate plan proposals
         state recipe context tune loop

@@ -70,7 +70,7 @@ def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None)
     from bakeoff.report.board import explain, rank, render_table
     from bakeoff.runs.record import list_records
 
-    rows = rank(list_records(out), weigh=weigh)
+    rows = rank(list_records(out), criteria=weigh)
     if as_json:
         print_json([row.model_dump(mode="json") for row in rows])
         return

@@ -133,22 +133,22 @@ def verify(
     - `bakeoff verify bakeoff-cifar100 --records-only --json`
     """
     from bakeoff.cli.console import preparing
-    from bakeoff.report.verify import audit_bundles, audit_data, audit_records, audit_views
+    from bakeoff.report.verify import verify_bundles, verify_data, verify_records, verify_views
     from bakeoff.runs.record import list_records
 
     _require_study(out)
     require_tensorflow()
     with interruptible():
         records = list_records(out)
-        checks = list(audit_views(out))
+        checks = list(verify_views(out))
         if records_only:
-            checks += audit_records(out)
+            checks += verify_records(out)
         else:
             shards, dataset = prepare_data(records[0].config.data, data_dir)
             with preparing(make_console()) as move:
-                checks += [*audit_data(shards, records), *audit_records(out, dataset)]
-                checks += audit_bundles(out, dataset, move)
-    broken = [check for check in checks if not check.holds]
+                checks += [*verify_data(shards, records), *verify_records(out, dataset)]
+                checks += verify_bundles(out, dataset, move)
+    broken = [check for check in checks if not check.matches]
 
     def shorten(text: str) -> str:
         return text if len(text) <= 120 else f"{text[:119]}…"

@@ -1,7 +1,7 @@
 """A folder of images: `class/image`, or `train|val|test/class/image` under their usual names.
 
-Names are taken in sorted order, hidden ones are skipped, links are followed except back into their own
-parents. Nothing is ever written into the folder or removed from it.
+Files are read in sorted order. Hidden files are skipped; links are followed, except into a parent folder. Nothing is
+written into the folder or removed from it.
 """
 
 import os
@@ -21,11 +21,11 @@ from bakeoff.runs.config import FolderLayout
 
 __all__ = ["ImageFolder"]
 
-# One each to train on, to select by and to test.
+# A class needs at least one image in each of train, val and test.
 _MIN_IMAGES = 3
 
-# Files that are read ahead of their use: enough to keep every core busy, few enough to hold in memory.
-_CHUNK = 64
+# Files that are decoded in parallel: enough to use every core, few enough to hold in memory.
+_CHUNK_FILES = 64
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class _File:
 
 
 class ImageFolder(Source):
-    """Images of at least two classes below one folder."""
+    """Images in class folders, of at least two classes."""
 
     licence = "not stated"
 
     def __init__(self, folder: Path, layout: FolderLayout = FolderLayout.AUTO) -> None:
-        """List the folder. Raises DataError if its layout, its classes or their sizes are wrong."""
+        """List the folder. Raises DataError if the layout is wrong or unclear, or a class has too few images."""
         self.name = re.sub(r"[^a-z0-9]+", "-", to_text(folder.resolve().name).lower()).strip("-") or "images"
         self._folder = folder
         self._layout = read_layout(folder, layout)
@@ -73,30 +73,30 @@ class ImageFolder(Source):
 
     @property
     def count(self) -> int:
-        """Files with the suffix of an image."""
+        """Number of files with the suffix of an image."""
         return len(self._files)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the layout was taken for, and how many files were ignored for their suffix."""
+        """How the layout was understood, and how many files were ignored because of their suffix."""
         if not self._ignored:
             return self._layout.notes
         example = to_text(self._ignored[0].relative_to(self._folder).as_posix())
         return (*self._layout.notes, f"files ignored for their suffix: {len(self._ignored)}, such as {example}")
 
     def records(self) -> Iterator[RawImage | BadImage]:
-        """All images, keyed by their path below the folder; those that do not decode come as BadImage."""
+        """All images. Keys are paths relative to the folder; images that cannot be decoded are BadImages."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for keys in _chunks(list(self._files)):
                 yield from pool.map(self._read, keys)
 
     def fetch(self, keys: Sequence[str]) -> Iterator[RawImage]:
-        """The files of `keys` as they are now; their `shape` is (0, 0), as they are not decoded."""
+        """The files with these keys, in this order, not decoded: their `shape` is (0, 0)."""
         for key in keys:
             try:
                 yield self._record(key, self._files[key].path.read_bytes(), (0, 0))
             except (OSError, KeyError) as error:
-                raise DataError(f"{self._folder / key} was there and is gone; start again") from error
+                raise DataError(f"{self._folder / key} was removed in the meantime; start again") from error
 
     def _read(self, key: str) -> RawImage | BadImage:
         try:
@@ -123,16 +123,14 @@ class ImageFolder(Source):
             elif path.suffix.lower() not in IMAGE_SUFFIXES:
                 self._ignored.append(path)
             elif entry.is_file() or entry.is_symlink():
-                # A dangling link is an image that cannot be read; a pipe or a socket is none.
+                # A broken link counts as an unreadable image. Pipes and sockets are skipped.
                 yield path
 
     def _check_classes(self, roots: Sequence[tuple[Path, SplitName | None]]) -> None:
         if not self._files:
             if any(path.suffix.lower() in IMAGE_SUFFIXES for path in self._folder.iterdir()):
-                raise DataError(
-                    f"{self._folder} holds images but no class folders; give each class a folder of its own"
-                )
-            raise DataError(f"{self._folder} holds no images ({', '.join(IMAGE_SUFFIXES)}) in class folders")
+                raise DataError(f"{self._folder} holds images but no class folders; give each class its own folder")
+            raise DataError(f"{self._folder} holds no images ({', '.join(IMAGE_SUFFIXES)}) in class folders; add some")
         if len(self._class_names) < 2:
             raise DataError(f"{self._folder} has one class only, {self._class_names[0]}; add another class folder")
         counts = Counter(file.label for file in self._files.values())
@@ -155,4 +153,4 @@ def _size_and_mtime(path: Path) -> tuple[int, int]:
 
 
 def _chunks(keys: list[str]) -> Iterator[list[str]]:
-    return (keys[start : start + _CHUNK] for start in range(0, len(keys), _CHUNK))
+    return (keys[start : start + _CHUNK_FILES] for start in range(0, len(keys), _CHUNK_FILES))

@@ -1,14 +1,14 @@
-"""A trained model as a folder to ship, put to use. Nothing here knows of training: a bundle's files are all it needs.
+"""A bundle: a trained model as a folder to ship. It needs only its own files, and imports nothing of training.
 
-kinds.py      formats, and how each can be quantised
-facts.py      bundle.json and labels.json
-runtimes.py   a model file of any format as a function of images
-opening.py    a folder as a Bundle, its hashes checked
-finding.py    files, folders, globs and standard input as images to read
-answering.py  many images: read and decoded in threads, answered in order
-trial.py      what a model takes in a fresh process: time and memory
+formats.py      file formats, and how each can be quantised
+facts.py        bundle.json and labels.json
+runtimes.py     a model file of any format as a function of images
+opened.py       a bundle that is opened, with its hashes checked
+prediction.py   predictions for many images, in their order
+inputs.py       files, folders, globs and standard input as images
+benchmark.py    latency and memory of a model in a fresh process
 
-    for answer in predict(open_bundle(folder), paths): ...
+    for prediction in predict(open_bundle(folder), find_inputs(["photos/"])): ...
 """
 
 from bakeoff.deploy.bundle.benchmark import measure_model

@@ -1,4 +1,4 @@
-"""What a model takes in a fresh process, as a user's would: time to the first answer, time a batch, memory.
+"""Latency and memory of a model, measured in a fresh process like a user's.
 
 python -m bakeoff.deploy.bundle.benchmark MODEL FORMAT SIDE
 """
@@ -22,44 +22,53 @@ from bakeoff.machine import describe_cpu, peak_memory, tensorflow_environment
 __all__ = ["THREADS", "measure_model"]
 
 THREADS = 2
-# Each batch is timed this often at least, and for so many seconds; the median counts.
-_LEAST, _SECONDS = 5, 1.5
-# When the process was started, in seconds since the epoch.
+# Each batch size is timed at least this often and this long, in seconds; the median is reported.
+_LEAST_RUNS, _LEAST_SECONDS = 5, 1.5
+# The environment variable with the start of the process, in seconds since the epoch.
 _STARTED = "BAKEOFF_BENCHMARK_STARTED"
 
 
 def measure_model(path: Path, model_format: Format, side: int) -> Timing:
-    """Time a model in a process of its own, with two threads. Raises BakeoffError if that process fails."""
+    """Measure a model in a fresh process with two threads.
+
+    Args:
+        path: The model.
+        model_format: Its format.
+        side: Side in pixels of the images that it takes.
+
+    Raises:
+        BakeoffError: The process fails.
+    """
     command = [sys.executable, "-m", "bakeoff.deploy.bundle.benchmark", str(path), model_format.value, str(side)]
     environment = tensorflow_environment(onednn=True)
     environment[_STARTED] = repr(time.time())
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or [f"its process ended with code {done.returncode}"])[-1]
-        raise BakeoffError(f"{path} cannot be run: {last}")
+        reason = (done.stderr.strip().splitlines() or [f"its process ended with code {done.returncode}"])[-1]
+        raise BakeoffError(f"{path} cannot be run: {reason}")
     return Timing.model_validate(json.loads(done.stdout.splitlines()[-1]))
 
 
 def main(path: str, model_format: str, side: str) -> None:
-    """Open a model, time it, and print a Timing as a line of JSON."""
+    """Open a model, measure it, and print a Timing as a line of JSON."""
     images = np.random.default_rng(0).integers(0, 256, (32, int(side), int(side), 3), np.uint8)
     runtime = open_runtime(Path(path), Format(model_format), THREADS)
     runtime(images[:1])
     timing = Timing(
         threads=THREADS,
         load_seconds=time.time() - float(os.environ[_STARTED]),
-        batch1_seconds=_time(runtime, images[:1]),
-        batch32_seconds=_time(runtime, images),
+        batch1_seconds=_median_seconds(runtime, images[:1]),
+        batch32_seconds=_median_seconds(runtime, images),
         memory_peak_bytes=peak_memory(),
         device=describe_cpu(),
     )
     sys.stdout.write(timing.model_dump_json() + "\n")
 
 
-def _time(runtime: Runtime, images: np.ndarray) -> float:
+def _median_seconds(runtime: Runtime, images: np.ndarray) -> float:
     runtime(images)
     seconds: list[float] = []
-    while len(seconds) < _LEAST or sum(seconds) < _SECONDS:
+    while len(seconds) < _LEAST_RUNS or sum(seconds) < _LEAST_SECONDS:
         started = time.perf_counter()
         runtime(images)
         seconds.append(time.perf_counter() - started)

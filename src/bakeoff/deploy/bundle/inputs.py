@@ -1,4 +1,4 @@
-"""What a person names on the command line as images to read."""
+"""The images that a user names on the command line."""
 
 import glob
 import sys
@@ -17,31 +17,39 @@ _MAGIC = "*?["
 
 
 def find_inputs(names: Sequence[str]) -> list[ImageInput]:
-    """Files as they are, images in folders below, globs (`**` too), and `-` for an image on standard input.
+    """Find the images under some names.
 
-    A file that is not there is a source all the same: reading it fails by itself. Raises BundleError if nothing is
-    found under a name.
+    Args:
+        names: Each is a file, a folder (its images and those in folders below it), a glob (`**` too), or `-` for an
+            image on standard input.
+
+    Returns:
+        The images in the order of the names. A missing file is included: reading it fails, and its prediction then
+        holds the error.
+
+    Raises:
+        BundleError: There are no images under a name.
     """
-    sources: list[ImageInput] = []
+    inputs: list[ImageInput] = []
     for name in names:
         if name == _STDIN:
-            sources.append(ImageInput("<stdin>", sys.stdin.buffer.read))
+            inputs.append(ImageInput("<stdin>", sys.stdin.buffer.read))
             continue
         found = list(_find(name))
         if not found:
             raise BundleError(f"there are no images in {name}; give files ending in {', '.join(IMAGE_SUFFIXES)}")
-        sources.extend(ImageInput.of(path) for path in found)
-    return sources
+        inputs.extend(ImageInput.of(path) for path in found)
+    return inputs
 
 
 def _find(name: str) -> Iterator[Path]:
     path = Path(name)
-    # A file whose own name has a bracket in it is that file.
+    # The name of an existing file may contain a bracket.
     is_glob = not path.exists() and any(character in name for character in _MAGIC)
     # pathlib's glob refuses absolute patterns.
     matches = sorted(glob.glob(name, recursive=True)) if is_glob else [name]  # noqa: PTH207
-    for one in map(Path, matches):
-        if one.is_dir():
-            yield from images_below(one)
+    for match in map(Path, matches):
+        if match.is_dir():
+            yield from images_below(match)
         else:
-            yield one
+            yield match

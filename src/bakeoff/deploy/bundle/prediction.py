@@ -1,4 +1,4 @@
-"""Many images: read and decoded in threads while the model answers those before them, in the order given."""
+"""Predictions for many images: threads read and decode images while the model runs on those before them."""
 
 import itertools
 import os
@@ -18,13 +18,13 @@ from bakeoff.errors import DataError
 __all__ = ["BATCH", "ImageInput", "Prediction", "predict"]
 
 BATCH = 64
-# Batches that are read and decoded ahead of the one that is answered.
+# Batches that are read and decoded in advance.
 _AHEAD = 4
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a bundle says of one image: classes with their probabilities, likeliest first, or why it cannot say."""
+    """The prediction for one image: its most probable classes, most probable first, or why it cannot be read."""
 
     path: str
     top: list[ClassScore]
@@ -33,38 +33,50 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ImageInput:
-    """An image that is yet to be read."""
+    """An image that has not been read yet."""
 
     name: str
+    """Its path, or what stands for it in the output."""
     read: Callable[[], bytes]
 
     @classmethod
     def of(cls, path: Path) -> "ImageInput":
-        """A file."""
+        """An image file."""
         return cls(str(path), path.read_bytes)
 
 
-def predict(bundle: Bundle, sources: Iterable[ImageInput], *, top: int = 5) -> Iterator[Prediction]:
-    """Answers in the order of the sources; an unreadable image gets an answer with its error."""
-    sources = iter(sources)
+def predict(bundle: Bundle, inputs: Iterable[ImageInput], *, top: int = 5) -> Iterator[Prediction]:
+    """Predict the classes of images.
+
+    Args:
+        bundle: The model.
+        inputs: The images; they are read a few batches in advance.
+        top: Number of classes in each prediction.
+
+    Yields:
+        A prediction for each input, in their order. That of an unreadable image holds the error.
+    """
+    inputs = iter(inputs)
     pending: deque[tuple[list[ImageInput], list[Future[Images]]]] = deque()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             while True:
-                while len(pending) < _AHEAD and (batch := list(itertools.islice(sources, BATCH))):
-                    pending.append((batch, [pool.submit(_load, source, bundle.side) for source in batch]))
+                while len(pending) < _AHEAD and (batch := list(itertools.islice(inputs, BATCH))):
+                    pending.append((batch, [pool.submit(_load, image, bundle.side) for image in batch]))
                 if not pending:
                     return
-                yield from _answer(bundle, *pending.popleft(), top)
+                yield from _predict_batch(bundle, *pending.popleft(), top)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _load(source: ImageInput, side: int) -> Images:
-    return decode(source.read(), side)
+def _load(image: ImageInput, side: int) -> Images:
+    return decode(image.read(), side)
 
 
-def _answer(bundle: Bundle, sources: list[ImageInput], loading: list[Future[Images]], top: int) -> Iterator[Prediction]:
+def _predict_batch(
+    bundle: Bundle, inputs: list[ImageInput], loading: list[Future[Images]], top: int
+) -> Iterator[Prediction]:
     images: dict[int, Images] = {}
     errors: dict[int, str] = {}
     for position, future in enumerate(loading):
@@ -74,10 +86,10 @@ def _answer(bundle: Bundle, sources: list[ImageInput], loading: list[Future[Imag
             errors[position] = error.strerror or str(error)
         except DataError as error:
             errors[position] = str(error)
-    answers = bundle.probabilities(np.stack(list(images.values()))) if images else ()
-    rows = dict(zip(images, answers, strict=True))
-    for position, source in enumerate(sources):
+    probabilities = bundle.probabilities(np.stack(list(images.values()))) if images else ()
+    rows = dict(zip(images, probabilities, strict=True))
+    for position, image in enumerate(inputs):
         if position in errors:
-            yield Prediction(source.name, [], errors[position])
+            yield Prediction(image.name, [], errors[position])
         else:
-            yield Prediction(source.name, bundle.top_classes(rows[position], top))
+            yield Prediction(image.name, bundle.top_classes(rows[position], top))

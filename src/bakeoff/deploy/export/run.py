@@ -1,4 +1,4 @@
-"""A finished run's bundle, written in a process of its own."""
+"""Export of a run's folder, in a worker process."""
 
 from pathlib import Path
 
@@ -23,19 +23,19 @@ def export_run(
     *,
     timed: bool,
 ) -> None:
-    """Write a finished run's bundle into the folder `bundle`; `timed` measures the written model as well.
+    """Write the bundle of a finished run into a folder.
 
     Args:
         folder: The run's folder, `OUT/runs/ID`.
-        data: The folder of the shards that it was trained on.
-        bundle: The folder to write; what it holds of an earlier bundle is replaced.
+        data: The folder of shards that it was trained on.
+        bundle: The folder to write; an earlier bundle in it is replaced.
         model_format: The model's file format.
-        quantize: How the model is quantised, if it is.
-        timed: Whether time and memory of the model are measured in a fresh process.
+        quantize: The quantisation, if any.
+        timed: Whether to measure latency and memory of the model in a fresh process.
 
     Raises:
         OutputError: The run has no trained model, or `bundle` holds something else.
-        BundleError: The format cannot be quantised so, or the written model's answers differ from the run's.
+        BundleError: The format has no such quantisation, or the exported model differs from the run.
     """
     record = read_record(folder)
     dataset = open_dataset(data, record.config.data.classes, record.config.data.seed)

@@ -1,14 +1,14 @@
-"""The shapes of what is answered."""
+"""The JSON responses. The names of these classes are part of openapi.json."""
 
 from pydantic import BaseModel
 
 from bakeoff.deploy.bundle import BundleFacts, ClassScore
 
-__all__ = ["Health", "ImageAnswer", "ModelAnswer", "NamedClass", "Problem", "name_classes"]
+__all__ = ["Health", "ImageAnswer", "ModelAnswer", "NamedClass", "Problem", "to_response"]
 
 
 class NamedClass(BaseModel):
-    """A class, how probable it is, and the superclass it is of, if there are any."""
+    """A class, its probability, and its superclass if there are any."""
 
     label: str
     probability: float
@@ -16,7 +16,7 @@ class NamedClass(BaseModel):
 
 
 class ImageAnswer(BaseModel):
-    """One image: its classes, likeliest first, or why there are none."""
+    """The prediction for an image: its classes, most probable first, or why it cannot be read."""
 
     name: str
     top: list[NamedClass]
@@ -24,27 +24,27 @@ class ImageAnswer(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why a request was turned away."""
+    """Why a request was rejected."""
 
     detail: str
 
 
 class Health(BaseModel):
-    """Whether the server takes requests."""
+    """Whether the server accepts requests."""
 
     status: str
 
 
 class ModelAnswer(BaseModel):
-    """What the model is: the facts of its bundle, its classes, and its card as Markdown."""
+    """The model: the facts of its bundle, its classes, and its model card as Markdown."""
 
     bundle: BundleFacts
     classes: tuple[str, ...]
     card: str
     report: bool
-    """Whether there is a report at /report."""
+    """Whether the study's report is at /report."""
 
 
-def name_classes(named: list[ClassScore]) -> list[NamedClass]:
-    """Classes as they are answered."""
-    return [NamedClass(label=one.label, probability=one.probability, superclass=one.superclass) for one in named]
+def to_response(classes: list[ClassScore]) -> list[NamedClass]:
+    """Convert predicted classes for a response."""
+    return [NamedClass(**score._asdict()) for score in classes]
