@@ -40,7 +40,7 @@ INSIDE = {
     "launch": "process executor messages run jobs node task cluster",
     "report": """
         board figures facts class_names winner formats template gallery evidence failures certainty tuning summary page
-        verify
+        page_text verify
     """,
     "report/board": "rows formatting criteria ranking reason table",
     "report/figures": "canvas tradeoff runs predictions agreement tuning",
