@@ -81,7 +81,7 @@ def tune(
             recipe's, or efficientnet-lite0.
         strategy: "tpe" searches all parameters at once; "ablate" varies one factor at a time.
         budget: Wall clock for everything, as in "30m", or in seconds.
-        space: TOML file of [[knob]] tables: the parameters and their values; None: what suits the network.
+        space: TOML file of [[parameter]] tables: the parameters and their values; None: what suits the network.
         factors: Only these keys of the space, in a list or separated by commas, as in "model.size,optim.name".
         seeds: Repetitions of every run, from 1 to 20; only for "ablate".
         recipe: TOML or JSON file that the study starts from; None: the usual settings of the network's family.

@@ -47,7 +47,7 @@ def tune(
     ] = Strategy.TPE,
     budget: BudgetOption = "30m",
     space: Annotated[
-        Path | None, typer.Option(help="TOML of [[knob]] tables; else what suits the network.", show_default=False)
+        Path | None, typer.Option(help="TOML of [[parameter]] tables; else what suits the network.", show_default=False)
     ] = None,
     factors: Annotated[
         str | None, typer.Option(help="Only these keys of the space, separated by commas, as in model.size,optim.name.")
