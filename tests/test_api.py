@@ -1,6 +1,8 @@
 """The package in a notebook: cheap to import, the names of the command line, and results that show themselves."""
 
 import inspect
+import pydoc
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +11,9 @@ import pandas as pd
 import pytest
 
 import bakeoff
-from bakeoff.cli import studies
-from bakeoff.errors import ConfigError, OutputError
+from bakeoff import errors
+from bakeoff.cli import data, studies, tuning, use, views
+from bakeoff.errors import BakeoffError, ConfigError, OutputError
 from bakeoff.report.board import Row
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, write_record
@@ -86,11 +89,45 @@ def test_without_pandas_the_error_names_the_extra(out: Path, monkeypatch: pytest
         _ = bakeoff.load(out).board
 
 
-def test_run_takes_what_the_command_takes_under_the_same_names() -> None:
-    ours, theirs = (inspect.signature(function).parameters for function in (bakeoff.run, studies.run))
-    assert set(ours) == set(theirs) - {"as_json"}
-    for name in ("data", "budget", "classes", "seed", "tune"):
-        assert ours[name].default == theirs[name].default
+# What each verb's options are as parameters, where the names differ.
+RENAMED = {"form": "format", "run_dir": "run"}
+# Options that say how a result is printed.
+PRINTING = {"as_json", "as_csv", "weigh"}
+# Parameters of Python alone.
+CALLING = {"progress", "command"}
+VERBS = {
+    "run": studies.run,
+    "screen": studies.screen,
+    "compare": studies.compare,
+    "train": studies.train,
+    "tune": tuning.tune,
+    "evaluate": views.evaluate,
+    "verify": views.verify,
+    "export": use.export,
+    "predict": use.predict,
+    "check": data.check,
+}
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_verb_and_its_function_have_the_same_parameters_and_defaults(name: str) -> None:
+    ours, theirs = (inspect.signature(function).parameters for function in (getattr(bakeoff, name), VERBS[name]))
+    options = {RENAMED.get(option, option): value for option, value in theirs.items() if option not in PRINTING}
+    assert set(ours) - CALLING == set(options)
+    assert {key: ours[key].default for key in options} == {key: value.default for key, value in options.items()}
+
+
+@pytest.mark.parametrize("name", [*VERBS, "load"])
+def test_help_describes_every_parameter_what_is_returned_and_what_is_raised(name: str) -> None:
+    function = getattr(bakeoff, name)
+    text = inspect.getdoc(function) or ""
+    assert all(re.search(rf"^{head}:$", text, re.MULTILINE) for head in ("Args", "Returns", "Raises"))
+    arguments = text.partition("Args:")[2].partition("Returns:")[0]
+    assert re.findall(r"^    (\w+): ", arguments, re.MULTILINE) == list(inspect.signature(function).parameters)
+    raised = re.findall(r"^    (\w+): ", text.partition("Raises:")[2], re.MULTILINE)
+    assert raised
+    assert all(issubclass(getattr(errors, error), BakeoffError) for error in raised)
+    assert name in pydoc.render_doc(function)
 
 
 def test_run_refuses_bad_input_as_an_exception(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from bakeoff.cli import app
-from bakeoff.cli.console import watch_study
+from bakeoff.console.watch import watch_study
 from bakeoff.errors import OutputError
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import HistoryRow, State, write_history, write_record
