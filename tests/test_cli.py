@@ -142,7 +142,7 @@ def test_earlier_names_of_verbs_work_and_are_not_shown():
     for name, earlier in (("export", "pack"), ("import", "use")):
         assert re.search(rf"\b{name}\b", listed)
         assert not re.search(rf"^\W*{earlier}\b", listed, re.MULTILINE)
-        assert f"bakeoff weights {name} kit/" in _bakeoff("weights", earlier, "--help").stdout
+        assert f"bakeoff weights {name} weights/" in _bakeoff("weights", earlier, "--help").stdout
 
 
 def test_weights_exported_here_are_on_a_machine_that_had_none(tmp_path):

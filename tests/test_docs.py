@@ -193,6 +193,14 @@ def test_a_page_names_files_that_are_there(page: Path) -> None:
     assert [path for path in missing if not path.startswith(WRITTEN_BY_STUDIES)] == []
 
 
+def test_the_pages_name_targets_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^([a-z]+):", makefile, re.MULTILINE)
+    for page in PAGES:
+        named = re.findall(r"(?:`|^|&& )make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert [name for name in named if name not in targets] == [], page.name
+
+
 @pytest.fixture(scope="module")
 def examples() -> dict[str, Any]:
     """The names that the examples of extend.md define, each block executed by itself."""

@@ -33,9 +33,9 @@ def export(
 
     **Examples**
 
-    - `bakeoff weights export kit/`
+    - `bakeoff weights export weights/`
 
-    - `bakeoff weights export kit/ --networks mobilenet-v2,densenet-201`
+    - `bakeoff weights export weights/ --networks mobilenet-v2,densenet-201`
     """
     from bakeoff.console.bars import draw_bars
     from bakeoff.errors import ConfigError
@@ -70,7 +70,7 @@ def export(
 def import_(folder: FolderArgument, *, as_json: JsonOption = False) -> None:
     """Copy exported weights to this machine, each checked by its hash, for every later run.
 
-    **Example**: `bakeoff weights import kit/`
+    **Example**: `bakeoff weights import weights/`
     """
     from bakeoff.console.bars import draw_bars
     from bakeoff.networks.weights import import_weights, imported_weights_dir

@@ -90,7 +90,7 @@ def _render_search(plan: Search) -> Table:
             values = ", ".join(map(str, parameter.choices))
         else:
             values = f"{parameter.low:g} to {parameter.high:g}{', evenly by its logarithm' if parameter.log else ''}"
-        table.add_row("knob", f"{parameter.name}: {values}")
+        table.add_row("parameter", f"{parameter.name}: {values}")
     table.add_row(
         "check", "the best recipe and the one it began with once more, with another seed, on all of validation"
     )
