@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.cli import main
 from bakeoff.config import Model, Run, Train
 from bakeoff.errors import DataError
 from bakeoff.launch import Local, StoppedError
@@ -25,6 +24,7 @@ from bakeoff.study.crew import Assignment
 from bakeoff.study.job import Job
 from factories import make_record
 from faults.machine import hear_interrupts
+from running import run_cli
 from test_compare import LENET, LITE, _compare
 from test_ledger import DATA
 from test_plan import _plan
@@ -221,13 +221,11 @@ def test_a_budget_goes_further_with_more_slots_and_images_do_not_change():
         (["--cluster", "auto"], r"pip install 'bakeoff\[ray\]'"),
     ],
 )
-def test_what_cannot_be_is_one_line(options, reason, monkeypatch, capsys, tmp_path):
+def test_what_cannot_be_is_one_line(options, reason, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.setattr(sys, "argv", ["bakeoff", "compare", "digits", *options, "--out", str(tmp_path / "out")])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    done = run_cli("compare", "digits", *options, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
     assert re.search(reason, line)
     assert not (tmp_path / "out").exists()
 

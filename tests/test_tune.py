@@ -1,13 +1,11 @@
 """Tuning from beginning to end, on digits; the test split stays shut."""
 
 import json
-import sys
 import tomllib
 from types import SimpleNamespace
 
 import pytest
 
-from bakeoff.cli import main
 from bakeoff.config import Run, read_run
 from bakeoff.effects import Verdict
 from bakeoff.errors import NothingTrainedError
@@ -18,6 +16,7 @@ from bakeoff.study.recipe import write_recipe
 from bakeoff.study.search import Search
 from bakeoff.study.space import Knob, Space
 from bakeoff.study.tune import search_for
+from running import run_cli
 
 BASE = Run().revised(
     model={"name": "cnn-small", "size": 32},
@@ -122,15 +121,12 @@ def _prepared(tmp_path_factory):
 
 
 @pytest.fixture
-def tune(_prepared, monkeypatch, capsys):
-    """The verb on digits, as a shell calls it, but in this process: exit code and standard error."""
+def tune(_prepared):
+    """The verb on digits: exit code and standard error."""
 
     def call(*arguments):
-        monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(_prepared))
-        monkeypatch.setattr(sys, "argv", ["bakeoff", "tune", "digits", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, capsys.readouterr().err
+        done = run_cli("tune", "digits", *arguments, BAKEOFF_CACHE_DIR=str(_prepared))
+        return done.returncode, done.stderr
 
     return call
 
