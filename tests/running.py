@@ -1,19 +1,26 @@
-"""The command line for tests: in this process, which is quick, or as a process of its own where that is the point."""
+"""Commands and runs for tests: in this process, which is quick, or in one of their own where that is the point."""
 
 import contextlib
 import io
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from unittest import mock
 
 import pytest
 
 from bakeoff.cli import main
+from bakeoff.errors import BakeoffError
 from bakeoff.files import _held, release
+from bakeoff.launch import OnEvent
+from bakeoff.launch.process import Ended
+from bakeoff.runs import RunRecord
 
-__all__ = ["BAKEOFF", "run_cli", "run_process"]
+__all__ = ["BAKEOFF", "Here", "run_cli", "run_process"]
 
 BAKEOFF = [sys.executable, "-m", "bakeoff"]
 # Long enough for a loaded machine; a command that hangs ends the test and not the day.
@@ -65,3 +72,53 @@ def _letting_go() -> Iterator[None]:
     finally:
         for path in set(_held) - before:
             release(path.parent)
+
+
+class Here:
+    """Makes attempts at runs in this process, where TensorFlow has been started: for tests of what is around them.
+
+    What a process of its own adds (limits, losses, memory of its own) is tested with launching.
+    """
+
+    slots = 1
+
+    def among(self, _: int) -> "Here":
+        """One after the other, however many there are."""
+        return self
+
+    def attempt(
+        self, record: RunRecord, folder: Path, data: Path, limit: float | None, on_event: OnEvent | None
+    ) -> Ended:
+        """What a worker does, and what its launcher makes of it."""
+        from bakeoff.worker import finish_run
+
+        del record, limit
+        started = time.monotonic()
+        failure = mend = stopped = ""
+        try:
+            with contextlib.redirect_stdout(_Events(on_event)):
+                finish_run(folder, data)
+        except _StoppedError as error:
+            stopped = str(error)
+        except BakeoffError as error:
+            failure, mend = f"its process ended with code {error.exit_code}", str(error)
+        return Ended(failure, mend, stopped, seconds=time.monotonic() - started)
+
+    def stop(self) -> None:
+        """Nothing is under way when somebody could ask for this."""
+
+
+class _StoppedError(BaseException):
+    """No mere Exception, for a worker makes a failed record of those."""
+
+
+class _Events(io.TextIOBase):
+    """Where a worker writes its events, line by line."""
+
+    def __init__(self, on_event: OnEvent | None) -> None:
+        self._on_event = on_event
+
+    def write(self, text: str) -> int:
+        if text.startswith("{") and self._on_event is not None and (reason := self._on_event(json.loads(text))):
+            raise _StoppedError(reason)
+        return len(text)

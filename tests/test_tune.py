@@ -16,10 +16,10 @@ from bakeoff.study.recipe import write_recipe
 from bakeoff.study.search import Search
 from bakeoff.study.space import Knob, Space
 from bakeoff.study.tune import search_for
-from running import run_cli
+from running import Here, run_cli
 
 BASE = Run().revised(
-    model={"name": "cnn-small", "size": 32},
+    model={"name": "lenet", "size": 32},
     augment={"policy": "crop"},
     train={"epochs": None, "seconds": 1.0, "evaluations": 4},
 )
@@ -51,7 +51,8 @@ def test_a_search_leaves_a_recipe_a_report_and_an_unopened_test_split(tmp_path, 
     plan = Search(budget_seconds=100.0, base=BASE, space=Space(knobs=(RATES,)).around(BASE))
     ledger = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
     # Time for two or three trials: a run is expected to take 26 seconds, three of which must be left.
-    found = run_tuning(ledger, tmp_path, trapped, _Silent())
+    ledger.spend("prepare", 18.0)
+    found = run_tuning(ledger, tmp_path, trapped, _Silent(), Here())
     records = list_records(tmp_path)
     assert {record.stage for record in records} == {Stage.TUNE}
     assert found.base in {record.id for record in records}
@@ -63,17 +64,17 @@ def test_a_search_leaves_a_recipe_a_report_and_an_unopened_test_split(tmp_path, 
     page = (tmp_path / "report.html").read_text()
     assert "recipes were tried" in page
     again = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
-    assert run_tuning(again, tmp_path, trapped, _Silent()) == found
+    assert run_tuning(again, tmp_path, trapped, _Silent(), Here()) == found
     assert list_records(tmp_path) == records
 
 
 def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
     factors = Space(knobs=(Knob(key="optim.learning_rate", choices=(1e-6,)), Knob(key="train.batch", choices=(32,))))
     counts = {"train": 1000, "val": 150}
-    plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts=counts, settings=["train.seconds=2"])
+    plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts=counts, settings=["train.seconds=1"])
     assert len(plan.runs) == 3
     ledger = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
-    effects = run_ablation(ledger, tmp_path, trapped, _Silent())
+    effects = run_ablation(ledger, tmp_path, trapped, _Silent(), Here())
     rate, batch = effects.effects
     assert (rate.key, rate.value, rate.difference.verdict) == ("optim.learning_rate", 1e-6, Verdict.HURTS)
     assert batch.key == "train.batch"
@@ -89,8 +90,8 @@ def test_a_factor_by_factor_study_ends_when_its_time_is_up_and_names_what_it_did
     counts = {"train": 1000, "val": 150}
     plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts=counts, settings=["train.seconds=1"])
     ledger = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
-    ledger.spend("prepare", 110.0)
-    effects = run_ablation(ledger, tmp_path, trapped, _Silent())
+    ledger.spend("prepare", 115.0)
+    effects = run_ablation(ledger, tmp_path, trapped, _Silent(), Here())
     assert len(list_records(tmp_path)) == 1
     assert (effects.effects, effects.missing) == ((), ("train.batch=32", "train.batch=128"))
     assert "no time left: train.batch=32, train.batch=128" in (tmp_path / "report.html").read_text()
@@ -110,7 +111,7 @@ def test_a_base_recipe_that_cannot_be_trained_is_the_end(tmp_path):
     plan = Search(budget_seconds=100.0, base=base, space=Space(knobs=(RATES,)).around(base))
     ledger = open_ledger(tmp_path, plan, data=_facts(folder), command="bakeoff tune")
     with pytest.raises(NothingTrainedError, match="could not be trained"):
-        run_tuning(ledger, tmp_path, folder, _Silent())
+        run_tuning(ledger, tmp_path, folder, _Silent(), Here())
     (record,) = list_records(tmp_path)
     assert record.state is State.FAILED
 
@@ -142,10 +143,10 @@ def test_a_recipe_brings_its_network_its_classes_and_its_seed(tmp_path, tune):
     write_recipe(tmp_path / "mine.toml", BASE.revised(data={"classes": "0,1,7"}).model_copy(update={"seed": 5}), BASE)
     told = "--recipe", tmp_path / "mine.toml", "--dry-run"
     _, text = tune(*told)
-    assert "cnn-small@32" in text
+    assert "lenet@32" in text
     assert "digits-3" in text
-    _, other = tune(*told, "--candidate", "lenet", "--classes", "all")
-    assert "lenet@32" in other
+    _, other = tune(*told, "--candidate", "cnn-small", "--classes", "all")
+    assert "cnn-small@32" in other
     assert "digits-3" not in other
 
 
@@ -178,4 +179,4 @@ def test_the_recipe_can_be_trained_as_it_is(tmp_path):
     assert "learning_rate = 0.002 # was 0.001" in text
     assert "batch = 32 # was 64" in text
     assert text.count("# was") == 2
-    assert tomllib.loads(text)["model"]["name"] == "cnn-small"
+    assert tomllib.loads(text)["model"]["name"] == "lenet"
