@@ -1,6 +1,6 @@
 """One run on all GPUs of a machine: each holds the weights and takes its part of every batch (MirroredStrategy).
 
-With one device everything here is as good as not there.
+With one device every method passes its argument through.
 """
 
 import contextlib
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 __all__ = ["Replicas", "open_replicas"]
 
-# What a device computes of its part: (images, targets) -> mean loss, and its gradients.
-Differentiate = Callable[[Any, Any], tuple[Any, Sequence[Any]]]
+# (images, targets) of one device -> mean loss over them, and its gradients.
+DifferentiatePart = Callable[[Any, Any], tuple[Any, Sequence[Any]]]
+# (images, targets, shares) from `Replicas.share_out` -> mean loss over the batch, and its gradients.
+Differentiate = Callable[[Any, Any, Any], tuple[Any, Sequence[Any]]]
 
 
 class Replicas:
@@ -30,49 +32,54 @@ class Replicas:
         """Variables made in the block are on all devices."""
         return contextlib.nullcontext() if self._strategy is None else self._strategy.scope()
 
-    def share_out(self, batch: NDArray[Any]) -> Any:
-        """A batch for `gather`: on the one device, or an even part of it on each."""
+    def share_out(self, images: NDArray[Any], targets: NDArray[Any]) -> tuple[Any, Any, Any]:
+        """Put a batch on the devices, for `gather`: images, targets, and each device's share of the batch in [0, 1].
+
+        A batch with fewer images than devices leaves some devices without one. They get the first image at a share of
+        0, because operations on no image fail on some CPUs (a oneDNN convolution returns the wrong shape).
+        """
         import tensorflow as tf
 
-        if self._strategy is None:
-            return tf.constant(batch)
-        parts = np.array_split(batch, self.count)
-        return self._strategy.experimental_distribute_values_from_function(
-            lambda context: tf.constant(parts[context.replica_id_in_sync_group])
+        strategy = self._strategy
+        if strategy is None:
+            return tf.constant(images), tf.constant(targets), tf.constant(1.0)
+        parts = np.array_split(np.arange(len(images)), self.count)
+
+        def distribute(value_of: Callable[[NDArray[np.intp]], Any]) -> Any:
+            return strategy.experimental_distribute_values_from_function(
+                lambda context: tf.constant(value_of(parts[context.replica_id_in_sync_group]))
+            )
+
+        return (
+            distribute(lambda part: images[part if len(part) else [0]]),
+            distribute(lambda part: targets[part if len(part) else [0]]),
+            distribute(lambda part: np.float32(len(part) / len(images))),
         )
 
-    def gather(self, differentiate: Differentiate, moved: Sequence[Any]) -> Differentiate:
-        """The same over a whole batch that was shared out: to be called inside a `tf.function`.
+    def gather(self, differentiate: DifferentiatePart, moved: Sequence[Any]) -> Differentiate:
+        """Compute loss and gradients of a whole batch from its parts on the devices, inside a `tf.function`.
 
-        `moved` are the variables that a forward pass moves, such as batch statistics: each device moves its own copy by
-        its part, and they all go on from the mean.
+        `moved` are the variables that a forward pass updates, such as batch statistics. Each device updates its own
+        copy from its part; all copies continue from the weighted mean.
         """
         if self._strategy is None:
-            return differentiate
+            return lambda images, targets, _: differentiate(images, targets)
         import tensorflow as tf
 
         strategy, total = self._strategy, tf.distribute.ReduceOp.SUM
 
-        def on_device(images: Any, targets: Any) -> Any:
+        def on_device(images: Any, targets: Any, share: Any) -> Any:
             loss, gradients = differentiate(images, targets)
-            return loss, gradients, [tf.identity(variable) for variable in moved], tf.shape(images)[0]
+            states = [tf.identity(variable) for variable in moved]
+            return [value * tf.cast(share, value.dtype) for value in (loss, *gradients, *states)]
 
-        def on_all(images: Any, targets: Any) -> tuple[Any, Sequence[Any]]:
-            losses, gradients, states, sizes = strategy.run(on_device, args=(images, targets))
-            whole = tf.cast(strategy.reduce(total, sizes, axis=None), tf.float32)
-            shares = strategy.run(lambda size: tf.cast(size, tf.float32) / whole, args=(sizes,))
-
-            def weigh(value: Any, share: Any) -> Any:
-                # A device that got no image has no mean, which is no matter.
-                return tf.math.multiply_no_nan(value, tf.cast(share, value.dtype))
-
-            def mean(values: Any) -> Any:
-                weighted = strategy.run(weigh, args=(values, shares))
-                return strategy.reduce(total, weighted, axis=None)
-
+        def on_all(images: Any, targets: Any, shares: Any) -> tuple[Any, Sequence[Any]]:
+            weighted = strategy.run(on_device, args=(images, targets, shares))
+            loss, *means = [strategy.reduce(total, value, axis=None) for value in weighted]
+            gradients, states = means[: len(means) - len(moved)], means[len(means) - len(moved) :]
             for variable, state in zip(moved, states, strict=True):
-                variable.assign(mean(state))
-            return mean(losses), [mean(gradient) for gradient in gradients]
+                variable.assign(state)
+            return loss, gradients
 
         return on_all
 

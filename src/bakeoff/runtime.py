@@ -5,20 +5,29 @@ TensorFlow reads its environment once, when it is first imported.
 
 import os
 import platform
+import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "count_cores",
     "describe_cpu",
     "free_memory",
     "host_available",
+    "import_tensorflow",
     "limit_threads",
     "read_field",
     "share_machine",
     "tensorflow_environment",
 ]
+
+# What TensorFlow's C++ code prints before its logging is set up.
+_STARTUP_LINE = re.compile(
+    rb"WARNING: All log messages before absl|[IWE]\d{4} [\d:.]+ +\d+ |To enable the following instr"
+)
 
 
 def tensorflow_environment(*, onednn: bool = False) -> dict[str, str]:
@@ -31,6 +40,31 @@ def tensorflow_environment(*, onednn: bool = False) -> dict[str, str]:
     if onednn:
         defaults["TF_ENABLE_ONEDNN_OPTS"] = "1"
     return defaults | os.environ | {"KERAS_BACKEND": "tensorflow"}
+
+
+def import_tensorflow() -> Any:
+    """Import TensorFlow for a process that writes to a terminal, and return the module.
+
+    TensorFlow prints a few lines on standard error while it is imported, before any of its settings for logging has an
+    effect. They are left out; whatever else was printed meanwhile is passed on. Raises ModuleNotFoundError.
+    """
+    if "tensorflow" not in sys.modules:
+        sys.stderr.flush()
+        with tempfile.TemporaryFile() as printed:
+            terminal = os.dup(2)
+            os.dup2(printed.fileno(), 2)
+            try:
+                import tensorflow  # noqa: F401
+            finally:
+                os.dup2(terminal, 2)
+                os.close(terminal)
+                printed.seek(0)
+                for line in printed:
+                    if not _STARTUP_LINE.match(line):
+                        os.write(2, line)
+    import tensorflow as tf
+
+    return tf
 
 
 def limit_threads(threads: int) -> dict[str, str]:

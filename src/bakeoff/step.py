@@ -61,19 +61,19 @@ def compile_step(
 
     # XLA stays off: its bilinear resize is wrong on CPUs in TF 2.21.
     @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
-    def step(images: Any, targets: Any, rate: Any, decay: Any) -> Any:
-        loss, gradients = differentiate(images, targets)
+    def step(images: Any, targets: Any, shares: Any, rate: Any, decay: Any) -> Any:
+        loss, gradients = differentiate(images, targets, shares)
         apply(gradients, rate, decay)
         return loss
 
     sums: list[Any] = []
 
     @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
-    def accumulate(images: Any, targets: Any, share: Any) -> Any:
-        loss, gradients = differentiate(images, targets)
+    def accumulate(images: Any, targets: Any, shares: Any, fraction: Any) -> Any:
+        loss, gradients = differentiate(images, targets, shares)
         for total, gradient in zip(sums, gradients, strict=True):
-            total.assign_add(gradient * share)
-        return loss * share
+            total.assign_add(gradient * fraction)
+        return loss * fraction
 
     @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
     def finish(rate: Any, decay: Any) -> None:
@@ -83,14 +83,14 @@ def compile_step(
 
     def call(images: Any, targets: Any, rate: float, decay: float) -> float:
         if len(targets) <= micro_batch:
-            return float(step(own.share_out(images), own.share_out(targets), tf.constant(rate), tf.constant(decay)))
+            return float(step(*own.share_out(images, targets), tf.constant(rate), tf.constant(decay)))
         if not sums:
             sums.extend(tf.Variable(tf.zeros(weight.shape, weight.dtype), trainable=False) for weight in weights)
         loss = 0.0
         for first in range(0, len(targets), micro_batch):
             part = slice(first, first + micro_batch)
-            share = len(targets[part]) / len(targets)
-            loss += float(accumulate(own.share_out(images[part]), own.share_out(targets[part]), tf.constant(share)))
+            fraction = tf.constant(len(targets[part]) / len(targets))
+            loss += float(accumulate(*own.share_out(images[part], targets[part]), fraction))
         finish(tf.constant(rate), tf.constant(decay))
         return loss
 

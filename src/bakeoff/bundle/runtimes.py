@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bakeoff.bundle.kinds import Format
 from bakeoff.errors import BundleError
-from bakeoff.runtime import count_cores
+from bakeoff.runtime import count_cores, import_tensorflow
 
 __all__ = ["Floats", "Images", "Runtime", "open_runtime"]
 
@@ -132,7 +132,7 @@ def _import_tensorflow(path: Path, threads: int | None) -> Any:
 
 def _import(module: str, path: Path, extra: str) -> Any:
     try:
-        return importlib.import_module(module)
+        return import_tensorflow() if module == "tensorflow" else importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not module.startswith(error.name.partition(".")[0]):
             raise

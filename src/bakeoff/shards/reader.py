@@ -15,6 +15,7 @@ import numpy as np
 
 from bakeoff.errors import DataError
 from bakeoff.pixels import decode, fit
+from bakeoff.runtime import import_tensorflow
 from bakeoff.shards.manifest import ShardFile
 from bakeoff.shards.view import Dataset
 from bakeoff.sources import Split
@@ -65,8 +66,7 @@ def _read(dataset: Dataset, split: Split, block: int) -> Iterator[Block]:
 
 
 def _read_file(dataset: Dataset, file: ShardFile, block: int) -> Iterator[Mapping[str, np.ndarray]]:
-    import tensorflow as tf
-
+    tf = import_tensorflow()
     path = dataset.folder / file.name
     size = block if dataset.manifest.uniform else min(block, _ENCODED_BLOCK)
     count = 0

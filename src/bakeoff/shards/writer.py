@@ -20,6 +20,7 @@ from bakeoff import __version__
 from bakeoff.cache import mark_used
 from bakeoff.errors import ConfigError, DataError, OutputError
 from bakeoff.files import cache_dir, hash_file, hash_json, make_dir
+from bakeoff.runtime import import_tensorflow
 from bakeoff.shards.manifest import (
     MANIFEST,
     SCHEMA,
@@ -152,8 +153,7 @@ def _cut(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
 
 
 def _write_shard(source: Source, path: Path, entries: Sequence[Entry]) -> Iterator[int]:
-    import tensorflow as tf
-
+    tf = import_tensorflow()
     try:
         with tf.io.TFRecordWriter(str(path)) as writer:
             for start in range(0, len(entries), _CHUNK):
