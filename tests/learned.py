@@ -1,9 +1,9 @@
-"""Networks that have learned handwritten digits, for tests of what becomes of a model afterwards."""
+"""A run on handwritten digits, and networks that have learned them, for tests of what becomes of a model afterwards."""
 
 import keras
 
 from bakeoff.backbones import find_backbone
-from bakeoff.config import Model
+from bakeoff.config import Model, Run
 from bakeoff.evaluate import compile_forward, predict_logits
 from bakeoff.export import Logits, Trained
 from bakeoff.model import build_network
@@ -13,8 +13,15 @@ from bakeoff.shards import Dataset
 from bakeoff.weights import load_weights, locate_weights
 from factories import make_record
 
-__all__ = ["learn"]
+__all__ = ["TINY", "learn"]
 
+# Dropout, augmentation, an average, a schedule, two sizes of nothing: whatever has a state of its own.
+TINY = Run().revised(
+    model={"name": "cnn-small", "size": 32, "dropout": 0.3},
+    augment={"policy": "crop-mixup"},
+    optim={"ema": 0.9},
+    train={"epochs": None, "images": 640, "batch": 32, "evaluations": 4, "deterministic": True},
+)
 EPOCHS = 3
 
 
