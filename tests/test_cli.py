@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bakeoff import launch
+from bakeoff.errors import WeightsError
 from running import run_cli, run_process
 
 
@@ -91,7 +93,7 @@ def test_models_as_json_has_the_contracts_fields():
         (["run", "nowhere/at/all"], ["nowhere/at/all", "cifar100"]),
         (["run", "digits", "--candidates", "resnet-5"], ["resnet-5", "resnet-50"]),
         (["run", "digits", "--candidates", "inception-v3@32", "--weights", "none"], ["75"]),
-        (["run", "digits", "--candidates", "vgg-16"], ["vgg-16", "--weights"]),
+        pytest.param(["run", "digits", "--candidates", "vgg-16"], ["vgg-16", "--weights"], marks=pytest.mark.slow),
         (["run", "digits", "--classes", "1"], ["1"]),
         (["run", "digits", "--classes", "coarse"], ["superclasses"]),
         (["run", "digits", "--classes", "3,banana"], ["banana"]),
@@ -103,7 +105,9 @@ def test_models_as_json_has_the_contracts_fields():
         (["compare", "digits", "--candidates", "lenet,cnn-small", "--budget", "40s"], ["2 candidates", "at least"]),
         (["weights", "use", "nowhere"], ["nowhere", "kit.json"]),
         (["weights", "pack", "kit", "--networks", "vgg-99"], ["vgg-99", "vgg-16"]),
-        (["weights", "pack", "kit", "--networks", "vgg-16"], ["vgg-16", "cannot download"]),
+        pytest.param(
+            ["weights", "pack", "kit", "--networks", "vgg-16"], ["vgg-16", "cannot download"], marks=pytest.mark.slow
+        ),
         (["train", "digits", "--set", "optim.lr=1"], ["optim.lr", "learning_rate"]),
         (["train", "digits", "--recipe", "missing.toml"], ["missing.toml"]),
         (["board", "nowhere"], ["nowhere"]),
@@ -117,6 +121,20 @@ def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, tmp_path, tmp
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
     monkeypatch.chdir(tmp_path)
     _assert_refused(run_cli(*arguments), *words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "digits", "--candidates", "vgg-16"], ["weights", "pack", "kit", "--networks", "vgg-16"]]
+)
+def test_weights_that_cannot_be_downloaded_are_one_line_and_exit_code_2(arguments, tmp_path, monkeypatch):
+    def fail(row, *_):
+        raise WeightsError(f"cannot download the weights of {row.name}; bring them with --weights")
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(launch, "fetch_weights", fail)
+    monkeypatch.chdir(tmp_path)
+    _assert_refused(run_cli(*arguments), "vgg-16", "cannot download", "--weights")
     assert not list(tmp_path.iterdir())
 
 
