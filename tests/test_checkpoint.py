@@ -113,6 +113,7 @@ def _train(folder, data, run, *, killed_after=None):
         ({"model": {"name": "lenet"}, "optim": {"first_layer": 0.5, "name": "lion", "learning_rate": 1e-4}}, 10),
     ],
 )
+@pytest.mark.kernels
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, shards, monkeypatch, changes, killed_after):
     run = TINY.revised(**changes).revised(train={"deterministic": False})
     whole_folder, torn_folder = tmp_path / "runs" / "whole", tmp_path / "runs" / "torn"
@@ -145,6 +146,7 @@ def _kill_at(evaluations):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds children through /proc")
+@pytest.mark.kernels
 def test_a_deterministic_run_that_was_killed_has_the_same_bits(tmp_path, shards, finished, monkeypatch):
     whole = finished.record
     assert whole.config == TINY

@@ -10,6 +10,8 @@ from bakeoff.backbones import TABLE
 from bakeoff.config import BatchNorm, Model
 from bakeoff.model import build_network, freeze
 
+pytestmark = pytest.mark.kernels
+
 QUICK = {"lenet", "cnn-small", "cnn-custom", "efficientnet-lite0", "mobilenet-v3-small", "vgg-16"}
 IMAGES = 8
 STEPS = 3

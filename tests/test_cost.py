@@ -228,7 +228,7 @@ more = tf.zeros([2**25])
 del more
 print(json.dumps({"host": host, "device": memory.read(), "left": device_available("CPU:0")}))
 """
-    environment = tensorflow_environment(onednn=True)
+    environment = tensorflow_environment() | {"TF_ENABLE_ONEDNN_OPTS": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     return json.loads(done.stdout)
 

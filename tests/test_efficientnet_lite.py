@@ -12,6 +12,8 @@ from bakeoff.efficientnet_lite import torch_prefixes
 from bakeoff.torchfile import read_state_dict
 from bakeoff.weights import load_weights, locate_weights
 
+pytestmark = pytest.mark.kernels
+
 LITES = [row for row in TABLE if row.family == "efficientnet-lite"]
 # ImageNet classes that describe the sample photographs: a palace, a monastery, a bell cote, a dome; a daisy.
 PALACE = (698, 663, 442, 538)

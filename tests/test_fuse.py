@@ -11,6 +11,8 @@ from bakeoff.config import BatchNorm, Model
 from bakeoff.fuse import fuse
 from bakeoff.model import build_network, freeze
 
+pytestmark = pytest.mark.kernels
+
 rng = np.random.default_rng(0)
 IMAGES = rng.integers(0, 256, (6, 32, 32, 3), np.uint8)
 LABELS = np.arange(6) % 5

@@ -8,6 +8,8 @@ from keras import layers
 
 from bakeoff.kernels import normalise, normalise_and_learn
 
+pytestmark = pytest.mark.kernels
+
 rng = np.random.default_rng(0)
 IMAGES = rng.normal(2.0, 3.0, (4, 5, 6, 8)).astype(np.float32)
 

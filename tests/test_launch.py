@@ -229,7 +229,9 @@ def test_an_unknown_block_is_a_failed_record_that_names_the_blocks(tmp_path, sha
 def test_weights_that_cannot_be_downloaded_are_one_line_in_seconds_and_leave_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
-    with pytest.raises(WeightsError, match=r"cannot download the weights of vgg-16 \(.*refused\); bring them.*--weights"):
+    with pytest.raises(
+        WeightsError, match=r"cannot download the weights of vgg-16 \(.*refused\); bring them.*--weights"
+    ):
         fetch_weights(find_backbone("vgg-16"))
     assert not list((tmp_path / "models").iterdir())
 

@@ -17,6 +17,7 @@ from bakeoff.pixels import encode_png
 from bakeoff.serve import Settings, make_app
 from learned import learn
 
+pytestmark = pytest.mark.kernels
 EXACT = [(form, None) for form in Format]
 EVERY = EXACT + [(form, quantize) for form, able in KINDS.items() for quantize in able]
 IMAGES = 70

@@ -14,6 +14,8 @@ from bakeoff.runs import Stage, State, read_history, run_dir
 from bakeoff.runtime import tensorflow_environment
 from bakeoff.shards import prepare_cached
 
+pytestmark = pytest.mark.kernels
+
 # A batch that does not divide evenly, clipping (of the whole gradient, not of its parts), an average, slower layers.
 STEPS = """
 import json, os, sys

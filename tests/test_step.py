@@ -11,6 +11,8 @@ from bakeoff.model import build_network, freeze
 from bakeoff.optim import build_optimizer
 from bakeoff.step import compile_step
 
+pytestmark = pytest.mark.kernels
+
 rng = np.random.default_rng(0)
 IMAGES = rng.integers(0, 256, (10, 32, 32, 3), np.uint8)
 TARGETS = np.eye(5, dtype=np.float32)[rng.integers(0, 5, 10)]

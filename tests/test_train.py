@@ -16,6 +16,8 @@ from bakeoff.shards import prepare_cached
 from bakeoff.task import open_task
 from bakeoff.train import train
 
+pytestmark = pytest.mark.kernels
+
 LENET = Run().revised(
     model={"name": "lenet", "size": 32},
     augment={"policy": "crop"},
