@@ -15,7 +15,9 @@ IMAGES = rng.normal(2.0, 3.0, (4, 5, 6, 8)).astype(np.float32)
 
 
 def _norm(policy="float32", **changes):
-    norm = layers.BatchNormalization(dtype=policy, moving_mean_initializer="random_normal", **changes)
+    # With a seed, for means that happen to be almost 0 are not the same to five digits.
+    means = keras.initializers.RandomNormal(seed=0)
+    norm = layers.BatchNormalization(dtype=policy, moving_mean_initializer=means, **changes)
     norm.build(IMAGES.shape)
     return norm
 
