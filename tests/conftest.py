@@ -21,6 +21,16 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.delenv("BAKEOFF_DATA_DIR", raising=False)
 
 
+@pytest.fixture
+def workers_here(monkeypatch):
+    """Runs are done in this process, not in workers: for tests that have one of them at a time."""
+    from bakeoff.launch import executor, jobs, node
+    from running import WorkerHere
+
+    for module in (executor, jobs, node):
+        monkeypatch.setattr(module, "Worker", WorkerHere)
+
+
 @pytest.fixture(scope="session")
 def make_once(tmp_path_factory):
     """`make_once(name, make)` is a folder that `make(folder)` fills, in whichever process asks for it first."""

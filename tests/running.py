@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -18,9 +18,9 @@ from bakeoff.errors import BakeoffError
 from bakeoff.files import _held, release
 from bakeoff.launch import OnEvent
 from bakeoff.launch.process import Ended
-from bakeoff.runs import RunRecord
+from bakeoff.runs import read_record
 
-__all__ = ["BAKEOFF", "Here", "run_cli", "run_process"]
+__all__ = ["BAKEOFF", "WorkerHere", "run_cli", "run_process"]
 
 BAKEOFF = [sys.executable, "-m", "bakeoff"]
 # Long enough for a loaded machine; a command that hangs ends the test and not the day.
@@ -74,38 +74,39 @@ def _letting_go() -> Iterator[None]:
             release(path.parent)
 
 
-class Here:
-    """Makes attempts at runs in this process, where TensorFlow has been started: for tests of what is around them.
+class WorkerHere:
+    """Does a worker's jobs in this process, where TensorFlow has been started: for tests of what is around them.
 
     What a process of its own adds (limits, losses, memory of its own) is tested with launching.
     """
 
-    slots = 1
+    def __init__(
+        self, job: str, arguments: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._job, self._arguments, self._environment = job, tuple(map(Path, arguments)), environment or {}
+        log.touch()
 
-    def among(self, _: int) -> "Here":
-        """One after the other, however many there are."""
-        return self
+    def follow(self, limit: float | None = None, on_event: OnEvent | None = None) -> Ended:
+        """Do the job, and tell how it ended as a launcher does."""
+        from bakeoff.worker import finish_run, open_test
 
-    def attempt(
-        self, record: RunRecord, folder: Path, data: Path, limit: float | None, on_event: OnEvent | None
-    ) -> Ended:
-        """What a worker does, and what its launcher makes of it."""
-        from bakeoff.worker import finish_run
-
-        del record, limit
+        del limit
+        # What a deterministic run switches on stays on.
+        assert not read_record(self._arguments[0]).config.train.deterministic
+        jobs: dict[str, Callable[..., object]] = {"run": finish_run, "test": open_test}
         started = time.monotonic()
         failure = mend = stopped = ""
         try:
-            with contextlib.redirect_stdout(_Events(on_event)):
-                finish_run(folder, data)
+            with mock.patch.dict(os.environ, self._environment), contextlib.redirect_stdout(_Events(on_event)):
+                jobs[self._job](*self._arguments)
         except _StoppedError as error:
             stopped = str(error)
         except BakeoffError as error:
             failure, mend = f"its process ended with code {error.exit_code}", str(error)
         return Ended(failure, mend, stopped, seconds=time.monotonic() - started)
 
-    def stop(self) -> None:
-        """Nothing is under way when somebody could ask for this."""
+    def kill(self) -> None:
+        """It has ended when anybody could ask for this."""
 
 
 class _StoppedError(BaseException):

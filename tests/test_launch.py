@@ -1,6 +1,6 @@
 """Runs in processes of their own: finished, failed, killed, and never done twice.
 
-What does not depend on the process is tried in this one, by `Here`.
+What does not depend on the process is tried in this one, with `workers_here`.
 """
 
 import itertools
@@ -19,13 +19,12 @@ import pytest
 from bakeoff.backbones import find_backbone
 from bakeoff.config import Run
 from bakeoff.errors import InputError, WeightsError
-from bakeoff.launch import fetch_weights, launch, open_test
+from bakeoff.launch import Local, fetch_weights, launch, open_test
 from bakeoff.launch.process import Ended, Worker
 from bakeoff.runs import Stage, State, read_history, run_dir
 from bakeoff.worker import _reason
 from bakeoff.worker import open_test as open_test_here
 from learned import TINY
-from running import Here
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes through /proc")
 
@@ -74,9 +73,10 @@ def test_the_test_split_is_opened_in_a_process_of_its_own_and_every_opening_is_c
     assert open_test_here(folder, shards).openings == 2
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_loss_that_diverges_is_a_failed_record_with_the_reason(tmp_path, shards):
     wild = SMALL.revised(optim={"name": "sgd", "learning_rate": 10.0, "warmup": 0.0, "weight_decay": 1.0})
-    record = _launch(wild.revised(train={"images": 20_000}), tmp_path, shards, executor=Here())
+    record = _launch(wild.revised(train={"images": 20_000}), tmp_path, shards)
     assert record.state is State.FAILED
     assert "loss became" in record.reason
     assert not (run_dir(tmp_path, record.id) / "model.keras").exists()
@@ -131,16 +131,18 @@ def test_a_worker_that_was_killed_tells_by_whom(tmp_path, monkeypatch, counts, e
     assert replace(worker.follow(), seconds=0.0) == ending
 
 
-class Doomed(Here):
+class Doomed(Local):
     """Attempts of which the first ones end like this."""
 
     def __init__(self, *endings):
+        super().__init__()
         self.endings = list(endings)
 
     def attempt(self, *arguments):
         return self.endings.pop(0) if self.endings else super().attempt(*arguments)
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_run_that_lacked_memory_is_tried_again_at_half_its_micro_batch(tmp_path, shards):
     record = _launch(SMALL, tmp_path, shards, executor=Doomed(OUT_OF_MEMORY))
     assert record.state is State.COMPLETE, record.reason
@@ -148,6 +150,7 @@ def test_a_run_that_lacked_memory_is_tried_again_at_half_its_micro_batch(tmp_pat
     assert record.images_seen == 640
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.parametrize(
     ("endings", "reason"),
     [
@@ -194,20 +197,22 @@ def test_a_run_killed_twice_is_a_failed_record_and_leaves_no_torn_file(tmp_path,
     assert not list(tmp_path.rglob(".partial-*"))
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_run_that_is_predicted_not_to_fit_takes_the_micro_batch_that_does(tmp_path, shards, monkeypatch):
     large = SMALL.revised(train={"batch": 512, "images": 1024})
-    whole = _launch(large, tmp_path / "whole", shards, executor=Here())
+    whole = _launch(large, tmp_path / "whole", shards)
     monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", str(whole.memory_predicted_bytes - 1))
-    record = _launch(large, tmp_path / "less", shards, executor=Here())
+    record = _launch(large, tmp_path / "less", shards)
     assert record.state is State.COMPLETE, record.reason
     assert record.micro_batch < whole.micro_batch == 512
     assert record.memory_predicted_bytes < whole.memory_predicted_bytes
     assert record.images_seen == whole.images_seen
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_run_that_fits_at_no_micro_batch_says_what_it_needs(tmp_path, shards, monkeypatch):
     monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", "1000000")
-    record = _launch(SMALL, tmp_path, shards, executor=Here())
+    record = _launch(SMALL, tmp_path, shards)
     assert record.state is State.FAILED
     assert "not enough memory" in record.reason
     assert "one image at a time" in record.reason
@@ -219,8 +224,9 @@ def test_a_size_that_the_network_cannot_take_is_refused_before_anything_starts(t
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_an_unknown_block_is_a_failed_record_that_names_the_blocks(tmp_path, shards):
-    record = _launch(SMALL.revised(model={"unfreeze": "block9"}), tmp_path, shards, executor=Here())
+    record = _launch(SMALL.revised(model={"unfreeze": "block9"}), tmp_path, shards)
     assert record.state is State.FAILED
     assert "no block 'block9'" in record.reason
     assert "conv3" in record.reason
@@ -236,9 +242,10 @@ def test_weights_that_cannot_be_downloaded_are_one_line_in_seconds_and_leave_not
     assert not list((tmp_path / "models").iterdir())
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_testing_what_never_finished_is_the_users_error(tmp_path, shards, monkeypatch):
     monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", "1000000")
-    record = _launch(SMALL, tmp_path, shards, executor=Here())
+    record = _launch(SMALL, tmp_path, shards)
     with pytest.raises(InputError, match="no trained model"):
         open_test(run_dir(tmp_path, record.id), shards)
 

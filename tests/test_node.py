@@ -15,6 +15,7 @@ from bakeoff.launch.process import Ended
 from bakeoff.runs import Stage, State, read_history, read_record, run_dir
 from bakeoff.versions import find_versions
 from learned import TINY
+from running import WorkerHere
 
 
 class Pretended:
@@ -74,7 +75,7 @@ def _elsewhere(blob):
     return Blob(f"/nowhere/{Path(blob.path).name}", blob.sha256, blob.bytes)
 
 
-def test_a_run_on_a_node_leaves_what_a_local_one_leaves_and_shards_travel_once(tmp_path, shards, finished):
+def test_a_run_on_a_node_leaves_what_a_local_one_leaves_and_shards_travel_once(tmp_path, shards, finished, monkeypatch):
     cluster, events = Pretended(tmp_path / "node"), []
     options = {"stage": Stage.TRAIN, "data": shards}
     record = launch(TINY, out=tmp_path / "far", on_event=events.append, executor=cluster, **options)
@@ -92,8 +93,12 @@ def test_a_run_on_a_node_leaves_what_a_local_one_leaves_and_shards_travel_once(t
     first = len(cluster.sent)
     assert first == len({blob.sha256 for blob in cluster.orders[0].blobs}) > 3
 
-    # A run that goes on from the first one's model, which is all that has to travel.
-    further = TINY.revised(model={"start": f"runs/{record.id}/model.keras"}, train={"images": 64, "evaluations": 1})
+    # A run that goes on from the first one's model, which is all that has to travel; where it is done, it finds that.
+    monkeypatch.setattr(node, "Worker", WorkerHere)
+    further = TINY.revised(
+        model={"start": f"runs/{record.id}/model.keras"},
+        train={"images": 64, "evaluations": 1, "deterministic": False},
+    )
     record = launch(further, out=tmp_path / "far", executor=cluster, **options)
     assert (record.state, record.weights.origin) == (State.COMPLETE, "run"), record.reason
     assert len(cluster.sent) == first + 1

@@ -16,7 +16,7 @@ from bakeoff.study.recipe import write_recipe
 from bakeoff.study.search import Search
 from bakeoff.study.space import Knob, Space
 from bakeoff.study.tune import search_for
-from running import Here, run_cli
+from running import run_cli
 
 BASE = Run().revised(
     model={"name": "lenet", "size": 32},
@@ -47,12 +47,13 @@ def _facts(folder):
     return {"name": dataset.name, "counts": dataset.counts, "classes": 10, "fingerprint": dataset.fingerprint}
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_search_leaves_a_recipe_a_report_and_an_unopened_test_split(tmp_path, trapped):
     plan = Search(budget_seconds=100.0, base=BASE, space=Space(knobs=(RATES,)).around(BASE))
     ledger = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
     # Time for two or three trials: a run is expected to take 26 seconds, three of which must be left.
     ledger.spend("prepare", 18.0)
-    found = run_tuning(ledger, tmp_path, trapped, _Silent(), Here())
+    found = run_tuning(ledger, tmp_path, trapped, _Silent())
     records = list_records(tmp_path)
     assert {record.stage for record in records} == {Stage.TUNE}
     assert found.base in {record.id for record in records}
@@ -64,17 +65,18 @@ def test_a_search_leaves_a_recipe_a_report_and_an_unopened_test_split(tmp_path, 
     page = (tmp_path / "report.html").read_text()
     assert "recipes were tried" in page
     again = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
-    assert run_tuning(again, tmp_path, trapped, _Silent(), Here()) == found
+    assert run_tuning(again, tmp_path, trapped, _Silent()) == found
     assert list_records(tmp_path) == records
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
     factors = Space(knobs=(Knob(key="optim.learning_rate", choices=(1e-6,)), Knob(key="train.batch", choices=(32,))))
     counts = {"train": 1000, "val": 150}
     plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts=counts, settings=["train.seconds=1"])
     assert len(plan.runs) == 3
     ledger = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
-    effects = run_ablation(ledger, tmp_path, trapped, _Silent(), Here())
+    effects = run_ablation(ledger, tmp_path, trapped, _Silent())
     rate, batch = effects.effects
     assert (rate.key, rate.value, rate.difference.verdict) == ("optim.learning_rate", 1e-6, Verdict.HURTS)
     assert batch.key == "train.batch"
@@ -85,13 +87,14 @@ def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
     assert "hurts" in page
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_factor_by_factor_study_ends_when_its_time_is_up_and_names_what_it_did_not_measure(tmp_path, trapped):
     factors = Space(knobs=(Knob(key="train.batch", choices=(32, 128)),))
     counts = {"train": 1000, "val": 150}
     plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts=counts, settings=["train.seconds=1"])
     ledger = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
     ledger.spend("prepare", 115.0)
-    effects = run_ablation(ledger, tmp_path, trapped, _Silent(), Here())
+    effects = run_ablation(ledger, tmp_path, trapped, _Silent())
     assert len(list_records(tmp_path)) == 1
     assert (effects.effects, effects.missing) == ((), ("train.batch=32", "train.batch=128"))
     assert "no time left: train.batch=32, train.batch=128" in (tmp_path / "report.html").read_text()
@@ -105,13 +108,14 @@ def test_trials_inside_a_larger_study_begin_with_a_probe_that_leaves_them_time(m
     assert (trial.seconds, trial.probe_images, trial.count_probe) == (31.5, 500, True)
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_base_recipe_that_cannot_be_trained_is_the_end(tmp_path):
     folder = prepare_cached("digits")
     base = BASE.revised(model={"unfreeze": "block99"})
     plan = Search(budget_seconds=100.0, base=base, space=Space(knobs=(RATES,)).around(base))
     ledger = open_ledger(tmp_path, plan, data=_facts(folder), command="bakeoff tune")
     with pytest.raises(NothingTrainedError, match="could not be trained"):
-        run_tuning(ledger, tmp_path, folder, _Silent(), Here())
+        run_tuning(ledger, tmp_path, folder, _Silent())
     (record,) = list_records(tmp_path)
     assert record.state is State.FAILED
 

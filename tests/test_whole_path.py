@@ -142,6 +142,7 @@ def _finished(out):
     return found
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_comparison_is_fair_says_why_and_keeps_the_test_split_locked(tmp_path):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(

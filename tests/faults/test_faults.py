@@ -75,6 +75,7 @@ def test_a_second_command_in_one_folder_is_refused_and_the_first_goes_on(study):
         first.communicate()
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.skipif(not can_mount(), reason="mounting a small disk needs root")
 def test_a_full_disk_is_told_and_the_same_command_goes_on_when_there_is_room(study):
     with Disk(study / "disk") as disk:
