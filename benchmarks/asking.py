@@ -1,18 +1,29 @@
 """A server of ours in a process of its own, and clients that ask it: bytes on sockets, so that they cost little."""
 
 import asyncio
+import io
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bakeoff.bundle import open_bundle
-from bakeoff.serve import Settings, serve
+import numpy as np
+from PIL import Image
 
-__all__ = ["HOST", "Client", "make_request", "serving"]
+from bakeoff.deploy.bundle import open_bundle
+from bakeoff.deploy.serve import Settings, serve
+
+__all__ = ["HOST", "Client", "encode_png", "make_request", "serving"]
 
 HOST = "127.0.0.1"
+
+
+def encode_png(array: np.ndarray) -> bytes:
+    """PNG bytes of uint8 (height, width, 3) pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-__all__ = ["AROUND", "Clock", "Job"]
+__all__ = ["AROUND", "Clock", "StudyContext"]
 
 # Seconds of a run besides its training (start, loading, tracing), as a plan expects them, and of bringing its task to a
 # node that has had one before, which is assumed.
@@ -20,7 +20,7 @@ CHECKPOINT_COPIES, CHECKPOINT_EVERY = 4, 60.0
 
 
 @dataclass
-class Job:
+class StudyContext:
     """A run as the nodes see it, and what the driver does when it has ended."""
 
     seconds: float
@@ -43,42 +43,42 @@ class Clock:
         self.runs = 0
         self._warm = 0
 
-    def do(self, jobs: Iterable[Job]) -> None:
+    def do(self, jobs: Iterable[StudyContext]) -> None:
         """Jobs as nodes are free; the clock ends where the last of them does."""
         following, order = iter(jobs), itertools.count()
-        under_way: list[tuple[float, int, Job]] = []
+        under_way: list[tuple[float, int, StudyContext]] = []
         more = True
         while more or under_way:
             while more and len(under_way) < self.nodes:
                 began = time.process_time()
-                job = next(following, None)
+                context = next(following, None)
                 asked = time.process_time() - began
                 self.now += asked
                 self.driver += asked
-                if more := job is not None:
-                    assert job is not None
-                    heapq.heappush(under_way, (self._end(job), next(order), job))
+                if more := context is not None:
+                    assert context is not None
+                    heapq.heappush(under_way, (self._end(context), next(order), context))
             if under_way:
-                end, _, job = heapq.heappop(under_way)
+                end, _, context = heapq.heappop(under_way)
                 self.now = max(self.now, end)
                 began = time.process_time()
-                job.tell()
+                context.tell()
                 told = time.process_time() - began
                 self.now += told
                 self.driver += told
 
-    def _end(self, job: Job) -> float:
+    def _end(self, context: StudyContext) -> float:
         self.runs += 1
         arrived = self.now + SCHEDULING
         if self._warm < self.nodes:
             self._warm += 1
-            arrived = self._carry(SHARDS + job.weights, arrived)
-        worked = arrived + AROUND + job.seconds
-        self.busy += AROUND + job.seconds
+            arrived = self._carry(SHARDS + context.weights, arrived)
+        worked = arrived + AROUND + context.seconds
+        self.busy += AROUND + context.seconds
         # Checkpoints travel while the node goes on.
-        for minute in range(1, math.ceil(job.seconds / CHECKPOINT_EVERY)):
-            self._carry(CHECKPOINT_COPIES * job.weights, arrived + minute * CHECKPOINT_EVERY)
-        return self._carry(job.weights * job.keeps_model + LOGITS, worked)
+        for minute in range(1, math.ceil(context.seconds / CHECKPOINT_EVERY)):
+            self._carry(CHECKPOINT_COPIES * context.weights, arrived + minute * CHECKPOINT_EVERY)
+        return self._carry(context.weights * context.keeps_model + LOGITS, worked)
 
     def _carry(self, size: float, ready: float) -> float:
         """When so many bytes that are ready at some time are through: not before all that was to be carried earlier."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Column, Table
 
-from bakeoff.bundle import MODEL_NAMES, BundleFacts, Timing, read_facts, try_out
+from bakeoff.deploy.bundle import MODEL_NAMES, BundleFacts, Timing, read_facts, try_out
 from hardware import count_cores, name_cpu
 from results import write
 

@@ -23,12 +23,12 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from bakeoff.config import BatchNorm, Mode, Model, Run, Train
+from bakeoff.data.shards import prepare
+from bakeoff.data.sources import BadImage, RawImage, Source, open_source
 from bakeoff.files import write_json
 from bakeoff.launch import launch
-from bakeoff.runs import RunRecord, Stage, State
-from bakeoff.shards import prepare
-from bakeoff.sources import BadImage, RawImage, Source, open_source
+from bakeoff.runs.config import BatchNorm, Mode, Model, Run, Train
+from bakeoff.runs.record import RunRecord, Stage, State
 from hardware import count_cores, name_cpu
 from processes import measure
 from results import write

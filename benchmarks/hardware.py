@@ -3,7 +3,7 @@
 import platform
 from pathlib import Path
 
-from bakeoff.runtime import count_cores
+from bakeoff.machine import count_cores
 
 __all__ = ["count_cores", "name_cpu"]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bakeoff.runs import RunRecord, State, list_records
+from bakeoff.runs.record import RunRecord, State, list_records
 from hardware import count_cores, name_cpu
 from results import keep, read
 

@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bakeoff.backbones import TABLE, find_backbone
-from bakeoff.config import BatchNorm, Mode, Run
+from bakeoff.data.shards import prepare_cached
 from bakeoff.files import replacing
 from bakeoff.launch import launch
-from bakeoff.runs import RunRecord, Stage, State
-from bakeoff.shards import prepare_cached
+from bakeoff.networks.table import TABLE, find_network
+from bakeoff.runs.config import BatchNorm, Mode, Run
+from bakeoff.runs.record import RunRecord, Stage, State
 from hardware import count_cores, name_cpu
 
 STEPS = 6
@@ -45,7 +45,7 @@ def main() -> int:
         os.environ["BAKEOFF_CACHE_DIR"] = folder
         data = prepare_cached("cifar100")
         for name, seed in itertools.product(options.networks.split(","), range(options.repeats)):
-            size = SCRATCH_SIZE if find_backbone(name).scratch else options.size
+            size = SCRATCH_SIZE if find_network(name).from_scratch else options.size
             run = _run(name, size, options.batch, options.batch_norm, options.unfreeze, options.mode, seed)
             record = launch(run, stage=Stage.TRAIN, out=Path(folder), data=data)
             if record.state is not State.COMPLETE:
@@ -110,8 +110,8 @@ def _row(record: RunRecord) -> dict[str, Any]:
 def _repredict(table: Path) -> None:
     import keras
 
-    from bakeoff.cost import predict_memory
-    from bakeoff.model import build_network, freeze
+    from bakeoff.networks.model import build_network, freeze
+    from bakeoff.training.memory import predict_memory
 
     with table.open(newline="", encoding="utf-8") as file:
         rows: list[dict[str, Any]] = list(csv.DictReader(file))
@@ -120,7 +120,7 @@ def _repredict(table: Path) -> None:
             settings = [row["network"], int(row["size"]), int(row["batch"]), row["batch_norm"], float(row["unfreeze"])]
             run = _run(*settings, row["mode"], int(row["seed"]))
             with keras.StatelessScope():
-                network = build_network(find_backbone(run.model.name), run.model, side=SIDE, classes=CLASSES)
+                network = build_network(find_network(run.model.name), run.model, side=SIDE, classes=CLASSES)
                 freeze(network.backbone, run.model.unfreeze, run.model.batch_norm)
                 row["predicted_bytes"] = predict_memory(network, run, training=run.train.mode is Mode.FIT)
             row["error_percent"] = _error(row["predicted_bytes"], int(row["measured_bytes"]))

@@ -19,14 +19,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bakeoff.backbones import find_backbone
-from bakeoff.config import Augment, AugmentStep, Model, Optim
-from bakeoff.ema import MovingAverage
-from bakeoff.model import build_network
-from bakeoff.optim import build_optimizer
-from bakeoff.pipeline import Split, load_split, train_batches
-from bakeoff.shards import open_dataset, prepare_cached
-from bakeoff.step import compile_step
+from bakeoff.data.batches import Split, load_split, train_batches
+from bakeoff.data.shards import open_dataset, prepare_cached
+from bakeoff.networks.model import build_network
+from bakeoff.networks.table import find_network
+from bakeoff.runs.config import Augment, AugmentStep, Model, Optim
+from bakeoff.training.optimizer import build_optimizer
+from bakeoff.training.step import compile_step
+from bakeoff.training.weight_copies import MovingAverage
 from hardware import count_cores, name_cpu
 from results import write
 
@@ -98,7 +98,7 @@ def main() -> None:
 def make_step(name: str, size: int, split: Split, classes: int) -> Callable[..., int]:
     """A training step of a network with random weights: (images, targets) -> their number."""
     network = build_network(
-        find_backbone(name), Model(name=name, size=size), side=split.images.shape[1], classes=classes
+        find_network(name), Model(name=name, size=size), side=split.images.shape[1], classes=classes
     )
     model = network.model(size)
     optimizer = build_optimizer(Optim())

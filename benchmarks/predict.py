@@ -25,10 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 import bakeoff
-from bakeoff.bundle import Bundle, Format, Source, open_bundle, predict
-from bakeoff.pipeline import load_split
-from bakeoff.pixels import encode_png
-from bakeoff.shards import open_dataset, prepare_cached
+from asking import encode_png
+from bakeoff.data.batches import load_split
+from bakeoff.data.shards import open_dataset, prepare_cached
+from bakeoff.deploy.bundle import Bundle, Format, ImageInput, open_bundle, predict
 from hardware import count_cores, name_cpu
 from results import write
 
@@ -81,7 +81,7 @@ def measure(bundles: list[Bundle], images: np.ndarray, paths: list[Path]) -> lis
         "keras.Model.predict, array": lambda part: model.predict(images[part], batch_size=BATCH, verbose=0),
         **{
             f"bakeoff predict, {bundle.facts.kind}": lambda part, bundle=bundle: list(
-                predict(bundle, map(Source.of, paths[part]))
+                predict(bundle, map(ImageInput.of, paths[part]))
             )
             for bundle in bundles
         },

@@ -21,15 +21,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bakeoff.backbones import TABLE
-from bakeoff.config import Candidate, Data, Mode, Run, run_id
 from bakeoff.errors import NothingTrainedError
-from bakeoff.runs import DataFacts, Metrics, RunRecord, Seconds, Stage, State, WeightsFacts, run_dir, write_record
-from bakeoff.study import Plan, Search, make_plan, make_search, propose
-from bakeoff.study.crew import Assignment
+from bakeoff.networks.table import TABLE
+from bakeoff.runs.config import Candidate, Data, Mode, Run, run_id
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.metrics import Metrics
+from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts, write_record
+from bakeoff.study import Search, StudyPlan, make_plan, make_search, propose
+from bakeoff.study.run_pool import RunRequest
 from bakeoff.study.search import run_search
 from bakeoff.study.space import default_space
-from clock import AROUND, Clock, Job
+from clock import AROUND, Clock, StudyContext
 from hardware import count_cores, name_cpu
 from results import read, write
 
@@ -69,7 +71,7 @@ class World:
         measured = [row for row in read(MEASURED) if row["classes"] == "all" and row["screen_top1"]]
         names = [
             Candidate(name=row.name, size=size)
-            for size, row in itertools.product(SIZES, (row for row in TABLE if not row.scratch))
+            for size, row in itertools.product(SIZES, (row for row in TABLE if not row.from_scratch))
             if size >= row.min_size
         ]
         self.candidates = names[:CANDIDATES]
@@ -117,9 +119,9 @@ class World:
         write_record(run_dir(self._out, identity), record)
         return record
 
-    def job(self, run: Run, record: RunRecord, then: Any = None) -> Job:
+    def context(self, run: Run, record: RunRecord, then: Any = None) -> StudyContext:
         """The run as the nodes see it."""
-        return Job(record.seconds.train, self.weights(run), record.model_bytes > 0, then)
+        return StudyContext(record.seconds.train, self.weights(run), record.model_bytes > 0, then)
 
 
 def simulate_study(nodes: int, hours: float) -> Row:
@@ -144,13 +146,13 @@ def simulate_study(nodes: int, hours: float) -> Row:
                 changes, trials = _search(plan, proposal.runs[0], world, clock, Path(scratch))
                 continue
             done = [world.record(run, proposal.stage) for run in proposal.runs]
-            clock.do(world.job(run, record) for run, record in zip(proposal.runs, done, strict=True))
+            clock.do(world.context(run, record) for run, record in zip(proposal.runs, done, strict=True))
             records += done
     work = f"run, {hours:g} h: {len(plan.candidates)} of {CANDIDATES} screened, {plan.finalists} raced, {trials} trials"
     return _row(work, clock)
 
 
-def _search(plan: Plan, base: Run, world: World, clock: Clock, out: Path) -> tuple[Mapping[str, Any], int]:
+def _search(plan: StudyPlan, base: Run, world: World, clock: Clock, out: Path) -> tuple[Mapping[str, Any], int]:
     """The real search, on simulated nodes: what it would change, and its number of trials."""
     search = make_search(base, default_space(base), budget=plan.tune_seconds, counts=COUNTS, head_start=True)
     began, before = clock.now, clock.runs
@@ -162,18 +164,18 @@ def _run(search: Search, world: World, clock: Clock, out: Path, seconds_left: An
     class Ended(Exception):  # noqa: N818
         """The pair that decides needs images, which a simulation has not got."""
 
-    def train_each(assignments: Iterable[Assignment], runs: int | None = None) -> None:
+    def train_each(requests: Iterable[RunRequest], runs: int | None = None) -> None:
         if runs is not None:
-            done = [world.record(assignment.run, Stage.TUNE) for assignment in assignments]
-            clock.do(world.job(record.config, record) for record in done)
+            done = [world.record(request.run, Stage.TUNE) for request in requests]
+            clock.do(world.context(record.config, record) for record in done)
             raise Ended
 
-        def jobs() -> Iterator[Job]:
-            for assignment in assignments:
+        def jobs() -> Iterator[StudyContext]:
+            for request in requests:
                 # Inputs of another size are as fast and as good here as the candidate's own.
-                run = assignment.run.revised(model={"size": search.base.model.size})
+                run = request.run.revised(model={"size": search.base.model.size})
                 record = world.record(run, Stage.TUNE)
-                yield world.job(run, record, lambda told=assignment.then, record=record: told and told(record))
+                yield world.context(run, record, lambda told=request.then, record=record: told and told(record))
 
         clock.do(jobs())
 
@@ -189,7 +191,7 @@ def simulate_everything(nodes: int, seconds_of_driver: float) -> Row:
     with tempfile.TemporaryDirectory() as scratch:
         world = World(Path(scratch))
         jobs = [
-            Job(TRIAL_SECONDS, 4.0 * row.params_total, keeps_model=True)
+            StudyContext(TRIAL_SECONDS, 4.0 * row.params_total, keeps_model=True)
             for candidate in world.candidates
             for row in (next(row for row in TABLE if row.name == candidate.name),)
             for _ in range(TRIALS)

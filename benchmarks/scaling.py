@@ -17,15 +17,15 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
-from bakeoff.backbones import Scaling, find_backbone
-from bakeoff.config import Model
-from bakeoff.evaluate import compile_forward, predict_logits
-from bakeoff.model import build_network
-from bakeoff.pipeline import Split, load_split
-from bakeoff.probe import fit_head
-from bakeoff.runs import wilson_interval
-from bakeoff.shards import open_dataset, prepare_cached
-from bakeoff.weights import load_weights, locate_weights
+from bakeoff.data.batches import Split, load_split
+from bakeoff.data.shards import open_dataset, prepare_cached
+from bakeoff.networks.model import build_network
+from bakeoff.networks.table import Scaling, find_network
+from bakeoff.networks.weights import load_weights, locate_weights
+from bakeoff.runs.config import Model
+from bakeoff.runs.metrics import wilson_interval
+from bakeoff.training.inference import compile_forward, predict_logits
+from bakeoff.training.probe import fit_head
 from hardware import count_cores, name_cpu
 from results import write
 
@@ -74,7 +74,7 @@ def main() -> None:
 
 def probe_both_ways(name: str, weights: str, train: Split, val: Split, classes: int) -> Iterator[Row]:
     """Probe a network with its own input scaling, then with pixels merely divided by 255."""
-    row = find_backbone(name)
+    row = find_network(name)
     source = locate_weights(row, weights)
     for scaling in (row.scaling, Scaling.UNIT):
         network = build_network(

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import weightedtau
 
-from bakeoff.board import rank
-from bakeoff.runs import Stage, State, list_records
+from bakeoff.report.board import rank
+from bakeoff.runs.record import Stage, State, list_records
 from hardware import count_cores, name_cpu
 from processes import measure
 from results import keep

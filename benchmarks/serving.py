@@ -22,9 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 import bakeoff
-from asking import Client, make_request, serving
-from bakeoff.bundle import open_bundle
-from bakeoff.pixels import encode_png
+from asking import Client, encode_png, make_request, serving
+from bakeoff.deploy.bundle import open_bundle
 from hardware import count_cores, name_cpu
 from results import keep
 

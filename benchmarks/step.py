@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bakeoff.files import cache_dir
-from bakeoff.runtime import tensorflow_environment
+from bakeoff.machine import tensorflow_environment
 from hardware import count_cores, name_cpu
 from results import keep, read
 

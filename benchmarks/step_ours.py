@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bakeoff.backbones import find_backbone
-from bakeoff.config import BatchNorm, Model, Optim
-from bakeoff.ema import MovingAverage
-from bakeoff.model import build_network, freeze
-from bakeoff.optim import build_optimizer
-from bakeoff.step import compile_step
+from bakeoff.networks.model import build_network, freeze
+from bakeoff.networks.table import find_network
+from bakeoff.runs.config import BatchNorm, Model, Optim
+from bakeoff.training.optimizer import build_optimizer
+from bakeoff.training.step import compile_step
+from bakeoff.training.weight_copies import MovingAverage
 from turns import answer
 
 CLASSES = 100
@@ -23,7 +23,7 @@ def open_step(name: str, size: int, batch: int, precision: str, batch_norm: str)
     """One training step as a run takes it, but for the moving average, which the peer does not keep either."""
     keras.backend.clear_session()
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
-    network = build_network(find_backbone(name), Model(name=name, size=size), side=STORED_SIDE, classes=CLASSES)
+    network = build_network(find_network(name), Model(name=name, size=size), side=STORED_SIDE, classes=CLASSES)
     freeze(network.backbone, 1.0, BatchNorm(batch_norm))
     model = network.model(size)
     optimizer = build_optimizer(Optim(ema=0.0))

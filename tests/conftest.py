@@ -6,6 +6,7 @@ What takes long to make and is only read is made once, for all processes that sh
 import json
 import os
 import shutil
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
@@ -34,14 +35,14 @@ def workers_here(monkeypatch):
 @pytest.fixture(scope="session")
 def make_once(tmp_path_factory):
     """`make_once(name, make)` is a folder that `make(folder)` fills, in whichever process asks for it first."""
-    from bakeoff.files import waiting_for
+    from filelock import FileLock
 
     own = tmp_path_factory.getbasetemp()
     shared = own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
 
     def make_once(name, make):
         folder = shared / f"once-{name}"
-        with waiting_for(folder.with_suffix(".lock")):
+        with FileLock(folder.with_suffix(".lock")):
             if not folder.exists():
                 unfinished = tmp_path_factory.mktemp(name)
                 make(unfinished)
@@ -54,8 +55,8 @@ def make_once(tmp_path_factory):
 @pytest.fixture(scope="session")
 def shards(make_once):
     """The folder of the handwritten digits as shards."""
-    from bakeoff.shards import prepare
-    from bakeoff.sources import open_source
+    from bakeoff.data.shards import prepare
+    from bakeoff.data.sources import open_source
 
     return make_once("digits", lambda folder: prepare(open_source("digits"), folder))
 
@@ -63,7 +64,7 @@ def shards(make_once):
 @pytest.fixture(scope="session")
 def digits(shards):
     """The handwritten digits, opened."""
-    from bakeoff.shards import open_dataset
+    from bakeoff.data.shards import open_dataset
 
     return open_dataset(shards)
 
@@ -73,17 +74,19 @@ def finished(make_once, shards):
     """A study with one run that was launched and is complete: `out` (a test that changes it takes a copy), `record`,
     and the `events` that were told."""
     from bakeoff.launch import launch
-    from bakeoff.runs import Stage, list_records
+    from bakeoff.runs.events import RunProgress
+    from bakeoff.runs.record import Stage, list_records
     from learned import TINY
 
     def train(folder):
         events = []
-        launch(TINY, stage=Stage.TRAIN, out=folder, data=shards, on_event=events.append)
-        (folder / "events.json").write_text(json.dumps(events))
+        launch(TINY, stage=Stage.TRAIN, out=folder, data=shards, on_progress=events.append)
+        (folder / "events.json").write_text(json.dumps([asdict(event) for event in events]))
 
     out = make_once("finished", train)
     (record,) = list_records(out)
-    return SimpleNamespace(out=out, record=record, events=json.loads((out / "events.json").read_text()))
+    events = [RunProgress(**event) for event in json.loads((out / "events.json").read_text())]
+    return SimpleNamespace(out=out, record=record, events=events)
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +102,7 @@ def bundled(lenet, tmp_path_factory):
     """The folder of that LeNet's bundle in a format; each is written once."""
     from functools import cache
 
-    from bakeoff.export import write_bundle
+    from bakeoff.deploy.export import write_bundle
 
     @cache
     def bundled(form, quantize=None):

@@ -1,21 +1,16 @@
 """Invented records for tests: `make_record()` is a plausible one, and every keyword changes one thing."""
 
+import io
 from typing import Any
 
-from bakeoff.config import Model, Run, Train, parse_candidate, run_id
-from bakeoff.runs import (
-    DataFacts,
-    Metrics,
-    RunRecord,
-    Seconds,
-    Stage,
-    State,
-    TestMetrics,
-    WeightsFacts,
-    wilson_interval,
-)
+import numpy as np
+from PIL import Image
 
-__all__ = ["make_metrics", "make_record"]
+from bakeoff.runs.config import Model, Run, Train, parse_candidate, run_id
+from bakeoff.runs.metrics import Metrics, TestMetrics, wilson_interval
+from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
+
+__all__ = ["encode_png", "make_metrics", "make_record"]
 
 
 def make_metrics(top1: float = 0.8, n: int = 1000, **changes: Any) -> Metrics:
@@ -82,3 +77,10 @@ def make_record(
     fields |= changes
     parts = [str(fields[key]) for key in ("stage", "state", "config")]
     return RunRecord(**({"id": run_id(fields["config"], f"{parts}{top1}{seconds.train}", "")} | fields))
+
+
+def encode_png(array: np.ndarray) -> bytes:
+    """PNG bytes of uint8 (height, width, 3) pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -2,15 +2,16 @@
 
 import keras
 
-from bakeoff.backbones import find_backbone
-from bakeoff.config import Model, Run
-from bakeoff.evaluate import compile_forward, predict_logits
-from bakeoff.export import Logits, Trained
-from bakeoff.model import build_network
-from bakeoff.pipeline import load_split
-from bakeoff.probe import fit_head
-from bakeoff.shards import Dataset
-from bakeoff.weights import load_weights, locate_weights
+from bakeoff.data.batches import load_split
+from bakeoff.data.shards import Dataset
+from bakeoff.deploy.export import Trained
+from bakeoff.networks.model import build_network
+from bakeoff.networks.table import find_network
+from bakeoff.networks.weights import load_weights, locate_weights
+from bakeoff.runs.config import Model, Run
+from bakeoff.runs.predictions import Predictions
+from bakeoff.training.inference import compile_forward, predict_logits
+from bakeoff.training.probe import fit_head
 from factories import make_record
 
 __all__ = ["TINY", "learn"]
@@ -28,10 +29,10 @@ EPOCHS = 3
 def learn(name: str, size: int, dataset: Dataset) -> Trained:
     """A from-scratch network trained for some epochs, or pretrained weights with a probe for a head."""
     keras.utils.set_random_seed(0)
-    row, classes = find_backbone(name), len(dataset.class_names)
+    row, classes = find_network(name), len(dataset.class_names)
     network = build_network(row, Model(name=name, size=size), side=dataset.side, classes=classes)
     model, train, val = network.model(size), load_split(dataset, "train"), load_split(dataset, "val")
-    if row.scratch:
+    if row.from_scratch:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.Adam(2e-3), loss, jit_compile=False)
         model.fit(train.images, train.labels, batch_size=32, epochs=EPOCHS, verbose=0)
@@ -40,5 +41,5 @@ def learn(name: str, size: int, dataset: Dataset) -> Trained:
         sample = load_split(dataset, "train", subset=400)
         head = fit_head(predict_logits(compile_forward(network.features(size)), sample), sample.labels, classes)
         network.head.set_weights([head.kernel, head.bias])
-    logits = Logits(predict_logits(compile_forward(model), val), val.labels)
-    return Trained(model, make_record(f"{name}@{size}"), dataset, {"val": logits})
+    predictions = Predictions(predict_logits(compile_forward(model), val), val.labels)
+    return Trained(model, make_record(f"{name}@{size}"), dataset, {"val": predictions})

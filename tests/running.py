@@ -2,12 +2,11 @@
 
 import contextlib
 import io
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -15,10 +14,10 @@ import pytest
 
 from bakeoff.cli import main
 from bakeoff.errors import BakeoffError
-from bakeoff.files import _held, release
-from bakeoff.launch import OnEvent
 from bakeoff.launch.process import Ended
-from bakeoff.runs import read_record
+from bakeoff.locks import _held, release
+from bakeoff.runs.events import OnProgress, RunProgress, parse_event
+from bakeoff.runs.record import read_record
 
 __all__ = ["BAKEOFF", "WorkerHere", "run_cli", "run_process"]
 
@@ -83,22 +82,21 @@ class WorkerHere:
     def __init__(
         self, job: str, arguments: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None
     ) -> None:
-        self._job, self._arguments, self._environment = job, tuple(map(Path, arguments)), environment or {}
+        self._job, self._arguments, self._environment = job, tuple(map(str, arguments)), environment or {}
         log.touch()
 
-    def follow(self, limit: float | None = None, on_event: OnEvent | None = None) -> Ended:
+    def follow(self, limit: float | None = None, on_progress: OnProgress | None = None) -> Ended:
         """Do the job, and tell how it ended as a launcher does."""
-        from bakeoff.worker import finish_run, open_test
+        from bakeoff.worker import _JOBS
 
         del limit
         # What a deterministic run switches on stays on.
-        assert not read_record(self._arguments[0]).config.train.deterministic
-        jobs: dict[str, Callable[..., object]] = {"run": finish_run, "test": open_test}
+        assert not read_record(Path(self._arguments[0])).config.train.deterministic
         started = time.monotonic()
         failure = mend = stopped = ""
         try:
-            with mock.patch.dict(os.environ, self._environment), contextlib.redirect_stdout(_Events(on_event)):
-                jobs[self._job](*self._arguments)
+            with mock.patch.dict(os.environ, self._environment), contextlib.redirect_stdout(_Events(on_progress)):
+                _JOBS[self._job](*self._arguments)
         except _StoppedError as error:
             stopped = str(error)
         except BakeoffError as error:
@@ -116,10 +114,11 @@ class _StoppedError(BaseException):
 class _Events(io.TextIOBase):
     """Where a worker writes its events, line by line."""
 
-    def __init__(self, on_event: OnEvent | None) -> None:
-        self._on_event = on_event
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self._on_progress = on_progress
 
     def write(self, text: str) -> int:
-        if text.startswith("{") and self._on_event is not None and (reason := self._on_event(json.loads(text))):
+        event = parse_event(text)
+        if isinstance(event, RunProgress) and self._on_progress is not None and (reason := self._on_progress(event)):
             raise _StoppedError(reason)
         return len(text)

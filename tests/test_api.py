@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 import bakeoff
-from bakeoff.board import Row
 from bakeoff.cli import studies
 from bakeoff.errors import ConfigError, OutputError
-from bakeoff.runs import Stage, State, run_dir, write_record
+from bakeoff.report.board import Row
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import Stage, State, write_record
 from factories import make_record
 
 WINNER = make_record("a@96", 0.8, stage=Stage.CONFIRM, test_top1=0.77)

@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from bakeoff.audit import audit_records, audit_views
-from bakeoff.board import rank, write_board
-from bakeoff.config import run_id
-from bakeoff.evaluate import score
 from bakeoff.files import write_json
 from bakeoff.report import write_report
-from bakeoff.runs import Stage, list_records, run_dir, write_record
+from bakeoff.report.board import rank, write_board
+from bakeoff.report.verify import audit_records, audit_views
+from bakeoff.runs.config import run_id
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.metrics import score
+from bakeoff.runs.record import Stage, list_records, write_record
 from factories import make_record
 
 CLASSES = 5

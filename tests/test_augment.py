@@ -3,10 +3,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bakeoff.augment import augment_batch
-from bakeoff.augment.randaugment import OPERATIONS
-from bakeoff.augment.steps import Warps, warp
-from bakeoff.config import Augment, AugmentStep
+from bakeoff.data.augment import augment_batch
+from bakeoff.data.augment.randaugment import OPERATIONS
+from bakeoff.data.augment.steps import Warps, warp
+from bakeoff.runs.config import Augment, AugmentStep
 
 MIXING = ("mixup", "cutmix")
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bakeoff.backbones import TABLE, Backbone, Origin, Scaling, build_backbone, check_size, find_backbone
 from bakeoff.errors import ConfigError
+from bakeoff.networks.table import TABLE, NetworkSpec, Origin, Scaling, build_backbone, check_size, find_network
 
 QUICK = {"lenet", "cnn-small", "cnn-custom", "efficientnet-lite0", "vgg-16"}
 ROWS = [pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow) for row in TABLE]
@@ -19,19 +19,19 @@ def total_with_head(backbone: Any, classes: int = 100) -> int:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_parameters_are_as_stated_and_the_smallest_size_gives_features(row: Backbone) -> None:
+def test_parameters_are_as_stated_and_the_smallest_size_gives_features(row: NetworkSpec) -> None:
     backbone = build_backbone(row, (row.min_size, row.min_size, 3))
     features = backbone.predict_on_batch(np.full((2, row.min_size, row.min_size, 3), 0.5, np.float32))
-    assert features.ndim == (2 if row.scratch else 4)
+    assert features.ndim == (2 if row.from_scratch else 4)
     assert features.shape[0] == 2
     assert np.isfinite(features).all()
-    if row.scratch:  # whose flattened features grow with the input
+    if row.from_scratch:  # whose flattened features grow with the input
         backbone = build_backbone(row, (row.native_size, row.native_size, 3))
     assert total_with_head(backbone) == row.params_total
 
 
-@pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in TABLE if row.scratch])
-def test_below_the_smallest_size_of_a_scratch_net_nothing_is_built(row: Backbone) -> None:
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in TABLE if row.from_scratch])
+def test_below_the_smallest_size_of_a_scratch_net_nothing_is_built(row: NetworkSpec) -> None:
     with pytest.raises(ConfigError, match=f"smallest size is {row.min_size}"):
         build_backbone(row, (row.min_size - 1, row.min_size, 3))
 
@@ -71,7 +71,7 @@ MODULES = {
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE if Origin.HUB in row.weight_origins], ids=lambda row: row.name)
-def test_scaling_is_what_keras_itself_does_for_the_network(row: Backbone) -> None:
+def test_scaling_is_what_keras_itself_does_for_the_network(row: NetworkSpec) -> None:
     assert row.scaling is applications_scaling(MODULES[row.name])
 
 
@@ -84,12 +84,12 @@ def test_scaling_is_what_keras_itself_does_for_the_network(row: Backbone) -> Non
     ],
 )
 def test_a_network_that_scales_for_itself_begins_with_a_layer_that_does(name: str) -> None:
-    layers = build_backbone(find_backbone(name), (32, 32, 3)).layers[:4]
+    layers = build_backbone(find_network(name), (32, 32, 3)).layers[:4]
     assert {type(layer).__name__ for layer in layers} & {"Rescaling", "Normalization"}
 
 
 @pytest.mark.parametrize("row", [param for param in ROWS if Origin.HUB in param.values[0].weight_origins])
-def test_the_hub_file_is_the_one_that_keras_asks_for(row: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hub_file_is_the_one_that_keras_asks_for(row: NetworkSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
     from keras.src.utils import file_utils
 
@@ -111,25 +111,25 @@ def test_every_row_is_consistent() -> None:
     for row in TABLE:
         assert row.name == row.name.lower().replace("_", "-")
         assert row.min_size <= row.native_size
-        assert row.scratch == (row.imagenet_top1 is None)
+        assert row.from_scratch == (row.imagenet_top1 is None)
         assert (row.weights_package is not None) == (Origin.PACKAGE in row.weight_origins)
         assert (row.hub_file is not None) == (Origin.HUB in row.weight_origins)
 
 
 def test_an_unknown_name_gets_its_neighbours() -> None:
     with pytest.raises(ConfigError, match=r"did you mean .*mobilenet-v2.*bakeoff models"):
-        find_backbone("mobilenetv2")
+        find_network("mobilenetv2")
     with pytest.raises(ConfigError, match="'zzz'; see `bakeoff models`"):
-        find_backbone("zzz")
+        find_network("zzz")
 
 
 def test_the_size_error_names_the_network_and_its_minimum() -> None:
-    row = find_backbone("xception")
+    row = find_network("xception")
     check_size(row, 71)
     with pytest.raises(ConfigError, match=r"xception@70.*71"):
         check_size(row, 70)
 
 
 def test_the_table_is_read_without_tensorflow() -> None:
-    code = "import sys, bakeoff.weights; sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
+    code = "import sys, bakeoff.networks.weights; sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from bakeoff.serve.batching import Batcher, BusyError
+from bakeoff.deploy.serve.batching import Batcher, BusyError
 
 
 def _images(*values):

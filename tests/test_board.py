@@ -11,27 +11,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bakeoff.board import (
+from bakeoff.errors import ConfigError
+from bakeoff.report.board import (
     Row,
     difference_interval,
     explain,
-    parse_weights,
+    format_bytes,
+    format_caveats,
+    format_count,
+    format_memory_error,
+    format_percent,
+    format_seconds,
+    format_top1,
+    parse_criteria,
     rank,
     render_table,
-    say_bytes,
-    say_caveats,
-    say_count,
-    say_memory_error,
-    say_percent,
-    say_seconds,
-    say_top1,
     write_board,
 )
-from bakeoff.board.rows import COSTS, CRITERIA, is_clearly_less, read_losses
-from bakeoff.board.weigh import find_changes
-from bakeoff.config import Run
-from bakeoff.errors import ConfigError
-from bakeoff.runs import RunRecord, Stage, State, WeightsFacts, wilson_interval
+from bakeoff.report.board.rows import COSTS, CRITERIA, is_clearly_less, read_losses
+from bakeoff.report.board.weigh import find_changes
+from bakeoff.runs.config import Run
+from bakeoff.runs.metrics import wilson_interval
+from bakeoff.runs.record import RunRecord, Stage, State, WeightsFacts
 from factories import make_metrics, make_record
 
 FIELDS = (
@@ -90,15 +91,15 @@ def test_a_row_names_the_weights_it_began_with(name: str, model: dict[str, str],
 
 
 def test_random_weights_are_a_caveat_unless_there_are_no_others() -> None:
-    assert say_caveats(make_started("vgg-16", "random", weights="none")) == ["RANDOM WEIGHTS"]
-    assert say_caveats(make_started("lenet", "random")) == []
+    assert format_caveats(make_started("vgg-16", "random", weights="none")) == ["RANDOM WEIGHTS"]
+    assert format_caveats(make_started("lenet", "random")) == []
 
 
 def test_a_file_that_matched_in_part_and_a_batch_that_did_not_fit_are_caveats() -> None:
     partial = WeightsFacts(origin="file", hash="e" * 64, tensors_matched=250, tensors_total=260)
     row = rank([make_record(weights=partial, micro_batch=16)])[0]
-    assert say_caveats(row) == ["only 250 of 260 tensors", "micro-batch 16 of 64"]
-    assert say_caveats(rank([make_record(micro_batch=0)])[0]) == []
+    assert format_caveats(row) == ["only 250 of 260 tensors", "micro-batch 16 of 64"]
+    assert format_caveats(rank([make_record(micro_batch=0)])[0]) == []
 
 
 def test_nothing_ranks_as_nothing() -> None:
@@ -303,7 +304,7 @@ def test_unusable_weights_are_refused(weigh: dict[str, float], message: str) -> 
 
 
 def test_weights_are_read_from_words() -> None:
-    assert parse_weights("accuracy=3, memory = 0.5,time=0") == {"accuracy": 3, "memory": 0.5, "time": 0}
+    assert parse_criteria("accuracy=3, memory = 0.5,time=0") == {"accuracy": 3, "memory": 0.5, "time": 0}
 
 
 @pytest.mark.parametrize(
@@ -322,7 +323,7 @@ def test_weights_are_read_from_words() -> None:
 )
 def test_weights_in_wrong_words_are_refused_in_one_line(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as error:
-        parse_weights(text)
+        parse_criteria(text)
     assert str(error.value).endswith("criteria are accuracy, memory, params, time, weighed as in accuracy=3,memory=1")
     assert len(str(error.value).splitlines()) == 1
 
@@ -403,7 +404,7 @@ def test_after_equal_seconds_nothing_is_said_of_time() -> None:
 
 
 def test_the_reason_under_weights_gives_the_scores_and_the_nearest_other_weights() -> None:
-    weigh = parse_weights("accuracy=3,memory=1")
+    weigh = parse_criteria("accuracy=3,memory=1")
     text = explain(rank([A, B, C], weigh=weigh), weigh)
     assert "Weighing accuracy 3 and memory 1, it scores 0.88 of 1 and b@32 0.62; it would be b@32 if " in text
     assert text.endswith("if accuracy weighed less than 1 instead of 3 or memory more than 3 instead of 1.")
@@ -529,13 +530,13 @@ def test_the_table_marks_ties_and_says_why_runs_stopped() -> None:
 
 
 def test_units_are_those_of_people() -> None:
-    assert [say_bytes(n) for n in (0, 9_600_000, 640_000_000, 1_340_000_000)] == ["–", "9.6 MB", "640 MB", "1.34 GB"]
-    assert [say_count(n) for n in (0, 900, 61_700, 128_420, 23_500_000)] == ["–", "900", "61.7 k", "128 k", "23.5 M"]
-    assert [say_seconds(s) for s in (0, 3.21, 42, 600, 9000)] == ["–", "3.2 s", "42 s", "10.0 min", "2.5 h"]
-    assert (say_percent(0.8423), say_percent(None)) == ("84.2 %", "–")
-    assert say_top1(rank([make_record("f@32", None, state=State.FAILED)])[0]) == "–"
-    assert say_memory_error(rank([make_record()])[0]) == "-6 %"
-    assert say_memory_error(rank([make_record(memory_predicted_bytes=0)])[0]) == "–"
+    assert [format_bytes(n) for n in (0, 9_600_000, 640_000_000, 1_340_000_000)] == ["–", "9.6 MB", "640 MB", "1.34 GB"]
+    assert [format_count(n) for n in (0, 900, 61_700, 128_420, 23_500_000)] == ["–", "900", "61.7 k", "128 k", "23.5 M"]
+    assert [format_seconds(s) for s in (0, 3.21, 42, 600, 9000)] == ["–", "3.2 s", "42 s", "10.0 min", "2.5 h"]
+    assert (format_percent(0.8423), format_percent(None)) == ("84.2 %", "–")
+    assert format_top1(rank([make_record("f@32", None, state=State.FAILED)])[0]) == "–"
+    assert format_memory_error(rank([make_record()])[0]) == "-6 %"
+    assert format_memory_error(rank([make_record(memory_predicted_bytes=0)])[0]) == "–"
 
 
 def test_the_factory_makes_records_that_hang_together() -> None:

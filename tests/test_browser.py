@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from bakeoff.board import rank
 from bakeoff.report import write_report
-from bakeoff.runs import RunRecord, Stage, State, run_dir, write_record
+from bakeoff.report.board import rank
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import RunRecord, Stage, State, write_record
 from factories import make_record
 
 # Equal accuracies, costs within and just outside the 5 % that count as equal, unmeasured ones, and all states.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bakeoff.calibration import calibration_error, cross_fit, fit_temperature, reliability, softmax
+from bakeoff.runs.calibration import calibration_error, cross_fit, fit_temperature, reliability, softmax
 
 
 @pytest.fixture

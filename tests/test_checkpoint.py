@@ -8,15 +8,16 @@ import keras
 import numpy as np
 import pytest
 
-from bakeoff import checkpoint
-from bakeoff.checkpoint import FILE_NAME, Checkpoint, Variables
-from bakeoff.config import override
-from bakeoff.ema import BestWeights, MovingAverage, StartingWeights
 from bakeoff.errors import ConfigError, OutputError
 from bakeoff.launch import launch
-from bakeoff.runs import Stage, State, read_history, run_dir
-from bakeoff.task import open_task
-from bakeoff.train import train
+from bakeoff.runs.config import override
+from bakeoff.runs.folder import RunFolder, run_dir
+from bakeoff.runs.record import Stage, State, read_history
+from bakeoff.training import checkpoint
+from bakeoff.training.checkpoint import Checkpoint, Variables
+from bakeoff.training.loop import train
+from bakeoff.training.task import open_task
+from bakeoff.training.weight_copies import BestWeights, MovingAverage, StartingWeights
 from learned import TINY
 
 
@@ -47,10 +48,10 @@ def test_what_was_written_is_what_is_read(tmp_path):
     best.look(-0.5)
     best.look(-0.7)
     start.hits = 12
-    Checkpoint(tmp_path / FILE_NAME, own).write({"batches": 7, "losses": [0.25, 1e-9]})
+    Checkpoint(RunFolder(tmp_path).checkpoint, own).write({"batches": 7, "losses": [0.25, 1e-9]})
 
     other, its_average, its_best, its_start, its = parts(1)
-    assert Checkpoint(tmp_path / FILE_NAME, its).read() == {"batches": 7, "losses": [0.25, 1e-9]}
+    assert Checkpoint(RunFolder(tmp_path).checkpoint, its).read() == {"batches": 7, "losses": [0.25, 1e-9]}
     for one, another in zip(model.variables, other.variables, strict=True):
         assert np.array_equal(one, another)
     assert its_average.next_decay() == average.next_decay()
@@ -60,12 +61,12 @@ def test_what_was_written_is_what_is_read(tmp_path):
 
 
 def test_where_nothing_was_written_there_is_nothing(tmp_path):
-    assert Checkpoint(tmp_path / FILE_NAME, {}).read() is None
+    assert Checkpoint(RunFolder(tmp_path).checkpoint, {}).read() is None
 
 
 @pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda _: b"", lambda raw: b"x" * len(raw)])
 def test_a_damaged_file_is_told_and_sets_nothing(tmp_path, damage):
-    path = tmp_path / FILE_NAME
+    path = RunFolder(tmp_path).checkpoint
     Checkpoint(path, {"model": Variables(_model(0).variables)}).write({})
     path.write_bytes(damage(path.read_bytes()))
     other = _model(1)
@@ -79,7 +80,7 @@ def test_a_damaged_file_is_told_and_sets_nothing(tmp_path, damage):
 def test_the_next_one_waits_so_that_they_cost_little(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
-    kept = Checkpoint(tmp_path / FILE_NAME, {})
+    kept = Checkpoint(RunFolder(tmp_path).checkpoint, {})
     assert not kept.is_due
     now[0] = checkpoint.INTERVAL
     assert kept.is_due
@@ -123,7 +124,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, shards, monke
     monkeypatch.setenv("BAKEOFF_CHECKPOINT_SECONDS", "0")
     with pytest.raises(_KilledError):
         _train(torn_folder, shards, run, killed_after=killed_after)
-    assert (torn_folder / FILE_NAME).is_file()
+    assert RunFolder(torn_folder).checkpoint.is_file()
     torn = _train(torn_folder, shards, run)
     assert torn.images_seen == whole.images_seen
     np.testing.assert_allclose(torn.val_logits, whole.val_logits, atol=2e-3)
@@ -136,7 +137,7 @@ def _kill_at(evaluations):
     """Kill the worker, a child of this process, when it has been scored that often."""
 
     def watch(event):
-        if event.get("evaluations", 0) >= evaluations and not watch.done:
+        if event.evaluations >= evaluations and not watch.done:
             watch.done = True
             for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
                 os.kill(int(child), signal.SIGKILL)
@@ -152,18 +153,18 @@ def test_a_deterministic_run_that_was_killed_has_the_same_bits(tmp_path, shards,
     assert whole.config == TINY
     assert whole.state is State.COMPLETE, whole.reason
     monkeypatch.setenv("BAKEOFF_CHECKPOINT_SECONDS", "0")
-    again = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=shards, on_event=_kill_at(2))
+    again = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=shards, on_progress=_kill_at(2))
     assert again.state is State.COMPLETE, again.reason
     assert again.id == whole.id
     assert again.val == whole.val
     models = [keras.models.load_model(run_dir(out, whole.id) / "model.keras") for out in (finished.out, tmp_path)]
     for one, other in zip(*(model.get_weights() for model in models), strict=True):
         assert np.array_equal(one, other)
-    assert not (run_dir(tmp_path, again.id) / FILE_NAME).exists()
+    assert not RunFolder(run_dir(tmp_path, again.id)).checkpoint.exists()
 
 
 def test_a_run_with_a_damaged_checkpoint_begins_anew_and_says_so(tmp_path, shards):
-    (tmp_path / FILE_NAME).write_bytes(b"half a file")
+    RunFolder(tmp_path).checkpoint.write_bytes(b"half a file")
     outcome = _train(tmp_path, shards, TINY.revised(train={"images": 64, "evaluations": 1}))
     assert "began anew" in outcome.note
     assert outcome.images_seen == 64

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bakeoff.config import Candidate, Data, Run, WeightsChoice, parse_weights
 from bakeoff.errors import ConfigError, WeightsError
-from bakeoff.study import choose_candidates, find_missing, make_comparison, settle_weights
+from bakeoff.runs.config import Candidate, Data, Run, WeightsChoice, parse_weights
+from bakeoff.study import assign_weights, choose_candidates, find_missing, make_comparison
 
 COUNTS = {"train": 45_000, "val": 5_000, "test": 10_000}
 LITE = Candidate(name="efficientnet-lite0", size=96)
@@ -80,11 +80,11 @@ def test_what_is_done_is_not_pending():
 
 def test_a_weight_file_goes_to_the_one_network_it_can_be_for(tmp_path):
     path = str(tmp_path / "mine.h5")
-    assert settle_weights([LITE, LENET], parse_weights([path])) == WeightsChoice(named={"efficientnet-lite0": path})
+    assert assign_weights([LITE, LENET], parse_weights([path])) == WeightsChoice(named={"efficientnet-lite0": path})
     with pytest.raises(ConfigError, match="say which network it is for"):
-        settle_weights([LITE, VGG], parse_weights([path]))
+        assign_weights([LITE, VGG], parse_weights([path]))
     with pytest.raises(ConfigError, match="names vgg-16, which is no candidate"):
-        settle_weights([LITE], parse_weights([f"vgg-16={path}"]))
+        assign_weights([LITE], parse_weights([f"vgg-16={path}"]))
 
 
 def test_weights_are_named_by_network_or_for_all():

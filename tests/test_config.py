@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bakeoff.config import (
+from bakeoff.errors import ConfigError
+from bakeoff.runs.config import (
     Candidate,
     Mode,
     Run,
@@ -18,7 +19,6 @@ from bakeoff.config import (
     read_run,
     run_id,
 )
-from bakeoff.errors import ConfigError
 
 
 def test_the_default_run_is_valid_and_survives_json() -> None:
@@ -80,7 +80,7 @@ def test_the_id_depends_on_what_training_depends_on(setting: str) -> None:
 
 def test_the_id_depends_on_the_data_the_weights_and_the_recipe_version(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = {run_id(Run(), *parts) for parts in [("data", "weights"), ("other", "weights"), ("data", "other")]}
-    monkeypatch.setattr("bakeoff.config.run.RECIPE_VERSION", 999)
+    monkeypatch.setattr("bakeoff.runs.config.run.RECIPE_VERSION", 999)
     assert len(ids | {run_id(Run(), "data", "weights")}) == 4
 
 

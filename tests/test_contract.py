@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
-from bakeoff.backbones import TABLE
-from bakeoff.config import BatchNorm, Model
-from bakeoff.model import build_network, freeze
+from bakeoff.networks.model import build_network, freeze
+from bakeoff.networks.table import TABLE
+from bakeoff.runs.config import BatchNorm, Model
 
 pytestmark = pytest.mark.kernels
 

@@ -8,21 +8,21 @@ import keras
 import pytest
 from keras import layers
 
-from bakeoff.backbones import find_backbone
-from bakeoff.config import BatchNorm, Model, Run
-from bakeoff.cost import available_memory, predict, predict_memory
-from bakeoff.cost.measure import find_gpu
-from bakeoff.cost.predict import backward_numbers, forward_numbers
-from bakeoff.cost.walk import walk
-from bakeoff.model import build_network, count_parameters, freeze
-from bakeoff.runs import State
-from bakeoff.runtime import host_available, tensorflow_environment
+from bakeoff.machine import host_available, tensorflow_environment
+from bakeoff.networks.model import build_network, count_parameters, freeze
+from bakeoff.networks.table import find_network
+from bakeoff.runs.config import BatchNorm, Model, Run
+from bakeoff.runs.record import State
+from bakeoff.training.memory import available_memory, predict, predict_memory
+from bakeoff.training.memory.measure import find_gpu
+from bakeoff.training.memory.predict import backward_numbers, forward_numbers
+from bakeoff.training.memory.walk import walk
 
 SIZE = 64
 
 
 def _build():
-    return build_network(find_backbone("efficientnet-lite0"), Model(size=SIZE), side=32, classes=10)
+    return build_network(find_network("efficientnet-lite0"), Model(size=SIZE), side=32, classes=10)
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +212,7 @@ def measured():
     code = """
 import json
 import numpy as np
-from bakeoff.cost import PeakMemory
+from bakeoff.training.memory import PeakMemory
 ballast = np.ones(200_000_000, np.uint8)
 del ballast
 memory = PeakMemory()
@@ -221,7 +221,7 @@ del held
 host = memory.read()
 
 import tensorflow as tf
-from bakeoff.cost.measure import device_available
+from bakeoff.training.memory.measure import device_available
 held = tf.zeros([2**23])
 memory = PeakMemory("CPU:0")
 more = tf.zeros([2**25])

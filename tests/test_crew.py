@@ -13,15 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.config import Model, Run, Train
 from bakeoff.errors import DataError
 from bakeoff.launch import Local, StoppedError
-from bakeoff.runs import Stage, State, read_record, run_dir, write_record
-from bakeoff.runtime import count_cores
-from bakeoff.study import job as job_module
-from bakeoff.study import open_ledger
-from bakeoff.study.crew import Assignment
-from bakeoff.study.job import Job
+from bakeoff.machine import count_cores
+from bakeoff.runs.config import Model, Run, Train
+from bakeoff.runs.events import RunProgress
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import Stage, State, read_record, write_record
+from bakeoff.study import context as job_module
+from bakeoff.study import open_state
+from bakeoff.study.context import StudyContext
+from bakeoff.study.run_pool import RunRequest
 from factories import make_record
 from faults.machine import hear_interrupts
 from running import run_cli
@@ -69,20 +71,20 @@ class Slots:
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """A job, and what its runs do: `launch(run)` is called in a run's thread, with a way to tell an event."""
+    """A context, and what its runs do: `launch(run)` is called in a run's thread, with a way to tell an event."""
 
     def make(slots, launch_run):
-        ledger = open_ledger(tmp_path, _plan(600), data=DATA, command="")
+        study = open_state(tmp_path, _plan(600), data=DATA, command="")
         executor = Slots(slots)
 
-        def launch(run, *, stage, out, on_event, **_):
-            launch_run(run, on_event, executor)
+        def launch(run, *, stage, out, on_progress, **_):
+            launch_run(run, on_progress, executor)
             record = make_record("lenet@32", 0.5, config=run, stage=stage, id=f"{run.train.epochs:.0f}" * 12)
             write_record(run_dir(out, record.id), record)
             return record
 
         monkeypatch.setattr(job_module, "launch", launch)
-        return Job(ledger, tmp_path, tmp_path, Watcher(), executor)
+        return StudyContext(study, tmp_path, tmp_path, Watcher(), executor)
 
     return make
 
@@ -90,47 +92,47 @@ def study(tmp_path, monkeypatch):
 def test_as_many_runs_as_there_are_slots_are_under_way_and_one_thread_is_told(study):
     under_way, most, lock = set(), [], threading.Lock()
 
-    def work(run, on_event, _):
+    def work(run, on_progress, _):
         with lock:
             under_way.add(run)
             most.append(len(under_way))
-        on_event({"fraction": 0.5})
+        on_progress(RunProgress("train", 0.5))
         time.sleep(0.05)
         under_way.discard(run)
 
-    job = study(3, work)
-    job.train_all(RUNS, Stage.RACE)
+    context = study(3, work)
+    context.train_all(RUNS, Stage.RACE)
     assert max(most) == 3
-    assert job.watcher.threads == {threading.current_thread()}
-    assert {run for what, run in job.watcher.told if what == "ended"} == set(RUNS)
+    assert context.watcher.threads == {threading.current_thread()}
+    assert {run for what, run in context.watcher.told if what == "ended"} == set(RUNS)
 
 
 def test_the_ledger_has_them_in_their_order_whoever_ends_first(study):
-    job = study(5, lambda run, *_: time.sleep(0.3 / run.train.epochs))
-    job.train_all(RUNS, Stage.RACE)
-    ended = [run for what, run in job.watcher.told if what == "ended"]
+    context = study(5, lambda run, *_: time.sleep(0.3 / run.train.epochs))
+    context.train_all(RUNS, Stage.RACE)
+    ended = [run for what, run in context.watcher.told if what == "ended"]
     assert ended != list(RUNS)
-    assert job.ledger.stage(Stage.RACE).runs == [f"{epochs}" * 12 for epochs in (1, 2, 3, 4, 5)]
+    assert context.study.stage(Stage.RACE).runs == [f"{epochs}" * 12 for epochs in (1, 2, 3, 4, 5)]
     # Wall clock, not the sum over the runs.
-    assert job.ledger.seconds["race"] < 0.6
+    assert context.study.seconds["race"] < 0.6
 
 
 def test_one_slot_is_one_after_the_other(study):
-    job = study(1, lambda *_: None)
-    job.train_all(RUNS, Stage.RACE)
-    assert job.watcher.told == [(what, run) for run in RUNS for what in ("began", "ended")]
+    context = study(1, lambda *_: None)
+    context.train_all(RUNS, Stage.RACE)
+    assert context.watcher.told == [(what, run) for run in RUNS for what in ("began", "ended")]
 
 
 def test_the_next_is_asked_for_when_a_slot_is_free(study):
-    job = study(2, lambda run, *_: time.sleep(0.02 * run.train.epochs))
+    context = study(2, lambda run, *_: time.sleep(0.02 * run.train.epochs))
     asked, done = [], []
 
-    def assignments():
+    def requests():
         for run in RUNS:
             asked.append(len(done))
-            yield Assignment(run, then=done.append)
+            yield RunRequest(run, then=done.append)
 
-    job.train_each(assignments(), Stage.RACE, job.executor)
+    context.train_each(requests(), Stage.RACE, context.executor)
     assert asked[:2] == [0, 0]
     assert all(ended >= place - 1 for place, ended in enumerate(asked))
 
@@ -138,12 +140,12 @@ def test_the_next_is_asked_for_when_a_slot_is_free(study):
 def test_what_a_judge_says_reaches_the_run_that_asked(study):
     said = {}
 
-    def work(run, on_event, _):
-        said[run] = on_event({"fraction": 0.5})
+    def work(run, on_progress, _):
+        said[run] = on_progress(RunProgress("train", 0.5))
 
-    job = study(2, work)
+    context = study(2, work)
     judges = {run: (lambda _, run=run: f"{run.train.epochs}") for run in RUNS}
-    job.train_each([Assignment(run, judges[run]) for run in RUNS], Stage.RACE, job.executor)
+    context.train_each([RunRequest(run, judges[run]) for run in RUNS], Stage.RACE, context.executor)
     assert said == {run: f"{run.train.epochs}" for run in RUNS}
 
 
@@ -176,20 +178,20 @@ def test_slots_that_come_later_are_used(study):
 def test_an_error_or_ctrl_c_ends_all_in_order(study, error):
     ended = []
 
-    def work(run, on_event, executor):
+    def work(run, on_progress, executor):
         if run is RUNS[0]:
             time.sleep(0.1)
             raise error
         assert executor.stopped.wait(10)
-        ended.append(on_event({"fraction": 1.0}))
+        ended.append(on_progress(RunProgress("train", 1.0)))
         raise StoppedError
 
-    job = study(3, work)
+    context = study(3, work)
     with pytest.raises(error if isinstance(error, type) else type(error)):
-        job.train_all(RUNS, Stage.RACE)
+        context.train_all(RUNS, Stage.RACE)
     assert ended == [None, None]
-    assert not any(what == "ended" for what, _ in job.watcher.told)
-    assert json.loads((job.out / "study.json").read_text())["seconds"]["race"] > 0
+    assert not any(what == "ended" for what, _ in context.watcher.told)
+    assert json.loads((context.out / "study.json").read_text())["seconds"]["race"] > 0
 
 
 def test_a_machine_is_divided_among_the_runs_side_by_side():

@@ -16,15 +16,18 @@ import typer
 import typer.main
 from typer.testing import CliRunner
 
-from bakeoff import augment
-from bakeoff.backbones import build_backbone
 from bakeoff.cli import app
-from bakeoff.config import Augment, AugmentStep
-from bakeoff.shards import open_dataset, prepare
+from bakeoff.data import augment
+from bakeoff.data.shards import open_dataset, prepare
+from bakeoff.networks.table import build_backbone
+from bakeoff.runs.config import Augment, AugmentStep
+from test_layers import PACKAGE, ROOMS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 LONGEST_EXAMPLE = 20
+# The folders of the examples' studies: their files are not part of a checkout.
+WRITTEN_BY_STUDIES = ("bakeoff-", "OUT/", "/")
 # Typer does not name it, and has a click of its own.
 UsageError = typer.BadParameter.__base__
 
@@ -103,6 +106,73 @@ def test_links_between_pages_lead_somewhere() -> None:
             path = (page.parent / name).resolve() if name else page
             assert path.exists(), f"{page.name}: {target}"
             assert not anchor or anchor in anchors(path), f"{page.name}: {target}"
+
+
+def defined_in(nodes: list[ast.stmt]) -> Iterator[tuple[str, list[ast.stmt]]]:
+    """The names that statements define, each with the statements inside it."""
+    for node in nodes:
+        match node:
+            case ast.FunctionDef(name=name, body=body) | ast.ClassDef(name=name, body=body):
+                yield name, body
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                yield name, []
+
+
+def exists(name: str) -> bool:
+    """Whether the sources have a dotted name: a module, or what a module defines, such as a method of its class."""
+    path, parts = PACKAGE, name.split(".")
+    while parts and (path / parts[0]).is_dir():
+        path /= parts.pop(0)
+    module = path / "__init__.py"
+    if parts and (path / f"{parts[0]}.py").is_file():
+        module = path / f"{parts.pop(0)}.py"
+    nodes = ast.parse(module.read_text(encoding="utf-8")).body
+    for part in parts:
+        found = dict(defined_in(nodes))
+        if part not in found:
+            return False
+        nodes = found[part]
+    return True
+
+
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        ("data.pixels.decode", True),
+        ("report.board", True),
+        ("networks.model.Network.model", True),
+        ("data.augment.augment_batch", True),
+        ("data.pixels.encode", False),
+        ("data.pixel.decode", False),
+        ("networks.model.Network.models", False),
+    ],
+)
+def test_a_name_is_looked_up_in_the_sources(name: str, there: bool) -> None:
+    assert exists(name) is there
+
+
+def test_the_architecture_names_the_rooms_in_their_order_twice() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (picture,) = re.findall(r"^```\n( room .*?)^```$", page, re.DOTALL | re.MULTILINE)
+    drawn = re.findall(r"^ ([a-z_]+)", picture, re.MULTILINE)
+    assert drawn == ["room", *ROOMS]
+    table = page.partition("| room | comes in | goes out |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `([a-z_]+)`", table, re.MULTILINE) == ROOMS
+
+
+def test_the_architecture_names_what_the_sources_have() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(rf"`((?:{'|'.join(ROOMS)})(?:\.\w+)+)", page)
+    assert len(named) > 80
+    assert [name for name in named if not name.endswith((".html", ".json")) and not exists(name)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_files_that_are_there(page: Path) -> None:
+    named = set(re.findall(r"[\w./-]+/[\w.-]+\.(?:py|toml|csv|j2)\b", page.read_text(encoding="utf-8")))
+    roots = (ROOT, PACKAGE, page.parent)
+    missing = [path for path in named if not any((root / path).exists() for root in roots)]
+    assert [path for path in missing if not path.startswith(WRITTEN_BY_STUDIES)] == []
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.doctor import Kind, examine, find_leaks, find_twins, have_twins, load_all, read_excluded, write_findings
+from bakeoff.data.checks import (
+    Kind,
+    examine,
+    find_leaks,
+    find_near_duplicates,
+    have_near_duplicates,
+    load_all,
+    read_excluded,
+    write_findings,
+)
+from bakeoff.data.contact_sheet import draw_pairs
+from bakeoff.data.shards import open_dataset, prepare, read_manifest
+from bakeoff.data.sources import open_source
 from bakeoff.errors import DataError
-from bakeoff.shards import open_dataset, prepare, read_manifest
-from bakeoff.sheet import draw_pairs
-from bakeoff.sources import open_source
 
 
 def _photographs(count, side=32, seed=0):
@@ -25,7 +34,7 @@ def _photographs(count, side=32, seed=0):
 
 def test_unlike_images_are_no_twins():
     images = _photographs(400)
-    assert find_twins(images[:200], images[200:]) == []
+    assert find_near_duplicates(images[:200], images[200:]) == []
 
 
 @pytest.mark.parametrize(
@@ -43,20 +52,20 @@ def test_unlike_images_are_no_twins():
 def test_a_changed_copy_is_a_twin_of_its_original_alone(change):
     images = _photographs(60)
     copies = np.stack([np.ascontiguousarray(change(image)) for image in images[20:40]])
-    twins = find_twins(images, copies)
+    twins = find_near_duplicates(images, copies)
     assert {(twin.first, twin.second) for twin in twins} == {(place + 20, place) for place in range(20)}
 
 
 def test_images_with_a_twin_are_marked():
     images = _photographs(60)
     others = np.concatenate([images[3:4, :, ::-1], images[40:41], _photographs(20, seed=9)])
-    assert np.flatnonzero(have_twins(images, others)).tolist() == [3, 40]
-    assert have_twins(images[:0], others).tolist() == []
+    assert np.flatnonzero(have_near_duplicates(images, others)).tolist() == [3, 40]
+    assert have_near_duplicates(images[:0], others).tolist() == []
 
 
 def test_images_of_one_colour_are_like_no_other():
     flat = np.full((5, 32, 32, 3), 120, np.uint8)
-    assert find_twins(flat, flat) == []
+    assert find_near_duplicates(flat, flat) == []
 
 
 @pytest.fixture
@@ -134,7 +143,7 @@ def test_what_was_found_once_is_known_when_the_test_is_scored(folder, tmp_path):
     dataset = _prepared(folder, tmp_path / "shards")
     splits = load_all(dataset)
     before = find_leaks(dataset, splits["train"], splits["test"])
-    assert before.tolist() == have_twins(splits["test"].images, splits["train"].images).tolist()
+    assert before.tolist() == have_near_duplicates(splits["test"].images, splits["train"].images).tolist()
     examine(dataset)
     path = dataset.folder / "near-duplicates.json"
     assert find_leaks(dataset, splits["train"], splits["test"]).tolist() == before.tolist()

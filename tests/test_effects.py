@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from bakeoff.effects import Difference, Verdict, compare, mcnemar
 from bakeoff.errors import OutputError
-from bakeoff.runs import run_dir
+from bakeoff.runs.findings import Difference, Verdict
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.paired import compare, mcnemar
 
 
 def _write(out, run, hits):
@@ -60,7 +61,7 @@ def test_runs_on_other_images_cannot_be_compared(tmp_path):
         compare(tmp_path, ["a", "c"], ["b", "d"])
     with pytest.raises(OutputError, match="not scored on the same images"):
         compare(tmp_path, ["a"], ["c"])
-    with pytest.raises(OutputError, match="cannot read"):
+    with pytest.raises(OutputError, match="is missing"):
         compare(tmp_path, ["a"], ["nothing"])
 
 

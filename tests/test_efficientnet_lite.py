@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from bakeoff.backbones import TABLE, build_backbone, find_backbone
-from bakeoff.efficientnet_lite import torch_prefixes
-from bakeoff.torchfile import read_state_dict
-from bakeoff.weights import load_weights, locate_weights
+from bakeoff.networks.efficientnet_lite import torch_prefixes
+from bakeoff.networks.table import TABLE, build_backbone, find_network
+from bakeoff.networks.weights import load_weights, locate_weights
+from bakeoff.networks.weights.torch_file import read_state_dict
 
 pytestmark = pytest.mark.kernels
 
@@ -62,7 +62,7 @@ def test_lite0_sees_the_palace_and_the_daisy() -> None:
     [(0, 16, 3_413_024), pytest.param(1, 21, 4_189_344, marks=pytest.mark.slow), (2, 21, 4_869_168)],
 )
 def test_depth_and_width_follow_the_variant(number: int, blocks: int, params: int) -> None:
-    backbone = build_backbone(find_backbone(f"efficientnet-lite{number}"), (32, 32, 3))
+    backbone = build_backbone(find_network(f"efficientnet-lite{number}"), (32, 32, 3))
     assert sum(layer.name.endswith("_depthwise_conv") for layer in backbone.layers) == blocks
     assert backbone.count_params() == params
 

@@ -5,9 +5,10 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import top_k_accuracy_score
 
-from bakeoff.calibration import softmax
-from bakeoff.evaluate import compile_forward, confusion_matrix, predict_logits, score
-from bakeoff.pipeline import Split
+from bakeoff.data.batches import Split
+from bakeoff.runs.calibration import softmax
+from bakeoff.runs.metrics import confusion_matrix, score
+from bakeoff.training.inference import compile_forward, predict_logits
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from bakeoff.events import EventLog
-from bakeoff.runs import HistoryRow, write_history
+from bakeoff.runs.record import HistoryRow, write_history
+from bakeoff.training.tensorboard import EventLog
 
 
 def make_row(number: int) -> HistoryRow:

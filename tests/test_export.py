@@ -11,14 +11,16 @@ import keras
 import numpy as np
 import pytest
 
-from bakeoff.bundle import Format, Quantize, check_kind, open_bundle
-from bakeoff.calibration import softmax
+from bakeoff.data.batches import load_split
+from bakeoff.deploy.bundle import Format, Quantize, check_kind, open_bundle
+from bakeoff.deploy.export import TOLERANCES, calibrate, folder, write_bundle
+from bakeoff.deploy.export.parity import check_parity
 from bakeoff.errors import BundleError, OutputError
-from bakeoff.evaluate import compile_forward, predict_logits
-from bakeoff.export import TOLERANCES, Logits, calibrate, folder, write_bundle
-from bakeoff.export.parity import check_parity
-from bakeoff.files import PARTIAL, hold
-from bakeoff.pipeline import load_split
+from bakeoff.files import PARTIAL
+from bakeoff.locks import hold
+from bakeoff.runs.calibration import softmax
+from bakeoff.runs.predictions import Predictions
+from bakeoff.training.inference import compile_forward, predict_logits
 
 DEPLOY = Path(__file__).parents[1] / "docs" / "deploy.md"
 
@@ -39,8 +41,8 @@ def leaky(lenet, digits):
     x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
     model = keras.Model(images, keras.layers.Dense(classes, kernel_initializer="random_normal")(x))
     val = load_split(digits, "val")
-    logits = Logits(predict_logits(compile_forward(model), val), val.labels)
-    return dataclasses.replace(lenet, model=model, logits={"val": logits})
+    predictions = Predictions(predict_logits(compile_forward(model), val), val.labels)
+    return dataclasses.replace(lenet, model=model, predictions={"val": predictions})
 
 
 def test_the_bundle_says_what_it_is(bundle):
@@ -114,7 +116,7 @@ def test_a_saved_model_holds_every_weight_once(lenet, bundled):
 def test_what_a_killed_export_left_is_cleared(has_old, tmp_path):
     """Killed while it writes, and between giving up the old folder and putting the new one in its place."""
     code = (
-        "import os, sys; from pathlib import Path; from bakeoff.files import replacing_folder\n"
+        "import os, sys; from pathlib import Path; from bakeoff.locks import replacing_folder\n"
         f"with replacing_folder(Path({str(tmp_path / 'bundle')!r})) as staged:\n"
         "    (staged / 'model').write_text('new')\n"
         f"    {has_old} and (staged.parent / 'old').mkdir()\n"
@@ -129,8 +131,8 @@ def test_what_a_killed_export_left_is_cleared(has_old, tmp_path):
 
 
 def test_a_temperature_is_bounded_where_every_answer_is_right():
-    logits = Logits(np.eye(4, dtype=np.float32) * 5, np.arange(4, dtype=np.int32))
-    assert calibrate({"val": logits}).temperature == 0.2
+    predictions = Predictions(np.eye(4, dtype=np.float32) * 5, np.arange(4, dtype=np.int32))
+    assert calibrate({"val": predictions}).temperature == 0.2
 
 
 @pytest.mark.parametrize("kind", TOLERANCES, ids=lambda kind: "-".join(str(part) for part in kind if part))

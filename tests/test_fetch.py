@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from bakeoff.backbones import find_backbone
 from bakeoff.errors import WeightsError
-from bakeoff.weights import download_weights, fetch
+from bakeoff.networks.table import find_network
+from bakeoff.networks.weights import download_weights, fetch
 
-ROW = find_backbone("mobilenet-v3-small")
+ROW = find_network("mobilenet-v3-small")
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 
-from bakeoff.figures import Bar, Curve, Lane, Point, draw_confusion, draw_curves, draw_timeline, draw_tradeoff
+from bakeoff.report.figures import Bar, Curve, Lane, Point, draw_confusion, draw_curves, draw_timeline, draw_tradeoff
 
 
 def test_figures_are_xml_in_the_ink_of_the_page() -> None:

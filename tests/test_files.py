@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from bakeoff.errors import OutputError
-from bakeoff.files import cache_dir, hash_file, hash_json, hold, make_dir, replacing, write_json, write_text
+from bakeoff.files import cache_dir, hash_file, hash_json, make_dir, replacing, write_json, write_text
+from bakeoff.locks import hold
 
 
 def _write_half(path: Path, error: type[BaseException]) -> None:
@@ -118,6 +119,6 @@ def test_a_folder_is_held_by_one_process_and_swept_of_what_a_killed_one_left(tmp
         (tmp_path / name).write_text("x")
     hold(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [".lock", "kept.json"]
-    code = f"from pathlib import Path; from bakeoff.files import hold; hold(Path({str(tmp_path)!r}))"
+    code = f"from pathlib import Path; from bakeoff.locks import hold; hold(Path({str(tmp_path)!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert f"in use by another bakeoff (process {os.getpid()})" in done.stderr

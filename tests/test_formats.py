@@ -1,6 +1,6 @@
 """The table of formats says what the bundles beside the report say."""
 
-from bakeoff.bundle import BundleFacts, Format, Quantize, Scores, Timing, write_facts
+from bakeoff.deploy.bundle import BundleFacts, Format, Quantize, Scores, Timing, write_facts
 from bakeoff.report.formats import describe_formats
 
 TIMING = Timing(

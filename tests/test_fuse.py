@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from bakeoff.backbones import find_backbone
-from bakeoff.config import BatchNorm, Model
-from bakeoff.fuse import fuse
-from bakeoff.model import build_network, freeze
+from bakeoff.networks.fuse import fuse
+from bakeoff.networks.model import build_network, freeze
+from bakeoff.networks.table import find_network
+from bakeoff.runs.config import BatchNorm, Model
 
 pytestmark = pytest.mark.kernels
 
@@ -20,7 +20,7 @@ LABELS = np.arange(6) % 5
 
 def _network(name, size, batch_norm):
     keras.utils.set_random_seed(0)
-    network = build_network(find_backbone(name), Model(name=name, size=size, dropout=0.0), side=32, classes=5)
+    network = build_network(find_network(name), Model(name=name, size=size, dropout=0.0), side=32, classes=5)
     for layer in network.backbone.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.set_weights([weight + 0.2 * rng.random(weight.shape) for weight in layer.get_weights()])

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from bakeoff.kernels import normalise, normalise_and_learn
+from bakeoff.networks.kernels import normalise, normalise_and_learn
 
 pytestmark = pytest.mark.kernels
 

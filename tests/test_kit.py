@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.backbones import find_backbone
 from bakeoff.errors import WeightsError
-from bakeoff.weights import KitEntry, is_at_hand, locate_weights, pack_weights, use_weights
+from bakeoff.networks.table import find_network
+from bakeoff.networks.weights import ExportedWeights, export_weights, import_weights, is_at_hand, locate_weights
 
-MOBILE, VGG = find_backbone("mobilenet-v3-small"), find_backbone("vgg-16")
+MOBILE, VGG = find_network("mobilenet-v3-small"), find_network("vgg-16")
 
 
 @pytest.fixture(autouse=True)
@@ -30,16 +30,16 @@ def pack(folder: Path, contents: dict[str, bytes]) -> Path:
     for network, content in contents.items():
         path = folder.parent / f"{network}.h5"
         path.write_bytes(content)
-        entry = KitEntry(
+        entry = ExportedWeights(
             network=network,
             file=path.name,
             sha256=hashlib.sha256(content).hexdigest(),
             bytes=len(content),
             origin="hub",
-            licence=find_backbone(network).licence,
+            licence=find_network(network).licence,
         )
         files.append((path, entry))
-    pack_weights(folder, files, _ignore)
+    export_weights(folder, files, _ignore)
     return folder
 
 
@@ -51,7 +51,7 @@ def kit(tmp_path: Path) -> Path:
 def test_what_was_packed_on_one_machine_is_found_on_another(kit: Path, tmp_path: Path) -> None:
     assert not is_at_hand(MOBILE)
     moved = Path(shutil.move(kit, tmp_path / "stick"))
-    assert [entry.network for entry in use_weights(moved, _ignore)] == ["mobilenet-v3-small", "vgg-16"]
+    assert [entry.network for entry in import_weights(moved, _ignore)] == ["mobilenet-v3-small", "vgg-16"]
     shutil.rmtree(moved)
     assert is_at_hand(MOBILE)
     source = locate_weights(VGG, "auto")
@@ -67,36 +67,36 @@ def test_a_kit_lists_hashes_and_licences(kit: Path) -> None:
 
 
 def test_a_second_kit_is_added_to_the_first(kit: Path, tmp_path: Path) -> None:
-    use_weights(kit, _ignore)
-    use_weights(pack(tmp_path / "second", {"vgg-19": b"19"}), _ignore)
-    assert is_at_hand(find_backbone("vgg-19"))
+    import_weights(kit, _ignore)
+    import_weights(pack(tmp_path / "second", {"vgg-19": b"19"}), _ignore)
+    assert is_at_hand(find_network("vgg-19"))
     assert is_at_hand(MOBILE)
 
 
 def test_a_damaged_or_missing_file_is_named_and_nothing_is_brought(kit: Path) -> None:
     (kit / "vgg-16.h5").write_bytes(b"vgh")
     with pytest.raises(WeightsError, match=r"vgg-16\.h5 is damaged"):
-        use_weights(kit, _ignore)
+        import_weights(kit, _ignore)
     (kit / "vgg-16.h5").unlink()
     with pytest.raises(WeightsError, match=r"vgg-16\.h5 is missing"):
-        use_weights(kit, _ignore)
+        import_weights(kit, _ignore)
     assert not is_at_hand(MOBILE)
 
 
 def test_a_folder_that_is_no_kit_or_reaches_outside_itself_is_refused(kit: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"holds no kit\.json"):
-        use_weights(tmp_path, _ignore)
+        import_weights(tmp_path, _ignore)
     text = (kit / "kit.json").read_text()
     (kit / "kit.json").write_text(text.replace("vgg-16.h5", "../vgg-16.h5"))
     with pytest.raises(WeightsError, match="outside its folder"):
-        use_weights(kit, _ignore)
+        import_weights(kit, _ignore)
     (kit / "kit.json").write_text(text[:40])
     with pytest.raises(WeightsError, match="pack the kit again"):
-        use_weights(kit, _ignore)
+        import_weights(kit, _ignore)
 
 
 def test_what_has_changed_since_it_was_brought_is_found_out(kit: Path, tmp_path: Path) -> None:
-    use_weights(kit, _ignore)
+    import_weights(kit, _ignore)
     (tmp_path / "kits" / "vgg-16.h5").write_bytes(b"other")
     with pytest.raises(WeightsError, match="is damaged"):
         locate_weights(VGG, "auto")

@@ -16,14 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.backbones import find_backbone
-from bakeoff.config import Run
 from bakeoff.errors import InputError, WeightsError
 from bakeoff.launch import Local, fetch_weights, launch, open_test
 from bakeoff.launch.process import Ended, Worker
-from bakeoff.runs import Stage, State, read_history, run_dir
-from bakeoff.worker import _reason
-from bakeoff.worker import open_test as open_test_here
+from bakeoff.networks.table import find_network
+from bakeoff.runs.config import Run
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import Stage, State, read_history
+from bakeoff.training.run import explain_failure
+from bakeoff.training.test import open_test as open_test_here
 from learned import TINY
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes through /proc")
@@ -56,8 +57,8 @@ def test_a_run_leaves_a_record_a_history_and_a_model_and_is_not_done_twice(finis
     assert {path.name for path in folder.iterdir()} >= {"config.json", "record.json", "history.csv", "model.keras"}
     assert [row.progress for row in read_history(folder)] == [0.25, 0.5, 0.75, 1.0]
     assert Run.model_validate(json.loads((folder / "config.json").read_text())) == TINY
-    assert finished.events[-1]["doing"] == "train"
-    assert finished.events[-1]["fraction"] == 1.0
+    assert finished.events[-1].doing == "train"
+    assert finished.events[-1].fraction == 1.0
 
     before = (folder / "record.json").stat().st_mtime_ns
     assert _launch(TINY, finished.out, shards) == record
@@ -90,9 +91,9 @@ def test_a_run_over_its_limit_is_stopped_and_says_so(tmp_path, shards):
 
 def test_a_run_that_is_stopped_on_request_is_pruned_with_the_reason_and_keeps_its_history(tmp_path, shards):
     def judge(event):
-        return "seen enough" if event.get("evaluations") else None
+        return "seen enough" if event.evaluations else None
 
-    record = _launch(SMALL.revised(train={"images": 64000, "evaluations": 100}), tmp_path, shards, on_event=judge)
+    record = _launch(SMALL.revised(train={"images": 64000, "evaluations": 100}), tmp_path, shards, on_progress=judge)
     assert (record.state, record.reason) == (State.PRUNED, "seen enough")
     assert record.memory_predicted_bytes > 0
     assert read_history(run_dir(tmp_path, record.id))
@@ -106,7 +107,7 @@ def _kill(tmp_path, times):
     killed = []
 
     def kill(event):
-        if event["doing"] == "train":
+        if event.doing == "train":
             pids = [pid for pid in _workers(tmp_path) if pid not in killed]
             for pid in pids if len(killed) < times else ():
                 killed.append(pid)
@@ -169,14 +170,14 @@ def test_a_run_whose_attempts_end_alike_is_failed_with_both_in_its_reason(tmp_pa
 def test_a_run_killed_for_memory_is_tried_again_at_half_its_micro_batch(tmp_path, shards, monkeypatch):
     # As if the kernel had killed something in every run.
     monkeypatch.setattr("bakeoff.launch.process._count_memory_kills", itertools.count().__next__)
-    record = _launch(SMALL, tmp_path, shards, on_event=_kill(tmp_path, 1))
+    record = _launch(SMALL, tmp_path, shards, on_progress=_kill(tmp_path, 1))
     assert record.state is State.COMPLETE, record.reason
     assert (record.config.train.batch, record.micro_batch) == (32, 16)
     assert record.images_seen == 640
 
 
 def test_a_run_killed_from_outside_is_tried_again_as_it_was(tmp_path, shards):
-    record = _launch(SMALL, tmp_path, shards, on_event=_kill(tmp_path, 1))
+    record = _launch(SMALL, tmp_path, shards, on_progress=_kill(tmp_path, 1))
     assert record.state is State.COMPLETE, record.reason
     assert record.micro_batch == record.config.train.batch == 32
 
@@ -189,7 +190,7 @@ def test_a_run_killed_from_outside_is_tried_again_as_it_was(tmp_path, shards):
 def test_a_run_killed_twice_is_a_failed_record_and_leaves_no_torn_file(tmp_path, shards, monkeypatch, kernel, reason):
     if kernel:
         monkeypatch.setattr("bakeoff.launch.process._count_memory_kills", itertools.count().__next__)
-    record = _launch(SMALL.revised(train={"images": 10_000_000}), tmp_path, shards, on_event=_kill(tmp_path, 2))
+    record = _launch(SMALL.revised(train={"images": 10_000_000}), tmp_path, shards, on_progress=_kill(tmp_path, 2))
     assert record.state is State.FAILED
     assert "signal 9" in record.reason
     assert reason in record.reason
@@ -238,7 +239,7 @@ def test_weights_that_cannot_be_downloaded_are_one_line_in_seconds_and_leave_not
     with pytest.raises(
         WeightsError, match=r"cannot download the weights of vgg-16 \(.*refused\); bring them.*--weights"
     ):
-        fetch_weights(find_backbone("vgg-16"))
+        fetch_weights(find_network("vgg-16"))
     assert not list((tmp_path / "models").iterdir())
 
 
@@ -252,15 +253,15 @@ def test_testing_what_never_finished_is_the_users_error(tmp_path, shards, monkey
 
 def test_a_worker_ends_when_its_launcher_dies(tmp_path, shards):
     code = (
-        "import sys; from pathlib import Path; from bakeoff.config import Run; from bakeoff.launch import launch;"
-        "from bakeoff.runs import Stage; run = Run.model_validate_json(sys.argv[1]);"
+        "import sys; from pathlib import Path; from bakeoff.runs.config import Run; from bakeoff.launch import launch;"
+        "from bakeoff.runs.record import Stage; run = Run.model_validate_json(sys.argv[1]);"
         "launch(run, stage=Stage.TRAIN, out=Path(sys.argv[2]), data=Path(sys.argv[3]),"
-        " on_event=lambda event: print(event, flush=True))"
+        " on_progress=lambda event: print(event, flush=True))"
     )
     run = SMALL.revised(train={"images": 10_000_000})
     arguments = [sys.executable, "-c", code, run.model_dump_json(), str(tmp_path), str(shards)]
     driver = subprocess.Popen(arguments, stdout=subprocess.PIPE)
-    driver.stdout.readline()  # the worker is at work
+    assert driver.stdout.readline()  # the worker is at work
     driver.kill()
     driver.wait()
     deadline = time.monotonic() + 20
@@ -292,7 +293,7 @@ def _workers(tmp_path):
     ],
 )
 def test_a_failure_is_said_in_one_line(error, reason):
-    assert _reason(error) == reason
+    assert explain_failure(error) == reason
 
 
 @pytest.mark.parametrize(
@@ -315,7 +316,7 @@ def test_an_error_of_tensorflow_is_its_message_and_not_its_traceback(kind, messa
         "Graph execution error:\n\nDetected at node x defined at (most recent call last):\n  File worker.py, line 1\n\n"
     )
     error = getattr(tf.errors, kind)(None, None, f"{where}{message}\n\t [[{{{{node x}}}}]] [Op:step]")
-    reason = _reason(error)
+    reason = explain_failure(error)
     assert reason.startswith(expected)
     assert message in reason
     assert "most recent call" not in reason

@@ -1,47 +1,48 @@
 import pytest
 
 from bakeoff.errors import OutputError
-from bakeoff.study import open_ledger, planned_slots
+from bakeoff.runs.study_file import StudyData
+from bakeoff.study import open_state, planned_slots
 from test_plan import _plan
 
-DATA = {"name": "cifar100-20", "fingerprint": "d"}
+DATA = StudyData(name="cifar100-20", fingerprint="d")
 
 
 def test_a_ledger_is_written_and_found_again(tmp_path):
     out = tmp_path / "study"
-    ledger = open_ledger(out, _plan(), data=DATA, command="bakeoff run")
-    ledger.spend("screen", 12.5)
-    ledger.write(out)
-    assert open_ledger(out, _plan(), data=DATA, command="again").spent == 12.5
+    study = open_state(out, _plan(), data=DATA, command="bakeoff run")
+    study.spend("screen", 12.5)
+    study.write(out)
+    assert open_state(out, _plan(), data=DATA, command="again").spent == 12.5
 
 
 def test_another_study_in_the_folder_is_refused_and_left_alone(tmp_path):
-    open_ledger(tmp_path / "study", _plan(600), data=DATA, command="")
+    open_state(tmp_path / "study", _plan(600), data=DATA, command="")
     before = (tmp_path / "study" / "study.json").read_bytes()
     with pytest.raises(OutputError, match=r"budget_seconds is 600.*--out"):
-        open_ledger(tmp_path / "study", _plan(900), data=DATA, command="")
+        open_state(tmp_path / "study", _plan(900), data=DATA, command="")
     with pytest.raises(OutputError, match="other images"):
-        open_ledger(tmp_path / "study", _plan(600), data=DATA | {"fingerprint": "e"}, command="")
+        open_state(tmp_path / "study", _plan(600), data=DATA.model_copy(update={"fingerprint": "e"}), command="")
     assert (tmp_path / "study" / "study.json").read_bytes() == before
 
 
 def test_a_folder_with_other_things_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("important")
     with pytest.raises(OutputError, match="not empty"):
-        open_ledger(tmp_path, _plan(), data=DATA, command="")
+        open_state(tmp_path, _plan(), data=DATA, command="")
 
 
 def test_a_damaged_ledger_is_named(tmp_path):
-    open_ledger(tmp_path / "study", _plan(), data=DATA, command="")
+    open_state(tmp_path / "study", _plan(), data=DATA, command="")
     path = tmp_path / "study" / "study.json"
     path.write_text(path.read_text()[:100])
     with pytest.raises(OutputError, match=r"study\.json"):
-        open_ledger(tmp_path / "study", _plan(), data=DATA, command="")
+        open_state(tmp_path / "study", _plan(), data=DATA, command="")
 
 
 def test_a_study_keeps_the_plan_that_it_was_begun_with_whoever_goes_on(tmp_path):
     out = tmp_path / "study"
     assert planned_slots(out, 8) == 8
-    open_ledger(out, _plan(slots=8), data=DATA, command="", slots=8)
+    open_state(out, _plan(slots=8), data=DATA, command="", slots=8)
     assert planned_slots(out, 1) == 8
-    assert open_ledger(out, _plan(slots=planned_slots(out, 1)), data=DATA, command="", slots=1).slots == 8
+    assert open_state(out, _plan(slots=planned_slots(out, 1)), data=DATA, command="", slots=1).slots == 8

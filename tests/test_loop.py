@@ -2,8 +2,10 @@
 
 import pytest
 
-from bakeoff.runs import Stage, run_dir, write_record
-from bakeoff.study import job, open_ledger, run_screen
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import Stage, write_record
+from bakeoff.study import context as job
+from bakeoff.study import open_state, run_screen
 from test_ledger import DATA
 from test_plan import _finish, _plan
 
@@ -17,8 +19,8 @@ class _Silent:
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """A ledger, and the function that screens by it: each run takes the seconds and has the rate and top-1 given."""
-    ledger = open_ledger(tmp_path, _plan(600), data=DATA, command="")
+    """A study, and the function that screens by it: each run takes the seconds and has the rate and top-1 given."""
+    study = open_state(tmp_path, _plan(600), data=DATA, command="")
     limits = []
 
     def screen(outcomes):
@@ -27,17 +29,17 @@ def study(tmp_path, monkeypatch):
         def launch(run, *, stage, out, limit, **_):
             seconds, rate, top1 = next(turns)
             limits.append(limit)
-            ledger.stage(stage).seconds += seconds
+            study.stage(stage).seconds += seconds
             record = _finish(run, stage, top1, images_per_second=rate)
             run_dir(out, record.id).mkdir(parents=True)
             write_record(run_dir(out, record.id), record)
             return record
 
         monkeypatch.setattr(job, "launch", launch)
-        run_screen(ledger, tmp_path, tmp_path, _Silent())
+        run_screen(study, tmp_path, tmp_path, _Silent())
         return limits
 
-    return ledger, screen
+    return study, screen
 
 
 def test_slow_networks_together_cannot_take_more_than_half_the_budget(study):
@@ -46,9 +48,9 @@ def test_slow_networks_together_cannot_take_more_than_half_the_budget(study):
 
 
 def test_who_is_dropped_is_told_by_accuracy_and_speed(study):
-    ledger, screen = study
+    study, screen = study
     screen([(20, 300, 0.5), (20, 100, 0.55), (20, 300, 0.3)])
-    whys = [dropped.why for dropped in ledger.stage(Stage.SCREEN).dropped]
+    whys = [dropped.why for dropped in study.stage(Stage.SCREEN).dropped]
     assert whys == [
         "55.0% on validation at 100 images/s, against 50.0% on validation at 300 images/s of efficientnet-lite0@96",
         "30.0% on validation at 300 images/s, against 50.0% on validation at 300 images/s of efficientnet-lite0@96",

@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bakeoff.backbones import TABLE, Scaling, find_backbone
-from bakeoff.config import BatchNorm, Model
 from bakeoff.errors import ConfigError
-from bakeoff.model import _scaled, build_network, count_parameters, freeze
-from bakeoff.weights import load_weights, locate_weights
+from bakeoff.networks.model import _scaled, build_network, count_parameters, freeze
+from bakeoff.networks.table import TABLE, Scaling, find_network
+from bakeoff.networks.weights import load_weights, locate_weights
+from bakeoff.runs.config import BatchNorm, Model
 
 SMALL = ["lenet", "cnn-small", "cnn-custom", "efficientnet-lite0"]
 
@@ -19,7 +19,7 @@ def images():
 
 def _network(name, size=32, classes=7):
     keras.utils.set_random_seed(0)
-    row = find_backbone(name)
+    row = find_network(name)
     network = build_network(row, Model(name=name, size=size), side=32, classes=classes)
     if row.weights_package:
         # Random weights shrink activations to nothing, and then all answers are the same.
@@ -30,7 +30,7 @@ def _network(name, size=32, classes=7):
 @pytest.mark.parametrize("name", ["lenet", "cnn-small", "cnn-custom"])
 def test_a_scratch_net_with_a_hundred_classes_has_the_parameters_of_the_table(name):
     model = _network(name, classes=100).model(32)
-    assert count_parameters(model) == (find_backbone(name).params_total,) * 2
+    assert count_parameters(model) == (find_network(name).params_total,) * 2
 
 
 @pytest.mark.kernels

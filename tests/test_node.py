@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.checkpoint import FILE_NAME
 from bakeoff.errors import InputError
 from bakeoff.launch import Local, StoppedError, launch, node
-from bakeoff.launch.cluster import say_difference
-from bakeoff.launch.parcel import Blob, follow, make_order, read_chunks
+from bakeoff.launch.cluster import format_difference
+from bakeoff.launch.messages import FileRef, follow, make_request, read_chunks
 from bakeoff.launch.process import Ended
-from bakeoff.runs import Stage, State, read_history, read_record, run_dir
-from bakeoff.versions import find_versions
+from bakeoff.runs.folder import RunFolder, run_dir
+from bakeoff.runs.record import Stage, State, read_history, read_record
+from bakeoff.runs.versions import find_versions
 from learned import TINY
 from running import WorkerHere
 
@@ -33,23 +33,25 @@ class Pretended:
     def stop(self):
         raise AssertionError
 
-    def attempt(self, record, folder, data, limit, on_event):
-        order = make_order(record, folder, data, limit=limit, threads=1, environment=self._environment())
-        places = {blob.sha256: blob.path for blob in order.blobs}
-        order = replace(
-            order,
-            manifest=_elsewhere(order.manifest),
-            shards=tuple(map(_elsewhere, order.shards)),
-            weights=order.weights and _elsewhere(order.weights),
+    def attempt(self, record, folder, data, limit, on_progress):
+        request = make_request(record, folder, data, limit=limit, threads=1, environment=self._environment())
+        places = {file_ref.sha256: file_ref.path for file_ref in request.files_needed}
+        request = replace(
+            request,
+            manifest=_elsewhere(request.manifest),
+            shards=tuple(map(_elsewhere, request.shards)),
+            weights=request.weights and _elsewhere(request.weights),
         )
-        self.orders.append(order)
+        self.orders.append(request)
         own = os.environ["BAKEOFF_CACHE_DIR"]
         os.environ["BAKEOFF_CACHE_DIR"] = str(self.cache)
         try:
-            while isinstance(result := follow(self._lose(node.attempt(order, self._fetch)), folder, on_event), tuple):
-                for blob in result:
-                    assert blob.sha256 not in self.sent
-                    self.sent[blob.sha256] = list(read_chunks(replace(blob, path=places[blob.sha256])))
+            while isinstance(
+                result := follow(self._lose(node.attempt(request, self._fetch)), folder, on_progress), tuple
+            ):
+                for file_ref in result:
+                    assert file_ref.sha256 not in self.sent
+                    self.sent[file_ref.sha256] = list(read_chunks(replace(file_ref, path=places[file_ref.sha256])))
             return result
         except ConnectionError:
             return Ended("its node was lost", lost=True, seconds=1.0)
@@ -59,26 +61,26 @@ class Pretended:
     def _environment(self):
         return {} if self.lose_at is None else {"BAKEOFF_CHECKPOINT_SECONDS": "0"}
 
-    def _fetch(self, blob):
-        pieces = self.sent.get(blob.sha256)
+    def _fetch(self, file_ref):
+        pieces = self.sent.get(file_ref.sha256)
         return [b"x" + piece[1:] for piece in pieces] if pieces and self.damage else pieces
 
-    def _lose(self, news):
-        for each in news:
+    def _lose(self, update):
+        for each in update:
             yield each
-            if self.lose_at and each.event and each.event["evaluations"] >= self.lose_at:
+            if self.lose_at and each.event and each.event.evaluations >= self.lose_at:
                 self.lose_at = None
                 raise ConnectionError
 
 
-def _elsewhere(blob):
-    return Blob(f"/nowhere/{Path(blob.path).name}", blob.sha256, blob.bytes)
+def _elsewhere(file_ref):
+    return FileRef(f"/nowhere/{Path(file_ref.path).name}", file_ref.sha256, file_ref.bytes)
 
 
 def test_a_run_on_a_node_leaves_what_a_local_one_leaves_and_shards_travel_once(tmp_path, shards, finished, monkeypatch):
     cluster, events = Pretended(tmp_path / "node"), []
     options = {"stage": Stage.TRAIN, "data": shards}
-    record = launch(TINY, out=tmp_path / "far", on_event=events.append, executor=cluster, **options)
+    record = launch(TINY, out=tmp_path / "far", on_progress=events.append, executor=cluster, **options)
     near = finished.record
     assert (record.state, record.id) == (State.COMPLETE, near.id), record.reason
     assert record.images_seen == 640
@@ -88,10 +90,10 @@ def test_a_run_on_a_node_leaves_what_a_local_one_leaves_and_shards_travel_once(t
     assert {path.name for path in folder.iterdir() if "events" not in path.name} == names
     assert any(folder.glob("events.out*"))
     assert [row.progress for row in read_history(folder)] == [0.25, 0.5, 0.75, 1.0]
-    assert events[-1]["fraction"] == 1.0
+    assert events[-1].fraction == 1.0
     assert read_record(folder) == record
     first = len(cluster.sent)
-    assert first == len({blob.sha256 for blob in cluster.orders[0].blobs}) > 3
+    assert first == len({file_ref.sha256 for file_ref in cluster.orders[0].files_needed}) > 3
 
     # A run that goes on from the first one's model, which is all that has to travel; where it is done, it finds that.
     monkeypatch.setattr(node, "Worker", WorkerHere)
@@ -109,10 +111,10 @@ def test_a_run_whose_node_is_lost_goes_on_from_its_checkpoint_and_twice_is_a_fai
     record = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=shards, executor=cluster)
     assert (record.state, record.images_seen) == (State.COMPLETE, 640), record.reason
     before, after = cluster.orders
-    assert FILE_NAME not in before.files
-    assert {FILE_NAME, "history.csv"} <= set(after.files)
+    assert "checkpoint.npz" not in before.files
+    assert {"checkpoint.npz", "history.csv"} <= set(after.files)
     assert len(read_history(run_dir(tmp_path, record.id))) == 4
-    assert not (run_dir(tmp_path, record.id) / FILE_NAME).exists()
+    assert not RunFolder(run_dir(tmp_path, record.id)).checkpoint.exists()
 
 
 def test_what_comes_damaged_to_a_node_is_named_and_stays_away_from_its_cache(tmp_path, shards):
@@ -141,15 +143,15 @@ def test_a_run_that_takes_two_nodes_with_it_is_failed_and_not_tried_again(tmp_pa
 
 def test_folders_that_are_shared_are_used_where_they_are(tmp_path, shards, monkeypatch):
     record = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=shards, executor=Poisoned(tmp_path))
-    order = make_order(record, run_dir(tmp_path, record.id), shards, limit=None, threads=1, environment={})
+    request = make_request(record, run_dir(tmp_path, record.id), shards, limit=None, threads=1, environment={})
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path / "node"))
 
-    def fetch(blob):
-        raise AssertionError(blob)
+    def fetch(file_ref):
+        raise AssertionError(file_ref)
 
-    assert not list(node._lacking(order))
-    assert node._settle_data(order, fetch) == shards
-    shard = order.shards[0]
+    assert not list(node._lacking(request))
+    assert node._settle_data(request, fetch) == shards
+    shard = request.shards[0]
     monkeypatch.setattr(node, "_is_shared", node._is_shared.__wrapped__)
     assert node._is_shared(shard)
     assert not node._is_shared(replace(shard, sha256="0" * 64))
@@ -167,6 +169,6 @@ def test_an_executor_that_was_stopped_begins_nothing(tmp_path, shards):
 def test_a_node_with_other_versions_is_told_by_what_differs():
     own = find_versions()
     assert set(own) == {"bakeoff", "code", "python", "tensorflow", "keras", "numpy"}
-    line = say_difference("10.0.0.2", own | {"tensorflow": "2.1.0"}, own)
+    line = format_difference("10.0.0.2", own | {"tensorflow": "2.1.0"}, own)
     assert line.startswith(f"node 10.0.0.2 has tensorflow 2.1.0, this machine {own['tensorflow']}; install the same")
-    assert "has bakeoff not at all" in say_difference("10.0.0.2", {}, own)
+    assert "has bakeoff not at all" in format_difference("10.0.0.2", {}, own)

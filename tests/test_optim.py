@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from bakeoff.backbones import find_backbone
-from bakeoff.config import Model, Optim, Optimizer, Schedule
-from bakeoff.model import build_network
-from bakeoff.optim import build_optimizer, learning_rate, rate_factors
+from bakeoff.networks.model import build_network
+from bakeoff.networks.table import find_network
+from bakeoff.runs.config import Model, Optim, Optimizer, Schedule
+from bakeoff.training.optimizer import build_optimizer, learning_rate, rate_factors
 
 
 def test_the_rate_warms_up_peaks_and_ends_at_zero():
@@ -29,7 +29,7 @@ def test_a_linear_schedule_falls_in_a_straight_line_to_zero():
 
 
 def test_rates_rise_from_the_first_layer_to_the_head_by_equal_factors():
-    network = build_network(find_backbone("cnn-small"), Model(name="cnn-small", size=32), side=32, classes=5)
+    network = build_network(find_network("cnn-small"), Model(name="cnn-small", size=32), side=32, classes=5)
     factors = rate_factors(Optim(first_layer=0.01), network)
     own = [factors[variable.path] for layer in network.backbone.layers for variable in layer.trainable_variables[:1]]
     assert own == sorted(own)

@@ -16,8 +16,8 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-from bakeoff.bundle import Bundle, BundleFacts, Labels
-from bakeoff.serve import Settings, serve
+from bakeoff.deploy.bundle import Bundle, BundleFacts, Labels
+from bakeoff.deploy.serve import Settings, serve
 
 def answer(images):
     red = images[..., 0].mean(axis=(1, 2)) / 255

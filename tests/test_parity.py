@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from bakeoff.bundle import KINDS, Format, Named, Source, open_bundle, predict
-from bakeoff.calibration import softmax
-from bakeoff.config import override
-from bakeoff.evaluate import compile_forward, predict_logits
-from bakeoff.export import TOLERANCES, Logits, calibrate, write_bundle
-from bakeoff.export.parity import check_parity
-from bakeoff.pipeline import load_split
-from bakeoff.pixels import encode_png
-from bakeoff.serve import Settings, make_app
+from bakeoff.data.batches import load_split
+from bakeoff.deploy.bundle import KINDS, Format, ImageInput, Named, open_bundle, predict
+from bakeoff.deploy.export import TOLERANCES, calibrate, write_bundle
+from bakeoff.deploy.export.parity import check_parity
+from bakeoff.deploy.serve import Settings, make_app
+from bakeoff.runs.calibration import softmax
+from bakeoff.runs.config import override
+from bakeoff.runs.predictions import Predictions
+from bakeoff.training.inference import compile_forward, predict_logits
+from factories import encode_png
 from learned import learn
 
 pytestmark = pytest.mark.kernels
@@ -36,14 +37,14 @@ def _in_order(bundle, answers):
 def _check(trained, folder, form, quantize):
     """An exported model against what the run said of the same images when it was evaluated."""
     opened, val = open_bundle(folder), load_split(trained.dataset, "val")
-    temperature = np.float32(calibrate(trained.logits).temperature)
-    expected = softmax(trained.logits["val"].values / temperature)[:IMAGES]
+    temperature = np.float32(calibrate(trained.predictions).temperature)
+    expected = softmax(trained.predictions["val"].logits / temperature)[:IMAGES]
     # Random answers would agree to any tolerance.
     assert (expected.argmax(axis=1) == val.labels[:IMAGES]).mean() > 0.8
     assert expected.max(axis=1).std() > 0.01
 
     pictures = [encode_png(image) for image in val.images[:IMAGES]]
-    sources = [Source(str(number), lambda data=data: data) for number, data in enumerate(pictures)]
+    sources = [ImageInput(str(number), lambda data=data: data) for number, data in enumerate(pictures)]
     patient = Settings(upload_seconds=600, request_seconds=600)
     with TestClient(make_app(opened, patient), base_url="http://127.0.0.1") as client:
         files = [("image", (str(number), data)) for number, data in enumerate(pictures[:20])]
@@ -66,12 +67,12 @@ def test_lenet_answers_alike_everywhere(kind, lenet, bundled):
 def test_a_run_that_is_scored_with_the_mirror_image_is_exported_with_it(lenet, digits, tmp_path):
     config = override(lenet.record.config, ["train.flip_test=true"])
     val = load_split(digits, "val")
-    logits = Logits(predict_logits(compile_forward(lenet.model), val, flip=True), val.labels)
+    predictions = Predictions(predict_logits(compile_forward(lenet.model), val, flip=True), val.labels)
     record = lenet.record.model_copy(update={"config": config})
-    trained = dataclasses.replace(lenet, record=record, logits={"val": logits})
+    trained = dataclasses.replace(lenet, record=record, predictions={"val": predictions})
     write_bundle(trained, tmp_path / "bundle", Format.ONNX)
     _check(trained, tmp_path / "bundle", Format.ONNX, None)
-    assert np.abs(softmax(logits.values) - softmax(lenet.logits["val"].values)).max() > 0.01
+    assert np.abs(softmax(predictions.logits) - softmax(lenet.predictions["val"].logits)).max() > 0.01
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@ from itertools import islice
 import numpy as np
 import pytest
 
-import bakeoff.pipeline as pipeline
-from bakeoff.config import Augment
+import bakeoff.data.batches as pipeline
+from bakeoff.data.batches import Split, eval_batches, load_split, sample_stratified, train_batches
+from bakeoff.data.shards import open_dataset, prepare_cached
 from bakeoff.errors import DataError
-from bakeoff.pipeline import Split, eval_batches, load_split, sample_stratified, train_batches
-from bakeoff.shards import open_dataset, prepare_cached
+from bakeoff.runs.config import Augment
 
 PLAIN = Augment(policy="none")
 

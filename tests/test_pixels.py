@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bakeoff.data.pixels import IMAGE_SUFFIXES, decode, fit, measure, read_rgb
 from bakeoff.errors import DataError
-from bakeoff.pixels import IMAGE_SUFFIXES, decode, encode_png, fit, measure, read_rgb
+from factories import encode_png
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bakeoff.config import Candidate, Data, Mode, WeightsChoice, run_id
 from bakeoff.errors import ConfigError
-from bakeoff.runs import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
+from bakeoff.runs.config import Candidate, Data, Mode, WeightsChoice, run_id
+from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
 from bakeoff.study.plan import make_plan, propose
 from factories import make_metrics
 

@@ -12,9 +12,9 @@ import threading
 
 import pytest
 
-from bakeoff.bundle import Format, open_bundle
-from bakeoff.pipeline import load_split
-from bakeoff.pixels import encode_png
+from bakeoff.data.batches import load_split
+from bakeoff.deploy.bundle import Format, open_bundle
+from factories import encode_png
 from running import BAKEOFF, run_cli
 
 COUNT = 70  # from 64 on there is a bar

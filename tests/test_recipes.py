@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.backbones import check_size, find_backbone
-from bakeoff.config import BatchNorm, Mode, Optimizer, Run, Schedule, read_comparison
+from bakeoff.networks.table import check_size, find_network
+from bakeoff.runs.config import BatchNorm, Mode, Optimizer, Run, Schedule, read_comparison
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
@@ -49,7 +49,7 @@ def test_every_run_of_a_recipe_is_valid_and_its_network_takes_its_size(path: Pat
     runs = runs_of(path)
     assert len({run.candidate for run in runs}) == len(runs)
     for run in runs:
-        check_size(find_backbone(run.model.name), run.model.size)
+        check_size(find_network(run.model.name), run.model.size)
 
 
 def test_the_originals_table_has_its_networks_at_its_size_and_two_small_ones_beside_them(table: list[Run]) -> None:

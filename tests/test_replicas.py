@@ -8,11 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from bakeoff.config import Run
+from bakeoff.data.shards import prepare_cached
 from bakeoff.launch import launch
-from bakeoff.runs import Stage, State, read_history, run_dir
-from bakeoff.runtime import tensorflow_environment
-from bakeoff.shards import prepare_cached
+from bakeoff.machine import tensorflow_environment
+from bakeoff.runs.config import Run
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import Stage, State, read_history
 
 pytestmark = pytest.mark.kernels
 
@@ -22,11 +23,11 @@ import json, os, sys
 import keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from bakeoff.config import Optim
-from bakeoff.ema import MovingAverage
-from bakeoff.optim import build_optimizer
-from bakeoff.replicas import Replicas
-from bakeoff.step import compile_step
+from bakeoff.runs.config import Optim
+from bakeoff.training.weight_copies import MovingAverage
+from bakeoff.training.optimizer import build_optimizer
+from bakeoff.training.replicas import Replicas
+from bakeoff.training.step import compile_step
 
 rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (9, 8, 8, 3), np.uint8)

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bakeoff.config import Run
 from bakeoff.errors import OutputError
 from bakeoff.report import write_report
 from bakeoff.report.facts import describe_recipe
-from bakeoff.runs import (
+from bakeoff.runs.config import Run
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import (
     DataFacts,
     HistoryRow,
     RunRecord,
@@ -22,7 +23,6 @@ from bakeoff.runs import (
     Stage,
     State,
     WeightsFacts,
-    run_dir,
     write_history,
     write_record,
 )
@@ -127,15 +127,14 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data": {
             "name": "cifar<100>",
             "counts": {"train": 45000, "val": 5000},
-            "classes": ["x", "y"],
+            "classes": 2,
             "fingerprint": "0",
             "notes": ["14 images are copies"],
             "quarantined": [{"key": "k", "reason": "r"}],
         },
         "budget_seconds": 600,
-        "seconds": {"race": 200.0},
+        "seconds": {"prepare": 20.0, "race": 200.0},
         "stages": [
-            {"stage": "prepare", "seconds": 20},
             {
                 "stage": "race",
                 "seconds": 1,
@@ -352,7 +351,7 @@ def test_a_damaged_study_is_named(tmp_path: Path, text: str, message: str) -> No
 def test_damaged_answers_are_named(tmp_path: Path, logits: Any, labels: Any) -> None:
     save(tmp_path, WINNER)
     np.savez(run_dir(tmp_path, WINNER.id) / "test-logits.npz", logits=np.array(logits), labels=np.array(labels))
-    with pytest.raises(OutputError, match=r"test-logits\.npz is not one answer for each"):
+    with pytest.raises(OutputError, match=r"test-logits\.npz does not hold one row of logits for each label"):
         write_report(tmp_path)
     (run_dir(tmp_path, WINNER.id) / "test-logits.npz").write_bytes(b"PK half a file")
     with pytest.raises(OutputError, match=r"cannot read .*test-logits\.npz"):

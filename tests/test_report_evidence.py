@@ -12,17 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.board import rank
-from bakeoff.calibration import softmax
+from bakeoff.data.shards import open_dataset, prepare_cached, read_blocks
 from bakeoff.report import write_report
-from bakeoff.report.answers import read_classes
+from bakeoff.report.board import rank
 from bakeoff.report.certainty import spread_over_seeds
+from bakeoff.report.class_names import read_classes
 from bakeoff.report.evidence import draw_budget, draw_memory, draw_orders
 from bakeoff.report.facts import Spending
 from bakeoff.report.failures import describe_failures
 from bakeoff.report.gallery import show_images
-from bakeoff.runs import DataFacts, RunRecord, Seconds, Stage, State, run_dir, write_record
-from bakeoff.shards import open_dataset, prepare_cached, read_blocks
+from bakeoff.runs.calibration import softmax
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, write_record
 from factories import make_metrics, make_record
 
 

@@ -8,9 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from bakeoff.errors import OutputError
-from bakeoff.runs import (
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.metrics import Metrics, wilson_interval
+from bakeoff.runs.record import (
     HistoryRow,
-    Metrics,
     RunRecord,
     Stage,
     State,
@@ -18,8 +19,6 @@ from bakeoff.runs import (
     list_records,
     read_history,
     read_record,
-    run_dir,
-    wilson_interval,
     write_history,
     write_record,
 )

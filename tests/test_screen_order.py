@@ -1,7 +1,7 @@
 """The order of a screen: a better probe against faster training."""
 
-from bakeoff.board import explain, rank
-from bakeoff.runs import Stage
+from bakeoff.report.board import explain, rank
+from bakeoff.runs.record import Stage
 from factories import make_record
 
 SLOW = make_record("efficientnet-lite2@128", 0.60, n=2500, stage=Stage.SCREEN, images_per_second=190.0, model_bytes=0)

@@ -3,19 +3,21 @@
 import numpy as np
 import pytest
 
-from bakeoff.config import Run, run_id
 from bakeoff.errors import ConfigError, NothingTrainedError
-from bakeoff.runs import Stage, State, run_dir, write_record
+from bakeoff.runs.config import Run, run_id
+from bakeoff.runs.events import RunProgress
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import Stage, State, write_record
 from bakeoff.study import make_search
 from bakeoff.study.search import SHORTEST_SEARCH, run_search
-from bakeoff.study.space import Knob, Space
+from bakeoff.study.space import Parameter, Space
 from factories import make_record
 
 BASE = Run().revised(optim={"learning_rate": 5e-4}, train={"epochs": None, "seconds": 60.0})
 SPACE = Space(
-    knobs=(
-        Knob(key="optim.learning_rate", low=1e-5, high=1e-2, log=True),
-        Knob(key="train.batch", choices=(32, 64, 128)),
+    parameters=(
+        Parameter(key="optim.learning_rate", low=1e-5, high=1e-2, log=True),
+        Parameter(key="train.batch", choices=(32, 64, 128)),
     )
 )
 COUNTS = {"train": 1000, "val": 500, "test": 100}
@@ -37,7 +39,7 @@ class Trainer:
         state, reason = (State.FAILED, "boom") if len(self.asked) - 1 in self.failing else (State.COMPLETE, "")
         if self.events and judge:
             for step in (1, 2, 3):
-                event = {"evaluations": step, "val_top1": top1 * step / 4, "fraction": step / 4}
+                event = RunProgress("train", step / 4, evaluations=step, val_top1=top1 * step / 4)
                 if reason := judge(event) or "":
                     state = State.PRUNED
                     break
@@ -67,11 +69,11 @@ def _record(out, run, identity, state, reason, top1):
 def _one_by_one(train):
     """Assignments as with one slot: the next is asked for when the last has ended."""
 
-    def train_each(assignments, runs=None):  # noqa: ARG001
-        for assignment in assignments:
-            record = train(assignment.run, assignment.judge, assignment.changes)
-            if assignment.then:
-                assignment.then(record)
+    def train_each(requests, runs=None):  # noqa: ARG001
+        for request in requests:
+            record = train(request.run, request.stop_rule, request.changes)
+            if request.then:
+                request.then(record)
 
     return train_each
 
@@ -135,15 +137,15 @@ def test_a_best_that_loses_the_second_time_is_not_taken(tmp_path):
 def _abreast(train, slots):
     """So many under way at once, of which the last to begin is the first to end: the base recipe ends after all."""
 
-    def train_each(assignments, runs=None):  # noqa: ARG001
-        under_way, following = [], iter(assignments)
+    def train_each(requests, runs=None):  # noqa: ARG001
+        under_way, following = [], iter(requests)
         while True:
-            while len(under_way) < slots and (assignment := next(following, None)):
-                under_way.append(assignment)
+            while len(under_way) < slots and (request := next(following, None)):
+                under_way.append(request)
             if not under_way:
                 return
-            assignment = under_way.pop()
-            assignment.then(train(assignment.run, assignment.judge, assignment.changes))
+            request = under_way.pop()
+            request.then(train(request.run, request.stop_rule, request.changes))
 
     return train_each
 
@@ -191,7 +193,7 @@ def test_a_killed_driver_s_trial_is_asked_for_again_and_finished_ones_are_not(tm
 
 def test_a_small_space_is_searched_until_nothing_new_comes(tmp_path):
     trainer = Trainer(tmp_path)
-    space = Space(knobs=(Knob(key="train.batch", choices=(32, 64, 128)),))
+    space = Space(parameters=(Parameter(key="train.batch", choices=(32, 64, 128)),))
     plan = make_search(BASE, space, budget=SHORTEST_SEARCH, counts=COUNTS)
     found = run_search(plan, tmp_path, seconds_left=lambda: 1e9, train_each=_one_by_one(trainer))
     assert {run.train.batch for run, _ in trainer.asked} == {32, 64, 128}

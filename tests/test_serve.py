@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from bakeoff.bundle import Bundle, BundleFacts, Labels
-from bakeoff.serve import Settings, make_app
+from bakeoff.deploy.bundle import Bundle, BundleFacts, Labels
+from bakeoff.deploy.serve import Settings, make_app
 
 SIDE = 4
 LOCAL = "http://127.0.0.1"

@@ -13,19 +13,19 @@ import time
 import pytest
 from PIL import Image
 
-from bakeoff.bundle import Bundle, BundleFacts, Labels
+from bakeoff.deploy.bundle import Bundle, BundleFacts, Labels
+from bakeoff.deploy.serve import Settings, serve
+from bakeoff.deploy.serve.server import _listen
 from bakeoff.errors import OutputError
-from bakeoff.serve import Settings, serve
-from bakeoff.serve.server import _listen
 
 # A model that takes its time, without a framework.
 PROGRAM = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from bakeoff.bundle import Bundle, BundleFacts, Labels
-from bakeoff.serve import Settings, serve
-from bakeoff.serve.server import _listen
+from bakeoff.deploy.bundle import Bundle, BundleFacts, Labels
+from bakeoff.deploy.serve import Settings, serve
+from bakeoff.deploy.serve.server import _listen
 
 def answer(images):
     time.sleep(float(sys.argv[2]))

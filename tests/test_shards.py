@@ -3,6 +3,8 @@ import json
 import resource
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,8 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.errors import ConfigError, DataError, OutputError
-from bakeoff.shards import (
+from bakeoff.data.shards import (
     Block,
     Dataset,
     open_dataset,
@@ -20,11 +21,12 @@ from bakeoff.shards import (
     prepare_cached,
     read_blocks,
     read_manifest,
-    shard_paths,
 )
-from bakeoff.shards.plan import assign_splits
-from bakeoff.shards.writer import _cut
-from bakeoff.sources import BadImage, RawImage, Source, Split, open_source
+from bakeoff.data.shards.plan import assign_splits
+from bakeoff.data.shards.writer import _cut
+from bakeoff.data.sources import BadImage, RawImage, Source, SplitName, open_source
+from bakeoff.errors import ConfigError, DataError, OutputError
+from bakeoff.files import cache_dir
 
 CLASSES = ("apple", "bear", "chair", "dog")
 
@@ -41,7 +43,7 @@ class Invented(Source):
         self.images: dict[str, RawImage] = {}
         for number in range(per_class * len(CLASSES)):
             label = number % len(CLASSES)
-            split: Split | None = None if not test else "test" if number < 20 else "train"
+            split: SplitName | None = None if not test else "test" if number < 20 else "train"
             data = rng.integers(0, 256, (8, 8, 3), np.uint8).tobytes()
             self.images[f"é{number}"] = RawImage(f"é{number}", split, label, label // 2, data, (8, 8))
         self.bad: list[BadImage] = []
@@ -71,11 +73,6 @@ class Invented(Source):
             yield self.images[key]
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path / "cache"))
-
-
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "shards"
@@ -83,7 +80,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def read_all(dataset: Dataset, split: Split, block: int = 1024) -> Block:
+def read_all(dataset: Dataset, split: SplitName, block: int = 1024) -> Block:
     blocks = list(read_blocks(dataset, split, block, unlock=True))
     images = np.concatenate([b.images for b in blocks])
     return Block(images, np.concatenate([b.labels for b in blocks]), [i for b in blocks for i in b.ids])
@@ -92,7 +89,9 @@ def read_all(dataset: Dataset, split: Split, block: int = 1024) -> Block:
 # splitting
 
 
-def draw(labels: list[int], hashes: list[str] | None = None, given: Split | None = None, seed: int = 0) -> list[Split]:
+def draw(
+    labels: list[int], hashes: list[str] | None = None, given: SplitName | None = None, seed: int = 0
+) -> list[SplitName]:
     hashes = hashes or [str(index) for index in range(len(labels))]
     return assign_splits([given] * len(labels), labels, hashes, val_fraction=0.1, seed=seed)
 
@@ -105,14 +104,14 @@ def test_without_a_test_split_the_images_part_80_10_10_in_every_class() -> None:
 
 
 def test_validation_is_cut_from_train_and_leaves_a_given_test_alone() -> None:
-    given: list[Split | None] = ["test"] * 10 + ["train"] * 90
+    given: list[SplitName | None] = ["test"] * 10 + ["train"] * 90
     splits = assign_splits(given, [0] * 100, [str(n) for n in range(100)], val_fraction=0.2, seed=0)
     assert splits[:10] == ["test"] * 10
     assert Counter(splits) == {"test": 10, "val": 18, "train": 72}
 
 
 def test_a_given_validation_split_is_kept() -> None:
-    given: list[Split | None] = ["val"] * 10 + ["train"] * 90
+    given: list[SplitName | None] = ["val"] * 10 + ["train"] * 90
     splits = assign_splits(given, [0] * 100, [str(n) for n in range(100)], val_fraction=0.5, seed=0)
     assert Counter(splits) == {"val": 10, "test": 9, "train": 81}
 
@@ -279,11 +278,11 @@ def test_an_image_that_changes_between_the_passes_is_a_data_error(
 
 
 def test_shards_are_cut_at_64_megabytes() -> None:
-    class Entry:
+    class ShardEntry:
         key = "k"
         size = 20_000_000
 
-    assert [len(shard) for shard in _cut([Entry()] * 7)] == [3, 3, 1]  # type: ignore[list-item]
+    assert [len(shard) for shard in _cut([ShardEntry()] * 7)] == [3, 3, 1]  # type: ignore[list-item]
     assert [len(shard) for shard in _cut([])] == [0]
 
 
@@ -325,9 +324,9 @@ def test_progress_ends_at_the_whole(tmp_path: Path) -> None:
     assert ("writing train", 64, 64) in steps
 
 
-def test_prepared_data_are_found_in_the_cache(tmp_path: Path) -> None:
+def test_prepared_data_are_found_in_the_cache() -> None:
     folder = prepare_cached("digits")
-    assert folder.parent == tmp_path / "cache" / "data"
+    assert folder.parent == cache_dir() / "data"
     assert prepare_cached("digits") == folder
     assert open_dataset(folder).counts == {"train": 1439, "val": 179, "test": 179}
 
@@ -410,7 +409,7 @@ def test_blocks_are_no_larger_than_asked(shards: Path) -> None:
 def own(tmp_path: Path) -> tuple[Dataset, Path]:
     prepare(Invented(), tmp_path / "s")
     dataset = open_dataset(tmp_path / "s")
-    return dataset, shard_paths(dataset, "train")[0]
+    return dataset, dataset.folder / dataset.manifest.splits["train"].files[0].name
 
 
 def test_a_flipped_bit_is_found_and_the_file_named(own: tuple[Dataset, Path]) -> None:
@@ -501,5 +500,31 @@ def test_small_images_of_one_square_are_stored_as_pixels(tmp_path: Path) -> None
 
 def test_importing_the_data_side_loads_no_tensorflow() -> None:
     assert importlib.util.find_spec("tensorflow")
-    code = "import sys, bakeoff.shards, bakeoff.sheet, bakeoff.sources; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, bakeoff.data.contact_sheet, bakeoff.data.sources; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_two_that_need_the_same_data_prepare_it_once(tmp_path: Path) -> None:
+    inside, said = threading.Event(), []
+
+    class Slow(Invented):
+        def records(self) -> Iterator[RawImage | BadImage]:
+            inside.set()
+            yield from super().records()
+
+    def prepare_again() -> None:
+        inside.wait(30)
+        prepare(Slow(), tmp_path / "s", progress=lambda doing, _done, _total: said.append(doing))
+
+    second = threading.Thread(target=prepare_again)
+    second.start()
+
+    def hold_up(doing: str, done: int, total: int) -> None:  # noqa: ARG001
+        # The first goes on only when the second has begun to wait.
+        while not said:
+            time.sleep(0.01)
+
+    prepare(Slow(), tmp_path / "s", progress=hold_up)
+    second.join()
+    assert said == ["waiting for another process that prepares the same data"]
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]

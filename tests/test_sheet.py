@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.config import Augment
+from bakeoff.data.contact_sheet import _balance, _collect, _fold, _Row, _vary, draw_sheet
+from bakeoff.data.shards import Dataset, open_dataset, prepare
+from bakeoff.data.sources import open_source
 from bakeoff.errors import DataError, OutputError
-from bakeoff.shards import Dataset, open_dataset, prepare
-from bakeoff.sheet import _balance, _collect, _fold, _Row, _vary, draw_sheet
-from bakeoff.sources import open_source
+from bakeoff.runs.config import Augment
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bakeoff.data.sources import BadImage, RawImage, Source, archives, open_source
+from bakeoff.data.sources.cifar import CIFARS
 from bakeoff.errors import DataError
-from bakeoff.sources import BadImage, RawImage, Source, archives, open_source
-from bakeoff.sources.cifar import CIFARS
 
 FINE = [f"fine_{label}" for label in range(6)]
 COARSE = ["big", "small"]

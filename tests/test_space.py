@@ -2,11 +2,11 @@
 
 import pytest
 
-from bakeoff.backbones import TABLE, find_backbone
-from bakeoff.config import Data, Run, WeightsChoice, look_up
 from bakeoff.errors import ConfigError
+from bakeoff.networks.table import TABLE, find_network
+from bakeoff.runs.config import Data, Run, WeightsChoice, look_up
 from bakeoff.study import default_factors, default_run, default_space, read_space
-from bakeoff.study.space import Knob, Space
+from bakeoff.study.space import Parameter, Space
 
 BASE = Run().revised(optim={"learning_rate": 5e-4}, train={"epochs": None, "seconds": 60.0})
 
@@ -18,8 +18,11 @@ def _read(tmp_path, text):
 
 
 def _draw(space, answers, base=BASE):
-    """Answers by the knob's name, else the first choice or the lowest value."""
-    return space.draw(base, lambda knob: answers.get(knob.name, knob.choices[0] if knob.choices else knob.low))
+    """Answers by the parameter's name, else the first choice or the lowest value."""
+    return space.draw(
+        base,
+        lambda parameter: answers.get(parameter.name, parameter.choices[0] if parameter.choices else parameter.low),
+    )
 
 
 def test_a_space_is_read_from_toml(tmp_path):
@@ -39,7 +42,7 @@ def test_a_space_is_read_from_toml(tmp_path):
         also = { "train.evaluations" = 12 }
         """,
     )
-    rate, patience = space.knobs
+    rate, patience = space.parameters
     assert (rate.low, rate.high, rate.log, rate.when) == (1e-4, 1e-2, True, {"optim.name": ("adamw",)})
     assert (patience.choices, patience.also) == ((0, 3), {"train.evaluations": 12})
 
@@ -66,33 +69,33 @@ def test_a_bad_file_is_told_in_one_line(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("knob", "message"),
     [
-        (Knob(key="optim.learning", choices=(1, 2)), "learning"),
-        (Knob(key="optim.name", choices=("adamw", "adamant")), "adamant"),
-        (Knob(key="model.dropout", low=0.1, high=1.5), "model.dropout"),
-        (Knob(key="train.batch", choices=(32,), when={"optim.nam": ("sgd",)}), "optim.nam"),
+        (Parameter(key="optim.learning", choices=(1, 2)), "learning"),
+        (Parameter(key="optim.name", choices=("adamw", "adamant")), "adamant"),
+        (Parameter(key="model.dropout", low=0.1, high=1.5), "model.dropout"),
+        (Parameter(key="train.batch", choices=(32,), when={"optim.nam": ("sgd",)}), "optim.nam"),
     ],
 )
 def test_keys_and_values_that_no_run_has_are_refused_before_anything_is_trained(knob, message):
     with pytest.raises(ConfigError, match=message):
-        Space(knobs=(knob,)).around(BASE)
+        Space(parameters=(knob,)).around(BASE)
 
 
 def test_a_space_is_widened_to_hold_the_recipe_that_it_begins_with():
     knobs = (
-        Knob(key="train.batch", choices=(128, 256)),
-        Knob(key="optim.learning_rate", low=1e-3, high=1e-2, log=True),
+        Parameter(key="train.batch", choices=(128, 256)),
+        Parameter(key="optim.learning_rate", low=1e-3, high=1e-2, log=True),
     )
-    batch, rate = Space(knobs=knobs).around(BASE).knobs
+    batch, rate = Space(parameters=knobs).around(BASE).parameters
     assert batch.choices == (64, 128, 256)
     assert (rate.low, rate.high) == (5e-4, 1e-2)
 
 
 def test_a_knob_is_drawn_only_under_its_condition_and_keeps_the_bases_value_otherwise():
     space = Space(
-        knobs=(
-            Knob(key="optim.name", choices=("adamw", "sgd")),
-            Knob(key="optim.learning_rate", low=1e-4, high=1e-3, when={"optim.name": ("adamw",)}),
-            Knob(key="optim.learning_rate", low=0.01, high=0.1, when={"optim.name": ("sgd",)}),
+        parameters=(
+            Parameter(key="optim.name", choices=("adamw", "sgd")),
+            Parameter(key="optim.learning_rate", low=1e-4, high=1e-3, when={"optim.name": ("adamw",)}),
+            Parameter(key="optim.learning_rate", low=0.01, high=0.1, when={"optim.name": ("sgd",)}),
         )
     )
     run, changes = _draw(space, {"optim.name": "sgd"})
@@ -104,14 +107,17 @@ def test_a_knob_is_drawn_only_under_its_condition_and_keeps_the_bases_value_othe
 
 
 def test_a_knob_that_moves_may_bring_other_settings_along():
-    space = Space(knobs=(Knob(key="train.patience", choices=(0, 3), also={"train.evaluations": 12}),))
+    space = Space(parameters=(Parameter(key="train.patience", choices=(0, 3), also={"train.evaluations": 12}),))
     assert _draw(space, {"train.patience": 3})[1] == {"train.patience": 3, "train.evaluations": 12}
     assert _draw(space, {"train.patience": 0})[1] == {}
 
 
 def test_only_some_keys_of_a_space_can_be_asked_for():
     space = default_space(BASE)
-    assert {knob.key for knob in space.only(["train.batch", "optim.name"]).knobs} == {"train.batch", "optim.name"}
+    assert {parameter.key for parameter in space.only(["train.batch", "optim.name"]).parameters} == {
+        "train.batch",
+        "optim.name",
+    }
     with pytest.raises(ConfigError, match=r"has no 'train\.bath'"):
         space.only(["train.bath"])
 
@@ -119,33 +125,35 @@ def test_only_some_keys_of_a_space_can_be_asked_for():
 @pytest.mark.parametrize("name", [row.name for row in TABLE])
 @pytest.mark.parametrize("make", [default_space, default_factors])
 def test_every_network_has_a_space_around_its_own_recipe(name, make):
-    row = find_backbone(name)
+    row = find_network(name)
     base = default_run(row, max(96, row.min_size), Data(), WeightsChoice(), 0)
-    if row.scratch:
+    if row.from_scratch:
         base = base.revised(model={"size": row.native_size})
     space = make(base)
-    run, changes = space.draw(base, lambda knob: space.locate(base)[knob.name])
+    run, changes = space.draw(base, lambda parameter: space.locate(base)[parameter.name])
     assert run == base
     assert changes == {}
-    keys = {knob.key for knob in space.knobs}
-    assert ("model.unfreeze" in keys) != row.scratch
+    keys = {parameter.key for parameter in space.parameters}
+    assert ("model.unfreeze" in keys) != row.from_scratch
 
 
 def test_digits_are_never_mirrored():
     base = BASE.revised(augment={"policy": "crop"})
-    policies = next(knob.choices for knob in default_space(base).knobs if knob.key == "augment.policy")
+    policies = next(
+        parameter.choices for parameter in default_space(base).parameters if parameter.key == "augment.policy"
+    )
     assert not any("flip" in policy for policy in policies)
     assert "flip-crop-cutmix" in next(
-        knob.choices for knob in default_space(BASE).knobs if knob.key == "augment.policy"
+        parameter.choices for parameter in default_space(BASE).parameters if parameter.key == "augment.policy"
     )
 
 
 def test_the_levels_of_a_space_are_its_other_choices_one_at_a_time():
     knobs = (
-        Knob(key="train.batch", choices=(32, 64)),
-        Knob(key="train.patience", choices=(0, 3), also={"train.evaluations": 12}),
+        Parameter(key="train.batch", choices=(32, 64)),
+        Parameter(key="train.patience", choices=(0, 3), also={"train.evaluations": 12}),
     )
-    levels = Space(knobs=knobs).around(BASE).levels(BASE)
+    levels = Space(parameters=knobs).around(BASE).levels(BASE)
     assert [(key, value) for key, value, _ in levels] == [("train.batch", 32), ("train.patience", 3)]
     assert levels[0][2] == BASE.revised(train={"batch": 32})
     assert levels[1][2] == BASE.revised(train={"patience": 3, "evaluations": 12})
@@ -153,11 +161,11 @@ def test_the_levels_of_a_space_are_its_other_choices_one_at_a_time():
 
 def test_a_range_is_no_factor():
     with pytest.raises(ConfigError, match="is a range"):
-        Space(knobs=(Knob(key="model.dropout", low=0.1, high=0.5),)).levels(BASE)
+        Space(parameters=(Parameter(key="model.dropout", low=0.1, high=0.5),)).levels(BASE)
 
 
 def test_the_original_studys_eight_factors_are_there():
-    keys = {knob.key for knob in default_factors(BASE).knobs}
+    keys = {parameter.key for parameter in default_factors(BASE).parameters}
     assert keys == {
         "model.size",
         "augment.policy",
@@ -169,5 +177,5 @@ def test_the_original_studys_eight_factors_are_there():
         "optim.name",
     }
     assert look_up(BASE, "optim.learning_rate") in next(
-        knob.choices for knob in default_factors(BASE).knobs if knob.key == "optim.learning_rate"
+        parameter.choices for parameter in default_factors(BASE).parameters if parameter.key == "optim.learning_rate"
     )

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from bakeoff.backbones import find_backbone
-from bakeoff.config import BatchNorm, Model, Optim, Optimizer
-from bakeoff.ema import MovingAverage
-from bakeoff.model import build_network, freeze
-from bakeoff.optim import build_optimizer
-from bakeoff.step import compile_step
+from bakeoff.networks.model import build_network, freeze
+from bakeoff.networks.table import find_network
+from bakeoff.runs.config import BatchNorm, Model, Optim, Optimizer
+from bakeoff.training.optimizer import build_optimizer
+from bakeoff.training.step import compile_step
+from bakeoff.training.weight_copies import MovingAverage
 
 pytestmark = pytest.mark.kernels
 
@@ -20,7 +20,7 @@ TARGETS = np.eye(5, dtype=np.float32)[rng.integers(0, 5, 10)]
 
 def _train(name, micro_batch, steps=3, optimizer=Optimizer.SGD, factor=None):
     keras.utils.set_random_seed(0)
-    network = build_network(find_backbone(name), Model(name=name, size=32, dropout=0.0), side=32, classes=5)
+    network = build_network(find_network(name), Model(name=name, size=32, dropout=0.0), side=32, classes=5)
     freeze(network.backbone, 1.0, BatchNorm.FROZEN)
     model = network.model(32)
     config = Optim(name=optimizer, ema=0.5)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bakeoff.backbones import TABLE, Origin
 from bakeoff.errors import WeightsError
-from bakeoff.torchfile import read_state_dict
-from bakeoff.weights import locate_weights
+from bakeoff.networks.table import TABLE, Origin
+from bakeoff.networks.weights import locate_weights
+from bakeoff.networks.weights.torch_file import read_state_dict
 
 LITES = [row for row in TABLE if Origin.PACKAGE in row.weight_origins]
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bakeoff.config import Run
+from bakeoff.data.shards import prepare_cached
 from bakeoff.errors import ConfigError, WeightsError
-from bakeoff.evaluate import compile_forward, predict_logits
 from bakeoff.files import cache_dir
-from bakeoff.probe import fit_head, probe
-from bakeoff.runs import read_history
-from bakeoff.shards import prepare_cached
-from bakeoff.task import open_task
-from bakeoff.train import train
+from bakeoff.runs.config import Run
+from bakeoff.runs.record import read_history
+from bakeoff.training.inference import compile_forward, predict_logits
+from bakeoff.training.loop import train
+from bakeoff.training.probe import fit_head, probe
+from bakeoff.training.task import open_task
 
 pytestmark = pytest.mark.kernels
 
@@ -176,7 +176,7 @@ def test_a_probe_scores_frozen_features_and_reads_them_from_the_cache_next_time(
     kept = [json.loads(path.read_text()) for path in (cache_dir() / "features").glob("*.json")]
     assert len(kept) == 2
     assert second.memory_peak_bytes >= max(cost["memory_peak_bytes"] for cost in kept)
-    assert second.seconds.train == pytest.approx(first.seconds.train, rel=0.5)
+    assert second.seconds.train >= sum(cost["seconds"] for cost in kept)
 
 
 def test_a_fitted_head_separates_what_can_be_separated():

@@ -6,15 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from bakeoff.config import Run, read_run
-from bakeoff.effects import Verdict
+from bakeoff.data.shards import open_dataset, prepare_cached
 from bakeoff.errors import NothingTrainedError
-from bakeoff.runs import Stage, State, list_records
-from bakeoff.shards import open_dataset, prepare_cached
-from bakeoff.study import make_ablation, open_ledger, run_ablation, run_tuning
+from bakeoff.runs.config import Run, read_run
+from bakeoff.runs.findings import Verdict
+from bakeoff.runs.record import Stage, State, list_records
+from bakeoff.study import make_ablation, open_state, run_ablation, run_tuning
 from bakeoff.study.recipe import write_recipe
 from bakeoff.study.search import Search
-from bakeoff.study.space import Knob, Space
+from bakeoff.study.space import Parameter, Space
 from bakeoff.study.tune import search_for
 from running import run_cli
 
@@ -23,7 +23,7 @@ BASE = Run().revised(
     augment={"policy": "crop"},
     train={"epochs": None, "seconds": 1.0, "evaluations": 4},
 )
-RATES = Knob(key="optim.learning_rate", low=1e-4, high=3e-3, log=True)
+RATES = Parameter(key="optim.learning_rate", low=1e-4, high=3e-3, log=True)
 
 
 class _Silent:
@@ -49,11 +49,11 @@ def _facts(folder):
 
 @pytest.mark.usefixtures("workers_here")
 def test_a_search_leaves_a_recipe_a_report_and_an_unopened_test_split(tmp_path, trapped):
-    plan = Search(budget_seconds=100.0, base=BASE, space=Space(knobs=(RATES,)).around(BASE))
-    ledger = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
+    plan = Search(budget_seconds=100.0, base=BASE, space=Space(parameters=(RATES,)).around(BASE))
+    study = open_state(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
     # Time for two or three trials: a run is expected to take 26 seconds, three of which must be left.
-    ledger.spend("prepare", 18.0)
-    found = run_tuning(ledger, tmp_path, trapped, _Silent())
+    study.spend("prepare", 18.0)
+    found = run_tuning(study, tmp_path, trapped, _Silent())
     records = list_records(tmp_path)
     assert {record.stage for record in records} == {Stage.TUNE}
     assert found.base in {record.id for record in records}
@@ -64,19 +64,21 @@ def test_a_search_leaves_a_recipe_a_report_and_an_unopened_test_split(tmp_path, 
     assert ("# was 0.001" in text) == bool(found.chosen)
     page = (tmp_path / "report.html").read_text()
     assert "recipes were tried" in page
-    again = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
+    again = open_state(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
     assert run_tuning(again, tmp_path, trapped, _Silent()) == found
     assert list_records(tmp_path) == records
 
 
 @pytest.mark.usefixtures("workers_here")
 def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
-    factors = Space(knobs=(Knob(key="optim.learning_rate", choices=(1e-6,)), Knob(key="train.batch", choices=(32,))))
+    factors = Space(
+        parameters=(Parameter(key="optim.learning_rate", choices=(1e-6,)), Parameter(key="train.batch", choices=(32,)))
+    )
     counts = {"train": 1000, "val": 150}
     plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts=counts, settings=["train.seconds=1"])
     assert len(plan.runs) == 3
-    ledger = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
-    effects = run_ablation(ledger, tmp_path, trapped, _Silent())
+    study = open_state(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
+    effects = run_ablation(study, tmp_path, trapped, _Silent())
     rate, batch = effects.effects
     assert (rate.key, rate.value, rate.difference.verdict) == ("optim.learning_rate", 1e-6, Verdict.HURTS)
     assert batch.key == "train.batch"
@@ -89,12 +91,12 @@ def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
 
 @pytest.mark.usefixtures("workers_here")
 def test_a_factor_by_factor_study_ends_when_its_time_is_up_and_names_what_it_did_not_measure(tmp_path, trapped):
-    factors = Space(knobs=(Knob(key="train.batch", choices=(32, 128)),))
+    factors = Space(parameters=(Parameter(key="train.batch", choices=(32, 128)),))
     counts = {"train": 1000, "val": 150}
     plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts=counts, settings=["train.seconds=1"])
-    ledger = open_ledger(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
-    ledger.spend("prepare", 115.0)
-    effects = run_ablation(ledger, tmp_path, trapped, _Silent())
+    study = open_state(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
+    study.spend("prepare", 115.0)
+    effects = run_ablation(study, tmp_path, trapped, _Silent())
     assert len(list_records(tmp_path)) == 1
     assert (effects.effects, effects.missing) == ((), ("train.batch=32", "train.batch=128"))
     assert "no time left: train.batch=32, train.batch=128" in (tmp_path / "report.html").read_text()
@@ -103,7 +105,7 @@ def test_a_factor_by_factor_study_ends_when_its_time_is_up_and_names_what_it_did
 def test_trials_inside_a_larger_study_begin_with_a_probe_that_leaves_them_time(monkeypatch):
     monkeypatch.setattr("bakeoff.study.tune._search", lambda _, plan: plan)
     base = Run().revised(model={"name": "efficientnet-lite0", "size": 128}, train={"probe_images": 5000})
-    job = SimpleNamespace(ledger=SimpleNamespace(data={"counts": {"train": 9000, "val": 1000}}))
+    job = SimpleNamespace(study=SimpleNamespace(data={"counts": {"train": 9000, "val": 1000}}))
     trial = search_for(job, base.revised(train={"count_probe": False}), 630.0).base.train
     assert (trial.seconds, trial.probe_images, trial.count_probe) == (31.5, 500, True)
 
@@ -112,10 +114,10 @@ def test_trials_inside_a_larger_study_begin_with_a_probe_that_leaves_them_time(m
 def test_a_base_recipe_that_cannot_be_trained_is_the_end(tmp_path):
     folder = prepare_cached("digits")
     base = BASE.revised(model={"unfreeze": "block99"})
-    plan = Search(budget_seconds=100.0, base=base, space=Space(knobs=(RATES,)).around(base))
-    ledger = open_ledger(tmp_path, plan, data=_facts(folder), command="bakeoff tune")
+    plan = Search(budget_seconds=100.0, base=base, space=Space(parameters=(RATES,)).around(base))
+    study = open_state(tmp_path, plan, data=_facts(folder), command="bakeoff tune")
     with pytest.raises(NothingTrainedError, match="could not be trained"):
-        run_tuning(ledger, tmp_path, folder, _Silent())
+        run_tuning(study, tmp_path, folder, _Silent())
     (record,) = list_records(tmp_path)
     assert record.state is State.FAILED
 

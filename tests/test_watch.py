@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bakeoff.console import watch_study
+from bakeoff.cli.console import watch_study
 from bakeoff.errors import OutputError
-from bakeoff.runs import HistoryRow, State, run_dir, write_history, write_record
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import HistoryRow, State, write_history, write_record
 from factories import make_record
 from running import run_cli
 

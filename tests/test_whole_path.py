@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from bakeoff.runtime import count_cores
+from bakeoff.machine import count_cores
 from faults.machine import hear_interrupts
 from running import BAKEOFF, run_cli
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakeoff.errors import ConfigError, OutputError
-from bakeoff.files import release
-from bakeoff.runs import RunRecord, list_records
+from bakeoff.locks import release
+from bakeoff.runs.record import RunRecord, list_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ class Results:
             import pandas as pd
         except ModuleNotFoundError as error:
             raise ConfigError("a board as a table needs pandas: run pip install 'bakeoff[notebook]'") from error
-        from bakeoff.board import Row, rank
+        from bakeoff.report.board import Row, rank
 
         rows = [row.model_dump(mode="json") for row in rank(self.records)]
         return pd.DataFrame(rows, columns=list(Row.model_fields))
@@ -102,15 +102,15 @@ def run(
     Raises the errors of `bakeoff.errors`, where the command line prints one line and exits.
     """
     from bakeoff.cli.begin import begin_study, choose_data, executing
+    from bakeoff.cli.console import reporting
     from bakeoff.cli.output import make_console
-    from bakeoff.console import reporting
-    from bakeoff.runtime import tensorflow_environment
+    from bakeoff.machine import tensorflow_environment
     from bakeoff.study import run_study
 
     os.environ.update(tensorflow_environment())
     chosen = choose_data(str(data), str(classes), seed, Path(exclude) if exclude else None)
     with executing(workers, cluster) as executor:
-        ledger, folder, shards = begin_study(
+        study, folder, shards = begin_study(
             chosen,
             budget,
             ",".join(_list(candidates)) or None,
@@ -124,7 +124,7 @@ def run(
         )
         try:
             with reporting(make_console()) as watcher:
-                run_study(ledger, folder, shards, watcher, executor)
+                run_study(study, folder, shards, watcher, executor)
         finally:
             # A notebook's process outlives its studies.
             release(folder)

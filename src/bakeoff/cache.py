@@ -15,7 +15,7 @@ from typing import NamedTuple
 from bakeoff.errors import ConfigError
 from bakeoff.files import PARTIAL, cache_dir
 
-__all__ = ["KINDS", "Entry", "clear", "list_entries", "mark_used", "prune"]
+__all__ = ["KINDS", "CacheEntry", "clear", "list_entries", "mark_used", "prune"]
 
 KINDS = ("data", "decoded", "features", "weights", "downloads")
 # Bytes that the cache may have, if $BAKEOFF_CACHE_BYTES does not say so.
@@ -24,7 +24,7 @@ LIMIT = 20e9
 RECENT = 86_400.0
 
 
-class Entry(NamedTuple):
+class CacheEntry(NamedTuple):
     """One thing in the cache: a folder, or files that differ in their suffix alone."""
 
     kind: str
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
     paths: tuple[Path, ...]
 
 
-def list_entries() -> list[Entry]:
+def list_entries() -> list[CacheEntry]:
     """What is in the cache, the longest unused first; whatever a killed process left unfinished is an entry too."""
     entries = []
     for kind in KINDS:
@@ -53,7 +53,7 @@ def mark_used(path: Path) -> None:
         os.utime(path)
 
 
-def clear(kinds: Sequence[str] = ()) -> list[Entry]:
+def clear(kinds: Sequence[str] = ()) -> list[CacheEntry]:
     """Delete entries of these kinds and return them; without any kind all but downloads.
 
     Raises ConfigError for an unknown kind.
@@ -65,7 +65,7 @@ def clear(kinds: Sequence[str] = ()) -> list[Entry]:
     return _delete([entry for entry in list_entries() if entry.kind in wanted])
 
 
-def prune() -> list[Entry]:
+def prune() -> list[CacheEntry]:
     """Delete what has been unused longest until the cache keeps to its size, and what was left unfinished.
 
     What was used in the last day stays. Returns what was deleted. Raises ConfigError for a size that is no number.
@@ -84,9 +84,9 @@ def prune() -> list[Entry]:
     return _delete(old)
 
 
-def _describe(kind: str, name: str, paths: Sequence[Path]) -> Entry:
+def _describe(kind: str, name: str, paths: Sequence[Path]) -> CacheEntry:
     inside = [each for path in paths for each in (path, *path.rglob("*"))]
-    return Entry(
+    return CacheEntry(
         kind=kind,
         name=name,
         bytes=sum(each.stat().st_size for each in inside if each.is_file()),
@@ -95,7 +95,7 @@ def _describe(kind: str, name: str, paths: Sequence[Path]) -> Entry:
     )
 
 
-def _delete(entries: list[Entry]) -> list[Entry]:
+def _delete(entries: list[CacheEntry]) -> list[CacheEntry]:
     for entry in entries:
         for path in entry.paths:
             if path.is_dir():

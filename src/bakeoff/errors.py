@@ -12,6 +12,9 @@
 Anything else that escapes is a bug (exit 1).
 """
 
+import difflib
+from collections.abc import Iterable
+
 __all__ = [
     "BakeoffError",
     "BundleError",
@@ -21,6 +24,7 @@ __all__ = [
     "NothingTrainedError",
     "OutputError",
     "WeightsError",
+    "suggest",
 ]
 
 
@@ -60,3 +64,9 @@ class NothingTrainedError(BakeoffError):
     """No candidate could be trained."""
 
     exit_code = 3
+
+
+def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """The hint for a name that is not known: `did you mean a or b?`, or `otherwise` if no known name is close."""
+    close = difflib.get_close_matches(name, list(known), n=3)
+    return f"did you mean {' or '.join(close)}?" if close else otherwise

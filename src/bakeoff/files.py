@@ -5,17 +5,15 @@ process or a full disk leaves the old one or none.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
@@ -27,18 +25,14 @@ if TYPE_CHECKING:
 __all__ = [
     "PARTIAL",
     "cache_dir",
-    "clear_left",
+    "explained_errors",
     "hash_file",
     "hash_json",
-    "hold",
     "make_dir",
     "read_arrays",
     "read_json",
     "read_toml",
-    "release",
     "replacing",
-    "replacing_folder",
-    "waiting_for",
     "write_json",
     "write_text",
 ]
@@ -48,8 +42,6 @@ __all__ = [
 PARTIAL = ".partial-"
 # The process's mask of permissions can only be read by setting it.
 _umask_lock = threading.Lock()
-# Folders that this process holds, by their lock files, which stay open.
-_held: dict[Path, IO[str]] = {}
 
 
 def cache_dir() -> Path:
@@ -59,7 +51,7 @@ def cache_dir() -> Path:
 
 def make_dir(path: Path) -> Path:
     """Create a folder and its parents. Raises OutputError if that cannot be done."""
-    with _explained(path):
+    with explained_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -72,7 +64,7 @@ def replacing(path: Path) -> Iterator[Path]:
     or read-only disk.
     """
     make_dir(path.parent)
-    with _explained(path):
+    with explained_errors(path):
         handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
@@ -90,81 +82,6 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield a folder to fill; on success it takes the place of `folder`, on failure nothing of it is left.
-
-    What killed processes have left beside is cleared. Raises OutputError if another process is writing it.
-    """
-    folder = folder.absolute()
-    clear_left(make_dir(folder.parent))
-    scratch = folder.parent / f"{PARTIAL}{folder.name}"
-    hold(scratch)
-    try:
-        staged = make_dir(scratch / "new")
-        yield staged
-        with _explained(folder):
-            if folder.exists():
-                folder.rename(scratch / "old")
-            staged.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        release(scratch)
-
-
-def clear_left(parent: Path) -> None:
-    """Delete the half-written folders in a folder that nobody is writing any more."""
-    for lock in parent.glob(f"{PARTIAL}*/.lock"):
-        scratch = lock.parent
-        with contextlib.suppress(OutputError):  # another process is writing it
-            hold(scratch)
-            folder = parent / scratch.name.removeprefix(PARTIAL)
-            # It was killed between giving up the old one and putting the new one, which is whole, in its place.
-            if (scratch / "old").exists() and not folder.exists():
-                (scratch / "new").rename(folder)
-            shutil.rmtree(scratch, ignore_errors=True)
-            release(scratch)
-
-
-def hold(folder: Path) -> None:
-    """Keep a folder for this process until it ends, however it ends; what a killed one left half-written is deleted.
-
-    A folder that it has already stays its own. Raises OutputError if another process has it.
-    """
-    path = (make_dir(folder) / ".lock").resolve()
-    if path in _held:
-        return
-    with _explained(path):
-        file = path.open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.seek(0)
-        owner = file.read().strip() or "unknown"
-        file.close()
-        raise OutputError(
-            f"{folder} is in use by another bakeoff (process {owner}); wait for it, or choose another --out"
-        ) from error
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
-    _held[path] = file
-    for left in folder.rglob(f"{PARTIAL}*"):
-        # A half-written folder has an owner of its own.
-        if left.is_file() and not left.parent.relative_to(folder).as_posix().startswith(PARTIAL):
-            left.unlink()
-    clear_left(folder)
-
-
-@contextlib.contextmanager
-def waiting_for(path: Path) -> Iterator[None]:
-    """Have a lock file to oneself inside the block, after whoever has it now, be it a thread or another process."""
-    make_dir(path.parent)
-    with _explained(path), path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with replacing(path) as temporary:
@@ -174,11 +91,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all. NaN and infinity are refused: they are not JSON."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
-
-
-def release(folder: Path) -> None:
-    """Let another process have a folder that this one holds."""
-    _held.pop((folder / ".lock").resolve()).close()
 
 
 def read_json(path: Path) -> Any:
@@ -224,7 +136,8 @@ def hash_file(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into an OutputError that names `path` and says what to do."""
     try:
         yield
     except OSError as error:

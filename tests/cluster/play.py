@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import bakeoff
-from bakeoff.config import Train
+from bakeoff.runs.config import Train
 
 from .nodes import HEAD, PORT, RAY, Cluster, Worker
 
@@ -73,10 +73,10 @@ class Play:
                 "images_seen": {record["id"]: record["images_seen"] for record in records},
                 "run_seconds": {record["id"]: round(record["seconds"]["total"], 1) for record in records},
                 "submit_to_process_seconds": round(statistics.median(starts.values()), 2),
-                "order": json.loads((out / "study.json").read_text())["stages"][0]["runs"],
+                "request": json.loads((out / "study.json").read_text())["stages"][0]["runs"],
             }
         found["same_ids_and_states"] = found["local"]["states"] == found["cluster"]["states"]
-        found["same_order"] = found["local"]["order"] == found["cluster"]["order"]
+        found["same_order"] = found["local"]["request"] == found["cluster"]["request"]
         self.seen["same"] = found
 
     def poison(self) -> None:

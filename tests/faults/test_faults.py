@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from bakeoff.runs import run_dir, write_record
-from bakeoff.shards import prepare_cached
+from bakeoff.data.shards import prepare_cached
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import write_record
 from factories import make_record
 from running import BAKEOFF, run_cli
 

@@ -14,21 +14,22 @@ import h5py
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from bakeoff.board import parse_weights as parse_weigh
-from bakeoff.bundle import open_bundle
-from bakeoff.config import Run, override, parse_candidate, parse_duration, parse_weights, read_comparison, read_run
-from bakeoff.doctor import Finding, Kind, read_excluded, write_findings
-from bakeoff.effects import compare
-from bakeoff.pixels import decode, measure, read_rgb
+from bakeoff.data.checks import Finding, Kind, read_excluded, write_findings
+from bakeoff.data.pixels import decode, measure, read_rgb
+from bakeoff.data.shards import open_dataset, prepare, read_blocks, read_manifest
+from bakeoff.data.sources import open_source
+from bakeoff.data.sources.cifar import CIFARS
+from bakeoff.deploy.bundle import open_bundle
+from bakeoff.networks.weights.keras_file import read_models
+from bakeoff.networks.weights.torch_file import read_state_dict
+from bakeoff.networks.weights.transfer import read_kit
 from bakeoff.report import read_study
-from bakeoff.runs import read_history, read_record, run_dir, write_record
-from bakeoff.shards import open_dataset, prepare, read_blocks, read_manifest
-from bakeoff.sources import open_source
-from bakeoff.sources.cifar import CIFARS
+from bakeoff.report.board import parse_criteria
+from bakeoff.runs.config import Run, override, parse_candidate, parse_duration, parse_weights, read_comparison, read_run
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.paired import compare
+from bakeoff.runs.record import read_history, read_record, write_record
 from bakeoff.study import read_space
-from bakeoff.torchfile import read_state_dict
-from bakeoff.weights.keras_file import read_models
-from bakeoff.weights.kit import read_kit
 from factories import make_record
 from test_torchfile import ONE, SIX, Call, Name, write_legacy, write_zip
 
@@ -199,7 +200,7 @@ def _words(folder: Path) -> list[bytes]:  # noqa: ARG001
 
 def _read_word(data: bytes, folder: Path) -> None:  # noqa: ARG001
     text = data.decode("utf-8", "surrogateescape")
-    reader = (parse_candidate, parse_duration, parse_weigh, lambda each: parse_weights([each]))[len(data) % 4]
+    reader = (parse_candidate, parse_duration, parse_criteria, lambda each: parse_weights([each]))[len(data) % 4]
     reader(text)
 
 

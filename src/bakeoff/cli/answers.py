@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bakeoff.cli.output import print_json, print_line
 
 if TYPE_CHECKING:
-    from bakeoff.bundle import Answer
+    from bakeoff.deploy.bundle import Answer
 
 __all__ = ["print_csv", "print_lines", "print_list"]
 

@@ -9,7 +9,7 @@ import typer
 from bakeoff.cli import cache, data, studies, tuning, use, views, weights
 from bakeoff.cli.output import NO_TENSORFLOW, print_error
 from bakeoff.errors import BakeoffError
-from bakeoff.runtime import tensorflow_environment
+from bakeoff.machine import tensorflow_environment
 
 __all__ = ["app", "main"]
 

@@ -12,11 +12,11 @@ from bakeoff.cli.output import make_console, prepare_data, print_notes
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bakeoff.backbones import Backbone
-    from bakeoff.config import Candidate, Data, Run, WeightsChoice
+    from bakeoff.data.shards import Dataset
     from bakeoff.launch import Executor
-    from bakeoff.shards import Dataset
-    from bakeoff.study import AnyPlan, Ledger
+    from bakeoff.networks.table import NetworkSpec
+    from bakeoff.runs.config import Candidate, Data, Run, WeightsChoice
+    from bakeoff.study import AnyPlan, StudyState
 
 __all__ = [
     "Begun",
@@ -47,7 +47,7 @@ def choose_data(
     source: str, classes: str | None, seed: int | None, exclude: Path | None, recipe: "Run | None" = None
 ) -> "Data":
     """What was asked for; what was not said is the recipe's."""
-    from bakeoff.config import Data, Run
+    from bakeoff.runs.config import Data, Run
 
     said = (recipe or Run()).data
     return Data(
@@ -66,7 +66,7 @@ def executing(workers: int | None, cluster: str | None) -> "Iterator[Executor]":
     """
     from bakeoff.errors import ConfigError
     from bakeoff.launch import Local, connect
-    from bakeoff.runtime import count_cores
+    from bakeoff.machine import count_cores
 
     if workers is not None and cluster is not None:
         raise ConfigError(
@@ -99,8 +99,8 @@ def begin(
     What is not said of seed and weights is the recipe's. A budget in seconds for one network decides on its input size.
     """
     started = time.monotonic()
-    from bakeoff.config import Run, parse_weights
-    from bakeoff.study import choose_candidates, find_missing, settle_weights
+    from bakeoff.runs.config import Run, parse_weights
+    from bakeoff.study import assign_weights, choose_candidates, find_missing
 
     said = recipe or Run()
     choice = parse_weights(weights or [said.model.weights], partial=partial or said.model.partial_weights)
@@ -109,37 +109,40 @@ def begin(
     shards, dataset = prepare_data(data, data_dir)
     pace = (budget or 0.0) / max(dataset.counts["train"], 1)
     chosen = choose_candidates(candidates, dataset.side, choice, pace)
-    choice = settle_weights(chosen, choice)
+    choice = assign_weights(chosen, choice)
     fetch(find_missing(chosen, choice))
     return Begun(started, data, shards, dataset, chosen, choice, said.seed if seed is None else seed)
 
 
-def open_study(begun: Begun, plan: "AnyPlan", out: Path, view: "Table", command: str = "", slots: int = 1) -> "Ledger":
+def open_study(
+    begun: Begun, plan: "AnyPlan", out: Path, view: "Table", command: str = "", slots: int = 1
+) -> "StudyState":
     """Open the study's folder and charge it for the preparation; show the data and the plan."""
-    from bakeoff.board import say_bytes
     from bakeoff.cache import prune
-    from bakeoff.files import hold
-    from bakeoff.study import open_ledger
+    from bakeoff.locks import hold
+    from bakeoff.report.board import format_bytes
+    from bakeoff.runs.study_file import LeftOut, StudyData
+    from bakeoff.study import open_state
 
     dataset = begun.dataset
-    facts = {
-        "name": dataset.name,
-        "counts": dataset.counts,
-        "classes": len(dataset.class_names),
-        "fingerprint": dataset.fingerprint,
-        "notes": list(dataset.manifest.notes),
-        "quarantined": [bad.model_dump() for bad in dataset.manifest.quarantined],
-    }
+    facts = StudyData(
+        name=dataset.name,
+        counts=dataset.counts,
+        classes=len(dataset.class_names),
+        fingerprint=dataset.fingerprint,
+        notes=dataset.manifest.notes,
+        quarantined=tuple(LeftOut(**bad.model_dump()) for bad in dataset.manifest.quarantined),
+    )
     shell = " ".join(["bakeoff", *sys.argv[1:]])
-    ledger = open_ledger(out, plan, data=facts, command=command or shell, slots=slots)
+    study = open_state(out, plan, data=facts, command=command or shell, slots=slots)
     hold(out)
-    ledger.spend("prepare", time.monotonic() - begun.started)
-    ledger.write(out)
+    study.spend("prepare", time.monotonic() - begun.started)
+    study.write(out)
     if deleted := prune():
-        freed = say_bytes(sum(entry.bytes for entry in deleted))
+        freed = format_bytes(sum(entry.bytes for entry in deleted))
         make_console().print(f"note: deleted {freed} from the cache that had not been used for long", highlight=False)
     introduce(dataset, view)
-    return ledger
+    return study
 
 
 def begin_study(
@@ -153,13 +156,13 @@ def begin_study(
     tune: bool | None = None,
     command: str = "",
     slots: int = 1,
-) -> "tuple[Ledger, Path, Path]":
-    """The ledger of a whole job, its folder, and the folder of its shards. `command` is what a shell did not say.
+) -> "tuple[StudyState, Path, Path]":
+    """The study of a whole job, its folder, and the folder of its shards. `command` is what a shell did not say.
 
     A study that has not been begun is planned for so many slots.
     """
-    from bakeoff.config import parse_duration
-    from bakeoff.console import render_plan
+    from bakeoff.cli.console import render_plan
+    from bakeoff.runs.config import parse_duration
     from bakeoff.study import make_plan, planned_slots
 
     seconds = parse_duration(budget)
@@ -190,18 +193,18 @@ def introduce(dataset: "Dataset", view: "Table") -> None:
 
 def parse_candidates(text: str | None) -> "list[Candidate] | None":
     """Read NAME or NAME@SIZE, separated by commas; None where nothing was asked for."""
-    from bakeoff.config import parse_candidate
+    from bakeoff.runs.config import parse_candidate
 
     return [parse_candidate(part) for part in text.split(",") if part.strip()] if text else None
 
 
-def fetch(rows: "Sequence[Backbone]") -> None:
+def fetch(rows: "Sequence[NetworkSpec]") -> None:
     """Download the weights of networks, with a bar."""
-    from bakeoff.console import preparing
+    from bakeoff.cli.console import preparing
     from bakeoff.launch import fetch_weights
 
     for row in rows:
         with preparing(make_console()) as move:
             doing = f"downloading the weights of {row.name}"
             move(doing, 0, 0)
-            fetch_weights(row, lambda event: move(doing, round(1000 * event["fraction"]), 1000))  # noqa: B023
+            fetch_weights(row, lambda event: move(doing, round(1000 * event.fraction), 1000))  # noqa: B023

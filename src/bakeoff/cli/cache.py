@@ -22,9 +22,9 @@ def show(*, as_json: JsonOption = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from bakeoff.board import say_bytes
     from bakeoff.cache import list_entries
     from bakeoff.files import cache_dir
+    from bakeoff.report.board import format_bytes
 
     entries = list_entries()
     if as_json:
@@ -36,9 +36,9 @@ def show(*, as_json: JsonOption = False) -> None:
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for entry in entries:
         used = datetime.fromtimestamp(entry.used, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-        table.add_row(entry.kind, entry.name, say_bytes(entry.bytes), used)
+        table.add_row(entry.kind, entry.name, format_bytes(entry.bytes), used)
     Console().print(table)
-    print_line(f"{say_bytes(sum(entry.bytes for entry in entries))} in {cache_dir()}")
+    print_line(f"{format_bytes(sum(entry.bytes for entry in entries))} in {cache_dir()}")
 
 
 def clear(
@@ -54,8 +54,8 @@ def clear(
 
     - `bakeoff cache clear features downloads`
     """
-    from bakeoff.board import say_bytes
     from bakeoff.cache import clear as clear_cache
+    from bakeoff.report.board import format_bytes
 
     deleted = clear_cache(kinds or [])
-    print_line(f"{len(deleted)} entries deleted, {say_bytes(sum(entry.bytes for entry in deleted))}")
+    print_line(f"{len(deleted)} entries deleted, {format_bytes(sum(entry.bytes for entry in deleted))}")

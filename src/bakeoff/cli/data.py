@@ -22,11 +22,11 @@ def prepare(
 
     **Example**: `bakeoff data prepare cifar100 --data-dir ~/downloads`
     """
-    from bakeoff.console import preparing
-    from bakeoff.doctor import read_excluded
-    from bakeoff.shards import prepare as prepare_into
-    from bakeoff.shards import prepare_cached, read_manifest
-    from bakeoff.sources import open_source
+    from bakeoff.cli.console import preparing
+    from bakeoff.data.checks import read_excluded
+    from bakeoff.data.shards import prepare as prepare_into
+    from bakeoff.data.shards import prepare_cached, read_manifest
+    from bakeoff.data.sources import open_source
 
     excluded = read_excluded(exclude) if exclude else {}
     with interruptible(), preparing(make_console()) as move:
@@ -62,8 +62,8 @@ def show(
 
     - `bakeoff data show cifar100 --classes 20 --augment flip-crop-cutout --set augment.cutout=0.5`
     """
-    from bakeoff.config import Data, Run, override
-    from bakeoff.sheet import draw_sheet
+    from bakeoff.data.contact_sheet import draw_sheet
+    from bakeoff.runs.config import Data, Run, override
 
     # The policy goes in as one more setting, so that a wrong one is told in the same way.
     chosen = [f"augment.policy={augment}"] if augment is not None else []
@@ -104,10 +104,10 @@ def check(
     from rich.console import Console
     from rich.table import Table
 
-    from bakeoff.config import Data
-    from bakeoff.console import preparing
-    from bakeoff.doctor import LEAST_SIDE, Kind, examine, write_findings
-    from bakeoff.sheet import draw_pairs
+    from bakeoff.cli.console import preparing
+    from bakeoff.data.checks import LEAST_SIDE, Kind, examine, write_findings
+    from bakeoff.data.contact_sheet import draw_pairs
+    from bakeoff.runs.config import Data
 
     with interruptible():
         _, dataset = prepare_data(Data(source=data, classes=classes, seed=seed, exclude=str(exclude or "")), data_dir)

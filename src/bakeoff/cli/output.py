@@ -15,8 +15,8 @@ from bakeoff.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bakeoff.config import Data
-    from bakeoff.shards import Dataset, Manifest
+    from bakeoff.data.shards import Dataset, Manifest
+    from bakeoff.runs.config import Data
 
 __all__ = [
     "NO_TENSORFLOW",
@@ -44,9 +44,9 @@ def require_tensorflow() -> None:
 
 def prepare_data(data: "Data", data_dir: Path | None) -> "tuple[Path, Dataset]":
     """The folder of some data's shards, prepared if need be, and the view of it that was asked for."""
-    from bakeoff.console import preparing
-    from bakeoff.doctor import read_excluded
-    from bakeoff.shards import open_dataset, prepare_cached
+    from bakeoff.cli.console import preparing
+    from bakeoff.data.checks import read_excluded
+    from bakeoff.data.shards import open_dataset, prepare_cached
 
     require_tensorflow()
     excluded = read_excluded(Path(data.exclude)) if data.exclude else {}
@@ -57,17 +57,18 @@ def prepare_data(data: "Data", data_dir: Path | None) -> "tuple[Path, Dataset]":
 
 def parse_weigh(text: str | None) -> dict[str, float] | None:
     """The user's weights of the criteria; None where accuracy alone decides."""
-    from bakeoff.board import parse_weights
 
-    return None if text is None else parse_weights(text)
+    from bakeoff.report.board import parse_criteria
+
+    return None if text is None else parse_criteria(text)
 
 
 def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None) -> None:
     """Print a study's ranking with the reason why its first row won, or its rows as JSON."""
     from rich.console import Console
 
-    from bakeoff.board import explain, rank, render_table
-    from bakeoff.runs import list_records
+    from bakeoff.report.board import explain, rank, render_table
+    from bakeoff.runs.record import list_records
 
     rows = rank(list_records(out), weigh=weigh)
     if as_json:

@@ -66,17 +66,17 @@ def run(
 
     - `bakeoff run photos/ --budget 1h --workers 8` — on a machine with many cores; `--cluster auto` for many machines
     """
-    from bakeoff.console import render_end, reporting
+    from bakeoff.cli.console import render_end, reporting
     from bakeoff.study import run_study
 
     with interruptible(), executing(workers, cluster) as executor:
         chosen = choose_data(data, classes, seed, exclude)
         begun = begin_study(chosen, budget, candidates, weights, partial, out, data_dir, tune, slots=executor.slots)
-        ledger, folder, shards = begun
+        study, folder, shards = begun
         with reporting(make_console()) as watcher:
-            winner = run_study(ledger, folder, shards, watcher, executor)
+            winner = run_study(study, folder, shards, watcher, executor)
     print_board(folder, as_json)
-    make_console().print(render_end(folder, winner, ledger), highlight=False, soft_wrap=True)
+    make_console().print(render_end(folder, winner, study), highlight=False, soft_wrap=True)
 
 
 def screen(
@@ -99,15 +99,15 @@ def screen(
 
     **Example**: `bakeoff screen cifar100 --classes 20`
     """
-    from bakeoff.console import reporting
+    from bakeoff.cli.console import reporting
     from bakeoff.study import run_screen
 
     with interruptible(), executing(workers, cluster) as executor:
         chosen = choose_data(data, classes, seed, exclude)
         begun = begin_study(chosen, budget, candidates, weights, partial, out, data_dir, slots=executor.slots)
-        ledger, folder, shards = begun
+        study, folder, shards = begun
         with reporting(make_console()) as watcher:
-            run_screen(ledger, folder, shards, watcher, executor)
+            run_screen(study, folder, shards, watcher, executor)
     print_board(folder, as_json)
 
 
@@ -150,9 +150,9 @@ def compare(
 
     - `bakeoff compare cifar100 --recipe recipes/original-table.toml --classes 20`
     """
-    from bakeoff.config import parse_duration, read_comparison
-    from bakeoff.console import render_comparison, reporting
+    from bakeoff.cli.console import render_comparison, reporting
     from bakeoff.errors import ConfigError
+    from bakeoff.runs.config import parse_duration, read_comparison
     from bakeoff.study import make_comparison, planned_slots, run_comparison
 
     if budget is not None and images is not None:
@@ -180,9 +180,9 @@ def compare(
             settings=with_deterministic(settings, deterministic),
             slots=slots,
         )
-        ledger = open_study(begun, plan, folder, render_comparison(plan), slots=slots)
+        study = open_study(begun, plan, folder, render_comparison(plan), slots=slots)
         with reporting(make_console()) as watcher:
-            run_comparison(ledger, folder, begun.shards, watcher, executor)
+            run_comparison(study, folder, begun.shards, watcher, executor)
     print_board(folder, as_json, weighed)
 
 
@@ -211,12 +211,12 @@ def train(
 
     - `bakeoff train photos/ --set model.name=mobilenet-v2 --weights mine.h5 --set model.unfreeze=block_16`
     """
-    from bakeoff.config import Candidate, Run, WeightsChoice, override, read_run
-    from bakeoff.console import reporting
+    from bakeoff.cli.console import reporting
     from bakeoff.errors import NothingTrainedError
-    from bakeoff.files import hold
     from bakeoff.launch import launch
-    from bakeoff.runs import Stage, State
+    from bakeoff.locks import hold
+    from bakeoff.runs.config import Candidate, Run, WeightsChoice, override, read_run
+    from bakeoff.runs.record import Stage, State
     from bakeoff.study import find_missing
 
     with interruptible():
@@ -233,7 +233,7 @@ def train(
         with reporting(make_console()) as watcher:
             watcher.run_began(config)
             record = launch(
-                config, stage=Stage.TRAIN, out=folder, data=shards, on_event=partial(watcher.run_moved, config)
+                config, stage=Stage.TRAIN, out=folder, data=shards, on_progress=partial(watcher.run_moved, config)
             )
             watcher.run_ended(record, {})
     print_board(folder, as_json)

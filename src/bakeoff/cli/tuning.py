@@ -43,7 +43,7 @@ def tune(
         typer.Option(help="The network: NAME or NAME@SIZE.", show_default="the recipe's, or efficientnet-lite0"),
     ] = None,
     strategy: Annotated[
-        Strategy, typer.Option(help="tpe searches all knobs at once; ablate varies one factor at a time.")
+        Strategy, typer.Option(help="tpe searches all parameters at once; ablate varies one factor at a time.")
     ] = Strategy.TPE,
     budget: BudgetOption = "30m",
     space: Annotated[
@@ -82,10 +82,10 @@ def tune(
     """
     from rich.console import Console
 
-    from bakeoff.config import Candidate, override, parse_duration, read_run
-    from bakeoff.console import render_ablation, render_effects, render_found, render_search, reporting
-    from bakeoff.effects import Effects, Found
+    from bakeoff.cli.console import render_ablation, render_effects, render_found, render_search, reporting
     from bakeoff.errors import ConfigError
+    from bakeoff.runs.config import Candidate, override, parse_duration, read_run
+    from bakeoff.runs.findings import Effects, SearchResult
     from bakeoff.study import (
         Ablation,
         Search,
@@ -116,28 +116,35 @@ def tune(
         changed = settings or []
         base = override(start_from(own, begun.candidates[0], begun.data, begun.weights, begun.seed), changed)
         fresh, counts = own is None, begun.dataset.counts
-        knobs = own_space or (default_space(base) if strategy is Strategy.TPE else default_factors(base))
+        parameters = own_space or (default_space(base) if strategy is Strategy.TPE else default_factors(base))
         if factors:
-            knobs = knobs.only([key.strip() for key in factors.split(",")])
+            parameters = parameters.only([key.strip() for key in factors.split(",")])
         folder = out or Path(f"bakeoff-tune-{begun.dataset.name}")
         slots = planned_slots(folder, executor.slots)
         plan: Search | Ablation
         if strategy is Strategy.TPE:
-            plan = make_search(base, knobs, budget=seconds, counts=counts, head_start=fresh, settings=changed)
+            plan = make_search(base, parameters, budget=seconds, counts=counts, head_start=fresh, settings=changed)
             view = render_search(plan)
         else:
             plan = make_ablation(
-                base, knobs, budget=seconds, seeds=seeds, counts=counts, head_start=fresh, settings=changed, slots=slots
+                base,
+                parameters,
+                budget=seconds,
+                seeds=seeds,
+                counts=counts,
+                head_start=fresh,
+                settings=changed,
+                slots=slots,
             )
             view = render_ablation(plan)
         if dry_run:
             introduce(begun.dataset, view)
             return
-        ledger = open_study(begun, plan, folder, view, slots=slots)
-        result: Found | Effects
+        study = open_study(begun, plan, folder, view, slots=slots)
+        result: SearchResult | Effects
         with reporting(make_console()) as watcher:
             run = run_tuning if isinstance(plan, Search) else run_ablation
-            result = run(ledger, folder, begun.shards, watcher, executor)
+            result = run(study, folder, begun.shards, watcher, executor)
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:

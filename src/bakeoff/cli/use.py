@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bakeoff.bundle import Format, Quantize
 from bakeoff.cli.options import DataDirOption, JsonOption
 from bakeoff.cli.output import interruptible, make_console, prepare_data, print_error, print_json, print_line
+from bakeoff.deploy.bundle import Format, Quantize
 from bakeoff.errors import BundleError, ConfigError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from bakeoff.bundle import Answer, BundleFacts
+    from bakeoff.deploy.bundle import Answer, BundleFacts
 
 __all__ = ["export", "predict", "serve"]
 
@@ -48,14 +48,14 @@ def export(
 
     - `bakeoff export bakeoff-cifar100/runs/1f0c5ab3e2d4 --format litert --quantize int8 --out phone/`
     """
-    from bakeoff.bundle import check_kind, read_facts, say_kind
-    from bakeoff.console import preparing
+    from bakeoff.cli.console import preparing
+    from bakeoff.deploy.bundle import check_kind, format_kind, read_facts
     from bakeoff.launch import export_bundle
     from bakeoff.report import write_report
-    from bakeoff.runs import find_run, read_record
+    from bakeoff.runs.record import find_run, read_record
 
     check_kind(form, quantize)
-    kind = say_kind(form, quantize)
+    kind = format_kind(form, quantize)
     with interruptible("nothing was written"):
         folder = find_run(run_dir)
         study = folder.resolve().parent.parent
@@ -69,7 +69,7 @@ def export(
                 shards,
                 bundle,
                 [form.value, *([quantize.value] if quantize else [])],
-                lambda event: move(f"exporting {kind}", round(100 * event["fraction"]), 100),
+                lambda event: move(f"exporting {kind}", round(100 * event.fraction), 100),
             )
         facts = read_facts(bundle)
         if (study / "report.html").is_file() and bundle.resolve().parent == study:
@@ -102,15 +102,15 @@ def predict(
 
     - `curl -s https://example.org/cat.jpg | bakeoff predict bakeoff-cifar100/bundle -`
     """
-    from bakeoff.bundle import find_sources, open_bundle
-    from bakeoff.bundle import predict as answer
     from bakeoff.cli.answers import print_csv, print_lines, print_list
+    from bakeoff.deploy.bundle import find_inputs, open_bundle
+    from bakeoff.deploy.bundle import predict as answer
 
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; give one of them")
     with interruptible("what was printed stands"):
         opened = open_bundle(bundle, threads)
-        sources = find_sources(images)
+        sources = find_inputs(images)
         counts = {"all": 0, "unread": 0}
         # Where results go to the same terminal line by line, they are the progress.
         shows_bar = len(sources) >= _BAR_FROM and (as_json or not sys.stdout.isatty())
@@ -150,9 +150,9 @@ def serve(
     missing = [name for name in ("fastapi", "uvicorn", "python_multipart", "prometheus_client") if not _is_there(name)]
     if missing:
         raise InputError(f"serving needs {' and '.join(missing)}; run pip install 'bakeoff[serve]'")
-    from bakeoff.bundle import open_bundle
-    from bakeoff.serve import Settings
-    from bakeoff.serve import serve as serve_bundle
+    from bakeoff.deploy.bundle import open_bundle
+    from bakeoff.deploy.serve import Settings
+    from bakeoff.deploy.serve import serve as serve_bundle
 
     if token is not None and not token.isascii():
         raise ConfigError("--token has characters that a header cannot carry; use letters, digits and signs")
@@ -223,7 +223,7 @@ def _counting(
     if not shows_bar:
         yield count
         return
-    from bakeoff.console import preparing
+    from bakeoff.cli.console import preparing
 
     with preparing(make_console()) as move:
         yield lambda answers: count(answers, move)

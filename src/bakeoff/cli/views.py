@@ -33,9 +33,9 @@ def evaluate(
 
     **Example**: `bakeoff evaluate bakeoff-cifar100`
     """
-    from bakeoff.console import reporting
+    from bakeoff.cli.console import reporting
     from bakeoff.launch import open_test
-    from bakeoff.runs import find_run, read_record
+    from bakeoff.runs.record import find_run, read_record
 
     with interruptible():
         folder = find_run(run_dir)
@@ -79,8 +79,8 @@ def board(
 
     - `bakeoff board bakeoff-cifar100 --watch` — Ctrl-C stops looking, and nothing else
     """
-    from bakeoff.board import rank, write_board
-    from bakeoff.runs import list_records
+    from bakeoff.report.board import rank, write_board
+    from bakeoff.runs.record import list_records
 
     if watch and as_json:
         raise ConfigError("give --watch or --json, not both")
@@ -88,7 +88,7 @@ def board(
     if watch:
         from rich.console import Console
 
-        from bakeoff.console import watch_study
+        from bakeoff.cli.console import watch_study
 
         # Looking away is no interruption of what is looked at.
         with contextlib.suppress(KeyboardInterrupt):
@@ -132,9 +132,9 @@ def verify(
 
     - `bakeoff verify bakeoff-cifar100 --records-only --json`
     """
-    from bakeoff.audit import audit_bundles, audit_data, audit_records, audit_views
-    from bakeoff.console import preparing
-    from bakeoff.runs import list_records
+    from bakeoff.cli.console import preparing
+    from bakeoff.report.verify import audit_bundles, audit_data, audit_records, audit_views
+    from bakeoff.runs.record import list_records
 
     _require_study(out)
     require_tensorflow()
@@ -168,8 +168,8 @@ def models(*, as_json: JsonOption = False) -> None:
 
     **Example**: `bakeoff models --json`
     """
-    from bakeoff.backbones import TABLE
-    from bakeoff.weights import is_at_hand
+    from bakeoff.networks.table import TABLE
+    from bakeoff.networks.weights import is_at_hand
 
     rows = [
         {
@@ -191,7 +191,7 @@ def models(*, as_json: JsonOption = False) -> None:
         return
     from rich.console import Console
 
-    from bakeoff.console import render_models
+    from bakeoff.cli.console import render_models
 
     Console().print(render_models(TABLE))
 

@@ -12,7 +12,7 @@ from bakeoff.cli.output import interruptible, make_console, print_json, print_li
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bakeoff.weights import KitEntry
+    from bakeoff.networks.weights import ExportedWeights
 
 __all__ = ["pack", "use"]
 
@@ -38,22 +38,22 @@ def pack(
 
     - `bakeoff weights pack kit/ --networks mobilenet-v2,densenet-201`
     """
-    from bakeoff.backbones import TABLE, find_backbone
-    from bakeoff.config import Candidate, WeightsChoice, parse_weights
-    from bakeoff.console import preparing
+    from bakeoff.cli.console import preparing
     from bakeoff.errors import ConfigError
+    from bakeoff.networks.table import TABLE, find_network
+    from bakeoff.networks.weights import export_weights, is_at_hand, make_entry
+    from bakeoff.runs.config import Candidate, WeightsChoice, parse_weights
     from bakeoff.study import find_missing
-    from bakeoff.weights import is_at_hand, make_entry, pack_weights
 
     choice = parse_weights(files or [])
     if choice.default != "auto" or {"auto", "none"} & set(choice.named.values()):
         raise ConfigError("--weights takes NAME=PATH here, as in --weights mobilenet-v2=mine.h5")
     if networks is not None:
-        rows = [find_backbone(name.strip()) for name in networks.split(",") if name.strip()]
+        rows = [find_network(name.strip()) for name in networks.split(",") if name.strip()]
     else:
         rows = [row for row in TABLE if is_at_hand(row)]
-    rows = [row for row in rows if not row.scratch and row.name not in choice.named]
-    rows += [find_backbone(name) for name in choice.named]
+    rows = [row for row in rows if not row.from_scratch and row.name not in choice.named]
+    rows += [find_network(name) for name in choice.named]
     with interruptible():
         missing = find_missing([Candidate(name=row.name) for row in rows], WeightsChoice(named=choice.named))
         if missing:
@@ -61,7 +61,7 @@ def pack(
             fetch(missing)
         packed = [make_entry(row, choice.of(row.name)) for row in rows]
         with preparing(make_console()) as move:
-            pack_weights(folder, packed, move)
+            export_weights(folder, packed, move)
     entries = [entry for _, entry in packed]
     _show(entries, as_json)
     if not as_json:
@@ -73,22 +73,22 @@ def use(folder: KitArgument, *, as_json: JsonOption = False) -> None:
 
     **Example**: `bakeoff weights use kit/`
     """
-    from bakeoff.console import preparing
-    from bakeoff.weights import kit_home, use_weights
+    from bakeoff.cli.console import preparing
+    from bakeoff.networks.weights import import_weights, imported_weights_dir
 
     with interruptible(), preparing(make_console()) as move:
-        entries = use_weights(folder, move)
+        entries = import_weights(folder, move)
     _show(entries, as_json)
     if not as_json:
-        print_line(f"checked and copied to {kit_home()}; `bakeoff models` shows them as at hand")
+        print_line(f"checked and copied to {imported_weights_dir()}; `bakeoff models` shows them as at hand")
 
 
-def _show(entries: "Sequence[KitEntry]", as_json: bool) -> None:
+def _show(entries: "Sequence[ExportedWeights]", as_json: bool) -> None:
     if as_json:
         print_json([entry.model_dump(mode="json") for entry in entries])
         return
     from rich.console import Console
 
-    from bakeoff.console import render_kit
+    from bakeoff.cli.console import render_kit
 
     Console().print(render_kit(entries))

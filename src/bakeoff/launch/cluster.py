@@ -13,18 +13,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.backbones import find_backbone
 from bakeoff.errors import ConfigError, InputError
 from bakeoff.launch.executor import StoppedError
-from bakeoff.launch.parcel import Blob, News, Order, follow, make_order, read_chunks
-from bakeoff.launch.process import Ended, OnEvent
-from bakeoff.runs import OUT_OF_MEMORY, RunRecord, read_record
-from bakeoff.versions import find_versions
+from bakeoff.launch.messages import AttemptRequest, AttemptUpdate, FileRef, follow, make_request, read_chunks
+from bakeoff.launch.process import Ended
+from bakeoff.networks.table import find_network
+from bakeoff.runs.events import OnProgress
+from bakeoff.runs.record import OUT_OF_MEMORY, RunRecord, read_record
+from bakeoff.runs.versions import find_versions
 
 if TYPE_CHECKING:
     import ray
 
-__all__ = ["Cluster", "connect", "say_difference"]
+__all__ = ["Cluster", "connect", "format_difference"]
 
 # Seconds in which the head of a cluster has to answer.
 PATIENCE = 10.0
@@ -49,7 +50,7 @@ def connect(address: str) -> "Cluster":
         raise ConfigError("--cluster needs Ray: run pip install 'bakeoff[ray]'") from error
     try:
         if address != "auto":
-            _knock(address)
+            _check_listening(address)
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
@@ -59,7 +60,7 @@ def connect(address: str) -> "Cluster":
     return Cluster()
 
 
-def _knock(address: str) -> None:
+def _check_listening(address: str) -> None:
     """Raise ValueError or OSError if nobody listens at HOST:PORT: Ray would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
@@ -99,12 +100,12 @@ class Cluster:
         return self
 
     def attempt(
-        self, record: RunRecord, folder: Path, data: Path, limit: float | None, on_event: OnEvent | None
+        self, record: RunRecord, folder: Path, data: Path, limit: float | None, on_progress: OnProgress | None
     ) -> Ended:
         """See Executor. Raises InputError where a node has other versions."""
         passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        order = make_order(record, folder, data, limit=limit, threads=self._threads, environment=passed_on)
-        while isinstance(result := self._try(order, folder, on_event), tuple):
+        request = make_request(record, folder, data, limit=limit, threads=self._threads, environment=passed_on)
+        while isinstance(result := self._try(request, folder, on_progress), tuple):
             self._send(result)
         self._learn(read_record(folder))
         return result
@@ -124,11 +125,17 @@ class Cluster:
 
         ray.shutdown()
 
-    def _try(self, order: Order, folder: Path, on_event: OnEvent | None) -> Ended | tuple[Blob, ...]:
+    def _try(
+        self, request: AttemptRequest, folder: Path, on_progress: OnProgress | None
+    ) -> Ended | tuple[FileRef, ...]:
         import ray
         from ray import exceptions
 
-        sent = {blob.sha256: self._sent[blob.sha256] for blob in order.blobs if blob.sha256 in self._sent}
+        sent = {
+            file_ref.sha256: self._sent[file_ref.sha256]
+            for file_ref in request.files_needed
+            if file_ref.sha256 in self._sent
+        }
         task_for = self._task.options(
             num_returns="streaming",
             # Ray would try again by itself, and without telling anybody.
@@ -136,22 +143,22 @@ class Cluster:
             scheduling_strategy="SPREAD",
             num_cpus=self._threads,
             num_gpus=self._gpus,
-            memory=self._predict(order.record),
+            memory=self._predict(request.record),
         )
         with self._lock:
             if self._stopped:
                 raise StoppedError
-            task = task_for.remote(self._versions, pickle.dumps(order), sent)
+            task = task_for.remote(self._versions, pickle.dumps(request), sent)
             self._under_way.add(task)
         started: list[float] = []
 
-        def arrive() -> Iterator[News]:
+        def arrive() -> Iterator[AttemptUpdate]:
             for reference in task:
                 started.append(time.monotonic())
                 yield self._open(ray.get(reference))
 
         try:
-            result = follow(arrive(), folder, on_event)
+            result = follow(arrive(), folder, on_progress)
             if isinstance(result, Ended) and result.stopped:
                 ray.cancel(task)
         except exceptions.OutOfMemoryError:
@@ -169,23 +176,23 @@ class Cluster:
             raise StoppedError
         return result
 
-    def _open(self, news: Any) -> News:
-        if isinstance(news, News):
-            return news
-        raise InputError(say_difference(news["node"], news["versions"], self._versions))
+    def _open(self, update: Any) -> AttemptUpdate:
+        if isinstance(update, AttemptUpdate):
+            return update
+        raise InputError(format_difference(update["node"], update["versions"], self._versions))
 
-    def _send(self, missing: Iterable[Blob]) -> None:
+    def _send(self, missing: Iterable[FileRef]) -> None:
         """Put files into Ray's object store, once; from there nodes take them from each other, too."""
         import ray
 
-        for blob in missing:
+        for file_ref in missing:
             with self._lock:
-                if blob.sha256 not in self._sent:
-                    self._sent[blob.sha256] = [ray.put(chunk) for chunk in read_chunks(blob)]
+                if file_ref.sha256 not in self._sent:
+                    self._sent[file_ref.sha256] = [ray.put(chunk) for chunk in read_chunks(file_ref)]
 
     def _predict(self, record: RunRecord) -> int:
         """Bytes to reserve: predicted in an earlier run of the network at that size, or roughly by its weights."""
-        rough = 4 * COPIES * find_backbone(record.config.model.name).params_total
+        rough = 4 * COPIES * find_network(record.config.model.name).params_total
         own = record.memory_predicted_bytes or self._known_bytes.get(_kind(record), rough)
         return int(min([FRAMEWORK + own, *(node.get("memory", 0.0) for node in self._list_nodes())]))
 
@@ -210,7 +217,7 @@ class Cluster:
         return self._nodes
 
 
-def say_difference(node: str, versions: Mapping[str, str], own: Mapping[str, str]) -> str:
+def format_difference(node: str, versions: Mapping[str, str], own: Mapping[str, str]) -> str:
     """Why a node with other versions than this machine's is refused."""
     name = next(name for name, version in own.items() if versions.get(name) != version)
     return (
@@ -227,13 +234,13 @@ def _make_task() -> Any:
     """What Ray runs on a node: made here, for then Ray sends its text along, and a node may have another bakeoff."""
     import ray
 
-    def attempt(versions: dict[str, str], order: bytes, sent: dict[str, list[Any]]) -> Iterator[Any]:
+    def attempt(versions: dict[str, str], request: bytes, sent: dict[str, list[Any]]) -> Iterator[Any]:
         import pickle
 
         import ray
 
         try:
-            from bakeoff.versions import find_versions
+            from bakeoff.runs.versions import find_versions
 
             own = find_versions()
         except ImportError:
@@ -243,9 +250,9 @@ def _make_task() -> Any:
             return
         from bakeoff.launch import node
 
-        def fetch(blob: Any) -> Any:
-            return map(ray.get, sent[blob.sha256]) if blob.sha256 in sent else None
+        def fetch(file_ref: Any) -> Any:
+            return map(ray.get, sent[file_ref.sha256]) if file_ref.sha256 in sent else None
 
-        yield from node.attempt(pickle.loads(order), fetch)
+        yield from node.attempt(pickle.loads(request), fetch)
 
     return ray.remote(attempt)

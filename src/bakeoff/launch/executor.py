@@ -4,9 +4,11 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
-from bakeoff.launch.process import LOG, Ended, OnEvent, Worker
-from bakeoff.runs import RunRecord
-from bakeoff.runtime import share_machine
+from bakeoff.launch.process import Ended, Worker
+from bakeoff.machine import share_machine
+from bakeoff.runs.events import OnProgress
+from bakeoff.runs.folder import RunFolder
+from bakeoff.runs.record import RunRecord
 
 __all__ = ["Executor", "Local", "StoppedError"]
 
@@ -26,7 +28,7 @@ class Executor(Protocol):
         """The same for a stage of so many runs: if they are fewer than there are slots, each may get more."""
 
     def attempt(
-        self, record: RunRecord, folder: Path, data: Path, limit: float | None, on_event: OnEvent | None
+        self, record: RunRecord, folder: Path, data: Path, limit: float | None, on_progress: OnProgress | None
     ) -> Ended:
         """One attempt at a run whose record is in its folder, where everything that it leaves will be.
 
@@ -53,17 +55,17 @@ class Local:
         return Local(max(1, min(self.slots, runs)))
 
     def attempt(
-        self, record: RunRecord, folder: Path, data: Path, limit: float | None, on_event: OnEvent | None
+        self, record: RunRecord, folder: Path, data: Path, limit: float | None, on_progress: OnProgress | None
     ) -> Ended:
         """See Executor."""
         del record  # it is in the folder
         with self._lock:
             if self._stopped:
                 raise StoppedError
-            worker = Worker("run", [folder, data], folder / LOG, self._environment)
+            worker = Worker("run", [folder, data], RunFolder(folder).log, self._environment)
             self._workers.add(worker)
         try:
-            ended = worker.follow(limit, on_event)
+            ended = worker.follow(limit, on_progress)
         finally:
             with self._lock:
                 self._workers.discard(worker)

@@ -1,28 +1,22 @@
 """A worker process of this machine: started, followed to its end, and why it ended."""
 
-import json
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-from bakeoff.runs import OUT_OF_MEMORY
-from bakeoff.runtime import tensorflow_environment
+from bakeoff.machine import tensorflow_environment
+from bakeoff.runs.events import OnProgress, RunProgress, WorkerError, parse_event
+from bakeoff.runs.record import OUT_OF_MEMORY
 
-__all__ = ["LOG", "Ended", "Event", "OnEvent", "Worker"]
+__all__ = ["Ended", "Worker"]
 
-LOG = "log.txt"
 KILLED = "killed from outside (signal 9)"
-
-Event = dict[str, Any]
-OnEvent = Callable[[Event], str | None]
-"""What it returns, if anything, is the reason to stop a run at once; the run is PRUNED then."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +48,7 @@ class Worker:
         self._known_kills = _count_memory_kills()
         self._errors: list[str] = []
         self._stops: list[str] = []
+        self._bugs: list[BaseException] = []
         with log.open("ab") as log_file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "bakeoff.worker", job, *map(str, arguments)],
@@ -61,13 +56,13 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=log_file,
                 env=tensorflow_environment(onednn=True) | dict(environment),
-                # A Ctrl-C reaches this process alone, which then ends the worker in order.
+                # A Ctrl-C reaches this process alone, which then ends the worker in request.
                 start_new_session=True,
             )
 
-    def follow(self, limit: float | None = None, on_event: OnEvent | None = None) -> Ended:
-        """Wait for its end, or end it at its limit in seconds; what it tells on the way goes to `on_event`."""
-        reader = threading.Thread(target=self._read_events, args=(on_event,), daemon=True)
+    def follow(self, limit: float | None = None, on_progress: OnProgress | None = None) -> Ended:
+        """Wait for its end, or end it at its limit in seconds; what it tells on the way goes to `on_progress`."""
+        reader = threading.Thread(target=self._read_events, args=(on_progress,), daemon=True)
         reader.start()
         with self._process:  # closes its pipes
             try:
@@ -77,6 +72,8 @@ class Worker:
             finally:
                 self.kill()
                 reader.join()
+        if self._bugs:
+            raise self._bugs[0]
         seconds = time.monotonic() - self._started
         return Ended(failure, "".join(self._errors[-1:]), "".join(self._stops[:1]), failure == KILLED, seconds)
 
@@ -84,17 +81,24 @@ class Worker:
         """End it at once, if it has not ended."""
         self._process.kill()
 
-    def _read_events(self, on_event: OnEvent | None) -> None:
+    def _read_events(self, on_progress: OnProgress | None) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if not line.startswith(b"{"):
-                continue
-            event: Event = json.loads(line)
-            if "error" in event:
-                self._errors.append(event["error"])
-            elif on_event is not None and (reason := on_event(event)):
+            event = parse_event(line)
+            if isinstance(event, WorkerError):
+                self._errors.append(event.error)
+            elif event is not None and on_progress is not None and (reason := self._call(on_progress, event)):
                 self._stops.append(reason)
                 self.kill()
+
+    def _call(self, on_progress: OnProgress, event: RunProgress) -> str | None:
+        """Call the callback; its exception ends the worker and comes out of `follow`."""
+        try:
+            return on_progress(event)
+        except BaseException as error:
+            self._bugs.append(error)
+            self.kill()
+            return None
 
     def _explain(self, code: int) -> str:
         if code == 0:

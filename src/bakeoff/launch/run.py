@@ -3,14 +3,17 @@
 import time
 from pathlib import Path
 
-from bakeoff.backbones import check_size, find_backbone
-from bakeoff.checkpoint import FILE_NAME
-from bakeoff.config import Mode, Run, run_id
+from bakeoff.data.shards import open_dataset
 from bakeoff.errors import InputError
 from bakeoff.files import make_dir, write_json
 from bakeoff.launch.executor import Executor, Local
-from bakeoff.launch.process import Ended, OnEvent
-from bakeoff.runs import (
+from bakeoff.launch.process import Ended
+from bakeoff.networks.table import check_size, find_network
+from bakeoff.networks.weights import locate_start
+from bakeoff.runs.config import Mode, Run, run_id
+from bakeoff.runs.events import OnProgress
+from bakeoff.runs.folder import RunFolder, run_dir
+from bakeoff.runs.record import (
     OUT_OF_MEMORY,
     DataFacts,
     RunRecord,
@@ -18,11 +21,8 @@ from bakeoff.runs import (
     State,
     WeightsFacts,
     read_record,
-    run_dir,
     write_record,
 )
-from bakeoff.shards import open_dataset
-from bakeoff.weights import locate_start
 
 __all__ = ["launch"]
 
@@ -34,26 +34,36 @@ def launch(
     out: Path,
     data: Path,
     limit: float | None = None,
-    on_event: OnEvent | None = None,
+    on_progress: OnProgress | None = None,
     executor: Executor | None = None,
 ) -> RunRecord:
     """Run a config in a process of its own and return its record; a finished id is returned as it is.
 
-    `limit` is in seconds of wall clock of the attempts. `on_event` may stop the run, which is PRUNED then. Without an
-    executor it runs on this machine. A run whose process or machine is lost goes on from its checkpoint, once; one that
-    lacks memory at half its micro-batch. Failures are records with a reason, never exceptions; what is wrong with the
-    config, the data or the weights themselves is an InputError before anything starts.
+    A run whose process or machine is lost is tried once more, from its checkpoint. A run that lacks memory is tried
+    once more at half its micro-batch. A failure is a record with a reason, not an exception.
+
+    Args:
+        run: The config.
+        stage: The part of a study that asks for it.
+        out: The study's folder; the run's files go to `out/runs/ID`.
+        data: The folder of its shards.
+        limit: Wall-clock seconds that all attempts may take together.
+        on_progress: Called with each progress event; it may stop the run, which is PRUNED then.
+        executor: Where attempts are made; this machine by default.
+
+    Raises:
+        InputError: The config, the data or the weights cannot be used.
     """
     record = _announce(run, stage, out, data)
     folder = run_dir(out, record.id)
-    if (folder / "record.json").is_file():
+    if RunFolder(folder).record.is_file():
         known = read_record(folder)
         if known.state is not State.RUNNING:
             return known
         # What was learned about its memory holds still.
         record = record.model_copy(update={"micro_batch": known.micro_batch})
     make_dir(folder)
-    write_json(folder / "config.json", run.model_dump(mode="json"))
+    write_json(RunFolder(folder).config, run.model_dump(mode="json"))
     own = executor or Local()
     started, spent = time.monotonic(), 0.0
 
@@ -61,7 +71,7 @@ def launch(
         nonlocal spent
         write_record(folder, record)
         left = None if limit is None else max(1.0, limit - spent)
-        ended = own.attempt(record, folder, data, left, on_event)
+        ended = own.attempt(record, folder, data, left, on_progress)
         spent += ended.seconds
         finished = _conclude(read_record(folder), ended)
         return finished, ended.lost and finished.state is State.FAILED
@@ -81,7 +91,7 @@ def launch(
     seconds = finished.seconds.model_copy(update={"total": time.monotonic() - started})
     finished = finished.model_copy(update={"seconds": seconds})
     write_record(folder, finished)
-    (folder / FILE_NAME).unlink(missing_ok=True)
+    RunFolder(folder).checkpoint.unlink(missing_ok=True)
     return finished
 
 
@@ -99,7 +109,7 @@ def _conclude(record: RunRecord, ended: Ended) -> RunRecord:
 
 def _announce(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
     """The record of a run about to start."""
-    check_size(find_backbone(run.model.name), run.model.size)
+    check_size(find_network(run.model.name), run.model.size)
     dataset = open_dataset(data, run.data.classes, run.data.seed)
     source = locate_start(run.model, out)
     return RunRecord(

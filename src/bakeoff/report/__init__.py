@@ -13,9 +13,9 @@ summary.py    a study in a few lines, for notebooks
 The page is a view: it can be rebuilt at will, and the same files give the same bytes.
 """
 
-from bakeoff.report.facts import read_study
 from bakeoff.report.page import render_report, write_report
 from bakeoff.report.summary import render_summary
 from bakeoff.report.winner import find_winner
+from bakeoff.runs.study_file import read_study
 
 __all__ = ["find_winner", "read_study", "render_report", "render_summary", "write_report"]

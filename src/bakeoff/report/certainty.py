@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bakeoff.board import Row, are_tied, difference_interval, explain_change, find_meeting, say_percent
-from bakeoff.effects import McNemar, compare, mcnemar
-from bakeoff.report.facts import Study
-from bakeoff.runs import RunRecord, Stage, State, run_dir, wilson_interval
+from bakeoff.report.board import Row, are_tied, difference_interval, explain_change, find_head_to_head, format_percent
+from bakeoff.runs.findings import McNemar
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.metrics import wilson_interval
+from bakeoff.runs.paired import compare, mcnemar
+from bakeoff.runs.predictions import has_predictions
+from bakeoff.runs.record import RunRecord, Stage, State
+from bakeoff.runs.study_file import AnyStudy
 
 __all__ = ["Leaders", "Spread", "compare_leaders", "list_doubts", "spread_over_seeds"]
 
@@ -37,16 +41,16 @@ def compare_leaders(out: Path, rows: Sequence[Row]) -> Leaders | None:
 
     Raises OutputError for answers that are damaged, or missing of one of them.
     """
-    meeting = find_meeting(rows)
+    meeting = find_head_to_head(rows)
     if meeting is None:
         return None
     own, rival = meeting.own, meeting.rivals[0]
-    if not all((run_dir(out, row.id) / "val-logits.npz").is_file() for row in (own, rival)):
+    if not all(has_predictions(run_dir(out, row.id), "val") for row in (own, rival)):
         return None
     test = mcnemar(out, own.id, rival.id)
     difference = compare(out, [rival.id], [own.id])
     words = f"{own.name} and {rival.name} met in the {own.stage} stage, on the same {test.images:,} validation images:"
-    words += f" {say_percent(own.val_top1)} against {say_percent(rival.val_top1)}, a paired difference of"
+    words += f" {format_percent(own.val_top1)} against {format_percent(rival.val_top1)}, a paired difference of"
     words += f" {difference.words} points. {_say_test(test, own.name, rival.name)}"
     counts = {f"only {own.name} was right": test.first_only, f"only {rival.name} was right": test.second_only}
     cells = [(text, count, count / test.images, wilson_interval(count, test.images)) for text, count in counts.items()]
@@ -70,10 +74,10 @@ def spread_over_seeds(records: Sequence[RunRecord]) -> list[Spread]:
     return spreads
 
 
-def list_doubts(study: Study, rows: Sequence[Row], records: Sequence[RunRecord]) -> list[str]:
+def list_doubts(study: AnyStudy, rows: Sequence[Row], records: Sequence[RunRecord]) -> list[str]:
     """What would change the verdict, and what this study could not see; a sentence each."""
     doubts = [text] if (text := explain_change(rows)) else []
-    meeting = find_meeting(rows)
+    meeting = find_head_to_head(rows)
     if meeting is not None:
         tied = list(dict.fromkeys(rival.name for rival in meeting.rivals if are_tied(meeting.own, rival)))
         if tied:
@@ -85,8 +89,8 @@ def list_doubts(study: Study, rows: Sequence[Row], records: Sequence[RunRecord])
                 "The candidates met in the screen alone, frozen: fine-tuning could have ordered them otherwise."
                 " A longer budget races them."
             )
-    if study.plan.cut:
-        doubts.append(f"There was no time for {_list(study.plan.cut)}; a longer budget, or --candidates, tries them.")
+    if cut := study.plan.get("cut"):
+        doubts.append(f"There was no time for {_list(cut)}; a longer budget, or --candidates, tries them.")
     failed = list(dict.fromkeys(row.name for row in rows if row.state is State.FAILED))
     if failed:
         doubts.append(f"{_list(failed)} failed and could not compete; the table says why.")

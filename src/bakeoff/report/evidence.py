@@ -7,8 +7,9 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from bakeoff.board import STAGES, Row, do_differ, is_scored, say_seconds
-from bakeoff.figures import (
+from bakeoff.report.board import STAGES, Row, do_differ, format_seconds, is_scored
+from bakeoff.report.facts import Spending
+from bakeoff.report.figures import (
     Bar,
     Curve,
     Forecast,
@@ -21,8 +22,8 @@ from bakeoff.figures import (
     draw_timeline,
     draw_tradeoff,
 )
-from bakeoff.report.facts import Spending
-from bakeoff.runs import RunRecord, Stage, State, read_history, run_dir
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import RunRecord, Stage, State, read_history
 
 __all__ = ["Drawing", "draw_budget", "draw_learning", "draw_memory", "draw_orders", "draw_tradeoffs"]
 
@@ -92,9 +93,9 @@ def draw_budget(spending: Sequence[Spending], records: Sequence[RunRecord], budg
     spent = sum(lane.seconds for lane in lanes)
     if not spent:
         return None
-    caption = f"{say_seconds(spent)} of wall clock before this page"
+    caption = f"{format_seconds(spent)} of wall clock before this page"
     if budget:
-        caption += f", of a budget of {say_seconds(budget)} ({100 * spent / budget:.0f} %)"
+        caption += f", of a budget of {format_seconds(budget)} ({100 * spent / budget:.0f} %)"
     caption += ". Dark: steps of training; light: the rest of a run, such as compiling and validation; pale: all else."
     return Drawing(draw_timeline(lanes, budget, caption), caption)
 

@@ -4,83 +4,31 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from bakeoff.augment import describe
-from bakeoff.board import (
+from bakeoff.data.augment import describe
+from bakeoff.report.board import (
     DASH,
     STAGES,
+    format_bytes,
+    format_count,
+    format_memory_error,
+    format_percent,
+    format_range,
+    format_seconds,
     read_row,
-    say_bytes,
-    say_count,
-    say_memory_error,
-    say_percent,
-    say_range,
-    say_seconds,
 )
-from bakeoff.config import Mode, Model, Run
-from bakeoff.effects import Effects, Found
-from bakeoff.errors import OutputError
-from bakeoff.files import read_json
-from bakeoff.runs import Metrics, RunRecord
+from bakeoff.runs.config import Mode, Model, Run
+from bakeoff.runs.metrics import Metrics
+from bakeoff.runs.record import RunRecord
+from bakeoff.runs.study_file import AnyStudy, StudyData
 
 __all__ = [
     "Spending",
-    "Study",
     "describe_cost",
     "describe_data",
     "describe_recipe",
     "describe_scores",
     "describe_spending",
-    "read_study",
 ]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _Drop(_Part):
-    id: str
-    why: str = ""
-
-
-class _StageFacts(_Part):
-    stage: str
-    seconds: float = 0.0
-    runs: tuple[str, ...] = ()
-    dropped: tuple[_Drop, ...] = ()
-
-
-class _DataFacts(_Part):
-    name: str
-    counts: dict[str, int] = {}
-    classes: int | tuple[str, ...] = 0
-    fingerprint: str = ""
-    notes: tuple[str, ...] = ()
-    quarantined: int | tuple[Any, ...] = ()
-
-
-class _PlanFacts(_Part):
-    """Of a whole job's plan; other studies have plans without these."""
-
-    cut: tuple[str, ...] = ()
-    finalists: int = 0
-    race_seconds: tuple[float, ...] | None = None
-
-
-class Study(_Part):
-    """What the report uses of `study.json`; all of it may be absent. Seconds are wall clock."""
-
-    data: _DataFacts | None = None
-    budget_seconds: float | None = None
-    seconds: dict[str, float] = {}
-    stages: tuple[_StageFacts, ...] = ()
-    command: str = ""
-    started: str = ""
-    found: Found | None = None
-    effects: Effects | None = None
-    plan: _PlanFacts = _PlanFacts()
 
 
 class Spending(NamedTuple):
@@ -92,27 +40,10 @@ class Spending(NamedTuple):
     dropped: list[tuple[str, str]]
 
 
-def read_study(out: Path) -> Study:
-    """Read `study.json`; an empty Study if there is none. Raises OutputError if it is damaged."""
-    path = out / "study.json"
-    if not path.is_file():
-        return Study()
-    try:
-        return Study.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise OutputError(f"cannot read {path}: {place}: {first['msg']}; remove it or run the study again") from error
-    except (OSError, ValueError) as error:
-        raise OutputError(f"cannot read {path}: {error}; remove it or run the study again") from error
-
-
-def describe_data(study: Study, records: Sequence[RunRecord]) -> dict[str, Any]:
-    """The data's name, counts, number of classes, fingerprint, notes and number of quarantined images."""
-    facts = study.data or _DataFacts.model_validate(records[0].data.model_dump())
-    classes = facts.classes if isinstance(facts.classes, int) else len(facts.classes)
-    quarantined = facts.quarantined if isinstance(facts.quarantined, int) else len(facts.quarantined)
-    return facts.model_dump() | {"classes": classes, "quarantined": quarantined}
+def describe_data(study: AnyStudy, records: Sequence[RunRecord]) -> dict[str, Any]:
+    """The data's name, counts, number of classes, fingerprint, notes and number of images that were left out."""
+    facts = study.data or StudyData(**records[0].data.model_dump())
+    return facts.model_dump() | {"quarantined": len(facts.quarantined)}
 
 
 def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
@@ -161,15 +92,18 @@ def describe_cost(record: RunRecord) -> list[tuple[str, str]]:
     """What one run took, as (term, words) pairs; what was not measured is left out."""
     row = read_row(record)
     seconds = record.seconds
-    predicted = f" ({say_bytes(row.memory_predicted_bytes)} predicted, {say_memory_error(row)})"
+    predicted = f" ({format_bytes(row.memory_predicted_bytes)} predicted, {format_memory_error(row)})"
     terms = [
-        ("Training", say_seconds(seconds.train) if seconds.train else ""),
-        ("Its process, all in all", say_seconds(seconds.total) if seconds.total else ""),
+        ("Training", format_seconds(seconds.train) if seconds.train else ""),
+        ("Its process, all in all", format_seconds(seconds.total) if seconds.total else ""),
         ("Images seen", f"{record.images_seen:,} ({record.epochs:.1f} epochs)" if record.images_seen else ""),
         ("Pace", f"{record.images_per_second:.0f} images/s" if record.images_per_second else ""),
-        ("Peak memory", say_bytes(row.memory_peak_bytes) + (predicted if row.memory_predicted_bytes else "")),
-        ("Parameters", f"{say_count(record.params_total)}, of which {say_count(record.params_trainable)} trained"),
-        ("Model file", say_bytes(record.model_bytes) if record.model_bytes else ""),
+        ("Peak memory", format_bytes(row.memory_peak_bytes) + (predicted if row.memory_predicted_bytes else "")),
+        (
+            "Parameters",
+            f"{format_count(record.params_total)}, of which {format_count(record.params_trainable)} trained",
+        ),
+        ("Model file", format_bytes(record.model_bytes) if record.model_bytes else ""),
         ("Device", record.device),
     ]
     return [(term, words) for term, words in terms if words and words != DASH]
@@ -189,23 +123,24 @@ def _say_weights(model: Model, origin: str) -> str:
     return model.weights if model.weights in ("auto", "none") else f"from {Path(model.weights).name}"
 
 
-def describe_spending(study: Study, records: Sequence[RunRecord]) -> list[Spending]:
+def describe_spending(study: AnyStudy, records: Sequence[RunRecord]) -> list[Spending]:
     """What each stage cost, from study.json where it says so, else from the runs themselves.
 
     The time for the report itself is left out: a page cannot know it, and would be another each time it is written.
     """
     candidates = {record.id: record.candidate for record in records}
-    told = {facts.stage: facts for facts in study.stages}
+    told = {facts.stage.value: facts for facts in study.stages}
     spending = []
     for stage in dict.fromkeys([*study.seconds, *told, *(stage.value for stage in reversed(STAGES))]):
         if stage == "report":
             continue
         own = [record for record in records if record.stage == stage]
-        facts = told.get(stage) or _StageFacts(stage=stage, seconds=sum(record.seconds.total for record in own))
-        seconds = study.seconds.get(stage, facts.seconds)
-        dropped = [(candidates.get(drop.id, drop.id), drop.why) for drop in facts.dropped]
+        facts = told.get(stage)
+        seconds = study.seconds.get(stage, facts.seconds if facts else sum(record.seconds.total for record in own))
+        dropped = [(candidates.get(drop.id, drop.id), drop.why) for drop in facts.dropped] if facts else []
         if own or seconds:
-            spending.append(Spending(stage, seconds, facts.runs or tuple(record.id for record in own), dropped))
+            ids = facts.runs if facts and facts.runs else [record.id for record in own]
+            spending.append(Spending(stage, seconds, tuple(ids), dropped))
     return spending
 
 
@@ -221,12 +156,12 @@ _ORIGINS = {
 }
 
 _SCORES: dict[str, Callable[[Metrics], str]] = {
-    "Top-1": lambda metrics: say_percent(metrics.top1),
-    "its 95 % interval": lambda metrics: say_range(metrics.top1_ci95),
-    "Top-5": lambda metrics: say_percent(metrics.top5),
-    "Superclass top-1": lambda metrics: say_percent(metrics.superclass_top1),
+    "Top-1": lambda metrics: format_percent(metrics.top1),
+    "its 95 % interval": lambda metrics: format_range(metrics.top1_ci95),
+    "Top-5": lambda metrics: format_percent(metrics.top5),
+    "Superclass top-1": lambda metrics: format_percent(metrics.superclass_top1),
     "Macro F1": lambda metrics: f"{metrics.macro_f1:.3f}",
     "Log loss (nats)": lambda metrics: f"{metrics.log_loss:.3f}",
-    "Calibration error": lambda metrics: say_percent(metrics.ece),
+    "Calibration error": lambda metrics: format_percent(metrics.ece),
     "Images": lambda metrics: f"{metrics.n:,}",
 }

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from bakeoff.board import say_bytes, say_percent
-from bakeoff.bundle import BundleFacts, Timing, read_facts
+from bakeoff.deploy.bundle import BundleFacts, Timing, read_facts
+from bakeoff.report.board import format_bytes, format_percent
 
 __all__ = ["FormatRow", "describe_formats"]
 
@@ -34,10 +34,10 @@ def _describe(folder: str, facts: BundleFacts, timing: Timing) -> FormatRow:
     return FormatRow(
         folder=folder,
         kind=facts.kind,
-        size=say_bytes(facts.model_bytes),
+        size=format_bytes(facts.model_bytes),
         one=f"{timing.batch1_seconds * 1000:.1f}",
         many=f"{timing.batch32_seconds * 1000:.0f}",
         first=f"{timing.load_seconds:.1f}",
-        memory=say_bytes(timing.memory_peak_bytes),
-        top1="as the run" if facts.val is None else say_percent(facts.val.top1),
+        memory=format_bytes(timing.memory_peak_bytes),
+        top1="as the run" if facts.val is None else format_percent(facts.val.top1),
     )

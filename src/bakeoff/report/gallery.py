@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bakeoff.data.shards import find_dataset, read_blocks
 from bakeoff.errors import DataError
 from bakeoff.files import read_arrays, replacing
-from bakeoff.report.answers import Answers, Classes, read_answers, read_classes
-from bakeoff.runs import RunRecord, run_dir
-from bakeoff.shards import find_dataset, read_blocks
+from bakeoff.report.class_names import Classes, read_classes
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.predictions import Predictions, has_predictions, read_predictions
+from bakeoff.runs.record import RunRecord
 
 __all__ = ["Gallery", "Picture", "show_images"]
 
@@ -52,13 +54,16 @@ class Gallery(NamedTuple):
 
 def show_images(out: Path, record: RunRecord, *, keep: bool = False) -> Gallery | None:
     """The gallery of a run; None if its answers on validation were not kept. `keep` keeps its images."""
-    answers = read_answers(run_dir(out, record.id), "validation")
-    if answers is None or not answers.ids:
+    folder = run_dir(out, record.id)
+    if not has_predictions(folder, "val"):
         return None
-    wrong, right = np.flatnonzero(~answers.right), np.flatnonzero(answers.right)
-    mistakes = wrong[np.argsort(-answers.confidence[wrong], kind="stable")][:_EACH]
-    hits = right[np.argsort(answers.confidence[right], kind="stable")][:_EACH]
-    wanted = [answers.ids[place] for place in (*mistakes, *hits)]
+    predictions = read_predictions(folder, "val")
+    if not predictions.ids:
+        return None
+    wrong, right = np.flatnonzero(~predictions.correct), np.flatnonzero(predictions.correct)
+    mistakes = wrong[np.argsort(-predictions.confidence[wrong], kind="stable")][:_EACH]
+    hits = right[np.argsort(predictions.confidence[right], kind="stable")][:_EACH]
+    wanted = [predictions.ids[place] for place in (*mistakes, *hits)]
     path = run_dir(out, record.id) / _FILE
     kept = _read_kept(path, wanted)
     images = kept or _read_shards(record, wanted)
@@ -67,17 +72,17 @@ def show_images(out: Path, record: RunRecord, *, keep: bool = False) -> Gallery 
     if keep and images and not kept:
         with replacing(path) as temporary:
             np.savez_compressed(temporary, ids=np.array(wanted), images=np.stack([images[key] for key in wanted]))
-    classes = read_classes(out, record, answers.classes)
-    return Gallery(_frame(mistakes, answers, classes, images), _frame(hits, answers, classes, images))
+    classes = read_classes(out, record, predictions.classes)
+    return Gallery(_frame(mistakes, predictions, classes, images), _frame(hits, predictions, classes, images))
 
 
-def _frame(places: NDArray[np.intp], answers: Answers, classes: Classes, images: Images) -> list[Picture]:
+def _frame(places: NDArray[np.intp], predictions: Predictions, classes: Classes, images: Images) -> list[Picture]:
     return [
         Picture(
-            _encode(images[answers.ids[place]]),
-            classes.names[answers.labels[place]],
-            classes.names[answers.said[place]],
-            float(answers.confidence[place]),
+            _encode(images[predictions.ids[place]]),
+            classes.names[predictions.labels[place]],
+            classes.names[predictions.predicted[place]],
+            float(predictions.confidence[place]),
         )
         for place in places
     ]

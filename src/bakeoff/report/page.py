@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bakeoff.board import NOISE, STAGES, STATES, explain_win, rank
 from bakeoff.errors import OutputError
 from bakeoff.files import write_text
+from bakeoff.report.board import NOISE, STAGES, STATES, explain_win, rank
 from bakeoff.report.certainty import compare_leaders, list_doubts, spread_over_seeds
 from bakeoff.report.evidence import draw_budget, draw_learning, draw_memory, draw_orders, draw_tradeoffs
 from bakeoff.report.facts import (
@@ -18,7 +18,6 @@ from bakeoff.report.facts import (
     describe_recipe,
     describe_scores,
     describe_spending,
-    read_study,
 )
 from bakeoff.report.failures import describe_failures
 from bakeoff.report.formats import describe_formats
@@ -26,7 +25,8 @@ from bakeoff.report.gallery import show_images
 from bakeoff.report.template import make_environment, read_source
 from bakeoff.report.tuning import describe_tuning, label_trials
 from bakeoff.report.winner import choose_run, find_winner
-from bakeoff.runs import RunRecord, list_records
+from bakeoff.runs.record import RunRecord, list_records
+from bakeoff.runs.study_file import read_study
 
 __all__ = ["render_report", "write_report"]
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from bakeoff.board import explain, rank
-from bakeoff.report.facts import read_study
+from bakeoff.report.board import explain, rank
 from bakeoff.report.template import make_environment
 from bakeoff.report.winner import choose_run, find_winner
-from bakeoff.runs import list_records
+from bakeoff.runs.record import list_records
+from bakeoff.runs.study_file import read_study
 
 __all__ = ["render_summary"]
 

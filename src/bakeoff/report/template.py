@@ -2,17 +2,17 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bakeoff.board import (
+from bakeoff.report.board import (
+    format_bytes,
+    format_caveats,
+    format_count,
+    format_memory_error,
+    format_percent,
+    format_range,
+    format_seconds,
+    format_top1,
     is_scored,
     read_losses,
-    say_bytes,
-    say_caveats,
-    say_count,
-    say_memory_error,
-    say_percent,
-    say_range,
-    say_seconds,
-    say_top1,
 )
 
 __all__ = ["make_environment", "read_source"]
@@ -21,23 +21,23 @@ __all__ = ["make_environment", "read_source"]
 def make_environment() -> Environment:
     """The templates of this package, with the words of the board as filters."""
     environment = Environment(
-        loader=PackageLoader("bakeoff"),
+        loader=PackageLoader("bakeoff.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "bytes": say_bytes,
-        "caveats": say_caveats,
-        "count": say_count,
+        "bytes": format_bytes,
+        "caveats": format_caveats,
+        "count": format_count,
         "losses": read_losses,
-        "memory_error": say_memory_error,
-        "percent": say_percent,
-        "range": say_range,
+        "memory_error": format_memory_error,
+        "percent": format_percent,
+        "range": format_range,
         "scored": is_scored,
-        "seconds": say_seconds,
-        "top1": say_top1,
+        "seconds": format_seconds,
+        "top1": format_top1,
     }
     return environment
 

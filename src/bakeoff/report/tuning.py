@@ -5,13 +5,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bakeoff.board import say_changes, say_percent, say_range, say_seconds
-from bakeoff.config import Run, differences, look_up
-from bakeoff.effects import Effect, Effects, Found, Verdict
-from bakeoff.figures import Trial, Worth, draw_shares, draw_trials, draw_worths
+from bakeoff.report.board import format_changes, format_percent, format_range, format_seconds
 from bakeoff.report.evidence import Drawing
-from bakeoff.report.facts import Study
-from bakeoff.runs import RunRecord, Stage, State, read_history, run_dir
+from bakeoff.report.figures import Trial, Worth, draw_shares, draw_trials, draw_worths
+from bakeoff.runs.config import Run, differences, look_up
+from bakeoff.runs.findings import Effect, Effects, SearchResult, Verdict
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import RunRecord, Stage, State, read_history
+from bakeoff.runs.study_file import AnyStudy
 
 __all__ = ["Tuning", "describe_tuning", "label_trials"]
 
@@ -24,7 +25,7 @@ class Tuning(NamedTuple):
     factors: list[tuple[str, list[Effect]]]
 
 
-def describe_tuning(study: Study, out: Path, records: Sequence[RunRecord]) -> Tuning | None:
+def describe_tuning(study: AnyStudy, out: Path, records: Sequence[RunRecord]) -> Tuning | None:
     """The section on the recipe; None where none was tuned."""
     if study.effects is not None:
         return _describe_effects(study.effects)
@@ -33,7 +34,7 @@ def describe_tuning(study: Study, out: Path, records: Sequence[RunRecord]) -> Tu
     return None
 
 
-def label_trials(study: Study, records: Sequence[RunRecord]) -> dict[str, str]:
+def label_trials(study: AnyStudy, records: Sequence[RunRecord]) -> dict[str, str]:
     """By the id of a tuning run: in what it differs from the recipe that the tuning began with."""
     base_id = study.found.base if study.found else study.effects.base.ids[0] if study.effects else ""
     base = next((record for record in records if record.id == base_id), None)
@@ -41,7 +42,7 @@ def label_trials(study: Study, records: Sequence[RunRecord]) -> dict[str, str]:
         return {}
     own = [record for record in records if record.stage is Stage.TUNE]
     return {
-        record.id: say_changes(_telling(differences(base.config, record.config))) or "as it began" for record in own
+        record.id: format_changes(_telling(differences(base.config, record.config))) or "as it began" for record in own
     }
 
 
@@ -49,7 +50,7 @@ def _telling(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in changes.items() if key not in ("train.val_images", "train.evaluations")}
 
 
-def _describe_search(found: Found, study: Study, out: Path, records: Sequence[RunRecord]) -> Tuning:
+def _describe_search(found: SearchResult, study: AnyStudy, out: Path, records: Sequence[RunRecord]) -> Tuning:
     by_id = {record.id: record for record in records}
     order = next((stage.runs for stage in study.stages if stage.stage == Stage.TUNE), ())
     pair = {run for arm in (found.before, found.after) if arm for run in arm.ids}
@@ -75,7 +76,7 @@ def _describe_search(found: Found, study: Study, out: Path, records: Sequence[Ru
     return Tuning(_account_of(found, by_id[found.base].config), drawings, [])
 
 
-def _account_of(found: Found, base: Run) -> str:
+def _account_of(found: SearchResult, base: Run) -> str:
     counts = ", ".join(f"{count} {state.lower()}" for state, count in found.trials.items())
     text = f"{sum(found.trials.values())} recipes were tried at equal training time ({counts})."
     if found.before is None or found.after is None or found.difference is None:
@@ -83,17 +84,21 @@ def _account_of(found: Found, base: Run) -> str:
         return f"{text} {why}; the one that the search began with was kept."
     text += f" The best one changed this: {'; '.join(_say_change(found, base, key) for key in found.changes)}."
     text += " Since the best of many is also the luckiest, it was trained again beside the recipe that the search began"
-    text += f" with, both with another seed for {say_seconds(found.after.seconds)}: {say_percent(found.after.top1)}"
-    text += f" ({say_range(found.after.top1_ci95)}) against {say_percent(found.before.top1)}"
-    text += f" ({say_range(found.before.top1_ci95)}) on {found.difference.images:,} validation images, a difference of"
+    text += (
+        f" with, both with another seed for {format_seconds(found.after.seconds)}: {format_percent(found.after.top1)}"
+    )
+    text += f" ({format_range(found.after.top1_ci95)}) against {format_percent(found.before.top1)}"
+    text += (
+        f" ({format_range(found.before.top1_ci95)}) on {found.difference.images:,} validation images, a difference of"
+    )
     text += f" {found.difference.words} points, {found.difference.chance}."
     return f"{text} {'It was taken.' if found.kept else 'The recipe that the search began with was kept.'}"
 
 
-def _say_change(found: Found, base: Run, key: str) -> str:
+def _say_change(found: SearchResult, base: Run, key: str) -> str:
     """A key's value after and before, and how much of the differences between trials it explains."""
-    _, _, before = say_changes({key: look_up(base, key)}).rpartition(" ")
-    text = f"{say_changes({key: found.changes[key]})} instead of {before}"
+    _, _, before = format_changes({key: look_up(base, key)}).rpartition(" ")
+    text = f"{format_changes({key: found.changes[key]})} instead of {before}"
     share = found.importances.get(key)
     return text if share is None else f"{text} ({share:.0%} of what the trials differed by)"
 
@@ -102,9 +107,9 @@ def _describe_effects(effects: Effects) -> Tuning:
     helping = [effect for effect in effects.effects if effect.difference.verdict is Verdict.HELPS]
     hurting = [effect for effect in effects.effects if effect.difference.verdict is Verdict.HURTS]
     seeds = len(effects.base.ids)
-    text = f"One factor at a time was changed from a base recipe with {say_percent(effects.base.top1)}"
-    text += f" ({say_range(effects.base.top1_ci95)}) on validation, at equal training time"
-    text += f" ({say_seconds(effects.base.seconds)}), with {seeds} seed{'s' if seeds > 1 else ''}."
+    text = f"One factor at a time was changed from a base recipe with {format_percent(effects.base.top1)}"
+    text += f" ({format_range(effects.base.top1_ci95)}) on validation, at equal training time"
+    text += f" ({format_seconds(effects.base.seconds)}), with {seeds} seed{'s' if seeds > 1 else ''}."
     text += f" {_list(helping, 'Better')} {_list(hurting, 'Worse')}"
     text += " The others made no difference that this many images and seeds can show."
     if seeds == 1:
@@ -122,5 +127,7 @@ def _describe_effects(effects: Effects) -> Tuning:
 
 
 def _list(effects: Sequence[Effect], word: str) -> str:
-    named = [f"{say_changes({effect.key: effect.value})} ({effect.difference.points * 100:+.1f})" for effect in effects]
+    named = [
+        f"{format_changes({effect.key: effect.value})} ({effect.difference.points * 100:+.1f})" for effect in effects
+    ]
     return f"{word}: {', '.join(named)}." if named else f"{word} beyond chance: nothing."

@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 
-from bakeoff.board import is_scored, rank
-from bakeoff.report.facts import Study
-from bakeoff.runs import RunRecord, Stage
+from bakeoff.report.board import is_scored, rank
+from bakeoff.runs.record import RunRecord, Stage
+from bakeoff.runs.study_file import AnyStudy
 
 __all__ = ["choose_run", "find_winner"]
 
 
-def find_winner(study: Study, records: Sequence[RunRecord]) -> RunRecord | None:
+def find_winner(study: AnyStudy, records: Sequence[RunRecord]) -> RunRecord | None:
     """The first of the board, or the recipe that a search ended with; None if nothing completed."""
     best = next((row.id for row in rank(records) if is_scored(row)), "")
     return {record.id: record for record in records}.get(choose_run(study, records) or best)
 
 
-def choose_run(study: Study, records: Sequence[RunRecord]) -> str:
+def choose_run(study: AnyStudy, records: Sequence[RunRecord]) -> str:
     """The run that a study of one recipe ended with: the one taken, or the one it began with.
 
     Empty for a study of several networks.

@@ -7,9 +7,9 @@ ablate.py     one factor at a time, from a base recipe
 search.py     the search for a recipe (Optuna)
 importance.py how much each key of a recipe matters
 plan.py       what fits the budget, and propose(): records -> the next runs
-ledger.py     study.json: the plan, what was spent, what was dropped and why
+study.py     study.json: the plan, what was spent, what was dropped and why
 crew.py       runs side by side, and the one thread that decides
-job.py        the runs of a stage, charged and told
+context.py        the runs of a stage, charged and told
 recipe.py     a run as a TOML file
 tune.py       a search or a factor-by-factor study from beginning to end
 loop.py       propose, train, write down, until there is nothing left to propose
@@ -17,31 +17,26 @@ loop.py       propose, train, write down, until there is nothing left to propose
 
 from bakeoff.study.ablate import Ablation, make_ablation
 from bakeoff.study.compare import Comparison, make_comparison
-from bakeoff.study.defaults import (
-    choose_candidates,
-    default_run,
-    find_missing,
-    settle_weights,
-    start_from,
-)
-from bakeoff.study.job import Watcher
-from bakeoff.study.ledger import AnyPlan, Ledger, open_ledger, planned_slots
+from bakeoff.study.context import Watcher
+from bakeoff.study.defaults import assign_weights, choose_candidates, default_run, find_missing, start_from
 from bakeoff.study.loop import run_comparison, run_screen, run_study
-from bakeoff.study.plan import Plan, Proposal, make_plan, propose
+from bakeoff.study.plan import Proposal, StudyPlan, make_plan, propose
 from bakeoff.study.search import Search, make_search
 from bakeoff.study.space import Space, default_factors, default_space, read_space
+from bakeoff.study.state import AnyPlan, StudyState, open_state, planned_slots
 from bakeoff.study.tune import run_ablation, run_tuning
 
 __all__ = [
     "Ablation",
     "AnyPlan",
     "Comparison",
-    "Ledger",
-    "Plan",
     "Proposal",
     "Search",
     "Space",
+    "StudyPlan",
+    "StudyState",
     "Watcher",
+    "assign_weights",
     "choose_candidates",
     "default_factors",
     "default_run",
@@ -51,7 +46,7 @@ __all__ = [
     "make_comparison",
     "make_plan",
     "make_search",
-    "open_ledger",
+    "open_state",
     "planned_slots",
     "propose",
     "read_space",
@@ -60,6 +55,5 @@ __all__ = [
     "run_screen",
     "run_study",
     "run_tuning",
-    "settle_weights",
     "start_from",
 ]

@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from bakeoff.config import Run
-from bakeoff.effects import Effect, Effects, compare, gather
 from bakeoff.errors import ConfigError
-from bakeoff.runs import RunRecord, State
+from bakeoff.runs.config import Run
+from bakeoff.runs.findings import Effect, Effects
+from bakeoff.runs.paired import compare, gather
+from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.defaults import fit_to_length
 from bakeoff.study.space import Space
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from bakeoff.config import Candidate, Data, Mode, Run, WeightsChoice
 from bakeoff.errors import ConfigError
-from bakeoff.runs import RunRecord, State
+from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice
+from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.defaults import fit_to_length, start_from
 
 __all__ = ["Comparison", "make_comparison"]

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from bakeoff.config import Run, look_up
+from bakeoff.runs.config import Run, look_up
 from bakeoff.study.space import Space
 
 if TYPE_CHECKING:
@@ -14,14 +14,16 @@ __all__ = ["weigh_keys"]
 def weigh_keys(study: "optuna.Study", base: Run, space: Space) -> dict[str, float]:
     """The keys' importances; none where all trials that completed scored the same, or hardly any did.
 
-    Optuna weighs only what every trial has drawn. A key with several conditional knobs has a value in every trial.
+    Optuna weighs only what every trial has drawn. A key with several conditional parameters has a value in every trial.
     """
     import optuna
 
     completed = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
     if len({trial.value for trial in completed}) < 3:
         return {}
-    distributions = {key: _spread(base, space, key) for key in dict.fromkeys(knob.key for knob in space.knobs)}
+    distributions = {
+        key: _spread(base, space, key) for key in dict.fromkeys(parameter.key for parameter in space.parameters)
+    }
     own = {key: look_up(base, key) for key in distributions}
     flat = optuna.create_study(direction="maximize")
     for trial in completed:
@@ -36,10 +38,10 @@ def _spread(base: Run, space: Space, key: str) -> "optuna.distributions.BaseDist
     """All values that a key can take under one condition or another."""
     import optuna
 
-    knobs = [knob for knob in space.knobs if knob.key == key]
-    if any(knob.choices for knob in knobs):
-        values = [look_up(base, key), *(value for knob in knobs for value in knob.choices)]
+    parameters = [parameter for parameter in space.parameters if parameter.key == key]
+    if any(parameter.choices for parameter in parameters):
+        values = [look_up(base, key), *(value for parameter in parameters for value in parameter.choices)]
         return optuna.distributions.CategoricalDistribution(list(dict.fromkeys(values)))
-    low = min(look_up(base, key), *(knob.low for knob in knobs if knob.low is not None))
-    high = max(look_up(base, key), *(knob.high for knob in knobs if knob.high is not None))
-    return optuna.distributions.FloatDistribution(low, high, log=all(knob.log for knob in knobs))
+    low = min(look_up(base, key), *(parameter.low for parameter in parameters if parameter.low is not None))
+    high = max(look_up(base, key), *(parameter.high for parameter in parameters if parameter.high is not None))
+    return optuna.distributions.FloatDistribution(low, high, log=all(parameter.log for parameter in parameters))

@@ -3,98 +3,104 @@
 from functools import partial
 from pathlib import Path
 
-from bakeoff.board import order_of, read_row
 from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Executor, Local, export_bundle, open_test
-from bakeoff.runs import RunRecord, Stage, State, run_dir
+from bakeoff.report.board import order_of, read_row
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import RunRecord, Stage, State
+from bakeoff.runs.study_file import Dropped
 from bakeoff.study.compare import Comparison
-from bakeoff.study.job import Job, Watcher
-from bakeoff.study.ledger import Dropped, Ledger
-from bakeoff.study.plan import Plan, Proposal, propose
+from bakeoff.study.context import StudyContext, Watcher
+from bakeoff.study.plan import Proposal, StudyPlan, propose
+from bakeoff.study.state import StudyState
 from bakeoff.study.tune import search_for
 
 __all__ = ["run_comparison", "run_screen", "run_study"]
 
 
-def run_study(ledger: Ledger, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None) -> RunRecord:
+def run_study(
+    study: StudyState, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None
+) -> RunRecord:
     """Run or resume a study to its end and return the confirmed record, its test opened.
 
     Raises NothingTrainedError if every candidate failed.
     """
-    job = Job(ledger, out, data, watcher, executor or Local())
-    while (proposal := _next(job)) is not None:
-        _do(proposal, job)
-    confirmed = [record for record in job.records if record.stage is Stage.CONFIRM]
+    context = StudyContext(study, out, data, watcher, executor or Local())
+    while (proposal := _next(context)) is not None:
+        _do(proposal, context)
+    confirmed = [record for record in context.records if record.stage is Stage.CONFIRM]
     winner = next((record for record in confirmed if record.state is State.COMPLETE), None)
     if winner is None:
         raise NothingTrainedError(f"no candidate could be trained; the reasons are in {out / 'board.csv'}")
     folder = run_dir(out, winner.id)
     if winner.test is None:
-        watcher.stage_began("test", 1, ledger.seconds_left)
+        watcher.stage_began("test", 1, study.seconds_left)
         watcher.run_began(winner.config)
-        with ledger.charged(out, "test"):
+        with study.charged(out, "test"):
             winner = open_test(folder, data, partial(watcher.run_moved, winner.config), bundle=out / "bundle")
         watcher.run_ended(winner, {})
     if not (out / "bundle" / "bundle.json").is_file():  # interrupted after the test was opened
-        with ledger.charged(out, "report"):
+        with study.charged(out, "report"):
             export_bundle(folder, data, out / "bundle")
-    job.report()
+    context.report()
     return winner
 
 
 def run_screen(
-    ledger: Ledger, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None
+    study: StudyState, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None
 ) -> list[RunRecord]:
     """Only the screen of a study. Raises NothingTrainedError if every candidate failed."""
-    job = Job(ledger, out, data, watcher, executor or Local())
-    while (proposal := _next(job)) is not None and proposal.stage is Stage.SCREEN:
-        _do(proposal, job)
-    job.require_one("screened")
-    return job.records
+    context = StudyContext(study, out, data, watcher, executor or Local())
+    while (proposal := _next(context)) is not None and proposal.stage is Stage.SCREEN:
+        _do(proposal, context)
+    context.require_one("screened")
+    return context.records
 
 
-def run_comparison(ledger: Ledger, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None) -> None:
+def run_comparison(
+    study: StudyState, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None
+) -> None:
     """Run or resume a comparison to its end. Raises NothingTrainedError if every candidate failed."""
-    assert isinstance(ledger.plan, Comparison)
-    job = Job(ledger, out, data, watcher, executor or Local())
-    if pending := ledger.plan.pending(job.records):
-        job.train_all(pending, Stage.COMPARE)
-    job.require_one("trained")
-    job.report()
+    assert isinstance(study.plan, Comparison)
+    context = StudyContext(study, out, data, watcher, executor or Local())
+    if pending := study.plan.pending(context.records):
+        context.train_all(pending, Stage.COMPARE)
+    context.require_one("trained")
+    context.report()
 
 
-def _next(job: Job) -> Proposal | None:
-    ledger, records = job.ledger, job.records
-    assert isinstance(ledger.plan, Plan)
+def _next(context: StudyContext) -> Proposal | None:
+    study, records = context.study, context.records
+    assert isinstance(study.plan, StudyPlan)
     begun = {record.config for record in records if record.state is not State.RUNNING}
-    for run in ledger.confirm:
+    for run in study.confirm:
         if run not in begun:
             return Proposal(stage=Stage.CONFIRM, runs=(run,))
-    changes = ledger.found.chosen if ledger.found else None
-    proposal = propose(ledger.plan, records, ledger.seconds_left or 0.0, changes)
+    changes = study.found.chosen if study.found else None
+    proposal = propose(study.plan, records, study.seconds_left or 0.0, changes)
     if proposal is not None and proposal.stage is Stage.CONFIRM:
-        ledger.confirm.extend(proposal.runs)
-        ledger.write(job.out)
+        study.confirm.extend(proposal.runs)
+        study.write(context.out)
     return proposal
 
 
-def _do(proposal: Proposal, job: Job) -> None:
+def _do(proposal: Proposal, context: StudyContext) -> None:
     if proposal.stage is Stage.TUNE:
-        assert isinstance(job.ledger.plan, Plan)
-        search_for(job, proposal.runs[0], job.ledger.plan.tune_seconds)
+        assert isinstance(context.study.plan, StudyPlan)
+        search_for(context, proposal.runs[0], context.study.plan.tune_seconds)
         return
-    job.train_all(proposal.runs, proposal.stage)
+    context.train_all(proposal.runs, proposal.stage)
     if proposal.stage is not Stage.CONFIRM:
-        _drop(job, proposal.stage)
+        _drop(context, proposal.stage)
 
 
-def _drop(job: Job, stage: Stage) -> None:
+def _drop(context: StudyContext, stage: Stage) -> None:
     """Note which of a stage's candidates are not in the next batch, and why."""
-    ledger, records = job.ledger, job.records
-    assert isinstance(ledger.plan, Plan)
-    following = propose(ledger.plan, records, ledger.seconds_left or 0.0)
+    study, records = context.study, context.records
+    assert isinstance(study.plan, StudyPlan)
+    following = propose(study.plan, records, study.seconds_left or 0.0)
     kept = {run.candidate for run in following.runs} if following else set()
-    facts = ledger.stage(stage)
+    facts = study.stage(stage)
     known = {dropped.id for dropped in facts.dropped}
     field = [record for record in records if record.id in facts.runs and record.id not in known]
     field.sort(key=lambda record: order_of(read_row(record)))
@@ -104,7 +110,7 @@ def _drop(job: Job, stage: Stage) -> None:
         elif record.candidate not in kept:
             why = f"{_say(record)}, against {_say(field[0])} of {field[0].candidate}"
             facts.dropped.append(Dropped(id=record.id, why=why))
-    ledger.write(job.out)
+    study.write(context.out)
 
 
 def _say(record: RunRecord) -> str:

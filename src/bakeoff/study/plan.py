@@ -6,19 +6,21 @@ while (proposal := propose(plan, records, seconds_left)): ...
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from bakeoff.backbones import find_backbone
-from bakeoff.board import expect_error, order_of, read_row
-from bakeoff.config import INTERIM_IMAGES, AugmentStep, Candidate, Data, Mode, Run, WeightsChoice, revise
 from bakeoff.errors import ConfigError
-from bakeoff.runs import RunRecord, Stage, State
+from bakeoff.networks.table import find_network
+from bakeoff.report.board import expect_error, order_of, read_row
+from bakeoff.runs.config import INTERIM_IMAGES, AugmentStep, Candidate, Data, Mode, Run, WeightsChoice, revise
+from bakeoff.runs.folder import RunFolder, run_dir
+from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.defaults import default_run, earlier_sizes, starts_at_random
 from bakeoff.study.search import SHORTEST_SEARCH
 
-__all__ = ["MINIMUM_SECONDS", "Plan", "Proposal", "make_plan", "propose"]
+__all__ = ["MINIMUM_SECONDS", "Proposal", "StudyPlan", "make_plan", "propose"]
 
 MINIMUM_SECONDS = 30.0
 # Wall-clock seconds of a run that are not training: start, loading, tracing. Measured values replace it later.
@@ -40,7 +42,7 @@ REACH = 1.5
 PROBING_RATE = 300.0
 
 
-class Plan(BaseModel):
+class StudyPlan(BaseModel):
     """What a study will do with its budget; a function of the budget, the data and the candidates."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,7 +87,7 @@ def make_plan(
     seed: int = 0,
     tune: bool | None = None,
     slots: int = 1,
-) -> Plan:
+) -> StudyPlan:
     """Divide `budget` seconds. `candidates` have their sizes; the last ones are cut where time is short. In screen and
     race `slots` runs are done side by side.
 
@@ -109,7 +111,7 @@ def make_plan(
     finalists = 1 if budget < 1200 else 2 if budget < 2400 else 4 if budget < 7200 else 8
     finalists = min(finalists, 2 ** int(math.log2(len(kept))))
     rungs = int(math.log2(finalists))
-    return Plan(
+    return StudyPlan(
         budget_seconds=budget,
         data=data,
         seed=seed,
@@ -130,7 +132,7 @@ def make_plan(
 
 
 def propose(
-    plan: Plan, records: Sequence[RunRecord], seconds_left: float, changes: Mapping[str, Any] | None = None
+    plan: StudyPlan, records: Sequence[RunRecord], seconds_left: float, changes: Mapping[str, Any] | None = None
 ) -> Proposal | None:
     """The runs to do next, given what is done; None when a run is confirmed, or nothing is left to try.
 
@@ -176,8 +178,8 @@ def _cut(
     kept: list[Candidate] = []
     spent = 0.0
     for candidate in candidates:
-        scratch = find_backbone(candidate.name).scratch
-        beside_others = scratch and not all(find_backbone(each.name).scratch for each in kept)
+        scratch = find_network(candidate.name).from_scratch
+        beside_others = scratch and not all(find_network(each.name).from_scratch for each in kept)
         spent += STARTUP_SECONDS + (scratch_seconds if scratch else probe_seconds)
         if kept and spent > (SCRATCH_SHARE if beside_others else SCREEN_SHARE) * budget:
             spent = math.inf  # a cheaper one further down does not jump the queue
@@ -186,34 +188,34 @@ def _cut(
     return kept
 
 
-def _screen_run(plan: Plan, name: str) -> Run:
+def _screen_run(plan: StudyPlan, name: str) -> Run:
     network, _, size = name.partition("@")
-    run = default_run(find_backbone(network), int(size), plan.data, plan.weights, plan.seed)
+    run = default_run(find_network(network), int(size), plan.data, plan.weights, plan.seed)
     scored = {"epochs": None, "val_images": plan.screen_val}
     if starts_at_random(run):
         return run.revised(train=scored | {"seconds": plan.scratch_seconds, "evaluations": 1})
     return run.revised(model={"unfreeze": 0.0}, train=scored | {"mode": Mode.PROBE, "subset": plan.screen_images})
 
 
-def _recipe(plan: Plan, last: RunRecord) -> Run:
+def _recipe(plan: StudyPlan, last: RunRecord) -> Run:
     """A candidate's recipe, with the head that it was probed with where it was."""
     model = last.config.model
-    run = default_run(find_backbone(model.name), model.size, plan.data, plan.weights, plan.seed)
+    run = default_run(find_network(model.name), model.size, plan.data, plan.weights, plan.seed)
     if starts_at_random(run):
         return run
     # The screen has paid for the probe.
     return run.revised(train={"probe_images": plan.screen_images, "count_probe": False})
 
 
-def _racing_run(plan: Plan, last: RunRecord, seconds: float) -> Run:
+def _racing_run(plan: StudyPlan, last: RunRecord, seconds: float) -> Run:
     return _going_on(_recipe(plan, last), last, seconds).revised(train={"val_images": plan.screen_val})
 
 
-def _confirming_run(plan: Plan, last: RunRecord, seconds: float, changes: Mapping[str, Any]) -> Run:
+def _confirming_run(plan: StudyPlan, last: RunRecord, seconds: float, changes: Mapping[str, Any]) -> Run:
     run = revise(_recipe(plan, last), changes, "the search")
     length: dict[str, object] = {"flip_test": AugmentStep.FLIP in run.augment.steps}
     if not starts_at_random(run):
-        length["sizes"] = earlier_sizes(find_backbone(run.model.name), run.model.size)
+        length["sizes"] = earlier_sizes(find_network(run.model.name), run.model.size)
     return _going_on(run, last, seconds).revised(train=length)
 
 
@@ -222,7 +224,9 @@ def _going_on(run: Run, last: RunRecord, seconds: float) -> Run:
     run = run.revised(train={"epochs": None, "seconds": seconds, "evaluations": _count_evaluations(seconds)})
     if last.config.train.mode is Mode.PROBE:
         return run
-    return run.revised(model={"start": f"runs/{last.id}/model.keras"}, train={"probe_images": 0, "count_probe": True})
+    return run.revised(
+        model={"start": str(RunFolder(run_dir(Path(), last.id)).model)}, train={"probe_images": 0, "count_probe": True}
+    )
 
 
 def _pending(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> tuple[Run, ...]:
@@ -239,7 +243,7 @@ def _count_evaluations(seconds: float) -> int:
     return max(2, min(8, round(seconds / 100)))
 
 
-def _overhead(plan: Plan, last: RunRecord, records: Sequence[RunRecord], evaluations: int) -> float:
+def _overhead(plan: StudyPlan, last: RunRecord, records: Sequence[RunRecord], evaluations: int) -> float:
     """Seconds of the confirming run that are not training, and of what follows it, from this candidate's records."""
     known = [record for record in records if record.candidate == last.candidate and record.state is State.COMPLETE]
     # A probe whose features were in the cache took less wall clock than they once cost.
@@ -249,5 +253,5 @@ def _overhead(plan: Plan, last: RunRecord, records: Sequence[RunRecord], evaluat
     # Each image and its mirror image; a part of validation on the way, at the start, and again for comparison with it.
     scored = 2 * (plan.count_test + plan.count_val) + (evaluations + 2) * min(INTERIM_IMAGES, plan.count_val)
     model = last.config.model
-    traced = 1 + len(earlier_sizes(find_backbone(model.name), model.size))
+    traced = 1 + len(earlier_sizes(find_network(model.name), model.size))
     return around + traced * TRACING_SECONDS + scored / rate + FINISH_SECONDS

@@ -5,8 +5,8 @@ from typing import Any
 
 import tomlkit
 
-from bakeoff.config import Run
 from bakeoff.files import write_text
+from bakeoff.runs.config import Run
 
 __all__ = ["write_recipe"]
 

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from bakeoff.board import say_percent
-from bakeoff.config import Run, revise
-from bakeoff.effects import Found, compare, gather
 from bakeoff.errors import ConfigError, NothingTrainedError, OutputError
-from bakeoff.launch import Event
-from bakeoff.runs import RunRecord, State
-from bakeoff.study.crew import Assignment, Judge
+from bakeoff.report.board import format_percent
+from bakeoff.runs.config import Run, revise
+from bakeoff.runs.events import RunProgress
+from bakeoff.runs.findings import SearchResult
+from bakeoff.runs.paired import compare, gather
+from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.defaults import fit_to_length
 from bakeoff.study.importance import weigh_keys
-from bakeoff.study.space import Knob, Space
+from bakeoff.study.run_pool import RunRequest, StopRule
+from bakeoff.study.space import Parameter, Space
 
 if TYPE_CHECKING:
     import optuna
@@ -83,12 +84,12 @@ class TrainEach(Protocol):
     """Trains what it is given, asking for the next one whenever it has a slot free; told how many there will be, it may
     give each more."""
 
-    def __call__(self, assignments: Iterable[Assignment], runs: int | None = None) -> None: ...
+    def __call__(self, requests: Iterable[RunRequest], runs: int | None = None) -> None: ...
 
 
 def run_search(
     plan: Search, out: Path, *, seconds_left: Callable[[], float], train_each: TrainEach, slots: int = 1
-) -> Found:
+) -> SearchResult:
     """Search until the time is up, or go on with a search that was interrupted; then let the second pair decide.
 
     With several slots as many trials are under way at once, and a new one is drawn as if those had ended badly, which
@@ -101,7 +102,7 @@ def run_search(
 
 def _draw_trials(
     study: "optuna.Study", plan: Search, seconds_left: Callable[[], float], slots: int
-) -> Iterator[Assignment]:
+) -> Iterator[RunRequest]:
     longest = AROUND + (plan.base.train.seconds or 0.0)
     repeated = 0
     needs_base = _base_trial(study) is None
@@ -124,18 +125,18 @@ def _draw_trials(
             if own and record.state is not State.COMPLETE:
                 raise NothingTrainedError(f"the recipe to start from could not be trained: {record.reason}")
 
-        yield Assignment(run, _judge_by(trial, may_stop=bool(changes)), changes, tell)
+        yield RunRequest(run, _stop_rule(trial, may_stop=bool(changes)), changes, tell)
 
 
 def _runs_of(study: "optuna.Study") -> set[str]:
     return {trial.user_attrs["run"] for trial in study.get_trials(deepcopy=False) if "run" in trial.user_attrs}
 
 
-def _decide(study: "optuna.Study", plan: Search, out: Path, train_each: TrainEach) -> Found:
+def _decide(study: "optuna.Study", plan: Search, out: Path, train_each: TrainEach) -> SearchResult:
     base, best = _base_trial(study), study.best_trial
     assert base is not None
     states = {trial.user_attrs["run"]: trial.state.name for trial in study.trials if "run" in trial.user_attrs}
-    found = Found(
+    found = SearchResult(
         base=base.user_attrs["run"],
         best=best.user_attrs["run"],
         changes=best.user_attrs["changes"],
@@ -146,13 +147,13 @@ def _decide(study: "optuna.Study", plan: Search, out: Path, train_each: TrainEac
         return found
     again = plan.base.revised(train={"val_images": None}).model_copy(update={"seed": plan.base.seed + 1})
     pair: dict[str, RunRecord] = {}
-    assignments = [
-        Assignment(again, then=partial(pair.__setitem__, "before")),
-        Assignment(
+    requests = [
+        RunRequest(again, then=partial(pair.__setitem__, "before")),
+        RunRequest(
             revise(again, found.changes, "the space"), changes=found.changes, then=partial(pair.__setitem__, "after")
         ),
     ]
-    train_each(assignments, runs=2)
+    train_each(requests, runs=2)
     before, after = pair["before"], pair["after"]
     if State.FAILED in (before.state, after.state):
         return found
@@ -200,39 +201,46 @@ def _first_trials(plan: Search) -> list[dict[str, Any]]:
     """The base recipe, and the same at a lower and a higher rate: what is wrong most often."""
     own = plan.space.locate(plan.base)
     trials = [own]
-    for knob in plan.space.knobs:
-        if knob.key == "optim.learning_rate" and knob.name in own and knob.low is not None and knob.high is not None:
-            rate = float(own[knob.name])
-            trials += [own | {knob.name: min(knob.high, max(knob.low, rate * factor))} for factor in (2.5, 0.4)]
+    for parameter in plan.space.parameters:
+        if (
+            parameter.key == "optim.learning_rate"
+            and parameter.name in own
+            and parameter.low is not None
+            and parameter.high is not None
+        ):
+            rate = float(own[parameter.name])
+            trials += [
+                own | {parameter.name: min(parameter.high, max(parameter.low, rate * factor))} for factor in (2.5, 0.4)
+            ]
     return trials
 
 
-def _ask(trial: "optuna.Trial", knob: Knob) -> Any:
-    if knob.choices:
-        return trial.suggest_categorical(knob.name, knob.choices)
-    assert knob.low is not None
-    assert knob.high is not None
-    if knob.whole:
-        return trial.suggest_int(knob.name, round(knob.low), round(knob.high), log=knob.log)
-    return trial.suggest_float(knob.name, knob.low, knob.high, log=knob.log)
+def _ask(trial: "optuna.Trial", parameter: Parameter) -> Any:
+    if parameter.choices:
+        return trial.suggest_categorical(parameter.name, parameter.choices)
+    assert parameter.low is not None
+    assert parameter.high is not None
+    if parameter.whole:
+        return trial.suggest_int(parameter.name, round(parameter.low), round(parameter.high), log=parameter.log)
+    return trial.suggest_float(parameter.name, parameter.low, parameter.high, log=parameter.log)
 
 
-def _judge_by(trial: "optuna.Trial", *, may_stop: bool) -> Judge:
+def _stop_rule(trial: "optuna.Trial", *, may_stop: bool) -> StopRule:
     """Stops a run that is among the worse half of the trials that have come as far, if that may be."""
     seen = 0
 
-    def judge(event: Event) -> str | None:
+    def stop_rule(event: RunProgress) -> str | None:
         nonlocal seen
-        evaluations, top1 = event.get("evaluations", 0), event.get("val_top1")
+        evaluations, top1 = event.evaluations, event.val_top1
         if top1 is None or not seen < evaluations < EVALUATIONS:
             return None
         seen = evaluations
         trial.report(top1, evaluations)
         if not (may_stop and trial.should_prune()):
             return None
-        return f"pruned at {event['fraction']:.0%} of its length: {say_percent(top1)} is among the worse half so far"
+        return f"pruned at {event.fraction:.0%} of its length: {format_percent(top1)} is among the worse half so far"
 
-    return judge
+    return stop_rule
 
 
 def _tell(study: "optuna.Study", trial: "optuna.Trial", record: RunRecord) -> None:

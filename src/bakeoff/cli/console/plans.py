@@ -1,0 +1,112 @@
+"""The plan of a study as a table: what each stage does, with how much time."""
+
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from bakeoff.networks.table import find_network
+from bakeoff.report.board import format_seconds
+from bakeoff.runs.config import look_up
+from bakeoff.study import Ablation, Comparison, Search, StudyPlan
+
+__all__ = ["render_ablation", "render_comparison", "render_plan", "render_search"]
+
+
+def render_plan(plan: StudyPlan) -> Table:
+    """The plan of a whole job."""
+    table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}")
+    table.add_row("screen", ", ".join(plan.candidates))
+    table.add_row(
+        "",
+        f"pretrained: a probe on {plan.screen_images:,} images; from scratch: {format_seconds(plan.scratch_seconds)}"
+        f" of training; scored on {plan.screen_val:,}",
+    )
+    _warn_of_random(table, {name: plan.weights.of(name.partition("@")[0]) for name in plan.candidates})
+    if plan.cut:
+        table.add_row("", f"no time for {', '.join(plan.cut)}")
+    for rung, seconds in enumerate(plan.race_seconds):
+        table.add_row("race", f"the best {plan.finalists >> rung}, {format_seconds(seconds)} of training each")
+    if not plan.race_seconds:
+        table.add_row("race", "none: at this budget the screen decides")
+    if plan.tune_seconds:
+        table.add_row("tune", f"the recipe of the leader, searched for {format_seconds(plan.tune_seconds)}")
+    table.add_row("confirm", "the winner, trained with what is left; then the test split is opened once")
+    return table
+
+
+def render_comparison(plan: Comparison) -> Table:
+    """What a comparison is about to do: its candidates, and the one length that all of them get."""
+    length = plan.runs[0].train
+    if plan.budget_seconds is not None:
+        title, each = (
+            f"Plan for {format_seconds(plan.budget_seconds)}",
+            f"{format_seconds(length.seconds or 0.0)} of training",
+        )
+    else:
+        unit, value = next(
+            (unit, getattr(length, unit)) for unit in ("seconds", "images", "epochs") if getattr(length, unit)
+        )
+        title, each = "Plan", f"{value:,g} {unit} of training"
+    table = _begin_table(title)
+    table.add_row("compare", ", ".join(run.candidate for run in plan.runs))
+    table.add_row("", f"{each} for each, on the same data; compiling and scoring are measured apart")
+    _warn_of_random(table, {run.candidate: run.model.weights for run in plan.runs})
+    table.add_row("", "scored on validation; the test split stays locked")
+    return table
+
+
+def _warn_of_random(table: Table, weights: Mapping[str, str]) -> None:
+    """Name the candidates that have pretrained weights and start without them; `weights` are choices by candidate."""
+    chosen = [name for name, choice in weights.items() if choice == "none"]
+    if random := [name for name in chosen if not find_network(name.partition("@")[0]).from_scratch]:
+        table.add_row("", f"[bold red]RANDOM WEIGHTS[/], as asked for: {', '.join(random)}")
+
+
+def render_search(plan: Search) -> Table:
+    """The plan of a search: its trials, and what may differ between them."""
+    table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}")
+    train = plan.base.train
+    length = format_seconds(train.seconds or 0.0)
+    table.add_row(
+        "trials", f"{plan.base.candidate}, {length} of training each, scored on {train.val_images:,}; the worse half of"
+    )
+    table.add_row("", f"those that came so far is stopped after each of {train.evaluations - 1} evaluations on the way")
+    _warn_of_random(table, {plan.base.candidate: plan.base.model.weights})
+    for parameter in plan.space.parameters:
+        if parameter.choices:
+            values = ", ".join(map(str, parameter.choices))
+        else:
+            values = f"{parameter.low:g} to {parameter.high:g}{', evenly by its logarithm' if parameter.log else ''}"
+        table.add_row("knob", f"{parameter.name}: {values}")
+    table.add_row(
+        "check", "the best recipe and the one it began with once more, with another seed, on all of validation"
+    )
+    table.add_row("", "the test split stays locked")
+    return table
+
+
+def render_ablation(plan: Ablation) -> Table:
+    """The plan of a factor-by-factor study: the base recipe's length, and each factor's other values."""
+    table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}")
+    base = plan.base[0]
+    seeds = f", with {len(plan.base)} seeds" if len(plan.base) > 1 else ""
+    table.add_row(
+        "runs",
+        f"{len(plan.runs)} of {base.candidate}, {format_seconds(base.train.seconds or 0.0)} of training each{seeds},"
+        f" scored on {base.train.val_images:,}",
+    )
+    _warn_of_random(table, {base.candidate: base.model.weights})
+    values: dict[str, list[str]] = {}
+    for level in plan.levels:
+        values.setdefault(level.key, []).append(str(level.value))
+    for key, others in values.items():
+        table.add_row("factor", f"{key}: {look_up(base, key)}, against {', '.join(others)}")
+    table.add_row("", "the test split stays locked")
+    return table
+
+
+def _begin_table(title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None)
+    table.add_column("stage", style="bold")
+    table.add_column("what")
+    return table

@@ -1,0 +1,136 @@
+"""What came of a study, and other tables."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+
+from bakeoff.networks.table import NetworkSpec, Origin
+from bakeoff.networks.weights import ExportedWeights, where_at_hand
+from bakeoff.report.board import (
+    format_bytes,
+    format_changes,
+    format_count,
+    format_percent,
+    format_range,
+    format_seconds,
+)
+from bakeoff.runs.findings import Arm, Effect, Effects, SearchResult, Verdict
+from bakeoff.runs.record import RunRecord
+from bakeoff.study import StudyState
+
+__all__ = ["render_effects", "render_end", "render_found", "render_kit", "render_models"]
+
+
+def render_models(rows: Sequence[NetworkSpec]) -> Table:
+    """The table of networks for the terminal, with where their weights are or would come from."""
+    caption = "params with a head of 100 classes; input: smallest/designed side; ImageNet: top-1 %"
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
+    for head in ("network", "params", "input", "ImageNet", "weights", "licence"):
+        table.add_column(head, no_wrap=True, justify="right" if head in ("params", "input", "ImageNet") else "left")
+    for row in rows:
+        elsewhere = "package" if Origin.PACKAGE in row.weight_origins else "download"
+        here = where_at_hand(row)
+        table.add_row(
+            row.name,
+            format_count(row.params_total),
+            f"{row.min_size}/{row.native_size}",
+            "" if row.imagenet_top1 is None else f"{row.imagenet_top1:.1f}",
+            "from scratch" if row.from_scratch else f"{here}, here" if here else f"{elsewhere}, not here",
+            row.licence,
+        )
+    return table
+
+
+def render_kit(entries: Sequence[ExportedWeights]) -> Table:
+    """What is in a kit of weights."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for head in ("network", "size", "origin", "SHA-256", "licence"):
+        table.add_column(head, justify="right" if head == "size" else "left")
+    for entry in entries:
+        table.add_row(entry.network, format_bytes(entry.bytes), entry.origin, entry.sha256[:12], entry.licence)
+    return table
+
+
+def render_end(out: Path, winner: RunRecord, study: StudyState) -> str:
+    """The last lines of a study: the answer, what it took, and where things are."""
+    assert winner.test is not None
+    spent = f"{format_seconds(study.spent)} of {format_seconds(study.budget_seconds or 0.0)}"
+    return "\n".join(
+        [
+            f"[bold]{winner.candidate}[/]: test top-1 [bold]{winner.test.top1:.1%}[/]"
+            f" (95 % interval {format_range(winner.test.top1_ci95)}; opened {winner.test.openings}x), {spent} spent",
+            f"  report   {out / 'report.html'}",
+            f"  bundle   {out / 'bundle'}      try: bakeoff predict {out / 'bundle'} IMAGE",
+        ]
+    )
+
+
+def render_effects(effects: Effects) -> Group:
+    """A table for each factor: what each value is worth against the base recipe."""
+    base = effects.base
+    seeds = f", {len(base.ids)} seeds" if len(base.ids) > 1 else ""
+    pace = f"{base.images_per_second:.0f} img/s, {format_seconds(base.seconds)} of training{seeds}"
+    first = f"base recipe: val {_say_arm(base)} %, {format_bytes(base.memory_peak_bytes)}, {pace}"
+    tables = [_tabulate(key, list(group)) for key, group in groupby(effects.effects, key=lambda effect: effect.key)]
+    missing = [f"not measured (failed, or no time left): {', '.join(effects.missing)}"] if effects.missing else []
+    return Group(first, *tables, *missing)
+
+
+def render_found(found: SearchResult, recipe: Path) -> str:
+    """What a search found, in a few lines."""
+    counts = ", ".join(f"{count} {state.lower()}" for state, count in found.trials.items())
+    lines = [f"{sum(found.trials.values())} trials: {counts}"]
+    if found.difference is None or found.before is None or found.after is None:
+        why = "The pair that decides could not be trained" if found.changes else "No trial did better"
+        lines.append(f"{why}: the recipe that it began with stays.")
+    else:
+        before, after = (
+            f"{format_percent(arm.top1)} ({format_range(arm.top1_ci95)})" for arm in (found.before, found.after)
+        )
+        lines += [
+            f"  before  {before}",
+            f"  after   {after}  {format_changes(found.changes)}",
+            f"  both with another seed, {format_seconds(found.after.seconds)} of training, {found.difference.images:,}"
+            f" validation images: {found.difference.words} points, {found.difference.chance}",
+        ]
+        if not found.kept:
+            lines.append("The recipe that it began with stays.")
+    if found.importances:
+        ranked = sorted(found.importances.items(), key=lambda item: -item[1])[:5]
+        lines.append("  mattered most: " + ", ".join(f"{name} {weight:.0%}" for name, weight in ranked))
+    lines.append(f"  recipe   {recipe}      try: bakeoff train DATA --recipe {recipe} --set train.seconds=600")
+    return "\n".join(lines)
+
+
+def _tabulate(key: str, effects: Sequence[Effect]) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=key, title_justify="left", title_style="bold")
+    for head in ("value", "val top-1", "points", "verdict", "memory", "img/s"):
+        left = head in ("value", "verdict")
+        table.add_column(
+            head,
+            justify="left" if left else "right",
+            no_wrap=head != "value",
+            overflow="fold",
+            min_width=14 if left else 0,
+        )
+    colors = {Verdict.HELPS: "green", Verdict.HURTS: "red", Verdict.NONE: "dim"}
+    for effect in effects:
+        verdict = effect.difference.verdict
+        table.add_row(
+            str(effect.value),
+            _say_arm(effect.arm),
+            effect.difference.words,
+            f"[{colors[verdict]}]{verdict}[/]",
+            format_bytes(effect.arm.memory_peak_bytes),
+            f"{effect.arm.images_per_second:.0f}",
+        )
+    return table
+
+
+def _say_arm(arm: Arm) -> str:
+    low, high = arm.top1_ci95
+    return f"{arm.top1 * 100:.1f} ±{(high - low) * 50:.1f}"

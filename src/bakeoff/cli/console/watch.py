@@ -1,0 +1,55 @@
+"""The board of a study that runs in another process, drawn anew as its files change."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from bakeoff.errors import OutputError
+from bakeoff.report.board import format_percent, format_seconds, rank, render_table
+from bakeoff.runs.folder import RunFolder, run_dir
+from bakeoff.runs.record import RunRecord, State, list_records, read_history
+
+__all__ = ["watch_study"]
+
+
+def watch_study(console: Console, out: Path, weigh: Mapping[str, float] | None = None, every: float = 1.0) -> None:
+    """Show a study's board until its report is written, looking `every` so many seconds.
+
+    Raises OutputError if there is neither a study nor a run in the folder.
+    """
+    if not ((out / "study.json").is_file() or (out / "runs").is_dir()):
+        raise OutputError(f"{out} holds no study; give the folder that `bakeoff run` is writing to")
+    with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+        while True:
+            records = list_records(out)
+            running = [record for record in records if record.state is State.RUNNING]
+            settled = [record for record in records if record.state is not State.RUNNING]
+            lines = [_say_where(out, record) for record in running] or [f"waiting for a run in {out}"]
+            board = [render_table(rank(settled, weigh=weigh))] if settled else []
+            live.update(Group(*board, *map(Text, lines)), refresh=True)
+            if not running and _is_over(out, records):
+                return
+            time.sleep(every)
+
+
+def _say_where(out: Path, record: RunRecord) -> str:
+    history = read_history(run_dir(out, record.id))
+    text = f"{record.stage}: {record.candidate} is running"
+    if history:
+        last = history[-1]
+        text += f"; scored at {last.progress:.0%} of its length, after {format_seconds(last.seconds)} of training:"
+        text += f" {format_percent(last.val_top1)} on validation"
+    return text
+
+
+def _is_over(out: Path, records: Sequence[RunRecord]) -> bool:
+    """Whether there is a report that is younger than every record."""
+    report = out / "report.html"
+    if not records or not report.is_file():
+        return False
+    written = report.stat().st_mtime_ns
+    return all(RunFolder(run_dir(out, record.id)).record.stat().st_mtime_ns <= written for record in records)

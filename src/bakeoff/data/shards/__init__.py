@@ -1,0 +1,27 @@
+"""Images on disk: TFRecord shards with a manifest, how they are split, and views of them.
+
+folder = prepare_cached("cifar100", data_dir=None)
+dataset = open_dataset(folder, classes="coarse")
+for block in read_blocks(dataset, "train"): ...
+"""
+
+from bakeoff.data.shards.manifest import MANIFEST, Manifest, Quarantined, ShardFile, SplitFacts, read_manifest
+from bakeoff.data.shards.reader import Block, read_blocks
+from bakeoff.data.shards.view import Dataset, find_dataset, open_dataset
+from bakeoff.data.shards.writer import prepare, prepare_cached
+
+__all__ = [
+    "MANIFEST",
+    "Block",
+    "Dataset",
+    "Manifest",
+    "Quarantined",
+    "ShardFile",
+    "SplitFacts",
+    "find_dataset",
+    "open_dataset",
+    "prepare",
+    "prepare_cached",
+    "read_blocks",
+    "read_manifest",
+]

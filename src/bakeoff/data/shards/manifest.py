@@ -1,0 +1,106 @@
+"""`manifest.json`: what lies in a folder of shards, and where it came from."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import ConfigDict, ValidationError, model_validator
+
+from bakeoff.errors import DataError
+from bakeoff.files import read_json, write_json
+from bakeoff.runs.facts import Facts
+
+__all__ = [
+    "MANIFEST",
+    "SCHEMA",
+    "Manifest",
+    "Quarantined",
+    "ShardFile",
+    "SplitFacts",
+    "read_manifest",
+    "write_manifest",
+]
+
+MANIFEST = "manifest.json"
+SCHEMA = 1
+
+
+class ShardFile(Facts):
+    """One TFRecord file."""
+
+    name: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+class SplitFacts(Facts):
+    """One split: its images in all, per class, and its files in reading order."""
+
+    count: int
+    class_counts: tuple[int, ...]
+    files: tuple[ShardFile, ...]
+
+
+class Quarantined(Facts):
+    """An image that was left out, and why."""
+
+    key: str
+    reason: str
+
+
+class Manifest(Facts):
+    """Everything about prepared data but the pixels."""
+
+    schema_: int = SCHEMA
+    name: str
+    fingerprint: str
+    """SHA-256 over every image's content hash, labels and split: equal for equal data, wherever they lie."""
+    signature: str
+    """Of the source's files and how they were split: equal means that there is nothing to prepare again."""
+    side: int
+    """Side in pixels of the square that images are read as."""
+    uniform: bool
+    """All images are raw pixels of that very square."""
+    class_names: tuple[str, ...]
+    coarse_names: tuple[str, ...] | None
+    coarse_of: tuple[int, ...] | None
+    splits: dict[str, SplitFacts]
+    quarantined: tuple[Quarantined, ...]
+    notes: tuple[str, ...]
+    licence: str
+    version: str
+    """Of the bakeoff that wrote it."""
+
+    model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _one_entry_per_class(self) -> Self:
+        classes = len(self.class_names)
+        if any(len(facts.class_counts) != classes for facts in self.splits.values()):
+            raise ValueError(f"class_counts does not have one entry for each of the {classes} classes")
+        if self.coarse_of is not None:
+            if len(self.coarse_of) != classes:
+                raise ValueError(f"coarse_of does not have one entry for each of the {classes} classes")
+            if not all(0 <= coarse < len(self.coarse_names or ()) for coarse in self.coarse_of):
+                raise ValueError("coarse_of names a superclass that coarse_names does not have")
+        return self
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a folder's manifest. Raises DataError if it is missing, damaged or of another schema."""
+    path = folder / MANIFEST
+    try:
+        raw = read_json(path)
+        if raw.get("schema") != SCHEMA:
+            raise DataError(f"{path} has schema {raw.get('schema')!r}, this bakeoff reads {SCHEMA}; prepare again")
+        return Manifest.model_validate(raw)
+    except FileNotFoundError as error:
+        raise DataError(f"{folder} holds no {MANIFEST}; run `bakeoff data prepare` on the images first") from error
+    except (OSError, ValueError, ValidationError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"cannot read {path}: {reason}; delete {folder} and prepare again") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write a folder's manifest whole or not at all."""
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json", by_alias=True))

@@ -1,0 +1,111 @@
+"""From shards to blocks of pixels: CRC checked, in the order on disk, relabelled for the view.
+
+The test split is locked: it opens for who says so, which is evaluation alone.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bakeoff.data.pixels import decode, fit
+from bakeoff.data.shards.manifest import ShardFile
+from bakeoff.data.shards.view import Dataset
+from bakeoff.data.sources import SplitName
+from bakeoff.errors import DataError
+from bakeoff.machine import import_tensorflow
+
+__all__ = ["Block", "read_blocks"]
+
+# Encoded photographs are larger than their pixels on the way: fewer of them are held at once.
+_ENCODED_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Block:
+    """Images uint8 (n, side, side, 3), labels int32 (n,) of the view, and n ids."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    ids: list[str]
+
+
+def read_blocks(dataset: Dataset, split: SplitName, block: int = 1024, *, unlock: bool = False) -> Iterator[Block]:
+    """Read a split in blocks of at most `block` images, every image of the view once.
+
+    Raises DataError for the test split unless `unlock`, and for a shard that is missing, damaged or
+    incomplete, naming it.
+    """
+    if split == "test" and not unlock:
+        raise DataError("the test split is locked: train and select on train and val, open it with `bakeoff evaluate`")
+    return _read(dataset, split, block)
+
+
+def _read(dataset: Dataset, split: SplitName, block: int) -> Iterator[Block]:
+    label_map = np.array(dataset.label_map, np.int32)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for file in dataset.manifest.splits[split].files:
+            for batch in _read_file(dataset, file, block):
+                labels = label_map[batch["label"]]
+                kept = np.flatnonzero(labels >= 0)
+                if not len(kept):
+                    continue
+                ids = [key.decode() for key in batch["id"][kept]]
+                if dataset.manifest.uniform:
+                    # No copy when the view has every class, which is the common case.
+                    images = batch["image"] if len(kept) == len(labels) else batch["image"][kept]
+                else:
+                    columns = (batch["image"][kept], batch["height"][kept], batch["width"][kept], ids)
+                    images = np.stack(list(pool.map(partial(_unpack, dataset), *columns)))
+                yield Block(images, labels[kept], ids)
+
+
+def _read_file(dataset: Dataset, file: ShardFile, block: int) -> Iterator[Mapping[str, np.ndarray]]:
+    tf = import_tensorflow()
+    path = dataset.folder / file.name
+    size = block if dataset.manifest.uniform else min(block, _ENCODED_BLOCK)
+    count = 0
+    try:
+        records = tf.data.TFRecordDataset(str(path), buffer_size=1 << 20).batch(size)
+        parsed = records.map(lambda batch: _parse(tf, batch, dataset), num_parallel_calls=2).prefetch(2)
+        for batch in parsed.as_numpy_iterator():
+            count += len(batch["label"])
+            yield batch
+    except tf.errors.OpError as error:
+        reason = str(error.message).splitlines()[0].split("[")[0].strip(" ;:")
+        raise _damaged(dataset, path, reason or type(error).__name__) from error
+    if count != file.records:
+        raise _damaged(dataset, path, f"it has {count} records instead of {file.records}")
+
+
+def _parse(tf: Any, batch: Any, dataset: Dataset) -> dict[str, Any]:
+    features = {
+        "image": tf.io.FixedLenFeature([], tf.string),
+        "label": tf.io.FixedLenFeature([], tf.int64),
+        "id": tf.io.FixedLenFeature([], tf.string),
+        "height": tf.io.FixedLenFeature([], tf.int64),
+        "width": tf.io.FixedLenFeature([], tf.int64),
+    }
+    parsed: dict[str, Any] = tf.io.parse_example(batch, features)
+    if dataset.manifest.uniform:
+        shape = [-1, dataset.side, dataset.side, 3]
+        parsed["image"] = tf.reshape(tf.io.decode_raw(parsed["image"], tf.uint8), shape)
+    return parsed
+
+
+def _unpack(dataset: Dataset, data: bytes, height: int, width: int, key: str) -> np.ndarray:
+    if height:
+        return fit(np.frombuffer(data, np.uint8).reshape(height, width, 3), dataset.side)
+    try:
+        return decode(data, dataset.side)
+    except DataError as error:
+        raise DataError(f"{key} in {dataset.folder}: {error}") from error
+
+
+def _damaged(dataset: Dataset, path: Path, reason: str) -> DataError:
+    return DataError(f"{path} is damaged ({reason}); delete {dataset.folder} and prepare the data again")

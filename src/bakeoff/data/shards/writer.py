@@ -1,0 +1,216 @@
+"""From a source to a folder of TFRecord shards: the second of the two passes.
+
+A record is a tf.train.Example with `image`, `label`, `coarse_label` (if there are superclasses), `id`,
+`height` and `width`; the last two are 0 if `image` is an encoded file rather than raw uint8 RGB.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from bakeoff import __version__
+from bakeoff.cache import mark_used
+from bakeoff.data.shards.manifest import (
+    MANIFEST,
+    SCHEMA,
+    Manifest,
+    ShardFile,
+    SplitFacts,
+    read_manifest,
+    write_manifest,
+)
+from bakeoff.data.shards.plan import SPLITS, ShardEntry, plan_shards, stored_form
+from bakeoff.data.sources import OnCount, Source, SplitName, open_source
+from bakeoff.errors import ConfigError, DataError, OutputError
+from bakeoff.files import cache_dir, hash_file, hash_json
+from bakeoff.locks import replacing_folder, waiting_for
+from bakeoff.machine import import_tensorflow
+
+__all__ = ["prepare", "prepare_cached"]
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+_VAL_FRACTION = 0.1
+_SHARD_BYTES = 64_000_000
+_RECORD_OVERHEAD = 200
+"""Bytes that an Example and its frame add to an image, at most, with ids of ordinary length."""
+_CHUNK = 256
+
+
+def prepare_cached(
+    text: str,
+    data_dir: Path | None = None,
+    *,
+    excluded: Mapping[str, str] = NOTHING,
+    progress: OnCount | None = None,
+) -> Path:
+    """The folder in the cache that holds the shards of some data, prepared now unless it is there already."""
+    source = open_source(text, data_dir, progress)
+    folder = cache_dir() / "data" / f"{source.name}-{_sign(source, _VAL_FRACTION, 0, excluded)[:12]}"
+    prepare(source, folder, excluded=excluded, progress=progress)
+    mark_used(folder)
+    return folder
+
+
+def prepare(
+    source: Source,
+    folder: Path,
+    *,
+    val_fraction: float = _VAL_FRACTION,
+    seed: int = 0,
+    excluded: Mapping[str, str] = NOTHING,
+    progress: OnCount | None = None,
+) -> Manifest:
+    """Write a source's shards and manifest into `folder`, all of them or none.
+
+    Images whose keys are in `excluded` are left out, which the manifest says with the reason.
+    A folder that already holds them is left alone; one that holds older shards is replaced. Raises DataError
+    for images that will not do, OutputError for a folder that cannot be written or holds something else.
+    """
+    if not 0 < val_fraction <= 0.5:
+        raise ConfigError(f"a validation fraction of {val_fraction} leaves nothing to train or to select by; try 0.1")
+    signature = _sign(source, val_fraction, seed, excluded)
+    if ready := _find_ready(folder, signature):
+        return ready
+
+    def say_wait() -> None:
+        if progress:
+            progress("waiting for another process that prepares the same data", 0, 0)
+
+    # Two commands that need the same data prepare it once.
+    with waiting_for(folder, say_wait):
+        return _find_ready(folder, signature) or _prepare(
+            source, folder, signature, val_fraction, seed, excluded, progress
+        )
+
+
+def _prepare(
+    source: Source,
+    folder: Path,
+    signature: str,
+    val_fraction: float,
+    seed: int,
+    excluded: Mapping[str, str],
+    progress: OnCount | None,
+) -> Manifest:
+    if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).exists() or not any(folder.iterdir()))):
+        raise OutputError(f"{folder} holds something other than shards; choose another folder or empty it")
+    plan = plan_shards(source, val_fraction, seed, excluded, progress)
+    order = np.random.default_rng(seed).permutation(len(plan.entries))
+    # Shuffled on disk, so that the first images of a split are a fair sample of it.
+    entries = [plan.entries[index] for index in order]
+    with replacing_folder(folder) as temporary:
+        manifest = Manifest(
+            name=source.name,
+            fingerprint=plan.fingerprint,
+            signature=signature,
+            side=plan.side,
+            uniform=plan.uniform,
+            class_names=source.class_names,
+            coarse_names=source.coarse_names,
+            coarse_of=source.coarse_of,
+            splits={split: _write_split(source, temporary, split, entries, progress) for split in SPLITS},
+            quarantined=plan.quarantined,
+            notes=plan.notes,
+            licence=source.licence,
+            version=__version__,
+        )
+        write_manifest(temporary, manifest)
+    return manifest
+
+
+def _sign(source: Source, val_fraction: float, seed: int, excluded: Mapping[str, str]) -> str:
+    parts = [SCHEMA, source.name, source.signature, val_fraction, seed]
+    return hash_json([*parts, sorted(excluded)] if excluded else parts)
+
+
+def _find_ready(folder: Path, signature: str) -> Manifest | None:
+    try:
+        manifest = read_manifest(folder)
+    except DataError:
+        # Missing, damaged or of another schema: all are mended by preparing.
+        return None
+    files = [file for facts in manifest.splits.values() for file in facts.files]
+    paths = [folder / file.name for file in files]
+    whole = all(path.is_file() and path.stat().st_size == file.bytes for path, file in zip(paths, files, strict=True))
+    return manifest if whole and manifest.signature == signature else None
+
+
+def _write_split(
+    source: Source, folder: Path, split: SplitName, entries: Sequence[ShardEntry], progress: OnCount | None
+) -> SplitFacts:
+    chosen = [entry for entry in entries if entry.split == split]
+    shards = list(_cut(chosen))
+    files = []
+    done = 0
+    for number, shard in enumerate(shards):
+        path = folder / f"{split}-{number:05d}-of-{len(shards):05d}.tfrecord"
+        for written in _write_shard(source, path, shard):
+            if progress:
+                progress(f"writing {split}", done + written, len(chosen))
+        done += len(shard)
+        files.append(_seal(path, len(shard)))
+    counts = Counter(entry.label for entry in chosen)
+    class_counts = tuple(counts[label] for label in range(len(source.class_names)))
+    return SplitFacts(count=len(chosen), class_counts=class_counts, files=tuple(files))
+
+
+def _cut(entries: Sequence[ShardEntry]) -> Iterator[Sequence[ShardEntry]]:
+    start = size = 0
+    for index, entry in enumerate(entries):
+        added = entry.size + len(entry.key.encode()) + _RECORD_OVERHEAD
+        if index > start and size + added > _SHARD_BYTES:
+            yield entries[start:index]
+            start, size = index, 0
+        size += added
+    yield entries[start:]
+
+
+def _write_shard(source: Source, path: Path, entries: Sequence[ShardEntry]) -> Iterator[int]:
+    tf = import_tensorflow()
+    try:
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for start in range(0, len(entries), _CHUNK):
+                chunk = entries[start : start + _CHUNK]
+                for entry, record in zip(chunk, source.fetch([entry.key for entry in chunk]), strict=True):
+                    data, raw = stored_form(record, entry.shape)
+                    if hashlib.sha256(data).hexdigest() != entry.sha256:
+                        raise DataError(f"{entry.key} of {source.name} changed while it was prepared; prepare again")
+                    writer.write(_example(tf, entry, data, raw))
+                yield start + len(chunk)
+    except tf.errors.OpError as error:
+        raise OutputError(f"cannot write {path.name}: {error.message}; free some space") from error
+
+
+def _example(tf: Any, entry: ShardEntry, data: bytes, raw: bool) -> bytes:
+    def integer(value: int) -> Any:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    def text(value: bytes) -> Any:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    height, width = entry.shape if raw else (0, 0)
+    feature = {
+        "image": text(data),
+        "label": integer(entry.label),
+        "id": text(entry.key.encode()),
+        "height": integer(height),
+        "width": integer(width),
+    }
+    if entry.coarse_label is not None:
+        feature["coarse_label"] = integer(entry.coarse_label)
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    serialized: bytes = example.SerializeToString()
+    return serialized
+
+
+def _seal(path: Path, records: int) -> ShardFile:
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
+    return ShardFile(name=path.name, records=records, bytes=path.stat().st_size, sha256=hash_file(path))

@@ -1,0 +1,10 @@
+"""From the name of some data to its raw records: CIFAR archives, scikit-learn's digits, folders of images.
+
+source = open_source("cifar100", data_dir=None)
+for record in source.records(): ...
+"""
+
+from bakeoff.data.sources.names import SOURCE_NAMES, open_source
+from bakeoff.data.sources.records import BadImage, OnCount, RawImage, Source, SplitName
+
+__all__ = ["SOURCE_NAMES", "BadImage", "OnCount", "RawImage", "Source", "SplitName", "open_source"]

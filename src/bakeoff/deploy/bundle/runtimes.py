@@ -1,0 +1,139 @@
+"""A model file as a function of images, through the runtime of its own format, which is imported only then."""
+
+import importlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.deploy.bundle.kinds import Format
+from bakeoff.errors import BundleError
+from bakeoff.machine import count_cores, import_tensorflow
+
+__all__ = ["Floats", "Images", "Runtime", "open_runtime"]
+
+Images = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Runtime = Callable[[Images], Floats]
+"""uint8 RGB (n, side, side, 3) -> probabilities (n, classes), float32, for any n from 1 on; from any thread."""
+
+# LiteRT plans its memory for one size of batch; smaller batches are filled up to the next of these.
+_LITERT_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+
+
+def open_runtime(path: Path, form: Format, threads: int | None = None) -> Runtime:
+    """Open a model. `threads` defaults to the cores. Raises BundleError if the runtime is not installed.
+
+    TensorFlow has one pool of threads for a process: RuntimeError if `threads` is given after it was first used.
+    """
+    match form:
+        case Format.KERAS:
+            return _open_keras(path, threads)
+        case Format.SAVED_MODEL:
+            return _open_saved_model(path, threads)
+        case Format.ONNX:
+            return _open_onnx(path, threads)
+        case Format.LITERT:
+            return _LiteRT(path, threads or count_cores()).run
+
+
+def _open_keras(path: Path, threads: int | None) -> Runtime:
+    tf = _import_tensorflow(path, threads)
+    import keras
+
+    model = keras.models.load_model(path, compile=False)
+    # A last batch that is short would otherwise be traced again, which takes longer than many batches.
+    images_of_any_number = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
+    # XLA stays off: its bilinear resize is wrong on CPUs in TF 2.21.
+    graph = tf.function(
+        lambda images: model(images, training=False), jit_compile=False, input_signature=[images_of_any_number]
+    )
+    return lambda images: np.asarray(graph(tf.constant(images)))
+
+
+def _open_saved_model(path: Path, threads: int | None) -> Runtime:
+    tf = _import_tensorflow(path, threads)
+    loaded = tf.saved_model.load(str(path))
+    signature = loaded.signatures["serving_default"]
+    ((name, _),) = signature.structured_input_signature[1].items()
+
+    def run(images: Images) -> Floats:
+        (answers,) = signature(**{name: tf.constant(images)}).values()
+        return np.asarray(answers)
+
+    # The signature holds its variables weakly.
+    run.loaded = loaded  # type: ignore[attr-defined]
+    return run
+
+
+def _open_onnx(path: Path, threads: int | None) -> Runtime:
+    runtime = _import("onnxruntime", path, "bakeoff[onnx]")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads or count_cores()
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(images: Images) -> Floats:
+        answers: Floats = session.run(None, {name: images})[0]
+        return answers
+
+    return run
+
+
+class _LiteRT:
+    """An interpreter for each size of batch that was asked for; they take turns."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._path = path
+        self._threads = threads
+        self._interpreters: dict[int, Any] = {}
+        self._turn = threading.Lock()
+        self._interpreter = _import("ai_edge_litert.interpreter", path, "bakeoff[litert]").Interpreter
+        self._sized(1)
+
+    def run(self, images: Images) -> Floats:
+        largest = _LITERT_BATCHES[-1]
+        with self._turn:
+            parts = [self._run(images[first : first + largest]) for first in range(0, len(images), largest)]
+        return np.concatenate(parts)
+
+    def _run(self, images: Images) -> Floats:
+        count = next(size for size in _LITERT_BATCHES if size >= len(images))
+        interpreter = self._sized(count)
+        padded = np.zeros((count, *images.shape[1:]), np.uint8)
+        padded[: len(images)] = images
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], padded)
+        interpreter.invoke()
+        answers: Floats = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+        return answers[: len(images)]
+
+    def _sized(self, count: int) -> Any:
+        if count not in self._interpreters:
+            made = self._interpreter(model_path=str(self._path), num_threads=self._threads)
+            details = made.get_input_details()[0]
+            made.resize_tensor_input(details["index"], [count, *details["shape"][1:]])
+            made.allocate_tensors()
+            self._interpreters[count] = made
+        return self._interpreters[count]
+
+
+def _import_tensorflow(path: Path, threads: int | None) -> Any:
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    tf = _import("tensorflow", path, "bakeoff[cpu]")
+    if threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    return tf
+
+
+def _import(module: str, path: Path, extra: str) -> Any:
+    try:
+        return import_tensorflow() if module == "tensorflow" else importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name.partition(".")[0]):
+            raise
+        raise BundleError(f"{path} cannot be run without {error.name}; run pip install '{extra}'") from error

@@ -1,0 +1,24 @@
+"""The documentation at /docs: the OpenAPI description as one plain page, without scripts."""
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+__all__ = ["render_documentation"]
+
+
+def render_documentation(description: dict[str, Any]) -> str:
+    """HTML of an OpenAPI description."""
+    operations = [
+        (method.upper(), path, operation)
+        for path, methods in description["paths"].items()
+        for method, operation in methods.items()
+    ]
+    environment = Environment(
+        loader=PackageLoader("bakeoff.deploy.serve", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    page = environment.get_template("documentation.html.j2")
+    return page.render(info=description["info"], operations=operations)

@@ -1,0 +1,121 @@
+"""Locks of folders and files. A lock ends with the process that has it, also when that process is killed."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bakeoff.errors import OutputError
+from bakeoff.files import PARTIAL, cache_dir, explained_errors, hash_json, make_dir
+
+__all__ = ["clear_left", "hold", "release", "replacing_folder", "waiting_for"]
+
+# The lock files of the folders that this process holds.
+_held: dict[Path, FileLock] = {}
+
+
+def hold(folder: Path) -> None:
+    """Lock a folder for this process until it ends or calls `release`, and delete half-written files in it.
+
+    A folder that this process holds already stays locked. Raises OutputError if another process has it.
+    """
+    path = _lock_path(make_dir(folder))
+    if path in _held:
+        return
+    lock = _make_lock(path)
+    with explained_errors(path):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise OutputError(
+                f"{folder} is in use by another bakeoff (process {_read_holder(path)});"
+                " wait for it, or choose another --out"
+            ) from error
+        path.write_text(f"{os.getpid()}\n", encoding="utf-8")
+    _held[path] = lock
+    for left in folder.rglob(f"{PARTIAL}*"):
+        # A half-written folder has a lock of its own.
+        if left.is_file() and not left.parent.relative_to(folder).as_posix().startswith(PARTIAL):
+            left.unlink()
+    clear_left(folder)
+
+
+def release(folder: Path) -> None:
+    """Unlock a folder that this process holds."""
+    _held.pop(_lock_path(folder)).release()
+
+
+@contextlib.contextmanager
+def waiting_for(folder: Path, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Inside the block no other thread or process is in such a block for the same folder, which need not exist.
+
+    `on_wait` is called once if the block has to wait. The lock's file is in the cache, so nothing is left beside the
+    folder.
+    """
+    path = make_dir(cache_dir() / "locks") / f"{hash_json(str(folder.absolute()))[:16]}.lock"
+    lock = _make_lock(path)
+    with explained_errors(path):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            on_wait()
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder to fill. On success it replaces `folder`; on failure it is deleted.
+
+    What killed processes left half-written beside it is deleted. Raises OutputError if another process is writing it.
+    """
+    folder = folder.absolute()
+    clear_left(make_dir(folder.parent))
+    temporary = folder.parent / f"{PARTIAL}{folder.name}"
+    hold(temporary)
+    try:
+        staged = make_dir(temporary / "new")
+        yield staged
+        with explained_errors(folder):
+            if folder.exists():
+                folder.rename(temporary / "old")
+            staged.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        release(temporary)
+
+
+def clear_left(parent: Path) -> None:
+    """Delete the half-written folders in `parent` that killed processes left."""
+    for lock in parent.glob(f"{PARTIAL}*/.lock"):
+        temporary = lock.parent
+        with contextlib.suppress(OutputError):  # another process is writing it
+            hold(temporary)
+            folder = parent / temporary.name.removeprefix(PARTIAL)
+            # The process was killed after it had moved the old folder away and before it had put the new one in place.
+            if (temporary / "old").exists() and not folder.exists():
+                (temporary / "new").rename(folder)
+            shutil.rmtree(temporary, ignore_errors=True)
+            release(temporary)
+
+
+def _lock_path(folder: Path) -> Path:
+    return (folder / ".lock").resolve()
+
+
+def _make_lock(path: Path) -> FileLock:
+    # A soft lock, which file systems without locks would get, survives a process that is killed.
+    return FileLock(path, thread_local=False, fallback_to_soft=False)
+
+
+def _read_holder(path: Path) -> str:
+    """The id of the process that holds a lock."""
+    with contextlib.suppress(OSError):  # Windows lets nobody else read a locked file
+        return path.read_text(encoding="utf-8").strip() or "unknown"
+    return "unknown"

@@ -1,0 +1,28 @@
+"""The operations of a Keras model one by one, in order: the only place that calls a private method of Keras."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+__all__ = ["run_graph"]
+
+
+def run_graph(model: keras.Model, inputs: Sequence[Any], visit: Callable[[Any], Callable[..., Any]]) -> Any:
+    """Call every operation of a model and return the model's outputs.
+
+    `Function._run_through_graph` has no public counterpart in Keras 3.15: `call` runs the layers as they are, and
+    `keras.models.clone_model` copies weights. tests/test_graph.py checks that the installed Keras has it.
+
+    Args:
+        model: A functional or a sequential model.
+        inputs: Its inputs, arrays or symbolic tensors.
+        visit: Called with each operation (a layer, a model inside the model, an operation of `keras.ops`). It returns
+            the function to call in its place.
+    """
+    if isinstance(model, keras.Sequential):
+        (x,) = inputs
+        for layer in model.layers:
+            x = visit(layer)(x)
+        return x
+    return model._run_through_graph(inputs, visit)

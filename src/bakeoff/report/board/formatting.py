@@ -1,0 +1,101 @@
+"""Numbers as people read them, with their units, and what a reader must know of a row besides its numbers.
+
+Files keep the numbers; only views round them. What was not measured (0 or None) is a dash.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bakeoff.report.board.rows import Row, read_estimate
+
+__all__ = [
+    "DASH",
+    "format_bytes",
+    "format_caveats",
+    "format_changes",
+    "format_count",
+    "format_memory_error",
+    "format_percent",
+    "format_range",
+    "format_seconds",
+    "format_top1",
+]
+
+# An en dash for what is not there: spelt out, for it looks like ASCII.
+DASH = "\N{EN DASH}"
+
+
+def format_caveats(row: Row) -> list[str]:
+    """What was not as a reader would expect: random or incomplete weights, and a batch that did not fit at once."""
+    caveats = []
+    if row.weights == "random":
+        caveats.append("RANDOM WEIGHTS")
+    if row.tensors_matched < row.tensors_total:
+        caveats.append(f"only {row.tensors_matched} of {row.tensors_total} tensors")
+    if 0 < row.micro_batch < row.batch:
+        caveats.append(f"micro-batch {row.micro_batch} of {row.batch}")
+    return caveats
+
+
+def format_changes(changes: Mapping[str, Any]) -> str:
+    """Keys of a run and their values: `learning_rate 0.0012, batch 32`."""
+    named = {"optim.name": "optimiser", "model.size": "input size", "augment.policy": "augmentation"}
+    words = []
+    for key, value in changes.items():
+        name = named.get(key, key.rpartition(".")[2].replace("_", " "))
+        words.append(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}")
+    return ", ".join(words)
+
+
+def format_memory_error(row: Row) -> str:
+    """How far the predicted peak memory was from the measured one: `+9 %`; a dash if one of them is missing."""
+    if not row.memory_predicted_bytes or not row.memory_peak_bytes:
+        return DASH
+    return f"{100 * row.memory_predicted_bytes / row.memory_peak_bytes - 100:+.0f} %"
+
+
+def format_top1(row: Row) -> str:
+    """Validation top-1 and half the width of its 95 % interval, in percent: `84.2 ±1.0`."""
+    if row.val_top1 is None:
+        return DASH
+    top1, low, high = read_estimate(row)
+    return f"{top1 * 100:.1f} ±{(high - low) * 50:.1f}"
+
+
+def format_percent(fraction: float | None) -> str:
+    """A fraction of 1: 0.8423 is `84.2 %`."""
+    return DASH if fraction is None else f"{fraction * 100:.1f} %"
+
+
+def format_range(interval: tuple[float, float]) -> str:
+    """An interval of fractions of 1: (0.831, 0.852) is `83.1 to 85.2 %`."""
+    low, high = interval
+    return f"{low * 100:.1f} to {high * 100:.1f} %"
+
+
+def format_bytes(count: int) -> str:
+    """Bytes in decimal megabytes or gigabytes."""
+    if not count:
+        return DASH
+    if count >= 1e9:
+        return f"{count / 1e9:.2f} GB"
+    return f"{count / 1e6:.0f} MB" if count >= 1e7 else f"{count / 1e6:.2g} MB"
+
+
+def format_count(count: int) -> str:
+    """A count in thousands (k) or millions (M)."""
+    if not count:
+        return DASH
+    if count < 1e3:
+        return str(count)
+    scaled, unit = (count / 1e6, "M") if count >= 1e6 else (count / 1e3, "k")
+    return f"{scaled:.0f} {unit}" if scaled >= 100 else f"{scaled:.1f} {unit}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Seconds, from two minutes on minutes, from two hours on hours."""
+    if not seconds:
+        return DASH
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

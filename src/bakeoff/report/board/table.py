@@ -1,0 +1,90 @@
+"""Ranked rows as a table for the terminal."""
+
+import itertools
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from bakeoff.report.board.formatting import (
+    DASH,
+    format_bytes,
+    format_caveats,
+    format_count,
+    format_memory_error,
+    format_seconds,
+    format_top1,
+)
+from bakeoff.report.board.rows import STAGES, Row
+from bakeoff.runs.record import State
+
+__all__ = ["render_table"]
+
+_CAPTION = (
+    "★ on the Pareto front, costs within 5 % counting as equal   ≈ cannot be told apart from the best\n"
+    "memory: the peak, and the error of its prediction   time: training   file: the saved model"
+)
+_HEADS = ("top-1 %", "memory\n(error)", "trained", "of all", "time", "img/s", "file")
+
+
+def render_table(rows: Sequence[Row]) -> RenderableType:
+    """A table in human units, later stages first: ★ is on the Pareto front, ≈ ties with the stage's most accurate row.
+
+    On a narrow screen the figures fold; names and accuracies never do.
+    """
+    return _Board(rows)
+
+
+class _Board:
+    """Rows that become a table when the width of the screen is known."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        longest = max((len(line) for row in self.rows for line in (row.name, *format_caveats(row))), default=0)
+        columns = zip(_HEADS, *map(_figures, self.rows), strict=True)
+        figures = [max(len(line) for cell in column for line in cell.splitlines()) for column in columns]
+        digits = len(str(len(self.rows)))
+        # Two spaces part the columns where there is room for them.
+        roomy = options.max_width >= digits + longest + sum(figures) + 2 * (1 + len(figures))
+        # Where there is not, Rich takes what is short from the columns that have no width of their own.
+        fixed = (figures[0], len("9.99 GB"), figures[2], figures[3])
+        table = Table(box=SIMPLE_HEAD, padding=(0, int(roomy), 0, 0), show_edge=False, pad_edge=False)
+        table.add_column("#", justify="right", no_wrap=True)
+        table.add_column("network", overflow="fold", min_width=longest, width=None if roomy else longest)
+        for head, width in itertools.zip_longest(_HEADS, () if roomy else fixed):
+            justify: JustifyMethod = "left" if head == _HEADS[0] else "right"
+            table.add_column(head, justify=justify, overflow="fold", width=width)
+        for stage in STAGES:
+            own = [row for row in self.rows if row.stage is stage]
+            if own:
+                table.add_row("", Text(stage.value, style="bold"))
+            for row in own:
+                # Text, not markup: names and reasons may hold brackets.
+                cells = [Text(str(row.rank or DASH)), _describe(row), *map(Text, _figures(row))]
+                table.add_row(*cells, style="" if row.state is State.COMPLETE else "dim")
+        yield table
+        yield Text(_CAPTION, style="dim italic")
+
+
+def _describe(row: Row) -> Text:
+    """The name, and under it what must not be missed, and why the run stopped."""
+    note = row.reason if row.state is State.COMPLETE else f"{row.state}: {row.reason or 'no reason was recorded'}"
+    lines = [Text(row.name), *(Text(caveat, style="bold yellow") for caveat in format_caveats(row))]
+    return Text("\n").join([*lines, Text(note)] if note else lines)
+
+
+def _figures(row: Row) -> list[str]:
+    memory = format_bytes(row.memory_peak_bytes)
+    return [
+        f"{format_top1(row)} {'★' * row.pareto}{'≈' * row.tie}".rstrip(),
+        memory if memory == DASH else f"{memory} ({format_memory_error(row)})",
+        format_count(row.params_trainable),
+        format_count(row.params_total),
+        format_seconds(row.seconds_train),
+        f"{row.images_per_second:.0f}" if row.images_per_second else DASH,
+        format_bytes(row.model_bytes),
+    ]

@@ -1,0 +1,122 @@
+"""Accuracy against a cost, with every point labelled where there is room."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from bakeoff.report.figures.canvas import INK, MARKERS, PALETTE, hint, new_figure, to_svg
+
+__all__ = ["Point", "draw_tradeoff"]
+
+# Where a label may stand around its point: points away, and degrees.
+_REACHES = (7, 14, 22, 32, 44, 58)
+_TURNS = (0, 180, 30, 330, 150, 210, 90, 270)
+
+
+class Point(NamedTuple):
+    """One run in a trade-off: its cost, its accuracy and interval as fractions of 1, and the series it belongs to."""
+
+    label: str
+    cost: float
+    top1: float
+    interval: tuple[float, float]
+    series: str
+
+
+def draw_tradeoff(points: Sequence[Point], front: str, cost: str, alt: str) -> str:
+    """Accuracy against a cost, every point labelled; the Pareto front of the series `front` is drawn as steps."""
+    with new_figure(4.7, 3.9) as figure:
+        axes = figure.add_subplot(xlabel=cost, ylabel="validation top-1 (%)")
+        for number, series in enumerate(dict.fromkeys(point.series for point in points)):
+            own = sorted((point for point in points if point.series == series), key=lambda point: point.cost)
+            colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+            for point in own:
+                axes.plot([point.cost] * 2, [100 * end for end in point.interval], color=colour, lw=0.8)
+            for place, point in enumerate(own):
+                (dot,) = axes.plot([point.cost], [100 * point.top1], marker, color=colour, markersize=5.5)
+                hint(dot, f"{point.label}: {100 * point.top1:.1f} % at {point.cost:.4g}, {series}")
+                if not place:
+                    dot.set_label(series)
+            if series == front:
+                edge = [one for place, one in enumerate(own) if all(one.top1 > other.top1 for other in own[:place])]
+                axes.step(*_spots(edge), where="post", color=colour, lw=1, alpha=0.6, label="Pareto front")
+        if max(point.cost for point in points) > 12 * min(point.cost for point in points):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
+        axes.margins(0.2, 0.12)
+        figure.legend(loc="outside upper left", ncols=4, fontsize=7.5, handletextpad=0.3, columnspacing=1.2)
+        _place_labels(figure, axes, points)
+        return to_svg(figure, alt)
+
+
+def _spots(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+    return [point.cost for point in points], [100 * point.top1 for point in points]
+
+
+def _place_labels(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
+    """Label each point at the nearest place around it that is free of other labels, points and intervals."""
+    FigureCanvasAgg(figure)  # measures text
+    figure.draw_without_rendering()
+    # From here on the axes stay where they are, or the labels would move them away from under themselves.
+    figure.set_layout_engine("none")
+    taken, spots = [], [axes.transData.transform((point.cost, 100 * point.top1)) for point in points]
+    for point, (x, y) in zip(points, spots, strict=True):
+        low, high = (axes.transData.transform((point.cost, 100 * end))[1] for end in point.interval)
+        taken += [(x - 4, y - 4, x + 4, y + 4), (x - 1, low, x + 1, high)]
+    for point, (x, y) in zip(points, spots, strict=True):
+        note = axes.annotate(point.label, (point.cost, 100 * point.top1), fontsize=7.5)
+        size = note.get_window_extent()
+        note.remove()
+        shifts = [_shift(size.width, size.height, reach, turn) for reach in _REACHES for turn in _TURNS]
+        boxes = [_around(x + dx, y + dy, size.width, size.height) for dx, dy in shifts]
+        others = [other for other in spots if not np.array_equal(other, (x, y))]
+        crowding = [
+            _cover(box, taken)
+            - _cover(box, [axes.bbox.extents])
+            + _crossings((x, y), shift, others)
+            + math.hypot(*shift) / 10
+            for box, shift in zip(boxes, shifts, strict=True)
+        ]
+        best = int(np.argmin(crowding))
+        taken.append(boxes[best])
+        gap = math.dist((x, y), np.clip((x, y), boxes[best][:2], boxes[best][2:]))
+        line = {"arrowstyle": "-", "color": INK, "lw": 0.5, "alpha": 0.5, "shrinkA": 0, "shrinkB": 4}
+        axes.annotate(
+            point.label,
+            (point.cost, 100 * point.top1),
+            shifts[best],
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            arrowprops=line if gap > 12 else None,
+        )
+
+
+def _shift(width: float, height: float, reach: float, turn: int) -> tuple[float, float]:
+    """From a point to the centre of a label `reach` points away in the direction `turn` (degrees)."""
+    dx, dy = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+    return reach * dx + round(dx) * width / 2, reach * dy + round(0.6 * dy) * height / 2
+
+
+def _around(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def _crossings(start: tuple[float, float], shift: tuple[float, float], others: Sequence[Any]) -> float:
+    """How badly a line from a point to its label runs over other points; as much as a label over another."""
+    along = np.linspace(0, 1, 12)[:, None] * shift + np.asarray(start)
+    return 400.0 * sum(bool((np.hypot(*(along - other).T) < 5).any()) for other in others)
+
+
+def _cover(box: Sequence[float], others: Sequence[Sequence[float]]) -> float:
+    """Area in square points that a box shares with others; boxes are (left, bottom, right, top)."""
+    left, bottom, right, top = np.asarray(others).T
+    width = np.minimum(right, box[2]) - np.maximum(left, box[0])
+    height = np.minimum(top, box[3]) - np.maximum(bottom, box[1])
+    return float((width.clip(0) * height.clip(0)).sum())

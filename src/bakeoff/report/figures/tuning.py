@@ -1,0 +1,82 @@
+"""The trials of a search, and what each value of a factor is worth."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from bakeoff.report.figures.canvas import INK, PALETTE, hint, new_figure, to_svg
+
+__all__ = ["Trial", "Worth", "draw_trials", "draw_worths"]
+
+
+class Trial(NamedTuple):
+    """One trial of a search: its validation accuracy (fractions of 1), and whether it was stopped on its way."""
+
+    number: int
+    top1: float
+    stopped: bool
+
+
+class Worth(NamedTuple):
+    """What one value of a factor is worth: a difference and its interval, as fractions of 1."""
+
+    factor: str
+    value: str
+    difference: float
+    interval: tuple[float, float]
+
+
+def draw_trials(trials: Sequence[Trial], chosen: int | None, alt: str) -> str:
+    """Every trial in its order, the best so far as steps; `chosen` is the number of the one that was taken."""
+    with new_figure(6.4, 3.2) as figure:
+        axes = figure.add_subplot(xlabel="trial", ylabel="validation top-1 (%)")
+        ended = [trial for trial in trials if not trial.stopped]
+        best = np.maximum.accumulate([100 * trial.top1 for trial in ended])
+        axes.step([trial.number for trial in ended], best, where="post", color=PALETTE[0], lw=1, label="best so far")
+        for stopped, marker, colour, label in (
+            (False, "o", 0, "trained to its end"),
+            (True, "x", 1, "stopped on its way"),
+        ):
+            own = [trial for trial in trials if trial.stopped is stopped]
+            for place, trial in enumerate(own):
+                (dot,) = axes.plot([trial.number], [100 * trial.top1], marker, color=PALETTE[colour], ms=5.5)
+                hint(dot, f"trial {trial.number}: {100 * trial.top1:.1f} %, {label}")
+                if not place:
+                    dot.set_label(label)
+        for trial in trials:
+            if trial.number == chosen:
+                spot = [trial.number], [100 * trial.top1]
+                axes.plot(*spot, "o", mfc="none", mec=PALETTE[2], mew=1.8, ms=12, label="taken")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.legend(loc="outside upper left", ncols=4, fontsize=7.5)
+        return to_svg(figure, alt)
+
+
+def draw_worths(worths: Sequence[Worth], alt: str) -> str:
+    """What each value is worth in points, with its interval, grouped by factor; right of zero it helps."""
+    factors = list(dict.fromkeys(worth.factor for worth in worths))
+    with new_figure(7.6, 0.9 + 0.2 * (len(worths) + 1.4 * len(factors))) as figure:
+        axes = figure.add_subplot(xlabel="validation top-1, points more than the base recipe")
+        place, places, names = 0.0, [], []
+        for factor in factors:
+            axes.text(0.0, place, factor, transform=axes.get_yaxis_transform(), weight="bold", va="center", fontsize=8)
+            for worth in (each for each in worths if each.factor == factor):
+                place += 1
+                low, high = worth.interval
+                colour = PALETTE[2] if low > 0 else PALETTE[3] if high < 0 else INK
+                marker = ">" if low > 0 else "<" if high < 0 else "o"
+                axes.plot([100 * low, 100 * high], [place, place], color=colour, lw=1.2)
+                (dot,) = axes.plot([100 * worth.difference], [place], marker, color=colour, ms=5)
+                hint(
+                    dot, f"{worth.value}: {100 * worth.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) points"
+                )
+                places.append(place)
+                names.append(worth.value)
+            place += 1.4
+        axes.axvline(0, color=INK, lw=0.8)
+        axes.set_yticks(places, names)
+        axes.grid(visible=False, axis="y")
+        axes.invert_yaxis()
+        return to_svg(figure, alt)

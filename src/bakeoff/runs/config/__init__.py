@@ -1,0 +1,67 @@
+"""What a run is: one frozen config, read from TOML or JSON, checked before TensorFlow starts.
+
+run.py     the parts of a config, and the id that is their hash
+words.py   what people write on a command line: candidates, durations, weights
+read.py    recipes from files, and --set over them
+
+A run is a pure function of its config, the data's fingerprint and the weights' fingerprint; `run_id` is the
+hash of the three and of `RECIPE_VERSION`, so a finished id never needs to be trained again.
+
+    Run.model_validate(...)            from a mapping
+    read_run(Path("recipe.toml"))      from a file
+    override(run, ["optim.learning_rate=0.001"])
+"""
+
+from bakeoff.runs.config.parse import first_message, parse_candidate, parse_duration, parse_weights
+from bakeoff.runs.config.read import differences, look_up, override, read_comparison, read_run, revise
+from bakeoff.runs.config.run import (
+    INTERIM_IMAGES,
+    RECIPE_VERSION,
+    Augment,
+    AugmentStep,
+    BatchNorm,
+    Candidate,
+    Data,
+    Mode,
+    Model,
+    Monitor,
+    Optim,
+    Optimizer,
+    Precision,
+    Run,
+    Schedule,
+    Train,
+    WeightsChoice,
+    run_id,
+)
+
+__all__ = [
+    "INTERIM_IMAGES",
+    "RECIPE_VERSION",
+    "Augment",
+    "AugmentStep",
+    "BatchNorm",
+    "Candidate",
+    "Data",
+    "Mode",
+    "Model",
+    "Monitor",
+    "Optim",
+    "Optimizer",
+    "Precision",
+    "Run",
+    "Schedule",
+    "Train",
+    "WeightsChoice",
+    "differences",
+    "first_message",
+    "look_up",
+    "override",
+    "parse_candidate",
+    "parse_duration",
+    "parse_weights",
+    "read_comparison",
+    "read_run",
+    "revise",
+    "run_id",
+]

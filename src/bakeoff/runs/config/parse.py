@@ -1,0 +1,57 @@
+"""What people write on a command line, read: candidates, durations, weights."""
+
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bakeoff.errors import ConfigError
+from bakeoff.runs.config.run import Candidate, WeightsChoice
+
+__all__ = ["first_message", "parse_candidate", "parse_duration", "parse_weights"]
+
+
+def parse_candidate(text: str) -> Candidate:
+    """Read `name` or `name@size`. Raises ConfigError; whether the name exists is the table's to say."""
+    match = re.fullmatch(r"([a-z][a-z0-9-]*)(?:@(\d{1,4}))?", text.strip().lower())
+    if not match:
+        raise ConfigError(f"candidate {text!r} is not NAME or NAME@SIZE, as in efficientnet-lite0@96")
+    name, size = match.groups()
+    try:
+        return Candidate(name=name, size=int(size) if size else None)
+    except ValidationError as error:
+        raise ConfigError(f"candidate {text!r}: {first_message(error)}; sizes are pixels along the side") from error
+
+
+def parse_weights(texts: Iterable[str], *, partial: bool = False) -> WeightsChoice:
+    """Read `auto`, `none` or PATH, for all networks or, as NAME=PATH, for one. Raises ConfigError."""
+    default, named = "auto", {}
+    for text in texts:
+        match = re.fullmatch(r"([a-z][a-z0-9-]*)=(.+)", text.strip())
+        value = match[2] if match else text.strip()
+        if not value:
+            raise ConfigError("--weights is empty; give auto, none, PATH, or NAME=PATH for one network")
+        if value not in ("auto", "none"):
+            value = str(Path(value).expanduser().absolute())
+        if match:
+            named[match[1]] = value
+        else:
+            default = value
+    return WeightsChoice(default=default, named=named, partial=partial)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `90`, `90s`, `10m`, `1.5h` or `1h30m`. Raises ConfigError."""
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip().lower())
+    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
+    total = hours * 3600 + minutes * 60 + seconds
+    if not 0 < total < math.inf:
+        raise ConfigError(f"{text!r} is not a duration; write seconds, minutes or hours, as in 90s, 10m, 1h30m")
+    return total
+
+
+def first_message(error: ValidationError) -> str:
+    """The first complaint of a failed check, in words."""
+    return error.errors()[0]["msg"].removeprefix("Value error, ")

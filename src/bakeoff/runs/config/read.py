@@ -1,0 +1,125 @@
+"""Recipes: runs from TOML or JSON files, and `--set` over them."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bakeoff.errors import ConfigError
+from bakeoff.files import read_json, read_toml
+from bakeoff.runs.config.parse import first_message, parse_candidate
+from bakeoff.runs.config.run import Candidate, Mode, Run
+
+__all__ = ["differences", "look_up", "override", "read_comparison", "read_run", "revise"]
+
+_LENGTHS = (["train", "seconds"], ["train", "images"], ["train", "epochs"])
+
+
+def read_run(path: Path) -> Run:
+    """Read a run from a TOML or JSON file. Raises ConfigError naming the file and the field."""
+    return _validated(_read_recipe(path), str(path))
+
+
+def read_comparison(path: Path) -> tuple[Run, list[Candidate]]:
+    """Read a recipe for several networks: a run, and its key `candidates`, which may be absent. Raises ConfigError."""
+    raw = _read_recipe(path)
+    names = raw.pop("candidates", []) if isinstance(raw, dict) else []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f'{path}: candidates must be a list of names, as in candidates = ["vgg-16@78"]')
+    return _validated(raw, str(path)), [parse_candidate(name) for name in names]
+
+
+def override(run: Run, settings: Iterable[str]) -> Run:
+    """Apply `section.key=value` settings, values read as TOML where they can be, else as text. Raises ConfigError."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        key = key.strip()
+        if not equals or not all(key.split(".")):
+            raise ConfigError(f"--set {setting!r} is not KEY=VALUE, as in --set optim.learning_rate=0.001")
+        values.pop(key, None)  # what is said last is done last
+        values[key] = _toml_value(text.strip())
+    return revise(run, values, "--set")
+
+
+def revise(run: Run, values: Mapping[str, Any], where: str) -> Run:
+    """A copy with values by `section.key`; `where` they are from is told in errors.
+
+    Choosing one of train.seconds, train.images, train.epochs clears the other two, and `train.mode = probe` clears
+    all three, for a probe has no length. Raises ConfigError.
+    """
+    raw = run.model_dump(mode="json")
+    for key, value in values.items():
+        path = key.split(".")
+        place = raw
+        for part in path[:-1]:
+            if not isinstance(place.get(part), dict):
+                raise ConfigError(f"{where}: {key}: there is no section {part!r}; sections are {_sections()}")
+            place = place[part]
+        if path in _LENGTHS or (path == ["train", "mode"] and value == Mode.PROBE):
+            place |= {name: None for _, name in _LENGTHS}
+        place[path[-1]] = value
+    return _validated(raw, where)
+
+
+def look_up(run: Run, key: str) -> Any:
+    """The value at `section.key`, as JSON has it. Raises ConfigError if there is no such key."""
+    value: Any = run.model_dump(mode="json")
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise ConfigError(f"there is no key {key!r}; sections are {_sections()}")
+        value = value[part]
+    return value
+
+
+def differences(base: Run, run: Run) -> dict[str, Any]:
+    """Where a run differs from a base recipe, by `section.key`, with its own values as JSON has them; not the seed."""
+    raw, before = run.model_dump(mode="json"), base.model_dump(mode="json")
+    return {
+        f"{part}.{name}": value
+        for part, fields in raw.items()
+        if isinstance(fields, dict)
+        for name, value in fields.items()
+        if value != before[part][name]
+    }
+
+
+def _read_recipe(path: Path) -> Any:
+    try:
+        return read_json(path) if path.suffix == ".json" else read_toml(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the recipe {path}: {error}; give the path of a TOML file") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not valid {path.suffix.lstrip('.') or 'toml'}: {error}") from error
+
+
+def _validated(raw: Any, where: str) -> Run:
+    try:
+        return Run.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the recipe"
+        message = first_message(error)
+        if first["type"] == "extra_forbidden":
+            message = f"there is no such key; keys here are {_keys(first['loc'])}"
+        raise ConfigError(f"{where}: {place}: {message}") from error
+
+
+def _sections() -> str:
+    return ", ".join(name for name, field in Run.model_fields.items() if field.annotation is not int)
+
+
+def _keys(place: tuple[int | str, ...]) -> str:
+    part: Any = Run
+    for name in place[:-1]:
+        part = part.model_fields[name].annotation
+    return ", ".join(part.model_fields)
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text

@@ -1,0 +1,83 @@
+"""Scores of one split from the logits of its images."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
+
+from bakeoff.runs.calibration import Floats, calibration_error, softmax
+from bakeoff.runs.facts import Facts
+
+__all__ = ["Z95", "Metrics", "TestMetrics", "confusion_matrix", "score", "wilson_interval"]
+
+# Standard errors either side of an estimate that make its 95 % interval.
+Z95 = 1.959963984540054
+
+
+class Metrics(Facts):
+    """Scores on one split, each a fraction of 1 except log_loss (nats)."""
+
+    n: int
+    top1: float
+    top1_ci95: tuple[float, float]
+    top5: float
+    superclass_top1: float | None
+    macro_f1: float
+    log_loss: float
+    ece: float
+    """Expected calibration error over 15 equal-width confidence bins (Guo et al. 2017)."""
+
+
+class TestMetrics(Metrics):
+    """Scores on the locked split, and how often it was opened for this run."""
+
+    __test__ = False  # not a pytest class
+    openings: int
+    near_duplicates: int | None = None
+    """Images that have a near-duplicate among the training images; None where they were not looked for."""
+    top1_without: float | None = None
+    """Top-1 on the others, and its interval."""
+    top1_without_ci95: tuple[float, float] | None = None
+
+
+def wilson_interval(hits: int, n: int) -> tuple[float, float]:
+    """95 % score interval of a proportion (Wilson 1927): fractions in [0, 1]; the whole range when n is 0."""
+    if n == 0:
+        return 0.0, 1.0
+    z = Z95
+    centre = (hits + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * math.sqrt(hits * (n - hits) / n + z * z / 4)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def score(logits: Floats, labels: NDArray[np.int32], superclass_of: Sequence[int] | None) -> Metrics:
+    """All the metrics of one split from logits (n, classes) and int labels (n,)."""
+    n, classes = logits.shape
+    probabilities = softmax(logits.astype(np.float32))
+    predicted = logits.argmax(axis=1)
+    hits = int((predicted == labels).sum())
+    order = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    superclass_top1 = None
+    if superclass_of is not None:
+        parent = np.asarray(superclass_of)
+        superclass_top1 = float((parent[predicted] == parent[labels]).mean())
+    likelihood = np.clip(probabilities[np.arange(n), labels], 1e-12, 1.0)
+    return Metrics(
+        n=n,
+        top1=hits / n,
+        top1_ci95=wilson_interval(hits, n),
+        top5=float((order == labels[:, None]).any(axis=1).mean()),
+        superclass_top1=superclass_top1,
+        macro_f1=float(f1_score(labels, predicted, labels=np.arange(classes), average="macro", zero_division=0)),
+        log_loss=float(-np.log(likelihood).mean()),
+        ece=calibration_error(probabilities.max(axis=1), predicted == labels),
+    )
+
+
+def confusion_matrix(logits: Floats, labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Counts (classes, classes): rows are the true class, columns the predicted one."""
+    classes = logits.shape[1]
+    pairs = labels.astype(np.int64) * classes + logits.argmax(axis=1)
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)

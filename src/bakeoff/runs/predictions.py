@@ -1,0 +1,103 @@
+"""What a run predicted for each image of a split: `val-logits.npz` and `test-logits.npz`.
+
+Logits are kept in half precision. Scores are computed from what was kept, so that they can be computed again to the
+last digit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.errors import OutputError
+from bakeoff.files import read_arrays, replacing
+from bakeoff.runs.calibration import softmax
+from bakeoff.runs.folder import RunFolder, SplitScored
+from bakeoff.runs.metrics import confusion_matrix
+
+__all__ = ["Predictions", "has_predictions", "read_predictions", "round_logits", "write_predictions"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Logits (n, classes) float32, true labels (n,) int32 and, where they are known, the n images' ids."""
+
+    logits: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    ids: Sequence[str] = ()
+    split: SplitScored = "val"
+
+    @property
+    def split_name(self) -> str:
+        """The split as a sentence names it: `validation` or `test`."""
+        return "validation" if self.split == "val" else "test"
+
+    @cached_property
+    def predicted(self) -> NDArray[np.intp]:
+        """The most likely class of each image, (n,)."""
+        predicted: NDArray[np.intp] = self.logits.argmax(axis=1)
+        return predicted
+
+    @cached_property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether the predicted class is the true one, (n,)."""
+        correct: NDArray[np.bool_] = self.predicted == self.labels
+        return correct
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float32]:
+        """The probability of the predicted class, (n,), in [0, 1]."""
+        confidence: NDArray[np.float32] = softmax(self.logits).max(axis=1)
+        return confidence
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        count: int = self.logits.shape[1]
+        return count
+
+    @cached_property
+    def confusion(self) -> NDArray[np.int64]:
+        """Number of images by true class (rows) and predicted class (columns)."""
+        return confusion_matrix(self.logits, self.labels)
+
+
+def has_predictions(folder: Path, split: SplitScored) -> bool:
+    """Whether a run's folder holds the predictions of a split."""
+    return RunFolder(folder).predictions(split).is_file()
+
+
+def read_predictions(folder: Path, split: SplitScored) -> Predictions:
+    """Read the predictions that a run's folder holds of a split. Raises OutputError if they are missing or damaged."""
+    path = RunFolder(folder).predictions(split)
+    try:
+        file = read_arrays(path)
+        logits, labels = file["logits"].astype(np.float32), file["labels"].astype(np.int32)
+        ids = file["ids"].tolist() if "ids" in file else []
+    except FileNotFoundError as error:
+        raise OutputError(f"{path} is missing; name a completed training run, or run the study again") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise OutputError(f"cannot read {path}: {error}; remove that run's folder and run the study again") from error
+    fits = logits.ndim == 2 and labels.shape == logits.shape[:1] and len(labels)
+    if not fits or labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise OutputError(f"{path} does not hold one row of logits for each label; remove that run's folder")
+    return Predictions(logits, labels, ids, split)
+
+
+def write_predictions(folder: Path, predictions: Predictions) -> None:
+    """Write the predictions into a run's folder, whole or not at all."""
+    with replacing(RunFolder(folder).predictions(predictions.split)) as temporary:
+        np.savez_compressed(
+            temporary,
+            logits=predictions.logits.astype(np.float16),
+            labels=predictions.labels,
+            ids=np.array(predictions.ids),
+        )
+
+
+def round_logits(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits as they are read back: rounded to half precision, as float32."""
+    return logits.astype(np.float16).astype(np.float32)

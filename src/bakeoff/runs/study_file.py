@@ -1,0 +1,114 @@
+"""`study.json`: what a study is, what its stages spent, and why they dropped what they dropped.
+
+The one description of the file. `StudyFile` reads it for views; `study.state.StudyState` adds the type of the plan, and
+writes it.
+"""
+
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bakeoff.errors import OutputError
+from bakeoff.files import read_json
+from bakeoff.runs.config import Run
+from bakeoff.runs.facts import Facts
+from bakeoff.runs.findings import Effects, SearchResult
+from bakeoff.runs.record import Stage
+
+__all__ = ["STUDY_FILE", "AnyStudy", "Dropped", "LeftOut", "StageFacts", "StudyData", "StudyFile", "read_study"]
+
+STUDY_FILE = "study.json"
+SCHEMA = 1
+
+PlanT = TypeVar("PlanT")
+
+
+class LeftOut(Facts):
+    """An image that could not be used, and why."""
+
+    key: str
+    reason: str
+
+
+class StudyData(Facts):
+    """The data of a study."""
+
+    name: str
+    counts: dict[str, int] = {}
+    """Images by split."""
+    classes: int = 0
+    """Number of classes."""
+    fingerprint: str = ""
+    notes: tuple[str, ...] = ()
+    """What was unusual about the data, one sentence each."""
+    quarantined: tuple[LeftOut, ...] = ()
+
+
+class Dropped(Facts):
+    """A run whose candidate does not continue, and why."""
+
+    id: str
+    why: str
+
+
+class StageFacts(BaseModel):
+    """One stage: wall-clock seconds spent on it, the ids of its runs, and the runs that it dropped."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stage: Stage
+    seconds: float = 0.0
+    runs: list[str] = []
+    dropped: list[Dropped] = []
+
+
+class StudyFile(BaseModel, Generic[PlanT]):
+    """Everything about a study that is not in the records of its runs. Seconds are wall-clock seconds."""
+
+    model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
+
+    schema_: int = SCHEMA
+    command: str = ""
+    """The command that started it."""
+    started: str = ""
+    """When it was started, in ISO 8601."""
+    data: StudyData | None = None
+    budget_seconds: float | None = None
+    """None for a comparison at equal images, which has no time limit."""
+    plan: PlanT
+    slots: int = 1
+    """Runs side by side that it was planned for; it may be resumed with another number."""
+    seconds: dict[str, float] = {}
+    """Seconds by stage, with `prepare`, `test` and `report`; summed over interruptions."""
+    stages: list[StageFacts] = []
+    confirm: list[Run] = []
+    """Confirming runs as decided: their length depended on the clock, so it cannot be computed again."""
+    found: SearchResult | None = None
+    """What the search for a recipe found, once it has ended."""
+    effects: Effects | None = None
+    """What a factor-by-factor study has measured so far."""
+
+
+class AnyStudy(StudyFile[dict[str, Any]]):
+    """A study of any kind: its plan is plain JSON."""
+
+    plan: dict[str, Any] = {}
+
+
+def read_study(out: Path) -> AnyStudy:
+    """Read a study's `study.json`, its plan as plain JSON; an empty one if there is no file.
+
+    Fields that a later version added are ignored. Raises OutputError if the file is damaged.
+    """
+    path = out / STUDY_FILE
+    if not path.is_file():
+        return AnyStudy()
+    try:
+        return AnyStudy.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise OutputError(f"cannot read {path}: {place}: {first['msg']}; remove it or run the study again") from error
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot read {path}: {error}; remove it or run the study again") from error

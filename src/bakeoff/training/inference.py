@@ -1,0 +1,57 @@
+"""Model and images to outputs, each image once."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.data.batches import Split, eval_batches
+from bakeoff.networks.fuse import fuse
+from bakeoff.runs.calibration import softmax
+
+__all__ = ["EVAL_BATCH", "Forward", "compile_forward", "predict_logits"]
+
+EVAL_BATCH = 128
+
+Batch = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Forward = Callable[[Batch], Floats]
+
+
+def compile_forward(model: keras.Model) -> Forward:
+    """uint8 images (n, side, side, 3) -> float32 outputs (n, …) in inference mode, compiled at the first call."""
+    import tensorflow as tf
+
+    # XLA stays off: its bilinear resize is wrong on CPUs in TF 2.21.
+    fused = fuse(model)
+    # A last batch that is short would be traced again, which takes longer than many batches.
+    images_of_any_number = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
+    graph = tf.function(
+        lambda images: fused(images, training=False), jit_compile=False, input_signature=[images_of_any_number]
+    )
+
+    def forward(images: Batch) -> Floats:
+        outputs: Floats = graph(tf.constant(images)).numpy().astype(np.float32)
+        return outputs
+
+    return forward
+
+
+def predict_logits(
+    forward: Forward, split: Split, *, flip: bool = False, on_batch: Callable[[int], None] | None = None
+) -> Floats:
+    """Outputs of a compiled model, (n, …) float32, in the order of the split.
+
+    With `flip`, the log of the mean of the probabilities of the image and its mirror image.
+    """
+    outputs = []
+    for images, _ in eval_batches(split, EVAL_BATCH):
+        logits = forward(images)
+        if flip:
+            mirrored = forward(np.ascontiguousarray(images[:, :, ::-1]))
+            logits = np.log((softmax(logits) + softmax(mirrored)) / 2 + np.finfo(np.float32).tiny)
+        outputs.append(logits)
+        if on_batch is not None:
+            on_batch(len(images))
+    return np.concatenate(outputs)

@@ -1,0 +1,86 @@
+"""The locked test split, opened for one run, and each opening counted."""
+
+import csv
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.data.batches import Split, load_split
+from bakeoff.data.checks import find_leaks
+from bakeoff.data.shards import Dataset, open_dataset
+from bakeoff.errors import OutputError
+from bakeoff.files import replacing
+from bakeoff.runs.events import RunProgress, write_event
+from bakeoff.runs.folder import RunFolder
+from bakeoff.runs.metrics import TestMetrics, score, wilson_interval
+from bakeoff.runs.predictions import Predictions, round_logits, write_predictions
+from bakeoff.runs.record import read_record, write_record
+from bakeoff.training.inference import compile_forward, predict_logits
+from bakeoff.training.run import load_model
+
+__all__ = ["open_test"]
+
+
+def open_test(folder: Path, data: Path) -> TestMetrics:
+    """Score a finished run on the locked test split; the opening is noted before the first image is read.
+
+    Args:
+        folder: The run's folder, `OUT/runs/ID`.
+        data: The folder of the shards that it was trained on.
+
+    Raises:
+        OutputError: The run has no trained model, or was trained on other data.
+    """
+    record = read_record(folder)
+    model = load_model(folder, record)
+    dataset = open_dataset(data, record.config.data.classes, record.config.data.seed)
+    if dataset.fingerprint != record.data.fingerprint:
+        raise OutputError(f"{folder} was trained on other data than {data}; prepare the same data again")
+    openings = RunFolder(folder).test_openings
+    with openings.open("a", encoding="utf-8") as file:
+        file.write(datetime.now(UTC).isoformat(timespec="seconds") + "\n")
+    split = load_split(dataset, "test", unlock=True)
+    logits = predict_logits(compile_forward(model), split, flip=record.config.train.flip_test, on_batch=_counter(split))
+    predictions = Predictions(round_logits(logits), split.labels, split.ids, "test")
+    metrics = score(predictions.logits, split.labels, dataset.superclass_of)
+    count = len(openings.read_text(encoding="utf-8").splitlines())
+    test = TestMetrics(**metrics.model_dump(), openings=count, **_score_without_leaks(predictions, split, dataset))
+    write_predictions(folder, predictions)
+    _write_confusion(RunFolder(folder).confusion, predictions.confusion, dataset)
+    write_record(folder, record.model_copy(update={"test": test}))
+    return test
+
+
+def _score_without_leaks(predictions: Predictions, test: Split, dataset: Dataset) -> dict[str, Any]:
+    """The test score without the images that have a near-duplicate in training (Barz & Denzler, arXiv 1902.00423)."""
+    leaked = find_leaks(dataset, load_split(dataset, "train"), test)
+    if leaked is None:
+        return {}
+    hits = predictions.correct[~leaked]
+    return {
+        "near_duplicates": int(leaked.sum()),
+        "top1_without": float(hits.mean()) if len(hits) else None,
+        "top1_without_ci95": wilson_interval(int(hits.sum()), len(hits)),
+    }
+
+
+def _write_confusion(path: Path, matrix: NDArray[np.int64], dataset: Dataset) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(dataset.class_names)
+        writer.writerows(matrix.tolist())
+
+
+def _counter(split: Split) -> Callable[[int], None]:
+    done = 0
+
+    def count(images: int) -> None:
+        nonlocal done
+        done += images
+        write_event(RunProgress("test", done / len(split)))
+
+    return count
