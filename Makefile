@@ -1,5 +1,6 @@
 # make run       the whole job on CIFAR-100, or on handwritten digits where CIFAR-100 cannot be had
 # make test      lint, types and the fast suite
+# make coverage  the same, and which lines and branches it reaches; a fifth slower
 # make slow      what takes minutes or needs real data
 # make kernels   what depends on the CPU's kernels, without oneDNN's and with them
 
@@ -9,7 +10,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: run test slow kernels lint lock clean
+.PHONY: run test coverage slow kernels lint lock clean
 
 run: $(READY)
 	@data=cifar100; \
@@ -18,6 +19,10 @@ run: $(READY)
 
 test: lint
 	$(PYTEST) --durations=10
+
+# Workers are measured too, but for those that are killed.
+coverage: lint
+	$(PYTEST) --durations=10 --cov --cov-report=term
 
 slow: $(READY)
 	$(BIN)/pytest -m slow
