@@ -1,10 +1,11 @@
-"""What `bakeoff serve` does under damaged requests, and when it is killed and started again under load.
+"""How `bakeoff serve` handles damaged requests, and how it behaves when it is killed and restarted under load.
 
-Ten thousand requests are random changes of good ones: images cut off, with bytes changed or claiming to be huge, forms
-cut and mixed up, headers of any kind. Each has to end in an answer below 500, or 503; the server's memory is read after
-a thousand that go before them and fill its caches, and after the last. Then sixteen clients ask a server that is killed
-(SIGKILL) or told to stop (SIGTERM) and started again on the same port: no answer may be wrong; requests that got none
-("lost") and attempts to connect in vain are counted. Writes abuse.csv beside this file, and prints it.
+Ten thousand requests are random changes of valid ones: images that are truncated, have changed bytes or claim to be
+huge, truncated and mixed-up forms, headers of any kind. Each must get an answer with a status below 500, or 503. The
+memory of the server is read after a thousand earlier requests, which fill its caches, and after the last one. Then
+sixteen clients send requests to a server that is killed (SIGKILL) or stopped (SIGTERM) and restarted on the same port.
+No answer may be wrong; requests without an answer ("lost") and failed connections are counted. Writes abuse.csv next to
+this file, and prints it.
 
     python benchmarks/abuse.py BUNDLE
 """
@@ -45,7 +46,7 @@ KINDS = ("image/png", "image/jpeg", "", "text/html", "application/octet-stream",
 
 @dataclass(frozen=True)
 class Row:
-    """One ordeal: how its requests ended, and megabytes of the server (resident) before and after it."""
+    """One test: how its requests ended, and the resident memory of the server before and after it, in megabytes."""
 
     ordeal: str
     requests: int
@@ -60,14 +61,14 @@ class Row:
 
 
 def main() -> None:
-    """Go through the ordeals, and keep how they ended."""
+    """Run all tests and write their results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("bundle", type=Path)
     folder = parser.parse_args().bundle
 
     rows = [asyncio.run(fuzz(folder)), *(asyncio.run(kill(folder, number)) for number in (9, 15))]
     write(CSV, rows)
-    table = Table("ordeal", "requests", "ends", "wrong", "MB before", "MB after", "s without an answer")
+    table = Table("test", "requests", "ends", "wrong", "MB before", "MB after", "s without an answer")
     for row in rows:
         table.add_row(
             row.ordeal,
@@ -82,7 +83,7 @@ def main() -> None:
 
 
 async def fuzz(folder: Path) -> Row:
-    """Damaged requests, from several clients at once."""
+    """Send damaged requests from several clients at once."""
     rng = random.Random(0)
     seeds = [make_image(kind, rng) for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP") for _ in range(4)]
     ends: Counter[str] = Counter()
@@ -110,7 +111,7 @@ async def fuzz(folder: Path) -> Row:
 
 
 async def kill(folder: Path, number: int) -> Row:
-    """A server that is ended in the midst of requests, and started again."""
+    """Stop the server while requests are under way, and start it again."""
     bundle = open_bundle(folder)
     pixels = np.random.default_rng(0).integers(0, 256, (bundle.side, bundle.side, 3), np.uint8)
     expected = bundle.class_names[int(bundle.probabilities(pixels[None])[0].argmax())]
@@ -155,7 +156,7 @@ async def kill(folder: Path, number: int) -> Row:
 
 
 def start_again(folder: Path, port: int) -> "subprocess.Popen[str]":
-    """Another server on the port, as soon as it is free."""
+    """Start another server on the port as soon as the port is free."""
     while True:
         command = [sys.executable, asking.__file__, str(folder), "32", str(port)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -166,7 +167,7 @@ def start_again(folder: Path, port: int) -> "subprocess.Popen[str]":
 
 
 def make_row(ordeal: str, ends: Counter[str], wrong: int, before: int, after: int, gap: float) -> Row:
-    """How an ordeal ended."""
+    """The row of a test."""
     return Row(
         ordeal=ordeal,
         requests=ends.total(),
@@ -182,7 +183,7 @@ def make_row(ordeal: str, ends: Counter[str], wrong: int, before: int, after: in
 
 
 def make_image(kind: str, rng: random.Random) -> bytes:
-    """An image of some size in some format."""
+    """An image of random size, in the format `kind`."""
     buffer = io.BytesIO()
     size = rng.randint(1, 200), rng.randint(1, 200)
     Image.frombytes("RGB", size, rng.randbytes(3 * size[0] * size[1])).save(buffer, format=kind)
@@ -190,7 +191,7 @@ def make_image(kind: str, rng: random.Random) -> bytes:
 
 
 def damage(rng: random.Random, seeds: list[bytes]) -> bytes:
-    """A request with something wrong, most of the time."""
+    """A request that is damaged in most cases."""
     body = bytearray(rng.choice(seeds))
     match rng.randrange(6):
         case 0:
@@ -214,7 +215,7 @@ def damage(rng: random.Random, seeds: list[bytes]) -> bytes:
 
 
 def claim(width: int, height: int) -> bytes:
-    """A PNG of a few bytes that says it is that large."""
+    """A PNG of a few bytes whose header claims this size."""
     head = struct.pack(">II", width, height) + bytes([8, 2, 0, 0, 0])
     chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(50_000))), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(

@@ -1,4 +1,4 @@
-"""A server of ours in a process of its own, and clients that ask it: bytes on sockets, so that they cost little."""
+"""A `bakeoff serve` in a separate process, and clients for it: plain sockets, so that the clients need little time."""
 
 import asyncio
 import io
@@ -28,7 +28,7 @@ def encode_png(array: np.ndarray) -> bytes:
 
 @contextmanager
 def serving(bundle: Path, batch_images: int = Settings.batch_images, port: int = 0) -> Iterator[tuple[int, int]]:
-    """Serve a bundle; yields the port and the process's id once it answers."""
+    """Serve a bundle; yields the port and the id of the process once it answers."""
     command = [sys.executable, __file__, str(bundle), str(batch_images), str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -43,20 +43,20 @@ def serving(bundle: Path, batch_images: int = Settings.batch_images, port: int =
 
 
 def make_request(body: bytes, kind: str = "image/png", path: str = "/predict") -> bytes:
-    """A request as bytes."""
+    """The bytes of an HTTP request."""
     head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
 class Client:
-    """A connection that is kept, and opened again where the server closed it."""
+    """A persistent connection, which is opened again if the server closed it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, request: bytes, seconds: float = 30.0) -> tuple[int, bytes]:
-        """Status and body of the answer. Raises OSError if there is none: ConnectionRefusedError if nobody listens."""
+        """Status and body of the answer. Raises OSError if there is none; ConnectionRefusedError if nothing listens."""
         try:
             async with asyncio.timeout(seconds):
                 if self._streams is None:
@@ -65,7 +65,7 @@ class Client:
                 writer.write(request)
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
                 lengths = [line.partition(":")[2] for line in head.splitlines() if line.startswith("content-length:")]
-                # Without a length the end of the connection is the end of the answer.
+                # Without a length, the end of the connection is the end of the answer.
                 body = await (reader.readexactly(int(lengths[0])) if lengths else reader.read())
         except asyncio.IncompleteReadError as error:
             self.close()
@@ -78,7 +78,7 @@ class Client:
         return int(head.split()[1]), body
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None

@@ -1,7 +1,7 @@
-"""The original study's tasks on this machine: `bakeoff run` from an empty cache, its test accuracy and its cost.
+"""The tasks of the original study on this machine: `bakeoff run` from an empty cache, its test accuracy and its cost.
 
-One row a study: the classes are drawn by the seed, the test split is opened once, memory is that of the command and
-the processes it starts, together. Rows of other works and seeds in claims.csv stay. Studies are kept under --studies.
+One row per study. The seed draws the classes, and the test split is opened once. Memory is that of the command and all
+its processes together. Rows of other tasks and seeds stay in claims.csv. Studies are kept in --studies.
 
     python benchmarks/claims.py 20-classes-10m --seeds 0,1,2 --studies FOLDER [--data-dir FOLDER]
 """
@@ -24,7 +24,7 @@ from processes import measure
 from results import keep, read
 
 CSV = Path(__file__).with_suffix(".csv")
-# Classes and budget of each work.
+# Classes and budget of each task.
 WORKS = {
     "20-classes-10m": ("20", "10m"),
     "20-classes-30m": ("20", "30m"),
@@ -48,12 +48,12 @@ class Row:
     test_openings: int
     val_top1: float
     seconds: float
-    """Of the whole command: preparing the data, choosing, training, testing, reporting, exporting."""
+    """Of the whole command: preparing the data, screening, training, testing, reporting, exporting."""
     training_seconds: float
     images_per_second: float
     epochs: float
     peak_bytes: int
-    """Resident memory of all the command's processes together, sampled twice a second."""
+    """Resident memory of all processes of the command together, sampled twice a second."""
     run: str
     versions: str
     cpu: str
@@ -62,12 +62,12 @@ class Row:
 
 
 def main() -> None:
-    """Run a work's studies and keep their figures."""
+    """Run the studies of a task and write their figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("work", choices=WORKS)
     parser.add_argument("--seeds", default="0,1,2", help="draws of the classes, separated by commas")
-    parser.add_argument("--studies", type=Path, required=True, help="folder for the studies' records")
-    parser.add_argument("--data-dir", type=Path, help="where CIFAR-100's archive is")
+    parser.add_argument("--studies", type=Path, required=True, help="folder for the studies")
+    parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
     arguments = parser.parse_args()
 
     arguments.studies.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def run(work: str, seed: int, out: Path, data_dir: Path | None) -> Row:
-    """One study by the command line, as a user runs it."""
+    """Run one study with the command line, as a user does."""
     classes, budget = WORKS[work]
     command = [sys.executable, "-m", "bakeoff", "run", "cifar100", "--classes", classes, "--budget", budget]
     command += ["--seed", str(seed), "--out", str(out)]
@@ -120,8 +120,8 @@ def _row(work: str, seed: int, record: RunRecord, seconds: float, peak_bytes: in
 
 
 def print_table(rows: list[dict[str, str]]) -> None:
-    """One line per study, and the mean of each work's draws."""
-    table = Table("work", "seed", "network", "test top-1", "95 % interval", "minutes", "peak memory")
+    """Print one line per study, and the mean over the draws of each task."""
+    table = Table("task", "seed", "network", "test top-1", "95 % interval", "minutes", "peak memory")
     for work in WORKS:
         mine = [row for row in rows if row["work"] == work]
         for row in mine:

@@ -1,4 +1,4 @@
-"""Nodes, a cable and a driver by a simulated clock, for `scale_out.py`."""
+"""A simulated clock with nodes, a network cable and a driver, for `scale_out.py`."""
 
 import heapq
 import itertools
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 __all__ = ["AROUND", "Clock", "StudyContext"]
 
-# Seconds of a run besides its training (start, loading, tracing), as a plan expects them, and of bringing its task to a
-# node that has had one before, which is assumed.
+# Seconds of a run besides its training (start, loading, tracing), as a plan expects them. Seconds for sending a task to
+# a node that has had one before; this is an assumption.
 AROUND, SCHEDULING = 18.0, 0.5
-# Bytes a second through the driver's cable, and bytes that travel: all shards once to each node, and with each run its
-# logits and history. A checkpoint is the weights four times over, once a minute.
+# Bytes per second of the driver's cable, and the bytes that are sent: all shards once to each node, and with each run
+# its logits and history. A checkpoint has four times the size of the weights, and is sent once a minute.
 CABLE = 125e6
 SHARDS, LOGITS = 156e6, 1.2e6
 CHECKPOINT_COPIES, CHECKPOINT_EVERY = 4, 60.0
@@ -29,13 +29,13 @@ class StudyContext:
     then: Callable[[], object] | None = None
 
     def tell(self) -> None:
-        """Tell the driver."""
+        """Report the end of the run to the driver."""
         if self.then:
             self.then()
 
 
 class Clock:
-    """Simulated nodes, one run each at a time; the driver's cable and the driver itself do one thing at a time."""
+    """Simulated nodes with one run at a time each. The driver and its cable also do one thing at a time."""
 
     def __init__(self, nodes: int) -> None:
         self.nodes, self.now = nodes, 0.0
@@ -44,7 +44,7 @@ class Clock:
         self._warm = 0
 
     def do(self, jobs: Iterable[StudyContext]) -> None:
-        """Jobs as nodes are free; the clock ends where the last of them does."""
+        """Start jobs as nodes become free; the clock stops when the last job ends."""
         following, order = iter(jobs), itertools.count()
         under_way: list[tuple[float, int, StudyContext]] = []
         more = True
@@ -75,13 +75,13 @@ class Clock:
             arrived = self._carry(SHARDS + context.weights, arrived)
         worked = arrived + AROUND + context.seconds
         self.busy += AROUND + context.seconds
-        # Checkpoints travel while the node goes on.
+        # Checkpoints are sent while the node continues.
         for minute in range(1, math.ceil(context.seconds / CHECKPOINT_EVERY)):
             self._carry(CHECKPOINT_COPIES * context.weights, arrived + minute * CHECKPOINT_EVERY)
         return self._carry(context.weights * context.keeps_model + LOGITS, worked)
 
     def _carry(self, size: float, ready: float) -> float:
-        """When so many bytes that are ready at some time are through: not before all that was to be carried earlier."""
+        """The time when these bytes have been sent: after all bytes that were ready earlier."""
         seconds = size / CABLE
         self.cable += seconds
         return max(ready + seconds, self.cable)

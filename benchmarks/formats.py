@@ -1,9 +1,9 @@
-"""What every exported form of a run takes: size, time for 1 and for 32 images, time to the first answer, memory.
+"""The cost of every exported format of a run: size, time for 1 and for 32 images, time to the first answer, memory.
 
-Each bundle of a study's folder is tried out in a process of its own, with two threads, as `bakeoff export` does it, one
-after the other in turns; medians count. How right each is comes from its own bundle.json: all of validation for what
-has fewer bits, and what the run itself reached there for the others, which answer as it does. Writes formats.csv beside
-this file, and prints it.
+Each bundle of a study's folder is measured in a separate process with two threads, as `bakeoff export` does. The
+bundles alternate, and the medians are reported. The accuracy of a quantised bundle is read from its bundle.json (all of
+validation); the other bundles predict what the run predicts and have its accuracy. Writes formats.csv next to this
+file, and prints it.
 
     python benchmarks/formats.py STUDY
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Column, Table
 
-from bakeoff.deploy.bundle import MODEL_NAMES, BundleFacts, Timing, read_facts, try_out
+from bakeoff.deploy.bundle import MODEL_NAMES, BundleFacts, Timing, measure_model, read_facts
 from hardware import count_cores, name_cpu
 from results import write
 
@@ -27,7 +27,7 @@ TURNS = 2
 
 @dataclass(frozen=True)
 class Row:
-    """One form; times are milliseconds, but for the first answer's seconds, and sizes are megabytes (10^6 bytes)."""
+    """One format. Times are in milliseconds, the first answer in seconds, sizes in megabytes (10^6 bytes)."""
 
     form: str
     network: str
@@ -45,22 +45,22 @@ class Row:
 
 
 def main() -> None:
-    """Try every bundle out in turns, and keep the figures."""
+    """Measure all bundles alternately and write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("study", type=Path, help="a folder with bundles, or bundle-FORMAT folders, in it")
+    parser.add_argument("study", type=Path, help="folder that contains bundle/ or bundle-FORMAT/ folders")
     folders = sorted(path.parent for path in parser.parse_args().study.glob("bundle*/bundle.json"))
 
     facts = {folder: read_facts(folder) for folder in folders}
     turns: dict[Path, list[Timing]] = {folder: [] for folder in folders}
     for _ in range(TURNS):
         for folder, own in facts.items():
-            turns[folder].append(try_out(folder / MODEL_NAMES[own.format], own.format, own.side))
+            turns[folder].append(measure_model(folder / MODEL_NAMES[own.format], own.format, own.side))
     run_top1 = next(own.val.run_top1 for own in facts.values() if own.val)
     rows = sorted(
         (make_row(own, turns[folder], run_top1) for folder, own in facts.items()), key=lambda row: row.images_32_ms
     )
     write(CSV, rows)
-    table = Table(Column("form", no_wrap=True), "MB", "1: ms", "32: ms", "first: s", "peak: MB", "top-1", "same")
+    table = Table(Column("format", no_wrap=True), "MB", "1: ms", "32: ms", "first: s", "peak: MB", "top-1", "same")
     for row in rows:
         table.add_row(
             row.form,
@@ -76,10 +76,10 @@ def main() -> None:
 
 
 def make_row(facts: BundleFacts, turns: list[Timing], run_top1: float) -> Row:
-    """The medians of a form's turns."""
+    """The medians over the measurements of a format."""
     assert facts.parity is not None
     return Row(
-        form=facts.kind,
+        form=facts.format_label,
         network=facts.candidate,
         on_disk_mb=round(facts.model_bytes / 1e6, 1),
         one_image_ms=round(1000 * statistics.median(turn.batch1_seconds for turn in turns), 1),

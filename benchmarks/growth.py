@@ -1,8 +1,8 @@
 """Time and memory at 1, 4 and 16 times the images: preparing, screening one network, one epoch.
 
-Two kinds of data: CIFAR-100 repeated with altered bytes, and a folder of JPEG files of 224 pixels. Every measurement is
-a process of its own. The limit of the in-memory cache is set below the smallest data, so that all sizes stream from
-disk. Writes growth.csv beside this file, and prints it; needs about 10 GB of temporary space.
+There are two kinds of data: CIFAR-100 repeated with altered bytes, and a folder of JPEG files of 224 pixels. Every
+measurement runs in a separate process. The limit of the in-memory cache is below the smallest data set, so all sizes
+are read from disk. Writes growth.csv next to this file, and prints it. Needs about 10 GB of temporary space.
 
     python benchmarks/growth.py [--data-dir FOLDER] [--factors 1,4,16]
 """
@@ -43,13 +43,13 @@ SHARDS, FACTS = "shards", "facts.json"
 
 @dataclass(frozen=True)
 class Row:
-    """One piece of work: its seconds, and the most bytes that its processes held resident together."""
+    """One measurement: its seconds, and the peak resident memory of its processes together, in bytes."""
 
     data: str
     work: str
     factor: int
     images: int
-    """That the work went through."""
+    """Images that were processed."""
     seconds: float
     images_per_second: float
     peak_bytes: int
@@ -59,7 +59,7 @@ class Row:
 
 
 class Repeated(Source):
-    """A source of raw images several times over; a copy differs from the original in its first pixels."""
+    """A source that repeats raw images; a copy differs from the original in its first pixels."""
 
     def __init__(self, source: Source, times: int) -> None:
         self._source = source
@@ -79,7 +79,7 @@ class Repeated(Source):
         return self._times * self._source.count
 
     def records(self) -> Iterator[RawImage | BadImage]:
-        """The original's records, then those of each copy."""
+        """The original records, then the records of each copy."""
         for copy in range(self._times):
             for record in self._source.records():
                 yield record if isinstance(record, BadImage) else _alter(record, copy)
@@ -97,9 +97,9 @@ def _alter(record: RawImage, copy: int) -> RawImage:
 
 
 def main() -> None:
-    """Measure all, or (as a child) do one piece of work."""
+    """Measure everything, or (as a child process) do one task."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data-dir", type=Path, help="where CIFAR-100's archive is")
+    parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
     parser.add_argument("--factors", default="1,4,16")
     parser.add_argument("--child", nargs=3, metavar=("WORK", "SOURCE", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -137,7 +137,7 @@ def main() -> None:
 
 
 def draw_photo(folder: Path, number: int) -> None:
-    """A JPEG file of a class folder: a smooth random pattern with noise, about as large as a photograph of its size."""
+    """Write a JPEG file: a smooth random pattern with noise, about as many bytes as a photograph of its size."""
     rng = np.random.default_rng(number)
     label = number % CLASSES
     path = folder / f"class-{label}" / f"{number:06d}.jpg"
@@ -149,7 +149,7 @@ def draw_photo(folder: Path, number: int) -> None:
 
 
 def prepare_shards(source: str, folder: Path, data_dir: Path | None) -> tuple[int, float]:
-    """Prepare `NAME#TIMES` or a folder of images: how many, and seconds."""
+    """Prepare `NAME#TIMES` or a folder of images; returns the number of images and the seconds."""
     name, _, times = source.partition("#")
     opened = open_source(name, data_dir)
     if times:
@@ -161,7 +161,7 @@ def prepare_shards(source: str, folder: Path, data_dir: Path | None) -> tuple[in
 
 
 def screen(folder: Path) -> tuple[int, float]:
-    """Probe EfficientNet-Lite0 as a screen does, the process and its reading of the data included."""
+    """Probe EfficientNet-Lite0 as a screen does, including the start of the process and the reading of the data."""
     model = Model(name="efficientnet-lite0", size=64, unfreeze=0.0, batch_norm=BatchNorm.FROZEN)
     train = Train(mode=Mode.PROBE, epochs=None, subset=SCREEN_IMAGES, val_images=VAL_IMAGES)
     record = run(Run(model=model, train=train), Stage.SCREEN, folder)
@@ -169,14 +169,14 @@ def screen(folder: Path) -> tuple[int, float]:
 
 
 def train_epoch(folder: Path) -> tuple[int, float]:
-    """Train LeNet on every image once: how many, and seconds of training."""
+    """Train LeNet on every image once; returns the number of images and the seconds of training."""
     train = Train(epochs=1, evaluations=1, val_images=VAL_IMAGES)
     record = run(Run(model=Model(name="lenet", size=32), train=train), Stage.TRAIN, folder)
     return record.data.counts["train"], record.seconds.train
 
 
 def run(config: Run, stage: Stage, folder: Path) -> RunRecord:
-    """A run in its own process. Raises SystemExit if it fails."""
+    """Train a run in a separate process. Raises SystemExit if it fails."""
     record = launch(config, stage=stage, out=folder, data=folder / SHARDS)
     if record.state is not State.COMPLETE:
         raise SystemExit(f"{record.candidate}: {record.reason}")
@@ -190,7 +190,7 @@ def _row(data: str, work: str, factor: int, images: int, seconds: float, peak_by
 
 
 def print_table(rows: Sequence[Row]) -> None:
-    """One line per measurement, those of one work together."""
+    """Print one line per measurement, grouped by task."""
     table = Table("data", "work", "times", "images", "seconds", "images/s", "peak memory")
     for row in sorted(rows, key=lambda row: (row.data, row.work, row.factor)):
         table.add_row(

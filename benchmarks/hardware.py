@@ -1,4 +1,4 @@
-"""What a measurement was made on, as its table says it."""
+"""The hardware of a measurement, as the CSV files name it."""
 
 import platform
 from pathlib import Path
@@ -9,7 +9,7 @@ __all__ = ["count_cores", "name_cpu"]
 
 
 def name_cpu() -> str:
-    """The processor's name as Linux has it, or the platform's word for it."""
+    """The name of the processor according to Linux, or else according to the platform."""
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,8 +1,8 @@
-"""What each lever gains or loses on the 20-class task: one change of the default run at a time, at equal seconds.
+"""What each change of the default recipe gains or loses on 20 classes, one change at a time, at equal seconds.
 
-Every row is `bakeoff train` in a process of its own, with the same seconds of training (the probe of the head is
-outside of them), scored on validation; the test split stays shut. Runs are kept under --studies, so an interrupted
-call goes on. Writes levers.csv beside this file, and prints it.
+Every row is a `bakeoff train` in a separate process with the same seconds of training (the probe of the head is not
+included), scored on validation; the test split stays locked. Runs are kept in --studies, so an interrupted call
+continues. Writes levers.csv next to this file, and prints it.
 
     python benchmarks/levers.py --studies FOLDER [--seconds 240] [--levers size-96,no-ema] [--data-dir FOLDER]
 """
@@ -23,7 +23,7 @@ from hardware import count_cores, name_cpu
 from results import keep, read
 
 CSV = Path(__file__).with_suffix(".csv")
-# A draw of the classes that no claim is made on.
+# A draw of the classes that is not used for any claim.
 BASE = (
     "data.seed=11 model.name=efficientnet-lite0 model.size=128 model.unfreeze=1 model.batch_norm=frozen "
     "optim.learning_rate=5e-4 optim.ema=0.98 train.probe_images=3000 train.count_probe=false "
@@ -63,9 +63,9 @@ class Row:
 
     lever: str
     settings: str
-    """What differs from the base."""
+    """The settings that differ from the base recipe."""
     seconds: float
-    """Of training, as allowed."""
+    """Allowed seconds of training."""
     val_top1: float
     ci95_low: float
     ci95_high: float
@@ -81,12 +81,12 @@ class Row:
 
 
 def main() -> None:
-    """Train with each lever, and keep the figures."""
+    """Train with each change, and write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--studies", type=Path, required=True, help="folder for the runs")
     parser.add_argument("--levers", default=",".join(LEVERS), help="names separated by commas")
-    parser.add_argument("--seconds", type=float, default=240, help="of training for each")
-    parser.add_argument("--data-dir", type=Path, help="where CIFAR-100's archive is")
+    parser.add_argument("--seconds", type=float, default=240, help="training seconds of each run")
+    parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
     arguments = parser.parse_args()
 
     for lever in arguments.levers.split(","):
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def train(lever: str, seconds: float, out: Path, data_dir: Path | None) -> RunRecord:
-    """The lever's run, by the command line. Raises SystemExit if it fails."""
+    """Train one run with the command line. Raises SystemExit if it fails."""
     settings = [*BASE.split(), f"train.seconds={seconds}", *LEVERS[lever].split()]
     command = [sys.executable, "-m", "bakeoff", "train", "cifar100", "--classes", "20", "--out", str(out)]
     for setting in settings:
@@ -137,7 +137,7 @@ def _place(row: Mapping[str, str]) -> tuple[float, int]:
 
 
 def print_table(rows: Sequence[dict[str, str]]) -> None:
-    """One line per run."""
+    """Print one line per run."""
     table = Table("lever", "seconds", "val top-1", "95 % interval", "images seen", "images/s", "peak memory")
     for row in rows:
         table.add_row(

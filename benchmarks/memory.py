@@ -1,11 +1,11 @@
-"""Predicted against measured peak memory, one short run per network in a process of its own.
+"""Predicted and measured peak memory: one short run per network, each in a separate process.
 
     python benchmarks/memory.py
     python benchmarks/memory.py --networks resnet-50,vgg-16 --batch 64 --batch-norm frozen
     python benchmarks/memory.py --networks efficientnet-lite0 --repeats 3
 
 Each run trains all layers from random weights on CIFAR-100 for six steps (or, with --mode probe, computes frozen
-features) and adds a row to the table. The archive of CIFAR-100 is looked for in $BAKEOFF_DATA_DIR.
+features) and adds a row to the table. The CIFAR-100 archive is searched for in $BAKEOFF_DATA_DIR.
 """
 
 import argparse
@@ -34,13 +34,13 @@ PROBE_IMAGES = 512
 
 
 def main() -> int:
-    """Measure, or only predict anew, what the command line asks for; returns 1 if a run failed."""
+    """Measure the requested networks, or only predict again; returns 1 if a run failed."""
     options = _parse()
     if options.repredict:
         _repredict(options.table)
         return 0
     failed = 0
-    # A cache of its own: a probe would otherwise read features, and what they cost, from an earlier one.
+    # A separate cache: a probe would otherwise read the features of an earlier one, and their cost.
     with tempfile.TemporaryDirectory(prefix="bakeoff-memory-") as folder:
         os.environ["BAKEOFF_CACHE_DIR"] = folder
         data = prepare_cached("cifar100")
@@ -62,20 +62,22 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ",".join(row.name for row in TABLE)
     parser.add_argument("--networks", default=names, help="names separated by commas (default: all of them)")
-    parser.add_argument("--size", type=int, default=96, help="input pixels a side; from-scratch networks get 32")
+    parser.add_argument(
+        "--size", type=int, default=96, help="input size in pixels; networks that are trained from scratch get 32"
+    )
     parser.add_argument("--batch", type=int, default=32, help="images in a training step")
     parser.add_argument("--batch-norm", type=BatchNorm, default=BatchNorm.TRAIN, help="train or frozen")
     parser.add_argument("--unfreeze", type=float, default=1.0, help="fraction of the layers that learn")
-    parser.add_argument("--mode", type=Mode, default=Mode.FIT, help="fit, or probe for a forward pass alone")
-    parser.add_argument("--repeats", type=int, default=1, help="runs of each network, each with a seed of its own")
-    parser.add_argument("--repredict", action="store_true", help="run nothing: predict the table's rows anew")
+    parser.add_argument("--mode", type=Mode, default=Mode.FIT, help="fit, or probe for a forward pass only")
+    parser.add_argument("--repeats", type=int, default=1, help="runs per network, each with another seed")
+    parser.add_argument("--repredict", action="store_true", help="train nothing: predict the rows of the table again")
     table = Path(__file__).with_suffix(".csv")
-    parser.add_argument("--table", type=Path, default=table, help="CSV file (default: beside this script)")
+    parser.add_argument("--table", type=Path, default=table, help="CSV file (default: next to this script)")
     return parser.parse_args()
 
 
 def _run(name: str, size: int, batch: int, batch_norm: str, unfreeze: float, mode: str, seed: int) -> Run:
-    # Random weights are never frozen, so a network that learns in part starts from its own.
+    # Random weights are never frozen, so a partly frozen network starts from its pretrained weights.
     weights = "none" if unfreeze == 1.0 else "auto"
     model = {"name": name, "size": size, "weights": weights, "batch_norm": batch_norm, "unfreeze": unfreeze}
     length = {"images": STEPS * batch} if mode == Mode.FIT else {"subset": PROBE_IMAGES}

@@ -1,8 +1,8 @@
-"""The input pipeline alone, shards to augmented batches, against what the fastest candidate can train on.
+"""The input pipeline, from shards to augmented batches, compared with the training speed of two networks.
 
-Two stages: the shards of CIFAR-100's training split read and decoded, then batches drawn and augmented from memory by
-each policy. The candidate is the smallest from-scratch network at its stored size. Writes pipeline.csv beside this
-file, and prints it.
+There are two stages: reading and decoding the shards of CIFAR-100's training split, then drawing batches from memory
+and augmenting them with each policy. One of the networks is the smallest that is trained from scratch, at the stored
+size. Writes pipeline.csv next to this file, and prints it.
 
     python benchmarks/pipeline.py [--data-dir FOLDER]
 """
@@ -40,7 +40,7 @@ TURNS = 5
 
 @dataclass(frozen=True)
 class Row:
-    """One stage in images per second, and how many times faster it is than two networks train."""
+    """Images per second of one stage, and the ratios to the training speed of two networks."""
 
     stage: str
     images_per_second: float
@@ -52,9 +52,9 @@ class Row:
 
 
 def main() -> None:
-    """Time every stage in turns with both networks, and keep the figures."""
+    """Measure the stages and both networks alternately, and write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data-dir", type=Path, help="where CIFAR-100's archive is")
+    parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
     arguments = parser.parse_args()
 
     dataset = open_dataset(prepare_cached("cifar100", arguments.data_dir))
@@ -71,7 +71,7 @@ def main() -> None:
         step = make_step(name, size, split, classes)
         stages[f"train {name}@{size}"] = lambda batches=batches, step=step: rate(batches, step)
     for stage in stages.values():
-        stage()  # the first turn compiles, and fills caches
+        stage()  # the first round compiles and fills caches
     turns = [{name: stage() for name, stage in stages.items()} for _ in range(TURNS)]
     medians = {name: statistics.median(turn[name] for turn in turns) for name in stages}
     rows = [
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def make_step(name: str, size: int, split: Split, classes: int) -> Callable[..., int]:
-    """A training step of a network with random weights: (images, targets) -> their number."""
+    """A training step of a network with random weights: (images, targets) -> number of images."""
     network = build_network(
         find_network(name), Model(name=name, size=size), side=split.images.shape[1], classes=classes
     )

@@ -1,8 +1,8 @@
-"""Images a second of `bakeoff predict`, against plain `keras.Model.predict` on the same model.
+"""Images per second of `bakeoff predict`, compared with plain `keras.Model.predict` on the same model.
 
 10,000 test images of CIFAR-100. `bakeoff predict` reads and decodes PNG files; Keras gets the same images as one array
-in memory, so it has less to do. Both take turns, a share of the images each time. Further bundles are other formats of
-the same run. Writes predict.csv beside this file, and prints it.
+in memory, so it has less work. Both alternate on parts of the images. Further bundles are other formats of the same
+run. Writes predict.csv next to this file, and prints it.
 
     python benchmarks/predict.py STUDY/bundle [STUDY/bundle-onnx ...] [--data-dir FOLDER]
 """
@@ -39,7 +39,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Row:
-    """One way to ask: images per second, and the median of its ratios to Keras in the same turn."""
+    """One method: images per second, and the median of its ratios to Keras in the same round."""
 
     way: str
     network: str
@@ -53,10 +53,10 @@ class Row:
 
 
 def main() -> None:
-    """Time every way in turns, and keep the figures."""
+    """Measure all methods alternately and write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("bundles", nargs="+", type=Path, help="bundles of one run, the Keras one among them")
-    parser.add_argument("--data-dir", type=Path, help="where CIFAR-100's archive is")
+    parser.add_argument("bundles", nargs="+", type=Path, help="bundles of one run, including the Keras bundle")
+    parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
     arguments = parser.parse_args()
 
     bundles = [open_bundle(folder) for folder in arguments.bundles]
@@ -67,14 +67,14 @@ def main() -> None:
             path.write_bytes(encode_png(image))
         rows = measure(bundles, images, paths)
     write(CSV, rows)
-    table = Table("way", "images/s", "x keras.Model.predict")
+    table = Table("method", "images/s", "x keras.Model.predict")
     for row in rows:
         table.add_row(row.way, f"{row.images_per_second:,.0f}", f"{row.over_keras:.2f}")
     Console().print(table)
 
 
 def measure(bundles: list[Bundle], images: np.ndarray, paths: list[Path]) -> list[Row]:
-    """A row for each way, Keras first."""
+    """A row per method, Keras first."""
     (plain,) = (bundle for bundle in bundles if bundle.facts.format is Format.KERAS)
     model = keras.models.load_model(plain.folder / "model.keras", compile=False)
     ways: dict[str, Callable[[slice], object]] = {

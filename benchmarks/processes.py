@@ -1,4 +1,4 @@
-"""A command as a user runs it, with what it takes: wall clock, and the memory of all its processes together."""
+"""Run a command as a user does, and measure wall-clock time and the memory of all its processes together."""
 
 import subprocess
 import threading
@@ -13,7 +13,7 @@ _PERIOD = 0.5
 
 
 def measure(command: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[float, int]:
-    """Run a command to its end; seconds, and the most bytes that it and its descendants held resident at once.
+    """Run a command to its end; returns seconds and the peak resident bytes of the command and its descendants.
 
     Memory is sampled twice a second. Ends this process if the command fails.
     """
@@ -40,6 +40,6 @@ class _Peak:
                 try:
                     total += process.memory_info().rss
                 except psutil.NoSuchProcess:
-                    continue  # it ended between being listed and being asked
+                    continue  # it ended after it was listed
             self.bytes = max(self.bytes, total)
             time.sleep(_PERIOD)

@@ -1,4 +1,4 @@
-"""A benchmark's CSV: one row a measurement, a dataclass; measured anew, it takes the place of its older one."""
+"""The CSV file of a benchmark: one dataclass per row; a new measurement replaces the older row."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ Text = dict[str, str]
 def keep(
     path: Path, rows: "Sequence[DataclassInstance]", *, same: Sequence[str], order: Callable[[Text], Any] | None = None
 ) -> None:
-    """Put rows in, for those that have the same in these fields, and sort all."""
+    """Insert rows in place of those with the same values in these fields, and sort all rows."""
     new = _as_text(rows)
     replaced = {tuple(row[name] for name in same) for row in new}
     everything = [old for old in read(path) if tuple(old[name] for name in same) not in replaced] + new
@@ -27,7 +27,7 @@ def keep(
 
 
 def read(path: Path) -> list[Text]:
-    """The rows, if there are any."""
+    """Read the rows; none if there is no file."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -35,7 +35,7 @@ def read(path: Path) -> list[Text]:
 
 
 def write(path: Path, rows: "Sequence[DataclassInstance]") -> None:
-    """Write these rows alone."""
+    """Write only these rows."""
     _write(path, _as_text(rows))
 
 

@@ -1,9 +1,9 @@
-"""A hundred candidates on 1, 8 and 64 nodes, by a simulated clock: how long, how busy, and what is in the way.
+"""A hundred candidates on 1, 8 and 64 nodes with a simulated clock: duration, utilisation and bottlenecks.
 
-The stages are the real ones: `propose()`, and the search with Optuna, whose processor time is measured and added to
-the clock, for the driver asks for one trial at a time. Training is not done: speeds and accuracies are those measured
-of nine networks (screening.csv), dealt out to a hundred candidates. Everything that goes to or comes from a node passes
-through one cable at the driver. Writes scale_out.csv beside this file, and prints it; takes some minutes.
+The stages are the real ones: `propose()`, and the search with Optuna. The processor time of Optuna is measured and
+added to the clock, because the driver asks for one trial at a time. Training is simulated: the speeds and accuracies
+that were measured for nine networks (screening.csv) are assigned to a hundred candidates. All data to and from nodes
+pass through one cable at the driver. Writes scale_out.csv next to this file, and prints it. Takes some minutes.
 
     python benchmarks/scale_out.py [--nodes 1,8,64] [--hours 8]
 """
@@ -27,10 +27,9 @@ from bakeoff.runs.config import Candidate, Data, Mode, Run, run_id
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import Metrics
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts, write_record
-from bakeoff.study import Search, StudyPlan, make_plan, make_search, propose
+from bakeoff.study import Search, StudyPlan, default_space, make_plan, make_search, propose
 from bakeoff.study.run_pool import RunRequest
 from bakeoff.study.search import run_search
-from bakeoff.study.space import default_space
 from clock import AROUND, Clock, StudyContext
 from hardware import count_cores, name_cpu
 from results import read, write
@@ -40,13 +39,13 @@ MEASURED = Path(__file__).with_name("screening.csv")
 COUNTS = {"train": 45_000, "val": 5_000, "test": 10_000}
 CANDIDATES, TRIALS = 100, 100
 SIZES = (64, 72, 80, 96, 112, 128)
-# Training seconds of a trial where each candidate gets its own hundred.
+# Training seconds of a trial if each candidate gets a hundred trials.
 TRIAL_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Row:
-    """One study on so many nodes. Shares are of the wall clock."""
+    """One study on a number of nodes. Shares are fractions of the wall-clock time."""
 
     work: str
     nodes: int
@@ -57,14 +56,14 @@ class Row:
     cable_busy: float
     driver_busy: float
     bound: str
-    """What would have to be faster first."""
+    """The bottleneck."""
     cpu: str
     cores: int
     date: str
 
 
 class World:
-    """What would come of a run: measured speed and accuracy, dealt out to the candidates."""
+    """The simulated result of a run: measured speed and accuracy, assigned to the candidates."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
@@ -83,7 +82,7 @@ class World:
         return 4.0 * self._params[run.model.name]
 
     def record(self, run: Run, stage: Stage) -> RunRecord:
-        """The record that the run would leave."""
+        """The record that the run would write."""
         facts = self._facts[run.candidate]
         identity = run_id(run, "simulated", "simulated")
         luck = random.Random(identity).gauss(0, 0.01)
@@ -125,7 +124,7 @@ class World:
 
 
 def simulate_study(nodes: int, hours: float) -> Row:
-    """`bakeoff run` with a search in it: everything that fits into a budget."""
+    """`bakeoff run` with a search: everything that fits into a budget."""
     clock = Clock(nodes)
     with tempfile.TemporaryDirectory() as scratch:
         world = World(Path(scratch))
@@ -153,7 +152,7 @@ def simulate_study(nodes: int, hours: float) -> Row:
 
 
 def _search(plan: StudyPlan, base: Run, world: World, clock: Clock, out: Path) -> tuple[Mapping[str, Any], int]:
-    """The real search, on simulated nodes: what it would change, and its number of trials."""
+    """Run the real search on simulated nodes; returns its changes and its number of trials."""
     search = make_search(base, default_space(base), budget=plan.tune_seconds, counts=COUNTS, head_start=True)
     began, before = clock.now, clock.runs
     _run(search, world, clock, out, lambda: plan.tune_seconds - (clock.now - began))
@@ -162,7 +161,7 @@ def _search(plan: StudyPlan, base: Run, world: World, clock: Clock, out: Path) -
 
 def _run(search: Search, world: World, clock: Clock, out: Path, seconds_left: Any) -> None:
     class Ended(Exception):  # noqa: N818
-        """The pair that decides needs images, which a simulation has not got."""
+        """The deciding pair needs images, which the simulation does not have."""
 
     def train_each(requests: Iterable[RunRequest], runs: int | None = None) -> None:
         if runs is not None:
@@ -172,7 +171,7 @@ def _run(search: Search, world: World, clock: Clock, out: Path, seconds_left: An
 
         def jobs() -> Iterator[StudyContext]:
             for request in requests:
-                # Inputs of another size are as fast and as good here as the candidate's own.
+                # Inputs of another size have the speed and accuracy of the candidate's size here.
                 run = request.run.revised(model={"size": search.base.model.size})
                 record = world.record(run, Stage.TUNE)
                 yield world.context(run, record, lambda told=request.then, record=record: told and told(record))
@@ -186,7 +185,7 @@ def _run(search: Search, world: World, clock: Clock, out: Path, seconds_left: An
 
 
 def simulate_everything(nodes: int, seconds_of_driver: float) -> Row:
-    """A search of a hundred trials for every one of a hundred candidates: what nobody should do, as a yardstick."""
+    """A search of a hundred trials for each of a hundred candidates, as a reference; not a recommended use."""
     clock = Clock(nodes)
     with tempfile.TemporaryDirectory() as scratch:
         world = World(Path(scratch))
@@ -197,14 +196,14 @@ def simulate_everything(nodes: int, seconds_of_driver: float) -> Row:
             for _ in range(TRIALS)
         ]
     clock.do(jobs)
-    # The driver asks and tells for each trial in turn, beside all else.
+    # The driver draws and reports one trial after the other, besides its other work.
     clock.driver += seconds_of_driver * len(jobs)
     clock.now = max(clock.now, clock.driver)
     return _row(f"tune: {CANDIDATES} candidates x {TRIALS} trials of {TRIAL_SECONDS:.0f} s", clock)
 
 
 def measure_driver() -> float:
-    """Seconds that the driver takes for one trial of a search of a hundred, asking and telling."""
+    """Seconds of the driver for one trial in a search of a hundred: drawing it and reporting its result."""
     clock = Clock(1)
     with tempfile.TemporaryDirectory() as scratch:
         world = World(Path(scratch))
@@ -241,7 +240,7 @@ def _row(work: str, clock: Clock) -> Row:
 
 
 def main() -> None:
-    """Simulate and keep the figures."""
+    """Simulate and write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--nodes", default="1,8,64")
     parser.add_argument("--hours", type=float, default=8.0)

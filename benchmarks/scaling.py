@@ -1,7 +1,7 @@
-"""What it costs to feed a pretrained network pixels in a scaling that is not its own: a frozen probe, both ways.
+"""What the wrong pixel scaling costs a pretrained network: a frozen probe with the correct and with a wrong scaling.
 
-A linear head is fitted on the pooled features of a stratified sample of CIFAR-100's training images and scored on the
-whole of validation; the test split stays shut. Writes scaling.csv beside this file, and prints it.
+A linear head is fitted on the pooled features of a stratified sample of CIFAR-100's training images and scored on all
+of validation; the test split stays locked. Writes scaling.csv next to this file, and prints it.
 
     python benchmarks/scaling.py --mobilenet WEIGHTS.h5 [--data-dir FOLDER]
 """
@@ -40,7 +40,7 @@ class Row:
 
     network: str
     weights: str
-    """Where they came from, and the first digits of the file's SHA-256."""
+    """Their origin, and the first digits of the SHA-256 of the file."""
     size: int
     train_images: int
     val_images: int
@@ -54,10 +54,10 @@ class Row:
 
 
 def main() -> None:
-    """Probe both networks and keep the figures."""
+    """Probe both networks and write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--mobilenet", required=True, help="Keras weight file of MobileNetV2")
-    parser.add_argument("--data-dir", type=Path, help="where CIFAR-100's archive is")
+    parser.add_argument("--mobilenet", required=True, help="Keras weights file of MobileNetV2")
+    parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
     arguments = parser.parse_args()
 
     dataset = open_dataset(prepare_cached("cifar100", arguments.data_dir))
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def probe_both_ways(name: str, weights: str, train: Split, val: Split, classes: int) -> Iterator[Row]:
-    """Probe a network with its own input scaling, then with pixels merely divided by 255."""
+    """Probe a network with its input scaling, then with pixels divided by 255."""
     row = find_network(name)
     source = locate_weights(row, weights)
     for scaling in (row.scaling, Scaling.UNIT):
@@ -103,7 +103,7 @@ def probe_both_ways(name: str, weights: str, train: Split, val: Split, classes: 
 
 
 def print_table(rows: list[Row]) -> None:
-    """The scores, one line per probe."""
+    """Print the scores, one line per probe."""
     table = Table("network", "scaling", "val top-1", "95 % interval")
     for row in rows:
         scaling = row.scaling + (" (its own)" if row.own_scaling else "")

@@ -1,9 +1,9 @@
-"""Does the screen's order hold after fine-tuning? `bakeoff screen` against `bakeoff compare` of the same candidates.
+"""Does the ranking of the screen hold after fine-tuning? `bakeoff screen` and `bakeoff compare` of the same candidates.
 
-Both run by the command line, from one empty cache, on CIFAR-100; the comparison gives every candidate the same wall
-clock. Agreement is the weighted Kendall tau (Vigna 2015) of the screen's order with the comparison's top-1, by
-which disagreement among the best counts most. Networks whose weights do not come from a package are added by giving
-their files. Writes screening.csv beside this file, and prints it.
+Both commands start with one empty cache and use CIFAR-100; the comparison gives every candidate the same wall-clock
+time. Agreement is the weighted Kendall tau (Vigna 2015) between the ranking of the screen and the top-1 of the
+comparison; it gives differences among the best candidates the most weight. Networks whose weights do not come from a
+package are added by giving their files. Writes screening.csv next to this file, and prints it.
 
     python benchmarks/screening.py --out FOLDER [--weights mobilenet-v2=FILE.h5] [--weights xception=FILE.keras]
 """
@@ -35,18 +35,18 @@ PACKAGED = [
     *(f"efficientnet-lite2@{size}" for size in (64, 96, 128)),
 ]
 SIZE_OF_OTHERS = 96
-# A study screens with about a third of its budget.
+# A study spends about a third of its budget on the screen.
 SCREEN_BUDGET, COMPARE_BUDGET, VAL_IMAGES = "10m", "16m", 2000
 
 
 @dataclass(frozen=True)
 class Row:
-    """One candidate: places from 1, scores as fractions of 1, seconds of training or probing."""
+    """One candidate: ranks from 1, scores as fractions of 1, seconds of training or probing."""
 
     classes: str
     network: str
     screen_place: int
-    """The last one, if the screen stopped it for being too slow."""
+    """The last rank if the screen stopped it because it was too slow."""
     screen_top1: float | None
     screen_seconds: float
     compare_place: int
@@ -56,7 +56,7 @@ class Row:
     compare_seconds: float
     compare_images_per_second: float
     screen_wall_seconds: float
-    """Of the whole screen, all candidates together, preparing the data included."""
+    """Of the whole screen with all candidates, including the preparation of the data."""
     tau: float
     """Of all candidates."""
     cpu: str
@@ -65,12 +65,14 @@ class Row:
 
 
 def main() -> None:
-    """Screen, compare, and keep the figures."""
+    """Screen, compare, and write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for the two studies")
-    parser.add_argument("--weights", action="append", default=[], metavar="NAME=PATH", help="a further network")
-    parser.add_argument("--classes", default="all", help="of CIFAR-100, as bakeoff's --classes")
-    parser.add_argument("--data-dir", type=Path, help="where CIFAR-100's archive is")
+    parser.add_argument(
+        "--weights", action="append", default=[], metavar="NAME=PATH", help="weights of a further network"
+    )
+    parser.add_argument("--classes", default="all", help="classes of CIFAR-100, as in bakeoff's --classes")
+    parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
     arguments = parser.parse_args()
 
     others = [f"{choice.partition('=')[0]}@{SIZE_OF_OTHERS}" for choice in arguments.weights]
@@ -94,7 +96,7 @@ def main() -> None:
 
 
 def read_rows(classes: str, screened: Path, compared: Path) -> list[Row]:
-    """Both orders side by side, in the comparison's. Raises SystemExit for a candidate that is not in both."""
+    """Both rankings, in the order of the comparison. Raises SystemExit for a candidate that is not in both."""
     screen = [row for row in rank(list_records(screened), stage=Stage.SCREEN) if row.state is not State.RUNNING]
     compare = [row for row in rank(list_records(compared), stage=Stage.COMPARE) if row.val_top1 is not None]
     places = {row.name: place for place, row in enumerate(screen, start=1)}
@@ -131,12 +133,12 @@ def read_rows(classes: str, screened: Path, compared: Path) -> list[Row]:
 
 
 def measure_agreement(places: Sequence[int], top1: Sequence[float]) -> float:
-    """Weighted Kendall tau of places in the screen (1 is best) with accuracies after fine-tuning."""
+    """Weighted Kendall tau between the ranks in the screen (1 is best) and the accuracies after fine-tuning."""
     return round(float(weightedtau([-place for place in places], top1).statistic), 3)
 
 
 def print_table(rows: Sequence[Row]) -> None:
-    """One line per candidate, best after fine-tuning first."""
+    """Print one line per candidate, best after fine-tuning first."""
     table = Table("network", "screen", "", "fine-tuned", "", "95 % interval", "images/s")
     for row in rows:
         table.add_row(

@@ -1,8 +1,8 @@
-"""Requests a second and waiting times of `bakeoff serve` at rising concurrency, against one image at a time.
+"""Requests per second and latencies of `bakeoff serve` at rising concurrency, compared with one image at a time.
 
-Two servers of the same bundle, one that answers concurrent requests together and one that does not, take turns; the
-clients run on the same machine and take their share of it. Every answer must name the class that the bundle itself
-names. Writes serving.csv beside this file (a bundle's rows take the place of its older ones), and prints it.
+Two servers with the same bundle alternate: one processes concurrent requests together, the other does not. The clients
+run on the same machine and use a part of it. Every answer must name the class that the bundle itself predicts. Writes
+serving.csv next to this file (new rows of a bundle replace older ones), and prints it.
 
     python benchmarks/serving.py BUNDLE
 """
@@ -36,7 +36,7 @@ TOGETHER, ALONE = 32, 1
 
 @dataclass(frozen=True)
 class Row:
-    """A server under so many clients at once: medians of the turns; times are milliseconds."""
+    """A server with a number of concurrent clients: medians of the rounds; times in milliseconds."""
 
     bundle: str
     network: str
@@ -54,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one turn gave: waiting times in milliseconds, and the seconds that it lasted."""
+    """The result of one round: latencies in milliseconds, and its duration in seconds."""
 
     waits: list[float]
     seconds: float
@@ -65,12 +65,12 @@ class Turn:
         return len(self.waits) / self.seconds
 
     def percentile(self, share: float) -> float:
-        """The waiting time that this share of the requests is below."""
+        """The latency that this share of the requests is below."""
         return float(np.percentile(self.waits, share))
 
 
 def main() -> None:
-    """Load both servers in turns, and keep the figures."""
+    """Load both servers alternately, and write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("bundle", type=Path)
     folder = parser.parse_args().bundle
@@ -126,7 +126,7 @@ def main() -> None:
 
 
 async def load(port: int, clients: int, questions: list[tuple[bytes, str]]) -> Turn:
-    """So many clients ask one question after another for some seconds. Ends this process at a wrong answer."""
+    """Concurrent clients send one request after the other for some seconds. A wrong answer ends this process."""
     waits: list[float] = []
     numbers = count()
     started = time.perf_counter()

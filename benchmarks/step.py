@@ -1,8 +1,8 @@
-"""The training step against timm on PyTorch: images per second of the same networks, batch and input size.
+"""The training step compared with timm on PyTorch: images per second with the same network, batch and input size.
 
-Both sides stay loaded and take turns (A B A B ...), so that a machine that slows down slows both. Each side competes in
-the faster of float32 and bfloat16. The peer lives in an environment of its own, which is
-made on the first call. Rows of other networks in step.csv stay.
+Both sides stay loaded and alternate (A B A B ...), so that a slower machine slows both. Each side uses the faster of
+float32 and bfloat16. PyTorch has a separate environment, which is created on the first call. Rows of other networks
+stay in step.csv.
 
     python benchmarks/step.py [--networks efficientnet-lite0,vgg-16] [--peer-python PYTHON]
 """
@@ -30,7 +30,7 @@ from results import keep, read
 HERE = Path(__file__).parent
 CSV = HERE / "step.csv"
 PEER_PACKAGES = ("torch==2.15.0", "torchvision==0.29.2", "timm==1.0.31")
-# Our name, and timm's for the same architecture.
+# The name here, and timm's name of the same architecture.
 NETWORKS = {
     "efficientnet-lite0": "efficientnet_lite0",
     "mobilenet-v2": "mobilenetv2_100",
@@ -44,7 +44,7 @@ SIZE, BATCH, TRIAL_BATCH = 96, 64, 8
 
 @dataclass(frozen=True)
 class Row:
-    """One network in one mode; rates in images per second, medians over all steps; ratios ours to the peer's."""
+    """One network in one mode: medians over all steps in images per second, and ratios of bakeoff to PyTorch."""
 
     network: str
     batch_norm: str
@@ -55,7 +55,7 @@ class Row:
     ours_rate: float
     peer_rate: float
     ratio: float
-    """Median of the ratios of the pairs, each a turn of ours and the peer's next to it."""
+    """Median ratio of the pairs; a pair is a round of bakeoff and the next round of PyTorch."""
     ratio_low: float
     ratio_high: float
     pairs: int
@@ -81,11 +81,11 @@ class Side:
         self.versions: str = self._answer()["versions"]
 
     def open(self, name: str, precision: str, batch_norm: str, batch: int = BATCH) -> None:
-        """Build a network and take the first steps, which are not timed."""
+        """Build a network and do the first steps, which are not timed."""
         self._ask(f"open {name} {SIZE} {batch} {precision} {batch_norm}")
 
     def time(self, steps: int, batch: int = BATCH) -> float:
-        """Images per second, by the median of these steps."""
+        """Images per second, from the median of these steps."""
         seconds: list[float] = self._ask(f"time {steps}")["seconds"]
         return batch / statistics.median(seconds)
 
@@ -94,9 +94,9 @@ class Side:
         self._process.communicate()
 
     def open_fastest(self, name: str, batch_norm: str) -> str:
-        """Open the network in the faster precision, and name it."""
+        """Open the network in the faster precision; returns the precision."""
         rates = self._time_precisions(name, batch_norm, PRECISIONS, TRIAL_BATCH)
-        # One step of a whole batch can take minutes without instructions for bfloat16.
+        # Without instructions for bfloat16, one step on a whole batch can take minutes.
         contenders = [precision for precision in PRECISIONS if rates[precision] > 0.5 * max(rates.values())]
         rates = self._time_precisions(name, batch_norm, contenders, BATCH)
         best = max(rates, key=rates.__getitem__)
@@ -126,12 +126,12 @@ class Side:
 
 
 def main() -> None:
-    """Time all networks and keep the figures."""
+    """Time all networks and write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--networks", default=",".join(NETWORKS), help="names separated by commas")
     parser.add_argument("--pairs", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=4, help="steps of one turn")
-    parser.add_argument("--peer-python", help="interpreter of an environment that has the peer's packages")
+    parser.add_argument("--steps", type=int, default=4, help="steps of one round")
+    parser.add_argument("--peer-python", help="interpreter of an environment with timm and PyTorch")
     arguments = parser.parse_args()
 
     ours = Side(sys.executable, "step_ours.py")
@@ -144,7 +144,7 @@ def main() -> None:
 
 
 def make_peer() -> str:
-    """An environment with the peer's packages, kept in the cache; returns its interpreter."""
+    """Make an environment with the PyTorch packages in the cache; returns its interpreter."""
     folder = cache_dir() / "benchmarks" / "-".join(PEER_PACKAGES)
     python = folder / ("Scripts/python.exe" if platform.system() == "Windows" else "bin/python")
     if not (folder / "complete").is_file():
@@ -155,7 +155,7 @@ def make_peer() -> str:
 
 
 def compare(name: str, ours: Side, peer: Side, pairs: int, steps: int) -> Iterator[Row]:
-    """Time one network with batch normalisation in inference mode (our default), then learning."""
+    """Time one network with batch normalisation in inference mode (the default here), then learning."""
     # VGG has no batch normalisation.
     for batch_norm in ("frozen",) if name.startswith("vgg") else ("frozen", "train"):
         precisions = ours.open_fastest(name, batch_norm), peer.open_fastest(NETWORKS[name], batch_norm)
@@ -187,8 +187,8 @@ def _place(row: Mapping[str, str]) -> tuple[int, str]:
 
 
 def print_table(rows: Sequence[Mapping[str, str]]) -> None:
-    """The ratios, one line per network and mode."""
-    table = Table("network", "batch norm", "ours, images/s", "peer, images/s", "ratio", "of the pairs")
+    """Print the ratios, one line per network and mode."""
+    table = Table("network", "batch norm", "bakeoff, images/s", "timm, images/s", "ratio", "of the pairs")
     for row in rows:
         table.add_row(
             row["network"],

@@ -1,4 +1,4 @@
-"""bakeoff's side of step.py: its own training step."""
+"""bakeoff's side of step.py: the training step of this package."""
 
 from collections.abc import Callable
 
@@ -15,12 +15,12 @@ from bakeoff.training.weight_copies import MovingAverage
 from turns import answer
 
 CLASSES = 100
-# As CIFAR's are stored: enlarging and scaling them is part of our step, and no part of the peer's.
+# The stored size of CIFAR images. Resizing and scaling are part of the step here, but not of PyTorch's step.
 STORED_SIDE = 32
 
 
 def open_step(name: str, size: int, batch: int, precision: str, batch_norm: str) -> Callable[[], None]:
-    """One training step as a run takes it, but for the moving average, which the peer does not keep either."""
+    """One training step as in a run, but without the moving average, which the PyTorch side does not have either."""
     keras.backend.clear_session()
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     network = build_network(find_network(name), Model(name=name, size=size), side=STORED_SIDE, classes=CLASSES)

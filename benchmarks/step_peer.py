@@ -1,4 +1,4 @@
-"""The peer's side of step.py: timm's networks on PyTorch, in an environment of their own."""
+"""PyTorch's side of step.py: timm's networks, in a separate environment."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,7 +12,7 @@ CLASSES = 100
 
 
 class Classifier(torch.nn.Module):
-    """A network's features, averaged over the map, and a linear head: what the other side trains as well."""
+    """Globally averaged features of a network and a linear head, as bakeoff trains them."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Classifier(torch.nn.Module):
 
 
 def open_step(name: str, size: int, batch: int, precision: str, batch_norm: str) -> Callable[[], None]:
-    """One training step at PyTorch's best: channels last, fused AdamW."""
+    """One training step with the fastest options of PyTorch: channels last, fused AdamW."""
     model = Classifier(name).to(memory_format=torch.channels_last).train()
     if batch_norm == "frozen":
         for module in model.modules():

@@ -1,4 +1,4 @@
-"""One side of step.py: a process that takes training steps when it is told to. Needs the standard library alone."""
+"""One side of step.py: a process that does training steps on command. Needs only the standard library."""
 
 import json
 import sys
@@ -11,16 +11,16 @@ Step = Callable[[], object]
 
 
 def answer(open_step: Callable[[str, int, int, str, str], Step], versions: str) -> None:
-    """Answer commands on standard input with lines of JSON until there are no more.
+    """Answer commands on standard input with lines of JSON until the input ends.
 
-    `open NETWORK SIZE BATCH PRECISION BATCH_NORM` builds a network and takes two steps, `time STEPS` times some.
+    `open NETWORK SIZE BATCH PRECISION BATCH_NORM` builds a network and does two steps; `time STEPS` times some steps.
     """
     _say(versions=versions)
     step: Step | None = None
     for line in sys.stdin:
         match line.split():
             case ["open", name, size, batch, precision, batch_norm]:
-                step = None  # its memory goes before the next one's comes
+                step = None  # free its memory before the next one is built
                 step = open_step(name, int(size), int(batch), precision, batch_norm)
                 step()
                 step()

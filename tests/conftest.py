@@ -105,9 +105,9 @@ def bundled(lenet, tmp_path_factory):
     from bakeoff.deploy.export import write_bundle
 
     @cache
-    def bundled(form, quantize=None):
+    def bundled(model_format, quantize=None):
         folder = tmp_path_factory.mktemp("study") / "bundle"
-        write_bundle(lenet, folder, form, quantize)
+        write_bundle(lenet, folder, model_format, quantize)
         return folder
 
     return bundled

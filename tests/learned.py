@@ -4,7 +4,7 @@ import keras
 
 from bakeoff.data.batches import load_split
 from bakeoff.data.shards import Dataset
-from bakeoff.deploy.export import Trained
+from bakeoff.deploy.export import FinishedRun
 from bakeoff.networks.model import build_network
 from bakeoff.networks.table import find_network
 from bakeoff.networks.weights import load_weights, locate_weights
@@ -26,7 +26,7 @@ TINY = Run().revised(
 EPOCHS = 3
 
 
-def learn(name: str, size: int, dataset: Dataset) -> Trained:
+def learn(name: str, size: int, dataset: Dataset) -> FinishedRun:
     """A from-scratch network trained for some epochs, or pretrained weights with a probe for a head."""
     keras.utils.set_random_seed(0)
     row, classes = find_network(name), len(dataset.class_names)
@@ -42,4 +42,4 @@ def learn(name: str, size: int, dataset: Dataset) -> Trained:
         head = fit_head(predict_logits(compile_forward(network.features(size)), sample), sample.labels, classes)
         network.head.set_weights([head.kernel, head.bias])
     predictions = Predictions(predict_logits(compile_forward(model), val), val.labels)
-    return Trained(model, make_record(f"{name}@{size}"), dataset, {"val": predictions})
+    return FinishedRun(model, make_record(f"{name}@{size}"), dataset, {"val": predictions})

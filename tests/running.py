@@ -93,15 +93,17 @@ class WorkerHere:
         # What a deterministic run switches on stays on.
         assert not read_record(Path(self._arguments[0])).config.train.deterministic
         started = time.monotonic()
-        failure = mend = stopped = ""
+        failure = input_error = stop_reason = ""
         try:
             with mock.patch.dict(os.environ, self._environment), contextlib.redirect_stdout(_Events(on_progress)):
                 _JOBS[self._job](*self._arguments)
         except _StoppedError as error:
-            stopped = str(error)
+            if error.__cause__ is not None:
+                raise error.__cause__ from None
+            stop_reason = str(error)
         except BakeoffError as error:
-            failure, mend = f"its process ended with code {error.exit_code}", str(error)
-        return Ended(failure, mend, stopped, seconds=time.monotonic() - started)
+            failure, input_error = f"its process ended with code {error.exit_code}", str(error)
+        return Ended(failure, input_error, stop_reason, seconds=time.monotonic() - started)
 
     def kill(self) -> None:
         """It has ended when anybody could ask for this."""
@@ -119,6 +121,11 @@ class _Events(io.TextIOBase):
 
     def write(self, text: str) -> int:
         event = parse_event(text)
-        if isinstance(event, RunProgress) and self._on_progress is not None and (reason := self._on_progress(event)):
-            raise _StoppedError(reason)
+        if isinstance(event, RunProgress) and self._on_progress is not None:
+            try:
+                reason = self._on_progress(event)
+            except BaseException as error:
+                raise _StoppedError from error
+            if reason:
+                raise _StoppedError(reason)
         return len(text)

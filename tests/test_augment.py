@@ -5,7 +5,7 @@ import pytest
 
 from bakeoff.data.augment import augment_batch
 from bakeoff.data.augment.randaugment import OPERATIONS
-from bakeoff.data.augment.steps import Warps, warp
+from bakeoff.data.augment.steps import AffineParameters, warp_affine
 from bakeoff.runs.config import Augment, AugmentStep
 
 MIXING = ("mixup", "cutmix")
@@ -75,7 +75,7 @@ def test_the_same_generator_gives_the_same_batch(policy):
 
 def test_a_quarter_turn_is_numpys_and_a_whole_one_is_none():
     images = _images(4)
-    out = warp(images, Warps(np.array([0.0, 0.25, 0.5, 1.0]), np.ones(4), np.zeros(4), np.zeros(4)))
+    out = warp_affine(images, AffineParameters(np.array([0.0, 0.25, 0.5, 1.0]), np.ones(4), np.zeros(4), np.zeros(4)))
     expected = [images[0], np.rot90(images[1]), np.rot90(images[2], 2), images[3]]
     # Pillow rounds down what a turn leaves a hair below a whole number.
     assert np.abs(out.astype(int) - np.stack(expected)).max() <= 1
@@ -85,7 +85,9 @@ def test_half_the_side_shown_is_the_middle_enlarged_and_one_and_a_half_brings_in
     ramp = np.arange(16, dtype=np.uint8) * 10
     images = np.broadcast_to(ramp[None, :, None, None], (2, 16, 16, 3)).copy()
     still = np.zeros(2)
-    closer, farther = warp(images, Warps(still, np.array([0.5, 1.5]), still, still))[:, :, 8, 0].astype(int)
+    closer, farther = warp_affine(images, AffineParameters(still, np.array([0.5, 1.5]), still, still))[
+        :, :, 8, 0
+    ].astype(int)
     # From the middle of the side outwards, in steps of half a pixel and of one and a half.
     assert np.abs(closer - (75 + 5 * (np.arange(16) - 7.5))).max() <= 1
     inside = slice(3, 13)
@@ -98,7 +100,7 @@ def test_a_shift_moves_the_image_by_its_share_and_brings_in_reflections():
     ramp = np.arange(16, dtype=np.uint8) * 10
     images = np.broadcast_to(ramp[None, None, :, None], (1, 16, 16, 3)).copy()
     still = np.zeros(1)
-    moved = warp(images, Warps(still, np.ones(1), np.array([0.25]), still))[0, 8, :, 0].astype(int)
+    moved = warp_affine(images, AffineParameters(still, np.ones(1), np.array([0.25]), still))[0, 8, :, 0].astype(int)
     assert moved[4:].tolist() == ramp[:12].tolist()
     assert moved[:4].tolist() == [40, 30, 20, 10]
 
@@ -217,7 +219,7 @@ def test_of_two_ways_to_mix_one_is_drawn_for_each_batch():
 
 
 @pytest.mark.parametrize(
-    ("policy", "text"), [("flip-warp", "'warp' is no step"), ("flip-flip", "twice"), ("", "'' is no step")]
+    ("policy", "text"), [("flip-warp", "no step 'warp'"), ("flip-flip", "twice"), ("", "no step ''")]
 )
 def test_a_policy_that_cannot_be_is_told(policy, text):
     with pytest.raises(ValueError, match=text):

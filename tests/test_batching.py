@@ -34,9 +34,9 @@ def test_what_waits_together_is_answered_together_and_each_gets_its_own():
         return _sum(images)
 
     async def work():
-        first = asyncio.create_task(batcher.answer(_images(1)))
+        first = asyncio.create_task(batcher.predict(_images(1)))
         await asyncio.sleep(0.1)
-        others = [asyncio.create_task(batcher.answer(_images(*values))) for values in ((2,), (3, 4), (5,), (6, 7, 8))]
+        others = [asyncio.create_task(batcher.predict(_images(*values))) for values in ((2,), (3, 4), (5,), (6, 7, 8))]
         await asyncio.sleep(0.1)
         gate.set()
         return await asyncio.gather(first, *others)
@@ -55,8 +55,8 @@ def test_an_error_of_the_model_reaches_those_who_asked_and_the_next_are_answered
 
     async def work():
         with pytest.raises(RuntimeError, match="out of sorts"):
-            await batcher.answer(_images(13))
-        return await batcher.answer(_images(5))
+            await batcher.predict(_images(13))
+        return await batcher.predict(_images(5))
 
     batcher = Batcher(moody, batch_images=4, waiting_images=100)
     assert asyncio.run(_with_running(batcher, work)).tolist() == [[5]]
@@ -81,9 +81,9 @@ def test_nobody_is_answered_who_has_gone():
         return _sum(images)
 
     async def work():
-        first = asyncio.create_task(batcher.answer(_images(1)))
+        first = asyncio.create_task(batcher.predict(_images(1)))
         await asyncio.sleep(0.1)
-        gone, last = asyncio.create_task(batcher.answer(_images(2))), asyncio.create_task(batcher.answer(_images(3)))
+        gone, last = asyncio.create_task(batcher.predict(_images(2))), asyncio.create_task(batcher.predict(_images(3)))
         await asyncio.sleep(0.1)
         gone.cancel()
         gate.set()

@@ -1,4 +1,4 @@
-"""The board's order, front, ties and words, on invented records."""
+"""The board's order, Pareto front, ties and sentences, on invented records."""
 
 import csv
 import io
@@ -28,11 +28,11 @@ from bakeoff.report.board import (
     render_table,
     write_board,
 )
+from bakeoff.report.board.criteria import find_changes
 from bakeoff.report.board.rows import COSTS, CRITERIA, is_clearly_less, read_losses
-from bakeoff.report.board.weigh import find_changes
 from bakeoff.runs.config import Run
 from bakeoff.runs.metrics import wilson_interval
-from bakeoff.runs.record import RunRecord, Stage, State, WeightsFacts
+from bakeoff.runs.record import RunRecord, Seconds, Stage, State, WeightsFacts
 from factories import make_metrics, make_record
 
 FIELDS = (
@@ -62,7 +62,7 @@ def show(rows: list[Row], width: int) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-# Three candidates: a is the most accurate, b is within chance of it and cheaper, c is far behind and dearest.
+# Three candidates: a is the most accurate, b ties with it and is cheaper, c is far behind and the most expensive.
 A = make_record("a@32", 0.80, seconds=50, memory_peak_bytes=300, params_trainable=30)
 B = make_record("b@32", 0.79, seconds=20, memory_peak_bytes=200, params_trainable=20)
 C = make_record("c@32", 0.60, seconds=90, memory_peak_bytes=900, params_trainable=90)
@@ -74,7 +74,7 @@ def test_a_row_has_exactly_the_fields_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "model", "origin", "said"),
+    ("name", "model", "origin", "expected"),
     [
         ("lenet", {}, "random", "scratch"),
         ("lenet", {"weights": "none"}, "random", "scratch"),
@@ -86,8 +86,8 @@ def test_a_row_has_exactly_the_fields_of_the_contract() -> None:
         ("vgg-16", {"start": "runs/0/model.keras"}, "run", "run"),
     ],
 )
-def test_a_row_names_the_weights_it_began_with(name: str, model: dict[str, str], origin: str, said: str) -> None:
-    assert make_started(name, origin, **model).weights == said
+def test_a_row_names_the_origin_of_its_weights(name: str, model: dict[str, str], origin: str, expected: str) -> None:
+    assert make_started(name, origin, **model).weights == expected
 
 
 def test_random_weights_are_a_caveat_unless_there_are_no_others() -> None:
@@ -95,14 +95,14 @@ def test_random_weights_are_a_caveat_unless_there_are_no_others() -> None:
     assert format_caveats(make_started("lenet", "random")) == []
 
 
-def test_a_file_that_matched_in_part_and_a_batch_that_did_not_fit_are_caveats() -> None:
+def test_partly_loaded_weights_and_a_batch_that_did_not_fit_are_caveats() -> None:
     partial = WeightsFacts(origin="file", hash="e" * 64, tensors_matched=250, tensors_total=260)
     row = rank([make_record(weights=partial, micro_batch=16)])[0]
-    assert format_caveats(row) == ["only 250 of 260 tensors", "micro-batch 16 of 64"]
+    assert format_caveats(row) == ["only 250 of 260 tensors loaded", "micro-batch 16, batch 64"]
     assert format_caveats(rank([make_record(micro_batch=0)])[0]) == []
 
 
-def test_nothing_ranks_as_nothing() -> None:
+def test_without_records_there_are_no_rows() -> None:
     assert rank([]) == []
 
 
@@ -112,7 +112,7 @@ def test_the_most_accurate_comes_first() -> None:
     assert [row.rank for row in rows] == [1, 2, 3]
 
 
-def test_equals_go_by_seconds_and_then_by_name() -> None:
+def test_equal_accuracies_are_ordered_by_seconds_and_then_by_name() -> None:
     records = [make_record("z@32", seconds=5), make_record("y@32", seconds=9), make_record("x@32", seconds=9)]
     assert names(rank(records)) == ["z@32", "x@32", "y@32"]
 
@@ -133,7 +133,7 @@ def test_the_pruned_follow_the_completed_and_the_failed_come_last_without_a_rank
     assert not any(row.pareto or row.tie for row in rows[1:])
 
 
-def test_later_stages_come_first_whatever_their_accuracy() -> None:
+def test_later_stages_come_first_at_any_accuracy() -> None:
     stages = [Stage.SCREEN, Stage.RACE, Stage.TUNE, Stage.TRAIN, Stage.CONFIRM]
     rows = rank([make_record("a@32", 0.9 - place / 10, stage=stage) for place, stage in enumerate(stages)])
     assert [row.stage for row in rows] == stages[::-1]
@@ -144,7 +144,7 @@ def test_one_stage_can_be_ranked_alone() -> None:
     assert [row.stage for row in rows] == [Stage.SCREEN]
 
 
-def test_every_run_has_its_row_the_failed_ones_last() -> None:
+def test_every_run_has_a_row_and_failed_ones_come_last() -> None:
     worse = make_record("a@32", 0.7, seconds=1, id="1" * 12)
     crashed = make_record("a@32", None, state=State.FAILED, id="2" * 12)
     larger = make_record("a@64", 0.6, id="3" * 12)
@@ -152,30 +152,30 @@ def test_every_run_has_its_row_the_failed_ones_last() -> None:
     assert [row.id for row in rows] == [A.id, worse.id, larger.id, crashed.id]
 
 
-def test_the_front_holds_whom_nobody_beats_on_all_four() -> None:
+def test_the_front_holds_the_rows_that_no_other_dominates() -> None:
     assert [row.pareto for row in rank([A, B, C])] == [True, True, False]
 
 
-def test_equals_on_everything_are_both_on_the_front() -> None:
+def test_two_equal_rows_are_both_on_the_front() -> None:
     assert all(row.pareto for row in rank([make_record("a@32"), make_record("b@32")]))
 
 
-def test_a_few_percent_of_a_cost_are_noise() -> None:
+def test_a_few_percent_of_a_cost_count_as_noise() -> None:
     same: dict[str, Any] = {"seconds": 100, "params_trainable": 100}
     best = make_record("a@32", 0.8, memory_peak_bytes=105, **same)
     close, cheaper = (make_record(f"b@{n}", 0.7, memory_peak_bytes=n, **same) for n in (100, 99))
     assert [row.pareto for row in rank([best, close])] == [True, False]
     assert [row.pareto for row in rank([best, cheaper])] == [True, True]
-    assert names(rank([best, close], weigh={"memory": 1})) == ["a@32", "b@100"]
-    assert names(rank([best, cheaper], weigh={"memory": 1})) == ["b@99", "a@32"]
+    assert names(rank([best, close], criteria={"memory": 1})) == ["a@32", "b@100"]
+    assert names(rank([best, cheaper], criteria={"memory": 1})) == ["b@99", "a@32"]
 
 
-def test_accuracy_has_no_such_noise() -> None:
+def test_accuracies_are_compared_exactly() -> None:
     assert [row.pareto for row in rank([make_record("a@32", 0.801), make_record("b@32", 0.800)])] == [True, False]
 
 
-def test_a_circle_of_small_losses_empties_no_front() -> None:
-    # Each is clearly cheaper than the next in one cost, and in no cost clearly dearer.
+def test_a_circle_of_small_differences_leaves_the_front_filled() -> None:
+    # Each is clearly cheaper than the next on one cost, and clearly more expensive on none.
     costs = [(100, 103, 106), (106, 100, 103), (103, 106, 100)]
     circle = [
         make_record(f"c@{place + 30}", memory_peak_bytes=memory, params_trainable=params, seconds=seconds)
@@ -201,41 +201,41 @@ def fields(draw: st.DrawFn) -> list[RunRecord]:
 
 @given(fields())
 @settings(max_examples=100, deadline=None)
-def test_a_row_is_off_the_front_only_for_one_that_is_as_accurate_and_clearly_dearer_in_nothing(
+def test_a_row_is_off_the_front_only_if_another_is_as_accurate_and_clearly_more_expensive_on_no_cost(
     records: list[RunRecord],
 ) -> None:
     rows = rank(records)
     assert any(row.pareto for row in rows)
     for row in rows:
-        own = read_losses(row)
+        losses = read_losses(row)
         beaten = [
             other
             for other in map(read_losses, rows)
-            if other["accuracy"] <= own["accuracy"]
-            and not any(is_clearly_less(name, own[name], other[name]) for name in COSTS)
-            and any(is_clearly_less(name, other[name], own[name]) for name in CRITERIA)
+            if other["accuracy"] <= losses["accuracy"]
+            and not any(is_clearly_less(name, losses[name], other[name]) for name in COSTS)
+            and any(is_clearly_less(name, other[name], losses[name]) for name in CRITERIA)
         ]
         assert row.pareto or beaten
-        assert not row.pareto or not any(other["accuracy"] < own["accuracy"] for other in beaten)
+        assert not row.pareto or not any(other["accuracy"] < losses["accuracy"] for other in beaten)
 
 
-def test_the_front_is_that_of_a_stage() -> None:
+def test_each_stage_has_its_front() -> None:
     screened = make_record("c@32", 0.5, stage=Stage.SCREEN, memory_peak_bytes=10**9, params_trainable=10**9)
     assert [row.pareto for row in rank([A, B, screened])] == [True, True, True]
 
 
-def test_a_cost_that_was_not_measured_wins_nothing() -> None:
+def test_a_cost_that_was_not_measured_never_wins() -> None:
     unmeasured = make_record("u@32", 0.79, seconds=20, memory_peak_bytes=0, params_trainable=20)
     assert {row.name: row.pareto for row in rank([B, unmeasured])} == {"b@32": True, "u@32": False}
 
 
-def test_a_tie_marks_the_leader_only_if_somebody_ties() -> None:
+def test_the_leader_has_the_tie_mark_only_if_another_row_ties() -> None:
     assert [row.tie for row in rank([A, B, C])] == [True, True, False]
     assert [row.tie for row in rank([A, C])] == [False, False]
     assert [row.tie for row in rank([A])] == [False]
 
 
-def test_more_images_tell_apart_what_fewer_could_not() -> None:
+def test_with_more_images_the_same_difference_is_no_tie() -> None:
     assert [row.tie for row in rank([make_record("a@32", 0.8, n=10**5), make_record("b@32", 0.79, n=10**5)])] == [
         False
     ] * 2
@@ -259,7 +259,7 @@ def test_the_difference_interval_is_the_published_one(
 
 @given(st.tuples(st.integers(0, 50), st.integers(0, 50)))
 @settings(max_examples=40, deadline=None)
-def test_the_difference_interval_holds_the_difference_and_turns_with_its_sides(hits: tuple[int, int]) -> None:
+def test_the_difference_interval_contains_the_difference_and_is_antisymmetric(hits: tuple[int, int]) -> None:
     first, second = (make_row(hit, 50) for hit in hits)
     low, high = difference_interval(first, second)
     assert -1 <= low <= (hits[0] - hits[1]) / 50 <= high <= 1
@@ -267,29 +267,29 @@ def test_the_difference_interval_holds_the_difference_and_turns_with_its_sides(h
 
 
 def test_weights_choose_another_winner() -> None:
-    assert names(rank([A, B, C], weigh={"accuracy": 1})) == ["a@32", "b@32", "c@32"]
-    assert names(rank([A, B, C], weigh={"accuracy": 1, "time": 1, "memory": 1})) == ["b@32", "a@32", "c@32"]
+    assert names(rank([A, B, C], criteria={"accuracy": 1})) == ["a@32", "b@32", "c@32"]
+    assert names(rank([A, B, C], criteria={"accuracy": 1, "time": 1, "memory": 1})) == ["b@32", "a@32", "c@32"]
 
 
-def test_weights_only_matter_in_proportion() -> None:
+def test_only_the_ratio_of_weights_matters() -> None:
     one, other = ({"accuracy": 1 * k, "params": 3 * k} for k in (0.1, 7))
-    assert rank([A, B, C], weigh=one) == rank([A, B, C], weigh=other)
+    assert rank([A, B, C], criteria=one) == rank([A, B, C], criteria=other)
 
 
 def test_weights_change_neither_the_front_nor_the_ties_nor_the_states() -> None:
     failed = make_record("f@32", None, state=State.FAILED)
-    plain, weighed = rank([A, B, C, failed]), rank([A, B, C, failed], weigh={"time": 1})
+    plain, weighed = rank([A, B, C, failed]), rank([A, B, C, failed], criteria={"time": 1})
     assert names(weighed) == ["b@32", "a@32", "c@32", "f@32"]
     assert {(row.name, row.pareto, row.tie) for row in plain} == {(row.name, row.pareto, row.tie) for row in weighed}
 
 
-def test_equal_rank_on_everything_falls_back_to_accuracy_and_seconds() -> None:
-    twins = [make_record("b@32", seconds=9), make_record("a@32", seconds=9)]
-    assert names(rank(twins, weigh={"accuracy": 1, "time": 2})) == ["a@32", "b@32"]
+def test_equal_scores_are_ordered_by_accuracy_and_seconds() -> None:
+    equals = [make_record("b@32", seconds=9), make_record("a@32", seconds=9)]
+    assert names(rank(equals, criteria={"accuracy": 1, "time": 2})) == ["a@32", "b@32"]
 
 
 @pytest.mark.parametrize(
-    ("weigh", "message"),
+    ("criteria", "message"),
     [
         ({"speed": 1.0}, "there is no criterion 'speed' to weigh"),
         ({"time": -1.0, "memory": 2.0}, "weight of time must be a finite number, not below 0, and not -1"),
@@ -298,12 +298,12 @@ def test_equal_rank_on_everything_falls_back_to_accuracy_and_seconds() -> None:
         ({}, "no criterion weighs more than 0"),
     ],
 )
-def test_unusable_weights_are_refused(weigh: dict[str, float], message: str) -> None:
+def test_unusable_weights_are_refused(criteria: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=f"{message}; criteria are accuracy, memory, params, time"):
-        rank([A], weigh=weigh)
+        rank([A], criteria=criteria)
 
 
-def test_weights_are_read_from_words() -> None:
+def test_weights_are_parsed_from_text() -> None:
     assert parse_criteria("accuracy=3, memory = 0.5,time=0") == {"accuracy": 3, "memory": 0.5, "time": 0}
 
 
@@ -321,7 +321,7 @@ def test_weights_are_read_from_words() -> None:
         ("speed=1", "there is no criterion 'speed'"),
     ],
 )
-def test_weights_in_wrong_words_are_refused_in_one_line(text: str, message: str) -> None:
+def test_malformed_weights_are_refused_in_one_line(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as error:
         parse_criteria(text)
     assert str(error.value).endswith("criteria are accuracy, memory, params, time, weighed as in accuracy=3,memory=1")
@@ -339,7 +339,7 @@ def test_the_winner_changes_just_beyond_the_stated_weight_and_not_before(
     records: list[RunRecord], weights: dict[str, float]
 ) -> None:
     def winner(**changed: float) -> str:
-        return rank(records, weigh=weights | changed)[0].name
+        return rank(records, criteria=weights | changed)[0].name
 
     changes = find_changes(rank(records), weights)
     for change in changes:
@@ -349,16 +349,16 @@ def test_the_winner_changes_just_beyond_the_stated_weight_and_not_before(
             assert winner(**{name: here + share * (float(change.weight) - here)}) == winner()
         beyond = float(change.weight) + (1e-6 if change.upward else -1e-6)
         assert winner(**{name: max(beyond, 0)}) == change.row.name
-        # What is stated is true, whatever it was rounded to.
+        # The stated weight is true after rounding.
         assert change.stated >= change.weight if change.upward else change.stated <= change.weight
         assert not change.reached or winner(**{name: float(change.stated)}) == change.row.name
     for name, upward in itertools.product(CRITERIA, (True, False)):
         held = weights | {name: 1000 if upward else 0}
         if any(held.values()) and not any((each.criterion, each.upward) == (name, upward) for each in changes):
-            assert rank(records, weigh=held)[0].name == winner()
+            assert rank(records, criteria=held)[0].name == winner()
 
 
-def test_changes_come_nearest_first() -> None:
+def test_the_smallest_change_comes_first() -> None:
     changes = find_changes(rank([A, B, C]), {"accuracy": 3, "memory": 1})
     assert [(change.criterion, change.weight, change.row.name) for change in changes] == [
         ("accuracy", 1, "b@32"),
@@ -368,98 +368,113 @@ def test_changes_come_nearest_first() -> None:
     ]
 
 
-def test_the_reason_names_a_tie_who_is_cheaper_and_what_would_change_it() -> None:
-    text = explain(rank([A, B, C]))
-    assert text.startswith("a@32 won with 80.0 ±2.5 % top-1 on validation, 1.0 points ahead of b@32 (a tie,")
-    assert "1.5× the memory, 1.5× the trained parameters and 2.5× the training time. Of the two, b@32 is" in text
-    assert "b@32 is cheaper in memory, trained parameters and training time. It is on the Pareto front." in text
-    assert text.endswith(
-        "With accuracy weighing 1, it would be b@32 if memory weighed more than 1 or trained parameters more than 1."
-    )
-    assert text.count(". ") == 3
+def test_the_reason_is_two_sentences_and_a_line_about_weights() -> None:
+    assert explain(rank([A, B, C])).splitlines() == [
+        "a@32 won with 80.0 ±2.5 % top-1 on validation, 1.0 points ahead of b@32 (a tie, 95 % interval -2.5 to +4.5)."
+        " b@32 needs less memory, trains fewer parameters and trains faster.",
+        "With accuracy weighing 1, b@32 would win if memory weighed more than 1, or trained parameters more than 1.",
+    ]
 
 
-def test_the_reason_names_a_lead_that_chance_does_not_explain() -> None:
-    text = explain(rank([B, C]))
-    assert "19.0 points ahead of c@32 (more than chance explains: 95 % interval +15.0 to +22.9)" in text
-    assert text.endswith("It is on the Pareto front. No cost, however it weighed, would change that.")
+def test_the_reason_for_a_clear_lead_compares_costs_with_the_nearest_rival() -> None:
+    assert explain(rank([B, C])).splitlines() == [
+        "b@32 won with 79.0 ±2.5 % top-1 on validation, 19.0 points ahead of c@32 (95 % interval +15.0 to +22.9)."
+        " Compared with c@32, it uses 0.22× the memory, 0.22× the trained parameters and 0.22× the training time.",
+        "No weight of a cost would change the winner.",
+    ]
 
 
-def test_each_of_the_tied_is_named_with_what_it_is_cheapest_in() -> None:
+def test_the_reason_names_the_cheapest_of_several_that_tie() -> None:
     slim = make_record("s@32", 0.795, seconds=70, memory_peak_bytes=100, params_trainable=40)
     quick = make_record("q@32", 0.79, seconds=10, memory_peak_bytes=500, params_trainable=30)
     text = explain(rank([A, slim, quick, C]))
-    assert "Of the tied, a@32, s@32 and q@32, s@32 is cheapest in memory and q@32 is cheapest in training time." in text
+    assert " Among the three that tie, s@32 needs the least memory and q@32 trains fastest.\n" in text
+    assert "s@32 would win if memory weighed more than 1; q@32 would win if training time weighed more than 2." in text
+    small = make_record("q@32", 0.79, seconds=10, memory_peak_bytes=500, params_trainable=20)
+    assert (
+        "Among the three that tie, s@32 needs the least memory; q@32 trains the fewest parameters and trains fastest."
+        in explain(rank([A, slim, small]))
+    )
 
 
-def test_many_ties_are_counted_and_equal_costs_are_said_to_be_equal() -> None:
+def test_equal_accuracies_and_equal_costs_are_called_equal() -> None:
     text = explain(rank([make_record(f"n@{size}", seconds=50) for size in range(32, 38)]))
-    assert "Of the tied, n@32, n@33, n@34 and 3 more, none is clearly cheaper than all others." in text
+    assert "top-1 on validation, as accurate as n@33 (a tie, " in text
+    assert "None of the six that tie is clearly the cheapest." in text
 
 
-def test_after_equal_seconds_nothing_is_said_of_time() -> None:
+def test_training_time_is_not_compared_if_it_was_equal() -> None:
     quick, slow = make_record("a@32", 0.8, seconds=100), make_record("b@32", 0.79, seconds=104, memory_peak_bytes=9)
+    assert "faster" not in explain(rank([quick, slow]))
     assert "time" not in explain(rank([quick, slow]))
-    assert "time" in explain(rank([quick, slow, make_record("c@32", 0.6, seconds=200)]))
+    assert "a@32 trains faster" in explain(rank([quick, slow.model_copy(update={"seconds": Seconds(train=200)})]))
 
 
 def test_the_reason_under_weights_gives_the_scores_and_the_nearest_other_weights() -> None:
-    weigh = parse_criteria("accuracy=3,memory=1")
-    text = explain(rank([A, B, C], weigh=weigh), weigh)
-    assert "Weighing accuracy 3 and memory 1, it scores 0.88 of 1 and b@32 0.62; it would be b@32 if " in text
-    assert text.endswith("if accuracy weighed less than 1 instead of 3 or memory more than 3 instead of 1.")
-    assert text.count(". ") == 3
+    criteria = parse_criteria("accuracy=3,memory=1")
+    first, second = explain(rank([A, B, C], criteria=criteria), criteria).splitlines()
+    assert first == explain(rank([A, B, C])).splitlines()[0]
+    assert second == (
+        "With the weights accuracy 3 and memory 1, it scores 0.88 and b@32 0.62."
+        " b@32 would win if accuracy weighed less than 1, or memory more than 3."
+    )
 
 
-def test_a_weight_that_is_no_short_number_is_rounded_to_the_safe_side() -> None:
+def test_a_weight_with_many_digits_is_rounded_so_that_the_statement_stays_true() -> None:
     field = [("a@32", 0.8, 400), ("b@32", 0.7, 200), ("c@32", 0.6, 400), ("d@32", 0.5, 100)]
     rows = rank([make_record(name, top1, memory_peak_bytes=memory) for name, top1, memory in field])
     # a is ahead of b by a third of the ranks in accuracy, and behind by half of them in memory.
-    assert explain(rows).endswith("With accuracy weighing 1, it would be b@32 if memory weighed 0.67 or more.")
+    assert explain(rows).endswith("With accuracy weighing 1, b@32 would win if memory weighed 0.67 or more.")
 
 
-def test_a_winner_by_weights_says_that_it_is_behind() -> None:
-    text = explain(rank([A, B, C], weigh={"time": 1}), {"time": 1})
-    assert "1.0 points behind a@32 (a tie" in text
-    assert text.endswith("it would be a@32 if accuracy weighed 1 or more instead of 0.")
+def test_the_reason_says_that_a_winner_by_weights_is_behind() -> None:
+    text = explain(rank([A, B, C], criteria={"time": 1}), {"time": 1})
+    assert "1.0 points behind a@32 (a tie, 95 % interval -4.5 to +2.5)" in text
+    assert text.endswith("it scores 1.00 and a@32 0.50. a@32 would win if accuracy weighed 1 or more.")
 
 
-def test_a_weight_that_would_have_to_vanish_weighed_nothing() -> None:
-    weigh = {"accuracy": 1, "memory": 1, "params": 2}
-    assert "trained parameters nothing instead of 2" in explain(rank([A, B, C], weigh=weigh), weigh)
+def test_a_weight_may_have_to_become_zero() -> None:
+    criteria = {"accuracy": 1, "memory": 1, "params": 2}
+    text = explain(rank([A, B, C], criteria=criteria), criteria)
+    assert text.endswith("a@32 would win if accuracy weighed 3 or more, or trained parameters 0.")
 
 
-def test_a_winner_by_weights_that_no_single_weight_would_change_says_so() -> None:
-    weigh = {"accuracy": 1, "time": 1}
-    assert explain(rank([B, C], weigh=weigh), weigh).endswith("no other value of one weight would change that.")
+def test_the_reason_says_that_no_single_weight_would_change_the_winner() -> None:
+    criteria = {"accuracy": 1, "time": 1}
+    text = explain(rank([B, C], criteria=criteria), criteria)
+    assert text.endswith("No other value of a single weight would change the winner.")
 
 
-def test_a_winner_by_weights_that_is_off_the_front_says_so() -> None:
+def test_the_reason_says_that_a_winner_is_off_the_front() -> None:
     worse = make_record("d@32", 0.75, seconds=20, memory_peak_bytes=250, params_trainable=25)
     rows = sorted(rank([B, worse]), key=lambda row: row.name, reverse=True)
-    assert "not on the Pareto front, for b@32 is no worse on any criterion and better on one" in explain(rows)
+    assert " It is not on the Pareto front: b@32 is no worse on any criterion and better on one.\n" in explain(rows)
+    assert "Pareto" not in explain(rank([B, worse]))
 
 
-def test_a_winner_confirmed_alone_is_compared_where_it_met_others() -> None:
+def test_a_winner_confirmed_alone_is_compared_in_the_stage_where_it_had_rivals() -> None:
     confirmed = make_record("b@32", 0.85, stage=Stage.CONFIRM)
     text = explain(rank([A, B, C, confirmed]))
     assert text.startswith(
-        "b@32 won with 85.0 ±2.2 % top-1 on validation; in the race stage it was 1.0 points behind a@32"
+        "b@32 won with 85.0 ±2.2 % top-1 on validation; in the race stage it was 1.0 points behind a@32 (a tie, "
     )
-    assert text.endswith("By accuracy, the race stage alone would choose a@32.")
+    assert text.endswith("In the race stage, a@32 is first by accuracy.")
 
 
-def test_a_winner_without_rivals_says_so() -> None:
-    assert explain(rank([A])).endswith("it was compared with no other candidate.")
+def test_a_winner_without_rivals_is_not_compared() -> None:
+    assert (
+        explain(rank([A]))
+        == "a@32 won with 80.0 ±2.5 % top-1 on validation. It was not compared with another candidate."
+    )
 
 
 def test_costs_that_were_not_measured_are_not_compared() -> None:
     bare: dict[str, Any] = {"seconds": 0, "memory_peak_bytes": 0}
     text = explain(rank([make_record("a@32", 0.8, **bare), make_record("b@32", 0.5, **bare)]))
-    assert "at the same trained parameters. It is on the Pareto front. No cost" in text
+    assert "Compared with b@32, it uses the same trained parameters.\nNo weight of a cost" in text
     assert "memory" not in text
     unmeasured = make_record("u@32", 0.79, seconds=50, memory_peak_bytes=0, params_trainable=30)
-    assert "Of the two, none is clearly cheaper than all others." in explain(rank([A, unmeasured]))
+    assert "Neither is clearly cheaper." in explain(rank([A, unmeasured]))
 
 
 def test_large_ratios_are_whole_numbers() -> None:
@@ -467,12 +482,12 @@ def test_large_ratios_are_whole_numbers() -> None:
     assert "115× the trained parameters" in explain(rank([light, heavy]))
 
 
-def test_there_is_no_winner_where_nothing_completed() -> None:
+def test_there_is_no_winner_if_nothing_completed() -> None:
     failed = make_record("f@32", None, state=State.FAILED, reason="boom")
     assert explain(rank([failed])) == explain([]) == "No candidate completed, so there is no winner."
 
 
-def test_the_csv_keeps_numbers_in_full_and_says_true_and_false(tmp_path: Path) -> None:
+def test_the_csv_keeps_numbers_unrounded_and_writes_true_and_false(tmp_path: Path) -> None:
     failed = make_record("f@32", None, state=State.FAILED, reason='no "room", sorry: 1 €')
     third = make_record("a@32", 1 / 3, n=999, seconds=1 / 3)
     write_board(tmp_path, rank([third, failed]))
@@ -508,17 +523,17 @@ def test_the_table_keeps_names_and_accuracy_on_a_narrow_screen(width: int) -> No
     assert any(line.rstrip().endswith("file") for line in lines)
 
 
-def test_the_table_says_loudly_what_is_not_as_expected() -> None:
+def test_the_table_highlights_caveats() -> None:
     config = Run.model_validate({"model": {"name": "vgg-16", "weights": "none"}})
     rows = rank([make_record(config=config, weights=WeightsFacts(origin="random", hash="none"), micro_batch=8)])
     console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system="standard")
     console.print(render_table(rows))
     assert isinstance(console.file, io.StringIO)
     assert "\x1b[1;33mRANDOM WEIGHTS\x1b[0m" in console.file.getvalue()
-    assert "micro-batch 8 of 64" in console.file.getvalue()
+    assert "micro-batch 8, batch 64" in console.file.getvalue()
 
 
-def test_the_table_marks_ties_and_says_why_runs_stopped() -> None:
+def test_the_table_marks_ties_and_gives_the_reason_why_a_run_stopped() -> None:
     failed = make_record("f@32", None, state=State.FAILED, reason="[red]out of memory[/red]")
     silent = make_record("g@32", None, state=State.RUNNING)
     halved = make_record("h@32", 0.1, reason="half the batch")
@@ -529,7 +544,7 @@ def test_the_table_marks_ties_and_says_why_runs_stopped() -> None:
     assert "half the batch" in text
 
 
-def test_units_are_those_of_people() -> None:
+def test_numbers_are_shown_with_readable_units() -> None:
     assert [format_bytes(n) for n in (0, 9_600_000, 640_000_000, 1_340_000_000)] == ["–", "9.6 MB", "640 MB", "1.34 GB"]
     assert [format_count(n) for n in (0, 900, 61_700, 128_420, 23_500_000)] == ["–", "900", "61.7 k", "128 k", "23.5 M"]
     assert [format_seconds(s) for s in (0, 3.21, 42, 600, 9000)] == ["–", "3.2 s", "42 s", "10.0 min", "2.5 h"]
@@ -539,7 +554,7 @@ def test_units_are_those_of_people() -> None:
     assert format_memory_error(rank([make_record(memory_predicted_bytes=0)])[0]) == "–"
 
 
-def test_the_factory_makes_records_that_hang_together() -> None:
+def test_the_factory_makes_consistent_records() -> None:
     metrics = make_metrics(0.5, 10)
     assert metrics.top1_ci95[0] < metrics.top1 < metrics.top1_ci95[1]
     assert make_record("a@32").id != make_record("b@32").id

@@ -1,4 +1,4 @@
-"""The page in a browser: it stands alone, its table sorts, and its weights rank by the board's own rule."""
+"""The page in a browser: it loads nothing else, its table sorts, and its weights rank as the board does."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,13 +36,13 @@ WEIGHTS = [
 
 
 class Tab:
-    """A page in a browser, with what it asked of the network and said on its console."""
+    """A page in a browser, with its network requests and console messages."""
 
     def __init__(self, page: Any, path: Path) -> None:
-        self.page, self.requests, self.said = page, [], []
+        self.page, self.requests, self.console = page, [], []
         page.on("request", lambda request: self.requests.append(request.url))
-        page.on("console", lambda message: self.said.append(message.text))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("console", lambda message: self.console.append(message.text))
+        page.on("pageerror", lambda error: self.console.append(str(error)))
         page.goto(path.as_uri())
 
     def ids(self) -> list[str]:
@@ -79,20 +79,20 @@ def tab(browser: Any, study: Path) -> Iterator[Tab]:
     context.close()
 
 
-def grouped(records: list[RunRecord], weigh: dict[str, float] | None) -> tuple[list[str], dict[str, str]]:
-    """Ids as a table grouped by stage shows them, and their ranks, by the board itself."""
-    rows = rank(records, weigh=weigh)
+def grouped(records: list[RunRecord], criteria: dict[str, float] | None) -> tuple[list[str], dict[str, str]]:
+    """The ids in the order of a table grouped by stage, and their ranks, computed by the board."""
+    rows = rank(records, criteria=criteria)
     ids = [row.id for stage in dict.fromkeys(row.stage for row in rows) for row in rows if row.stage is stage]
     return ids, {row.id: str(row.rank or "–") for row in rows}
 
 
-def test_the_page_asks_nothing_of_the_network_and_says_nothing_on_the_console(tab: Tab, study: Path) -> None:
-    tab.page.click("text=Training time >> nth=0")
+def test_the_page_makes_no_requests_and_writes_nothing_to_the_console(tab: Tab, study: Path) -> None:
+    tab.page.click(".board thead >> text=Training time")
     assert tab.requests == [study.as_uri()]
-    assert tab.said == []
+    assert tab.console == []
 
 
-def test_no_other_script_may_run_in_it(tab: Tab) -> None:
+def test_no_other_script_can_run_in_the_page(tab: Tab) -> None:
     ran = """() => {
         const script = document.createElement("script");
         script.textContent = "window.ran = true";
@@ -100,12 +100,12 @@ def test_no_other_script_may_run_in_it(tab: Tab) -> None:
         return window.ran ?? false;
     }"""
     assert tab.page.evaluate(ran) is False
-    assert "Content Security Policy" in tab.said[0]
+    assert "Content Security Policy" in tab.console[0]
 
 
-def test_a_column_sorts_by_mouse_and_by_keyboard_and_says_so(tab: Tab) -> None:
+def test_a_column_sorts_by_mouse_and_by_keyboard_and_announces_it(tab: Tab) -> None:
     by_memory = [record for record in FIELD if record.stage is Stage.RACE and record.state is State.COMPLETE]
-    head = tab.page.locator("th", has_text="Peak memory")
+    head = tab.page.locator(".board th", has_text="Peak memory")
     head.locator("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
     measured = sorted((r for r in by_memory if r.memory_peak_bytes), key=lambda record: record.memory_peak_bytes)
@@ -114,7 +114,7 @@ def test_a_column_sorts_by_mouse_and_by_keyboard_and_says_so(tab: Tab) -> None:
     assert head.get_attribute("aria-sort") == "descending"
     assert [each for each in tab.ids() if each in {r.id for r in measured}] == [r.id for r in measured[::-1]]
     assert tab.page.locator("th[aria-sort]").count() == 1
-    # What was not measured stays behind what was, whichever way the table is sorted.
+    # Missing values come last in both directions.
     unmeasured = next(record.id for record in FIELD if record.candidate == "e@32")
     race = [each for each in tab.ids() if each in {record.id for record in FIELD if record.stage is Stage.RACE}]
     assert race.index(unmeasured) > max(race.index(record.id) for record in measured)
@@ -122,7 +122,7 @@ def test_a_column_sorts_by_mouse_and_by_keyboard_and_says_so(tab: Tab) -> None:
     assert tab.ids() == grouped(FIELD, None)[0]
 
 
-def test_the_first_order_is_the_boards(tab: Tab) -> None:
+def test_the_first_order_is_that_of_the_board(tab: Tab) -> None:
     assert (tab.ids(), tab.ranks()) == grouped(FIELD, None)
 
 
@@ -134,16 +134,16 @@ def test_the_sliders_rank_as_the_board_does(tab: Tab, weights: dict[str, float])
     assert f"--weigh {words}" in tab.page.inner_text("form [role=status]")
 
 
-def test_the_button_takes_the_weights_back(tab: Tab) -> None:
+def test_the_button_resets_the_weights(tab: Tab) -> None:
     tab.weigh(WEIGHTS[3])
     assert tab.ids() != grouped(FIELD, None)[0]
-    tab.page.click("text=As it was")
+    tab.page.click("text=Reset")
     tab.page.wait_for_function("document.querySelector('form [role=status]').textContent === ''")
     assert (tab.ids(), tab.ranks()) == grouped(FIELD, None)
     assert tab.page.input_value("input[name=accuracy]") == "10"
 
 
-def test_weights_of_nothing_leave_the_board_as_it_was(tab: Tab) -> None:
+def test_weights_of_zero_leave_the_order_of_the_board(tab: Tab) -> None:
     tab.weigh(dict.fromkeys(WEIGHTS[0], 0))
     assert (tab.ids(), tab.ranks()) == grouped(FIELD, None)
 

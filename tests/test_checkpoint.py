@@ -45,9 +45,9 @@ def test_what_was_written_is_what_is_read(tmp_path):
 
     model, average, best, start, own = parts(0)
     average.next_decay()
-    best.look(-0.5)
-    best.look(-0.7)
-    start.hits = 12
+    best.update(-0.5)
+    best.update(-0.7)
+    start.correct = 12
     Checkpoint(RunFolder(tmp_path).checkpoint, own).write({"batches": 7, "losses": [0.25, 1e-9]})
 
     other, its_average, its_best, its_start, its = parts(1)
@@ -55,7 +55,7 @@ def test_what_was_written_is_what_is_read(tmp_path):
     for one, another in zip(model.variables, other.variables, strict=True):
         assert np.array_equal(one, another)
     assert its_average.next_decay() == average.next_decay()
-    assert (its_best.stale, its_start.hits) == (1, 12)
+    assert (its_best.evaluations_without_improvement, its_start.correct) == (1, 12)
     its_best.restore()
     assert np.array_equal(other.get_weights()[0], model.get_weights()[0])
 
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_told_and_sets_nothing(tmp_path, damage):
     path.write_bytes(damage(path.read_bytes()))
     other = _model(1)
     before = other.get_weights()
-    with pytest.raises(OutputError, match="cannot go on from"):
+    with pytest.raises(OutputError, match="cannot resume from"):
         Checkpoint(path, {"model": Variables(other.variables)}).read()
     for one, another in zip(before, other.get_weights(), strict=True):
         assert np.array_equal(one, another)
@@ -166,7 +166,7 @@ def test_a_deterministic_run_that_was_killed_has_the_same_bits(tmp_path, shards,
 def test_a_run_with_a_damaged_checkpoint_begins_anew_and_says_so(tmp_path, shards):
     RunFolder(tmp_path).checkpoint.write_bytes(b"half a file")
     outcome = _train(tmp_path, shards, TINY.revised(train={"images": 64, "evaluations": 1}))
-    assert "began anew" in outcome.note
+    assert "started from the beginning" in outcome.note
     assert outcome.images_seen == 64
 
 

@@ -8,7 +8,7 @@ import keras
 import pytest
 from keras import layers
 
-from bakeoff.machine import host_available, tensorflow_environment
+from bakeoff.machine import available_host_memory, tensorflow_environment
 from bakeoff.networks.model import build_network, count_parameters, freeze
 from bakeoff.networks.table import find_network
 from bakeoff.runs.config import BatchNorm, Model, Run
@@ -247,7 +247,7 @@ def test_the_peak_of_a_device_is_what_its_allocator_gave_out_and_its_limit_what_
 
 @pytest.fixture
 def machine(tmp_path):
-    """Writes files as Linux has them and returns what `host_available` reads from them."""
+    """Writes files as Linux has them and returns what `available_host_memory` reads from them."""
 
     def read(membership, files):
         (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemFree: 1000 kB\nMemAvailable: 8000 kB\n")
@@ -256,7 +256,7 @@ def machine(tmp_path):
             path = tmp_path / "mount" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        return host_available(tmp_path / "meminfo", tmp_path / "cgroup", tmp_path / "mount")
+        return available_host_memory(tmp_path / "meminfo", tmp_path / "cgroup", tmp_path / "mount")
 
     return read
 

@@ -62,7 +62,7 @@ class Slots:
     def __init__(self, slots):
         self.slots, self.stopped = slots, threading.Event()
 
-    def among(self, _):
+    def for_stage(self, _):
         return self
 
     def stop(self):
@@ -199,9 +199,9 @@ def test_a_machine_is_divided_among_the_runs_side_by_side():
     many = Local(cores * 2)
     assert many._environment["TF_NUM_INTRAOP_THREADS"] == many._environment["OMP_NUM_THREADS"] == "1"
     assert int(many._environment["BAKEOFF_RUN_MEMORY_BYTES"]) > 2**20
-    assert many.among(1)._environment == {}
-    assert many.among(1).slots == 1
-    assert many.among(100).slots == cores * 2
+    assert many.for_stage(1)._environment == {}
+    assert many.for_stage(1).slots == 1
+    assert many.for_stage(100).slots == cores * 2
 
 
 def test_the_users_own_limit_of_memory_stays(monkeypatch):

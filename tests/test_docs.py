@@ -116,6 +116,8 @@ def defined_in(nodes: list[ast.stmt]) -> Iterator[tuple[str, list[ast.stmt]]]:
                 yield name, body
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
                 yield name, []
+            case ast.ImportFrom(names=aliases):
+                yield from ((alias.asname or alias.name, []) for alias in aliases)
 
 
 def exists(name: str) -> bool:
@@ -165,6 +167,22 @@ def test_the_architecture_names_what_the_sources_have() -> None:
     named = re.findall(rf"`((?:{'|'.join(ROOMS)})(?:\.\w+)+)", page)
     assert len(named) > 80
     assert [name for name in named if not name.endswith((".html", ".json")) and not exists(name)] == []
+
+
+def imported_from_bakeoff(source: ast.AST) -> set[str]:
+    """The dotted names, inside the package, that a program imports from it."""
+    return {
+        f"{node.module}.{alias.name}".removeprefix("bakeoff.")
+        for node in ast.walk(source)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bakeoff.")
+        for alias in node.names
+    }
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.name)
+def test_a_benchmark_imports_what_the_sources_have(path: Path) -> None:
+    imported = imported_from_bakeoff(ast.parse(path.read_text(encoding="utf-8")))
+    assert [name for name in sorted(imported) if not exists(name)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -227,6 +245,6 @@ def test_the_notebook_was_executed_from_its_first_cell_to_its_last_and_names_no_
     assert all(cell["outputs"] for cell in cells[1:])
     assert not any(output["output_type"] == "error" for cell in cells for output in cell["outputs"])
     assert not re.search(r"(?<![\w<.])/(home|tmp|work|root|Users)/", text)
-    for cell in cells:
-        ast.parse("".join(cell["source"]))
+    source = ast.parse("\n".join("".join(cell["source"]) for cell in cells))
+    assert [name for name in sorted(imported_from_bakeoff(source)) if not exists(name)] == []
     assert len(text) < 60_000

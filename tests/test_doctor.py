@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bakeoff.data.checks import (
-    Kind,
+    FindingKind,
     examine,
     find_leaks,
     find_near_duplicates,
@@ -103,21 +103,21 @@ def _prepared(folder, out, **options):
 
 def test_every_fault_is_found_and_named(folder, tmp_path):
     findings = examine(_prepared(folder, tmp_path / "shards"))
-    found = {kind: [finding for finding in findings if finding.kind is kind] for kind in Kind}
-    assert [finding.id for finding in found[Kind.UNREADABLE]] == ["train/cat/torn.png"]
-    (leak,) = found[Kind.LEAK]
+    found = {kind: [finding for finding in findings if finding.kind is kind] for kind in FindingKind}
+    assert [finding.id for finding in found[FindingKind.UNREADABLE]] == ["train/cat/torn.png"]
+    (leak,) = found[FindingKind.LEAK]
     assert (leak.id, leak.other_id) == ("train/cat/leak.png", "test/cat/00.png")
-    (near,) = found[Kind.NEAR_LEAK]
+    (near,) = found[FindingKind.NEAR_LEAK]
     assert (near.id, near.other_id) == ("train/cat/near.png", "test/cat/01.png")
     assert near.similarity > 0.9
-    (conflict,) = found[Kind.CONFLICT]
+    (conflict,) = found[FindingKind.CONFLICT]
     assert {conflict.id, conflict.other_id} == {"train/cat/conflict.png", "train/dog/03.png"}
-    (twice,) = found[Kind.DUPLICATE]
+    (twice,) = found[FindingKind.DUPLICATE]
     assert {twice.id, twice.other_id} == {"train/dog/twice.png", "train/dog/04.png"}
-    assert [finding.id for finding in found[Kind.CONSTANT]] == ["train/dog/blank.png"]
-    assert [finding.id for finding in found[Kind.GREY]] == ["train/dog/grey.png"]
-    assert not found[Kind.TINY_CLASS]
-    assert not found[Kind.IMBALANCE]
+    assert [finding.id for finding in found[FindingKind.CONSTANT]] == ["train/dog/blank.png"]
+    assert [finding.id for finding in found[FindingKind.GREY]] == ["train/dog/grey.png"]
+    assert not found[FindingKind.TINY_CLASS]
+    assert not found[FindingKind.IMBALANCE]
 
 
 def test_what_the_list_names_is_left_out_and_the_manifest_says_so(folder, tmp_path):
@@ -136,7 +136,7 @@ def test_what_the_list_names_is_left_out_and_the_manifest_says_so(folder, tmp_pa
     reasons = {bad.key: bad.reason for bad in read_manifest(tmp_path / "after").quarantined}
     assert reasons["train/cat/leak.png"] == "excluded: same image in two splits"
     kinds = {finding.kind for finding in examine(after)}
-    assert kinds <= {Kind.UNREADABLE, Kind.GREY}
+    assert kinds <= {FindingKind.UNREADABLE, FindingKind.GREY}
 
 
 def test_what_was_found_once_is_known_when_the_test_is_scored(folder, tmp_path):
@@ -157,7 +157,7 @@ def test_rows_that_were_deleted_stay_in(folder, tmp_path):
     path = tmp_path / "findings.csv"
     write_findings(path, examine(_prepared(folder, tmp_path / "shards")))
     rows = list(csv.DictReader(path.open()))
-    kept = [row for row in rows if row["kind"] != Kind.NEAR_LEAK.value]
+    kept = [row for row in rows if row["kind"] != FindingKind.NEAR_LEAK.value]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
@@ -182,7 +182,7 @@ def test_few_images_and_uneven_classes_are_told(tmp_path):
                 tmp_path / "data" / name / f"{number}.png"
             )
     findings = examine(_prepared(tmp_path / "data", tmp_path / "shards"), near=False)
-    assert {finding.kind for finding in findings} == {Kind.TINY_CLASS, Kind.IMBALANCE}
+    assert {finding.kind for finding in findings} == {FindingKind.TINY_CLASS, FindingKind.IMBALANCE}
     assert findings[0].label == "few"
 
 

@@ -36,14 +36,14 @@ def read(folder: Path) -> list[tuple[int, str, float]]:
 
 def test_every_row_is_a_point_as_soon_as_it_is_there(tmp_path: Path) -> None:
     log = EventLog(tmp_path)
-    log.follow(0)
+    log.update(0)
     assert not list(tmp_path.iterdir())
     for rows in (1, 3):
         write_history(tmp_path, [make_row(number) for number in range(1, rows + 1)])
-        log.follow(rows)
+        log.update(rows)
         points = [(step, round(value, 4)) for step, tag, value in read(tmp_path) if tag == "validation/top1"]
         assert points == [(100 * number, number / 5) for number in range(1, rows + 1)]
-    log.follow()
+    log.update()
     assert len(read(tmp_path)) == 3 * 5
     assert {tag for _, tag, _ in read(tmp_path)} >= {"training/loss", "training/learning_rate", "validation/loss"}
 
@@ -52,9 +52,9 @@ def test_a_run_that_goes_on_repeats_nothing(tmp_path: Path) -> None:
     write_history(tmp_path, [make_row(1)])
     first = EventLog(tmp_path)
     write_history(tmp_path, [make_row(1), make_row(2)])
-    first.follow(2)
+    first.update(2)
     again = EventLog(tmp_path)
     write_history(tmp_path, [make_row(1), make_row(2), make_row(3)])
-    again.follow(3)
+    again.update(3)
     assert sorted({step for step, _, _ in read(tmp_path)}) == [200, 300]
     assert len(read(tmp_path)) == 2 * 5

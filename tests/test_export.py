@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bakeoff.data.batches import load_split
-from bakeoff.deploy.bundle import Format, Quantize, check_kind, open_bundle
+from bakeoff.deploy.bundle import Format, Quantize, check_format, open_bundle
 from bakeoff.deploy.export import TOLERANCES, calibrate, folder, write_bundle
 from bakeoff.deploy.export.parity import check_parity
 from bakeoff.errors import BundleError, OutputError
@@ -85,7 +85,7 @@ def test_a_bundle_that_answers_otherwise_is_never_written(lenet, bundle, monkeyp
         return loaded
 
     monkeypatch.setattr(keras.models, "load_model", load_other)
-    with pytest.raises(BundleError, match="answers otherwise"):
+    with pytest.raises(BundleError, match="differs from the run"):
         write_bundle(lenet, bundle)
     assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
     assert (bundle / "bundle.json").read_bytes() == before
@@ -100,8 +100,8 @@ def test_the_check_catches_a_leak_of_training_mode(leaky, tmp_path, monkeypatch)
         assert not flip
         return keras.Sequential([model, keras.layers.Rescaling(1 / temperature), keras.layers.Softmax()])
 
-    monkeypatch.setattr(folder, "make_shipped", ship_without_care)
-    with pytest.raises(BundleError, match="answers otherwise"):
+    monkeypatch.setattr(folder, "build_exported_model", ship_without_care)
+    with pytest.raises(BundleError, match="differs from the run"):
         write_bundle(leaky, tmp_path / "out", Format.ONNX)
     assert not list(tmp_path.iterdir())
 
@@ -139,7 +139,7 @@ def test_a_temperature_is_bounded_where_every_answer_is_right():
 def test_parity_lets_rounding_pass_and_refuses_another_class_or_no_number(kind):
     expected = softmax(np.random.default_rng(0).normal(0, 3, (200, 10)).astype(np.float32))
     assert check_parity(expected, expected + np.float32(1e-7), TOLERANCES[kind]).agreement == 1.0
-    with pytest.raises(BundleError, match="answers otherwise"):
+    with pytest.raises(BundleError, match="differs from the run"):
         check_parity(expected, np.roll(expected, 1, axis=1), TOLERANCES[kind])
     broken = expected.copy()
     broken[0, 0] = np.nan
@@ -150,12 +150,12 @@ def test_parity_lets_rounding_pass_and_refuses_another_class_or_no_number(kind):
 @pytest.mark.parametrize("form", [Format.KERAS, Format.SAVED_MODEL])
 def test_a_format_that_cannot_be_quantised_says_which_can(form):
     with pytest.raises(BundleError, match=r"cannot be quantised.*onnx or litert"):
-        check_kind(form, Quantize.INT8)
+        check_format(form, Quantize.INT8)
 
 
 @pytest.mark.parametrize("quantize", [None, *Quantize])
 def test_the_documentation_states_the_tolerances(quantize):
     found = TOLERANCES[Format.LITERT, quantize]
-    kind, images = (f"`{quantize}`", "all of validation") if quantize else ("not quantised", folder.CHECKED)
+    kind, images = (f"`{quantize}`", "all of validation") if quantize else ("not quantised", folder.PARITY_IMAGES)
     row = f"| {kind} | {images} | {found.agreement:.0%} | {found.near_tie} | {found.mean_gap} | {found.worst_gap:g} |"
     assert row in DEPLOY.read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from bakeoff.networks.kernels import normalise, normalise_and_learn
+from bakeoff.networks.kernels import batch_norm_inference, batch_norm_training
 
 pytestmark = pytest.mark.kernels
 
@@ -36,7 +36,7 @@ def test_a_learning_normalisation_takes_note_of_the_batch_as_keras_does(changes)
     fast.set_weights(plain.get_weights())
     x = tf.constant(IMAGES)
     expected = _with_gradient(lambda x: plain(x, training=True), x)
-    found = _with_gradient(lambda x: normalise_and_learn(fast, x), x)
+    found = _with_gradient(lambda x: batch_norm_training(fast, x), x)
     np.testing.assert_allclose(found[0], expected[0], atol=1e-5)
     np.testing.assert_allclose(found[1], expected[1], atol=1e-3)
     for mine, its in zip(fast.get_weights(), plain.get_weights(), strict=True):
@@ -47,13 +47,13 @@ def test_a_fixed_normalisation_and_its_gradient():
     norm, x = _norm(), tf.constant(IMAGES)
     before = norm.get_weights()
     expected = _with_gradient(norm, x)
-    found = _with_gradient(lambda x: normalise(norm, x), x)
+    found = _with_gradient(lambda x: batch_norm_inference(norm, x), x)
     np.testing.assert_allclose(found[0], expected[0], atol=1e-5)
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-4)
     assert all(np.array_equal(*pair) for pair in zip(before, norm.get_weights(), strict=True))
 
 
-@pytest.mark.parametrize("call", [normalise, normalise_and_learn])
+@pytest.mark.parametrize("call", [batch_norm_inference, batch_norm_training])
 def test_half_precision_stays_half(call):
     norm = _norm("mixed_bfloat16")
     y, gradient = _with_gradient(lambda x: call(norm, x), tf.constant(IMAGES))
@@ -61,13 +61,13 @@ def test_half_precision_stays_half(call):
     assert gradient.dtype == tf.float32
     expected = _norm()
     expected.set_weights(norm.get_weights())
-    if call is normalise:
+    if call is batch_norm_inference:
         np.testing.assert_allclose(tf.cast(y, tf.float32), expected(tf.constant(IMAGES)), atol=0.2)
     assert keras.backend.standardize_dtype(norm.moving_mean.dtype) == "float32"
 
 
 def test_a_batch_of_one_number_has_no_variance():
     norm = _norm()
-    y = normalise_and_learn(norm, tf.constant(IMAGES[:1, :1, :1]))
+    y = batch_norm_training(norm, tf.constant(IMAGES[:1, :1, :1]))
     assert np.isfinite(y.numpy()).all()
     assert all(np.isfinite(weight).all() for weight in norm.get_weights())

@@ -9,7 +9,13 @@ import pytest
 
 from bakeoff.errors import WeightsError
 from bakeoff.networks.table import find_network
-from bakeoff.networks.weights import ExportedWeights, export_weights, import_weights, is_at_hand, locate_weights
+from bakeoff.networks.weights import (
+    ExportedWeights,
+    export_weights,
+    import_weights,
+    is_available_locally,
+    locate_weights,
+)
 
 MOBILE, VGG = find_network("mobilenet-v3-small"), find_network("vgg-16")
 
@@ -49,11 +55,11 @@ def kit(tmp_path: Path) -> Path:
 
 
 def test_what_was_packed_on_one_machine_is_found_on_another(kit: Path, tmp_path: Path) -> None:
-    assert not is_at_hand(MOBILE)
+    assert not is_available_locally(MOBILE)
     moved = Path(shutil.move(kit, tmp_path / "stick"))
     assert [entry.network for entry in import_weights(moved, _ignore)] == ["mobilenet-v3-small", "vgg-16"]
     shutil.rmtree(moved)
-    assert is_at_hand(MOBILE)
+    assert is_available_locally(MOBILE)
     source = locate_weights(VGG, "auto")
     assert source.path is not None
     assert (source.origin, source.path.read_bytes()) == ("hub", b"vgg")
@@ -69,8 +75,8 @@ def test_a_kit_lists_hashes_and_licences(kit: Path) -> None:
 def test_a_second_kit_is_added_to_the_first(kit: Path, tmp_path: Path) -> None:
     import_weights(kit, _ignore)
     import_weights(pack(tmp_path / "second", {"vgg-19": b"19"}), _ignore)
-    assert is_at_hand(find_network("vgg-19"))
-    assert is_at_hand(MOBILE)
+    assert is_available_locally(find_network("vgg-19"))
+    assert is_available_locally(MOBILE)
 
 
 def test_a_damaged_or_missing_file_is_named_and_nothing_is_brought(kit: Path) -> None:
@@ -80,7 +86,7 @@ def test_a_damaged_or_missing_file_is_named_and_nothing_is_brought(kit: Path) ->
     (kit / "vgg-16.h5").unlink()
     with pytest.raises(WeightsError, match=r"vgg-16\.h5 is missing"):
         import_weights(kit, _ignore)
-    assert not is_at_hand(MOBILE)
+    assert not is_available_locally(MOBILE)
 
 
 def test_a_folder_that_is_no_kit_or_reaches_outside_itself_is_refused(kit: Path, tmp_path: Path) -> None:
@@ -91,7 +97,7 @@ def test_a_folder_that_is_no_kit_or_reaches_outside_itself_is_refused(kit: Path,
     with pytest.raises(WeightsError, match="outside its folder"):
         import_weights(kit, _ignore)
     (kit / "kit.json").write_text(text[:40])
-    with pytest.raises(WeightsError, match="pack the kit again"):
+    with pytest.raises(WeightsError, match="run `bakeoff weights pack` again"):
         import_weights(kit, _ignore)
 
 

@@ -139,8 +139,8 @@ class Doomed(Local):
         super().__init__()
         self.endings = list(endings)
 
-    def attempt(self, *arguments):
-        return self.endings.pop(0) if self.endings else super().attempt(*arguments)
+    def attempt(self, *arguments, **options):
+        return self.endings.pop(0) if self.endings else super().attempt(*arguments, **options)
 
 
 @pytest.mark.usefixtures("workers_here")
@@ -237,7 +237,7 @@ def test_weights_that_cannot_be_downloaded_are_one_line_in_seconds_and_leave_not
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
     with pytest.raises(
-        WeightsError, match=r"cannot download the weights of vgg-16 \(.*refused\); bring them.*--weights"
+        WeightsError, match=r"cannot download the weights of vgg-16 \(.*refused\); copy them.*--weights"
     ):
         fetch_weights(find_network("vgg-16"))
     assert not list((tmp_path / "models").iterdir())

@@ -33,17 +33,20 @@ INSIDE = {
     """,
     "training/memory": "measure walk predict",
     "deploy": "bundle export serve",
-    "deploy/bundle": "kinds facts runtimes opening answering finding trial",
-    "deploy/export": "shipping temperature parity keras_file saved_model onnx_file litert_file card folder run",
-    "deploy/serve": "settings answers reading metrics batching guard documentation app server",
-    "launch": "process executor messages run jobs node cluster",
+    "deploy/bundle": "formats facts runtimes opened prediction inputs benchmark",
+    "deploy/export": "exported_model temperature parity keras_file saved_model onnx_file litert_file card folder run",
+    "deploy/serve": "settings responses uploads metrics batching guard documentation app server",
+    "launch": "process executor messages run jobs node task cluster",
     "report": """
         board figures facts class_names winner formats template gallery evidence failures certainty tuning summary page
         verify
     """,
-    "report/board": "rows formatting weigh ranking reason table",
-    "report/figures": "canvas tradeoff runs answers agreement tuning",
-    "study": "defaults space run_pool importance search compare ablate plan state recipe context tune loop",
+    "report/board": "rows formatting criteria ranking reason table",
+    "report/figures": "canvas tradeoff runs predictions agreement tuning",
+    "study": """
+        defaults space default_spaces run_pool importance trials search compare ablate plan proposals
+        state recipe context tune loop
+    """,
     "cli": "options console output answers begin cache data studies tuning use views weights app",
     "cli/console": "live plans results watch",
 }

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from bakeoff.errors import ConfigError
-from bakeoff.networks.model import _scaled, build_network, count_parameters, freeze
+from bakeoff.networks.model import _scale_input, build_network, count_parameters, freeze
 from bakeoff.networks.table import TABLE, Scaling, find_network
 from bakeoff.networks.weights import load_weights, locate_weights
 from bakeoff.runs.config import BatchNorm, Model
@@ -88,7 +88,7 @@ def test_features_are_what_the_head_receives(images):
 )
 def test_every_scaling_is_its_authors_formula(scaling, expected):
     pixel = keras.Input((1, 1, 3))
-    model = keras.Model(pixel, _scaled(pixel, scaling))
+    model = keras.Model(pixel, _scale_input(pixel, scaling))
     scaled = model.predict(np.array([255, 0, 51], np.float32).reshape(1, 1, 1, 3), verbose=0)
     assert np.allclose(scaled.ravel(), expected, atol=1e-4)
 
@@ -150,4 +150,4 @@ def test_an_unknown_block_names_those_there_are():
 def test_the_table_names_a_scaling_that_the_model_knows():
     for row in TABLE:
         pixel = keras.Input((1, 1, 3))
-        assert _scaled(pixel, row.scaling).shape == (None, 1, 1, 3)
+        assert _scale_input(pixel, row.scaling).shape == (None, 1, 1, 3)

@@ -8,9 +8,9 @@ import pytest
 
 from bakeoff.errors import InputError
 from bakeoff.launch import Local, StoppedError, launch, node
-from bakeoff.launch.cluster import format_difference
-from bakeoff.launch.messages import FileRef, follow, make_request, read_chunks
+from bakeoff.launch.messages import FileRef, follow_attempt, make_request, read_chunks
 from bakeoff.launch.process import Ended
+from bakeoff.launch.task import format_difference
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.record import Stage, State, read_history, read_record
 from bakeoff.runs.versions import find_versions
@@ -27,13 +27,13 @@ class Pretended:
         self.cache, self.lose_at, self.damage = cache, lose_at, damage
         self.sent, self.orders = {}, []
 
-    def among(self, _):
+    def for_stage(self, _):
         return self
 
     def stop(self):
         raise AssertionError
 
-    def attempt(self, record, folder, data, limit, on_progress):
+    def attempt(self, record, folder, data, *, limit, on_progress):
         request = make_request(record, folder, data, limit=limit, threads=1, environment=self._environment())
         places = {file_ref.sha256: file_ref.path for file_ref in request.files_needed}
         request = replace(
@@ -47,7 +47,7 @@ class Pretended:
         os.environ["BAKEOFF_CACHE_DIR"] = str(self.cache)
         try:
             while isinstance(
-                result := follow(self._lose(node.attempt(request, self._fetch)), folder, on_progress), tuple
+                result := follow_attempt(self._lose(node.attempt(request, self._fetch)), folder, on_progress), tuple
             ):
                 for file_ref in result:
                     assert file_ref.sha256 not in self.sent
@@ -119,7 +119,7 @@ def test_a_run_whose_node_is_lost_goes_on_from_its_checkpoint_and_twice_is_a_fai
 
 def test_what_comes_damaged_to_a_node_is_named_and_stays_away_from_its_cache(tmp_path, shards):
     cluster = Pretended(tmp_path / "node", damage=True)
-    with pytest.raises(InputError, match=r"on node .*/nowhere/.* its SHA-256 is another"):
+    with pytest.raises(InputError, match=r"on node .*/nowhere/.* its SHA-256 is wrong"):
         launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=shards, executor=cluster)
     assert not list((tmp_path / "node" / "data").glob("sent-*"))
 
@@ -127,7 +127,7 @@ def test_what_comes_damaged_to_a_node_is_named_and_stays_away_from_its_cache(tmp
 class Poisoned(Pretended):
     """A node that is lost as soon as it has begun, every time."""
 
-    def attempt(self, record, *_):
+    def attempt(self, record, *_, **__):
         self.orders.append(record)
         return Ended("its node was lost", lost=True, seconds=3.0)
 
@@ -149,8 +149,8 @@ def test_folders_that_are_shared_are_used_where_they_are(tmp_path, shards, monke
     def fetch(file_ref):
         raise AssertionError(file_ref)
 
-    assert not list(node._lacking(request))
-    assert node._settle_data(request, fetch) == shards
+    assert not list(node._files_to_fetch(request))
+    assert node._fetch_data(request, fetch) == shards
     shard = request.shards[0]
     monkeypatch.setattr(node, "_is_shared", node._is_shared.__wrapped__)
     assert node._is_shared(shard)
@@ -170,5 +170,7 @@ def test_a_node_with_other_versions_is_told_by_what_differs():
     own = find_versions()
     assert set(own) == {"bakeoff", "code", "python", "tensorflow", "keras", "numpy"}
     line = format_difference("10.0.0.2", own | {"tensorflow": "2.1.0"}, own)
-    assert line.startswith(f"node 10.0.0.2 has tensorflow 2.1.0, this machine {own['tensorflow']}; install the same")
-    assert "has bakeoff not at all" in format_difference("10.0.0.2", {}, own)
+    assert line.startswith(
+        f"node 10.0.0.2 has tensorflow 2.1.0, this machine has tensorflow {own['tensorflow']}; install the same"
+    )
+    assert "has no bakeoff, or" in format_difference("10.0.0.2", {}, own)

@@ -1,4 +1,4 @@
-"""Files that an earlier bakeoff wrote open still. tests/assets/ holds studies that version 0.1.0 left, models left out."""
+"""Files of an earlier bakeoff can still be opened. tests/assets/ holds studies of version 0.1.0, without models."""
 
 import json
 import shutil

@@ -5,7 +5,7 @@ import pytest
 from bakeoff.networks.model import build_network
 from bakeoff.networks.table import find_network
 from bakeoff.runs.config import Model, Optim, Optimizer, Schedule
-from bakeoff.training.optimizer import build_optimizer, learning_rate, rate_factors
+from bakeoff.training.optimizer import build_optimizer, learning_rate, rate_multipliers
 
 
 def test_the_rate_warms_up_peaks_and_ends_at_zero():
@@ -30,12 +30,14 @@ def test_a_linear_schedule_falls_in_a_straight_line_to_zero():
 
 def test_rates_rise_from_the_first_layer_to_the_head_by_equal_factors():
     network = build_network(find_network("cnn-small"), Model(name="cnn-small", size=32), side=32, classes=5)
-    factors = rate_factors(Optim(first_layer=0.01), network)
-    own = [factors[variable.path] for layer in network.backbone.layers for variable in layer.trainable_variables[:1]]
+    multipliers = rate_multipliers(Optim(first_layer=0.01), network)
+    own = [
+        multipliers[variable.path] for layer in network.backbone.layers for variable in layer.trainable_variables[:1]
+    ]
     assert own == sorted(own)
     assert 0.01 <= own[0] < own[-1] < 1
-    assert not {variable.path for variable in network.head.trainable_variables} & factors.keys()
-    assert rate_factors(Optim(), network) == {}
+    assert not {variable.path for variable in network.head.trainable_variables} & multipliers.keys()
+    assert rate_multipliers(Optim(), network) == {}
 
 
 def test_no_warm_up_starts_at_the_peak():

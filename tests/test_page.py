@@ -134,7 +134,7 @@ def test_a_picture_gets_five_bars_with_their_superclasses(tab: Tab, address: str
 
 def test_what_is_no_picture_is_said_to_be_none_and_the_next_is_answered(tab: Tab) -> None:
     tab.choose("notes.txt", "text/plain", b"these are words")
-    tab.message("This picture cannot be read: not a PNG, JPEG, BMP, GIF or WebP image")
+    tab.message("This image cannot be read: not a PNG, JPEG, BMP, GIF or WebP image")
     assert tab.bars() == []
     assert not tab.page.is_visible("#shown")
     tab.choose("apple.png", "image/png", picture("red"))
@@ -161,12 +161,12 @@ def test_the_page_leads_to_the_card_the_report_and_the_interface(tab: Tab, addre
 
 def test_a_server_with_a_token_asks_for_it_and_answers_then(browser: Any, guarded: str) -> None:
     tab = Tab(browser, guarded)
-    tab.message("Give the token first.")
+    tab.message("Enter the token first.")
     tab.page.fill("#token", "wrong")
-    tab.page.click("text=Use it")
-    tab.message("That token is not the right one.")
+    tab.page.click("text=Use the token")
+    tab.message("This token is wrong.")
     tab.page.fill("#token", "secret")
-    tab.page.click("text=Use it")
+    tab.page.click("text=Use the token")
     tab.page.locator("#model", has_text="6 classes").wait_for()
     tab.choose("apple.png", "image/png", picture("red"))
     tab.message("Most likely red apple.")

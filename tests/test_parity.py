@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from bakeoff.data.batches import load_split
-from bakeoff.deploy.bundle import KINDS, Format, ImageInput, Named, open_bundle, predict
+from bakeoff.deploy.bundle import QUANTIZATIONS, ClassScore, Format, ImageInput, open_bundle, predict
 from bakeoff.deploy.export import TOLERANCES, calibrate, write_bundle
 from bakeoff.deploy.export.parity import check_parity
 from bakeoff.deploy.serve import Settings, make_app
@@ -19,8 +19,8 @@ from factories import encode_png
 from learned import learn
 
 pytestmark = pytest.mark.kernels
-EXACT = [(form, None) for form in Format]
-EVERY = EXACT + [(form, quantize) for form, able in KINDS.items() for quantize in able]
+EXACT = [(model_format, None) for model_format in Format]
+EVERY = EXACT + [(model_format, quantize) for model_format, able in QUANTIZATIONS.items() for quantize in able]
 IMAGES = 70
 
 
@@ -34,7 +34,7 @@ def _in_order(bundle, answers):
     return np.array([[table[name] for name in bundle.class_names] for table in tables], np.float32)
 
 
-def _check(trained, folder, form, quantize):
+def _check(trained, folder, model_format, quantize):
     """An exported model against what the run said of the same images when it was evaluated."""
     opened, val = open_bundle(folder), load_split(trained.dataset, "val")
     temperature = np.float32(calibrate(trained.predictions).temperature)
@@ -53,10 +53,10 @@ def _check(trained, folder, form, quantize):
     said = {
         "the model": opened.probabilities(val.images[:IMAGES]),
         "predict": _in_order(opened, [answer.top for answer in predict(opened, sources, top=10)]),
-        "serve": _in_order(opened, [[Named(**named) for named in answer["top"]] for answer in served]),
+        "serve": _in_order(opened, [[ClassScore(**named) for named in answer["top"]] for answer in served]),
     }
     for rows in said.values():
-        check_parity(expected[: len(rows)], rows, TOLERANCES[form, quantize])
+        check_parity(expected[: len(rows)], rows, TOLERANCES[model_format, quantize])
 
 
 @pytest.mark.parametrize("kind", EVERY, ids=_name)
@@ -87,7 +87,7 @@ def test_a_run_that_is_scored_with_the_mirror_image_is_exported_with_it(lenet, d
 )
 def test_a_network_answers_alike_everywhere(name, size, digits, tmp_path):
     trained = learn(name, size, digits)
-    for form, quantize in EXACT:
-        folder = tmp_path / _name((form, quantize))
-        write_bundle(trained, folder, form, quantize)
-        _check(trained, folder, form, quantize)
+    for model_format, quantize in EXACT:
+        folder = tmp_path / _name((model_format, quantize))
+        write_bundle(trained, folder, model_format, quantize)
+        _check(trained, folder, model_format, quantize)

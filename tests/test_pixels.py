@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.data.pixels import IMAGE_SUFFIXES, decode, fit, measure, read_rgb
+from bakeoff.data.pixels import IMAGE_SUFFIXES, decode, read_rgb, read_size, resize_to_square
 from bakeoff.errors import DataError
 from factories import encode_png
 
@@ -30,26 +30,26 @@ def test_every_format_becomes_a_square_of_rgb_that_looks_like_the_original(kind:
     pixels = decode(save(picture(90, 60), kind), 30)
     assert pixels.shape == (30, 30, 3)
     assert pixels.dtype == np.uint8
-    expected = fit(np.asarray(picture(90, 60)), 30)
+    expected = resize_to_square(np.asarray(picture(90, 60)), 30)
     assert np.abs(pixels.astype(int) - expected).mean() < 12
 
 
 def test_an_image_of_the_right_size_is_not_touched() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     assert np.array_equal(decode(encode_png(noise), 32), noise)
-    assert fit(noise, 32) is noise
+    assert resize_to_square(noise, 32) is noise
 
 
 def test_the_crop_is_central() -> None:
     stripes = np.zeros((10, 30, 3), np.uint8)
     stripes[:, 10:20] = 255
     assert decode(encode_png(stripes), 10).min() == 255
-    assert fit(stripes, 10).min() == 255
+    assert resize_to_square(stripes, 10).min() == 255
 
 
 def test_pixels_fit_as_files_do() -> None:
     pixels = np.asarray(picture(50, 41))
-    assert np.array_equal(fit(pixels, 20), decode(encode_png(pixels), 20))
+    assert np.array_equal(resize_to_square(pixels, 20), decode(encode_png(pixels), 20))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
@@ -80,7 +80,7 @@ def test_an_exif_rotation_is_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = save(picture(40, 20), "JPEG", exif=exif)
-    assert measure(data) == (20, 40)
+    assert read_size(data) == (20, 40)
     assert read_rgb(data).shape == (40, 20, 3)
     # Turned clockwise, what ran from left to right (red) runs from top to bottom.
     red = decode(data, 20)[..., 0].astype(int)
@@ -95,7 +95,7 @@ def test_an_animation_is_its_first_frame() -> None:
 
 
 def test_measuring_gives_width_before_height() -> None:
-    assert measure(save(picture(31, 17))) == (31, 17)
+    assert read_size(save(picture(31, 17))) == (31, 17)
 
 
 @pytest.mark.parametrize("kind", FORMATS)

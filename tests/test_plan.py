@@ -5,7 +5,7 @@ import pytest
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Candidate, Data, Mode, WeightsChoice, run_id
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
-from bakeoff.study.plan import make_plan, propose
+from bakeoff.study import make_plan, propose
 from factories import make_metrics
 
 COUNTS = {"train": 9000, "val": 1000, "test": 2000}

@@ -47,10 +47,10 @@ def train(replicas, micro_batch, norm):
         average = MovingAverage(model, config.ema)
         optimizer = build_optimizer(config)
         optimizer.build(model.trainable_variables)
-        factors = {v.path: 0.5 for v in model.get_layer("conv").trainable_variables}
-        step = compile_step(model, optimizer, average, 0.1, micro_batch, factors, replicas)
+        multipliers = {v.path: 0.5 for v in model.get_layer("conv").trainable_variables}
+        step = compile_step(model, optimizer, average, 0.1, micro_batch, multipliers, replicas)
         losses = [step(images, targets, 0.01, average.next_decay()) for _ in range(5)]
-        average.keep()
+        average.copy_to_model()
         return {"losses": losses, "weights": [w.tolist() for w in model.get_weights()]}
 
 

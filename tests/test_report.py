@@ -1,4 +1,4 @@
-"""The page says what the records say, stands alone, and is the same every time."""
+"""The page shows what the records hold, loads nothing else, and is the same every time."""
 
 import json
 import re
@@ -32,7 +32,7 @@ VOID = {"meta", "br", "input", "img"}
 
 
 class Page(HTMLParser):
-    """The parts of a page that tests ask about; `unclosed` is empty if its tags are balanced."""
+    """The parsed page; `unclosed` is empty if its tags are balanced."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -88,11 +88,11 @@ def save_history(out: Path, record: RunRecord) -> None:
     write_history(run_dir(out, record.id), rows)
 
 
-def save_answers(out: Path, record: RunRecord, counts: Any, split: str = "test", sure: float = 4.0) -> None:
-    """Answers with these counts of true classes (rows) and named ones, each with the same logit."""
+def save_predictions(out: Path, record: RunRecord, counts: Any, split: str = "test", logit: float = 4.0) -> None:
+    """Save predictions with these counts of true (rows) and predicted classes, all with the same logit."""
     counts = np.asarray(counts)
-    true, said = (each.repeat(counts.ravel()) for each in np.indices(counts.shape).reshape(2, -1))
-    facts = {"logits": sure * np.eye(len(counts), dtype=np.float16)[said], "labels": true.astype(np.int32)}
+    true, predicted = (each.repeat(counts.ravel()) for each in np.indices(counts.shape).reshape(2, -1))
+    facts = {"logits": logit * np.eye(len(counts), dtype=np.float16)[predicted], "labels": true.astype(np.int32)}
     ids = np.array([f"image-{n}" for n in range(len(true))])
     np.savez_compressed(run_dir(out, record.id) / f"{split}-logits.npz", ids=ids, **facts)
 
@@ -121,7 +121,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(out, WINNER, *RACE)
     for record in (WINNER, *RACE[:3]):
         save_history(out, record)
-    save_answers(out, WINNER, [[90, 8, 2], [1, 99, 0], [30, 0, 70]])
+    save_predictions(out, WINNER, [[90, 8, 2], [1, 99, 0], [30, 0, 70]])
     save_names(out, ["apple", "<b>bear</b>", "金_$x$"])
     study = {
         "data": {
@@ -161,13 +161,13 @@ def test_the_page_opens_with_the_answer_on_test(page: Page) -> None:
     assert "Top-1 80.0 % 77.0 %" in page.text
     titles = [
         "The answer",
-        "How good, and how sure that is",
+        "Accuracy and its uncertainty",
         "What it cost",
         "Why it won",
-        "What would change the verdict",
+        "What could change the result",
         "Where it fails",
         "How to use it",
-        "How to check all this",
+        "How to check the results",
     ]
     places = [page.text.rindex(title) for title in titles]
     assert places == sorted(places)
@@ -197,7 +197,7 @@ def test_the_page_gives_the_size_of_the_model_and_the_error_of_the_prediction(pa
     assert "500 MB (+20 %) 2.3 M 2.4 M 50 s 500 9.6 MB" in page.text
 
 
-def test_random_weights_and_other_caveats_stand_under_the_name(tmp_path: Path) -> None:
+def test_random_weights_and_other_caveats_are_under_the_name(tmp_path: Path) -> None:
     config = Run.model_validate({"model": {"name": "vgg-16", "weights": "none"}})
     random = WeightsFacts(origin="random", hash="none")
     partial = WeightsFacts(origin="file", hash="e" * 64, tensors_matched=250, tensors_total=260)
@@ -209,24 +209,24 @@ def test_random_weights_and_other_caveats_stand_under_the_name(tmp_path: Path) -
     )
     text = read_page(tmp_path).text
     assert "vgg-16@96 RANDOM WEIGHTS ★" in text
-    assert "b@64 only 250 of 260 tensors micro-batch 16 of 64 ★" in text
+    assert "b@64 only 250 of 260 tensors loaded micro-batch 16, batch 64 ★" in text
     assert "vgg-16@96 RANDOM WEIGHTS FAILED boom" in text
 
 
-def test_the_page_says_what_the_time_was_spent_on(page: Page) -> None:
+def test_the_page_says_where_the_time_went(page: Page) -> None:
     assert "Prepare 20 s" in page.text
     assert "Race 3.3 min 4 b@64: 5 points behind" in page.text
     assert "of a budget of 10.0 min (90 %)" in page.text
 
 
-def test_the_worst_confusions_come_first_and_the_diagonal_never(page: Page) -> None:
+def test_the_most_frequent_confusions_come_first_without_the_diagonal(page: Page) -> None:
     assert "金 $x$ apple 30 30.0 % 21.9 to 39.6 % apple <b>bear</b> 8 8.0 % 4.1 to 15.0 %" in page.text
     assert "apple apple 90" not in page.text
 
 
 def test_the_page_says_how_it_was_measured(page: Page) -> None:
     for words in (
-        "1 image was set aside",
+        "1 image was unreadable and left out",
         "14 images are copies.",
         "bakeoff run cifar100",
         "CPU, 2 threads",
@@ -241,14 +241,14 @@ def test_the_page_says_how_to_use_the_result(full: Path, page: Page) -> None:
     assert f"bakeoff predict {full.name}/bundle image.png" in page.text
 
 
-def test_names_are_shown_and_never_run(full: Path, page: Page) -> None:
+def test_names_are_escaped(full: Path, page: Page) -> None:
     assert "cifar<100>" in page.text
     assert page.seen["b"] == 0
     assert page.seen["script"] == 1
     assert "<b>bear" not in (full / "report.html").read_text()
 
 
-def test_the_page_needs_nothing_else(full: Path, page: Page) -> None:
+def test_the_page_loads_nothing_else(full: Path, page: Page) -> None:
     links = [value for _, name, value in page.attributes if name in ("src", "href", "xlink:href")]
     assert links
     assert all(link.startswith(("#", "data:")) for link in links)
@@ -263,8 +263,8 @@ def test_the_same_files_give_the_same_bytes(full: Path, page: Page) -> None:
     assert write_report(full).read_bytes() == before
 
 
-def test_tables_and_figures_can_be_heard(page: Page) -> None:
-    assert page.seen["table"] == page.seen["caption"] == 5
+def test_tables_and_figures_are_accessible(page: Page) -> None:
+    assert page.seen["table"] == page.seen["caption"] == 6
     assert sum(tag == "th" and name == "scope" for tag, name, _ in page.attributes) == page.seen["th"]
     assert page.seen["svg"] == page.seen["figcaption"] == 8
     assert sum(tag == "svg" and (name, value) == ("role", "img") for tag, name, value in page.attributes) == 8
@@ -275,13 +275,13 @@ def test_no_id_occurs_twice(page: Page) -> None:
     assert [name for name, times in page.ids.items() if times > 1] == []
 
 
-def test_a_bare_study_has_a_page_that_promises_no_test(tmp_path: Path) -> None:
+def test_a_study_without_a_test_says_so(tmp_path: Path) -> None:
     save(tmp_path, make_record("a@96", 0.8, stage=Stage.SCREEN, memory_peak_bytes=0))
     page = read_page(tmp_path)
     assert "80.0 % top-1 on the validation split" in page.text
     assert "The test split has not been opened." in page.text
-    assert "it was compared with no other candidate" in page.text
-    for absent in ("What accuracy costs", "How they learned", "What it confuses", "budget of"):
+    assert "It was not compared with another candidate" in page.text
+    for absent in ("Accuracy against cost", "Learning curves", "Confusions", "budget of"):
         assert absent not in page.text
 
 
@@ -305,7 +305,7 @@ def test_a_study_where_nothing_completed_still_has_a_page(tmp_path: Path) -> Non
     assert "How to use it" not in page.text
 
 
-def test_a_study_that_took_no_time_has_no_bars(tmp_path: Path) -> None:
+def test_a_study_without_recorded_time_has_no_figures(tmp_path: Path) -> None:
     save(tmp_path, make_record("f@64", None, state=State.FAILED, reason="boom", seconds=Seconds()))
     assert read_page(tmp_path).seen["svg"] == 0
 
@@ -327,7 +327,7 @@ def test_a_probe_and_a_growing_head_only_run_are_described(tmp_path: Path) -> No
     head = {"train": {"images": 500, "sizes": [32]}, "model": {"unfreeze": 0}, "augment": {"policy": "none"}}
     save(tmp_path / "head", make_record(config=Run.model_validate(head)))
     text = read_page(tmp_path / "head").text
-    assert "the head alone Length 500 images, growing through 32, 96 pixels" in text
+    assert "only the head Length 500 images, growing through 32, 96 pixels" in text
     assert "Augmentation none Precision" in text
 
 
@@ -348,7 +348,7 @@ def test_a_damaged_study_is_named(tmp_path: Path, text: str, message: str) -> No
 @pytest.mark.parametrize(
     ("logits", "labels"), [([[0.0, 1.0]], [2]), ([[0.0, 1.0]], [-1]), ([[0.0, 1.0]], [0, 1]), ([0.0], [0]), ([], [])]
 )
-def test_damaged_answers_are_named(tmp_path: Path, logits: Any, labels: Any) -> None:
+def test_damaged_predictions_are_named(tmp_path: Path, logits: Any, labels: Any) -> None:
     save(tmp_path, WINNER)
     np.savez(run_dir(tmp_path, WINNER.id) / "test-logits.npz", logits=np.array(logits), labels=np.array(labels))
     with pytest.raises(OutputError, match=r"test-logits\.npz does not hold one row of logits for each label"):
@@ -360,26 +360,26 @@ def test_damaged_answers_are_named(tmp_path: Path, logits: Any, labels: Any) -> 
 
 def test_a_model_without_confusions_has_a_matrix_and_no_pairs(tmp_path: Path) -> None:
     save(tmp_path, WINNER)
-    save_answers(tmp_path, WINNER, [[5, 0, 0], [0, 0, 0], [0, 0, 2]])
+    save_predictions(tmp_path, WINNER, [[5, 0, 0], [0, 0, 0], [0, 0, 2]])
     text = read_page(tmp_path).text
     assert "7 test images of 3 classes" in text
-    assert "Taken for" not in text
-    # A class without images has no accuracy; one whose name nobody kept has its number.
+    assert "Predicted class" not in text
+    # A class without images has no accuracy. Without names, classes are numbers.
     assert "All 2 classes in a table" in text
     assert "0 5 5 100.0 % 56.6 to 100.0 % –" in text
 
 
-def test_a_run_that_goes_on_from_another_says_so(tmp_path: Path) -> None:
+def test_a_run_that_continues_another_says_so(tmp_path: Path) -> None:
     record = make_record("a@96", 0.8)
     config = record.config.revised(model={"start": "runs/0123456789ab/model.keras"})
     save(tmp_path, record.model_copy(update={"config": config}))
-    assert "those of run 0123456789ab, which it goes on from" in read_page(tmp_path).text
+    assert "from run 0123456789ab, which this run continues" in read_page(tmp_path).text
 
 
-def test_the_recipe_in_words_says_what_learns_and_how_images_are_changed() -> None:
+def test_the_recipe_describes_the_trained_part_and_the_augmentation() -> None:
     run = Run().revised(model={"unfreeze": "block5"}, augment={"policy": "flip-rotate-zoom-contrast", "zoom": 0.2})
     words = dict(describe_recipe(run))
     assert words["Trained part"] == "from block5 on, and the head"
     assert words["Augmentation"].endswith("-contrast, rotation 0.1, zoom 0.2, contrast 0.1")
     assert dict(describe_recipe(Run()))["Augmentation"] == "flip-crop, crop 0.125"
-    assert dict(describe_recipe(Run().revised(model={"unfreeze": 0})))["Trained part"] == "the head alone"
+    assert dict(describe_recipe(Run().revised(model={"unfreeze": 0})))["Trained part"] == "only the head"

@@ -1,4 +1,4 @@
-"""What the report says of certainty, of failures, and of the images to them: words follow numbers."""
+"""What the report says about certainty and failures, and the images that it shows."""
 
 import base64
 import html
@@ -13,15 +13,17 @@ import pytest
 from PIL import Image
 
 from bakeoff.data.shards import open_dataset, prepare_cached, read_blocks
+from bakeoff.files import write_json
 from bakeoff.report import write_report
 from bakeoff.report.board import rank
 from bakeoff.report.certainty import spread_over_seeds
 from bakeoff.report.class_names import read_classes
-from bakeoff.report.evidence import draw_budget, draw_memory, draw_orders
+from bakeoff.report.evidence import draw_budget, draw_memory, draw_screen_order
 from bakeoff.report.facts import Spending
 from bakeoff.report.failures import describe_failures
 from bakeoff.report.gallery import show_images
 from bakeoff.runs.calibration import softmax
+from bakeoff.runs.findings import Arm, Difference, Effect, Effects, SearchResult
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, write_record
 from factories import make_metrics, make_record
@@ -32,14 +34,16 @@ def save(out: Path, *records: RunRecord) -> None:
         write_record(run_dir(out, record.id), record)
 
 
-def answer(out: Path, record: RunRecord, logits: Any, labels: Any, split: str = "val", ids: Any = None) -> None:
+def save_predictions(
+    out: Path, record: RunRecord, logits: Any, labels: Any, split: str = "val", ids: Any = None
+) -> None:
     ids = np.array([f"image-{n}" for n in range(len(labels))] if ids is None else ids)
     path = run_dir(out, record.id) / f"{split}-logits.npz"
     np.savez(path, logits=np.asarray(logits, np.float16), labels=np.asarray(labels, np.int32), ids=ids)
 
 
 def hits(right: list[int], counts: list[int]) -> Any:
-    """Logits of two classes on images of class 0, so many right, so many wrong, and so on."""
+    """Logits of two classes on images of class 0: for each pair of `right` and `counts`, so many right or wrong."""
     return np.stack([np.repeat(right, counts), np.full(sum(counts), 0.5)], axis=1)
 
 
@@ -49,39 +53,54 @@ def text_of(out: Path) -> str:
 
 
 def pair(out: Path, only_first: int, only_second: int) -> str:
-    """The page of two candidates that were both right on 500 of 1,000 images, and each alone on some."""
+    """The page of two candidates: both are right on 500 of 1,000 images, and each alone on some."""
     counts = [500, only_first, only_second, 500 - only_first - only_second]
     first, second = (
-        make_record(name, (500 + own) / 1000) for name, own in (("a@32", only_first), ("b@32", only_second))
+        make_record(name, (500 + alone) / 1000) for name, alone in (("a@32", only_first), ("b@32", only_second))
     )
     save(out, first, second)
-    answer(out, first, hits([1, 1, 0, 0], counts), np.zeros(1000))
-    answer(out, second, hits([1, 0, 1, 0], counts), np.zeros(1000))
+    save_predictions(out, first, hits([1, 1, 0, 0], counts), np.zeros(1000))
+    save_predictions(out, second, hits([1, 0, 1, 0], counts), np.zeros(1000))
     return text_of(out)
 
 
-def test_two_leaders_that_chance_explains_are_no_difference(tmp_path: Path) -> None:
+def test_a_difference_of_the_leaders_that_is_not_significant(tmp_path: Path) -> None:
     text = pair(tmp_path, 60, 50)
-    assert "met in the race stage, on the same 1,000 validation images: 56.0 % against 55.0 %" in text
-    assert "a paired difference of +1.0 (-1.1 to +3.1) points" in text
+    assert "its nearest rival in the race stage, on the same 1,000 validation images, with 95 % intervals." in text
     assert (
-        "That is no difference at this sample size (McNemar's exact test on the 110 that only one got, p = 0.39)"
-        in text
+        "a@32 b@32 Top-1 on validation 56.0 % 52.9 to 59.0 % 55.0 % 51.9 to 58.1 %"
+        " Paired difference +1.0 points -1.1 to +3.1, p = 0.39"
+        " Right where the other is wrong 60 of 1,000 4.7 to 7.6 % 50 of 1,000 3.8 to 6.5 %"
+        " Peak memory 640 MB 640 MB Trained parameters 2.3 M 2.3 M Training time 60 s 60 s Images/s 500 500" in text
     )
-    assert "only a@32 was right 60 6.0 % 4.7 to 7.6 %" in text
-    assert "Other validation images could put b@32 first" in text
+    assert (
+        "The difference is not significant at the 5 % level (McNemar's exact test on the 110 images that only one of"
+        " them got right)." in text
+    )
+    assert "On other validation images b@32 could be first." in text
+    assert "chance can explain a difference of up to about 4 points." in text
 
 
-def test_a_lead_that_chance_does_not_explain_is_called_one_where_intervals_alone_would_tie(tmp_path: Path) -> None:
+def test_a_significant_difference_of_leaders_whose_intervals_tie(tmp_path: Path) -> None:
     text = pair(tmp_path, 30, 5)
     assert (
-        "That is more than chance explains, for a@32 (McNemar's exact test on the 35 that only one got, p < 0.001)"
-        in text
+        "a@32 is better; the difference is significant at the 5 % level (McNemar's exact test on the 35 images that"
+        " only one of them got right)." in text
     )
-    assert "a tie, since chance alone could explain it" in text
+    assert "Paired difference +2.5 points +1.4 to +3.6, p < 0.001" in text
+    assert "ahead of b@32 (a tie, 95 % interval" in text
 
 
-def test_what_would_change_the_verdict_names_whom_there_was_no_time_for_and_who_failed(tmp_path: Path) -> None:
+def test_leaders_without_predictions_are_compared_by_their_scores_and_measured_costs(tmp_path: Path) -> None:
+    unmeasured: dict[str, Any] = {"memory_peak_bytes": 0, "images_per_second": 0.0}
+    save(tmp_path, make_record("a@32", 0.56, seconds=90, **unmeasured), make_record("b@32", 0.5, **unmeasured))
+    text = text_of(tmp_path)
+    assert "its nearest rival in the race stage, with 95 % intervals." in text
+    assert "Difference +6.0 points +1.6 to +10.3 Trained parameters 2.3 M 2.3 M Training time 90 s 60 s" in text
+    assert "McNemar's exact test" not in text
+
+
+def test_the_doubts_name_candidates_without_time_and_failed_ones(tmp_path: Path) -> None:
     save(
         tmp_path,
         make_record("a@32", 0.8, stage=Stage.SCREEN),
@@ -91,16 +110,16 @@ def test_what_would_change_the_verdict_names_whom_there_was_no_time_for_and_who_
     (tmp_path / "study.json").write_text(json.dumps({"plan": {"cut": ["c@32", "d@32"], "finalists": 1}}))
     text = text_of(tmp_path)
     for words in (
-        "The candidates met in the screen alone, frozen",
-        "There was no time for c@32 and d@32",
-        "f@32 failed and could not compete",
-        "Everything was trained with one seed (0)",
+        "The candidates were compared in the screen only, without fine-tuning.",
+        "There was no time for c@32 and d@32. Try them with a longer budget or with --candidates.",
+        "Runs of f@32 failed. The table of candidates gives the reason.",
+        "All runs used the same seed (0).",
     ):
         assert words in text
-    assert "Other validation images" not in text
+    assert "On other validation images" not in text
 
 
-def test_seeds_are_a_mean_with_its_least_and_greatest(tmp_path: Path) -> None:
+def test_several_seeds_are_shown_as_their_mean_lowest_and_highest(tmp_path: Path) -> None:
     base = make_record("a@32")
     seeds = [
         make_record("a@32", top1, config=base.config.model_copy(update={"seed": seed}), seed=seed)
@@ -113,7 +132,7 @@ def test_seeds_are_a_mean_with_its_least_and_greatest(tmp_path: Path) -> None:
     assert "a@32 race 3 75.0 % [70.0 %, 80.0 %]" in text_of(tmp_path)
 
 
-def test_runs_that_overlapped_have_no_place_of_their_own_on_the_clock() -> None:
+def test_runs_that_overlapped_are_not_drawn_in_the_timeline() -> None:
     runs = [make_record(name, seconds=Seconds(train=50, total=60)) for name in ("a@32", "b@32")]
     ids = tuple(run.id for run in runs)
     in_a_row, at_once = (
@@ -121,17 +140,19 @@ def test_runs_that_overlapped_have_no_place_of_their_own_on_the_clock() -> None:
     )
     assert in_a_row is not None
     assert at_once is not None
-    assert "a@32, complete: 60 s, of training 50 s" in in_a_row.svg
+    assert "a@32, complete: 60 s, training 50 s" in in_a_row.svg
     assert "a@32, complete" not in at_once.svg
-    assert in_a_row.caption.startswith("2.1 min of wall clock before this page, of a budget of 3.3 min (62 %)")
+    assert in_a_row.caption.startswith(
+        "2.1 min of wall-clock time before this page was written, of a budget of 3.3 min (62 %)"
+    )
 
 
-def test_memory_is_that_of_training_and_the_screens_only_where_nothing_was_trained() -> None:
+def test_the_memory_of_the_screen_is_drawn_only_if_nothing_was_fine_tuned() -> None:
     screened = make_record("a@32", stage=Stage.SCREEN, memory_predicted_bytes=300_000_000)
     trained = make_record("a@32", memory_predicted_bytes=800_000_000, memory_peak_bytes=640_000_000)
     drawn = draw_memory(rank([screened, trained]))
     assert drawn is not None
-    assert "the median error is 25 %" in drawn.caption
+    assert "The median error is 25 %" in drawn.caption
     assert "a@32, screen" not in drawn.svg
     alone = draw_memory(rank([screened]))
     assert alone is not None
@@ -139,23 +160,80 @@ def test_memory_is_that_of_training_and_the_screens_only_where_nothing_was_train
     assert draw_memory(rank([make_record(memory_peak_bytes=0)])) is None
 
 
+def make_arm(record: RunRecord, top1: float) -> Arm:
+    interval = top1 - 0.02, top1 + 0.02
+    return Arm(
+        ids=(record.id,),
+        top1=top1,
+        top1_ci95=interval,
+        seconds=60,
+        images_per_second=500,
+        memory_peak_bytes=640_000_000,
+    )
+
+
+def test_a_search_is_described_with_the_change_and_its_confirmation(tmp_path: Path) -> None:
+    base = make_record("a@32", 0.7, stage=Stage.TUNE)
+    best = make_record("a@32", 0.75, stage=Stage.TUNE, config=base.config.revised(optim={"learning_rate": 0.003}))
+    save(tmp_path, base, best)
+    found = SearchResult(
+        base=base.id,
+        best=best.id,
+        changes={"optim.learning_rate": 0.003},
+        before=make_arm(base, 0.7),
+        after=make_arm(best, 0.75),
+        difference=Difference(points=0.05, low=0.02, high=0.08, images=1000, seeds=1),
+        kept=True,
+        trials={"COMPLETE": 2},
+        importances={"optim.learning_rate": 0.9},
+    )
+    write_json(tmp_path / "study.json", {"plan": {}, "found": found.model_dump(mode="json")})
+    text = text_of(tmp_path)
+    for words in (
+        "The search tried 2 recipes with equal training time (2 complete).",
+        "The best trial changed: learning rate 0.003 instead of 0.001 (90% of the variance between trials).",
+        "They reached 75.0 % (73.0 to 77.0 %) and 70.0 % (68.0 to 72.0 %) on 1,000 validation images",
+        "a difference of +5.0 (+2.0 to +8.0) points, more than chance explains. The new recipe was chosen.",
+        "The share of the variance between trials that each parameter explains (fANOVA).",
+    ):
+        assert words in text
+
+
+def test_an_ablation_is_described_with_what_helps_and_what_hurts(tmp_path: Path) -> None:
+    base = make_record("a@32", 0.7, stage=Stage.TUNE)
+    other = make_record("a@32", 0.65, stage=Stage.TUNE, config=base.config.revised(optim={"ema": 0.0}))
+    save(tmp_path, base, other)
+    loss = Difference(points=-0.05, low=-0.08, high=-0.02, images=1000, seeds=1)
+    effect = Effect(key="optim.ema", value=0.0, arm=make_arm(other, 0.65), difference=loss)
+    effects = Effects(base=make_arm(base, 0.7), effects=(effect,), missing=("model.dropout=0.5",))
+    write_json(tmp_path / "study.json", {"plan": {}, "effects": effects.model_dump(mode="json")})
+    text = text_of(tmp_path)
+    for words in (
+        "with equal training time (60 s) and 1 seed. The base recipe reached 70.0 % (68.0 to 72.0 %) on validation.",
+        "Better: none significantly. Worse: ema 0 (-5.0).",
+        "Not measured (the runs failed, or there was no time left): model.dropout=0.5.",
+        "0.0 65.0 % (63.0 to 67.0 %) -5.0 (-8.0 to -2.0) hurts 60 s 500 640 MB",
+    ):
+        assert words in text
+
+
 SCREENED = {"a": 0.5, "b": 0.4, "c": 0.3, "d": 0.2}
 RACED = {"a": 0.7, "b": 0.6, "c": 0.8}
 
 
-def test_the_screens_order_is_held_against_the_races() -> None:
+def test_the_order_of_the_screen_is_compared_with_that_of_the_race() -> None:
     screened = [make_record(f"{name}@32", top1, stage=Stage.SCREEN) for name, top1 in SCREENED.items()]
     raced = [make_record(f"{name}@32", top1) for name, top1 in RACED.items()]
-    drawn = draw_orders(rank([*screened, *raced]))
+    drawn = draw_screen_order(rank([*screened, *raced]))
     assert drawn is not None
-    assert "they agree on 1 of 3 pairs" in drawn.caption
-    assert "c@32: 3 by the screen, 1 by the race" in drawn.svg
-    assert draw_orders(rank([*screened, raced[0]])) is None
+    assert "The two orders agree on 1 of 3 pairs." in drawn.caption
+    assert "c@32: rank 3 in the screen, 1 in the race" in drawn.svg
+    assert draw_screen_order(rank([*screened, raced[0]])) is None
 
 
 @pytest.fixture
-def sure(tmp_path: Path) -> tuple[Path, RunRecord]:
-    """A run that is far too sure of itself, on validation and on test."""
+def overconfident(tmp_path: Path) -> tuple[Path, RunRecord]:
+    """A run that is far too confident, on validation and on test."""
     rng = np.random.default_rng(0)
     facts = DataFacts(name="x", fingerprint="d" * 64, counts={"val": 2000}, classes=4)
     record = make_record("a@32", 0.7, data=facts, test_top1=0.7)
@@ -164,46 +242,52 @@ def sure(tmp_path: Path) -> tuple[Path, RunRecord]:
         logits = rng.normal(size=(2000, 4)) * 1.5
         chances = softmax(logits.astype(np.float32)).cumsum(axis=1)
         labels = (chances < rng.random((2000, 1))).sum(axis=1)
-        answer(tmp_path, record, 4 * logits, labels, split)
+        save_predictions(tmp_path, record, 4 * logits, labels, split)
     return tmp_path, record
 
 
-def test_the_temperature_is_fitted_on_validation_and_judged_on_test(sure: tuple[Path, RunRecord]) -> None:
-    out, record = sure
+def test_the_temperature_is_fitted_on_validation_and_evaluated_on_test(overconfident: tuple[Path, RunRecord]) -> None:
+    out, record = overconfident
     found = describe_failures(out, record)
     assert found is not None
     assert found.split == "test"
-    assert "It is too sure of itself" in found.calibration_words
-    temperature = re.search(r"logits by ([\d.]+), which was fitted on validation", found.calibration_words)
+    assert "The model is overconfident: " in found.calibration_text
+    temperature = re.search(r"logits by ([\d.]+) \(fitted on validation\)", found.calibration_text)
     assert temperature is not None
     assert float(temperature[1]) == pytest.approx(4, rel=0.15)
-    before, after = (float(part) for part in re.findall(r"([\d.]+) %", found.calibration_words)[-2:])
+    before, after = (float(part) for part in re.findall(r"([\d.]+) %", found.calibration_text)[-2:])
     assert before > 20 > 5 > after
 
 
-def test_without_a_test_each_half_of_validation_mends_the_other(sure: tuple[Path, RunRecord]) -> None:
-    out, record = sure
+def test_without_a_test_each_half_of_validation_is_scaled_by_the_other(overconfident: tuple[Path, RunRecord]) -> None:
+    out, record = overconfident
     found = describe_failures(out, record.model_copy(update={"test": None}))
     assert found is not None
     assert found.split == "validation"
-    assert "each half's divisor fitted on the other half" in found.calibration_words
+    assert "(each half fitted on the other half)" in found.calibration_text
 
 
 def test_classes_are_ordered_by_superclass_in_the_matrix_and_worst_first_in_the_table(tmp_path: Path) -> None:
     facts = DataFacts(name="x", fingerprint="d" * 64, counts={}, classes=3)
     record = make_record(data=facts)
     save(tmp_path, record)
-    # Of class 0 two of three are right, of class 1 none of two, of class 2 both.
-    answer(tmp_path, record, np.eye(3)[[0, 0, 2, 2, 2, 2, 2]] * 9, [0, 0, 0, 1, 1, 2, 2])
+    # Correct: two of three images of class 0, none of two of class 1, both of class 2.
+    save_predictions(tmp_path, record, np.eye(3)[[0, 0, 2, 2, 2, 2, 2]] * 9, [0, 0, 0, 1, 1, 2, 2])
     (tmp_path / "bundle").mkdir()
     labels = {"classes": ["x_1", "y", "z"], "superclasses": ["late", "early"], "superclass_of": [0, 1, 0]}
     (tmp_path / "bundle" / "labels.json").write_text(json.dumps(labels))
     found = describe_failures(tmp_path, record)
     assert found is not None
-    assert [(row.name, row.right, row.taken) for row in found.classes] == [("y", 0, "z"), ("x 1", 2, "z"), ("z", 2, "")]
-    names = re.findall(r">(x 1|y|z)</text>", found.confusion.svg)
+    assert [(row.name, row.correct, row.confused_with) for row in found.classes] == [
+        ("y", 0, "z"),
+        ("x 1", 2, "z"),
+        ("z", 2, ""),
+    ]
+    names = re.findall(r">(x 1|y|z)</text>", found.matrix.svg)
     assert names[:3] == ["y", "x 1", "z"]
-    assert [(each.name, each.taken, each.images, each.related) for each in found.pairs] == [
+    assert [
+        (each.true_class, each.predicted_class, each.images, each.same_superclass) for each in found.confusions
+    ] == [
         ("y", "z", 2, False),
         ("x 1", "z", 1, True),
     ]
@@ -221,14 +305,16 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Any:
     facts = DataFacts(name="digits", fingerprint=dataset.fingerprint, counts=dict(dataset.counts), classes=10)
     record = make_record("lenet@32", 0.9, data=facts, val=make_metrics(0.9, len(block.labels)))
     save(out, record)
-    said = block.labels.copy()
-    said[:30] = (said[:30] + 1) % 10
-    # The further back the image, the surer: of the mistakes number 29 comes first, of the hits number 30.
-    answer(out, record, np.eye(10)[said] * np.linspace(1, 4, len(said))[:, None], block.labels, ids=block.ids)
+    predicted = block.labels.copy()
+    predicted[:30] = (predicted[:30] + 1) % 10
+    # Confidence grows with the position: of the mistakes number 29 comes first, of the hits number 30.
+    save_predictions(
+        out, record, np.eye(10)[predicted] * np.linspace(1, 4, len(predicted))[:, None], block.labels, ids=block.ids
+    )
     return out, record, dict(zip(block.ids, zip(block.images, block.labels, strict=True), strict=True)), cache
 
 
-def test_the_gallery_shows_the_very_images_and_keeps_them(digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gallery_shows_the_original_images_and_saves_them(digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     out, record, images, cache = digits
     missing = show_images(out, record)
     assert missing is not None
@@ -247,10 +333,10 @@ def test_the_gallery_shows_the_very_images_and_keeps_them(digits: Any, monkeypat
         seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.url.partition(",")[2]))))
         assert np.array_equal(seen, pixels)
         assert picture.name == str(label)
-    assert shown.mistakes[0].said != shown.mistakes[0].name
-    assert shown.hits[0].said == shown.hits[0].name
+    assert shown.mistakes[0].predicted != shown.mistakes[0].name
+    assert shown.hits[0].predicted == shown.hits[0].name
     assert shown.mistakes[0].confidence > shown.mistakes[1].confidence
-    # Without the cache the kept images are shown, under numbers where no names are left.
+    # Without the cache the saved images are shown.
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", "/nowhere")
     again = show_images(out, record)
     assert again is not None

@@ -25,24 +25,24 @@ def test_speed_alone_does_not_win():
     assert _names(poor, SLOW)[0] == "efficientnet-lite2@128"
 
 
-def test_a_probe_goes_forward_only_so_it_is_no_match_for_a_training_at_its_rate():
+def test_a_training_run_beats_a_probe_with_the_same_rate_because_a_probe_only_runs_forward():
     trained = make_record("lenet@32", 0.55, n=2500, stage=Stage.SCREEN, images_per_second=490.0)
     assert _names(FAST, trained)[0] == "lenet@32"
 
 
-def test_a_network_that_has_seen_many_images_already_has_less_to_gain_from_more():
+def test_a_network_that_has_already_seen_many_images_gains_less_from_more():
     long = make_record("lenet@32", 0.3, n=2500, stage=Stage.SCREEN, images_per_second=2600.0, images_seen=140_000)
     probe = FAST.model_copy(update={"images_seen": 5000})
     assert _names(long, probe)[0] == "efficientnet-lite0@96"
     assert _names(long.model_copy(update={"images_seen": 5000}), probe)[0] == "lenet@32"
 
 
-def test_later_stages_go_by_accuracy_alone():
+def test_later_stages_are_ordered_by_accuracy_alone():
     raced = [record.model_copy(update={"stage": Stage.RACE}) for record in (FAST, SLOW)]
     assert _names(*raced)[0] == "efficientnet-lite2@128"
 
 
-def test_the_marks_go_by_accuracy():
+def test_the_marks_depend_on_accuracy():
     first, second = rank([SLOW, FAST])
     assert (first.tie, second.tie) == (False, False)
     assert (first.pareto, second.pareto) == (False, True)
@@ -51,5 +51,8 @@ def test_the_marks_go_by_accuracy():
 def test_the_reason_says_that_speed_decided():
     reason = explain(rank([SLOW, FAST]))
     assert "5.0 points behind efficientnet-lite2@128" in reason
-    assert "comes before efficientnet-lite2@128, for it goes through 2.6\N{MULTIPLICATION SIGN} the images" in reason
-    assert "comes before" not in explain(rank([SLOW.model_copy(update={"images_per_second": 490.0}), FAST]))
+    assert (
+        "It ranks before efficientnet-lite2@128 because it processes 2.6\N{MULTIPLICATION SIGN} as many images in the"
+        " same time." in reason
+    )
+    assert "ranks before" not in explain(rank([SLOW.model_copy(update={"images_per_second": 490.0}), FAST]))

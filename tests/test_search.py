@@ -9,7 +9,7 @@ from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, write_record
 from bakeoff.study import make_search
-from bakeoff.study.search import SHORTEST_SEARCH, run_search
+from bakeoff.study.search import MIN_SEARCH_SECONDS, run_search
 from bakeoff.study.space import Parameter, Space
 from factories import make_record
 
@@ -79,7 +79,7 @@ def _one_by_one(train):
 
 
 def _search(out, trainer, trials=12):
-    plan = make_search(BASE, SPACE, budget=SHORTEST_SEARCH, counts=COUNTS)
+    plan = make_search(BASE, SPACE, budget=MIN_SEARCH_SECONDS, counts=COUNTS)
     return run_search(
         plan, out, seconds_left=lambda: 1e9 if trainer.clock < trials else 0.0, train_each=_one_by_one(trainer)
     )
@@ -124,7 +124,7 @@ def test_a_best_that_loses_the_second_time_is_not_taken(tmp_path):
             return _record(tmp_path, run, run_id(run, "data", "weights"), State.COMPLETE, "", 0.5)
         return train(run, judge, changes)
 
-    plan = make_search(BASE, SPACE, budget=SHORTEST_SEARCH, counts=COUNTS)
+    plan = make_search(BASE, SPACE, budget=MIN_SEARCH_SECONDS, counts=COUNTS)
     found = run_search(
         plan, tmp_path, seconds_left=lambda: 1e9 if trainer.clock < 8 else 0.0, train_each=_one_by_one(unlucky)
     )
@@ -152,7 +152,7 @@ def _abreast(train, slots):
 
 def test_several_trials_are_under_way_at_once_and_the_base_recipe_is_never_stopped(tmp_path):
     trainer = Trainer(tmp_path, events=True)
-    plan = make_search(BASE, SPACE, budget=SHORTEST_SEARCH, counts=COUNTS)
+    plan = make_search(BASE, SPACE, budget=MIN_SEARCH_SECONDS, counts=COUNTS)
     options = {"seconds_left": lambda: 1e9 if trainer.clock < 12 else 0.0, "slots": 4}
     found = run_search(plan, tmp_path, train_each=_abreast(trainer, 4), **options)
     trials = [run for run, _ in trainer.asked if run.seed == BASE.seed]
@@ -180,7 +180,7 @@ def test_a_killed_driver_s_trial_is_asked_for_again_and_finished_ones_are_not(tm
             raise KeyboardInterrupt
         return trainer(run, judge, changes)
 
-    plan = make_search(BASE, SPACE, budget=SHORTEST_SEARCH, counts=COUNTS)
+    plan = make_search(BASE, SPACE, budget=MIN_SEARCH_SECONDS, counts=COUNTS)
     with pytest.raises(KeyboardInterrupt):
         run_search(plan, tmp_path, seconds_left=lambda: 1e9, train_each=_one_by_one(killed))
     interrupted = trainer.asked.pop()
@@ -194,7 +194,7 @@ def test_a_killed_driver_s_trial_is_asked_for_again_and_finished_ones_are_not(tm
 def test_a_small_space_is_searched_until_nothing_new_comes(tmp_path):
     trainer = Trainer(tmp_path)
     space = Space(parameters=(Parameter(key="train.batch", choices=(32, 64, 128)),))
-    plan = make_search(BASE, space, budget=SHORTEST_SEARCH, counts=COUNTS)
+    plan = make_search(BASE, space, budget=MIN_SEARCH_SECONDS, counts=COUNTS)
     found = run_search(plan, tmp_path, seconds_left=lambda: 1e9, train_each=_one_by_one(trainer))
     assert {run.train.batch for run, _ in trainer.asked} == {32, 64, 128}
     assert found.chosen == {"train.batch": 32}
@@ -228,7 +228,7 @@ def test_a_pair_that_fails_leaves_the_base(tmp_path):
 
 def test_a_budget_that_is_too_short_is_told():
     with pytest.raises(ConfigError, match="give at least"):
-        make_search(BASE, SPACE, budget=SHORTEST_SEARCH - 1, counts=COUNTS)
+        make_search(BASE, SPACE, budget=MIN_SEARCH_SECONDS - 1, counts=COUNTS)
 
 
 def test_a_database_that_is_none_is_told(tmp_path):

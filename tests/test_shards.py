@@ -23,7 +23,7 @@ from bakeoff.data.shards import (
     read_manifest,
 )
 from bakeoff.data.shards.plan import assign_splits
-from bakeoff.data.shards.writer import _cut
+from bakeoff.data.shards.writer import _group_into_shards
 from bakeoff.data.sources import BadImage, RawImage, Source, SplitName, open_source
 from bakeoff.errors import ConfigError, DataError, OutputError
 from bakeoff.files import cache_dir
@@ -282,8 +282,8 @@ def test_shards_are_cut_at_64_megabytes() -> None:
         key = "k"
         size = 20_000_000
 
-    assert [len(shard) for shard in _cut([ShardEntry()] * 7)] == [3, 3, 1]  # type: ignore[list-item]
-    assert [len(shard) for shard in _cut([])] == [0]
+    assert [len(shard) for shard in _group_into_shards([ShardEntry()] * 7)] == [3, 3, 1]  # type: ignore[list-item]
+    assert [len(shard) for shard in _group_into_shards([])] == [0]
 
 
 def test_a_folder_of_something_else_is_not_overwritten(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_senseless_validation_fraction_is_a_config_error(tmp_path: Path, fract
 
 def test_progress_ends_at_the_whole(tmp_path: Path) -> None:
     steps: list[tuple[str, int, int]] = []
-    prepare(Invented(), tmp_path / "s", progress=lambda *step: steps.append(step))
+    prepare(Invented(), tmp_path / "s", on_count=lambda *step: steps.append(step))
     assert ("reading invented", 0, 80) in steps
     assert ("writing train", 64, 64) in steps
 
@@ -514,7 +514,7 @@ def test_two_that_need_the_same_data_prepare_it_once(tmp_path: Path) -> None:
 
     def prepare_again() -> None:
         inside.wait(30)
-        prepare(Slow(), tmp_path / "s", progress=lambda doing, _done, _total: said.append(doing))
+        prepare(Slow(), tmp_path / "s", on_count=lambda doing, _done, _total: said.append(doing))
 
     second = threading.Thread(target=prepare_again)
     second.start()
@@ -524,7 +524,7 @@ def test_two_that_need_the_same_data_prepare_it_once(tmp_path: Path) -> None:
         while not said:
             time.sleep(0.01)
 
-    prepare(Slow(), tmp_path / "s", progress=hold_up)
+    prepare(Slow(), tmp_path / "s", on_count=hold_up)
     second.join()
     assert said == ["waiting for another process that prepares the same data"]
     assert [path.name for path in tmp_path.iterdir()] == ["s"]

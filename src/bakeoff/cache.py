@@ -1,8 +1,10 @@
-"""The cache: what can be made again, each entry under a name made of its content, and how large it may grow.
+"""The cache folder: files that can be made again. Its entries, their sizes, and deletion of the least recently used.
 
-data/        prepared shards             decoded/     images of large files, decoded once
-features/    frozen features             downloads/   archives as they came
-weights/     starting weights that the driver of a cluster sent
+data/        prepared shards
+decoded/     decoded images of splits that do not fit into memory
+features/    features of frozen backbones
+downloads/   archives as published
+weights/     starting weights that the driver of a cluster sent to this node
 """
 
 import os
@@ -18,25 +20,29 @@ from bakeoff.files import PARTIAL, cache_dir
 __all__ = ["KINDS", "CacheEntry", "clear", "list_entries", "mark_used", "prune"]
 
 KINDS = ("data", "decoded", "features", "weights", "downloads")
-# Bytes that the cache may have, if $BAKEOFF_CACHE_BYTES does not say so.
-LIMIT = 20e9
-# Seconds for which an entry is left alone, since a study may be using it.
-RECENT = 86_400.0
+# The cache's largest size in bytes, unless $BAKEOFF_CACHE_BYTES is set.
+DEFAULT_LIMIT_BYTES = 20e9
+# An entry that was used in the last so many seconds is not pruned, because a study may be using it.
+RECENT_SECONDS = 86_400.0
 
 
 class CacheEntry(NamedTuple):
-    """One thing in the cache: a folder, or files that differ in their suffix alone."""
+    """One entry of the cache: a folder, or all files of one name with different suffixes."""
 
     kind: str
+    """One of KINDS: the folder inside the cache."""
     name: str
+    """Name of the folder, or of the files without their suffix."""
     bytes: int
+    """Size of all files."""
     used: float
-    """When it was last used, in seconds since 1970."""
+    """Time of the last use, in seconds since 1970: the latest modification time in the entry."""
     paths: tuple[Path, ...]
+    """The folder, or the files."""
 
 
 def list_entries() -> list[CacheEntry]:
-    """What is in the cache, the longest unused first; whatever a killed process left unfinished is an entry too."""
+    """All entries of the cache, the least recently used first. Unfinished files of killed processes are entries too."""
     entries = []
     for kind in KINDS:
         groups: dict[str, list[Path]] = {}
@@ -48,13 +54,16 @@ def list_entries() -> list[CacheEntry]:
 
 
 def mark_used(path: Path) -> None:
-    """Note that an entry is in use now. A cache that cannot be written is used all the same."""
+    """Set the time of an entry's last use to now, so that `prune` keeps it. Does nothing in a read-only cache.
+
+    `path` is one of the entry's paths.
+    """
     if os.access(path, os.W_OK):
         os.utime(path)
 
 
 def clear(kinds: Sequence[str] = ()) -> list[CacheEntry]:
-    """Delete entries of these kinds and return them; without any kind all but downloads.
+    """Delete all entries of these kinds and return them. Without kinds, delete all but the downloads.
 
     Raises ConfigError for an unknown kind.
     """
@@ -66,31 +75,34 @@ def clear(kinds: Sequence[str] = ()) -> list[CacheEntry]:
 
 
 def prune() -> list[CacheEntry]:
-    """Delete what has been unused longest until the cache keeps to its size, and what was left unfinished.
+    """Delete unfinished files, and the least recently used entries until the cache is within its size limit.
 
-    What was used in the last day stays. Returns what was deleted. Raises ConfigError for a size that is no number.
+    Entries that were used in the last day stay, also if the cache then exceeds the limit. The limit is
+    $BAKEOFF_CACHE_BYTES, by default 20 GB.
+
+    Returns the deleted entries. Raises ConfigError if $BAKEOFF_CACHE_BYTES is not a number.
     """
-    text = os.environ.get("BAKEOFF_CACHE_BYTES", str(LIMIT))
+    text = os.environ.get("BAKEOFF_CACHE_BYTES", str(DEFAULT_LIMIT_BYTES))
     try:
         limit = float(text)
     except ValueError as error:
         raise ConfigError(f"BAKEOFF_CACHE_BYTES is {text!r}, not a number of bytes") from error
     entries = list_entries()
-    total, old = sum(entry.bytes for entry in entries), []
+    total, deleted = sum(entry.bytes for entry in entries), []
     for entry in entries:
-        if time.time() - entry.used > RECENT and (total > limit or entry.name.startswith(PARTIAL)):
-            old.append(entry)
+        if time.time() - entry.used > RECENT_SECONDS and (total > limit or entry.name.startswith(PARTIAL)):
+            deleted.append(entry)
             total -= entry.bytes
-    return _delete(old)
+    return _delete(deleted)
 
 
 def _describe(kind: str, name: str, paths: Sequence[Path]) -> CacheEntry:
-    inside = [each for path in paths for each in (path, *path.rglob("*"))]
+    files = [file for path in paths for file in (path, *path.rglob("*"))]
     return CacheEntry(
         kind=kind,
         name=name,
-        bytes=sum(each.stat().st_size for each in inside if each.is_file()),
-        used=max((each.stat().st_mtime for each in inside if each.exists()), default=0.0),
+        bytes=sum(file.stat().st_size for file in files if file.is_file()),
+        used=max((file.stat().st_mtime for file in files if file.exists()), default=0.0),
         paths=tuple(paths),
     )
 

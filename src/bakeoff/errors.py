@@ -1,15 +1,15 @@
-"""The exceptions that bakeoff raises on purpose.
+"""The exceptions of bakeoff.
 
     BakeoffError
-    ├── InputError            exit 2: something the user gave is wrong; says what, where, how to mend
+    ├── InputError            exit code 2: the user's input is wrong
     │   ├── ConfigError         a recipe, a --set, a budget, a candidate
     │   ├── DataError           images, archives, shards
-    │   ├── WeightsError        pretrained weights that are missing, foreign or damaged
-    │   ├── BundleError         a bundle that cannot be opened, or an image it cannot read
-    │   └── OutputError         a folder that cannot be written or holds something else
-    └── NothingTrainedError   exit 3: every candidate failed
+    │   ├── WeightsError        pretrained weights that are missing or damaged, or that do not fit the network
+    │   ├── BundleError         a bundle that cannot be opened, or an image that it cannot read
+    │   └── OutputError         a folder that cannot be written, or that holds something else
+    └── NothingTrainedError   exit code 3: every candidate failed
 
-Anything else that escapes is a bug (exit 1).
+Any other exception that reaches the user is a bug (exit code 1).
 """
 
 import difflib
@@ -29,13 +29,14 @@ __all__ = [
 
 
 class BakeoffError(Exception):
-    """Root of the tree; `exit_code` is what the command line returns."""
+    """The base class of all."""
 
     exit_code = 1
+    """The exit code of the command line."""
 
 
 class InputError(BakeoffError):
-    """The user's input is wrong. The message is one line: what, where, how to mend."""
+    """The user's input is wrong. The message is one line: what is wrong, where, how to fix it."""
 
     exit_code = 2
 
@@ -49,7 +50,7 @@ class DataError(InputError):
 
 
 class WeightsError(InputError):
-    """Pretrained weights that are missing, foreign or damaged."""
+    """Pretrained weights that are missing or damaged, or that do not fit the network."""
 
 
 class BundleError(InputError):

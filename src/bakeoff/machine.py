@@ -1,11 +1,12 @@
-"""What this machine gives a process: the environment that TensorFlow is started in, cores, and memory.
+"""What this machine gives a process: CPU cores, memory, and the environment variables for TensorFlow.
 
-TensorFlow reads its environment once, when it is first imported.
+TensorFlow reads its environment variables once, when it is first imported.
 """
 
 import os
 import platform
 import re
+import resource
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,28 +14,33 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "available_host_memory",
     "count_cores",
     "describe_cpu",
     "free_memory",
-    "host_available",
     "import_tensorflow",
-    "limit_threads",
+    "peak_memory",
     "read_field",
-    "share_machine",
+    "shared_machine_environment",
     "tensorflow_environment",
+    "thread_environment",
 ]
 
-# What TensorFlow's C++ code prints before its logging is set up.
+# Lines that TensorFlow's C++ code prints before its logging is set up.
 _STARTUP_LINE = re.compile(
     rb"WARNING: All log messages before absl|[IWE]\d{4} [\d:.]+ +\d+ |To enable the following instr"
 )
 
 
 def tensorflow_environment(*, onednn: bool = False) -> dict[str, str]:
-    """The process's environment with bakeoff's settings; what the user has set stays, but for the backend.
+    """This process's environment variables with bakeoff's settings for TensorFlow.
 
-    TensorFlow leaves oneDNN off on CPUs without AVX-512, and says so on standard error where it is asked for. It is
-    for processes whose output goes to a log: on such a CPU, training ran 1.1 to 1.7 times as fast with it.
+    Variables that the user has set stay, except for KERAS_BACKEND.
+
+    Args:
+        onednn: Whether to switch oneDNN on. TensorFlow switches it off on CPUs without AVX-512; there, training ran 1.1
+            to 1.7 times as fast with it. TensorFlow then prints a notice on standard error, so this is for processes
+            whose output goes to a log.
     """
     defaults = {"TF_CPP_MIN_LOG_LEVEL": "2"}
     if onednn:
@@ -43,10 +49,10 @@ def tensorflow_environment(*, onednn: bool = False) -> dict[str, str]:
 
 
 def import_tensorflow() -> Any:
-    """Import TensorFlow for a process that writes to a terminal, and return the module.
+    """Import TensorFlow without its start-up messages, for a process that writes to a terminal; return the module.
 
-    TensorFlow prints a few lines on standard error while it is imported, before any of its settings for logging has an
-    effect. They are left out; whatever else was printed meanwhile is passed on. Raises ModuleNotFoundError.
+    While it is imported, TensorFlow prints a few lines on standard error, before its settings for logging have an
+    effect. These lines are dropped, all others are passed on. Raises ModuleNotFoundError without TensorFlow.
     """
     if "tensorflow" not in sys.modules:
         sys.stderr.flush()
@@ -67,50 +73,67 @@ def import_tensorflow() -> Any:
     return tf
 
 
-def limit_threads(threads: int) -> dict[str, str]:
-    """The environment of a process that computes on so many threads: TensorFlow's pools, and NumPy's library's."""
+def thread_environment(threads: int) -> dict[str, str]:
+    """Environment variables that limit TensorFlow, and the library under NumPy, to this many threads each."""
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return dict.fromkeys(names, str(threads))
 
 
-def share_machine(processes: int) -> dict[str, str]:
-    """The environment of one of several processes that train side by side: an equal part of cores and free memory."""
+def shared_machine_environment(processes: int) -> dict[str, str]:
+    """Environment variables for each of several processes that train at once: an equal share of cores and memory.
+
+    The share of memory is of what is free now; BAKEOFF_RUN_MEMORY_BYTES in the environment overrides it.
+    """
     memory = {"BAKEOFF_RUN_MEMORY_BYTES": str(free_memory() // processes)}
     set_by_user = {name: os.environ[name] for name in memory if name in os.environ}
-    return limit_threads(max(1, count_cores() // processes)) | memory | set_by_user
+    return thread_environment(max(1, count_cores() // processes)) | memory | set_by_user
 
 
 def count_cores() -> int:
-    """Cores that this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_cpu() -> str:
-    """The processor as records name it: its kind, and the cores of it that this process may use."""
+    """The CPU as records name it: architecture, and number of cores that this process may use."""
     return f"cpu: {platform.machine()}, {count_cores()} cores"
 
 
 def free_memory() -> int:
-    """Bytes that a process could still get.
-
-    macOS tells a process only how much memory there is, not how much is free, so there it is all of it.
-    """
+    """Bytes of memory that this process could still get. On macOS, which does not report it: all memory."""
     if sys.platform == "linux":
-        return host_available()
+        return available_host_memory()
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def host_available(
+def peak_memory() -> int:
+    """The largest number of bytes that this process has had in physical memory.
+
+    On Linux it is the kernel's high-water mark, VmHWM of proc(5), because `ru_maxrss` of a child includes the peak of
+    its parent. On macOS it is `ru_maxrss`, which is in bytes there.
+    """
+    if sys.platform == "linux":
+        return read_field(Path("/proc/self/status"), "VmHWM:") * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def available_host_memory(
     meminfo: Path = Path("/proc/meminfo"),
     membership: Path = Path("/proc/self/cgroup"),
     mount: Path = Path("/sys/fs/cgroup"),
 ) -> int:
-    """The least of what Linux says is available and what each control group above this process has left."""
+    """Bytes of memory available on Linux: MemAvailable, or less if a control group of this process has less left.
+
+    Args:
+        meminfo: The file with MemAvailable.
+        membership: The file that lists the control groups of this process.
+        mount: Where the control groups are mounted.
+    """
     return min([read_field(meminfo, "MemAvailable:") * 1024, *_group_headrooms(membership, mount)])
 
 
 def _group_headrooms(membership: Path, mount: Path) -> Iterator[int]:
-    """Limit less use of every memory control group (version 2 or 1) of this process that has a limit."""
+    """Limit minus usage, in bytes, of each control group (version 2 or 1) of this process that limits memory."""
     if not membership.is_file():
         return
     for line in membership.read_text().splitlines():
@@ -123,18 +146,18 @@ def _group_headrooms(membership: Path, mount: Path) -> Iterator[int]:
         else:
             continue
         group = root / path.lstrip("/")
-        # Inside a container the path may be the host's, of which only the root can be seen, mounted in its place.
-        for place in (group, *group.parents):
-            if (place / limit).is_file() and (text := (place / limit).read_text().strip()) != "max":
-                # Cached files count as use, but the kernel gives them up before it refuses memory.
-                used = int((place / use).read_text()) - read_field(place / "memory.stat", cache)
+        # In a container, the path may be that of the host, while only the container's group is mounted, at `root`.
+        for folder in (group, *group.parents):
+            if (folder / limit).is_file() and (text := (folder / limit).read_text().strip()) != "max":
+                # Usage includes cached files, but the kernel drops those before it refuses memory.
+                used = int((folder / use).read_text()) - read_field(folder / "memory.stat", cache)
                 yield max(0, int(text) - used)
-            if place == root:
+            if folder == root:
                 break
 
 
 def read_field(path: Path, name: str) -> int:
-    """The number after a name at the start of a line of a file. Raises KeyError if there is none."""
+    """The integer after a name at the start of a line, as in files of /proc. Raises KeyError without such a line."""
     for line in path.read_text().splitlines():
         words = line.split()
         if words[:1] == [name]:

@@ -36,14 +36,14 @@ def _test(folder: str, data: str, bundle: str | None = None) -> None:
         export_run(Path(folder), Path(data), Path(bundle), timed=False)
 
 
-def _bundle(folder: str, data: str, bundle: str, form: str | None = None, quantize: str | None = None) -> None:
+def _bundle(folder: str, data: str, bundle: str, model_format: str | None = None, quantize: str | None = None) -> None:
     export_run(
         Path(folder),
         Path(data),
         Path(bundle),
-        Format(form or Format.KERAS),
+        Format(model_format or Format.KERAS),
         Quantize(quantize) if quantize else None,
-        timed=form is not None,
+        timed=model_format is not None,
     )
 
 

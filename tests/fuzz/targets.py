@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from bakeoff.data.checks import Finding, Kind, read_excluded, write_findings
-from bakeoff.data.pixels import decode, measure, read_rgb
+from bakeoff.data.checks import Finding, FindingKind, read_excluded, write_findings
+from bakeoff.data.pixels import decode, read_rgb, read_size
 from bakeoff.data.shards import open_dataset, prepare, read_blocks, read_manifest
 from bakeoff.data.sources import open_source
 from bakeoff.data.sources.cifar import CIFARS
@@ -76,7 +76,7 @@ def _images(folder: Path) -> list[bytes]:  # noqa: ARG001
 
 
 def _read_image(data: bytes, folder: Path) -> None:  # noqa: ARG001
-    width, height = measure(data)
+    width, height = read_size(data)
     assert decode(data, 16).shape == (16, 16, 3)
     assert read_rgb(data).shape == (height, width, 3)
 
@@ -205,7 +205,10 @@ def _read_word(data: bytes, folder: Path) -> None:  # noqa: ARG001
 
 
 def _findings(folder: Path) -> list[bytes]:
-    found = [Finding(Kind.LEAK, "train", "a", "cat", "test", "b", "cat", 1.0), Finding(Kind.GREY, "val", "c", "dog")]
+    found = [
+        Finding(FindingKind.LEAK, "train", "a", "cat", "test", "b", "cat", 1.0),
+        Finding(FindingKind.GREY, "val", "c", "dog"),
+    ]
     write_findings(folder / "findings.csv", found)
     return [(folder / "findings.csv").read_bytes()]
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from bakeoff.cli.output import print_json, print_line
 
 if TYPE_CHECKING:
-    from bakeoff.deploy.bundle import Answer
+    from bakeoff.deploy.bundle import Prediction
 
 __all__ = ["print_csv", "print_lines", "print_list"]
 
 
-def print_lines(answers: "Iterable[Answer]") -> None:
+def print_lines(answers: "Iterable[Prediction]") -> None:
     """Each as it comes: the path, and a line for each class."""
     for answer in answers:
         print_line(answer.path if answer.error is None else f"{answer.path}: {answer.error}")
@@ -21,7 +21,7 @@ def print_lines(answers: "Iterable[Answer]") -> None:
             print_line(f"  {named.probability:7.2%}  {named.label}")
 
 
-def print_csv(answers: "Iterable[Answer]") -> None:
+def print_csv(answers: "Iterable[Prediction]") -> None:
     """Each as it comes: a row for each class, or one with the error."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["path", "rank", "label", "probability", "error"])
@@ -29,7 +29,7 @@ def print_csv(answers: "Iterable[Answer]") -> None:
         writer.writerows(_rows(answer))
 
 
-def print_list(answers: "Iterable[Answer]") -> None:
+def print_list(answers: "Iterable[Prediction]") -> None:
     """All of them, as a JSON list."""
     print_json(
         [
@@ -43,7 +43,7 @@ def print_list(answers: "Iterable[Answer]") -> None:
     )
 
 
-def _rows(answer: "Answer") -> Iterator[list[object]]:
+def _rows(answer: "Prediction") -> Iterator[list[object]]:
     if answer.error is not None:
         yield [answer.path, "", "", "", answer.error]
     for rank, named in enumerate(answer.top, start=1):

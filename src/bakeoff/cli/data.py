@@ -31,9 +31,9 @@ def prepare(
     excluded = read_excluded(exclude) if exclude else {}
     with interruptible(), preparing(make_console()) as move:
         if out is None:
-            out = prepare_cached(data, data_dir, excluded=excluded, progress=move)
+            out = prepare_cached(data, data_dir, excluded=excluded, on_count=move)
         else:
-            prepare_into(open_source(data, data_dir, move), out, excluded=excluded, progress=move)
+            prepare_into(open_source(data, data_dir, move), out, excluded=excluded, on_count=move)
     manifest = read_manifest(out)
     counts = ", ".join(f"{facts.count:,} {split}" for split, facts in manifest.splits.items())
     make_console().print(f"{manifest.name}: {len(manifest.class_names)} classes, {counts} images", highlight=False)
@@ -105,29 +105,29 @@ def check(
     from rich.table import Table
 
     from bakeoff.cli.console import preparing
-    from bakeoff.data.checks import LEAST_SIDE, Kind, examine, write_findings
+    from bakeoff.data.checks import MIN_SIDE_PIXELS, FindingKind, examine, write_findings
     from bakeoff.data.contact_sheet import draw_pairs
     from bakeoff.runs.config import Data
 
     with interruptible():
         _, dataset = prepare_data(Data(source=data, classes=classes, seed=seed, exclude=str(exclude or "")), data_dir)
         with preparing(make_console()) as move:
-            findings = examine(dataset, near=near, tell=move)
+            findings = examine(dataset, near=near, on_count=move)
         folder = out or Path(f"bakeoff-check-{dataset.name}")
         write_findings(folder / "findings.csv", findings)
         if any(finding.other_id for finding in findings):
             draw_pairs(dataset, findings, folder / "pairs.png")
     counts = Counter(finding.kind for finding in findings)
     if as_json:
-        print_json({kind.value: counts[kind] for kind in Kind})
+        print_json({kind.value: counts[kind] for kind in FindingKind})
         return
     table = Table(box=None)
     table.add_column("found")
     table.add_column("images or classes", justify="right")
-    for kind in Kind:
+    for kind in FindingKind:
         table.add_row(kind.value, f"{counts[kind]:,}")
     Console().print(table)
-    if near and dataset.side < LEAST_SIDE:
+    if near and dataset.side < MIN_SIDE_PIXELS:
         note = f"near-duplicates were not looked for: {dataset.side} pixels are too few to tell them from others"
         make_console().print(f"note: {note}", highlight=False, soft_wrap=True)
     print_line(str(folder / "findings.csv"))

@@ -51,7 +51,7 @@ def prepare_data(data: "Data", data_dir: Path | None) -> "tuple[Path, Dataset]":
     require_tensorflow()
     excluded = read_excluded(Path(data.exclude)) if data.exclude else {}
     with preparing(make_console()) as move:
-        shards = prepare_cached(data.source, data_dir, excluded=excluded, progress=move)
+        shards = prepare_cached(data.source, data_dir, excluded=excluded, on_count=move)
     return shards, open_dataset(shards, data.classes, data.seed)
 
 
@@ -70,7 +70,7 @@ def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None)
     from bakeoff.report.board import explain, rank, render_table
     from bakeoff.runs.record import list_records
 
-    rows = rank(list_records(out), weigh=weigh)
+    rows = rank(list_records(out), criteria=weigh)
     if as_json:
         print_json([row.model_dump(mode="json") for row in rows])
         return

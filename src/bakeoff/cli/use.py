@@ -17,7 +17,7 @@ from bakeoff.errors import BundleError, ConfigError, InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from bakeoff.deploy.bundle import Answer, BundleFacts
+    from bakeoff.deploy.bundle import BundleFacts, Prediction
 
 __all__ = ["export", "predict", "serve"]
 
@@ -49,13 +49,13 @@ def export(
     - `bakeoff export bakeoff-cifar100/runs/1f0c5ab3e2d4 --format litert --quantize int8 --out phone/`
     """
     from bakeoff.cli.console import preparing
-    from bakeoff.deploy.bundle import check_kind, format_kind, read_facts
+    from bakeoff.deploy.bundle import check_format, format_label, read_facts
     from bakeoff.launch import export_bundle
     from bakeoff.report import write_report
     from bakeoff.runs.record import find_run, read_record
 
-    check_kind(form, quantize)
-    kind = format_kind(form, quantize)
+    check_format(form, quantize)
+    kind = format_label(form, quantize)
     with interruptible("nothing was written"):
         folder = find_run(run_dir)
         study = folder.resolve().parent.parent
@@ -114,7 +114,7 @@ def predict(
         counts = {"all": 0, "unread": 0}
         # Where results go to the same terminal line by line, they are the progress.
         shows_bar = len(sources) >= _BAR_FROM and (as_json or not sys.stdout.isatty())
-        collected: list[Answer] = []
+        collected: list[Prediction] = []
         with _counting(len(sources), counts, shows_bar) as counted:
             answers = counted(answer(opened, sources, top=top))
             (collected.extend if as_json else print_csv if as_csv else print_lines)(answers)
@@ -183,7 +183,7 @@ def _print_export(bundle: Path, facts: "BundleFacts") -> None:
     assert facts.calibration is not None
     assert facts.timing is not None
     timing, found = facts.timing, facts.calibration
-    print_line(f"{bundle}: {facts.kind}, {facts.model_bytes / 1e6:.1f} MB")
+    print_line(f"{bundle}: {facts.format_label}, {facts.model_bytes / 1e6:.1f} MB")
     print_line(
         f"  the same class as the run for {facts.parity.agreement:.1%} of {facts.parity.images} validation images,"
         f" {facts.parity.near_agreement:.1%} but for near-ties; probabilities within {facts.parity.worst_gap:.1g}"
@@ -209,10 +209,12 @@ def _print_export(bundle: Path, facts: "BundleFacts") -> None:
 @contextmanager
 def _counting(
     total: int, counts: dict[str, int], shows_bar: bool
-) -> "Iterator[Callable[[Iterable[Answer]], Iterator[Answer]]]":
+) -> "Iterator[Callable[[Iterable[Prediction]], Iterator[Prediction]]]":
     """Yield a function that passes answers on, counts them and moves a bar."""
 
-    def count(answers: "Iterable[Answer]", move: "Callable[[str, int, int], None] | None" = None) -> "Iterator[Answer]":
+    def count(
+        answers: "Iterable[Prediction]", move: "Callable[[str, int, int], None] | None" = None
+    ) -> "Iterator[Prediction]":
         for answer in answers:
             counts["all"] += 1
             counts["unread"] += answer.error is not None

@@ -133,22 +133,22 @@ def verify(
     - `bakeoff verify bakeoff-cifar100 --records-only --json`
     """
     from bakeoff.cli.console import preparing
-    from bakeoff.report.verify import audit_bundles, audit_data, audit_records, audit_views
+    from bakeoff.report.verify import verify_bundles, verify_data, verify_records, verify_views
     from bakeoff.runs.record import list_records
 
     _require_study(out)
     require_tensorflow()
     with interruptible():
         records = list_records(out)
-        checks = list(audit_views(out))
+        checks = list(verify_views(out))
         if records_only:
-            checks += audit_records(out)
+            checks += verify_records(out)
         else:
             shards, dataset = prepare_data(records[0].config.data, data_dir)
             with preparing(make_console()) as move:
-                checks += [*audit_data(shards, records), *audit_records(out, dataset)]
-                checks += audit_bundles(out, dataset, move)
-    broken = [check for check in checks if not check.holds]
+                checks += [*verify_data(shards, records), *verify_records(out, dataset)]
+                checks += verify_bundles(out, dataset, move)
+    broken = [check for check in checks if not check.matches]
 
     def shorten(text: str) -> str:
         return text if len(text) <= 120 else f"{text[:119]}…"
@@ -169,7 +169,7 @@ def models(*, as_json: JsonOption = False) -> None:
     **Example**: `bakeoff models --json`
     """
     from bakeoff.networks.table import TABLE
-    from bakeoff.networks.weights import is_at_hand
+    from bakeoff.networks.weights import is_available_locally
 
     rows = [
         {
@@ -182,7 +182,7 @@ def models(*, as_json: JsonOption = False) -> None:
             "imagenet_top1": row.imagenet_top1,
             "licence": row.licence,
             "weights": [origin.value for origin in row.weight_origins],
-            "weights_at_hand": is_at_hand(row),
+            "weights_at_hand": is_available_locally(row),
         }
         for row in TABLE
     ]

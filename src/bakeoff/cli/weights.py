@@ -41,7 +41,7 @@ def pack(
     from bakeoff.cli.console import preparing
     from bakeoff.errors import ConfigError
     from bakeoff.networks.table import TABLE, find_network
-    from bakeoff.networks.weights import export_weights, is_at_hand, make_entry
+    from bakeoff.networks.weights import describe_for_export, export_weights, is_available_locally
     from bakeoff.runs.config import Candidate, WeightsChoice, parse_weights
     from bakeoff.study import find_missing
 
@@ -51,7 +51,7 @@ def pack(
     if networks is not None:
         rows = [find_network(name.strip()) for name in networks.split(",") if name.strip()]
     else:
-        rows = [row for row in TABLE if is_at_hand(row)]
+        rows = [row for row in TABLE if is_available_locally(row)]
     rows = [row for row in rows if not row.from_scratch and row.name not in choice.named]
     rows += [find_network(name) for name in choice.named]
     with interruptible():
@@ -59,7 +59,7 @@ def pack(
         if missing:
             require_tensorflow()
             fetch(missing)
-        packed = [make_entry(row, choice.of(row.name)) for row in rows]
+        packed = [describe_for_export(row, choice.of(row.name)) for row in rows]
         with preparing(make_console()) as move:
             export_weights(folder, packed, move)
     entries = [entry for _, entry in packed]

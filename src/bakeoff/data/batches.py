@@ -1,7 +1,7 @@
-"""From shards to batches: one function feeds training, another feeds evaluation.
+"""Makes training batches and evaluation batches from shards.
 
-A split small enough is held in memory as uint8; a larger one is decoded once into a file in the cache and read from
-there, so that shuffling stays exact and the order can be taken up again at any step.
+A small split is held in memory as uint8. A large one is decoded once into a file in the cache and read from there by
+position, so that shuffling is exact and training can resume at any batch.
 """
 
 import os
@@ -31,18 +31,19 @@ __all__ = [
     "train_batches",
 ]
 
-# Images (n, side, side, 3), and labels (n,); in training, targets (n, classes), which are shares of 1.
+# Images (n, side, side, 3) and labels (n,).
 Batch = tuple[NDArray[np.uint8], NDArray[np.int32]]
+# Images (n, side, side, 3) and targets (n, classes), each row a distribution over the classes.
 TrainBatch = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
-# Decoded images above this many bytes are mapped from disk instead of held in memory.
+# A split with more bytes of decoded images than this is read from disk instead of held in memory.
 MEMORY_LIMIT_BYTES = int(os.environ.get("BAKEOFF_MEMORY_LIMIT_BYTES", 2**30))
 
 
 class ImagesOnDisk:
-    """Images in a `.npy` file, read by position or slice as from an array.
+    """Images (n, side, side, 3) in a `.npy` file, read by positions or by a slice like an array.
 
-    The file is mapped for each reading alone: what stays mapped counts as the process's resident memory.
+    The file is mapped anew for each access, because mapped pages count as resident memory of the process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,18 +63,21 @@ class ImagesOnDisk:
 
 @dataclass(frozen=True)
 class Split:
-    """Decoded images of one split: uint8 (n, side, side, 3), int32 labels (n,), and the ids of the records."""
+    """The decoded images of one split."""
 
     images: "NDArray[np.uint8] | ImagesOnDisk"
+    """uint8 (n, side, side, 3)."""
     labels: NDArray[np.int32]
+    """int32 (n,)."""
     ids: list[str]
+    """The ids of the records: n strings."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def is_on_disk(self) -> bool:
-        """Whether the images are more than memory should hold."""
+        """Whether the images are read from disk because they are too large for memory."""
         return isinstance(self.images, ImagesOnDisk)
 
     def take(self, positions: NDArray[np.intp]) -> "Split":
@@ -82,49 +86,64 @@ class Split:
 
 
 def load_split(dataset: Dataset, split: SplitName, *, subset: int | None = None, unlock: bool = False) -> Split:
-    """All images of a split, or a stratified subset of it that depends on nothing but the data.
+    """Decode a split.
 
-    Raises DataError for damaged shards, and for the test split unless `unlock` is given.
+    Args:
+        dataset: The prepared data.
+        split: The split's name.
+        subset: Size of a stratified sample to take instead of the whole split; the same data give the same sample.
+        unlock: Must be set to read the test split.
+
+    Raises:
+        DataError: A shard is damaged, or the test split is locked.
     """
     count = dataset.counts[split]
     shape = (count, dataset.side, dataset.side, 3)
     if int(np.prod(shape)) > MEMORY_LIMIT_BYTES:
-        whole = _split_on_disk(dataset, split, shape, unlock)
+        whole = _load_on_disk(dataset, split, shape, unlock)
     else:
         images = np.empty(shape, np.uint8)
-        whole = Split(images, *_fill(images, dataset, split, unlock))
+        whole = Split(images, *_read_into(images, dataset, split, unlock))
     if subset is None or subset >= count:
         return whole
     return whole.take(sample_stratified(whole.labels, subset))
 
 
 def sample_stratified(labels: NDArray[np.int32], size: int) -> NDArray[np.intp]:
-    """Positions of `size` records that keep the classes' shares as nearly as whole images can.
+    """Positions (size,) of a stratified sample: the proportions of the classes are kept up to rounding.
 
-    The first records of each class are taken (shards are shuffled), so a smaller sample lies inside a larger one.
+    Takes the first records of each class (shards are shuffled), so a smaller sample is a subset of a larger one.
     """
     counts = np.bincount(labels)
-    turn = np.empty(len(labels), np.float64)
+    # Of each record, the quantile of its position within its class.
+    quantiles = np.empty(len(labels), np.float64)
     for label, count in enumerate(counts):
-        turn[labels == label] = (np.arange(count) + 0.5) / max(count, 1)
-    return np.sort(np.argsort(turn, kind="stable")[:size])
+        quantiles[labels == label] = (np.arange(count) + 0.5) / max(count, 1)
+    return np.sort(np.argsort(quantiles, kind="stable")[:size])
 
 
 def train_batches(
     split: Split, classes: int, batch: int, augment: Augment, *, seed: int, start: int = 0
 ) -> Iterator[TrainBatch]:
-    """Endless full batches, shuffled anew each epoch and augmented; batch number `start` is the first.
+    """Endless augmented batches, shuffled anew each epoch; a batch may span two epochs.
 
-    Everything is drawn from (seed, epoch) and (seed, batch number), so any batch can be produced by itself. The
-    next batch is prepared in a thread while the current one is used.
+    All randomness comes from (seed, epoch) and (seed, batch number), so training can resume at any batch. A thread
+    prepares the next batch while the current one is used.
+
+    Args:
+        split: The images.
+        classes: Number of classes of the targets.
+        batch: Images per batch.
+        augment: The augmentation policy.
+        seed: Seed of order and augmentation.
+        start: Number of the first batch, counted from 0.
     """
-
     one_hot = np.eye(classes, dtype=np.float32)
 
     def make(number: int) -> TrainBatch:
         positions = np.arange(number * batch, (number + 1) * batch)
-        epochs, places = np.divmod(positions, len(split))
-        rows = np.concatenate([order(epoch)[places[epochs == epoch]] for epoch in np.unique(epochs)])
+        epochs, offsets = np.divmod(positions, len(split))
+        rows = np.concatenate([order(epoch)[offsets[epochs == epoch]] for epoch in np.unique(epochs)])
         rng = np.random.default_rng([seed, 1, number])
         return augment_batch(split.images[rows], one_hot[split.labels[rows]], rng, augment)
 
@@ -136,35 +155,35 @@ def train_batches(
             orders[epoch] = np.random.default_rng([seed, 0, epoch]).permutation(len(split))
         return orders[epoch]
 
-    with ThreadPoolExecutor(max_workers=1) as ahead:
-        pending = ahead.submit(make, start)
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        pending = thread.submit(make, start)
         while True:
             start += 1
-            ready, pending = pending, ahead.submit(make, start)
+            ready, pending = pending, thread.submit(make, start)
             yield ready.result()
 
 
 def eval_batches(split: Split, batch: int) -> Iterator[Batch]:
-    """Every image exactly once, in order, unaugmented; the last batch may be short."""
+    """All images once, in order, without augmentation. The last batch may be smaller."""
     for first in range(0, len(split), batch):
         yield split.images[first : first + batch], split.labels[first : first + batch]
 
 
-def _fill(
+def _read_into(
     images: NDArray[np.uint8], dataset: Dataset, split: SplitName, unlock: bool
 ) -> tuple[NDArray[np.int32], list[str]]:
     first = 0
 
-    def put(block: NDArray[np.uint8]) -> None:
+    def write(block: NDArray[np.uint8]) -> None:
         nonlocal first
         images[first : first + len(block)] = block
         first += len(block)
 
-    return _read(put, dataset, split, unlock)
+    return _read(write, dataset, split, unlock)
 
 
-def _is_whole(pixels: Path, rest: Path) -> bool:
-    """Whether the cache has a split, undamaged."""
+def _is_complete(pixels: Path, rest: Path) -> bool:
+    """Whether the cache holds both files of a split, undamaged."""
     try:
         return len(ImagesOnDisk(pixels)) == len(read_arrays(rest)["ids"])
     except (OSError, ValueError, KeyError):
@@ -181,23 +200,23 @@ def _decode_to(
 
 
 def _read(
-    put: Callable[[NDArray[np.uint8]], object], dataset: Dataset, split: SplitName, unlock: bool
+    write: Callable[[NDArray[np.uint8]], object], dataset: Dataset, split: SplitName, unlock: bool
 ) -> tuple[NDArray[np.int32], list[str]]:
-    """Hand the images of a split on, block by block; labels and ids come back whole."""
+    """Pass the images of a split to `write`, block by block; return all labels (n,) and ids."""
     labels: list[NDArray[np.int32]] = []
     ids: list[str] = []
     for block in read_blocks(dataset, split, unlock=unlock):
-        put(block.images)
+        write(block.images)
         labels.append(block.labels)
         ids.extend(block.ids)
     return np.concatenate(labels) if labels else np.empty(0, np.int32), ids
 
 
-def _split_on_disk(dataset: Dataset, split: SplitName, shape: tuple[int, ...], unlock: bool) -> Split:
+def _load_on_disk(dataset: Dataset, split: SplitName, shape: tuple[int, ...], unlock: bool) -> Split:
     folder = cache_dir() / "decoded"
     name = hash_json([dataset.fingerprint, split, list(shape)])[:24]
     pixels, rest = folder / f"{name}.npy", folder / f"{name}.npz"
-    if not _is_whole(pixels, rest):
+    if not _is_complete(pixels, rest):
         with replacing(pixels) as temporary:
             labels, ids = _decode_to(temporary, shape, dataset, split, unlock)
         with replacing(rest) as temporary:

@@ -1,9 +1,7 @@
-"""A contact sheet: one row of sample images per class, as a PNG to look at before training on them.
+"""Contact sheets as PNG: sample images of every class, augmented images, or pairs of near-duplicates.
 
-Or one image of each class, and beside it what an augmentation policy makes of it.
-
-Classes are grouped under their superclasses if there are any, and flow over as many panels as make the
-picture about as wide as a screen.
+A sheet has one row per class. Classes are grouped under their superclasses if there are any, and fill as many panels
+side by side as give the sheet the aspect ratio of a screen.
 """
 
 import io
@@ -26,20 +24,22 @@ from bakeoff.runs.config import Augment
 
 __all__ = ["draw_pairs", "draw_sheet"]
 
+# Sizes in pixels.
 _THUMB = 48
 _GAP = 4
 _ROW = _THUMB + _GAP
 _HEADING = 40
 _MARGIN = 28
 _TITLE = 64
-_NAME_LIMIT = 260
+_MAX_NAME_WIDTH = 260
+# Width over height of a sheet, about.
 _ASPECT = 1.6
-_INK, _QUIET, _RULE, _EMPTY = "#1d2430", "#5b6675", "#c9d0d9", "#f1f3f6"
+_TEXT, _MUTED_TEXT, _LINE, _BLANK = "#1d2430", "#5b6675", "#c9d0d9", "#f1f3f6"
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A class with its samples, or a heading if `label` is None."""
+    """A row of the sheet: a class, or the heading of a superclass if `label` is None."""
 
     text: str
     label: int | None
@@ -58,63 +58,85 @@ def draw_sheet(
     rows: int | None = None,
     augment: Augment | None = None,
 ) -> None:
-    """Write a PNG with `columns` samples of every class; `rows` is the number of classes per panel.
+    """Write a contact sheet.
 
-    With `augment` the first column has one image of every class as it is, and the others have draws of its policy.
-    Raises DataError for the locked test split or numbers below 1, OutputError if `path` cannot be written.
+    Args:
+        dataset: The images.
+        path: The PNG to write.
+        split: The split that samples come from.
+        columns: Number of images per class.
+        rows: Number of classes per panel; by default as many as fit the aspect ratio of a screen.
+        augment: If given, the first column shows one image of every class as stored, and the others show the same
+            image after the policy.
+
+    Raises:
+        DataError: The split is locked, or a number is below 1.
+        OutputError: The file cannot be written.
     """
     if columns < 1 or (rows is not None and rows < 1):
         raise DataError(f"a sheet of {columns} columns and {rows} rows shows nothing; give numbers from 1 up")
-    samples = _collect(dataset, split, columns) if augment is None else _vary(dataset, split, columns, augment)
+    samples = (
+        _collect(dataset, split, columns) if augment is None else _augment_samples(dataset, split, columns, augment)
+    )
     bold, plain = _load_font("DejaVuSans-Bold.ttf"), _load_font("DejaVuSans.ttf")
     names = plain(17)
-    margin = min(_NAME_LIMIT, max(math.ceil(names.getlength(_show(name))) for name in dataset.class_names)) + 16
+    margin = min(_MAX_NAME_WIDTH, max(math.ceil(names.getlength(_to_text(name))) for name in dataset.class_names)) + 16
     width = margin + columns * _ROW
     groups = _group(dataset)
-    panels = _fold(groups, rows) if rows else _balance(groups, width)
+    panels = _fill_panels(groups, rows) if rows else _fit_to_aspect(groups, width)
     height = max(sum(row.height for row in panel) for panel in panels)
     title, facts = _title(dataset, split, augment)
     indent = _MARGIN + math.ceil(bold(22).getlength(title)) + 16
     total = _MARGIN + max(len(panels) * (width + _MARGIN), indent + math.ceil(names.getlength(facts)))
     sheet = Image.new("RGB", (total, _TITLE + height + _MARGIN + _GAP), "white")
-    pen = ImageDraw.Draw(sheet)
-    pen.text((_MARGIN, 34), title, _INK, bold(22), anchor="ls")
-    pen.text((indent, 34), facts, _QUIET, names, anchor="ls")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_MARGIN, 34), title, _TEXT, bold(22), anchor="ls")
+    draw.text((indent, 34), facts, _MUTED_TEXT, names, anchor="ls")
     for number, panel in enumerate(panels):
         left, top = _MARGIN + number * (width + _MARGIN), _TITLE
         for row in panel:
             if row.label is None:
-                _draw_heading(pen, row.text, left, top, width, bold(16))
+                _draw_heading(draw, row.text, left, top, width, bold(16))
             else:
                 text = _shorten(row.text, names, margin - 16)
-                pen.text((left, top + _THUMB // 2), text, _INK, names, anchor="lm")
+                draw.text((left, top + _THUMB // 2), text, _TEXT, names, anchor="lm")
                 _draw_samples(sheet, samples[row.label], left + margin, top, columns)
             top += row.height
     _save(sheet, path)
 
 
-def draw_pairs(dataset: Dataset, findings: Sequence[Finding], path: Path, *, most: int = 60) -> None:
-    """Write a PNG of pairs of images with their splits, labels and similarity, as they come, at most `most`."""
-    pairs = [finding for finding in findings if finding.id and finding.other_id][:most]
+def draw_pairs(dataset: Dataset, findings: Sequence[Finding], path: Path, *, limit: int = 60) -> None:
+    """Write a PNG of pairs of images with their splits, labels and similarity.
+
+    Args:
+        dataset: The images.
+        findings: The findings; those that are not about a pair are skipped.
+        path: The PNG to write.
+        limit: The largest number of pairs; the first ones are drawn.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    pairs = [finding for finding in findings if finding.id and finding.other_id][:limit]
     images = {
-        (name, key): split.images[place : place + 1][0]
+        (name, key): split.images[position : position + 1][0]
         for name, split in load_all(dataset).items()
-        for place, key in enumerate(split.ids)
+        for position, key in enumerate(split.ids)
     }
     bold, plain = _load_font("DejaVuSans-Bold.ttf"), _load_font("DejaVuSans.ttf")
     columns = max(1, min(3, -(-len(pairs) // 20)))
     rows, width = -(-len(pairs) // columns), 480
     sheet = Image.new("RGB", (_MARGIN + columns * width, _TITLE + rows * _ROW + _MARGIN), "white")
-    pen = ImageDraw.Draw(sheet)
-    pen.text((_MARGIN, 34), f"{dataset.name}: {len(pairs)} pairs", _INK, bold(22), anchor="ls")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_MARGIN, 34), f"{dataset.name}: {len(pairs)} pairs", _TEXT, bold(22), anchor="ls")
     for number, finding in enumerate(pairs):
         left, top = _MARGIN + number // rows * width, _TITLE + number % rows * _ROW
         both = [images[finding.split, finding.id], images[finding.other_split, finding.other_id]]
         _draw_samples(sheet, both, left, top, 2)
-        words = f"{finding.similarity:.2f}  {_show(finding.label)}, {finding.split}"
-        other = f"{_show(finding.other_label)}, {finding.other_split}"
-        pen.text((left + 2 * _ROW + 8, top + 15), _shorten(words, plain(14), 360), _INK, plain(14), anchor="lm")
-        pen.text((left + 2 * _ROW + 8, top + 34), _shorten(other, plain(14), 360), _QUIET, plain(14), anchor="lm")
+        words = f"{finding.similarity:.2f}  {_to_text(finding.label)}, {finding.split}"
+        other = f"{_to_text(finding.other_label)}, {finding.other_split}"
+        draw.text((left + 2 * _ROW + 8, top + 15), _shorten(words, plain(14), 360), _TEXT, plain(14), anchor="lm")
+        draw.text((left + 2 * _ROW + 8, top + 34), _shorten(other, plain(14), 360), _MUTED_TEXT, plain(14), anchor="lm")
     _save(sheet, path)
 
 
@@ -132,8 +154,8 @@ def _collect(dataset: Dataset, split: SplitName, columns: int) -> list[list[np.n
     return samples
 
 
-def _vary(dataset: Dataset, split: SplitName, columns: int, augment: Augment) -> list[list[np.ndarray]]:
-    """One image of each class and draws of the policy; those of one column are one batch, so that they can be mixed."""
+def _augment_samples(dataset: Dataset, split: SplitName, columns: int, augment: Augment) -> list[list[np.ndarray]]:
+    """One image of each class, then `columns` - 1 augmented ones. A column is one batch, for steps that mix."""
     firsts = _collect(dataset, split, 1)
     labels = [label for label, images in enumerate(firsts) if images]
     batch = np.stack([firsts[label][0] for label in labels])
@@ -146,24 +168,24 @@ def _vary(dataset: Dataset, split: SplitName, columns: int, augment: Augment) ->
 
 
 def _group(dataset: Dataset) -> list[list[_Row]]:
-    rows = [_Row(_show(name), label) for label, name in enumerate(dataset.class_names)]
+    rows = [_Row(_to_text(name), label) for label, name in enumerate(dataset.class_names)]
     if not dataset.superclass_names or not dataset.superclass_of:
         return [[row] for row in rows]
-    groups = [[_Row(_show(name), None)] for name in dataset.superclass_names]
+    groups = [[_Row(_to_text(name), None)] for name in dataset.superclass_names]
     for row, superclass in zip(rows, dataset.superclass_of, strict=True):
         groups[superclass].append(row)
     return groups
 
 
-def _balance(groups: Sequence[list[_Row]], width: int) -> list[list[_Row]]:
+def _fit_to_aspect(groups: Sequence[list[_Row]], width: int) -> list[list[_Row]]:
     height = sum(row.height for group in groups for row in group)
     panels = round((_ASPECT * height / (width + _MARGIN)) ** 0.5)
     classes = sum(row.label is not None for group in groups for row in group)
-    return _fold(groups, -(-classes // max(1, panels)))
+    return _fill_panels(groups, -(-classes // max(1, panels)))
 
 
-def _fold(groups: Sequence[list[_Row]], rows: int) -> list[list[_Row]]:
-    """Fill panels with whole groups up to `rows` classes each; a group larger than that gets its own panel."""
+def _fill_panels(groups: Sequence[list[_Row]], rows: int) -> list[list[_Row]]:
+    """Fill panels with whole groups, up to `rows` classes each; a larger group has a panel to itself."""
     panels: list[list[_Row]] = [[]]
     for group in groups:
         classes = sum(row.label is not None for row in [*panels[-1], *group])
@@ -182,23 +204,23 @@ def _title(dataset: Dataset, split: SplitName, augment: Augment | None) -> tuple
     return dataset.name, "  ·  ".join([*parts, f"{dataset.side}x{dataset.side} pixels"])
 
 
-def _draw_heading(pen: ImageDraw.ImageDraw, text: str, left: int, top: int, width: int, font: Any) -> None:
+def _draw_heading(draw: ImageDraw.ImageDraw, text: str, left: int, top: int, width: int, font: Any) -> None:
     line = top + _HEADING - 10
-    pen.line((left, line, left + width - _GAP, line), _RULE, 1)
-    pen.text((left, line - 7), text, _QUIET, font, anchor="ls")
+    draw.line((left, line, left + width - _GAP, line), _LINE, 1)
+    draw.text((left, line - 7), text, _MUTED_TEXT, font, anchor="ls")
 
 
 def _draw_samples(sheet: Image.Image, images: Sequence[np.ndarray], left: int, top: int, columns: int) -> None:
     for column in range(columns):
-        place = (left + column * _ROW, top)
+        corner = (left + column * _ROW, top)
         if column >= len(images):
-            sheet.paste(_EMPTY, (*place, place[0] + _THUMB, place[1] + _THUMB))
+            sheet.paste(_BLANK, (*corner, corner[0] + _THUMB, corner[1] + _THUMB))
             continue
         picture = Image.fromarray(images[column])
-        # Very small pixels are shown as they are; blurring them up would invent detail.
-        exact = _THUMB % picture.width == 0 and picture.width <= _THUMB // 3
-        method = Image.Resampling.NEAREST if exact else Image.Resampling.LANCZOS
-        sheet.paste(picture.resize((_THUMB, _THUMB), method), place)
+        # Very small images are enlarged without smoothing, so that their pixels can be seen.
+        is_tiny = _THUMB % picture.width == 0 and picture.width <= _THUMB // 3
+        method = Image.Resampling.NEAREST if is_tiny else Image.Resampling.LANCZOS
+        sheet.paste(picture.resize((_THUMB, _THUMB), method), corner)
 
 
 def _save(sheet: Image.Image, path: Path) -> None:
@@ -211,12 +233,12 @@ def _save(sheet: Image.Image, path: Path) -> None:
 def _load_font(name: str) -> Any:
     import matplotlib
 
-    # matplotlib ships DejaVu, which has letters far beyond ASCII.
+    # matplotlib contains the DejaVu fonts, which cover many alphabets.
     file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
     return lambda size: ImageFont.truetype(str(file), size)
 
 
-def _show(name: str) -> str:
+def _to_text(name: str) -> str:
     return name.replace("_", " ")
 
 

@@ -1,7 +1,7 @@
-"""Encoded image bytes to a square of uint8 RGB: the one decode that preparing, training and serving share.
+"""Decodes image files to square uint8 RGB: one function for preparing, training and serving.
 
-Pixels are sRGB values 0..255 in the order (row, column, channel). Whatever a file holds (palette, CMYK,
-16 bits, transparency, an EXIF rotation, several frames) has become that by the time it leaves this module.
+Pixels are sRGB values 0..255 in the order (row, column, channel). Files with a palette, CMYK, 16 bits, transparency, an
+EXIF rotation or several frames are converted to that (of several frames, the first).
 """
 
 import io
@@ -14,54 +14,64 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bakeoff.errors import DataError
 
-__all__ = ["IMAGE_SUFFIXES", "PIXEL_LIMIT", "decode", "fit", "measure", "read_rgb"]
+__all__ = ["IMAGE_SUFFIXES", "PIXEL_LIMIT", "decode", "read_rgb", "read_size", "resize_to_square"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 PIXEL_LIMIT = 100_000_000
-"""Width times height beyond which a file is refused unopened: it would need 300 MB as RGB."""
+"""Largest width times height. A larger image is refused before it is decoded: as RGB it would take over 300 MB."""
 
-# Pillow would also try formats that start other programs (EPS) or that nobody puts in an image folder.
+# Pillow knows more formats. Some start other programs (EPS), and the others are not expected in an image folder.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
+# The EXIF tag of the orientation, and its values that swap width and height.
 _ORIENTATION = 0x0112
-# The limit here is another, and Python would keep every one of these warnings, each with its own numbers, for ever.
+_ROTATED_BY_90 = (5, 6, 7, 8)
+# Our limit differs from Pillow's. Its warning is silenced because its text varies, and Python stores each variant.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-_SIDEWAYS = (5, 6, 7, 8)
 
 
 def decode(data: bytes, side: int, limit: int = PIXEL_LIMIT) -> np.ndarray:
-    """The central square of an encoded image: uint8 (side, side, 3), its shorter side resized to `side`.
+    """Decode an image file, resize its shorter side to `side`, and crop the central square.
 
-    Raises DataError if the image cannot be read or has more than `limit` pixels.
+    Args:
+        data: The bytes of the file.
+        side: Side of the result in pixels.
+        limit: The largest number of pixels that is accepted.
+
+    Returns:
+        uint8 (side, side, 3).
+
+    Raises:
+        DataError: The image cannot be read, or has more than `limit` pixels.
     """
-    with _opened(data, limit) as image:
-        # A JPEG unpacks up to 8 times faster at a fraction of its size; twice the target loses nothing visible.
+    with _open_image(data, limit) as image:
+        # A JPEG decodes up to 8 times faster at a reduced size. Twice the target size loses nothing visible.
         image.draft(None, (2 * side, 2 * side))
-        return np.asarray(_square(_rgb(image), side))
+        return np.asarray(_resize_to_square(_to_rgb(image), side))
 
 
 def read_rgb(data: bytes) -> np.ndarray:
-    """An encoded image at its own size: uint8 (height, width, 3). Raises DataError as `decode` does."""
-    with _opened(data) as image:
-        return np.asarray(_rgb(image))
+    """Decode an image file at its full size: uint8 (height, width, 3). Raises DataError as `decode` does."""
+    with _open_image(data) as image:
+        return np.asarray(_to_rgb(image))
 
 
-def fit(array: np.ndarray, side: int) -> np.ndarray:
-    """The central square of uint8 (height, width, 3) pixels, resized as `decode` does: uint8 (side, side, 3)."""
+def resize_to_square(array: np.ndarray, side: int) -> np.ndarray:
+    """Resize and crop decoded pixels as `decode` does: uint8 (height, width, 3) to (side, side, 3)."""
     if array.shape[:2] == (side, side):
         return array
-    return np.asarray(_square(Image.fromarray(array), side))
+    return np.asarray(_resize_to_square(Image.fromarray(array), side))
 
 
-def measure(data: bytes) -> tuple[int, int]:
-    """(width, height) in pixels of an encoded image as it is seen, after its EXIF rotation. Raises DataError."""
-    with _opened(data) as image:
+def read_size(data: bytes) -> tuple[int, int]:
+    """(width, height) in pixels of an image file after its EXIF rotation. Raises DataError as `decode` does."""
+    with _open_image(data) as image:
         width, height = image.size
-        return (height, width) if image.getexif().get(_ORIENTATION) in _SIDEWAYS else (width, height)
+        return (height, width) if image.getexif().get(_ORIENTATION) in _ROTATED_BY_90 else (width, height)
 
 
 @contextmanager
-def _opened(data: bytes, limit: int = PIXEL_LIMIT) -> Iterator[Image.Image]:
+def _open_image(data: bytes, limit: int = PIXEL_LIMIT) -> Iterator[Image.Image]:
     if not data:
         raise DataError("the image is empty (0 bytes); restore or remove it")
     try:
@@ -76,24 +86,24 @@ def _opened(data: bytes, limit: int = PIXEL_LIMIT) -> Iterator[Image.Image]:
         raise DataError(f"the image has more than {limit:,} pixels; make it smaller") from error
     except UnidentifiedImageError as error:
         raise DataError("not a PNG, JPEG, BMP, GIF or WebP image; convert or remove it") from error
-    except Exception as error:  # Pillow's parsers raise whatever they stumble over: struct.error, SyntaxError, KeyError
+    except Exception as error:  # Pillow's parsers raise many kinds of errors: struct.error, SyntaxError, KeyError
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"the image cannot be read: {reason}; restore or remove it") from error
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I"):
         # Pillow clips 16-bit grey at 255 instead of scaling it.
         grey = np.clip(np.asarray(upright), 0, 65535) // 257
         upright = Image.fromarray(grey.astype(np.uint8))
     if upright.has_transparency_data:
-        paper = Image.new("RGBA", upright.size, "white")
-        upright = Image.alpha_composite(paper, upright.convert("RGBA"))
+        background = Image.new("RGBA", upright.size, "white")
+        upright = Image.alpha_composite(background, upright.convert("RGBA"))
     return upright.convert("RGB")
 
 
-def _square(image: Image.Image, side: int) -> Image.Image:
+def _resize_to_square(image: Image.Image, side: int) -> Image.Image:
     width, height = image.size
     if min(width, height) != side:
         scale = side / min(width, height)

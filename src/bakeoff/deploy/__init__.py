@@ -1,9 +1,9 @@
-"""A run in use.
+"""A trained run in use: exported, predicted with, served.
 
-In: the folder of a completed run. Out: a bundle (model, class names, card), and answers from it.
+In: the folder of a completed run. Out: a bundle (model, class names, model card), and its predictions.
 May import: training and what training may import; bundle/ and serve/ never import training.
 
-bundle/   the folder that is shipped: opened, checked, asked
-export/   how a bundle is written, in each format
-serve/    a bundle over HTTP
+bundle/   a trained model as a folder to ship: its files, runtimes and predictions
+export/   writes a bundle, in any format
+serve/    serves a bundle over HTTP
 """

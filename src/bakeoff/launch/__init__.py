@@ -1,14 +1,18 @@
-"""One config, one fresh process: a crash, a hang or a lack of memory ends a run and nothing else.
+"""One config to one record: each run in a fresh process, on this machine or on a node of a Ray cluster.
 
-process.py   a worker process: started, followed, ended, and why it ended
-executor.py  where attempts at runs are made, and how many side by side; this machine
+In: a run's config, the study's folder, the folder of the shards. Out: the run's record and the files beside it.
+A crash, a hang or a lack of memory ends one run and nothing else.
+May import: networks, data, cache, runs and what they may import. It never imports `training`: it starts that
+through a command line, and reads the record that it writes. Only `cluster` and `task` import Ray, when they need it.
+
+process.py   a worker process: start, follow, end, and why it ended
+executor.py  where attempts at runs are made, and how many in parallel; this machine
+messages.py  what the coordinator of a study and a node send each other
 run.py       launch(): one config to its record, with a second attempt where that may help
-jobs.py      what is done once for a study: the test split, the bundle, weights to download
-messages.py    what travels between the machine that leads a study and a node
-node.py      an attempt on a node
-cluster.py   nodes of a Ray cluster; the only module that imports Ray
-
-`launch` meets the training code through a command line and a record, and imports none of it.
+jobs.py      what is done once per study: the test split, the bundle, weights to download
+node.py      one attempt on a node
+task.py      the function that Ray runs on a node
+cluster.py   the nodes of a Ray cluster
 """
 
 from bakeoff.launch.cluster import connect

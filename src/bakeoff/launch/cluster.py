@@ -1,7 +1,7 @@
-"""Runs on the nodes of a Ray cluster. Nothing here is imported from Ray before somebody connects to one.
+"""Runs on the nodes of a Ray cluster. Ray is imported only when a cluster is connected to.
 
-Ray places the tasks, carries files and tells what is lost. What is tried again is decided in `launch`, as on one
-machine.
+Ray places the tasks, transfers files, and reports what is lost. Whether a run is tried again is decided in `launch`,
+as on one machine.
 """
 
 import os
@@ -15,8 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from bakeoff.errors import ConfigError, InputError
 from bakeoff.launch.executor import StoppedError
-from bakeoff.launch.messages import AttemptRequest, AttemptUpdate, FileRef, follow, make_request, read_chunks
+from bakeoff.launch.messages import (
+    AttemptRequest,
+    AttemptUpdate,
+    FileRef,
+    follow_attempt,
+    make_request,
+    read_chunks,
+)
 from bakeoff.launch.process import Ended
+from bakeoff.launch.task import format_difference, make_task
 from bakeoff.networks.table import find_network
 from bakeoff.runs.events import OnProgress
 from bakeoff.runs.record import OUT_OF_MEMORY, RunRecord, read_record
@@ -25,24 +33,30 @@ from bakeoff.runs.versions import find_versions
 if TYPE_CHECKING:
     import ray
 
-__all__ = ["Cluster", "connect", "format_difference"]
+__all__ = ["Cluster", "connect"]
 
-# Seconds in which the head of a cluster has to answer.
-PATIENCE = 10.0
-# Seconds for which the list of nodes is taken as it was.
-FRESH = 1.0
-# Bytes of a run's process besides its network, and copies of the weights in training, where nothing better is known.
-FRAMEWORK, COPIES = 700_000_000, 6
-# What the driver's environment says that a worker has to know.
-PASSED_ON = ("BAKEOFF_CHECKPOINT_SECONDS", "BAKEOFF_RUN_MEMORY_BYTES", "BAKEOFF_MEMORY_LIMIT_BYTES")
-LOST = "its node, or its process there, was lost"
+# How long the head of a cluster has to accept a connection.
+CONNECT_TIMEOUT_SECONDS = 10.0
+# How long the list of nodes is used before it is read again.
+NODE_LIST_MAX_AGE_SECONDS = 1.0
+# Memory of a run's process besides its network: Python, TensorFlow and Keras.
+FRAMEWORK_BYTES = 700_000_000
+# Memory of a network in training, in copies of its weights, where no earlier run of it is known.
+WEIGHT_COPIES = 6
+# Variables of the coordinator's environment that are set for runs on nodes, too.
+FORWARDED_VARIABLES = ("BAKEOFF_CHECKPOINT_SECONDS", "BAKEOFF_RUN_MEMORY_BYTES", "BAKEOFF_MEMORY_LIMIT_BYTES")
+# The failure of an attempt whose node did not answer any more.
+NODE_LOST = "its node, or its process there, was lost"
 
 Resources = Mapping[str, float]
 
 
 def connect(address: str) -> "Cluster":
-    """The Ray cluster at `auto` or HOST:PORT, of which this machine is a node. Raises ConfigError if there is none."""
-    # It is read when Ray is imported.
+    """Connect to the Ray cluster at `auto` or HOST:PORT. This machine has to be one of its nodes.
+
+    Raises ConfigError if Ray is not installed, or if there is no such cluster.
+    """
+    # Ray reads this variable when it is imported.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         import ray
@@ -61,53 +75,56 @@ def connect(address: str) -> "Cluster":
 
 
 def _check_listening(address: str) -> None:
-    """Raise ValueError or OSError if nobody listens at HOST:PORT: Ray would try for minutes."""
+    """Raise ValueError or OSError if nothing listens at HOST:PORT: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise ValueError("give auto, or HOST:PORT of the cluster's head")
-    socket.create_connection((host, int(port)), PATIENCE).close()
+    socket.create_connection((host, int(port)), CONNECT_TIMEOUT_SECONDS).close()
 
 
 class Cluster:
-    """An executor on a cluster that this process is connected to. Each run gets a node's share of cores, all the same:
-    those of the smallest node, divided by its GPUs, of which a run gets one where all nodes have one."""
+    """The executor for a cluster that this process is connected to.
+
+    Every run gets the same number of cores, wherever it is placed. If all nodes have GPUs, a run gets one GPU, and the
+    cores of a node are divided by its GPUs; the smallest such share counts. Else it is the cores of the smallest node.
+    """
 
     def __init__(self) -> None:
         self._sent: dict[str, list[ray.ObjectRef[bytes]]] = {}
         self._known_bytes: dict[tuple[str, str], int] = {}
-        self._under_way: set[Any] = set()
+        self._running_tasks: set[Any] = set()
         self._lock = threading.Lock()
         self._stopped = False
         self._versions = find_versions()
         self._nodes: list[Resources] = []
-        self._looked = float("-inf")
-        self._task = _make_task()
+        self._nodes_read_at = float("-inf")
+        self._task = make_task()
         nodes = self._list_nodes()
         if not nodes:
-            raise ConfigError("the cluster has no node with a core to give; see docs/cluster.md")
+            raise ConfigError("no node of the cluster offers a CPU core; see docs/cluster.md")
         self._gpus = min(1, min(int(node.get("GPU", 0)) for node in nodes))
         shares = (node["CPU"] // max(1, node.get("GPU", 0) if self._gpus else 1) for node in nodes)
         self._threads = max(1, int(min(shares)))
 
     @property
     def slots(self) -> int:
-        """Runs that the nodes of this moment have room for."""
-        return sum(self._room(node) for node in self._list_nodes())
+        """Runs that the nodes can make in parallel now."""
+        return sum(self._count_slots(node) for node in self._list_nodes())
 
-    def among(self, runs: int) -> "Cluster":
-        """The same: a run's share of a node does not depend on how many there are, so that equal runs stay equal."""
+    def for_stage(self, runs: int) -> "Cluster":
+        """This executor: a run's share of a node never changes, so that equal runs are treated equally."""
         del runs
         return self
 
     def attempt(
-        self, record: RunRecord, folder: Path, data: Path, limit: float | None, on_progress: OnProgress | None
+        self, record: RunRecord, folder: Path, data: Path, *, limit: float | None, on_progress: OnProgress | None
     ) -> Ended:
-        """See Executor. Raises InputError where a node has other versions."""
-        passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        request = make_request(record, folder, data, limit=limit, threads=self._threads, environment=passed_on)
-        while isinstance(result := self._try(request, folder, on_progress), tuple):
-            self._send(result)
-        self._learn(read_record(folder))
+        """See Executor. Raises InputError if a node has other versions than this machine."""
+        forwarded = {name: os.environ[name] for name in FORWARDED_VARIABLES if name in os.environ}
+        request = make_request(record, folder, data, limit=limit, threads=self._threads, environment=forwarded)
+        while isinstance(result := self._run_task(request, folder, on_progress), tuple):
+            self._upload(result)
+        self._remember_memory(read_record(folder))
         return result
 
     def stop(self) -> None:
@@ -116,7 +133,7 @@ class Cluster:
 
         with self._lock:
             self._stopped = True
-            for task in self._under_way:
+            for task in self._running_tasks:
                 ray.cancel(task)
 
     def close(self) -> None:
@@ -125,9 +142,10 @@ class Cluster:
 
         ray.shutdown()
 
-    def _try(
+    def _run_task(
         self, request: AttemptRequest, folder: Path, on_progress: OnProgress | None
     ) -> Ended | tuple[FileRef, ...]:
+        """Make an attempt as a Ray task: how it ended, or the files that have to be uploaded before it can begin."""
         import ray
         from ray import exceptions
 
@@ -138,51 +156,52 @@ class Cluster:
         }
         task_for = self._task.options(
             num_returns="streaming",
-            # Ray would try again by itself, and without telling anybody.
+            # Ray would try again by itself, without reporting it.
             max_retries=0,
             scheduling_strategy="SPREAD",
             num_cpus=self._threads,
             num_gpus=self._gpus,
-            memory=self._predict(request.record),
+            memory=self._predict_memory(request.record),
         )
         with self._lock:
             if self._stopped:
                 raise StoppedError
             task = task_for.remote(self._versions, pickle.dumps(request), sent)
-            self._under_way.add(task)
+            self._running_tasks.add(task)
         started: list[float] = []
 
-        def arrive() -> Iterator[AttemptUpdate]:
+        def receive() -> Iterator[AttemptUpdate]:
             for reference in task:
                 started.append(time.monotonic())
-                yield self._open(ray.get(reference))
+                yield self._check_versions(ray.get(reference))
 
         try:
-            result = follow(arrive(), folder, on_progress)
-            if isinstance(result, Ended) and result.stopped:
+            result = follow_attempt(receive(), folder, on_progress)
+            if isinstance(result, Ended) and result.stop_reason:
                 ray.cancel(task)
         except exceptions.OutOfMemoryError:
-            result = Ended(f"{OUT_OF_MEMORY}: Ray ended it for its node's sake")
+            result = Ended(f"{OUT_OF_MEMORY}: Ray ended it because its node was short of memory")
         except (exceptions.RayTaskError, exceptions.TaskCancelledError):
             if not self._stopped:
                 raise
         except exceptions.RayError:
             seconds = time.monotonic() - started[0] if started else 0.0
-            result = Ended(LOST, lost=True, seconds=seconds)
+            result = Ended(NODE_LOST, lost=True, seconds=seconds)
         finally:
             with self._lock:
-                self._under_way.discard(task)
+                self._running_tasks.discard(task)
         if self._stopped:
             raise StoppedError
         return result
 
-    def _open(self, update: Any) -> AttemptUpdate:
+    def _check_versions(self, update: Any) -> AttemptUpdate:
+        """The update itself. Raises InputError if the node sent its versions instead, because they differ."""
         if isinstance(update, AttemptUpdate):
             return update
         raise InputError(format_difference(update["node"], update["versions"], self._versions))
 
-    def _send(self, missing: Iterable[FileRef]) -> None:
-        """Put files into Ray's object store, once; from there nodes take them from each other, too."""
+    def _upload(self, missing: Iterable[FileRef]) -> None:
+        """Put files into Ray's object store, each once. Nodes copy them from there, and from each other."""
         import ray
 
         for file_ref in missing:
@@ -190,69 +209,31 @@ class Cluster:
                 if file_ref.sha256 not in self._sent:
                     self._sent[file_ref.sha256] = [ray.put(chunk) for chunk in read_chunks(file_ref)]
 
-    def _predict(self, record: RunRecord) -> int:
-        """Bytes to reserve: predicted in an earlier run of the network at that size, or roughly by its weights."""
-        rough = 4 * COPIES * find_network(record.config.model.name).params_total
-        own = record.memory_predicted_bytes or self._known_bytes.get(_kind(record), rough)
-        return int(min([FRAMEWORK + own, *(node.get("memory", 0.0) for node in self._list_nodes())]))
+    def _predict_memory(self, record: RunRecord) -> int:
+        """Bytes to reserve: from an earlier run of this network at this size, else estimated from its parameters."""
+        estimate = 4 * WEIGHT_COPIES * find_network(record.config.model.name).params_total
+        network_bytes = record.memory_predicted_bytes or self._known_bytes.get(_memory_key(record), estimate)
+        return int(min([FRAMEWORK_BYTES + network_bytes, *(node.get("memory", 0.0) for node in self._list_nodes())]))
 
-    def _learn(self, record: RunRecord) -> None:
-        kind, known = _kind(record), record.memory_predicted_bytes
-        self._known_bytes[kind] = max(known, self._known_bytes.get(kind, 0))
+    def _remember_memory(self, record: RunRecord) -> None:
+        key = _memory_key(record)
+        self._known_bytes[key] = max(record.memory_predicted_bytes, self._known_bytes.get(key, 0))
 
-    def _room(self, node: Resources) -> int:
-        rooms = [int(node["CPU"] // self._threads)]
-        if self._gpus:
-            rooms.append(int(node.get("GPU", 0) // self._gpus))
-        return min(rooms)
+    def _count_slots(self, node: Resources) -> int:
+        by_cores = int(node["CPU"] // self._threads)
+        return min(by_cores, int(node.get("GPU", 0) // self._gpus)) if self._gpus else by_cores
 
     def _list_nodes(self) -> list[Resources]:
-        """The resources of all nodes that have cores."""
+        """The resources of all nodes that offer at least one core."""
         import ray
 
-        if time.monotonic() > self._looked + FRESH:
+        if time.monotonic() > self._nodes_read_at + NODE_LIST_MAX_AGE_SECONDS:
             alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             self._nodes = [resources for resources in alive if resources.get("CPU", 0) >= 1]
-            self._looked = time.monotonic()
+            self._nodes_read_at = time.monotonic()
         return self._nodes
 
 
-def format_difference(node: str, versions: Mapping[str, str], own: Mapping[str, str]) -> str:
-    """Why a node with other versions than this machine's is refused."""
-    name = next(name for name, version in own.items() if versions.get(name) != version)
-    return (
-        f"node {node} has {name} {versions.get(name, 'not at all, or too old a bakeoff')}, this machine {own[name]};"
-        " install the same on all, or take that node out of the cluster"
-    )
-
-
-def _kind(record: RunRecord) -> tuple[str, str]:
+def _memory_key(record: RunRecord) -> tuple[str, str]:
+    """Runs with the same key are expected to need the same memory."""
     return record.candidate, record.config.train.mode
-
-
-def _make_task() -> Any:
-    """What Ray runs on a node: made here, for then Ray sends its text along, and a node may have another bakeoff."""
-    import ray
-
-    def attempt(versions: dict[str, str], request: bytes, sent: dict[str, list[Any]]) -> Iterator[Any]:
-        import pickle
-
-        import ray
-
-        try:
-            from bakeoff.runs.versions import find_versions
-
-            own = find_versions()
-        except ImportError:
-            own = {}
-        if own != versions:
-            yield {"node": ray.util.get_node_ip_address(), "versions": own}
-            return
-        from bakeoff.launch import node
-
-        def fetch(file_ref: Any) -> Any:
-            return map(ray.get, sent[file_ref.sha256]) if file_ref.sha256 in sent else None
-
-        yield from node.attempt(pickle.loads(request), fetch)
-
-    return ray.remote(attempt)

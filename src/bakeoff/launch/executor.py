@@ -1,11 +1,11 @@
-"""Where attempts at runs are made, and how many side by side."""
+"""Where attempts at runs are made, and how many in parallel; the executor for this machine."""
 
 import threading
 from pathlib import Path
 from typing import Protocol
 
 from bakeoff.launch.process import Ended, Worker
-from bakeoff.machine import share_machine
+from bakeoff.machine import shared_machine_environment
 from bakeoff.runs.events import OnProgress
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.record import RunRecord
@@ -14,51 +14,59 @@ __all__ = ["Executor", "Local", "StoppedError"]
 
 
 class StoppedError(Exception):
-    """An attempt was ended by whoever asked for it, so nothing is known of its run."""
+    """The executor was stopped, so the outcome of the attempt is unknown."""
 
 
 class Executor(Protocol):
-    """Makes attempts at runs; its methods may be called from several threads."""
+    """Makes attempts at runs. Its methods may be called from several threads."""
 
     @property
     def slots(self) -> int:
-        """Runs that it can do side by side, as things are now."""
+        """Runs that it can make in parallel now; on a cluster this number may change."""
 
-    def among(self, runs: int) -> "Executor":
-        """The same for a stage of so many runs: if they are fewer than there are slots, each may get more."""
+    def for_stage(self, runs: int) -> "Executor":
+        """The executor for a stage of this many runs. If they are fewer than the slots, each may get more cores."""
 
     def attempt(
-        self, record: RunRecord, folder: Path, data: Path, limit: float | None, on_progress: OnProgress | None
+        self, record: RunRecord, folder: Path, data: Path, *, limit: float | None, on_progress: OnProgress | None
     ) -> Ended:
-        """One attempt at a run whose record is in its folder, where everything that it leaves will be.
+        """Make one attempt at a run, and wait until it ends.
 
-        Raises StoppedError once `stop` was called.
+        Args:
+            record: The run's record, which is RUNNING.
+            folder: The run's folder. The record is in it, and all files of the attempt are there at its end.
+            data: The folder of the shards.
+            limit: Wall-clock seconds after which the attempt is ended; None for no limit.
+            on_progress: Called with each progress event. A reason that it returns stops the run.
+
+        Raises:
+            StoppedError: `stop` was called.
         """
 
     def stop(self) -> None:
-        """End what is under way, for good."""
+        """End all attempts under way, and begin no more."""
 
 
 class Local:
-    """Fresh processes on this machine; several side by side divide its cores and its memory evenly."""
+    """Fresh processes on this machine. Runs in parallel get equal parts of its cores and its memory."""
 
     def __init__(self, slots: int = 1) -> None:
         self.slots = slots
         self._workers: set[Worker] = set()
         self._lock = threading.Lock()
         self._stopped = False
-        # What is free when the first run starts is what all have, so that equal runs are treated equally.
-        self._environment = share_machine(slots) if slots > 1 else {}
+        # The memory that is free before the first run counts for all runs, so that equal runs are treated equally.
+        self._environment = shared_machine_environment(slots) if slots > 1 else {}
 
-    def among(self, runs: int) -> "Local":
-        """With at most as many slots as runs."""
+    def for_stage(self, runs: int) -> "Local":
+        """An executor with at most as many slots as runs."""
         return Local(max(1, min(self.slots, runs)))
 
     def attempt(
-        self, record: RunRecord, folder: Path, data: Path, limit: float | None, on_progress: OnProgress | None
+        self, record: RunRecord, folder: Path, data: Path, *, limit: float | None, on_progress: OnProgress | None
     ) -> Ended:
         """See Executor."""
-        del record  # it is in the folder
+        del record  # the worker reads it from the folder
         with self._lock:
             if self._stopped:
                 raise StoppedError

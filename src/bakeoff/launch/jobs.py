@@ -1,4 +1,4 @@
-"""What is done once for a study, in a process of its own on this machine: test split, bundle, weights to download."""
+"""Jobs that a study does once, each in a fresh process on this machine: test split, bundle, weights to download."""
 
 import tempfile
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from bakeoff.files import make_dir
 from bakeoff.launch.process import Worker
 from bakeoff.locks import clear_left
 from bakeoff.networks.table import NetworkSpec
-from bakeoff.networks.weights import how_to_mend, hub_path
+from bakeoff.networks.weights import hint_to_get_weights, hub_path
 from bakeoff.runs.events import OnProgress
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.record import RunRecord, read_record
@@ -20,48 +20,68 @@ __all__ = ["export_bundle", "fetch_weights", "open_test"]
 def open_test(
     folder: Path, data: Path, on_progress: OnProgress | None = None, *, bundle: Path | None = None
 ) -> RunRecord:
-    """Open the locked test split for a finished run, in a process of its own, which can also write the bundle.
+    """Score a finished run on the locked test split. Each opening is counted in the record.
 
-    Raises BakeoffError if that fails.
+    Args:
+        folder: The run's folder.
+        data: The folder of the shards.
+        on_progress: Called with each progress event.
+        bundle: Where to write the bundle, in the same process; None for no bundle.
+
+    Returns:
+        The record, with its test scores.
+
+    Raises:
+        InputError: The run or the data cannot be used.
+        BakeoffError: The process failed.
     """
-    _must_work("test", [folder, data, *([bundle] if bundle else [])], RunFolder(folder).log, on_progress)
+    _run_job("test", [folder, data, *([bundle] if bundle else [])], RunFolder(folder).log, on_progress)
     return read_record(folder)
 
 
 def export_bundle(
     folder: Path, data: Path, bundle: Path, kind: Sequence[str] = (), on_progress: OnProgress | None = None
 ) -> None:
-    """Write a finished run's bundle, in a process of its own. Raises BakeoffError if that fails.
+    """Write the bundle of a finished run.
 
-    `kind` is a format, and how it is quantised; where one is given, the model is tried out as well.
+    Args:
+        folder: The run's folder.
+        data: The folder of the shards.
+        bundle: The folder to write.
+        kind: The format, and how it is quantised. If it is given, the exported model is timed as well.
+        on_progress: Called with each progress event.
+
+    Raises:
+        InputError: The run or the data cannot be used.
+        BakeoffError: The process failed.
     """
     try:
-        _must_work("bundle", [folder, data, bundle, *kind], RunFolder(folder).log, on_progress)
+        _run_job("bundle", [folder, data, bundle, *kind], RunFolder(folder).log, on_progress)
     finally:
-        # A worker that is ended has no time to clear up.
+        # A worker that is killed cannot delete its half-written folder.
         clear_left(bundle.absolute().parent)
 
 
-def fetch_weights(row: NetworkSpec, on_progress: OnProgress | None = None) -> None:
-    """Download a network's weights with Keras, which checks their hash, into Keras' cache: all of it or nothing.
+def fetch_weights(spec: NetworkSpec, on_progress: OnProgress | None = None) -> None:
+    """Download a network's weights with Keras into Keras' cache: the whole file or nothing.
 
-    Raises WeightsError if that fails; a network that does not answer takes seconds to give up.
+    Keras checks the file's hash. Raises WeightsError if the download fails; without a connection that takes seconds.
     """
-    target = hub_path(row)
+    target = hub_path(spec)
     if target is None:
-        raise WeightsError(f"Keras has no weights of {row.name} to download")
+        raise WeightsError(f"Keras has no weights of {spec.name} to download")
     make_dir(target.parent)
-    # Keras writes under the final name from the first byte on, so it is given a cache of its own to write in.
+    # Keras writes under the final name from the first byte on. In a cache of its own that does no harm.
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as home:
-        worker = Worker("fetch", [row.name, target], RunFolder(Path(home)).log, {"KERAS_HOME": home})
+        worker = Worker("fetch", [spec.name, target], RunFolder(Path(home)).log, {"KERAS_HOME": home})
         ended = worker.follow(on_progress=on_progress)
-        if reason := ended.mend or ended.failure:
-            raise WeightsError(f"cannot download the weights of {row.name} ({reason}); {how_to_mend(row)}")
+        if reason := ended.input_error or ended.failure:
+            raise WeightsError(f"cannot download the weights of {spec.name} ({reason}); {hint_to_get_weights(spec)}")
 
 
-def _must_work(job: str, arguments: Sequence[str | Path], log: Path, on_progress: OnProgress | None) -> None:
+def _run_job(job: str, arguments: Sequence[str | Path], log: Path, on_progress: OnProgress | None) -> None:
     ended = Worker(job, arguments, log).follow(on_progress=on_progress)
-    if ended.mend:
-        raise InputError(ended.mend)
+    if ended.input_error:
+        raise InputError(ended.input_error)
     if ended.failure:
         raise BakeoffError(f"{ended.failure}; see {log}")

@@ -1,7 +1,7 @@
-"""An attempt on a node: fetch what it lacks, work in a folder of its own, tell the driver.
+"""One attempt at a run on a node: fetch missing files, train in a temporary folder, send updates to the coordinator.
 
-Shards and weights are kept in the node's cache under their hashes, so that each comes once. What lies in a folder that
-the node shares with the driver is used there, or copied, if its hash is right.
+Shards and weights are kept in the node's cache under their hashes, so each file is sent once. Files in a folder that
+the node shares with the coordinator are not sent: if their hash is right, shards are used there and weights are copied.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from pathlib import Path
 from bakeoff.cache import mark_used
 from bakeoff.errors import BakeoffError, DataError
 from bakeoff.files import PARTIAL, cache_dir, hash_file, make_dir, replacing
-from bakeoff.launch.messages import AttemptRequest, AttemptUpdate, FileRef, keep
+from bakeoff.launch.messages import AttemptRequest, AttemptUpdate, FileRef, store_files
 from bakeoff.launch.process import Ended, Worker
 from bakeoff.locks import waiting_for
-from bakeoff.machine import limit_threads
+from bakeoff.machine import thread_environment
 from bakeoff.networks.weights import sent_weights_dir
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import RunFolder, run_dir
@@ -31,99 +31,114 @@ from bakeoff.runs.record import write_record
 __all__ = ["attempt"]
 
 Fetch = Callable[[FileRef], Iterable[bytes] | None]
-"""The pieces of a file, or None if the driver has not sent it."""
+"""The chunks of a file, or None if the coordinator has not sent it."""
 
-# Seconds between two looks, two events on which nothing depends, and two checkpoints.
-LOOK, PAUSE, CHECKPOINTS = 0.2, 0.5, 60.0
+# How often the worker's end is checked.
+POLL_SECONDS = 0.2
+# Progress within one step is sent at most this often.
+EVENT_INTERVAL_SECONDS = 0.5
+# Checkpoints are large, so they are sent at most this often.
+CHECKPOINT_INTERVAL_SECONDS = 60.0
+# The end of the log that is sent back.
+MAX_LOG_BYTES = 2**20
 _LOG, _CHECKPOINT = RunFolder(Path()).log.name, RunFolder(Path()).checkpoint.name
-# Bytes of a log that are brought back.
-MOST_LOGGED = 2**20
 
 
 def attempt(request: AttemptRequest, fetch: Fetch) -> Iterator[AttemptUpdate]:
-    """Everything that happens in one attempt at a run; if something is missing for it, that alone."""
+    """Make one attempt at a run, and yield its updates. The last one says how it ended.
+
+    Args:
+        request: The run, and the files that it needs.
+        fetch: Returns the chunks of a file that the coordinator has sent.
+
+    Yields:
+        Updates; or, if files are missing, a single update that lists them.
+    """
     try:
         yield from _attempt(request, fetch)
     except (BakeoffError, OSError) as error:
-        yield AttemptUpdate(ended=Ended(mend=f"on node {socket.gethostname()}: {error}"))
+        yield AttemptUpdate(ended=Ended(input_error=f"on node {socket.gethostname()}: {error}"))
 
 
 def _attempt(request: AttemptRequest, fetch: Fetch) -> Iterator[AttemptUpdate]:
-    if missing := tuple(file_ref for file_ref in _lacking(request) if fetch(file_ref) is None):
+    if missing := tuple(file_ref for file_ref in _files_to_fetch(request) if fetch(file_ref) is None):
         yield AttemptUpdate(missing=missing)
         return
-    data = _settle_data(request, fetch)
+    data = _fetch_data(request, fetch)
     if request.weights:
-        _settle_weights(request.weights, fetch)
-    with tempfile.TemporaryDirectory(prefix="bakeoff-") as scratch:
-        folder = make_dir(run_dir(Path(scratch), request.record.id))
-        keep(folder, request.files)
+        _fetch_weights(request.weights, fetch)
+    with tempfile.TemporaryDirectory(prefix="bakeoff-") as temporary:
+        folder = make_dir(run_dir(Path(temporary), request.record.id))
+        store_files(folder, request.files)
         write_record(folder, request.record)
-        yield from _work(request, folder, data)
+        yield from _train(request, folder, data)
 
 
-def _work(request: AttemptRequest, folder: Path, data: Path) -> Iterator[AttemptUpdate]:
-    """The same worker process as anywhere, and what it leaves while it works."""
-    outbox = _Outbox(folder, float(request.environment.get("BAKEOFF_CHECKPOINT_SECONDS", CHECKPOINTS)))
-    environment = limit_threads(request.threads) | dict(request.environment)
+def _train(request: AttemptRequest, folder: Path, data: Path) -> Iterator[AttemptUpdate]:
+    """Start a worker process as on any machine, and yield its events and new files until it ends."""
+    interval = float(request.environment.get("BAKEOFF_CHECKPOINT_SECONDS", CHECKPOINT_INTERVAL_SECONDS))
+    unsent = _UnsentFiles(folder, interval)
+    environment = thread_environment(request.threads) | dict(request.environment)
     worker = Worker("run", [folder, data], folder / _LOG, environment)
-    told: queue.SimpleQueue[RunProgress | Ended] = queue.SimpleQueue()
+    reports: queue.SimpleQueue[RunProgress | Ended] = queue.SimpleQueue()
 
-    def hear(event: RunProgress) -> None:
-        told.put(event)
+    def on_progress(event: RunProgress) -> None:
+        reports.put(event)
 
-    thread = threading.Thread(target=lambda: told.put(worker.follow(request.limit, hear)), daemon=True)
+    thread = threading.Thread(target=lambda: reports.put(worker.follow(request.limit, on_progress)), daemon=True)
     thread.start()
     pending: RunProgress | None = None
-    passed_on: tuple[str, int] | None = None
+    step_sent: tuple[str, int] | None = None
     next_event = 0.0
     try:
         while True:
             try:
-                update = told.get(timeout=LOOK)
+                report = reports.get(timeout=POLL_SECONDS)
             except queue.Empty:
-                update = None
-            if isinstance(update, Ended):
+                report = None
+            if isinstance(report, Ended):
                 if pending:
                     yield AttemptUpdate(pending)
-                yield AttemptUpdate(files=outbox.rest(update), ended=update)
+                yield AttemptUpdate(files=unsent.take_rest(report), ended=report)
                 return
-            pending = update or pending
+            pending = report or pending
             step = (pending.doing, pending.evaluations) if pending else None
-            if pending and (step != passed_on or time.monotonic() >= next_event):
-                yield AttemptUpdate(pending, outbox.changed())
-                pending, passed_on, next_event = None, step, time.monotonic() + PAUSE
+            if pending and (step != step_sent or time.monotonic() >= next_event):
+                yield AttemptUpdate(pending, unsent.take_changed())
+                pending, step_sent, next_event = None, step, time.monotonic() + EVENT_INTERVAL_SECONDS
     finally:
         worker.kill()
         thread.join()
 
 
-class _Outbox:
-    """The files of a run's folder that the driver has not got yet."""
+class _UnsentFiles:
+    """The files of a run's folder that the coordinator does not have yet."""
 
-    def __init__(self, folder: Path, pause: float) -> None:
-        self._folder, self._pause = folder, pause
+    def __init__(self, folder: Path, checkpoint_seconds: float) -> None:
+        self._folder, self._checkpoint_seconds = folder, checkpoint_seconds
         self._sent = {path.name: _stamp(path) for path in folder.iterdir()}
-        # A run that is soon over sends none.
-        self._next_checkpoint = time.monotonic() + pause
+        # A short run sends no checkpoint.
+        self._next_checkpoint = time.monotonic() + checkpoint_seconds
 
-    def changed(self) -> dict[str, bytes]:
-        """What is new, whole files only; checkpoints not too often, for they are large."""
+    def take_changed(self) -> dict[str, bytes]:
+        """Complete files that are new or have changed, by name; a checkpoint only once per interval."""
         files = {}
-        for path in self._new():
+        for path in self._find_changed():
             if path.name == _CHECKPOINT:
                 if time.monotonic() < self._next_checkpoint:
                     continue
-                self._next_checkpoint = time.monotonic() + self._pause
+                self._next_checkpoint = time.monotonic() + self._checkpoint_seconds
             files[path.name] = self._take(path)
         return files
 
-    def rest(self, ended: Ended) -> dict[str, bytes]:
-        """What is new at the end, with the log; the checkpoint where the run may go on from it."""
-        files = {path.name: self._take(path) for path in self._new() if path.name != _CHECKPOINT or ended.failure}
-        return files | {_LOG: (self._folder / _LOG).read_bytes()[-MOST_LOGGED:]}
+    def take_rest(self, ended: Ended) -> dict[str, bytes]:
+        """The files that are left at the end, with the log; the checkpoint only after a failure, to continue from."""
+        files = {
+            path.name: self._take(path) for path in self._find_changed() if path.name != _CHECKPOINT or ended.failure
+        }
+        return files | {_LOG: (self._folder / _LOG).read_bytes()[-MAX_LOG_BYTES:]}
 
-    def _new(self) -> Iterator[Path]:
+    def _find_changed(self) -> Iterator[Path]:
         for path in sorted(self._folder.iterdir()):
             if path.name == _LOG or path.name.startswith(PARTIAL):
                 continue
@@ -137,12 +152,13 @@ class _Outbox:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
+    """Time of the last change and size: they tell whether a file has changed."""
     facts = path.stat()
     return facts.st_mtime_ns, facts.st_size
 
 
-def _lacking(request: AttemptRequest) -> Iterator[FileRef]:
-    """What this node has nowhere."""
+def _files_to_fetch(request: AttemptRequest) -> Iterator[FileRef]:
+    """The files that are neither in this node's cache nor in a shared folder."""
     if not _has_data(request) and not _shares_data(request):
         yield from (request.manifest, *request.shards)
     if request.weights and not _weights_path(request.weights).is_file() and not _is_shared(request.weights):
@@ -164,22 +180,22 @@ def _shares_data(request: AttemptRequest) -> bool:
 
 @functools.cache
 def _is_shared(file_ref: FileRef) -> bool:
-    """Whether the driver's file is here too; looked at once in a process, for shards may be large."""
+    """Whether the coordinator's file is on this machine, too. Checked once per process: shards may be large."""
     path = Path(file_ref.path)
     return path.is_file() and path.stat().st_size == file_ref.bytes and hash_file(path) == file_ref.sha256
 
 
-def _settle_data(request: AttemptRequest, fetch: Fetch) -> Path:
-    """The folder of the shards, which are fetched unless they are here."""
+def _fetch_data(request: AttemptRequest, fetch: Fetch) -> Path:
+    """Fetch the shards if they are not on this machine, and return their folder."""
     folder = _data_dir(request)
     with waiting_for(folder):
         if not _has_data(request):
             if _shares_data(request):
                 return Path(request.manifest.path).parent
-            with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=folder.parent) as temporary:
+            with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=make_dir(folder.parent)) as temporary:
                 whole = make_dir(Path(temporary) / "whole")
                 for file_ref in (*request.shards, request.manifest):
-                    _receive(file_ref, whole / Path(file_ref.path).name, fetch)
+                    _write_file(file_ref, whole / Path(file_ref.path).name, fetch)
                 shutil.rmtree(folder, ignore_errors=True)
                 whole.rename(folder)
     mark_used(folder)
@@ -190,28 +206,29 @@ def _weights_path(file_ref: FileRef) -> Path:
     return sent_weights_dir(file_ref.sha256) / Path(file_ref.path).name
 
 
-def _settle_weights(file_ref: FileRef, fetch: Fetch) -> None:
+def _fetch_weights(file_ref: FileRef, fetch: Fetch) -> None:
+    """Fetch a weights file into this node's cache if it is not there."""
     path = _weights_path(file_ref)
     with waiting_for(path.parent):
         if not path.is_file():
-            _receive(file_ref, path, fetch)
+            _write_file(file_ref, path, fetch)
     mark_used(path.parent)
 
 
-def _receive(file_ref: FileRef, path: Path, fetch: Fetch) -> None:
-    """Write a file that is shared or was sent. Raises DataError if it is another one than was meant."""
-    pieces = fetch(file_ref)
+def _write_file(file_ref: FileRef, path: Path, fetch: Fetch) -> None:
+    """Write a file that was sent, or copy it from a shared folder. Raises DataError if its hash is wrong."""
+    chunks = fetch(file_ref)
     digest = hashlib.sha256()
     with replacing(path) as temporary, temporary.open("wb") as file:
-        if pieces is None:
+        if chunks is None:
             with Path(file_ref.path).open("rb") as shared:
                 shutil.copyfileobj(shared, file)
         else:
-            for piece in pieces:
-                digest.update(piece)
-                file.write(piece)
+            for chunk in chunks:
+                digest.update(chunk)
+                file.write(chunk)
         file.flush()
-        if (digest.hexdigest() if pieces is not None else hash_file(temporary)) != file_ref.sha256:
+        if (digest.hexdigest() if chunks is not None else hash_file(temporary)) != file_ref.sha256:
             raise DataError(
-                f"{file_ref.path} came damaged to this node: its SHA-256 is another; prepare the data again"
+                f"{file_ref.path} was damaged on its way to this node: its SHA-256 is wrong; prepare the data again"
             )

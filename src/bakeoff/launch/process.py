@@ -1,4 +1,4 @@
-"""A worker process of this machine: started, followed to its end, and why it ended."""
+"""A worker process on this machine: how it is started, followed and ended, and why it ended."""
 
 import signal
 import subprocess
@@ -16,25 +16,30 @@ from bakeoff.runs.record import OUT_OF_MEMORY
 
 __all__ = ["Ended", "Worker"]
 
-KILLED = "killed from outside (signal 9)"
+# The failure of a process that another process killed, and not the kernel for lack of memory.
+KILLED_FROM_OUTSIDE = "killed from outside (signal 9)"
+# An allocation that was refused is reported at the end of the log.
+LOG_END_BYTES = 4000
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a worker ended: why it failed, what the user can mend, why it was stopped on request; each empty if that was
-    not so."""
+    """How an attempt ended. It succeeded if `failure`, `input_error` and `stop_reason` are empty."""
 
     failure: str = ""
-    mend: str = ""
-    stopped: str = ""
+    """Why the process failed."""
+    input_error: str = ""
+    """What the user can fix: the message of the BakeoffError that ended the process."""
+    stop_reason: str = ""
+    """Why the progress callback stopped the run."""
     lost: bool = False
-    """Whether it was ended from outside, so that another attempt may go well."""
+    """Whether the process or its node was ended from outside, so that another attempt may succeed."""
     seconds: float = 0.0
-    """Wall clock that it took."""
+    """Wall-clock seconds that the attempt took."""
 
 
 class Worker:
-    """A process at one job of `bakeoff.worker`, in a session of its own; it ends when this process does."""
+    """A process that does one job of `bakeoff.worker`. It ends when this process ends."""
 
     def __init__(
         self,
@@ -43,12 +48,20 @@ class Worker:
         log: Path,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """Start the process.
+
+        Args:
+            job: The name of the job: `run`, `test`, `bundle` or `fetch`.
+            arguments: The job's arguments, as `bakeoff.worker` lists them.
+            log: The file to which its standard error is appended.
+            environment: Environment variables in addition to this process's.
+        """
         self._log = log
         self._started = time.monotonic()
-        self._known_kills = _count_memory_kills()
+        self._memory_kills_before = _count_memory_kills()
         self._errors: list[str] = []
-        self._stops: list[str] = []
-        self._bugs: list[BaseException] = []
+        self._stop_reasons: list[str] = []
+        self._callback_errors: list[BaseException] = []
         with log.open("ab") as log_file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "bakeoff.worker", job, *map(str, arguments)],
@@ -56,12 +69,18 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=log_file,
                 env=tensorflow_environment(onednn=True) | dict(environment),
-                # A Ctrl-C reaches this process alone, which then ends the worker in request.
+                # Ctrl-C reaches this process alone, which then ends the worker.
                 start_new_session=True,
             )
 
     def follow(self, limit: float | None = None, on_progress: OnProgress | None = None) -> Ended:
-        """Wait for its end, or end it at its limit in seconds; what it tells on the way goes to `on_progress`."""
+        """Wait until the process ends.
+
+        Args:
+            limit: Wall-clock seconds after which the process is ended; None for no limit.
+            on_progress: Called with each progress event, in another thread. A reason that it returns ends the process.
+                An exception in it ends the process, and is raised here.
+        """
         reader = threading.Thread(target=self._read_events, args=(on_progress,), daemon=True)
         reader.start()
         with self._process:  # closes its pipes
@@ -72,13 +91,18 @@ class Worker:
             finally:
                 self.kill()
                 reader.join()
-        if self._bugs:
-            raise self._bugs[0]
-        seconds = time.monotonic() - self._started
-        return Ended(failure, "".join(self._errors[-1:]), "".join(self._stops[:1]), failure == KILLED, seconds)
+        if self._callback_errors:
+            raise self._callback_errors[0]
+        return Ended(
+            failure=failure,
+            input_error="".join(self._errors[-1:]),
+            stop_reason="".join(self._stop_reasons[:1]),
+            lost=failure == KILLED_FROM_OUTSIDE,
+            seconds=time.monotonic() - self._started,
+        )
 
     def kill(self) -> None:
-        """End it at once, if it has not ended."""
+        """End the process at once, if it has not ended."""
         self._process.kill()
 
     def _read_events(self, on_progress: OnProgress | None) -> None:
@@ -88,35 +112,38 @@ class Worker:
             if isinstance(event, WorkerError):
                 self._errors.append(event.error)
             elif event is not None and on_progress is not None and (reason := self._call(on_progress, event)):
-                self._stops.append(reason)
+                self._stop_reasons.append(reason)
                 self.kill()
 
     def _call(self, on_progress: OnProgress, event: RunProgress) -> str | None:
-        """Call the callback; its exception ends the worker and comes out of `follow`."""
+        """Call the callback; keep its exception for `follow`, and end the process then."""
         try:
             return on_progress(event)
         except BaseException as error:
-            self._bugs.append(error)
+            self._callback_errors.append(error)
             self.kill()
             return None
 
-    def _explain(self, code: int) -> str:
-        if code == 0:
+    def _explain(self, exit_code: int) -> str:
+        """Why the process ended with this code; empty for success. Negative codes are signals."""
+        if exit_code == 0:
             return ""
-        if code == -signal.SIGKILL:
-            kills = _count_memory_kills()
-            if kills is None:
-                return f"{OUT_OF_MEMORY}, most likely: it was {KILLED}"
-            return KILLED if kills == self._known_kills else f"{OUT_OF_MEMORY}: the kernel killed it (signal 9)"
-        if code == -signal.SIGABRT and b"bad_alloc" in self._log.read_bytes()[-4000:]:
+        if exit_code == -signal.SIGKILL:
+            memory_kills = _count_memory_kills()
+            if memory_kills is None:
+                return f"{OUT_OF_MEMORY}, most likely: it was {KILLED_FROM_OUTSIDE}"
+            if memory_kills == self._memory_kills_before:
+                return KILLED_FROM_OUTSIDE
+            return f"{OUT_OF_MEMORY}: the kernel killed it (signal 9)"
+        if exit_code == -signal.SIGABRT and b"bad_alloc" in self._log.read_bytes()[-LOG_END_BYTES:]:
             return f"{OUT_OF_MEMORY}: an allocation was refused"
-        if code < 0:
-            return f"ended by {signal.Signals(-code).name}"
-        return f"its process ended with code {code}"
+        if exit_code < 0:
+            return f"ended by {signal.Signals(-exit_code).name}"
+        return f"its process ended with code {exit_code}"
 
 
 def _count_memory_kills() -> int | None:
-    """How many processes this machine's kernel has killed for lack of memory; None where it does not say."""
+    """How many processes the kernel of this machine has killed for lack of memory; None where it does not say."""
     try:
         counters = dict(line.split() for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines())
         return int(counters["oom_kill"])

@@ -1,4 +1,4 @@
-"""One config to its record, by attempts wherever an executor makes them."""
+"""launch(): one config to its record, by one or two attempts of an executor."""
 
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ from bakeoff.files import make_dir, write_json
 from bakeoff.launch.executor import Executor, Local
 from bakeoff.launch.process import Ended
 from bakeoff.networks.table import check_size, find_network
-from bakeoff.networks.weights import locate_start
+from bakeoff.networks.weights import locate_starting_weights
 from bakeoff.runs.config import Mode, Run, run_id
 from bakeoff.runs.events import OnProgress
 from bakeoff.runs.folder import RunFolder, run_dir
@@ -37,42 +37,46 @@ def launch(
     on_progress: OnProgress | None = None,
     executor: Executor | None = None,
 ) -> RunRecord:
-    """Run a config in a process of its own and return its record; a finished id is returned as it is.
+    """Train a config in a fresh process and return its record. A run that is finished is not repeated.
 
-    A run whose process or machine is lost is tried once more, from its checkpoint. A run that lacks memory is tried
-    once more at half its micro-batch. A failure is a record with a reason, not an exception.
+    If the process or its machine is lost, the run is tried once more, from its checkpoint. If memory is short, it is
+    tried once more with half its micro-batch. A failure is a record with a reason, not an exception.
 
     Args:
         run: The config.
-        stage: The part of a study that asks for it.
+        stage: The stage of a study that the run belongs to.
         out: The study's folder; the run's files go to `out/runs/ID`.
-        data: The folder of its shards.
-        limit: Wall-clock seconds that all attempts may take together.
-        on_progress: Called with each progress event; it may stop the run, which is PRUNED then.
+        data: The folder of the shards.
+        limit: Wall-clock seconds that all attempts may take together; None for no limit.
+        on_progress: Called with each progress event. A reason that it returns stops the run, which is PRUNED then.
         executor: Where attempts are made; this machine by default.
+
+    Returns:
+        The record, which is COMPLETE, PRUNED or FAILED.
 
     Raises:
         InputError: The config, the data or the weights cannot be used.
+        StoppedError: The executor was stopped.
     """
-    record = _announce(run, stage, out, data)
+    record = _make_record(run, stage, out, data)
     folder = run_dir(out, record.id)
     if RunFolder(folder).record.is_file():
         known = read_record(folder)
         if known.state is not State.RUNNING:
             return known
-        # What was learned about its memory holds still.
+        # An interrupted run may have found that only a smaller micro-batch fits into memory.
         record = record.model_copy(update={"micro_batch": known.micro_batch})
     make_dir(folder)
     write_json(RunFolder(folder).config, run.model_dump(mode="json"))
-    own = executor or Local()
-    started, spent = time.monotonic(), 0.0
+    chosen_executor = executor or Local()
+    started, seconds_used = time.monotonic(), 0.0
 
     def attempt(record: RunRecord) -> tuple[RunRecord, bool]:
-        nonlocal spent
+        nonlocal seconds_used
         write_record(folder, record)
-        left = None if limit is None else max(1.0, limit - spent)
-        ended = own.attempt(record, folder, data, left, on_progress)
-        spent += ended.seconds
+        seconds_left = None if limit is None else max(1.0, limit - seconds_used)
+        ended = chosen_executor.attempt(record, folder, data, limit=seconds_left, on_progress=on_progress)
+        seconds_used += ended.seconds
         finished = _conclude(read_record(folder), ended)
         return finished, ended.lost and finished.state is State.FAILED
 
@@ -96,22 +100,22 @@ def launch(
 
 
 def _conclude(record: RunRecord, ended: Ended) -> RunRecord:
-    """The record that an attempt left, with a final state."""
+    """The record as the attempt left it, with a final state."""
     if record.state is not State.RUNNING:
         return record
-    if ended.mend:
-        raise InputError(ended.mend)
-    if ended.stopped:
-        return record.model_copy(update={"state": State.PRUNED, "reason": ended.stopped})
+    if ended.input_error:
+        raise InputError(ended.input_error)
+    if ended.stop_reason:
+        return record.model_copy(update={"state": State.PRUNED, "reason": ended.stop_reason})
     reason = ended.failure or "its process ended without a result"
     return record.model_copy(update={"state": State.FAILED, "reason": reason})
 
 
-def _announce(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
-    """The record of a run about to start."""
+def _make_record(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
+    """The RUNNING record of a run about to start. Raises InputError if config, data or weights cannot be used."""
     check_size(find_network(run.model.name), run.model.size)
     dataset = open_dataset(data, run.data.classes, run.data.seed)
-    source = locate_start(run.model, out)
+    source = locate_starting_weights(run.model, out)
     return RunRecord(
         id=run_id(run, dataset.fingerprint, source.hash),
         stage=stage,

@@ -1,8 +1,10 @@
-"""EfficientNet-Lite 0, 1 and 2 without their classifier, laid out so that the published ImageNet weights fit.
+"""EfficientNet-Lite0, 1 and 2 without their classifier, with the layers of the published ImageNet weights.
 
-The EfficientNet of Tan and Le (arXiv 1905.11946) as altered for phones: no squeeze-and-excitation, ReLU6 for
-swish, stem and head convolutions that do not widen, first and last stage that do not deepen. Drop-connect is
-left out: fine-tuning here is too short to need it. Input is float32 in -1..1.
+EfficientNet (Tan & Le 2019, arXiv 1905.11946) as the tensorflow/tpu repository changed it for phones: no
+squeeze-and-excitation, ReLU6 instead of swish, no wider stem and head convolutions, and no deeper first and last stage.
+Drop-connect is left out, because fine-tuning here is too short to need it.
+
+Each builder returns a keras.Model from float32 images (n, h, w, 3) in -1..1 to a map (n, h/32, w/32, 1280).
 """
 
 import math
@@ -39,22 +41,29 @@ _HEAD_FILTERS = 1280
 
 
 def build_lite0(input_shape: Shape) -> Any:
-    """EfficientNet-Lite0: images (N, h, w, 3) to a map (N, h/32, w/32, 1280). Returns a keras.Model."""
+    """EfficientNet-Lite0: width and depth 1.0."""
     return _build("efficientnet-lite0", input_shape, width=1.0, depth=1.0)
 
 
 def build_lite1(input_shape: Shape) -> Any:
-    """EfficientNet-Lite1: as Lite0, deeper by 1.1. Returns a keras.Model."""
+    """EfficientNet-Lite1: width 1.0, depth 1.1."""
     return _build("efficientnet-lite1", input_shape, width=1.0, depth=1.1)
 
 
 def build_lite2(input_shape: Shape) -> Any:
-    """EfficientNet-Lite2: as Lite0, wider by 1.1 and deeper by 1.2. Returns a keras.Model."""
+    """EfficientNet-Lite2: width 1.1, depth 1.2."""
     return _build("efficientnet-lite2", input_shape, width=1.1, depth=1.2)
 
 
 def torch_prefixes(layer_names: Iterable[str]) -> dict[str, str]:
-    """Map names of layers with weights, in the model's order, to the prefixes of their tensors in the checkpoints."""
+    """The prefix of each layer's tensors in the published PyTorch checkpoints.
+
+    Args:
+        layer_names: Names of all layers, in the model's order.
+
+    Returns:
+        The prefix by layer name, for the layers that have weights.
+    """
     prefixes = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1"}
     parts = {
         "expand_conv": "_expand_conv",
@@ -105,8 +114,8 @@ def _conv(x: Any, filters: int | None, kernel: int, stride: int, name: str, relu
     """Convolution (depthwise if `filters` is None), batch normalisation and, if asked for, ReLU6."""
     from keras import layers
 
-    # "same" pads more on the right and below when the stride is 2, as the network was trained; symmetric padding
-    # shifts every map by half a pixel.
+    # With stride 2, "same" pads more on the right and below. The network was trained with that; symmetric padding would
+    # shift every map by half a pixel.
     settings: dict[str, Any] = {"strides": stride, "padding": "same", "use_bias": False, "name": f"{name}_conv"}
     if filters is None:
         x = layers.DepthwiseConv2D(kernel, depthwise_initializer="he_normal", **settings)(x)

@@ -1,11 +1,11 @@
-"""A functional model's own weights and mathematics in fewer and faster operations, for every pass through it.
+"""Calls a functional model with fewer and faster operations, on the same weights and with the same results.
 
-The model itself stays as Keras made it, so what is saved needs nothing of this. docs/speed.md has what it gains:
+The model stays as Keras made it, so a saved model does not depend on this module. docs/speed.md has the measurements.
 
-- a batch normalisation in inference mode is multiplied into the convolution before it (Jacob et al., arXiv 1712.05877,
-  section 3.2), which spares a pass over the map forward and another backward;
-- a 1x1 convolution is a matrix product;
-- other normalisations and depthwise convolutions go by the operations of `kernels.py`.
+- A batch normalisation in inference mode is folded into the convolution before it (Jacob et al. 2018, arXiv
+  1712.05877, section 3.2). This saves one pass over the feature map forward and one backward.
+- A 1x1 convolution is computed as a matrix product.
+- Other batch normalisations and depthwise convolutions use the operations of `kernels.py`.
 """
 
 import inspect
@@ -16,32 +16,32 @@ import keras
 from keras import layers
 
 from bakeoff.networks.graph import run_graph
-from bakeoff.networks.kernels import depthwise_convolve, normalise, normalise_and_learn
+from bakeoff.networks.kernels import batch_norm_inference, batch_norm_training, depthwise_conv
 
 __all__ = ["fuse"]
 
 _ELEMENTWISE = (layers.ReLU, layers.Activation)
 
 
-class _Convolved(NamedTuple):
-    """How a map came about: what to do again with another kernel and bias."""
+class _ConvolvedMap(NamedTuple):
+    """The output of a convolution, with what is needed to compute it again with another kernel and bias."""
 
     layer: Any
     inputs: Any
     output: Any
 
 
-class _Flat(NamedTuple):
-    """A map (n, h, w, c) and the matrix (n * h * w, c) that it is a view of."""
+class _FlatMap(NamedTuple):
+    """A feature map (n, h, w, c) and the matrix (n * h * w, c) of which it is a reshaped view."""
 
     matrix: Any
     output: Any
 
 
 def fuse(model: keras.Model) -> Callable[..., Any]:
-    """The model as a function of (images, training), to be called inside a `tf.function`.
+    """Make a function of (images, training) that computes what `model(images, training=training)` does.
 
-    Equal to calling the model but for rounding.
+    Call it inside a `tf.function`. Results are equal up to rounding.
     """
 
     def call(images: Any, training: bool) -> Any:
@@ -51,12 +51,12 @@ def fuse(model: keras.Model) -> Callable[..., Any]:
 
 
 class _Pass:
-    """One trace of a model. Results are found again by identity, so they are held until the end."""
+    """One trace through a model. Outputs are looked up by their `id`, so all are referenced until the end."""
 
     def __init__(self, training: bool) -> None:
         self._training = training
-        self._convolved: dict[int, _Convolved] = {}
-        self._flat: dict[int, _Flat] = {}
+        self._convolved: dict[int, _ConvolvedMap] = {}
+        self._flat: dict[int, _FlatMap] = {}
 
     def run(self, model: keras.Model, *inputs: Any) -> Any:
         return run_graph(model, inputs, self._visit)
@@ -67,27 +67,30 @@ class _Pass:
                 return self.run(operation, *args)
             if _is_convolution(operation):
                 output = self._convolve(operation, args[0], _kernel(operation), operation.bias)
-                self._convolved[id(output)] = _Convolved(operation, args[0], output)
+                self._convolved[id(output)] = _ConvolvedMap(operation, args[0], output)
                 return output
-            if id(args[0]) in self._convolved and self._is_fixed_norm(operation):
+            if id(args[0]) in self._convolved and self._is_inference_norm(operation):
                 return self._fold(self._convolved[id(args[0])], operation)
             if _is_batch_norm_of_maps(operation, args[0]):
                 learns = self._training and operation.trainable
-                return normalise_and_learn(operation, args[0]) if learns else normalise(operation, args[0])
+                return batch_norm_training(operation, args[0]) if learns else batch_norm_inference(operation, args[0])
             if isinstance(operation, _ELEMENTWISE) and id(args[0]) in self._flat:
-                return self._shape(operation(self._flat[id(args[0])].matrix), args[0])
+                return self._to_map(operation(self._flat[id(args[0])].matrix), args[0])
             if "training" in inspect.signature(operation.call).parameters:
                 kwargs["training"] = self._training
             return operation(*args, **kwargs)
 
         return call
 
-    def _is_fixed_norm(self, operation: Any) -> bool:
+    def _is_inference_norm(self, operation: Any) -> bool:
         is_norm = isinstance(operation, layers.BatchNormalization)
         return is_norm and not (self._training and operation.trainable)
 
-    def _fold(self, convolved: _Convolved, norm: layers.BatchNormalization) -> Any:
-        """The convolution with the normalisation multiplied into it; what came before is not computed any more."""
+    def _fold(self, convolved: _ConvolvedMap, norm: layers.BatchNormalization) -> Any:
+        """The convolution with the normalisation folded into its kernel and bias.
+
+        The plain convolution was traced before. TensorFlow prunes it from the graph if nothing else reads it.
+        """
         layer = convolved.layer
         scale = keras.ops.rsqrt(norm.moving_variance + norm.epsilon)
         if norm.scale:
@@ -107,29 +110,29 @@ class _Pass:
         dtype = layer.compute_dtype
         x, kernel = keras.ops.cast(x, dtype), keras.ops.cast(kernel, dtype)
         if isinstance(layer, layers.SeparableConv2D):
-            x = depthwise_convolve(layer, x, keras.ops.cast(layer.depthwise_kernel, dtype))
+            x = depthwise_conv(layer, x, keras.ops.cast(layer.depthwise_kernel, dtype))
         if isinstance(layer, layers.DepthwiseConv2D):
-            output = depthwise_convolve(layer, x, kernel)
+            output = depthwise_conv(layer, x, kernel)
         elif _is_pointwise(layer):
             matrix = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), tf.reshape(kernel, kernel.shape[2:]))
             if bias is not None:
                 matrix = tf.nn.bias_add(matrix, keras.ops.cast(bias, dtype))
-            return self._shape(matrix, x)
+            return self._to_map(matrix, x)
         else:
             output = layer.convolution_op(x, kernel)
         return output if bias is None else tf.nn.bias_add(output, keras.ops.cast(bias, dtype))
 
-    def _shape(self, matrix: Any, like: Any) -> Any:
-        """The matrix as a map with the places of another."""
+    def _to_map(self, matrix: Any, like: Any) -> Any:
+        """The matrix (n * h * w, c) as a map (n, h, w, c) with the height and width of `like`."""
         import tensorflow as tf
 
         output = tf.reshape(matrix, [tf.shape(like)[0], *like.shape[1:3], matrix.shape[-1]])
-        self._flat[id(output)] = _Flat(matrix, output)
+        self._flat[id(output)] = _FlatMap(matrix, output)
         return output
 
 
 def _is_convolution(operation: Any) -> bool:
-    """Whether its output is all that it computes, and is computed here as well."""
+    """Whether the operation is a convolution that `_convolve` supports, without an activation."""
     match operation:
         case layers.SeparableConv2D() | layers.DepthwiseConv2D() | layers.Conv2D(groups=1):
             is_linear = operation.activation is keras.activations.linear
@@ -150,5 +153,5 @@ def _is_pointwise(layer: Any) -> bool:
 
 
 def _kernel(layer: Any) -> Any:
-    """The kernel that is applied last, whose outputs are the layer's."""
+    """The kernel that produces the layer's output channels: of a separable convolution, the pointwise one."""
     return layer.pointwise_kernel if isinstance(layer, layers.SeparableConv2D) else layer.kernel

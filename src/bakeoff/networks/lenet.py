@@ -1,7 +1,7 @@
 """Three small convolutional networks of the LeNet family, trained from scratch on small images.
 
-Each builder maps scaled images (N, h, w, 3) float32 to flat features (N, F); the classifier is added elsewhere.
-Imported only when such a network is built, because it imports Keras.
+Each builder returns a keras.Model from scaled float32 images (n, h, w, 3) to flat features (n, d). `model.py` adds the
+classifier. This module imports Keras, so it is imported only when such a network is built.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = ["build_cnn_custom", "build_cnn_small", "build_lenet"]
 
 
 def build_lenet(input_shape: tuple[int, int, int]) -> Any:
-    """Two convolutions and two dense layers, after LeNet-5 (LeCun et al. 1998) with ReLU. A keras.Model, F=200."""
+    """Two convolutions and two dense layers, after LeNet-5 (LeCun et al. 1998) but with ReLU. d = 200."""
     stack = [
         layers.Conv2D(32, 3, activation="relu", name="conv1"),
         layers.MaxPooling2D(2, name="pool1"),
@@ -27,7 +27,7 @@ def build_lenet(input_shape: tuple[int, int, int]) -> Any:
 
 
 def build_cnn_small(input_shape: tuple[int, int, int]) -> Any:
-    """Three 3x3 convolutions and one dense layer. A keras.Model, F=64."""
+    """Three 3x3 convolutions and one dense layer. d = 64."""
     stack = [
         layers.Conv2D(32, 3, activation="relu", name="conv1"),
         layers.MaxPooling2D(2, name="pool1"),
@@ -41,7 +41,7 @@ def build_cnn_small(input_shape: tuple[int, int, int]) -> Any:
 
 
 def build_cnn_custom(input_shape: tuple[int, int, int]) -> Any:
-    """Three padded convolutions of falling size, average pooling, two wide dense layers. A keras.Model, F=200."""
+    """Three padded convolutions with kernels of 6, 3 and 2, average pooling, two wide dense layers. d = 200."""
     stack = [
         layers.Conv2D(32, 6, padding="same", activation="relu", name="conv1"),
         layers.AveragePooling2D(2, name="pool1"),

@@ -1,6 +1,6 @@
-"""From stored pixels to logits in one model: uint8 RGB -> resize -> the network's own scaling -> backbone -> head.
+"""One model from stored pixels to logits: uint8 RGB -> resizing -> input scaling -> backbone -> pooling -> head.
 
-Only Keras' own layers are used, so a saved model opens without bakeoff.
+It has layers of Keras alone, so a saved model can be opened without bakeoff.
 """
 
 import math
@@ -16,74 +16,103 @@ from bakeoff.runs.config import BatchNorm, Model
 
 __all__ = ["Network", "build_network", "count_parameters", "freeze"]
 
-# Mean and standard deviation of ImageNet's RGB on 0..1, and its BGR means on 0..255 (keras.applications).
+# As in `keras.applications`: mean and standard deviation of ImageNet's RGB channels in 0..1, and the means of its BGR
+# channels in 0..255.
 TORCH_MEAN, TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_BGR_MEAN = (103.939, 116.779, 123.68)
 
 
 @dataclass(frozen=True)
 class Network:
-    """A backbone and a head that can be asked for at any input size; all the models share their weights."""
+    """A backbone and a head, from which models of any input size are made. All these models share their weights.
 
-    row: NetworkSpec
+    A model resizes images from `side` to `size` pixels; the backbone maps float32 (n, size, size, 3) to a map
+    (n, h, w, d) or to flat features (n, d), and the head maps (n, d) to logits (n, classes).
+    """
+
+    spec: NetworkSpec
     backbone: keras.Model
     dropout: keras.layers.Layer
     head: keras.layers.Dense
     side: int
+    """Side in pixels of the stored images."""
 
     def model(self, size: int) -> keras.Model:
-        """uint8 images (n, side, side, 3) -> float32 logits (n, classes), the network seeing `size` pixels."""
+        """The whole model: uint8 images (n, side, side, 3) to float32 logits (n, classes)."""
         images = keras.Input((self.side, self.side, 3), dtype="uint8", name="image")
-        return keras.Model(images, self.head(self.dropout(self._pooled(images, size))), name=self._name(size))
+        return keras.Model(images, self.head(self.dropout(self._extract_features(images, size))), name=self._name(size))
 
     def features(self, size: int) -> keras.Model:
-        """uint8 images (n, side, side, 3) -> pooled features (n, d), as the head receives them."""
+        """The model without dropout and head: uint8 images (n, side, side, 3) to pooled features (n, d)."""
         images = keras.Input((self.side, self.side, 3), dtype="uint8", name="image")
-        return keras.Model(images, self._pooled(images, size), name=f"{self._name(size)}_features")
+        return keras.Model(images, self._extract_features(images, size), name=f"{self._name(size)}_features")
 
-    def adopt(self, other: keras.Model, size: int) -> None:
-        """Take the weights of another model of this network, head and all. Raises WeightsError if it is not one."""
-        own = self.model(size)
-        if [weight.shape for weight in own.weights] != [weight.shape for weight in other.weights]:
+    def copy_weights(self, other: keras.Model, size: int) -> None:
+        """Copy all weights, the head's too, from another model of the same network.
+
+        Raises WeightsError if its weights have other shapes.
+        """
+        model = self.model(size)
+        if [weight.shape for weight in model.weights] != [weight.shape for weight in other.weights]:
             raise WeightsError(
-                f"{other.name} is not {self.row.name} with this head; go on from a run of the same network"
+                f"{other.name} is not {self.spec.name} with this head; start from a run of the same network and classes"
             )
-        own.set_weights(other.get_weights())
+        model.set_weights(other.get_weights())
 
-    def _pooled(self, images: Any, size: int) -> Any:
+    def _extract_features(self, images: Any, size: int) -> Any:
         x = keras.layers.Rescaling(1.0, dtype="float32", name="as_float")(images)
         if size != self.side:
             resize = keras.layers.Resizing(
                 size, size, interpolation="bilinear", antialias=size < self.side, dtype="float32", name="resize"
             )
-            # Keras' image layers run in training mode by default and pass that on to every later layer.
+            # Keras' image layers run in training mode by default, and later layers inherit the mode.
             x = resize(x, training=False)
-        x = self.backbone(_scaled(x, self.row.scaling))
+        x = self.backbone(_scale_input(x, self.spec.scaling))
         return keras.layers.GlobalAveragePooling2D(name="pool")(x) if len(x.shape) == 4 else x
 
     def _name(self, size: int) -> str:
-        return f"{self.row.name}_{size}".replace("-", "_")
+        return f"{self.spec.name}_{size}".replace("-", "_")
 
 
-def build_network(row: NetworkSpec, config: Model, *, side: int, classes: int) -> Network:
-    """A network with random weights. Raises ConfigError for an input size that it cannot take."""
-    check_size(row, config.size)
-    # A from-scratch net ends in dense layers, which fix its size; the others pool and take any.
-    shape = (config.size, config.size, 3) if row.from_scratch else (None, None, 3)
+def build_network(spec: NetworkSpec, config: Model, *, side: int, classes: int) -> Network:
+    """Build a network with random weights.
+
+    Args:
+        spec: The network.
+        config: The input size and the dropout rate.
+        side: Side in pixels of the stored images.
+        classes: Number of logits.
+
+    Raises:
+        ConfigError: The input size is too small for the network.
+    """
+    check_size(spec, config.size)
+    # A network that is trained from scratch ends in dense layers, which fix the input size. The others end in a map,
+    # which is pooled, so they take any size.
+    shape = (config.size, config.size, 3) if spec.from_scratch else (None, None, 3)
     return Network(
-        row=row,
-        backbone=build_backbone(row, shape),
+        spec=spec,
+        backbone=build_backbone(spec, shape),
         dropout=keras.layers.Dropout(config.dropout, name="dropout"),
-        # Logits stay float32: a half-precision softmax over many classes loses the small ones.
+        # Logits stay float32: in half precision, a softmax over many classes rounds small probabilities to zero.
         head=keras.layers.Dense(classes, dtype="float32", name="head"),
         side=side,
     )
 
 
 def freeze(backbone: keras.Model, unfreeze: float | str, batch_norm: BatchNorm) -> None:
-    """Let the last `unfreeze` of the layers learn, or all from a block's first layer on.
+    """Set which layers of a backbone are trainable.
 
-    A frozen batch normalisation stays in inference mode. Raises ConfigError if there is no such block.
+    A batch normalisation that is not trainable stays in inference mode.
+
+    Args:
+        backbone: The backbone; its layers are changed in place.
+        unfreeze: The share of layers, counted from the output, that are trainable; or a block's name: its first layer
+            and all layers after it are trainable.
+        batch_norm: FROZEN keeps all batch normalisations from training.
+
+    Raises:
+        ConfigError: There is no such block.
     """
     layers = backbone.layers
     if isinstance(unfreeze, str):
@@ -96,7 +125,7 @@ def freeze(backbone: keras.Model, unfreeze: float | str, batch_norm: BatchNorm) 
 
 
 def _find_block(backbone: keras.Model, block: str) -> int:
-    """Place of the first layer whose name begins with `block`; block1 does not begin block14."""
+    """Position of the first layer whose name begins with `block`; block1 does not match block14."""
     blocks: dict[str, None] = {}
     for position, layer in enumerate(backbone.layers):
         if re.match(rf"{re.escape(block)}(?!\d)", layer.name):
@@ -108,11 +137,11 @@ def _find_block(backbone: keras.Model, block: str) -> int:
 
 
 def count_parameters(model: keras.Model) -> tuple[int, int]:
-    """Total and trainable numbers of weights, batch statistics counted in the total."""
+    """The numbers of all and of trainable parameters. All includes the moving averages of batch normalisation."""
     return int(model.count_params()), sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
-def _scaled(x: Any, scaling: Scaling) -> Any:
+def _scale_input(x: Any, scaling: Scaling) -> Any:
     def rescale(scale: float | list[float], offset: float | list[float]) -> Any:
         return keras.layers.Rescaling(scale, offset, dtype="float32", name="scale")
 

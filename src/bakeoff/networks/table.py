@@ -1,10 +1,10 @@
-"""The literal table of networks: facts as rows. Nothing here imports TensorFlow until a network is built.
+"""The facts of every network, one `NetworkSpec` each. TensorFlow is imported only when a network is built.
 
     find_network("mobilenet-v2").params_total
     build_backbone(find_network("lenet"), (32, 32, 3))
 
-ImageNet top-1 (percent, single crop) is from the table of the Keras documentation ("Keras Applications"), or
-from the source named beside the row.
+ImageNet top-1 (percent, single crop) is from the table "Keras Applications" of the Keras documentation, or from the
+source that a comment beside the spec names.
 """
 
 import importlib
@@ -27,62 +27,64 @@ __all__ = [
 
 
 class Scaling(StrEnum):
-    """What a network expects pixels of 0..255 RGB to be turned into."""
+    """The range of input values that a network was trained on; `model.py` converts RGB pixels in 0..255 to it."""
 
     UNIT = "unit"
     """0..1."""
     SYMMETRIC = "symmetric"
     """-1..1."""
     TORCH = "torch"
-    """0..1, less the ImageNet mean, over the ImageNet deviation."""
+    """0..1, minus ImageNet's mean, divided by its standard deviation, for each channel."""
     CAFFE = "caffe"
-    """BGR, less the ImageNet mean, not divided."""
+    """BGR in 0..255, minus ImageNet's mean for each channel."""
     NONE = "none"
-    """0..255 as they are: the network's own first layers rescale."""
+    """0..255 unchanged: the network's first layers scale them."""
 
 
 class Origin(StrEnum):
     """Where ImageNet weights can come from."""
 
     PACKAGE = "package"
-    """A Python package that is installed with bakeoff."""
+    """A Python package that is installed with bakeoff and holds the file."""
     HUB = "hub"
-    """The file that Keras downloads, and keeps in its cache."""
+    """The file that Keras downloads and keeps in its cache."""
     NONE = "none"
+    """Nowhere: the network is trained from scratch."""
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """The facts of one network without its classifier."""
+    """The facts of one network, without its classifier."""
 
     name: str
     family: str
     builder: str
-    """`module:function`, imported when the network is built."""
+    """`module:function` that returns the keras.Model; imported when the network is built."""
     scaling: Scaling
     min_size: int
     """Smallest side of the input in pixels."""
     native_size: int
     """Side of the input, in pixels, that the network was designed for."""
     params_total: int
-    """Parameters with a head of 100 classes: average pooling and a dense layer. From-scratch networks have the dense
-    layer alone, counted at the native size because flattened features grow with the input."""
+    """Number of parameters with a head of 100 classes (average pooling and a dense layer). Networks that are trained
+    from scratch have a dense layer alone, counted at the native size: their flat features grow with the input."""
     imagenet_top1: float | None
+    """Percent; None without ImageNet weights."""
     licence: str
-    """Of the weights; of the code if there are none."""
+    """Licence of the weights, or of the code if there are no weights."""
     weight_origins: tuple[Origin, ...]
     weights_package: str | None = None
     """Import name of the package that carries the weights."""
     hub_file: str | None = None
-    """Name that Keras gives the weights without classifier in its cache."""
+    """Name of the file, in Keras' cache, of the weights without classifier."""
 
     @property
     def from_scratch(self) -> bool:
-        """Whether the network has no pretrained weights, and maps to flat features instead of a map."""
+        """Whether the network has no pretrained weights. It then returns flat features (n, d) instead of a map."""
         return self.weight_origins == (Origin.NONE,)
 
 
-def _scratch(name: str, function: str, min_size: int, params_total: int) -> NetworkSpec:
+def _from_scratch(name: str, function: str, min_size: int, params_total: int) -> NetworkSpec:
     return NetworkSpec(
         name=name,
         family="lenet",
@@ -97,7 +99,7 @@ def _scratch(name: str, function: str, min_size: int, params_total: int) -> Netw
     )
 
 
-def _lite(number: int, native_size: int, params_total: int, imagenet_top1: float) -> NetworkSpec:
+def _efficientnet_lite(number: int, native_size: int, params_total: int, imagenet_top1: float) -> NetworkSpec:
     return NetworkSpec(
         name=f"efficientnet-lite{number}",
         family="efficientnet-lite",
@@ -141,19 +143,19 @@ def _keras(
     )
 
 
-# Scalings follow each network's own `preprocess_input`; hub files are those that its builder asks Keras to fetch.
+# Scalings are those of each network's `preprocess_input` in Keras; hub files are those that its builder downloads.
 _TF = "weights_tf_dim_ordering_tf_kernels"
 
 # fmt: off
 TABLE: tuple[NetworkSpec, ...] = (
-    _scratch("lenet", "build_lenet", 16, 723_180),
-    # Below 18 pixels nothing is left for its third convolution to cover.
-    _scratch("cnn-small", "build_cnn_small", 18, 128_420),
-    _scratch("cnn-custom", "build_cnn_custom", 16, 2_333_468),
+    _from_scratch("lenet", "build_lenet", 16, 723_180),
+    # Below 18 pixels the map is too small for the third convolution.
+    _from_scratch("cnn-small", "build_cnn_small", 18, 128_420),
+    _from_scratch("cnn-custom", "build_cnn_custom", 16, 2_333_468),
     # Top-1: the table of EfficientNet-lite in the tensorflow/tpu repository, float32.
-    _lite(0, 224, 3_541_124, 75.1),
-    _lite(1, 240, 4_317_444, 76.7),
-    _lite(2, 260, 4_997_268, 77.6),
+    _efficientnet_lite(0, 224, 3_541_124, 75.1),
+    _efficientnet_lite(1, 240, 4_317_444, 76.7),
+    _efficientnet_lite(2, 260, 4_997_268, 77.6),
     _keras("vgg-16", "vgg", "VGG16", Scaling.CAFFE, 14_765_988, 71.3, "CC-BY-4.0", f"vgg16_{_TF}_notop.h5"),
     _keras("vgg-19", "vgg", "VGG19", Scaling.CAFFE, 20_075_684, 71.3, "CC-BY-4.0", f"vgg19_{_TF}_notop.h5"),
     _keras("mobilenet-v2", "mobilenet", "MobileNetV2", Scaling.SYMMETRIC, 2_386_084, 71.3,
@@ -185,41 +187,53 @@ TABLE: tuple[NetworkSpec, ...] = (
 )
 # fmt: on
 
-_BY_NAME = {row.name: row for row in TABLE}
+_BY_NAME = {spec.name: spec for spec in TABLE}
 
 
 def find_network(name: str) -> NetworkSpec:
-    """The row of a network. Raises ConfigError naming the closest names if there is none."""
-    row = _BY_NAME.get(name)
-    if row is None:
+    """The spec of a network. Raises ConfigError, with the closest names, if the name is not in the table."""
+    spec = _BY_NAME.get(name)
+    if spec is None:
         hint = " ".join(filter(None, (suggest(name, _BY_NAME, ""), "see `bakeoff models`")))
         raise ConfigError(f"there is no network {name!r}; {hint}")
-    return row
+    return spec
 
 
-def check_size(row: NetworkSpec, size: int) -> None:
-    """Raise ConfigError if images of `size` pixels a side are too small for the network."""
-    if size < row.min_size:
-        raise ConfigError(f"{row.name}@{size}: the input is too small; its smallest size is {row.min_size}")
+def check_size(spec: NetworkSpec, size: int) -> None:
+    """Raise ConfigError if an input of `size` x `size` pixels is too small for the network."""
+    if size < spec.min_size:
+        raise ConfigError(f"{spec.name}@{size}: the input is too small; its smallest size is {spec.min_size}")
 
 
-def build_backbone(row: NetworkSpec, input_shape: tuple[int | None, int | None, int]) -> Any:
-    """Build the network with random weights and without classifier: a keras.Model of scaled images (N, h, w, 3).
+def build_backbone(spec: NetworkSpec, input_shape: tuple[int | None, int | None, int]) -> Any:
+    """Build a network with random weights and without classifier.
 
-    A side of None leaves it open; from-scratch networks need a side. Returns a map (N, h', w', F), or flat features
-    (N, F) of a from-scratch network. Raises ConfigError for too small an input.
+    Args:
+        spec: The network.
+        input_shape: (height, width, 3). A side of None accepts any size; a network that is trained from scratch needs
+            both sides.
+
+    Returns:
+        A keras.Model from scaled float32 images (n, height, width, 3) to a map (n, h, w, d), or to flat features (n, d)
+        if the network is trained from scratch.
+
+    Raises:
+        ConfigError: The input is too small for the network.
     """
     for side in input_shape[:2]:
         if side is not None:
-            check_size(row, side)
-    module, _, function = row.builder.partition(":")
+            check_size(spec, side)
+    module, _, function = spec.builder.partition(":")
     build = getattr(importlib.import_module(module), function)
     if module == "keras.applications":
         return build(include_top=False, weights=None, input_shape=input_shape)
     return build(input_shape)
 
 
-def build_with_hub_weights(row: NetworkSpec) -> Any:
-    """Build a network of keras.applications with its ImageNet weights, which Keras fetches and checks if need be."""
-    module, _, function = row.builder.partition(":")
+def build_with_hub_weights(spec: NetworkSpec) -> Any:
+    """Build a network of keras.applications with its ImageNet weights.
+
+    Keras takes them from its cache, or downloads them and checks their hash.
+    """
+    module, _, function = spec.builder.partition(":")
     return getattr(importlib.import_module(module), function)(include_top=False, weights="imagenet")

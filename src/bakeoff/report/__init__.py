@@ -1,16 +1,18 @@
-"""A study's folder to one self-contained page: the answer, the evidence, and how it was measured.
+"""A study's folder to one self-contained page: the winner, the evidence, and how it was measured.
 
-    write_report(Path("out"))        out/report.html, from the records, their histories, answers and study.json
+    write_report(Path("out"))        out/report.html, from study.json and the runs' records, histories and predictions
 
-page.py       gathers everything and fills the template
-facts.py      the data, the recipe, the cost, the scores, the spending, in words
-certainty.py  the two leaders, seeds, and what would change the verdict
-evidence.py   figures of runs: trade-offs, learning, memory, the timeline, the screen's order
-failures.py   the winner's answers by class, by pair of classes and by confidence; gallery.py  the images to them
+page.py       collects everything and fills the template
+facts.py      the data, the recipe, the cost, the scores and the time spent, as text
+certainty.py  the winner against its nearest rival, seeds, and what could change the result
+evidence.py   figures of runs: accuracy against cost, learning curves, memory, the timeline, the screen's order
+failures.py   the winner's predictions by class, by confusion and by confidence
+gallery.py    the images of its mistakes
 tuning.py     how the recipe was found
+verify.py     recomputes every number from the files
 summary.py    a study in a few lines, for notebooks
 
-The page is a view: it can be rebuilt at will, and the same files give the same bytes.
+The page can be rebuilt at any time. The same files give the same bytes.
 """
 
 from bakeoff.report.page import render_report, write_report

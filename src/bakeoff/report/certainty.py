@@ -1,11 +1,23 @@
-"""How sure the choice is, in words that follow from numbers: two leaders, seeds, and what the study could not see."""
+"""How certain the choice is: the winner and its nearest rival, the spread over seeds, and what was not measured."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bakeoff.report.board import Row, are_tied, difference_interval, explain_change, find_head_to_head, format_percent
+from bakeoff.report.board import (
+    DASH,
+    Row,
+    are_tied,
+    difference_interval,
+    explain_change,
+    find_head_to_head,
+    format_bytes,
+    format_count,
+    format_percent,
+    format_range,
+    format_seconds,
+)
 from bakeoff.runs.findings import McNemar
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import wilson_interval
@@ -14,19 +26,29 @@ from bakeoff.runs.predictions import has_predictions
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.runs.study_file import AnyStudy
 
-__all__ = ["Leaders", "Spread", "compare_leaders", "list_doubts", "spread_over_seeds"]
+__all__ = ["Cell", "Leaders", "Spread", "compare_leaders", "list_doubts", "spread_over_seeds"]
+
+
+class Cell(NamedTuple):
+    """A value as text, and a second line with its interval."""
+
+    text: str
+    interval: str = ""
 
 
 class Leaders(NamedTuple):
-    """The winner and the runner-up where they met: in words, and as shares of the images with their intervals."""
+    """A table of two columns, the winner and its nearest rival."""
 
-    words: str
-    cells: list[tuple[str, int, float, tuple[float, float]]]
-    images: int
+    names: tuple[str, str]
+    caption: str
+    rows: list[tuple[str, list[Cell]]]
+    """A label with the two cells, or with one cell for both columns."""
+    significance: str
+    """A sentence about McNemar's test; empty if the two runs' predictions are missing."""
 
 
 class Spread(NamedTuple):
-    """Runs of one recipe that differ in their seeds alone: mean, least and greatest accuracy."""
+    """The mean, lowest and highest top-1 of runs that differ only in their seed."""
 
     name: str
     stage: str
@@ -37,28 +59,56 @@ class Spread(NamedTuple):
 
 
 def compare_leaders(out: Path, rows: Sequence[Row]) -> Leaders | None:
-    """McNemar's test between the winner and its nearest rival; None where there is none, or not on the same images.
+    """Compare the winner with its nearest rival in the latest stage where it has one.
 
-    Raises OutputError for answers that are damaged, or missing of one of them.
+    With the validation predictions of both runs the difference is paired and tested (McNemar); without them its
+    interval is that of independent samples.
+
+    Args:
+        out: The study's folder.
+        rows: All rows in the order of `rank`.
+
+    Returns:
+        The table; None if the winner has no rival.
+
+    Raises:
+        OutputError: Predictions are damaged, or the two runs were scored on different images.
     """
-    meeting = find_head_to_head(rows)
-    if meeting is None:
+    match = find_head_to_head(rows)
+    if match is None:
         return None
-    own, rival = meeting.own, meeting.rivals[0]
-    if not all(has_predictions(run_dir(out, row.id), "val") for row in (own, rival)):
-        return None
-    test = mcnemar(out, own.id, rival.id)
-    difference = compare(out, [rival.id], [own.id])
-    words = f"{own.name} and {rival.name} met in the {own.stage} stage, on the same {test.images:,} validation images:"
-    words += f" {format_percent(own.val_top1)} against {format_percent(rival.val_top1)}, a paired difference of"
-    words += f" {difference.words} points. {_say_test(test, own.name, rival.name)}"
-    counts = {f"only {own.name} was right": test.first_only, f"only {rival.name} was right": test.second_only}
-    cells = [(text, count, count / test.images, wilson_interval(count, test.images)) for text, count in counts.items()]
-    return Leaders(words, cells, test.images)
+    winner, rival = pair = match.winner, match.rivals[0]
+    caption = f"The winner and its nearest rival in the {winner.stage} stage"
+    table = [("Top-1 on validation", [_make_top1_cell(row) for row in pair])]
+    significance = ""
+    if all(has_predictions(run_dir(out, row.id), "val") for row in pair):
+        test = mcnemar(out, winner.id, rival.id)
+        difference = compare(out, [rival.id], [winner.id])
+        p = f", p = {test.p:.2g}" if test.p >= 0.001 else ", p < 0.001"
+        caption += f", on the same {test.images:,} validation images"
+        significance = _describe_test(test, winner.name, rival.name)
+        table += [
+            ("Paired difference", [_make_difference_cell(difference.points, difference.low, difference.high, p)]),
+            (
+                "Right where the other is wrong",
+                [_make_count_cell(n, test) for n in (test.first_only, test.second_only)],
+            ),
+        ]
+    else:
+        points = (winner.val_top1 or 0.0) - (rival.val_top1 or 0.0)
+        table.append(("Difference", [_make_difference_cell(points, *difference_interval(winner, rival))]))
+    costs = {
+        "Peak memory": [format_bytes(row.memory_peak_bytes) for row in pair],
+        "Trained parameters": [format_count(row.params_trainable) for row in pair],
+        "Training time": [format_seconds(row.seconds_train) for row in pair],
+        "Images/s": [f"{row.images_per_second:.0f}" if row.images_per_second else DASH for row in pair],
+    }
+    table += [(name, [Cell(text) for text in texts]) for name, texts in costs.items() if set(texts) != {DASH}]
+    return Leaders((winner.name, rival.name), f"{caption}, with 95 % intervals.", table, significance)
 
 
 def spread_over_seeds(records: Sequence[RunRecord]) -> list[Spread]:
-    """For each recipe that completed with several seeds in one stage: how far the seeds lie apart."""
+    """The spread of each recipe that completed with several seeds in one stage."""
     groups: dict[tuple[str, str], dict[int, RunRecord]] = {}
     for record in records:
         if record.state is State.COMPLETE and record.val:
@@ -75,47 +125,68 @@ def spread_over_seeds(records: Sequence[RunRecord]) -> list[Spread]:
 
 
 def list_doubts(study: AnyStudy, rows: Sequence[Row], records: Sequence[RunRecord]) -> list[str]:
-    """What would change the verdict, and what this study could not see; a sentence each."""
+    """List what could change the result and what the study did not measure.
+
+    Args:
+        study: The study's file, for the candidates that there was no time for.
+        rows: All rows in the order of `rank`.
+        records: The records of the rows.
+
+    Returns:
+        One or two sentences for each doubt.
+    """
     doubts = [text] if (text := explain_change(rows)) else []
-    meeting = find_head_to_head(rows)
-    if meeting is not None:
-        tied = list(dict.fromkeys(rival.name for rival in meeting.rivals if are_tied(meeting.own, rival)))
+    match = find_head_to_head(rows)
+    if match is not None:
+        tied = list(dict.fromkeys(rival.name for rival in match.rivals if are_tied(match.winner, rival)))
         if tied:
-            low, high = difference_interval(meeting.own, meeting.rivals[0])
-            reach = f"differences of less than about {50 * (high - low):.0f} points cannot be told from chance"
-            doubts.append(f"Other validation images could put {_list(tied)} first: on as many as there were, {reach}.")
-        if meeting.own.stage is Stage.SCREEN:
+            low, high = difference_interval(match.winner, match.rivals[0])
             doubts.append(
-                "The candidates met in the screen alone, frozen: fine-tuning could have ordered them otherwise."
-                " A longer budget races them."
+                f"On other validation images {_join(tied)} could be first. With this number of images, chance can"
+                f" explain a difference of up to about {50 * (high - low):.0f} points."
+            )
+        if match.winner.stage is Stage.SCREEN:
+            doubts.append(
+                "The candidates were compared in the screen only, without fine-tuning. Fine-tuning could change their"
+                " order; with a longer budget several of them are fine-tuned."
             )
     if cut := study.plan.get("cut"):
-        doubts.append(f"There was no time for {_list(cut)}; a longer budget, or --candidates, tries them.")
+        doubts.append(f"There was no time for {_join(cut)}. Try them with a longer budget or with --candidates.")
     failed = list(dict.fromkeys(row.name for row in rows if row.state is State.FAILED))
     if failed:
-        doubts.append(f"{_list(failed)} failed and could not compete; the table says why.")
+        doubts.append(f"Runs of {_join(failed)} failed. The table of candidates gives the reason.")
     seeds = {record.seed for record in records}
-    if len(seeds) == 1 and meeting is not None:
+    if len(seeds) == 1 and match is not None:
         doubts.append(
-            f"Everything was trained with one seed ({next(iter(seeds))}): the luck of training is in no figure here."
+            f"All runs used the same seed ({next(iter(seeds))}). The intervals do not include the variation between"
+            " seeds."
         )
     return doubts
 
 
-def _say_test(test: McNemar, own: str, rival: str) -> str:
-    p = f"p = {test.p:.2g}" if test.p >= 0.001 else "p < 0.001"
-    apart = test.first_only + test.second_only
-    if not apart:
-        return "They were right on the very same images."
+def _make_top1_cell(row: Row) -> Cell:
+    return Cell(format_percent(row.val_top1), format_range(row.val_top1_ci95) if row.val_top1_ci95 else "")
+
+
+def _make_difference_cell(points: float, low: float, high: float, p: str = "") -> Cell:
+    return Cell(f"{100 * points:+.1f} points", f"{100 * low:+.1f} to {100 * high:+.1f}{p}")
+
+
+def _make_count_cell(count: int, test: McNemar) -> Cell:
+    return Cell(f"{count:,} of {test.images:,}", format_range(wilson_interval(count, test.images)))
+
+
+def _describe_test(test: McNemar, winner: str, rival: str) -> str:
+    discordant = test.first_only + test.second_only
+    if not discordant:
+        return "Both were right on the same images."
+    how = f"(McNemar's exact test on the {discordant:,} images that only one of them got right)"
     if test.is_chance:
-        return (
-            f"That is no difference at this sample size (McNemar's exact test on the {apart} that only one got, {p})."
-        )
-    ahead = own if test.first_only > test.second_only else rival
-    return (
-        f"That is more than chance explains, for {ahead} (McNemar's exact test on the {apart} that only one got, {p})."
-    )
+        return f"The difference is not significant at the 5 % level {how}."
+    better = winner if test.first_only > test.second_only else rival
+    return f"{better} is better; the difference is significant at the 5 % level {how}."
 
 
-def _list(names: Sequence[str]) -> str:
+def _join(names: Sequence[str]) -> str:
+    """`a, b and c`."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

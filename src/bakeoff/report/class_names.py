@@ -1,4 +1,4 @@
-"""What a run's classes are called."""
+"""The names of a run's classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,30 +13,36 @@ __all__ = ["Classes", "read_classes"]
 
 @dataclass(frozen=True)
 class Classes:
-    """Names by label; superclasses where there are any."""
+    """The names of classes, by label."""
 
     names: tuple[str, ...]
-    groups: tuple[str, ...] = ()
-    """The superclass of each class."""
+    superclasses: tuple[str, ...] = ()
+    """The superclass of each class; empty if the data has none."""
 
 
 def read_classes(out: Path, record: RunRecord, count: int) -> Classes:
-    """The names of a run's `count` classes: from the study's bundle, else from the shards, else they are numbers."""
+    """Read the names of a run's classes from the study's bundle, or from the shards; without both they are numbers.
+
+    Args:
+        out: The study's folder.
+        record: The run, which names its data.
+        count: The number of classes that the run predicts.
+    """
     path = out / "bundle" / "labels.json"
     try:
         facts = read_json(path)
         names, supers, of = facts["classes"], facts["superclasses"], facts["superclass_of"]
     except (OSError, ValueError, KeyError, TypeError):
-        # No bundle, or none that can be read: whoever opens it is told so, and names are to be had elsewhere.
+        # The bundle is absent or damaged (other commands report that); the shards have the names, too.
         dataset = find_dataset(record.data.fingerprint, record.config.data.classes, record.config.data.seed)
         if dataset is None:
             return Classes(tuple(map(str, range(count))))
         names, supers, of = dataset.class_names, dataset.superclass_names, dataset.superclass_of
     if len(names) != count:
         return Classes(tuple(map(str, range(count))))
-    return Classes(_show(names), _show([supers[group] for group in of]) if supers and of else ())
+    return Classes(_format_names(names), _format_names([supers[group] for group in of]) if supers and of else ())
 
 
-def _show(names: Sequence[str]) -> tuple[str, ...]:
-    """As people write them."""
+def _format_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Replace the underscores of folder names with spaces."""
     return tuple(name.replace("_", " ") for name in names)

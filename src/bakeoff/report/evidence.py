@@ -1,4 +1,4 @@
-"""The report's figures with their data: trade-offs, learning curves, memory, spending, and the screen's order."""
+"""The figures of runs with their captions: accuracy against cost, learning curves, memory, time, the screen's order."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,40 +7,40 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from bakeoff.report.board import STAGES, Row, do_differ, format_seconds, is_scored
+from bakeoff.report.board import STAGES, Row, format_seconds, is_clearly_cheaper, is_scored
 from bakeoff.report.facts import Spending
 from bakeoff.report.figures import (
-    Bar,
     Curve,
     Forecast,
-    Lane,
-    Places,
     Point,
+    RankPair,
+    RunBar,
+    StageBar,
     draw_curves,
     draw_forecasts,
-    draw_places,
+    draw_rank_pairs,
     draw_timeline,
     draw_tradeoff,
 )
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State, read_history
 
-__all__ = ["Drawing", "draw_budget", "draw_learning", "draw_memory", "draw_orders", "draw_tradeoffs"]
+__all__ = ["Drawing", "draw_budget", "draw_learning", "draw_memory", "draw_screen_order", "draw_tradeoffs"]
 
-# More rows of memory than this would not be read.
+# The most runs in the figure of memory.
 _ROWS = 24
 
 
 class Drawing(NamedTuple):
-    """A figure and the line under it."""
+    """A figure and its caption."""
 
     svg: str
     caption: str
 
 
 def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
-    """Accuracy against two costs in which candidates differ: training time, peak memory, else trained parameters."""
-    # The trials of a search are one candidate, and have a figure of their own.
+    """Draw accuracy against the first two costs that differ between runs: training time, peak memory, parameters."""
+    # The trials of a search have a separate figure in the section on the recipe.
     candidates = [row for row in rows if row.stage is not Stage.TUNE]
     scored = [row for row in candidates if row.state is State.COMPLETE and row.val_top1_ci95]
     # A probe's seconds and memory are not those of training, so the screen is drawn only where nothing was trained.
@@ -50,10 +50,12 @@ def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
         "Peak memory (MB)": [row.memory_peak_bytes / 1e6 for row in trained],
         "Trained parameters (million)": [row.params_trainable / 1e6 for row in trained],
     }
-    # At equal seconds, for one, time tells nothing.
-    telling = [(cost, values) for cost, values in costs.items() if values and do_differ(min(values), max(values))]
+    # After training for equal seconds, for example, a figure of time shows nothing.
+    differing = [
+        (cost, values) for cost, values in costs.items() if values and is_clearly_cheaper(min(values), max(values))
+    ]
     drawings = []
-    for cost, values in telling[:2]:
+    for cost, values in differing[:2]:
         points = [
             Point(row.name, value, row.val_top1 or 0.0, row.val_top1_ci95, row.stage.value)
             for row, value in zip(trained, values, strict=True)
@@ -63,13 +65,23 @@ def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
         front = max(reversed(STAGES), key=lambda stage: sizes[stage.value]).value
         if sizes[front] > 1:
             caption = f"Validation accuracy against {cost[0].lower()}{cost[1:]}, with 95 % intervals; {_count(points)}."
-            caption += f" The steps are the Pareto front of the {front} stage: nothing above them costs as little."
+            caption += f" The steps are the Pareto front of the {front} stage: no run above them costs less."
             drawings.append(Drawing(draw_tradeoff(points, front, cost, caption), caption))
     return drawings
 
 
 def draw_learning(out: Path, records: Sequence[RunRecord], rows: Sequence[Row], winner: str) -> Drawing | None:
-    """The learning curves of all runs, `winner` (a run's id) heavier; None if none was scored on its way."""
+    """Draw validation accuracy over training time.
+
+    Args:
+        out: The study's folder, which holds the histories.
+        records: The runs to draw; trials of a search are left out unless there are no other runs.
+        rows: The board, which gives the order of the legend.
+        winner: The id of the run to emphasise.
+
+    Returns:
+        The figure; None if no run was validated more than once.
+    """
     ranked = list(dict.fromkeys(row.name for row in rows))
     curves = []
     candidates = [record for record in records if record.stage is not Stage.TUNE] or records
@@ -81,30 +93,41 @@ def draw_learning(out: Path, records: Sequence[RunRecord], rows: Sequence[Row], 
             curves.append(Curve(record.candidate, seconds, top1, stopped, record.id == winner))
     if all(len(curve.seconds) < 2 for curve in curves):
         return None
-    caption = "Validation accuracy over training time: every run that was scored on its way."
-    caption += " The heavy line is the winner's; a cross marks a run that was stopped or failed."
+    caption = "Validation accuracy over training time, for every run that was validated during training."
+    caption += " The thick line is the winner. A cross marks a run that was stopped or failed."
     return Drawing(draw_curves(curves, caption), caption)
 
 
 def draw_budget(spending: Sequence[Spending], records: Sequence[RunRecord], budget: float | None) -> Drawing | None:
-    """The study's wall clock from stage to stage and run to run; None if nothing was spent. `budget` in seconds."""
+    """Draw the study's wall-clock time by stage and run.
+
+    Args:
+        spending: The stages with their seconds, in order.
+        records: The runs of the stages.
+        budget: The study's budget in seconds, if it has one.
+
+    Returns:
+        The figure; None if no time was recorded.
+    """
     by_id = {record.id: record for record in records}
-    lanes = [_make_lane(stage, by_id) for stage in spending if stage.seconds]
-    spent = sum(lane.seconds for lane in lanes)
+    bars = [_make_stage_bar(stage, by_id) for stage in spending if stage.seconds]
+    spent = sum(bar.seconds for bar in bars)
     if not spent:
         return None
-    caption = f"{format_seconds(spent)} of wall clock before this page"
+    caption = f"{format_seconds(spent)} of wall-clock time before this page was written"
     if budget:
         caption += f", of a budget of {format_seconds(budget)} ({100 * spent / budget:.0f} %)"
-    caption += ". Dark: steps of training; light: the rest of a run, such as compiling and validation; pale: all else."
-    return Drawing(draw_timeline(lanes, budget, caption), caption)
+    caption += (
+        ". Dark: training steps. Light: the rest of a run, such as compilation and validation. Pale: outside runs."
+    )
+    return Drawing(draw_timeline(bars, budget, caption), caption)
 
 
 def draw_memory(rows: Sequence[Row]) -> Drawing | None:
-    """Predicted beside measured peak memory of the runs that were trained; None where there are none."""
-    seen = [row for row in rows if is_scored(row) and row.memory_predicted_bytes and row.memory_peak_bytes]
-    trained = [row for row in seen if row.stage not in (Stage.SCREEN, Stage.TUNE)] or [
-        row for row in seen if row.stage is Stage.SCREEN
+    """Draw predicted and measured peak memory of fine-tuned runs, or else of screened ones; None if there are none."""
+    measured = [row for row in rows if is_scored(row) and row.memory_predicted_bytes and row.memory_peak_bytes]
+    trained = [row for row in measured if row.stage not in (Stage.SCREEN, Stage.TUNE)] or [
+        row for row in measured if row.stage is Stage.SCREEN
     ]
     if not trained:
         return None
@@ -113,43 +136,43 @@ def draw_memory(rows: Sequence[Row]) -> Drawing | None:
         Forecast(f"{row.name}, {row.stage}", row.memory_predicted_bytes, row.memory_peak_bytes) for row in shown
     ]
     errors = [abs(row.memory_predicted_bytes / row.memory_peak_bytes - 1) for row in trained]
-    caption = "Peak memory of training as predicted before the run, and as measured in its process"
-    caption += f"; the median error is {100 * median(errors):.0f} %."
+    caption = "Peak memory of training: predicted before the run and measured in its process."
+    caption += f" The median error is {100 * median(errors):.0f} %."
     if len(trained) > len(shown):
-        caption += f" The first {len(shown)} of {len(trained)} runs."
+        caption += f" The figure shows the first {len(shown)} of {len(trained)} runs."
     return Drawing(draw_forecasts(forecasts, caption), caption)
 
 
-def draw_orders(rows: Sequence[Row]) -> Drawing | None:
-    """The screen's order of those that were trained on equal terms after it; None if they are fewer than two."""
+def draw_screen_order(rows: Sequence[Row]) -> Drawing | None:
+    """Draw the screen's order against that of the race or comparison after it; None with fewer than two candidates."""
     for stage in (Stage.RACE, Stage.COMPARE):
         screened = list(dict.fromkeys(row.name for row in rows if row.stage is Stage.SCREEN and is_scored(row)))
-        raced = list(dict.fromkeys(row.name for row in rows if row.stage is stage and is_scored(row)))
-        both = [name for name in screened if name in raced]
+        trained = list(dict.fromkeys(row.name for row in rows if row.stage is stage and is_scored(row)))
+        both = [name for name in screened if name in trained]
         if len(both) > 1:
-            after = [name for name in raced if name in both]
-            places = [Places(name, both.index(name) + 1, after.index(name) + 1) for name in both]
-            pairs = list(combinations(places, 2))
+            after = [name for name in trained if name in both]
+            ranks = [RankPair(name, both.index(name) + 1, after.index(name) + 1) for name in both]
+            pairs = list(combinations(ranks, 2))
             agreed = sum((one.first < other.first) == (one.second < other.second) for one, other in pairs)
-            caption = f"The screen's order of those that met in the {stage}, and the {stage}'s own: they agree on"
+            caption = f"The order of the same candidates in the screen and in the {stage}. The two orders agree on"
             caption += f" {agreed} of {len(pairs)} pairs."
-            return Drawing(draw_places(places, ("screen", stage.value), caption), caption)
+            return Drawing(draw_rank_pairs(ranks, ("screen", stage.value), caption), caption)
     return None
 
 
-def _make_lane(stage: Spending, by_id: Mapping[str, RunRecord]) -> Lane:
+def _make_stage_bar(stage: Spending, by_id: Mapping[str, RunRecord]) -> StageBar:
     runs = [by_id[run] for run in stage.runs if run in by_id]
     bars = [
-        Bar(
+        RunBar(
             run.seconds.total,
             min(run.seconds.train, run.seconds.total),
-            f"{run.candidate}, {run.state.lower()}: {run.seconds.total:.0f} s, of training {run.seconds.train:.0f} s",
+            f"{run.candidate}, {run.state.lower()}: {run.seconds.total:.0f} s, training {run.seconds.train:.0f} s",
         )
         for run in runs
     ]
-    # Runs side by side, on several machines, have no place of their own on one clock.
-    in_a_row = sum(bar.seconds for bar in bars) <= 1.02 * stage.seconds
-    return Lane(stage.stage, stage.seconds, bars if in_a_row else [])
+    # Runs that overlapped in time cannot be drawn one after the other.
+    one_at_a_time = sum(bar.seconds for bar in bars) <= 1.02 * stage.seconds
+    return StageBar(stage.stage, stage.seconds, bars if one_at_a_time else [])
 
 
 def _count(points: Sequence[Point]) -> str:

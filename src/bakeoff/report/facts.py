@@ -32,7 +32,7 @@ __all__ = [
 
 
 class Spending(NamedTuple):
-    """A stage's wall-clock seconds, the ids of its runs in their order, and whom it dropped: (candidate, why)."""
+    """A stage's wall-clock seconds, the ids of its runs in order, and its dropped candidates with the reasons."""
 
     stage: str
     seconds: float
@@ -41,18 +41,26 @@ class Spending(NamedTuple):
 
 
 def describe_data(study: AnyStudy, records: Sequence[RunRecord]) -> dict[str, Any]:
-    """The data's name, counts, number of classes, fingerprint, notes and number of images that were left out."""
+    """Describe the data: name, counts, number of classes, fingerprint, notes, and number of unreadable images."""
     facts = study.data or StudyData(**records[0].data.model_dump())
     return facts.model_dump() | {"quarantined": len(facts.quarantined)}
 
 
 def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
-    """A config as (term, words) pairs; what is switched off is left out. `origin` is where its weights came from."""
+    """Describe a run's config.
+
+    Args:
+        run: The config.
+        origin: The origin of the run's weights, as in its record.
+
+    Returns:
+        Pairs of a term and its text; options that are off are left out.
+    """
     model, train, optim = run.model, run.train, run.optim
     network = [
         ("Network", model.name),
         ("Input", f"{model.size} by {model.size} pixels"),
-        ("Weights", _say_weights(model, origin)),
+        ("Weights", _describe_weights(model, origin)),
     ]
     if train.mode is Mode.PROBE:
         return [*network, ("Training", "a probe on frozen features")]
@@ -70,7 +78,7 @@ def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
     }
     return [
         *network,
-        ("Trained part", _say_trained(model.unfreeze)),
+        ("Trained part", _describe_trained(model.unfreeze)),
         ("Length", length),
         ("Optimiser", f"{optim.name}, batch {train.batch}, {rate}"),
         ("Regularisation", ", ".join(f"{name} {value:g}" for name, value in damping.items() if value) or "none"),
@@ -80,7 +88,7 @@ def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
 
 
 def describe_scores(record: RunRecord) -> list[tuple[str, str, str]]:
-    """Every score as (name, on validation, on test); an empty cell where there is none."""
+    """Every score of a run as text: (name, on validation, on test); a missing score is an empty string."""
     return [
         (name, show(record.val) if record.val else "", show(record.test) if record.test else "")
         for name, show in _SCORES.items()
@@ -89,15 +97,15 @@ def describe_scores(record: RunRecord) -> list[tuple[str, str, str]]:
 
 
 def describe_cost(record: RunRecord) -> list[tuple[str, str]]:
-    """What one run took, as (term, words) pairs; what was not measured is left out."""
+    """Describe the cost of one run as pairs of a term and its text; what was not measured is left out."""
     row = read_row(record)
     seconds = record.seconds
     predicted = f" ({format_bytes(row.memory_predicted_bytes)} predicted, {format_memory_error(row)})"
     terms = [
         ("Training", format_seconds(seconds.train) if seconds.train else ""),
-        ("Its process, all in all", format_seconds(seconds.total) if seconds.total else ""),
+        ("Whole process", format_seconds(seconds.total) if seconds.total else ""),
         ("Images seen", f"{record.images_seen:,} ({record.epochs:.1f} epochs)" if record.images_seen else ""),
-        ("Pace", f"{record.images_per_second:.0f} images/s" if record.images_per_second else ""),
+        ("Throughput", f"{record.images_per_second:.0f} images/s" if record.images_per_second else ""),
         ("Peak memory", format_bytes(row.memory_peak_bytes) + (predicted if row.memory_predicted_bytes else "")),
         (
             "Parameters",
@@ -109,37 +117,37 @@ def describe_cost(record: RunRecord) -> list[tuple[str, str]]:
     return [(term, words) for term, words in terms if words and words != DASH]
 
 
-def _say_trained(unfreeze: float | str) -> str:
+def _describe_trained(unfreeze: float | str) -> str:
     if isinstance(unfreeze, str):
         return f"from {unfreeze} on, and the head"
-    return f"{unfreeze * 100:g} % of the layers, and the head" if unfreeze else "the head alone"
+    return f"{unfreeze * 100:g} % of the layers, and the head" if unfreeze else "only the head"
 
 
-def _say_weights(model: Model, origin: str) -> str:
+def _describe_weights(model: Model, origin: str) -> str:
     if model.start:
-        return f"those of run {Path(model.start).parent.name}, which it goes on from"
+        return f"from run {Path(model.start).parent.name}, which this run continues"
     if model.weights == "auto" and origin in _ORIGINS:
         return _ORIGINS[origin]
     return model.weights if model.weights in ("auto", "none") else f"from {Path(model.weights).name}"
 
 
 def describe_spending(study: AnyStudy, records: Sequence[RunRecord]) -> list[Spending]:
-    """What each stage cost, from study.json where it says so, else from the runs themselves.
+    """List the time and the runs of each stage: from study.json if it has them, otherwise from the records.
 
-    The time for the report itself is left out: a page cannot know it, and would be another each time it is written.
+    The time to write the report is left out, because it would change the page each time it is written.
     """
     candidates = {record.id: record.candidate for record in records}
-    told = {facts.stage.value: facts for facts in study.stages}
+    from_study = {facts.stage.value: facts for facts in study.stages}
     spending = []
-    for stage in dict.fromkeys([*study.seconds, *told, *(stage.value for stage in reversed(STAGES))]):
+    for stage in dict.fromkeys([*study.seconds, *from_study, *(stage.value for stage in reversed(STAGES))]):
         if stage == "report":
             continue
-        own = [record for record in records if record.stage == stage]
-        facts = told.get(stage)
-        seconds = study.seconds.get(stage, facts.seconds if facts else sum(record.seconds.total for record in own))
+        in_stage = [record for record in records if record.stage == stage]
+        facts = from_study.get(stage)
+        seconds = study.seconds.get(stage, facts.seconds if facts else sum(record.seconds.total for record in in_stage))
         dropped = [(candidates.get(drop.id, drop.id), drop.why) for drop in facts.dropped] if facts else []
-        if own or seconds:
-            ids = facts.runs if facts and facts.runs else [record.id for record in own]
+        if in_stage or seconds:
+            ids = facts.runs if facts and facts.runs else [record.id for record in in_stage]
             spending.append(Spending(stage, seconds, tuple(ids), dropped))
     return spending
 
@@ -151,13 +159,13 @@ def _has_superclasses(record: RunRecord) -> bool:
 _ORIGINS = {
     "package": "pretrained on ImageNet, from an installed package",
     "hub": "pretrained on ImageNet, downloaded by Keras",
-    "file": "pretrained, from a file or a kit",
+    "file": "pretrained, from a weights file",
     "random": "random",
 }
 
 _SCORES: dict[str, Callable[[Metrics], str]] = {
     "Top-1": lambda metrics: format_percent(metrics.top1),
-    "its 95 % interval": lambda metrics: format_range(metrics.top1_ci95),
+    "Top-1, 95 % interval": lambda metrics: format_range(metrics.top1_ci95),
     "Top-5": lambda metrics: format_percent(metrics.top5),
     "Superclass top-1": lambda metrics: format_percent(metrics.superclass_top1),
     "Macro F1": lambda metrics: f"{metrics.macro_f1:.3f}",

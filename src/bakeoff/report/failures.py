@@ -1,4 +1,4 @@
-"""Where the winner fails: by class, by pair of classes, and by how sure it is of itself."""
+"""Where the winner fails: accuracy by class, the most frequent confusions, and the calibration of its confidence."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,51 +16,67 @@ from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.predictions import Predictions, has_predictions, read_predictions
 from bakeoff.runs.record import RunRecord
 
-__all__ = ["ClassRow", "Failures", "Pair", "describe_failures"]
+__all__ = ["ClassRow", "Confusion", "Failures", "describe_failures"]
 
-# Enough of the worst confusions to see the pattern, few enough to read.
-_PAIRS = 12
+# Enough confusions to see a pattern, and few enough to read.
+_CONFUSIONS = 12
+# A mean confidence within this distance of the accuracy counts as correct.
+_CALIBRATED = 0.02
 
 
-class Pair(NamedTuple):
-    """Images of one class that were taken for another: how many, which share of the class, and its interval."""
+class Confusion(NamedTuple):
+    """Images of one class that were predicted as another: their number, and their share of the true class."""
 
-    name: str
-    taken: str
+    true_class: str
+    predicted_class: str
     images: int
     share: float
     interval: tuple[float, float]
-    related: bool
-    """Whether both are of one superclass."""
+    """The 95 % interval of the share, as fractions of 1."""
+    same_superclass: bool
 
 
 class ClassRow(NamedTuple):
-    """One class: its images, how many were named rightly, and what the others were taken for most often."""
+    """One class: its images, the correct predictions, and the class that it is most often confused with."""
 
     name: str
     images: int
-    right: int
+    correct: int
     top1: float
     interval: tuple[float, float]
-    taken: str
+    """The 95 % interval of top-1, as fractions of 1."""
+    confused_with: str
+    """Empty if every prediction was correct."""
 
 
 class Failures(NamedTuple):
-    """What the page says of the winner's answers on a split."""
+    """What the page shows of the winner's predictions on one split."""
 
     split: str
     images: int
     classes: list[ClassRow]
     by_class: Drawing
-    confusion: Drawing
-    matrix_side: int
-    pairs: list[Pair]
+    matrix: Drawing
+    """The confusion matrix."""
+    matrix_classes: int
+    confusions: list[Confusion]
     calibration: Drawing
-    calibration_words: str
+    calibration_text: str
 
 
 def describe_failures(out: Path, record: RunRecord) -> Failures | None:
-    """The winner's failures on test if that was opened, else on validation; None if its answers were not kept."""
+    """Describe a run's failures: on test if that split was opened, otherwise on validation.
+
+    Args:
+        out: The study's folder.
+        record: The run, usually the winner.
+
+    Returns:
+        The failures; None if the run has no saved predictions.
+
+    Raises:
+        OutputError: The predictions are damaged.
+    """
     folder = run_dir(out, record.id)
     splits = [split for split in SPLITS_SCORED if has_predictions(folder, split) and (split == "val" or record.test)]
     if not splits:
@@ -69,17 +85,17 @@ def describe_failures(out: Path, record: RunRecord) -> Failures | None:
     validation, predictions = found.get("val"), found[splits[-1]]
     classes = read_classes(out, record, predictions.classes)
     rows = _rate_classes(predictions, classes)
-    words, calibration = _calibrate(predictions, validation)
+    text, calibration = _describe_calibration(predictions, validation)
     return Failures(
         split=predictions.split_name,
         images=len(predictions.labels),
         classes=rows,
         by_class=_draw_classes(predictions, classes, rows),
-        confusion=_draw_confusion(predictions, classes),
-        matrix_side=len(classes.names),
-        pairs=_find_pairs(predictions, classes),
+        matrix=_draw_matrix(predictions, classes),
+        matrix_classes=len(classes.names),
+        confusions=_find_confusions(predictions, classes),
         calibration=calibration,
-        calibration_words=words,
+        calibration_text=text,
     )
 
 
@@ -87,82 +103,89 @@ def _rate_classes(predictions: Predictions, classes: Classes) -> list[ClassRow]:
     """Every class that has images, worst first."""
     rows = []
     for label, counts in enumerate(predictions.confusion):
-        images, right = int(counts.sum()), int(counts[label])
+        images, correct = int(counts.sum()), int(counts[label])
         if images:
             wrong = counts.copy()
             wrong[label] = 0
-            taken = classes.names[int(wrong.argmax())] if wrong.any() else ""
-            interval = wilson_interval(right, images)
-            rows.append(ClassRow(classes.names[label], images, right, right / images, interval, taken))
+            confused_with = classes.names[int(wrong.argmax())] if wrong.any() else ""
+            interval = wilson_interval(correct, images)
+            rows.append(ClassRow(classes.names[label], images, correct, correct / images, interval, confused_with))
     return sorted(rows, key=lambda row: (row.top1, row.name))
 
 
 def _draw_classes(predictions: Predictions, classes: Classes, rows: Sequence[ClassRow]) -> Drawing:
-    groups = dict(zip(classes.names, classes.groups, strict=True)) if classes.groups else {}
-    scores = [ClassScore(row.name, row.top1, row.interval, groups.get(row.name, "")) for row in rows]
+    superclasses = dict(zip(classes.names, classes.superclasses, strict=True)) if classes.superclasses else {}
+    scores = [ClassScore(row.name, row.top1, row.interval, superclasses.get(row.name, "")) for row in rows]
     worst, best = rows[0], rows[-1]
     mean = float(predictions.correct.mean())
     caption = (
-        f"Accuracy by class on {predictions.split_name}: from {worst.name} ({format_percent(worst.top1)}, 95 % interval"
+        f"Top-1 by class on {predictions.split_name}: from {worst.name} ({format_percent(worst.top1)}, 95 % interval"
+        f" {format_range(worst.interval)}) to {best.name} ({format_percent(best.top1)}). The dashed line is the"
+        f" accuracy on all images ({format_percent(mean)}). With few images, a class varies more by chance."
     )
-    caption += f" {format_range(worst.interval)}) to {best.name} ({format_percent(best.top1)}). Dashed: all images"
-    caption += f" ({format_percent(mean)}). The fewer images a class has, the more of its place is luck."
     return Drawing(draw_classes(scores, mean, caption), caption)
 
 
-def _draw_confusion(predictions: Predictions, classes: Classes) -> Drawing:
-    order = np.argsort(classes.groups, kind="stable") if classes.groups else np.arange(len(classes.names))
+def _draw_matrix(predictions: Predictions, classes: Classes) -> Drawing:
+    superclasses = classes.superclasses
+    order = np.argsort(superclasses, kind="stable") if superclasses else np.arange(len(classes.names))
     counts = predictions.confusion[np.ix_(order, order)]
     names = [classes.names[label] for label in order]
-    groups = [classes.groups[label] for label in order] if classes.groups else []
-    hits = format_percent(float(predictions.correct.mean()))
+    groups = [superclasses[label] for label in order] if superclasses else []
     caption = (
-        f"{len(predictions.labels):,} {predictions.split_name} images of {len(names)} classes: rows are true, columns"
+        f"{len(predictions.labels):,} {predictions.split_name} images of {len(names)} classes"
+        f"{', ordered by superclass' if groups else ''}. Rows are true classes, columns are predicted classes. Blue is"
+        f" correct ({format_percent(float(predictions.correct.mean()))}), orange is wrong. A stronger colour is a"
+        " larger share of the row."
     )
-    caption += f" predicted{', classes ordered by superclass' if groups else ''}. Blue is right ({hits}), orange is"
-    caption += " wrong; the fuller the colour the larger the share of its row."
     return Drawing(draw_confusion(counts, names, caption, groups), caption)
 
 
-def _find_pairs(predictions: Predictions, classes: Classes) -> list[Pair]:
+def _find_confusions(predictions: Predictions, classes: Classes) -> list[Confusion]:
+    """The most frequent confusions, most images first."""
     counts = predictions.confusion
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS]
-    pairs = []
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS]
+    confusions = []
     for place in order:
         row, column = divmod(int(place), len(wrong))
-        images, of = int(wrong[row, column]), int(counts[row].sum())
+        images, of_class = int(wrong[row, column]), int(counts[row].sum())
         if images:
-            related = bool(classes.groups) and classes.groups[row] == classes.groups[column]
+            related = bool(classes.superclasses) and classes.superclasses[row] == classes.superclasses[column]
             names = classes.names[row], classes.names[column]
-            pairs.append(Pair(*names, images, images / of, wilson_interval(images, of), related))
-    return pairs
+            interval = wilson_interval(images, of_class)
+            confusions.append(Confusion(*names, images, images / of_class, interval, related))
+    return confusions
 
 
-def _calibrate(predictions: Predictions, validation: Predictions | None) -> tuple[str, Drawing]:
-    """Words and figure: the temperature never comes from the images that it is judged on."""
+def _describe_calibration(predictions: Predictions, validation: Predictions | None) -> tuple[str, Drawing]:
+    """Text and figure. The temperature is never fitted on the images that it is evaluated on."""
     if predictions.split == "test" and validation is not None:
         temperature = fit_temperature(validation.logits, validation.labels)
         scaled = predictions.logits / np.float32(temperature)
-        how = f"Dividing its logits by {temperature:.2f}, which was fitted on validation,"
+        method = f"Temperature scaling divides the logits by {temperature:.2f} (fitted on validation)."
     else:
         scaled = cross_fit(predictions.logits, predictions.labels)
         temperature = fit_temperature(predictions.logits, predictions.labels)
-        how = f"Dividing its logits by about {temperature:.2f}, each half's divisor fitted on the other half,"
-    sure = softmax(scaled).max(axis=1)
-    before, after = (calibration_error(each, predictions.correct) for each in (predictions.confidence, sure))
-    gap = float(predictions.confidence.mean() - predictions.correct.mean())
-    mean = f"on average it is {format_percent(float(predictions.confidence.mean()))} sure"
-    mean += f" and {format_percent(float(predictions.correct.mean()))} of its answers are right"
-    which = "too sure of itself" if gap > 0 else "less sure of itself than it could be"
-    verdict = f"It is {which}: {mean}." if abs(gap) > 0.02 else f"Its confidence can be taken at its word: {mean}."
-    effect = "takes" if after < before else "does not help: it takes"
-    words = f"{verdict} {how} {effect} the expected calibration error from {format_percent(before)} to"
-    words += f" {format_percent(after)}. No answer changes by that, only how sure it is."
-    caption = (
-        f"How often it was right, by how sure it was, on {len(predictions.labels):,} {predictions.split_name} images."
+        method = (
+            f"Temperature scaling divides the logits by about {temperature:.2f} (each half fitted on the other half)."
+        )
+    confidence = softmax(scaled).max(axis=1)
+    before, after = (calibration_error(each, predictions.correct) for each in (predictions.confidence, confidence))
+    mean, accuracy = float(predictions.confidence.mean()), float(predictions.correct.mean())
+    verdict = "well calibrated"
+    if abs(mean - accuracy) > _CALIBRATED:
+        verdict = "overconfident" if mean > accuracy else "underconfident"
+    change = "reduces" if after < before else "does not reduce"
+    text = (
+        f"The model is {verdict}: its mean confidence is {format_percent(mean)}, and {format_percent(accuracy)} of its"
+        f" predictions are correct. {method} This {change} the expected calibration error: from"
+        f" {format_percent(before)} to {format_percent(after)}. It changes the confidence, never the predicted class."
     )
-    caption += " Below the dashed line it is too sure; a larger dot is more images."
-    bins = [reliability(each, predictions.correct) for each in (predictions.confidence, sure)]
-    return words, Drawing(draw_reliability(bins[0], bins[1], caption), caption)
+    caption = (
+        f"Accuracy against confidence on {len(predictions.labels):,} {predictions.split_name} images. Below the dashed"
+        " line the model is overconfident. A larger dot stands for more images."
+    )
+    bins = [reliability(each, predictions.correct) for each in (predictions.confidence, confidence)]
+    return text, Drawing(draw_reliability(bins[0], bins[1], caption), caption)

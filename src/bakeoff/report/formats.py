@@ -1,4 +1,4 @@
-"""The forms that a run was exported in: size on disk and time in use of every bundle beside the report."""
+"""The formats that a run was exported to: size, prediction time and memory of each bundle in the study's folder."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,7 @@ __all__ = ["FormatRow", "describe_formats"]
 
 
 class FormatRow(NamedTuple):
-    """A bundle as the table has it; times are milliseconds for 1 and for 32 images, and seconds to the first answer."""
+    """A bundle's measurements as text: milliseconds for 1 image and for 32, seconds to the first prediction."""
 
     folder: str
     kind: str
@@ -20,11 +20,11 @@ class FormatRow(NamedTuple):
     first: str
     memory: str
     top1: str
-    """Its own; a format with all the run's bits answers as the run does."""
+    """Measured for a quantised format; formats with the run's precision predict as the run does."""
 
 
 def describe_formats(out: Path) -> list[FormatRow]:
-    """The bundles in a study's folder that were timed, smallest first. Raises BundleError for a damaged one."""
+    """Describe the timed bundles in a study's folder, smallest first. Raises BundleError for a damaged one."""
     found = [(path.parent.name, read_facts(path.parent)) for path in sorted(out.glob("bundle*/bundle.json"))]
     found.sort(key=lambda each: each[1].model_bytes)
     return [_describe(folder, facts, facts.timing) for folder, facts in found if facts.timing is not None]
@@ -33,7 +33,7 @@ def describe_formats(out: Path) -> list[FormatRow]:
 def _describe(folder: str, facts: BundleFacts, timing: Timing) -> FormatRow:
     return FormatRow(
         folder=folder,
-        kind=facts.kind,
+        kind=facts.format_label,
         size=format_bytes(facts.model_bytes),
         one=f"{timing.batch1_seconds * 1000:.1f}",
         many=f"{timing.batch32_seconds * 1000:.0f}",

@@ -1,7 +1,6 @@
-"""Images to look at: the mistakes that the winner was most sure of, and the hits that it was least sure of.
+"""Validation images: the wrong predictions with the highest confidence, and the correct ones with the lowest.
 
-They are validation images: the test split stays locked, whoever looks. They are read from the shards in the cache once,
-and kept beside the run from then on.
+Test images are never shown. The images are read once from the shards in the cache, and then saved in the run's folder.
 """
 
 import base64
@@ -25,27 +24,31 @@ from bakeoff.runs.record import RunRecord
 
 __all__ = ["Gallery", "Picture", "show_images"]
 
-# By id, uint8 (height, width, 3).
+# uint8 RGB (height, width, 3) by image id.
 Images = dict[str, NDArray[np.uint8]]
 
 _EACH = 12
-# Pixels along the side; smaller images are shown as they are, larger ones are shrunk to this.
+# The longest side of a thumbnail in pixels; smaller images keep their size.
 _SIDE = 96
+# Thumbnails up to this side are saved as PNG, larger ones as JPEG.
 _LOSSLESS = 64
 _FILE = "gallery.npz"
 
 
 class Picture(NamedTuple):
-    """An image as a data URL, what it is, what it was taken for, and how sure the model was of that."""
+    """A thumbnail with its true class and its prediction."""
 
     url: str
+    """A data URL."""
     name: str
-    said: str
+    """The true class."""
+    predicted: str
     confidence: float
+    """The probability of the predicted class."""
 
 
 class Gallery(NamedTuple):
-    """Mistakes and hits; where there are no images to show, `missing` says why."""
+    """Wrong and correct predictions; if the images are not available, both are empty and `missing` gives the reason."""
 
     mistakes: list[Picture]
     hits: list[Picture]
@@ -53,7 +56,19 @@ class Gallery(NamedTuple):
 
 
 def show_images(out: Path, record: RunRecord, *, keep: bool = False) -> Gallery | None:
-    """The gallery of a run; None if its answers on validation were not kept. `keep` keeps its images."""
+    """Build the gallery of a run.
+
+    Args:
+        out: The study's folder.
+        record: The run, usually the winner.
+        keep: Save the images in the run's folder, so that later reports do not need the shards.
+
+    Returns:
+        The gallery; None if the run has no saved predictions with image ids on validation.
+
+    Raises:
+        OutputError: The predictions are damaged.
+    """
     folder = run_dir(out, record.id)
     if not has_predictions(folder, "val"):
         return None
@@ -64,19 +79,24 @@ def show_images(out: Path, record: RunRecord, *, keep: bool = False) -> Gallery 
     mistakes = wrong[np.argsort(-predictions.confidence[wrong], kind="stable")][:_EACH]
     hits = right[np.argsort(predictions.confidence[right], kind="stable")][:_EACH]
     wanted = [predictions.ids[place] for place in (*mistakes, *hits)]
-    path = run_dir(out, record.id) / _FILE
-    kept = _read_kept(path, wanted)
-    images = kept or _read_shards(record, wanted)
+    path = folder / _FILE
+    saved = _read_saved(path, wanted)
+    images = saved or _read_shards(record, wanted)
     if isinstance(images, str):
         return Gallery([], [], images)
-    if keep and images and not kept:
+    if keep and images and not saved:
         with replacing(path) as temporary:
             np.savez_compressed(temporary, ids=np.array(wanted), images=np.stack([images[key] for key in wanted]))
     classes = read_classes(out, record, predictions.classes)
-    return Gallery(_frame(mistakes, predictions, classes, images), _frame(hits, predictions, classes, images))
+    return Gallery(
+        mistakes=_make_pictures(mistakes, predictions, classes, images),
+        hits=_make_pictures(hits, predictions, classes, images),
+    )
 
 
-def _frame(places: NDArray[np.intp], predictions: Predictions, classes: Classes, images: Images) -> list[Picture]:
+def _make_pictures(
+    places: NDArray[np.intp], predictions: Predictions, classes: Classes, images: Images
+) -> list[Picture]:
     return [
         Picture(
             _encode(images[predictions.ids[place]]),
@@ -88,25 +108,25 @@ def _frame(places: NDArray[np.intp], predictions: Predictions, classes: Classes,
     ]
 
 
-def _read_kept(path: Path, wanted: Sequence[str]) -> Images:
-    """The images kept by an earlier report; none if it showed others."""
+def _read_saved(path: Path, wanted: Sequence[str]) -> Images:
+    """The images that an earlier report saved; empty unless all wanted ones are there."""
     try:
         file = read_arrays(path)
-        kept = dict(zip(file["ids"].tolist(), file["images"], strict=True))
+        saved = dict(zip(file["ids"].tolist(), file["images"], strict=True))
     except (OSError, ValueError, KeyError):
-        return {}  # none kept, or damaged: they are read anew
-    return kept if set(wanted) <= set(kept) else {}
+        return {}  # absent or damaged: they are read from the shards again
+    return saved if set(wanted) <= set(saved) else {}
 
 
 def _read_shards(record: RunRecord, wanted: Sequence[str]) -> Images | str:
-    """Images by id, shrunk to thumbnails, or why there are none."""
+    """Thumbnails by image id, or the reason why they are not available."""
     if not wanted:
         return {}
     dataset = find_dataset(record.data.fingerprint, record.config.data.classes, record.config.data.seed)
     if dataset is None:
-        return "The shards of these images are no longer in the cache: prepare the data again to see them here."
+        return "The shards of these images are no longer in the cache. Prepare the data again to see the images here."
     if importlib.util.find_spec("tensorflow") is None:
-        return "TensorFlow, which reads the shards, is not installed here: run pip install 'bakeoff[cpu]' to see them."
+        return "TensorFlow is needed to read the shards and is not installed: run pip install 'bakeoff[cpu]'."
     found: Images = {}
     try:
         for block in read_blocks(dataset, "val"):
@@ -116,7 +136,7 @@ def _read_shards(record: RunRecord, wanted: Sequence[str]) -> Images | str:
                 break
     except DataError as error:
         return f"The images cannot be read: {error}."
-    return found if set(wanted) <= set(found) else "The shards in the cache are without some of these images."
+    return found if set(wanted) <= set(found) else "Some of these images are not in the shards in the cache."
 
 
 def _shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""The page itself: gathers facts and evidence, and fills the template."""
+"""The page: collects facts and figures, and fills the template."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ from bakeoff.errors import OutputError
 from bakeoff.files import write_text
 from bakeoff.report.board import NOISE, STAGES, STATES, explain_win, rank
 from bakeoff.report.certainty import compare_leaders, list_doubts, spread_over_seeds
-from bakeoff.report.evidence import draw_budget, draw_learning, draw_memory, draw_orders, draw_tradeoffs
+from bakeoff.report.evidence import draw_budget, draw_learning, draw_memory, draw_screen_order, draw_tradeoffs
 from bakeoff.report.facts import (
     describe_cost,
     describe_data,
@@ -32,34 +32,44 @@ __all__ = ["render_report", "write_report"]
 
 
 def write_report(out: Path) -> Path:
-    """Write `out/report.html` and return its path. Raises OutputError if the folder holds no runs, or damaged files."""
+    """Write `out/report.html` and return its path. Raises OutputError if the folder holds no runs or damaged files."""
     write_text(out / "report.html", render_report(out, keep=True))
     return out / "report.html"
 
 
 def render_report(out: Path, *, keep: bool = False) -> str:
-    """The page of a study's folder; with `keep`, images read from the shards for it are kept beside their run.
+    """Render the page of a study's folder.
 
-    Raises OutputError if the folder holds no runs, or damaged files.
+    Args:
+        out: The study's folder.
+        keep: Save the images of the gallery in the run's folder, so that later reports do not need the shards.
+
+    Returns:
+        The page as HTML.
+
+    Raises:
+        OutputError: The folder holds no runs, or damaged files.
     """
     records = list_records(out)
     if not records:
         raise OutputError(f"{out} holds no runs; give the folder of a study, the one with runs/ in it")
     environment = make_environment()
     css, script = (read_source(environment, name) for name in ("report.css", "report.js"))
-    facts = _gather(out, records, keep)
+    facts = _collect(out, records, keep)
+    sections = _list_sections(facts)
     return environment.get_template("report.html.j2").render(
         **facts,
-        contents=_list_contents(facts),
+        titles={name: title for name, title, _ in sections},
+        contents=[(name, title) for name, title, present in sections if present],
         css=css,
         script=script,
-        # The page allows this one script and no other, wherever it may come from.
+        # The page's Content-Security-Policy allows this script only.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def _gather(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, Any]:
-    """Everything that the templates name."""
+def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, Any]:
+    """All values that the templates use."""
     study, rows = read_study(out), rank(records)
     chosen, winner = choose_run(study, records), find_winner(study, records)
     spending = describe_spending(study, records)
@@ -68,12 +78,12 @@ def _gather(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, An
         "study": study,
         "data": describe_data(study, records),
         "winner": winner,
-        # A search for one network's recipe has an account of its own, and nobody to win against.
+        # A search for one network's recipe compares no networks; the section on the recipe describes its result.
         "leaders": None if chosen else compare_leaders(out, rows),
         "why": "" if chosen else explain_win(rows),
         "doubts": [] if chosen else list_doubts(study, rows, records),
         "spreads": spread_over_seeds(records),
-        "groups": [(stage, own) for stage in STAGES if (own := [row for row in rows if row.stage is stage])],
+        "groups": [(stage, group) for stage in STAGES if (group := [row for row in rows if row.stage is stage])],
         "states": STATES,
         "stages": STAGES,
         "noise": NOISE,
@@ -81,7 +91,7 @@ def _gather(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, An
         "labels": label_trials(study, records),
         "tradeoffs": draw_tradeoffs(rows),
         "learning": draw_learning(out, records, rows, winner.id if winner else ""),
-        "orders": draw_orders(rows),
+        "orders": draw_screen_order(rows),
         "memory": draw_memory(rows),
         "spending": spending,
         "budget": draw_budget(spending, records, study.budget_seconds),
@@ -107,18 +117,17 @@ def _gather(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, An
     return facts
 
 
-def _list_contents(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The sections that there are: (id, title)."""
-    winner = facts["winner"]
-    sections = [
+def _list_sections(facts: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
+    """Every section in order: id, title, and whether the page has it."""
+    winner = bool(facts["winner"])
+    return [
         ("answer", "The answer", True),
-        ("certainty", "How good, and how sure that is", winner),
+        ("certainty", "Accuracy and its uncertainty", winner),
         ("cost", "What it cost", True),
         ("why", "Why it won" if facts["why"] else "The candidates", True),
-        ("recipe", "What its recipe is worth", facts["tuning"]),
-        ("doubts", "What would change the verdict", facts["doubts"]),
-        ("failures", "Where it fails", facts["failures"]),
+        ("recipe", "Tuning the recipe", bool(facts["tuning"])),
+        ("doubts", "What could change the result", bool(facts["doubts"])),
+        ("failures", "Where it fails", bool(facts["failures"])),
         ("use", "How to use it", winner),
-        ("measured", "How to check all this", True),
+        ("measured", "How to check the results", True),
     ]
-    return [(name, title) for name, title, present in sections if present]

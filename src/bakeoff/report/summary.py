@@ -1,4 +1,4 @@
-"""A study in a few lines of HTML, as a notebook shows it."""
+"""A study in a few lines of HTML, for notebooks."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ __all__ = ["render_summary"]
 
 
 def render_summary(out: Path) -> str:
-    """The answer, why, and the board. Raises OutputError for damaged files."""
+    """The winner, why it won, and the board, as HTML. Raises OutputError for damaged files."""
     study, records = read_study(out), list_records(out)
     rows = rank(records)
     return (

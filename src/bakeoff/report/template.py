@@ -1,4 +1,4 @@
-"""How templates are read and filled: everything is escaped, a name that is not given is an error."""
+"""The Jinja environment of the report: all values are escaped, and an undefined name is an error."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -19,7 +19,7 @@ __all__ = ["make_environment", "read_source"]
 
 
 def make_environment() -> Environment:
-    """The templates of this package, with the words of the board as filters."""
+    """The templates of this package, with the board's formats as filters."""
     environment = Environment(
         loader=PackageLoader("bakeoff.report"),
         autoescape=True,
@@ -43,6 +43,6 @@ def make_environment() -> Environment:
 
 
 def read_source(environment: Environment, name: str) -> str:
-    """A file beside the templates as it stands."""
+    """The text of a file in the templates' folder, not rendered."""
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]

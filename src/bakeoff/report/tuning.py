@@ -1,4 +1,4 @@
-"""How the recipe was found: a search's trials, or what each value of each factor is worth."""
+"""How the recipe was found: the trials of a search, or the effect of each value of each factor."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from bakeoff.report.board import format_changes, format_percent, format_range, format_seconds
 from bakeoff.report.evidence import Drawing
-from bakeoff.report.figures import Trial, Worth, draw_shares, draw_trials, draw_worths
+from bakeoff.report.figures import Trial, ValueEffect, draw_shares, draw_trials, draw_value_effects
 from bakeoff.runs.config import Run, differences, look_up
 from bakeoff.runs.findings import Effect, Effects, SearchResult, Verdict
 from bakeoff.runs.folder import run_dir
@@ -18,15 +18,24 @@ __all__ = ["Tuning", "describe_tuning", "label_trials"]
 
 
 class Tuning(NamedTuple):
-    """What the page says of a recipe: a paragraph, figures, and a table for each factor."""
+    """The section on the recipe: a paragraph, figures, and a table of effects for each factor."""
 
-    account: str
+    summary: str
     drawings: list[Drawing]
     factors: list[tuple[str, list[Effect]]]
 
 
 def describe_tuning(study: AnyStudy, out: Path, records: Sequence[RunRecord]) -> Tuning | None:
-    """The section on the recipe; None where none was tuned."""
+    """Describe the search or the ablation of a study.
+
+    Args:
+        study: The study's file.
+        out: The study's folder.
+        records: All runs of the study.
+
+    Returns:
+        The section on the recipe; None if the study tuned no recipe.
+    """
     if study.effects is not None:
         return _describe_effects(study.effects)
     if study.found is not None:
@@ -35,18 +44,20 @@ def describe_tuning(study: AnyStudy, out: Path, records: Sequence[RunRecord]) ->
 
 
 def label_trials(study: AnyStudy, records: Sequence[RunRecord]) -> dict[str, str]:
-    """By the id of a tuning run: in what it differs from the recipe that the tuning began with."""
+    """Label each tuning run, by id, with its differences from the recipe that the tuning started from."""
     base_id = study.found.base if study.found else study.effects.base.ids[0] if study.effects else ""
     base = next((record for record in records if record.id == base_id), None)
     if base is None:
         return {}
-    own = [record for record in records if record.stage is Stage.TUNE]
     return {
-        record.id: format_changes(_telling(differences(base.config, record.config))) or "as it began" for record in own
+        record.id: format_changes(_select(differences(base.config, record.config))) or "the recipe at the start"
+        for record in records
+        if record.stage is Stage.TUNE
     }
 
 
-def _telling(changes: Mapping[str, Any]) -> dict[str, Any]:
+def _select(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes of the recipe itself, without how often and on how many images it was validated."""
     return {key: value for key, value in changes.items() if key not in ("train.val_images", "train.evaluations")}
 
 
@@ -54,7 +65,7 @@ def _describe_search(found: SearchResult, study: AnyStudy, out: Path, records: S
     by_id = {record.id: record for record in records}
     order = next((stage.runs for stage in study.stages if stage.stage == Stage.TUNE), ())
     pair = {run for arm in (found.before, found.after) if arm for run in arm.ids}
-    trials, taken = [], None
+    trials, chosen = [], None
     for number, run in enumerate(run for run in order if run in by_id and run not in pair):
         record = by_id[run]
         history = read_history(run_dir(out, run))
@@ -63,65 +74,68 @@ def _describe_search(found: SearchResult, study: AnyStudy, out: Path, records: S
         elif history:
             trials.append(Trial(number, history[-1].val_top1, stopped=True))
         if run == found.best and found.kept:
-            taken = number
+            chosen = number
     drawings = []
     if trials:
-        caption = f"{len(trials)} trials in the order in which they ran, by validation accuracy; a cross was stopped"
-        caption += " on its way, and stands at the accuracy that it had reached."
-        drawings.append(Drawing(draw_trials(trials, taken, caption), caption))
+        caption = f"Validation accuracy of {len(trials)} trials, in the order in which they ran."
+        caption += " A cross is a trial that was stopped early, with the accuracy at that moment."
+        drawings.append(Drawing(draw_trials(trials, chosen, caption), caption))
     if found.importances:
         ranked = dict(sorted(found.importances.items(), key=lambda item: -item[1])[:10])
-        caption = "The share of the differences between trials that each knob explains (fANOVA)."
+        caption = "The share of the variance between trials that each parameter explains (fANOVA)."
         drawings.append(Drawing(draw_shares(ranked, caption), caption))
-    return Tuning(_account_of(found, by_id[found.base].config), drawings, [])
+    return Tuning(_summarise_search(found, by_id[found.base].config), drawings, [])
 
 
-def _account_of(found: SearchResult, base: Run) -> str:
+def _summarise_search(found: SearchResult, base: Run) -> str:
     counts = ", ".join(f"{count} {state.lower()}" for state, count in found.trials.items())
-    text = f"{sum(found.trials.values())} recipes were tried at equal training time ({counts})."
+    text = f"The search tried {sum(found.trials.values())} recipes with equal training time ({counts})."
     if found.before is None or found.after is None or found.difference is None:
-        why = "The pair that decides could not be trained" if found.changes else "None did better"
-        return f"{text} {why}; the one that the search began with was kept."
-    text += f" The best one changed this: {'; '.join(_say_change(found, base, key) for key in found.changes)}."
-    text += " Since the best of many is also the luckiest, it was trained again beside the recipe that the search began"
+        why = "The confirming pair of runs could not be trained" if found.changes else "None was better"
+        return f"{text} {why}, so the recipe at the start was kept."
+    after, before, difference = found.after, found.before, found.difference
     text += (
-        f" with, both with another seed for {format_seconds(found.after.seconds)}: {format_percent(found.after.top1)}"
+        f" The best trial changed: {'; '.join(_describe_change(found, base, key) for key in found.changes)}."
+        " The best of many trials was partly lucky. Therefore its recipe and the recipe at the start were trained"
+        f" again, with another seed and for {format_seconds(after.seconds)} each. They reached"
+        f" {format_percent(after.top1)} ({format_range(after.top1_ci95)}) and"
+        f" {format_percent(before.top1)} ({format_range(before.top1_ci95)}) on"
+        f" {difference.images:,} validation images, a difference of {difference.points_and_interval} points,"
+        f" {difference.significance}."
     )
-    text += f" ({format_range(found.after.top1_ci95)}) against {format_percent(found.before.top1)}"
-    text += (
-        f" ({format_range(found.before.top1_ci95)}) on {found.difference.images:,} validation images, a difference of"
-    )
-    text += f" {found.difference.words} points, {found.difference.chance}."
-    return f"{text} {'It was taken.' if found.kept else 'The recipe that the search began with was kept.'}"
+    return f"{text} {'The new recipe was chosen.' if found.kept else 'The recipe at the start was kept.'}"
 
 
-def _say_change(found: SearchResult, base: Run, key: str) -> str:
-    """A key's value after and before, and how much of the differences between trials it explains."""
+def _describe_change(found: SearchResult, base: Run, key: str) -> str:
+    """A key's new and old value, and the share of the variance between trials that it explains."""
     _, _, before = format_changes({key: look_up(base, key)}).rpartition(" ")
     text = f"{format_changes({key: found.changes[key]})} instead of {before}"
     share = found.importances.get(key)
-    return text if share is None else f"{text} ({share:.0%} of what the trials differed by)"
+    return text if share is None else f"{text} ({share:.0%} of the variance between trials)"
 
 
 def _describe_effects(effects: Effects) -> Tuning:
     helping = [effect for effect in effects.effects if effect.difference.verdict is Verdict.HELPS]
     hurting = [effect for effect in effects.effects if effect.difference.verdict is Verdict.HURTS]
     seeds = len(effects.base.ids)
-    text = f"One factor at a time was changed from a base recipe with {format_percent(effects.base.top1)}"
-    text += f" ({format_range(effects.base.top1_ci95)}) on validation, at equal training time"
-    text += f" ({format_seconds(effects.base.seconds)}), with {seeds} seed{'s' if seeds > 1 else ''}."
-    text += f" {_list(helping, 'Better')} {_list(hurting, 'Worse')}"
-    text += " The others made no difference that this many images and seeds can show."
+    text = (
+        f"The study changed one factor of the base recipe at a time, with equal training time"
+        f" ({format_seconds(effects.base.seconds)}) and {seeds} seed{'s' if seeds > 1 else ''}. The base recipe reached"
+        f" {format_percent(effects.base.top1)} ({format_range(effects.base.top1_ci95)}) on validation."
+        f" {_list(helping, 'Better')} {_list(hurting, 'Worse')} The other values made no significant difference."
+    )
     if seeds == 1:
-        text += " With one seed the intervals leave out the luck of training: repeat what matters with more seeds."
+        text += " With one seed, the intervals do not include the variation between seeds: repeat with more seeds."
     if effects.missing:
-        text += f" Not measured, for their runs failed or there was no time left: {', '.join(effects.missing)}."
-    worths = [
-        Worth(effect.key, str(effect.value), effect.difference.points, (effect.difference.low, effect.difference.high))
+        text += f" Not measured (the runs failed, or there was no time left): {', '.join(effects.missing)}."
+    values = [
+        ValueEffect(
+            effect.key, str(effect.value), effect.difference.points, (effect.difference.low, effect.difference.high)
+        )
         for effect in effects.effects
     ]
-    caption = "What each value is worth against the base recipe, with 95 % intervals of the paired difference."
-    drawings = [Drawing(draw_worths(worths, caption), caption)] if worths else []
+    caption = "The difference of each value from the base recipe, with 95 % intervals of the paired difference."
+    drawings = [Drawing(draw_value_effects(values, caption), caption)] if values else []
     factors = [(key, list(group)) for key, group in groupby(effects.effects, key=lambda effect: effect.key)]
     return Tuning(text, drawings, factors)
 
@@ -130,4 +144,4 @@ def _list(effects: Sequence[Effect], word: str) -> str:
     named = [
         f"{format_changes({effect.key: effect.value})} ({effect.difference.points * 100:+.1f})" for effect in effects
     ]
-    return f"{word}: {', '.join(named)}." if named else f"{word} beyond chance: nothing."
+    return f"{word}: {', '.join(named)}." if named else f"{word}: none significantly."

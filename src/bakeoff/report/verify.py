@@ -1,10 +1,11 @@
-"""A study's figures computed again from what lies under them; nothing is written.
+"""Recompute every number of a study from its files, and compare; nothing is written.
 
-records from the logits of their images · board and report from the records · differences from the logits · each
-bundle's hashes · its answers on the locked split's shards, or on validation where it has fewer bits
+Scores are recomputed from the saved logits, the board and the report from the records, and differences from the logits.
+Bundles are checked by the hashes of their files and by their predictions: on the test split, or on validation if the
+bundle is quantised.
 
-checks = [*audit_records(out), *audit_views(out), *audit_bundles(out, data)]
-broken = [check for check in checks if not check.holds]
+checks = [*verify_records(out), *verify_views(out), *verify_bundles(out, dataset)]
+broken = [check for check in checks if not check.matches]
 """
 
 import csv
@@ -20,10 +21,10 @@ from numpy.typing import NDArray
 
 from bakeoff.data.batches import Split, load_split
 from bakeoff.data.shards import Dataset, open_dataset
-from bakeoff.deploy.bundle import MODEL_NAMES, Bundle, missing_to_run, open_bundle, read_facts
+from bakeoff.deploy.bundle import MODEL_NAMES, Bundle, missing_modules, open_bundle, read_facts
 from bakeoff.errors import BakeoffError, OutputError
 from bakeoff.files import hash_file
-from bakeoff.report.board import board_text, rank
+from bakeoff.report.board import format_csv, rank
 from bakeoff.report.page import render_report
 from bakeoff.runs.config import read_run, run_id
 from bakeoff.runs.folder import RunFolder, SplitScored, run_dir
@@ -33,39 +34,45 @@ from bakeoff.runs.predictions import has_predictions, read_predictions
 from bakeoff.runs.record import RunRecord, State, list_records
 from bakeoff.runs.study_file import read_study
 
-__all__ = ["Check", "audit_bundles", "audit_data", "audit_records", "audit_views"]
+__all__ = ["Check", "verify_bundles", "verify_data", "verify_records", "verify_views"]
 
-# Share of images on which the bundle may name another class than the run did: the run computes with rearranged layers.
-SLACK = 0.001
+# The share of images on which the bundle may predict another class than the run: fused layers round differently.
+TOLERANCE = 0.001
 _BATCH = 256
 OnCount = Callable[[str, int, int], None]
 
 
 class Check(NamedTuple):
-    """A figure, what is written, and what was computed from what lies under it."""
+    """A value in a file, and the same value recomputed from the files that it was made from."""
 
     where: str
+    """The file and the field."""
     written: str
     computed: str
 
     @property
-    def holds(self) -> bool:
-        """Whether the two agree."""
+    def matches(self) -> bool:
+        """Whether the written and the recomputed value are equal."""
         return self.written == self.computed
 
 
-def audit_records(out: Path, dataset: Dataset | None = None) -> Iterator[Check]:
-    """Every record against its config, its id and its logits; with the data, the logits' images and labels too.
+def verify_records(out: Path, dataset: Dataset | None = None) -> Iterator[Check]:
+    """Compare every record with its config, its id and the scores of its saved logits.
 
-    Raises OutputError if a record cannot be read.
+    Args:
+        out: The study's folder.
+        dataset: The data of the study; with it, the labels saved with the logits are compared with the shards.
+
+    Raises:
+        OutputError: A record cannot be read.
     """
     superclass_of = dataset.superclass_of if dataset else None
     for record in list_records(out):
         folder, where = run_dir(out, record.id), f"runs/{record.id}/record.json"
         yield Check(f"{where}: id", record.id, run_id(record.config, record.data.fingerprint, record.weights.hash))
         same = read_run(RunFolder(folder).config) == record.config
-        own = "as in config.json" if same else "other than in config.json"
-        yield Check(f"{where}: config", own, "as in config.json")
+        written = "as in config.json" if same else "different from config.json"
+        yield Check(f"{where}: config", written, "as in config.json")
         scored: dict[SplitScored, Metrics | None] = {"val": record.val, "test": record.test}
         for name, metrics in scored.items():
             if metrics is not None and record.state is State.COMPLETE:
@@ -75,18 +82,23 @@ def audit_records(out: Path, dataset: Dataset | None = None) -> Iterator[Check]:
             yield Check(f"{where}: test.openings", str(record.test.openings), str(openings))
 
 
-def audit_views(out: Path) -> Iterator[Check]:
-    """`board.csv`, `report.html` and the differences in `study.json` against the records."""
+def verify_views(out: Path) -> Iterator[Check]:
+    """Compare `board.csv`, `report.html` and the differences in `study.json` with the records."""
     records = list_records(out)
     if (out / "board.csv").is_file():
-        yield from _compare_boards(_read(out / "board.csv"), board_text(rank(records)))
+        yield from _compare_boards(_read(out / "board.csv"), format_csv(rank(records)))
     if (out / "report.html").is_file():
-        yield from _compare_pages(_visible(_read(out / "report.html")), _visible(render_report(out)))
+        yield from _compare_pages(_read_visible(_read(out / "report.html")), _read_visible(render_report(out)))
     yield from _check_differences(out)
 
 
-def audit_data(shards: Path, records: list[RunRecord]) -> Iterator[Check]:
-    """The shards that are at hand against their manifest, and against the data that the runs name."""
+def verify_data(shards: Path, records: list[RunRecord]) -> Iterator[Check]:
+    """Compare the shards with their manifest, and with the data fingerprints of the runs.
+
+    Args:
+        shards: The folder of prepared data.
+        records: The runs of the study.
+    """
     for record in records:
         dataset = open_dataset(shards, record.config.data.classes, record.config.data.seed)
         where = f"runs/{record.id}/record.json: data.fingerprint"
@@ -96,22 +108,27 @@ def audit_data(shards: Path, records: list[RunRecord]) -> Iterator[Check]:
             yield Check(f"shard {file.name}: sha256", file.sha256, hash_file(shards / file.name))
 
 
-def audit_bundles(out: Path, dataset: Dataset, tell: OnCount | None = None) -> Iterator[Check]:
-    """The hashes of every bundle in the study's folder, and its answers where what runs it is at hand.
+def verify_bundles(out: Path, dataset: Dataset, on_progress: OnCount | None = None) -> Iterator[Check]:
+    """Verify every bundle of a study: the hashes of its files, and its predictions if its runtime is installed.
 
-    As many bits as the run has: the same classes on the locked test split, image by image, as on record. Fewer: the
-    accuracy on validation images that the bundle states.
+    A bundle with the run's precision must predict the classes that the run predicted on the test split, image by
+    image. A quantised bundle must have the validation accuracy that it states.
+
+    Args:
+        out: The study's folder.
+        dataset: The data of the study.
+        on_progress: Called with a description, the images done, and all images.
     """
     for path in sorted(out.glob("bundle*/bundle.json")):
         folder, facts = path.parent, read_facts(path.parent)
         for name, digest in facts.files.items():
             found = hash_file(folder / name) if (folder / name).is_file() else "absent"
             yield Check(f"{folder.name}/{name}: sha256", digest, found)
-        if not missing_to_run(facts.format):
-            yield from _audit_answers(folder, run_dir(out, facts.run), dataset, tell)
+        if not missing_modules(facts.format):
+            yield from _verify_predictions(folder, run_dir(out, facts.run), dataset, on_progress)
 
 
-def _audit_answers(folder: Path, run: Path, dataset: Dataset, tell: OnCount | None) -> Iterator[Check]:
+def _verify_predictions(folder: Path, run: Path, dataset: Dataset, on_progress: OnCount | None) -> Iterator[Check]:
     try:
         bundle = open_bundle(folder)
     except BakeoffError as error:
@@ -120,29 +137,29 @@ def _audit_answers(folder: Path, run: Path, dataset: Dataset, tell: OnCount | No
     stated = bundle.facts.val
     if stated is not None:
         name, split = "val", load_split(dataset, "val")
-        hits = int((_answer(bundle, split, name, tell) == split.labels).sum())
+        hits = int((_predict(bundle, split, name, on_progress) == split.labels).sum())
         differing, source = abs(hits - round(stated.top1 * stated.images)), "bundle.json"
     elif has_predictions(run, "test"):
         name, split = "test", load_split(dataset, "test", unlock=True)
-        named = read_predictions(run, "test").predicted
-        answers = _answer(bundle, split, name, tell)
-        differing = int((answers != named).sum()) if len(named) == len(split) else len(split)
+        recorded = read_predictions(run, "test").predicted
+        predicted = _predict(bundle, split, name, on_progress)
+        differing = int((predicted != recorded).sum()) if len(recorded) == len(split) else len(split)
         source = RunFolder(run).predictions("test").name
     else:
         return
     agree = f"as in {source}"
-    where = f"{folder.name}/{MODEL_NAMES[bundle.facts.format]}: answers on the {name} split's {len(split):,} images"
-    yield Check(where, agree, agree if differing <= SLACK * len(split) else f"{differing:,} are others")
+    where = f"{folder.name}/{MODEL_NAMES[bundle.facts.format]}: predictions on {len(split):,} {name} images"
+    yield Check(where, agree, agree if differing <= TOLERANCE * len(split) else f"{differing:,} differ")
 
 
-def _answer(bundle: Bundle, split: Split, name: str, tell: OnCount | None) -> NDArray[np.intp]:
-    """The likeliest class of each image of a split."""
-    answers = []
+def _predict(bundle: Bundle, split: Split, name: str, on_progress: OnCount | None) -> NDArray[np.intp]:
+    """The most probable class of each image of a split."""
+    predicted = []
     for start in range(0, len(split), _BATCH):
-        answers.append(bundle.probabilities(split.images[start : start + _BATCH]).argmax(axis=1))
-        if tell:
-            tell(f"{bundle.folder.name} on the {name} split", min(start + _BATCH, len(split)), len(split))
-    return np.concatenate(answers)
+        predicted.append(bundle.probabilities(split.images[start : start + _BATCH]).argmax(axis=1))
+        if on_progress:
+            on_progress(f"{bundle.folder.name} on the {name} split", min(start + _BATCH, len(split)), len(split))
+    return np.concatenate(predicted)
 
 
 def _check_scores(
@@ -157,12 +174,12 @@ def _check_scores(
     computed = score(predictions.logits, predictions.labels, superclass_of)
     for key, value in computed.model_dump().items():
         if key != "superclass_top1" or dataset is not None:
-            yield Check(f"{where}.{key}", _say(getattr(metrics, key)), _say(value))
+            yield Check(f"{where}.{key}", _format(getattr(metrics, key)), _format(value))
     if dataset is not None:
-        shown = load_split(dataset, name, unlock=True)
-        own = dict(zip(shown.ids, shown.labels.tolist(), strict=True))
+        split = load_split(dataset, name, unlock=True)
+        true = dict(zip(split.ids, split.labels.tolist(), strict=True))
         labels = zip(predictions.ids, predictions.labels.tolist(), strict=True)
-        wrong = sum(own.get(each) != label for each, label in labels)
+        wrong = sum(true.get(each) != label for each, label in labels)
         yield Check(
             f"{path.name} of {folder.name}: labels", "0 differ from the shards'", f"{wrong:,} differ from the shards'"
         )
@@ -178,7 +195,7 @@ def _compare_boards(written: str, computed: str) -> Iterator[Check]:
 
 
 def _compare_pages(written: Sequence[str], computed: Sequence[str]) -> Iterator[Check]:
-    """Text by text, aligned so that one that is new does not put all after it in the wrong."""
+    """Compare text by text, aligned so that an inserted text does not shift all texts after it."""
     for kind, first, last, start, end in SequenceMatcher(None, written, computed, autojunk=False).get_opcodes():
         if kind == "equal":
             yield from (Check("report.html", text, text) for text in written[first:last])
@@ -189,21 +206,21 @@ def _compare_pages(written: Sequence[str], computed: Sequence[str]) -> Iterator[
 
 def _check_differences(out: Path) -> Iterator[Check]:
     study = read_study(out)
-    named = []
+    differences = []
     if study.found is not None and study.found.difference and study.found.before and study.found.after:
-        named.append(("found.difference", study.found.difference, study.found.before, study.found.after))
+        differences.append(("found.difference", study.found.difference, study.found.before, study.found.after))
     if study.effects is not None:
         for effect in study.effects.effects:
             before = study.effects.base
-            named.append((f"effects: {effect.key} {effect.value}", effect.difference, before, effect.arm))
-    for where, difference, before, after in named:
+            differences.append((f"effects: {effect.key} {effect.value}", effect.difference, before, effect.arm))
+    for where, difference, before, after in differences:
         pairs = list(zip(before.ids, after.ids, strict=False))
         computed = compare(out, [first for first, _ in pairs], [second for _, second in pairs])
-        yield Check(f"study.json: {where}", _say(difference.points), _say(computed.points))
+        yield Check(f"study.json: {where}", _format(difference.points), _format(computed.points))
 
 
 class _Text(HTMLParser):
-    """What a page says, without drawings, styles, scripts, and commands, which name the folder it was made in."""
+    """The visible text of a page, without figures, and without commands, which name the folder of the study."""
 
     HIDDEN = ("style", "script", "svg", "kbd")
 
@@ -213,28 +230,28 @@ class _Text(HTMLParser):
         self._depth = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
-        """Into something hidden."""
+        """Count the hidden elements around the text."""
         self._depth += tag in self.HIDDEN
 
     def handle_endtag(self, tag: str) -> None:
-        """Out of it."""
+        """End a hidden element."""
         self._depth -= tag in self.HIDDEN
 
     def handle_data(self, data: str) -> None:
-        """Text, wherever it is."""
+        """Collect text outside hidden elements."""
         if not self._depth and data.strip():
             self.texts.append(" ".join(data.split()))
 
 
-def _visible(page: str) -> list[str]:
+def _read_visible(page: str) -> list[str]:
     parser = _Text()
     parser.feed(page)
     return parser.texts
 
 
-def _say(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, tuple):
-        return ", ".join(map(_say, value))
+        return ", ".join(map(_format, value))
     return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""Which run a study ended with."""
+"""The run that a study ended with."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,24 @@ __all__ = ["choose_run", "find_winner"]
 
 
 def find_winner(study: AnyStudy, records: Sequence[RunRecord]) -> RunRecord | None:
-    """The first of the board, or the recipe that a search ended with; None if nothing completed."""
+    """Find the run to report as the winner.
+
+    Args:
+        study: The study's file.
+        records: All runs of the study.
+
+    Returns:
+        The run with the chosen recipe for a study of one recipe, otherwise the first row of the board; None if no run
+        completed.
+    """
     best = next((row.id for row in rank(records) if is_scored(row)), "")
     return {record.id: record for record in records}.get(choose_run(study, records) or best)
 
 
 def choose_run(study: AnyStudy, records: Sequence[RunRecord]) -> str:
-    """The run that a study of one recipe ended with: the one taken, or the one it began with.
+    """The id of the run that a search or an ablation ended with: the best recipe found, or the one it started from.
 
-    Empty for a study of several networks.
+    Empty for a study that compares several networks.
     """
     if any(record.stage is not Stage.TUNE for record in records):
         return ""

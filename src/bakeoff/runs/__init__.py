@@ -1,18 +1,18 @@
-"""What a run is, and what it left behind.
+"""What a run is, and what it writes.
 
-In: a config from a recipe or the command line. Out: `OUT/runs/ID` with the record, the predictions and the scores.
+In: a config, from a recipe or the command line. Out: the folder `OUT/runs/ID` with the record and the predictions.
 May import: errors, files, machine. No TensorFlow.
 
-facts.py        the base of everything that is kept as JSON
-config/         what a run is: one frozen config, and the id that is its hash
+facts.py        the base class of everything that is stored as JSON
+config/         the config of a run, and the run id
 folder.py       the names of a run's files
-events.py       what a run's process reports on the way
+events.py       progress and errors that a run's process reports
 calibration.py  softmax, calibration error, temperature
 metrics.py      scores of a split, with intervals
-predictions.py  logits, labels and ids of a split's images
-versions.py     what a result depends on besides its config
+predictions.py  logits, labels and image ids of a split
+versions.py     software versions that a result depends on
 record.py       record.json and history.csv
-findings.py     what a search or a factor-by-factor study found
-paired.py       two runs compared on the same images
+findings.py     results of a search or a factor-by-factor study
+paired.py       paired comparison of runs on the same images
 study_file.py   study.json
 """

@@ -1,4 +1,4 @@
-"""Whether probabilities can be taken at their word, and the one number that mends them where they cannot.
+"""Calibration: how far a model's confidence is from its accuracy, and the temperature that corrects it.
 
 temperature = fit_temperature(val_logits, val_labels)
 softmax(test_logits / temperature)
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 __all__ = ["BINS", "Reliability", "calibration_error", "cross_fit", "fit_temperature", "reliability", "softmax"]
 
 BINS = 15
-# No network that learned anything needs a temperature beyond this, or below its inverse.
+# The temperature is searched between 1 / _LIMIT and _LIMIT; useful networks need values near 1.
 _LIMIT = 20.0
-_HALVINGS = 40
+_BISECTIONS = 40
 
 Floats = NDArray[np.float32]
 
 
 class Reliability(NamedTuple):
-    """By bin of confidence: images (bins,), their mean confidence and the share that was right; NaN where none is."""
+    """Images, mean confidence and accuracy of each confidence bin, each of shape (bins,); NaN in empty bins."""
 
     counts: NDArray[np.int64]
     confidence: NDArray[np.float64]
@@ -36,34 +36,46 @@ def softmax(logits: Floats) -> Floats:
 
 
 def reliability(confidence: Floats, correct: NDArray[np.bool_]) -> Reliability:
-    """Confidences (n,) and whether each answer was right (n,), in equal-width bins of confidence."""
+    """Group predictions into equal-width bins of confidence (the data of a reliability diagram).
+
+    Args:
+        confidence: Probability of the predicted class, (n,), in [0, 1].
+        correct: Whether the predicted class is the true one, (n,).
+    """
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
-    some = np.where(counts > 0, counts, np.nan)
-    means = [np.bincount(bins, weights=values, minlength=BINS) / some for values in (confidence, correct)]
+    divisors = np.where(counts > 0, counts, np.nan)
+    means = [np.bincount(bins, weights=values, minlength=BINS) / divisors for values in (confidence, correct)]
     return Reliability(counts, *means)
 
 
 def calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
-    """Expected calibration error, in [0, 1], over equal-width bins of confidence (Guo et al. 2017)."""
+    """Expected calibration error, in [0, 1] (Guo et al. 2017, arXiv 1706.04599).
+
+    It is the mean over images of the gap between confidence and accuracy in their bin. Arguments as in `reliability`.
+    """
     bins = reliability(confidence, correct)
     gaps = np.nan_to_num(np.abs(bins.confidence - bins.accuracy))
     return float((gaps * bins.counts).sum() / bins.counts.sum())
 
 
 def fit_temperature(logits: Floats, labels: NDArray[np.int32]) -> float:
-    """The T in [1/20, 20] that makes labels (n,) likeliest under softmax(logits / T), logits (n, classes).
+    """Fit the temperature T in [1/20, 20] that minimises the log loss of softmax(logits / T).
 
-    Temperature scaling (Guo et al. 2017) changes no answer, only how sure it is. The log loss is convex in 1 / T, so
-    its slope has one zero to close in on.
+    Temperature scaling (Guo et al. 2017, arXiv 1706.04599) changes the confidence and never the predicted class. The
+    log loss is convex in 1 / T, so bisection on log(1 / T) finds the only zero of its derivative.
+
+    Args:
+        logits: Logits of held-out images, (n, classes).
+        labels: Their true classes, (n,).
     """
     raw = logits.astype(np.float32)
-    own = raw[np.arange(len(labels)), labels]
+    of_label = raw[np.arange(len(labels)), labels]
     low, high = -math.log(_LIMIT), math.log(_LIMIT)
-    for _ in range(_HALVINGS):
+    for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         expected = (softmax(raw * np.float32(math.exp(middle))) * raw).sum(axis=1)
-        if float((expected - own).mean(dtype=np.float64)) <= 0:
+        if float((expected - of_label).mean(dtype=np.float64)) <= 0:
             low = middle
         else:
             high = middle
@@ -71,7 +83,11 @@ def fit_temperature(logits: Floats, labels: NDArray[np.int32]) -> float:
 
 
 def cross_fit(logits: Floats, labels: NDArray[np.int32]) -> Floats:
-    """Logits (n, classes), each half of them divided by the temperature that suits the other half."""
+    """Calibrate logits (n, classes) by two-fold cross-fitting: each half is divided by the other half's temperature.
+
+    No image takes part in fitting the temperature that it is scaled with, so the calibrated logits can be evaluated on
+    the same images.
+    """
     scaled = logits.astype(np.float32)
     for half in (0, 1):
         scaled[half::2] /= fit_temperature(logits[1 - half :: 2], labels[1 - half :: 2])

@@ -1,4 +1,4 @@
-"""What a run's process reports on the way: one JSON object per line of its standard output.
+"""Events that a worker process reports: one JSON object on each line of its standard output.
 
 write_event(RunProgress("train", 0.25))      in the worker
 parse_event(line)                            in the process that started it
@@ -14,40 +14,41 @@ __all__ = ["OnProgress", "RunProgress", "WorkerError", "parse_event", "write_eve
 
 @dataclass(frozen=True)
 class RunProgress:
-    """Where a run stands."""
+    """The progress of a run."""
 
     doing: str
-    """The step under way: `features`, `probe`, `train`, `test`, `download`, …"""
+    """The current phase: `features`, `probe`, `train`, `test`, `download`, …"""
     fraction: float
-    """How far it is, in [0, 1]."""
+    """Completed fraction of the phase, in [0, 1]."""
     epoch: float = 0.0
+    """Passes over the training images so far."""
     evaluations: int = 0
-    """How often validation was scored."""
+    """Evaluations on validation images so far."""
     val_top1: float | None = None
-    """The latest top-1 on validation, in [0, 1]."""
+    """Validation top-1 of the latest evaluation, in [0, 1]."""
     seconds_left: float | None = None
 
 
 @dataclass(frozen=True)
 class WorkerError:
-    """Why the worker ended early, as a line for the user, and the exit code that the line belongs to."""
+    """Why the worker failed: a one-line message for the user, and the exit code."""
 
     error: str
     exit_code: int
 
 
 OnProgress = Callable[[RunProgress], str | None]
-"""Called with each progress event. A returned string is the reason to stop the run at once; it is PRUNED then."""
+"""Called with each progress event. If it returns a string, the run stops at once and is PRUNED for that reason."""
 
 
 def write_event(event: RunProgress | WorkerError) -> None:
-    """Report an event to the process that started this one."""
+    """Write an event to standard output, for the process that started this one."""
     sys.stdout.write(json.dumps(asdict(event)) + "\n")
     sys.stdout.flush()
 
 
 def parse_event(line: str | bytes) -> RunProgress | WorkerError | None:
-    """Read a line of a worker's standard output; None for a line that is not an event, such as a library's print."""
+    """Parse a line of a worker's standard output; None if it is not an event, such as a line printed by a library."""
     try:
         fields = json.loads(line)
         return WorkerError(**fields) if "error" in fields else RunProgress(**fields)

@@ -1,4 +1,4 @@
-"""The base of everything that is written to a JSON file and read back."""
+"""The base class of everything that is written to a JSON file and read back."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -6,6 +6,6 @@ __all__ = ["Facts"]
 
 
 class Facts(BaseModel):
-    """A frozen part of a file that bakeoff writes: unknown fields, NaN and infinity are refused."""
+    """An immutable part of a JSON file that bakeoff writes. Unknown fields, NaN and infinity are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""What a search or a factor-by-factor study found, as `study.json` keeps it."""
+"""Results of a search or a factor-by-factor study, as stored in `study.json`."""
 
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ __all__ = ["Arm", "Difference", "Effect", "Effects", "McNemar", "SearchResult", 
 
 
 class Verdict(StrEnum):
-    """What can be said of a difference at this number of images and seeds."""
+    """Whether a difference is significant at this number of images and seeds (5 % level)."""
 
     HELPS = "helps"
     HURTS = "hurts"
@@ -16,7 +16,7 @@ class Verdict(StrEnum):
 
 
 class Difference(Facts):
-    """Top-1 of the second set of runs minus the first's, with its 95 % interval, as fractions of 1."""
+    """Top-1 of the second set of runs minus that of the first, with its 95 % interval; fractions of 1."""
 
     points: float
     low: float
@@ -26,37 +26,37 @@ class Difference(Facts):
 
     @property
     def verdict(self) -> Verdict:
-        """A difference counts if its interval leaves out zero."""
+        """A difference is significant if its interval excludes zero."""
         if self.low > 0:
             return Verdict.HELPS
         return Verdict.HURTS if self.high < 0 else Verdict.NONE
 
     @property
-    def words(self) -> str:
-        """The points with their interval: `+1.2 (-0.3 to +2.7)`."""
+    def points_and_interval(self) -> str:
+        """The difference and its interval in percentage points: `+1.2 (-0.3 to +2.7)`."""
         return f"{self.points * 100:+.1f} ({self.low * 100:+.1f} to {self.high * 100:+.1f})"
 
     @property
-    def chance(self) -> str:
-        """What chance has to do with it, in words."""
-        is_chance = self.verdict is Verdict.NONE
-        return "which chance alone could explain" if is_chance else "more than chance explains"
+    def significance(self) -> str:
+        """Whether chance alone could explain the difference, as a clause after it."""
+        is_significant = self.verdict is not Verdict.NONE
+        return "more than chance explains" if is_significant else "which chance alone could explain"
 
 
 class Arm(Facts):
-    """Runs of one recipe with different seeds: means over them; the interval is of the mean score."""
+    """Means over runs of one recipe with different seeds; the interval is that of the mean top-1."""
 
     ids: tuple[str, ...]
     top1: float
     top1_ci95: tuple[float, float]
     seconds: float
-    """Training seconds of one run."""
+    """Mean training seconds of a run."""
     images_per_second: float
     memory_peak_bytes: int
 
 
 class Effect(Facts):
-    """One value of one key in place of the base recipe's."""
+    """The effect of changing one key of the base recipe to one other value."""
 
     key: str
     value: bool | int | float | str
@@ -65,50 +65,53 @@ class Effect(Facts):
 
 
 class Effects(Facts):
-    """What a factor-by-factor study found so far."""
+    """Results of a factor-by-factor study so far."""
 
     base: Arm
     effects: tuple[Effect, ...]
     missing: tuple[str, ...] = ()
-    """Levels as KEY=VALUE that were not measured: their runs failed, or there was no time left for them."""
+    """Levels, as KEY=VALUE, that were not measured because their runs failed or no time was left."""
 
 
 class SearchResult(Facts):
-    """What a search found."""
+    """The result of a search."""
 
     base: str
-    """The run of the first trial."""
+    """Id of the first trial's run, which has the base recipe."""
     best: str
-    """The run of the best trial, which may be the first."""
+    """Id of the best trial's run; it may be the first."""
     changes: dict[str, bool | int | float | str] = {}
-    """In what keys the best trial's recipe differs from the base."""
+    """The best trial's values by key, where they differ from the base recipe."""
     before: Arm | None = None
+    """The base recipe, trained again with another seed; None if the first trial was the best."""
     after: Arm | None = None
-    """Both recipes once more, with another seed; None if the first trial was the best."""
+    """The best trial's recipe, trained again with that seed."""
     difference: Difference | None = None
+    """`after` minus `before`."""
     kept: bool = False
-    """Whether the best trial's recipe was better again, and is the one chosen."""
+    """Whether the best trial's recipe was better again with the other seed, and is therefore chosen."""
     trials: dict[str, int] = {}
-    """How many trials ended in which state."""
+    """Number of trials by their final state."""
     importances: dict[str, float] = {}
-    """By key: the share of the scores' variance that it explains (fANOVA, Hutter et al. 2014)."""
+    """Share of the variance of the scores that each key explains (fANOVA: Hutter et al. 2014), by key."""
 
     @property
     def chosen(self) -> dict[str, bool | int | float | str]:
-        """The changes to make to the base recipe."""
+        """The changes to make to the base recipe: none if the best trial's recipe was not kept."""
         return self.changes if self.kept else {}
 
 
 class McNemar(Facts):
-    """Two runs on the same images: how many only the one named rightly, and how often chance does as much."""
+    """McNemar's test of two runs on the same images (McNemar 1947)."""
 
     images: int
     first_only: int
+    """Images that only the first run classifies correctly."""
     second_only: int
     p: float
-    """Two-sided and exact: the chance of so uneven a split, were either run as likely to be the one that is right."""
+    """Two-sided, exact p-value, under the hypothesis that `first_only` and `second_only` have equal expectations."""
 
     @property
     def is_chance(self) -> bool:
-        """Whether a difference cannot be told at this number of images, at the 5 % level."""
+        """Whether the difference is not significant at the 5 % level."""
         return self.p >= 0.05

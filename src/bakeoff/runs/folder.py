@@ -1,4 +1,4 @@
-"""The folder of one run, `OUT/runs/ID`, and the names of the files in it."""
+"""The folder of a run, `OUT/runs/ID`, and the names of its files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,19 +7,19 @@ from typing import Literal
 __all__ = ["SPLITS_SCORED", "RunFolder", "SplitScored", "run_dir"]
 
 SplitScored = Literal["val", "test"]
-"""A split that a run leaves predictions of."""
+"""A split for which a run stores predictions."""
 SPLITS_SCORED: tuple[SplitScored, ...] = ("val", "test")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The paths of a run's files; a file exists only once the run has come as far."""
+    """The paths of a run's files. A file exists only after the run has reached that point."""
 
     path: Path
 
     @property
     def config(self) -> Path:
-        """The effective config, as JSON."""
+        """The config with all defaults filled in, as JSON."""
         return self.path / "config.json"
 
     @property
@@ -34,17 +34,17 @@ class RunFolder:
 
     @property
     def model(self) -> Path:
-        """The trained network, of training runs that completed."""
+        """The trained network; probes have none."""
         return self.path / "model.keras"
 
     @property
     def checkpoint(self) -> Path:
-        """What training needs to continue after a kill; deleted when the run ends."""
+        """The state that training needs to resume; deleted when the run ends."""
         return self.path / "checkpoint.npz"
 
     @property
     def log(self) -> Path:
-        """Everything that the run's process printed."""
+        """The output of the run's process."""
         return self.path / "log.txt"
 
     @property
@@ -54,14 +54,14 @@ class RunFolder:
 
     @property
     def test_openings(self) -> Path:
-        """A line with the time of each opening of the test split."""
+        """One line, with the time, for each opening of the test split."""
         return self.path / "test-openings.txt"
 
     def predictions(self, split: SplitScored) -> Path:
-        """The logits, labels and ids of a split's images."""
+        """The logits, labels and image ids of a split."""
         return self.path / f"{split}-logits.npz"
 
 
 def run_dir(out: Path, run_id: str) -> Path:
-    """The folder of one run inside a study's folder."""
+    """The folder of a run, inside a study's folder `out`."""
     return out / "runs" / run_id

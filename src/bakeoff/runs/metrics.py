@@ -1,4 +1,4 @@
-"""Scores of one split from the logits of its images."""
+"""Metrics of a split, computed from the logits of its images."""
 
 import math
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from bakeoff.runs.facts import Facts
 
 __all__ = ["Z95", "Metrics", "TestMetrics", "confusion_matrix", "score", "wilson_interval"]
 
-# Standard errors either side of an estimate that make its 95 % interval.
+# Half the width of a 95 % confidence interval, in standard errors.
 Z95 = 1.959963984540054
 
 
 class Metrics(Facts):
-    """Scores on one split, each a fraction of 1 except log_loss (nats)."""
+    """Metrics on one split: fractions of 1, except `n` (images) and `log_loss` (nats)."""
 
     n: int
     top1: float
@@ -27,37 +27,44 @@ class Metrics(Facts):
     macro_f1: float
     log_loss: float
     ece: float
-    """Expected calibration error over 15 equal-width confidence bins (Guo et al. 2017)."""
+    """Expected calibration error over 15 equal-width bins of confidence (Guo et al. 2017)."""
 
 
 class TestMetrics(Metrics):
-    """Scores on the locked split, and how often it was opened for this run."""
+    """Metrics on the locked test split, and how often it was opened for this run."""
 
     __test__ = False  # not a pytest class
     openings: int
     near_duplicates: int | None = None
-    """Images that have a near-duplicate among the training images; None where they were not looked for."""
+    """Test images that have a near-duplicate among the training images; None: not searched for."""
     top1_without: float | None = None
-    """Top-1 on the others, and its interval."""
+    """Top-1 without those images."""
     top1_without_ci95: tuple[float, float] | None = None
+    """Its 95 % Wilson interval."""
 
 
-def wilson_interval(hits: int, n: int) -> tuple[float, float]:
-    """95 % score interval of a proportion (Wilson 1927): fractions in [0, 1]; the whole range when n is 0."""
+def wilson_interval(correct: int, n: int) -> tuple[float, float]:
+    """95 % score interval of the proportion correct / n (Wilson 1927), in [0, 1]; all of [0, 1] if n is 0."""
     if n == 0:
         return 0.0, 1.0
     z = Z95
-    centre = (hits + z * z / 2) / (n + z * z)
-    half = z / (n + z * z) * math.sqrt(hits * (n - hits) / n + z * z / 4)
+    centre = (correct + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * math.sqrt(correct * (n - correct) / n + z * z / 4)
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def score(logits: Floats, labels: NDArray[np.int32], superclass_of: Sequence[int] | None) -> Metrics:
-    """All the metrics of one split from logits (n, classes) and int labels (n,)."""
+    """Compute the metrics of a split.
+
+    Args:
+        logits: (n, classes).
+        labels: True classes, (n,).
+        superclass_of: The superclass of each class, if there are any.
+    """
     n, classes = logits.shape
     probabilities = softmax(logits.astype(np.float32))
     predicted = logits.argmax(axis=1)
-    hits = int((predicted == labels).sum())
+    correct = int((predicted == labels).sum())
     order = np.argsort(-logits, axis=1, kind="stable")[:, :5]
     superclass_top1 = None
     if superclass_of is not None:
@@ -66,8 +73,8 @@ def score(logits: Floats, labels: NDArray[np.int32], superclass_of: Sequence[int
     likelihood = np.clip(probabilities[np.arange(n), labels], 1e-12, 1.0)
     return Metrics(
         n=n,
-        top1=hits / n,
-        top1_ci95=wilson_interval(hits, n),
+        top1=correct / n,
+        top1_ci95=wilson_interval(correct, n),
         top5=float((order == labels[:, None]).any(axis=1).mean()),
         superclass_top1=superclass_top1,
         macro_f1=float(f1_score(labels, predicted, labels=np.arange(classes), average="macro", zero_division=0)),

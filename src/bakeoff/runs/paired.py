@@ -1,9 +1,9 @@
-"""What a change of a recipe is worth: runs with it against runs without it, on the same validation images.
+"""Paired comparison of recipes: runs of two recipes on the same validation images.
 
     difference = compare(out, ["id of the base's run"], ["id of the changed run"])
     Difference(points=0.012, low=-0.003, high=0.027, ...).verdict     "no difference"
 
-Given several runs each, of as many seeds, the scatter between seeds is in the interval too.
+With several runs of each recipe, one for each seed, the interval includes the variation between seeds.
 """
 
 import math
@@ -20,42 +20,51 @@ from bakeoff.runs.metrics import Z95
 from bakeoff.runs.predictions import Predictions, read_predictions
 from bakeoff.runs.record import RunRecord
 
-__all__ = ["compare", "gather", "mcnemar"]
+__all__ = ["compare", "mcnemar", "summarise"]
 
 
 def mcnemar(out: Path, first: str, second: str) -> McNemar:
-    """McNemar's test (1947) in its exact, binomial form. Raises OutputError if the runs saw other images."""
-    difference = _subtract(out, first, second)
-    gains, losses = int((difference > 0).sum()), int((difference < 0).sum())
-    tail = sum(math.comb(gains + losses, less) for less in range(min(gains, losses) + 1))
-    p = min(1.0, 2 * tail / 2 ** (gains + losses))
-    return McNemar(images=len(difference), first_only=gains, second_only=losses, p=p)
+    """McNemar's test (1947) in its exact, binomial form. Raises OutputError if the runs were scored on other images."""
+    differences = _paired_differences(out, first, second)
+    second_only, first_only = int((differences > 0).sum()), int((differences < 0).sum())
+    discordant = first_only + second_only
+    tail = sum(math.comb(discordant, fewer) for fewer in range(min(first_only, second_only) + 1))
+    p = min(1.0, 2 * tail / 2**discordant)
+    return McNemar(images=len(differences), first_only=first_only, second_only=second_only, p=p)
 
 
 def compare(out: Path, first: Sequence[str], second: Sequence[str]) -> Difference:
-    """The difference that the runs `second` make against `first`, pair by pair.
+    """Estimate how much higher the top-1 of `second` is than that of `first`.
 
-    The standard error joins that of the mean over images (paired: an image's hits differ by -1, 0 or 1) and, of several
-    pairs, that of the mean over pairs. Raises OutputError if the runs were not scored on the same images.
+    The variance is that of the mean over images (paired: correctness differs by -1, 0 or 1 on each image) plus, with
+    several pairs, that of the mean over pairs.
+
+    Args:
+        out: The study's folder.
+        first: Ids of the base's runs, one for each seed.
+        second: Ids of the changed runs, paired with those of `first` by position.
+
+    Raises:
+        OutputError: The runs were not scored on the same images, or predictions are missing.
     """
-    pairs = [_subtract(out, after, before) for before, after in zip(first, second, strict=True)]
+    pairs = [_paired_differences(out, before, after) for before, after in zip(first, second, strict=True)]
     if len({len(pair) for pair in pairs}) > 1:
-        raise _not_the_same(out, *first, *second)
+        raise _different_images(out, *first, *second)
     differences = np.stack(pairs)
     seeds, images = differences.shape
-    points, reach = float(differences.mean()), _reach(differences)
-    return Difference(points=points, low=points - reach, high=points + reach, images=images, seeds=seeds)
+    points, half = float(differences.mean()), _half_interval(differences)
+    return Difference(points=points, low=points - half, high=points + half, images=images, seeds=seeds)
 
 
-def gather(out: Path, records: Sequence[RunRecord]) -> Arm:
-    """The means of completed runs that differ in their seeds alone."""
-    scores = np.stack([_read(out, record.id).correct for record in records]).astype(np.float64)
-    top1 = float(scores.mean())
+def summarise(out: Path, records: Sequence[RunRecord]) -> Arm:
+    """Average completed runs of one recipe that differ only in their seeds."""
+    correct = np.stack([_read(out, record.id).correct for record in records]).astype(np.float64)
+    top1 = float(correct.mean())
     if len(records) == 1 and records[0].val is not None:
         interval = records[0].val.top1_ci95
     else:
-        reach = _reach(scores)
-        interval = max(0.0, top1 - reach), min(1.0, top1 + reach)
+        half = _half_interval(correct)
+        interval = max(0.0, top1 - half), min(1.0, top1 + half)
     return Arm(
         ids=tuple(record.id for record in records),
         top1=top1,
@@ -66,8 +75,11 @@ def gather(out: Path, records: Sequence[RunRecord]) -> Arm:
     )
 
 
-def _reach(values: NDArray[np.float64]) -> float:
-    """Half the 95 % interval of the mean of (seeds, images): over images, and over seeds where there are several."""
+def _half_interval(values: NDArray[np.float64]) -> float:
+    """Half the width of the 95 % interval of the mean of values (seeds, images).
+
+    It counts the variance over images and, with several seeds, the variance over seeds.
+    """
     seeds, images = values.shape
     variance = float(values.mean(axis=0).var(ddof=1)) / images if images > 1 else 1.0
     if seeds > 1:
@@ -75,15 +87,16 @@ def _reach(values: NDArray[np.float64]) -> float:
     return Z95 * math.sqrt(variance)
 
 
-def _subtract(out: Path, after: str, before: str) -> NDArray[np.float64]:
-    own, its = _read(out, after), _read(out, before)
-    if not np.array_equal(own.labels, its.labels):
-        raise _not_the_same(out, after, before)
-    return np.subtract(own.correct, its.correct, dtype=np.float64)
+def _paired_differences(out: Path, before: str, after: str) -> NDArray[np.float64]:
+    """By image, (n,): 1 where only `after` is correct, -1 where only `before` is, else 0."""
+    base, changed = _read(out, before), _read(out, after)
+    if not np.array_equal(base.labels, changed.labels):
+        raise _different_images(out, before, after)
+    return np.subtract(changed.correct, base.correct, dtype=np.float64)
 
 
-def _not_the_same(out: Path, *runs: str) -> OutputError:
-    return OutputError(f"{out}: {', '.join(runs)} were not scored on the same images")
+def _different_images(out: Path, *runs: str) -> OutputError:
+    return OutputError(f"{out}: {', '.join(runs)} were not scored on the same images; compare runs of one study")
 
 
 def _read(out: Path, run: str) -> Predictions:

@@ -1,7 +1,7 @@
-"""What a run predicted for each image of a split: `val-logits.npz` and `test-logits.npz`.
+"""A run's predictions on a split: `val-logits.npz` and `test-logits.npz`.
 
-Logits are kept in half precision. Scores are computed from what was kept, so that they can be computed again to the
-last digit.
+Logits are stored in half precision. Metrics are computed from the rounded logits, so they can be recomputed exactly
+from the file.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ __all__ = ["Predictions", "has_predictions", "read_predictions", "round_logits",
 
 @dataclass(frozen=True)
 class Predictions:
-    """Logits (n, classes) float32, true labels (n,) int32 and, where they are known, the n images' ids."""
+    """Logits (n, classes) and true labels (n,) of a split, with the n image ids if they are known."""
 
     logits: NDArray[np.float32]
     labels: NDArray[np.int32]
@@ -32,7 +32,7 @@ class Predictions:
 
     @property
     def split_name(self) -> str:
-        """The split as a sentence names it: `validation` or `test`."""
+        """The name of the split in a sentence: `validation` or `test`."""
         return "validation" if self.split == "val" else "test"
 
     @cached_property
@@ -43,7 +43,7 @@ class Predictions:
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
-        """Whether the predicted class is the true one, (n,)."""
+        """Whether the predicted class is the true class, (n,)."""
         correct: NDArray[np.bool_] = self.predicted == self.labels
         return correct
 
@@ -66,12 +66,12 @@ class Predictions:
 
 
 def has_predictions(folder: Path, split: SplitScored) -> bool:
-    """Whether a run's folder holds the predictions of a split."""
+    """Whether a run's folder holds its predictions on a split."""
     return RunFolder(folder).predictions(split).is_file()
 
 
 def read_predictions(folder: Path, split: SplitScored) -> Predictions:
-    """Read the predictions that a run's folder holds of a split. Raises OutputError if they are missing or damaged."""
+    """Read a run's predictions on a split from its folder. Raises OutputError if they are missing or damaged."""
     path = RunFolder(folder).predictions(split)
     try:
         file = read_arrays(path)
@@ -81,14 +81,14 @@ def read_predictions(folder: Path, split: SplitScored) -> Predictions:
         raise OutputError(f"{path} is missing; name a completed training run, or run the study again") from error
     except (OSError, ValueError, KeyError) as error:
         raise OutputError(f"cannot read {path}: {error}; remove that run's folder and run the study again") from error
-    fits = logits.ndim == 2 and labels.shape == logits.shape[:1] and len(labels)
-    if not fits or labels.min() < 0 or labels.max() >= logits.shape[1]:
+    shapes_match = logits.ndim == 2 and labels.shape == logits.shape[:1] and len(labels)
+    if not shapes_match or labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise OutputError(f"{path} does not hold one row of logits for each label; remove that run's folder")
     return Predictions(logits, labels, ids, split)
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
-    """Write the predictions into a run's folder, whole or not at all."""
+    """Write predictions into a run's folder, atomically."""
     with replacing(RunFolder(folder).predictions(predictions.split)) as temporary:
         np.savez_compressed(
             temporary,
@@ -99,5 +99,5 @@ def write_predictions(folder: Path, predictions: Predictions) -> None:
 
 
 def round_logits(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits as they are read back: rounded to half precision, as float32."""
+    """Round logits to half precision, as they are stored; returned as float32."""
     return logits.astype(np.float16).astype(np.float32)

@@ -1,11 +1,11 @@
-"""What a run left behind: `runs/<id>/record.json`, its states, and how records are written and found.
+"""The record of a run, `runs/<id>/record.json`, and its history: fields, reading, writing and finding.
 
-runs/<id>/config.json    the effective config
+runs/<id>/config.json    the config with all defaults filled in
 runs/<id>/record.json    this module's RunRecord
-runs/<id>/history.csv    one row per evaluation
-runs/<id>/events.out…    the same for TensorBoard
-runs/<id>/model.keras    the trained network (fit runs that completed)
-runs/<id>/log.txt        everything the run's process printed
+runs/<id>/history.csv    one row for each evaluation
+runs/<id>/events.out…    the history for TensorBoard
+runs/<id>/model.keras    the trained network (completed runs of mode fit)
+runs/<id>/log.txt        the output of the run's process
 """
 
 import csv
@@ -41,12 +41,12 @@ __all__ = [
 ]
 
 SCHEMA = 1
-# How the reason of a run begins that failed for want of memory.
+# The beginning of the reason of a run that ran out of memory.
 OUT_OF_MEMORY = "out of memory"
 
 
 class Stage(StrEnum):
-    """The part of a study that asked for a run."""
+    """The stage of a study that requested a run."""
 
     SCREEN = "screen"
     RACE = "race"
@@ -57,7 +57,7 @@ class Stage(StrEnum):
 
 
 class State(StrEnum):
-    """RUNNING until its process says otherwise; the other three are final."""
+    """The state of a run: RUNNING from the start; the other three are final."""
 
     RUNNING = "RUNNING"
     COMPLETE = "COMPLETE"
@@ -66,26 +66,29 @@ class State(StrEnum):
 
 
 class DataFacts(Facts):
-    """The data a run saw."""
+    """The data of a run."""
 
     name: str
     fingerprint: str
+    """Hash of the images and labels."""
     counts: dict[str, int]
+    """Images by split."""
     classes: int
 
 
 class WeightsFacts(Facts):
-    """Where the starting weights came from; `origin` is `random` when there were none."""
+    """The starting weights; `origin` is `random` if none were loaded."""
 
     origin: str
     hash: str
     tensors_matched: int = 0
-    """Tensors of the backbone that were set from a file; fewer than there are only where that was asked for."""
+    """Tensors of the backbone that were loaded; fewer than the total only with `model.partial_weights`."""
     tensors_total: int = 0
+    """Tensors of the backbone."""
 
 
 class Seconds(Facts):
-    """Wall-clock seconds; `total` is the whole process, so it exceeds the sum of the others."""
+    """Wall-clock seconds by phase. `total` is that of the whole process, so it exceeds the sum of the others."""
 
     train: float = 0.0
     compile: float = 0.0
@@ -95,27 +98,32 @@ class Seconds(Facts):
 
 
 class RunRecord(Facts):
-    """Everything that a claim about a run needs. Numbers are numbers, bytes are bytes, seconds are seconds."""
+    """What a run was, what it scored and what it cost. Memory and sizes are in bytes, times in seconds."""
 
     schema_: int = SCHEMA
     id: str
     stage: Stage
     state: State
     reason: str = ""
+    """Why the run was pruned or failed, or a note on a completed one."""
     config: Run
     data: DataFacts
     weights: WeightsFacts
     params_total: int = 0
     params_trainable: int = 0
     memory_predicted_bytes: int = 0
+    """Predicted peak above the framework and the images."""
     memory_peak_bytes: int = 0
+    """Measured peak above the framework and the images."""
     model_bytes: int = 0
+    """Size of `model.keras`; 0 for probes."""
     micro_batch: int = 0
-    """Images of a batch that were in memory at once; gradients are summed over a batch."""
+    """Images in memory at once; with fewer than the batch, gradients were accumulated."""
     replicas: int = 1
-    """Devices that shared each batch between them."""
+    """Devices that each batch was divided among."""
     seconds: Seconds = Seconds()
     images_seen: int = 0
+    """Training images, each counted every time that it was used."""
     images_per_second: float = 0.0
     epochs: float = 0.0
     val: Metrics | None = None
@@ -129,26 +137,30 @@ class RunRecord(Facts):
 
     @property
     def candidate(self) -> str:
-        """The network at its input size, as in `mobilenet-v2@96`."""
+        """The network and its input size, as in `mobilenet-v2@96`."""
         return self.config.candidate
 
 
 class HistoryRow(Facts):
-    """One evaluation during a run."""
+    """One evaluation during training, a row of `history.csv`."""
 
     seconds: float
+    """Training seconds so far."""
     progress: float
+    """Completed fraction of the run's length, in [0, 1]."""
     epoch: float
     images_seen: int
     size: int
+    """Input size, in pixels, of the latest step."""
     learning_rate: float
     train_loss: float
+    """Mean over the steps since the previous evaluation."""
     val_loss: float
     val_top1: float
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
-    """Write `record.json` whole or not at all."""
+    """Write `record.json` atomically."""
     write_json(RunFolder(folder).record, record.model_dump(mode="json", by_alias=True))
 
 
@@ -169,12 +181,19 @@ def read_record(folder: Path) -> RunRecord:
 
 
 def list_records(out: Path) -> list[RunRecord]:
-    """All records of a study, in order of id. A record that cannot be read is an OutputError, not a gap."""
+    """Read all records of a study, in order of their ids. Raises OutputError if any of them cannot be read."""
     return [read_record(path.parent) for path in sorted((out / "runs").glob(f"*/{RunFolder(Path()).record}"))]
 
 
 def find_run(text: str) -> Path:
-    """The folder of a run given as `OUT/runs/ID`, or as `OUT` when the study has confirmed exactly one run."""
+    """Find the folder of a run.
+
+    Args:
+        text: `OUT/runs/ID`, or `OUT` of a study that has confirmed exactly one run.
+
+    Raises:
+        OutputError: It is neither.
+    """
     folder = Path(text)
     if RunFolder(folder).record.is_file():
         return folder
@@ -186,7 +205,7 @@ def find_run(text: str) -> Path:
 
 
 def write_history(folder: Path, rows: Sequence[HistoryRow]) -> None:
-    """Write `history.csv`, one row per evaluation."""
+    """Write `history.csv`, one row for each evaluation."""
     with replacing(RunFolder(folder).history) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(HistoryRow.model_fields))
         writer.writeheader()
@@ -194,7 +213,7 @@ def write_history(folder: Path, rows: Sequence[HistoryRow]) -> None:
 
 
 def read_history(folder: Path) -> list[HistoryRow]:
-    """The rows of `history.csv`; none if the run has not evaluated yet. Raises OutputError if it is damaged."""
+    """Read the rows of `history.csv`; none before the first evaluation. Raises OutputError if it is damaged."""
     path = RunFolder(folder).history
     if not path.is_file():
         return []

@@ -1,4 +1,4 @@
-"""What a run's result depends on besides its config, as records say it; found out without importing any of it."""
+"""Software versions that a run's result depends on, as stored in its record. Found without importing TensorFlow."""
 
 import importlib.metadata
 import platform
@@ -13,7 +13,7 @@ _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-
 
 
 def find_versions() -> dict[str, str]:
-    """Versions by name; `code` is twelve digits of the package's source, for versions do not tell checkouts apart."""
+    """Versions by name. `code` is 12 digits of a hash of the package's source: checkouts of one version may differ."""
     package = Path(bakeoff.__file__).parent
     code = {path.relative_to(package).as_posix(): hash_file(path) for path in package.rglob("*.py")}
     return {

@@ -1,28 +1,37 @@
-"""Many runs under one wall clock: screen > race > tune > confirm, cheap before dear.
+"""Many runs within one budget of wall-clock time: screen, race, tune, confirm; or a comparison, a search, an ablation.
 
-defaults.py   the recipe that a network starts from
-space.py      the knobs of a recipe and the values they may take
-compare.py    all candidates at one equal budget
-ablate.py     one factor at a time, from a base recipe
-search.py     the search for a recipe (Optuna)
-importance.py how much each key of a recipe matters
-plan.py       what fits the budget, and propose(): records -> the next runs
-study.py     study.json: the plan, what was spent, what was dropped and why
-crew.py       runs side by side, and the one thread that decides
-context.py        the runs of a stage, charged and told
-recipe.py     a run as a TOML file
-tune.py       a search or a factor-by-factor study from beginning to end
-loop.py       propose, train, write down, until there is nothing left to propose
+In: prepared data, candidates with their weights, a budget. Out: `study.json`, the records of the runs, the board, the
+report; for a whole study also the winner's bundle, for a search the recipe as TOML.
+May import: report, launch, networks, runs and what they may import. Nothing here loads TensorFlow.
+
+defaults.py        the candidates, their input sizes and their default recipes
+space.py           the parameters of a recipe, and the values that each may have
+default_spaces.py  the spaces of a search and of a factor-by-factor study
+run_pool.py        runs in parallel, one thread each; callbacks in the main thread
+importance.py      how much each key of a recipe matters
+trials.py          the trials of a search, kept by Optuna
+search.py          the search for a recipe
+compare.py         all candidates at one equal budget
+ablate.py          a factor-by-factor study: one change at a time
+plan.py            how a study divides its budget
+proposals.py       propose(): the plan and the records to the next runs
+state.py           study.json: the plan, the time used, what was dropped and why
+recipe.py          a run as a TOML file
+context.py         what the stages of a study share, and how a stage's runs are trained
+tune.py            a search or a factor-by-factor study from beginning to end
+loop.py            a whole study, a screen or a comparison from beginning to end
 """
 
 from bakeoff.study.ablate import Ablation, make_ablation
 from bakeoff.study.compare import Comparison, make_comparison
 from bakeoff.study.context import Watcher
+from bakeoff.study.default_spaces import default_factors, default_space
 from bakeoff.study.defaults import assign_weights, choose_candidates, default_run, find_missing, start_from
 from bakeoff.study.loop import run_comparison, run_screen, run_study
-from bakeoff.study.plan import Proposal, StudyPlan, make_plan, propose
+from bakeoff.study.plan import StudyPlan, make_plan
+from bakeoff.study.proposals import Proposal, propose
 from bakeoff.study.search import Search, make_search
-from bakeoff.study.space import Space, default_factors, default_space, read_space
+from bakeoff.study.space import Space, read_space
 from bakeoff.study.state import AnyPlan, StudyState, open_state, planned_slots
 from bakeoff.study.tune import run_ablation, run_tuning
 

@@ -1,6 +1,6 @@
-"""One factor at a time: a base recipe, and runs that differ from it in one key each, all of equal length.
+"""A factor-by-factor study: a base recipe, and runs that differ from it in one key each, all of equal length.
 
-Pure, like `plan.py`, but for `measure`, which reads what the runs left behind.
+Pure functions, except `measure_effects`, which reads the predictions of the runs.
 """
 
 import math
@@ -13,22 +13,27 @@ from pydantic import BaseModel, ConfigDict
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Run
 from bakeoff.runs.findings import Effect, Effects
-from bakeoff.runs.paired import compare, gather
+from bakeoff.runs.paired import compare, summarise
 from bakeoff.runs.record import RunRecord, State
-from bakeoff.study.defaults import fit_to_length
+from bakeoff.study.defaults import set_length
 from bakeoff.study.space import Space
 
-__all__ = ["Ablation", "make_ablation", "measure"]
+__all__ = ["Ablation", "make_ablation", "measure_effects"]
 
-# Training seconds of a run at the least; below, there is nothing to see.
-SHORTEST = 8.0
-# Wall clock of a run besides its training and scoring, and validation images scored in a second by a slow network.
-AROUND, SCORING_RATE = 18.0, 150.0
-MOST_SCORED = 2000
+# A shorter training shows nothing.
+MIN_TRAINING_SECONDS = 8.0
+# Wall-clock seconds of a run that are not training or scoring: start, loading, tracing, saving.
+OVERHEAD_SECONDS = 18.0
+# The share of the budget that is planned for runs; the rest is for the report.
+RUNS_SHARE = 0.95
+# Validation images per second that even a slow network is expected to score.
+SCORED_IMAGES_PER_SECOND = 150.0
+# A run is scored on at most this many validation images.
+MAX_VAL_IMAGES = 2000
 
 
 class Level(BaseModel):
-    """One value of one factor, and its runs, one for each seed."""
+    """One value of one factor, and its runs: one per seed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,28 +43,27 @@ class Level(BaseModel):
 
 
 class Ablation(BaseModel):
-    """All runs of a factor-by-factor study, known from the start."""
+    """All runs of a factor-by-factor study."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     budget_seconds: float
     base: tuple[Run, ...]
-    """The base recipe, once for each seed."""
+    """The base recipe: one run per seed."""
     levels: tuple[Level, ...]
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """Seed by seed, so that a study that is cut off has compared everything fewer times."""
-        return tuple(
-            arm[seed] for seed in range(len(self.base)) for arm in (self.base, *(each.runs for each in self.levels))
-        )
+        """All runs, ordered by seed: a study that ends early has compared all levels, with fewer seeds."""
+        arms = (self.base, *(level.runs for level in self.levels))
+        return tuple(arm[seed] for seed in range(len(self.base)) for arm in arms)
 
     def changes(self, run: Run) -> dict[str, Any]:
-        """What a run varies: its level's key and value; nothing for the base recipe."""
+        """The key and the value in which a run differs from the base recipe; empty for the base recipe."""
         return next(({level.key: level.value} for level in self.levels if run in level.runs), {})
 
     def pending(self, records: Sequence[RunRecord]) -> tuple[Run, ...]:
-        """The runs that are still to do."""
+        """The runs that have no final record yet."""
         done = {record.config for record in records if record.state is not State.RUNNING}
         return tuple(run for run in self.runs if run not in done)
 
@@ -75,41 +79,57 @@ def make_ablation(
     settings: Sequence[str] = (),
     slots: int = 1,
 ) -> Ablation:
-    """The runs of every choice of every factor that is not the base's own, with an even share of the budget each;
-    `slots` of them are done side by side.
+    """Plan one run per seed for the base recipe, and for each value of each factor that differs from it.
 
-    With a head start, each begins with a probe that fits its length. Settings are KEY=VALUE, over everything. Raises
-    ConfigError if there is no such choice, or too little time.
+    Args:
+        base: The base recipe; its length is replaced.
+        factors: The factors, with the choices of each.
+        budget: Wall-clock seconds for the whole study, divided equally among the runs.
+        seeds: Runs of each recipe, with seeds in sequence.
+        counts: Images by split.
+        head_start: Whether each run starts its head from a probe (LP-FT, Kumar et al. 2022).
+        settings: KEY=VALUE, applied last.
+        slots: Runs in parallel.
+
+    Raises:
+        ConfigError: No value differs from the base recipe's, or the budget is too short.
     """
-    levels = factors.around(base).levels(base)
+    levels = factors.widened_to(base).levels(base)
     if not levels:
         raise ConfigError("the space has no value besides the base recipe's, so there is nothing to compare")
     runs = (len(levels) + 1) * seeds
     rounds = math.ceil(runs / slots)
-    val_images = min(counts["val"], MOST_SCORED)
-    seconds = round(0.95 * budget / rounds - AROUND - val_images / SCORING_RATE, 1)
-    if seconds < SHORTEST:
-        least = rounds * (SHORTEST + AROUND + val_images / SCORING_RATE) / 0.95
+    val_images = min(counts["val"], MAX_VAL_IMAGES)
+    scoring_seconds = val_images / SCORED_IMAGES_PER_SECOND
+    seconds = round(RUNS_SHARE * budget / rounds - OVERHEAD_SECONDS - scoring_seconds, 1)
+    if seconds < MIN_TRAINING_SECONDS:
+        least = rounds * (MIN_TRAINING_SECONDS + OVERHEAD_SECONDS + scoring_seconds) / RUNS_SHARE
         raise ConfigError(
-            f"a budget of {budget:.0f} s is too short for {runs} runs; give at least {least:.0f}s, or fewer factors by"
-            " --space or --factors"
+            f"a budget of {budget:.0f} s is too short for {runs} runs; give at least {least:.0f}s, or choose fewer"
+            " factors with --space or --factors"
         )
     length = {"seconds": seconds, "images": None, "epochs": None, "evaluations": 1, "val_images": val_images}
-    base = fit_to_length(base, length, counts["train"], head_start=head_start, settings=settings)
+    base = set_length(base, length, train_images=counts["train"], head_start=head_start, settings=settings)
     return Ablation(
         budget_seconds=budget,
-        base=_seeded(base, seeds),
+        base=_repeat(base, seeds),
         levels=tuple(
-            Level(key=key, value=value, runs=_seeded(run, seeds))
-            for key, value, run in factors.around(base).levels(base)
+            Level(key=key, value=value, runs=_repeat(run, seeds))
+            for key, value, run in factors.widened_to(base).levels(base)
         ),
     )
 
 
-def measure(plan: Ablation, out: Path, records: Sequence[RunRecord]) -> Effects | None:
-    """Every level that completed against the base recipe; None until the base recipe has completed.
+def measure_effects(plan: Ablation, out: Path, records: Sequence[RunRecord]) -> Effects | None:
+    """Compare each level with the base recipe, on the seeds that completed for both.
 
-    Seeds that are missing on either side are left out on both.
+    Args:
+        plan: The plan of the study.
+        out: The study's folder, with the predictions of its runs.
+        records: The records so far.
+
+    Returns:
+        The effects so far; None as long as the base recipe has not completed.
     """
     done = {record.config: record for record in records if record.state is State.COMPLETE}
     base = [done[run] for run in plan.base if run in done]
@@ -125,11 +145,11 @@ def measure(plan: Ablation, out: Path, records: Sequence[RunRecord]) -> Effects 
         if pairs:
             before, after = zip(*pairs, strict=True)
             difference = compare(out, [record.id for record in before], [record.id for record in after])
-            effects.append(Effect(key=level.key, value=level.value, arm=gather(out, after), difference=difference))
+            effects.append(Effect(key=level.key, value=level.value, arm=summarise(out, after), difference=difference))
         else:
             missing.append(f"{level.key}={level.value}")
-    return Effects(base=gather(out, base), effects=tuple(effects), missing=tuple(missing))
+    return Effects(base=summarise(out, base), effects=tuple(effects), missing=tuple(missing))
 
 
-def _seeded(run: Run, seeds: int) -> tuple[Run, ...]:
+def _repeat(run: Run, seeds: int) -> tuple[Run, ...]:
     return tuple(run.model_copy(update={"seed": run.seed + offset}) for offset in range(seeds))

@@ -1,6 +1,6 @@
-"""Candidates at one equal budget: the same training seconds each, or the same images.
+"""A comparison of candidates at equal budgets: the same training seconds for each, or the same images.
 
-Pure, like `plan.py`: no clock, no disk, no Keras.
+Pure functions: no clock, no files, no Keras.
 """
 
 import math
@@ -11,19 +11,24 @@ from pydantic import BaseModel, ConfigDict
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice
 from bakeoff.runs.record import RunRecord, State
-from bakeoff.study.defaults import fit_to_length, start_from
+from bakeoff.study.defaults import set_length, start_from
 
 __all__ = ["Comparison", "make_comparison"]
 
-# Wall-clock seconds of a run that are not training: start, loading, tracing, saving.
-STARTUP_SECONDS = 14.0
-# Validation images a second that a slow network may be expected to score while the budget is divided.
-SCORING_RATE = 80.0
-MINIMUM_SECONDS = 5.0
+# Wall-clock seconds of a run that are not training or scoring: start, loading, tracing, saving.
+OVERHEAD_SECONDS = 14.0
+# The share of the budget that is planned for runs; the rest is for the report.
+RUNS_SHARE = 0.95
+# Validation images per second that even a slow network is expected to score.
+SCORED_IMAGES_PER_SECOND = 80.0
+# A shorter training shows nothing.
+MIN_TRAINING_SECONDS = 5.0
+# Validation images that a run is scored on.
+MIN_VAL_IMAGES, MAX_VAL_IMAGES = 300, 5000
 
 
 class Comparison(BaseModel):
-    """All runs of a comparison, known from the start. Without a budget it takes the time that its runs take."""
+    """All runs of a comparison. Without a budget it has no time limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,7 +36,7 @@ class Comparison(BaseModel):
     runs: tuple[Run, ...]
 
     def pending(self, records: Sequence[RunRecord]) -> tuple[Run, ...]:
-        """The runs that are still to do."""
+        """The runs that have no final record yet."""
         done = {record.config for record in records if record.state is not State.RUNNING}
         return tuple(run for run in self.runs if run not in done)
 
@@ -49,10 +54,22 @@ def make_comparison(
     settings: Sequence[str] = (),
     slots: int = 1,
 ) -> Comparison:
-    """The runs of candidates with their sizes at one budget: wall-clock seconds for all, or training images for each.
+    """Plan a comparison at a time budget, at equal images, or at the length that the recipe has.
 
-    With neither, the recipe says how long a run is. `settings` are KEY=VALUE and go over everything. `slots` runs are
-    done side by side. Raises ConfigError for a budget that is too short.
+    Args:
+        candidates: The networks with their input sizes.
+        data: The data to train on.
+        counts: Images by split.
+        weights: The weights that were asked for.
+        seed: The seed of every run.
+        budget: Wall-clock seconds for the whole comparison.
+        images: Training images that each run sees.
+        recipe: The settings of every run; by default each network's default recipe.
+        settings: KEY=VALUE, applied last.
+        slots: Runs in parallel.
+
+    Raises:
+        ConfigError: There is no length, or the budget is too short.
     """
     if budget is None and images is None and recipe is None:
         raise ConfigError("a comparison needs a length: give --budget, --images, or a recipe that has one")
@@ -60,25 +77,30 @@ def make_comparison(
         raise ConfigError("the recipe is a probe, which has no length: leave out --budget and --images")
     length: dict[str, float | int | None] = {}
     if budget is not None:
-        length = _share(budget, len(candidates), counts, slots)
+        length = _divide_budget(budget, candidates=len(candidates), val_images=counts["val"], slots=slots)
     elif images is not None:
         length = {"seconds": None, "images": images, "epochs": None}
     starts = (start_from(recipe, candidate, data, weights, seed) for candidate in candidates)
-    runs = (fit_to_length(run, length, counts["train"], head_start=recipe is None, settings=settings) for run in starts)
+    runs = (
+        set_length(run, length, train_images=counts["train"], head_start=recipe is None, settings=settings)
+        for run in starts
+    )
     return Comparison(budget_seconds=budget, runs=tuple(runs))
 
 
-def _share(budget: float, candidates: int, counts: Mapping[str, int], slots: int) -> dict[str, float | int | None]:
-    """One candidate's part of a budget: training seconds, and how much may be spent on scoring."""
+def _divide_budget(budget: float, *, candidates: int, val_images: int, slots: int) -> dict[str, float | int | None]:
+    """The length of each run, as fields of `train`."""
     rounds = math.ceil(candidates / slots)
-    wall = budget / rounds
-    val_images = min(counts["val"], 5000, max(300, round(6 * wall)))
-    # A candidate is scored where it starts and where it ends.
-    seconds = 0.95 * wall - STARTUP_SECONDS - 2 * val_images / SCORING_RATE
-    if seconds < MINIMUM_SECONDS:
-        least = rounds * (MINIMUM_SECONDS + STARTUP_SECONDS + 2 * 300 / SCORING_RATE) / 0.95
+    run_seconds = budget / rounds
+    val_images = min(val_images, MAX_VAL_IMAGES, max(MIN_VAL_IMAGES, round(6 * run_seconds)))
+    # A candidate is scored at the start and at the end.
+    seconds = RUNS_SHARE * run_seconds - OVERHEAD_SECONDS - 2 * val_images / SCORED_IMAGES_PER_SECOND
+    if seconds < MIN_TRAINING_SECONDS:
+        scoring_seconds = 2 * MIN_VAL_IMAGES / SCORED_IMAGES_PER_SECOND
+        least = rounds * (MIN_TRAINING_SECONDS + OVERHEAD_SECONDS + scoring_seconds) / RUNS_SHARE
         raise ConfigError(
-            f"a budget of {budget:.0f} s is too short for {candidates} candidates; give at least {least:.0f}s, or fewer"
+            f"a budget of {budget:.0f} s is too short for {candidates} candidates;"
+            f" give at least {least:.0f}s, or fewer candidates"
         )
     return {
         "seconds": round(seconds, 1),

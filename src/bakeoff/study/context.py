@@ -1,4 +1,4 @@
-"""A study under way: its study, its folder, its data, and who is told how it goes."""
+"""What the stages of a study share: state, folder, data, executor, watcher; and how a stage's runs are trained."""
 
 import threading
 import time
@@ -20,37 +20,39 @@ from bakeoff.study.state import StudyState
 
 __all__ = ["StudyContext", "Watcher"]
 
-# What a screen may take of the budget at the very most, when networks turn out slower than was planned for.
-SCREEN_LIMIT = 0.5
-# Seconds after which what the runs under way have taken is written down.
-SETTLED_EVERY = 10.0
-# Seconds after which the executor is asked again for free slots.
-LOOK = 1.0
+# The screen ends its runs when it has used this share of the budget: networks may be slower than planned.
+MAX_SCREEN_SHARE = 0.5
+# How often the time that runs under way have used is written to `study.json`.
+SAVE_INTERVAL_SECONDS = 10.0
+# How often the executor is asked for free slots.
+POLL_SECONDS = 1.0
 
 
 class Watcher(Protocol):
-    """Somebody who is told how a study goes."""
+    """Callbacks that report how a study proceeds. All are called in the main thread."""
 
     def stage_began(self, stage: str, runs: int | None, seconds_left: float | None) -> None:
-        """A stage begins with this many runs; None where that depends on the clock."""
+        """A stage begins. The number of its runs is None if it depends on the time."""
 
     def run_began(self, run: Run) -> None:
-        """A run's process is about to start."""
+        """A run is about to start."""
 
     def run_moved(self, run: Run, event: RunProgress) -> None:
-        """A run reports where it stands, see task.Progress."""
+        """A run reports its progress."""
 
     def run_ended(self, record: RunRecord, changes: Mapping[str, Any]) -> None:
-        """The run's record is final; `changes` is in what it differs from a base recipe, if there is one."""
+        """A run's record is final. `changes` are the values by key in which it differs from a base recipe."""
 
 
 @dataclass(frozen=True)
 class StudyContext:
-    """What every stage of a study needs."""
+    """What all stages of a study need."""
 
     study: StudyState
     out: Path
+    """The study's folder."""
     data: Path
+    """The folder of the shards."""
     watcher: Watcher
     executor: Executor = field(default_factory=Local)
 
@@ -60,25 +62,28 @@ class StudyContext:
         return list_records(self.out)
 
     def train_all(self, runs: Sequence[Run], stage: Stage) -> None:
-        """All runs of a stage, and the board with them."""
+        """Train the runs of a stage, then write the board."""
         self.watcher.stage_began(stage, len(runs), self.study.seconds_left)
-        self.train_each(map(RunRequest, runs), stage, self.executor.among(len(runs)))
+        self.train_each(map(RunRequest, runs), stage, self.executor.for_stage(len(runs)))
         write_board(self.out, rank(self.records))
 
     def train_each(self, requests: Iterable[RunRequest], stage: Stage, executor: Executor) -> None:
-        """Runs side by side, charged to their stage; the next request is asked for when a slot is free."""
-        following, more, settled = iter(requests), True, time.monotonic()
-        with self.study.charged(self.out, stage) as settle, RunPool(executor) as pool:
-            stage_runs = _Stage(self, stage, executor, pool, settle)
-            while more or pool.size:
-                while more and pool.size < executor.slots:
-                    if more := (request := next(following, None)) is not None:
-                        stage_runs.begin(request)
-                if pool.size or more:
-                    pool.wait(LOOK)
-                if time.monotonic() > settled + SETTLED_EVERY:
-                    settle()
-                    settled = time.monotonic()
+        """Train the requested runs, as many in parallel as the executor has slots; their time counts for the stage.
+
+        The next request is taken when a slot is free.
+        """
+        waiting, has_more, saved_at = iter(requests), True, time.monotonic()
+        with self.study.timed(self.out, stage) as save_time, RunPool(executor) as pool:
+            stage_runs = _Stage(self, stage, executor, pool, save_time)
+            while has_more or pool.size:
+                while has_more and pool.size < executor.slots:
+                    if has_more := (request := next(waiting, None)) is not None:
+                        stage_runs.start(request)
+                if pool.size or has_more:
+                    pool.handle_next_call(POLL_SECONDS)
+                if time.monotonic() > saved_at + SAVE_INTERVAL_SECONDS:
+                    save_time()
+                    saved_at = time.monotonic()
 
     def require_one(self, done: str) -> None:
         """Raise NothingTrainedError if no run has completed."""
@@ -86,69 +91,70 @@ class StudyContext:
             raise NothingTrainedError(f"no candidate could be {done}; the reasons are in {self.out / 'board.csv'}")
 
     def report(self) -> None:
-        """Write the views anew."""
-        with self.study.charged(self.out, "report"):
+        """Write the board and the report."""
+        with self.study.timed(self.out, "report"):
             write_board(self.out, rank(self.records))
             write_report(self.out)
 
     def limit(self, stage: Stage, run: Run) -> float | None:
-        """Wall-clock seconds after which a run is stopped, so that slow networks cannot eat the others' time."""
+        """Wall-clock seconds after which a run is ended, so that others have time left; None without a budget."""
         budget = self.study.budget_seconds
         if budget is None:
             return None
         limit = max(60.0, 0.1 * budget) + 1.5 * (run.train.seconds or 0.0)
         if stage is Stage.SCREEN:
-            left = SCREEN_LIMIT * budget - self.study.stage(stage).seconds
-            limit = min(limit, max(5.0, left))
+            screen_seconds_left = MAX_SCREEN_SHARE * budget - self.study.stage(stage).seconds
+            limit = min(limit, max(5.0, screen_seconds_left))
         return limit
 
 
 class _Stage:
-    """The runs of a stage under way. Whatever is told here is told in the thread that leads the pool."""
+    """The runs of one stage under way. The watcher and the stop rules are called in the main thread."""
 
     def __init__(
-        self, context: StudyContext, stage: Stage, executor: Executor, pool: RunPool, settle: Callable[[], None]
+        self, context: StudyContext, stage: Stage, executor: Executor, pool: RunPool, save_time: Callable[[], None]
     ) -> None:
         self._context, self._stage, self._executor = context, stage, executor
-        self._pool, self._settle = pool, settle
-        # A run that is asked for twice at once is done once.
-        self._turns: dict[Run, threading.Lock] = defaultdict(threading.Lock)
-        self._begun = 0
-        self._places: dict[str, int] = {}
+        self._pool, self._save_time = pool, save_time
+        # Equal runs wait for each other: the second one finds the first one's record.
+        self._locks: dict[Run, threading.Lock] = defaultdict(threading.Lock)
+        self._started = 0
+        self._positions: dict[str, int] = {}
+        """By run id: the position among the runs started."""
 
-    def begin(self, request: RunRequest) -> None:
-        """Start a run in a thread of its own."""
+    def start(self, request: RunRequest) -> None:
+        """Start a run in a thread of the pool."""
         run = request.run
-        turn, limit, place = self._turns[run], self._context.limit(self._stage, run), self._begun
-        self._begun += 1
+        lock, limit, position = self._locks[run], self._context.limit(self._stage, run), self._started
+        self._started += 1
 
-        def hear(event: RunProgress) -> str | None:
+        def on_progress(event: RunProgress) -> str | None:
             self._context.watcher.run_moved(run, event)
             return request.stop_rule(event) if request.stop_rule else None
 
-        def work() -> RunRecord:
-            with turn:
+        def train() -> RunRecord:
+            with lock:
                 return launch(
                     run,
                     stage=self._stage,
                     out=self._context.out,
                     data=self._context.data,
                     limit=limit,
-                    on_progress=lambda event: self._pool.ask(hear, event),
+                    on_progress=lambda event: self._pool.call_in_main_thread(on_progress, event),
                     executor=self._executor,
                 )
 
         self._context.watcher.run_began(run)
-        self._pool.start(work, lambda record: self._end(request, record, place))
+        self._pool.start(train, lambda record: self._end(request, record, position))
 
-    def _end(self, request: RunRequest, record: RunRecord, place: int) -> None:
-        """Enter a run in the study where it stood in line, whenever it ended, and tell whoever waits for it."""
-        self._places.setdefault(record.id, place)
+    def _end(self, request: RunRequest, record: RunRecord, position: int) -> None:
+        """Add a run to the study in the order of starting, and report it."""
+        self._positions.setdefault(record.id, position)
         runs = self._context.study.stage(self._stage).runs
         if record.id not in runs:
             runs.append(record.id)
-            runs.sort(key=lambda identity: self._places.get(identity, -1))
-        self._settle()
+            runs.sort(key=lambda run_id: self._positions.get(run_id, -1))
+        self._save_time()
         self._context.watcher.run_ended(record, request.changes)
         if request.then:
             request.then(record)

@@ -1,4 +1,4 @@
-"""How much of the trials' scatter each key of a recipe explains (fANOVA, Hutter et al. 2014; Optuna's)."""
+"""How much each key of a recipe matters: its share of the variance of scores (fANOVA, Hutter et al. 2014)."""
 
 from typing import TYPE_CHECKING
 
@@ -8,34 +8,38 @@ from bakeoff.study.space import Space
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["weigh_keys"]
+__all__ = ["estimate_importances"]
+
+# With fewer different scores there is no variance to explain.
+MIN_DIFFERENT_SCORES = 3
 
 
-def weigh_keys(study: "optuna.Study", base: Run, space: Space) -> dict[str, float]:
-    """The keys' importances; none where all trials that completed scored the same, or hardly any did.
+def estimate_importances(study: "optuna.Study", base: Run, space: Space) -> dict[str, float]:
+    """The importance of each key of a space, in [0, 1]; their sum is 1. Empty if there are too few different scores.
 
-    Optuna weighs only what every trial has drawn. A key with several conditional parameters has a value in every trial.
+    Optuna evaluates only parameters that every trial has drawn. So conditional parameters of one key are joined, and a
+    trial that has not drawn a key has the base recipe's value.
     """
     import optuna
 
     completed = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
-    if len({trial.value for trial in completed}) < 3:
+    if len({trial.value for trial in completed}) < MIN_DIFFERENT_SCORES:
         return {}
-    distributions = {
-        key: _spread(base, space, key) for key in dict.fromkeys(parameter.key for parameter in space.parameters)
-    }
-    own = {key: look_up(base, key) for key in distributions}
-    flat = optuna.create_study(direction="maximize")
+    keys = dict.fromkeys(parameter.key for parameter in space.parameters)
+    distributions = {key: _join_values(base, space, key) for key in keys}
+    base_values = {key: look_up(base, key) for key in distributions}
+    joined = optuna.create_study(direction="maximize")
     for trial in completed:
-        params = own | {key: value for key, value in trial.user_attrs["changes"].items() if key in own}
-        flat.add_trial(optuna.create_trial(params=params, distributions=distributions, value=trial.value))
+        changes = {key: value for key, value in trial.user_attrs["changes"].items() if key in base_values}
+        params = base_values | changes
+        joined.add_trial(optuna.create_trial(params=params, distributions=distributions, value=trial.value))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    weights = optuna.importance.get_param_importances(flat, evaluator=evaluator)
-    return {name: float(weight) for name, weight in weights.items()}
+    importances = optuna.importance.get_param_importances(joined, evaluator=evaluator)
+    return {name: float(importance) for name, importance in importances.items()}
 
 
-def _spread(base: Run, space: Space, key: str) -> "optuna.distributions.BaseDistribution":
-    """All values that a key can take under one condition or another."""
+def _join_values(base: Run, space: Space, key: str) -> "optuna.distributions.BaseDistribution":
+    """All values that a key can have, under any condition."""
     import optuna
 
     parameters = [parameter for parameter in space.parameters if parameter.key == key]

@@ -1,4 +1,4 @@
-"""The loop of a study: propose, train, write down; then the test split, the report and the bundle."""
+"""The loop of a study: propose runs, train them, write the results; then the test split, the bundle and the report."""
 
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,8 @@ from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.runs.study_file import Dropped
 from bakeoff.study.compare import Comparison
 from bakeoff.study.context import StudyContext, Watcher
-from bakeoff.study.plan import Proposal, StudyPlan, propose
+from bakeoff.study.plan import StudyPlan
+from bakeoff.study.proposals import Proposal, propose
 from bakeoff.study.state import StudyState
 from bakeoff.study.tune import search_for
 
@@ -21,13 +22,24 @@ __all__ = ["run_comparison", "run_screen", "run_study"]
 def run_study(
     study: StudyState, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None
 ) -> RunRecord:
-    """Run or resume a study to its end and return the confirmed record, its test opened.
+    """Run or resume a study to its end.
 
-    Raises NothingTrainedError if every candidate failed.
+    Args:
+        study: The study, whose plan is a StudyPlan.
+        out: The study's folder.
+        data: The folder of the shards.
+        watcher: The callbacks that report progress.
+        executor: Where runs are made; this machine by default.
+
+    Returns:
+        The record of the winner, with its test scores.
+
+    Raises:
+        NothingTrainedError: All candidates failed.
     """
     context = StudyContext(study, out, data, watcher, executor or Local())
-    while (proposal := _next(context)) is not None:
-        _do(proposal, context)
+    while (proposal := _next_proposal(context)) is not None:
+        _train_proposal(proposal, context)
     confirmed = [record for record in context.records if record.stage is Stage.CONFIRM]
     winner = next((record for record in confirmed if record.state is State.COMPLETE), None)
     if winner is None:
@@ -36,11 +48,11 @@ def run_study(
     if winner.test is None:
         watcher.stage_began("test", 1, study.seconds_left)
         watcher.run_began(winner.config)
-        with study.charged(out, "test"):
+        with study.timed(out, "test"):
             winner = open_test(folder, data, partial(watcher.run_moved, winner.config), bundle=out / "bundle")
         watcher.run_ended(winner, {})
-    if not (out / "bundle" / "bundle.json").is_file():  # interrupted after the test was opened
-        with study.charged(out, "report"):
+    if not (out / "bundle" / "bundle.json").is_file():  # it was interrupted between the test and the bundle
+        with study.timed(out, "report"):
             export_bundle(folder, data, out / "bundle")
     context.report()
     return winner
@@ -49,10 +61,21 @@ def run_study(
 def run_screen(
     study: StudyState, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None
 ) -> list[RunRecord]:
-    """Only the screen of a study. Raises NothingTrainedError if every candidate failed."""
+    """Run or resume only the screen of a study, and return all records.
+
+    Args:
+        study: The study, whose plan is a StudyPlan.
+        out: The study's folder.
+        data: The folder of the shards.
+        watcher: The callbacks that report progress.
+        executor: Where runs are made; this machine by default.
+
+    Raises:
+        NothingTrainedError: All candidates failed.
+    """
     context = StudyContext(study, out, data, watcher, executor or Local())
-    while (proposal := _next(context)) is not None and proposal.stage is Stage.SCREEN:
-        _do(proposal, context)
+    while (proposal := _next_proposal(context)) is not None and proposal.stage is Stage.SCREEN:
+        _train_proposal(proposal, context)
     context.require_one("screened")
     return context.records
 
@@ -60,7 +83,18 @@ def run_screen(
 def run_comparison(
     study: StudyState, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None
 ) -> None:
-    """Run or resume a comparison to its end. Raises NothingTrainedError if every candidate failed."""
+    """Run or resume a comparison to its end.
+
+    Args:
+        study: The study, whose plan is a Comparison.
+        out: The study's folder.
+        data: The folder of the shards.
+        watcher: The callbacks that report progress.
+        executor: Where runs are made; this machine by default.
+
+    Raises:
+        NothingTrainedError: All candidates failed.
+    """
     assert isinstance(study.plan, Comparison)
     context = StudyContext(study, out, data, watcher, executor or Local())
     if pending := study.plan.pending(context.records):
@@ -69,12 +103,13 @@ def run_comparison(
     context.report()
 
 
-def _next(context: StudyContext) -> Proposal | None:
+def _next_proposal(context: StudyContext) -> Proposal | None:
+    """The next runs of a study. Confirming runs are kept in its state, because their length depends on the clock."""
     study, records = context.study, context.records
     assert isinstance(study.plan, StudyPlan)
-    begun = {record.config for record in records if record.state is not State.RUNNING}
+    done = {record.config for record in records if record.state is not State.RUNNING}
     for run in study.confirm:
-        if run not in begun:
+        if run not in done:
             return Proposal(stage=Stage.CONFIRM, runs=(run,))
     changes = study.found.chosen if study.found else None
     proposal = propose(study.plan, records, study.seconds_left or 0.0, changes)
@@ -84,35 +119,36 @@ def _next(context: StudyContext) -> Proposal | None:
     return proposal
 
 
-def _do(proposal: Proposal, context: StudyContext) -> None:
+def _train_proposal(proposal: Proposal, context: StudyContext) -> None:
     if proposal.stage is Stage.TUNE:
         assert isinstance(context.study.plan, StudyPlan)
         search_for(context, proposal.runs[0], context.study.plan.tune_seconds)
         return
     context.train_all(proposal.runs, proposal.stage)
     if proposal.stage is not Stage.CONFIRM:
-        _drop(context, proposal.stage)
+        _note_dropped(context, proposal.stage)
 
 
-def _drop(context: StudyContext, stage: Stage) -> None:
-    """Note which of a stage's candidates are not in the next batch, and why."""
+def _note_dropped(context: StudyContext, stage: Stage) -> None:
+    """Note in the study's state which candidates of a stage do not continue, and why."""
     study, records = context.study, context.records
     assert isinstance(study.plan, StudyPlan)
     following = propose(study.plan, records, study.seconds_left or 0.0)
     kept = {run.candidate for run in following.runs} if following else set()
     facts = study.stage(stage)
     known = {dropped.id for dropped in facts.dropped}
-    field = [record for record in records if record.id in facts.runs and record.id not in known]
-    field.sort(key=lambda record: order_of(read_row(record)))
-    for record in field:
+    ranked = [record for record in records if record.id in facts.runs and record.id not in known]
+    ranked.sort(key=lambda record: order_of(read_row(record)))
+    for record in ranked:
         if record.state is State.FAILED:
             facts.dropped.append(Dropped(id=record.id, why=record.reason))
         elif record.candidate not in kept:
-            why = f"{_say(record)}, against {_say(field[0])} of {field[0].candidate}"
+            leader = ranked[0]
+            why = f"{_describe_scores(record)}, against {_describe_scores(leader)} of {leader.candidate}"
             facts.dropped.append(Dropped(id=record.id, why=why))
     study.write(context.out)
 
 
-def _say(record: RunRecord) -> str:
+def _describe_scores(record: RunRecord) -> str:
     top1 = record.val.top1 if record.val else 0.0
     return f"{top1:.1%} on validation at {record.images_per_second:.0f} images/s"

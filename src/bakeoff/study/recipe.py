@@ -1,4 +1,4 @@
-"""A run as a recipe: a TOML file that `bakeoff train --recipe` takes as it is."""
+"""A run as a recipe: a TOML file for `bakeoff train --recipe`."""
 
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,19 @@ __all__ = ["write_recipe"]
 
 
 def write_recipe(path: Path, run: Run, base: Run) -> None:
-    """Write every setting of a run; those that differ from the base recipe say from what."""
+    """Write all settings of a run as TOML. A setting that differs from the base run's has the old value as a comment.
+
+    Args:
+        path: The file to write.
+        run: The run.
+        base: The run to compare with.
+    """
     document = tomlkit.document()
     document.add(tomlkit.comment(f"{run.candidate}: bakeoff train DATA --recipe {path.name} --set train.seconds=600"))
-    before = base.model_dump(mode="json")
-    raw = run.model_dump(mode="json")
-    # Top-level keys would be swallowed by the table before them.
-    for name, value in sorted(raw.items(), key=lambda item: isinstance(item[1], dict)):
+    base_values = base.model_dump(mode="json")
+    values = run.model_dump(mode="json")
+    # Top-level keys come first: after a table they would belong to it.
+    for name, value in sorted(values.items(), key=lambda item: isinstance(item[1], dict)):
         if not isinstance(value, dict):
             document.add(name, value)
             continue
@@ -26,11 +32,11 @@ def write_recipe(path: Path, run: Run, base: Run) -> None:
         for key, inner in value.items():
             if inner is None:
                 continue
-            table.add(key, _item(inner, before[name][key]))
+            table.add(key, _make_item(inner, base_values[name][key]))
         document.add(name, table)
     write_text(path, tomlkit.dumps(document))
 
 
-def _item(value: Any, before: Any) -> Any:
+def _make_item(value: Any, base_value: Any) -> Any:
     item = tomlkit.item(value)
-    return item if value == before else item.comment(f"was {'not set' if before is None else before}")
+    return item if value == base_value else item.comment(f"was {'not set' if base_value is None else base_value}")

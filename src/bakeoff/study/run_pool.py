@@ -1,9 +1,9 @@
-"""Runs side by side, each followed by a thread of its own; whatever is decided or written is so in the one that leads.
+"""Runs in parallel, one thread for each; callbacks and writes happen in the main thread.
 
 with RunPool(executor) as pool:
-    pool.start(lambda: launch(run, ..., on_progress=lambda event: pool.ask(stop_rule, event)), done)
+    pool.start(lambda: launch(run, ..., on_progress=lambda event: pool.call_in_main_thread(stop_rule, event)), on_end)
     while pool.size:
-        pool.wait(1.0)      here `stop_rule` and `done` are called
+        pool.handle_next_call(timeout_seconds=1.0)      # calls `stop_rule` and `on_end`
 """
 
 import contextlib
@@ -22,26 +22,32 @@ from bakeoff.runs.record import RunRecord
 
 __all__ = ["RunPool", "RunRequest", "StopRule"]
 
-# May stop a run, with a reason.
 StopRule = Callable[[RunProgress], str | None]
-# Seconds after which a thread looks whether anybody will still answer it, and for which the last ones are waited for.
-LOOK, FAREWELL = 0.2, 10.0
+"""Called with each progress event of a run. A returned string is the reason to stop the run."""
+
+# How often a thread that waits for an answer checks whether the pool was closed.
+POLL_SECONDS = 0.2
+# How long a closed pool waits for each of its threads.
+JOIN_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A run to do, who may stop it, in what it differs from a base recipe, and whom to tell how it ended."""
+    """A run to do."""
 
     run: Run
     stop_rule: StopRule | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    """The values by key in which the run differs from a base recipe, to be shown."""
     then: Callable[[RunRecord], None] | None = None
+    """Called with the final record."""
 
 
 class RunPool:
-    """Threads that work, and the calls that they want made in the thread that leads them.
+    """Threads for runs, and a queue of calls that they want to be made in the main thread.
 
-    When its block is left by an exception, Ctrl-C included, the executor ends what is under way.
+    The main thread is the one that uses the pool. If its block is left by an exception, such as Ctrl-C, the executor
+    ends the runs under way.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -50,7 +56,7 @@ class RunPool:
         self._threads: list[threading.Thread] = []
         self._closed = False
         self.size = 0
-        """Works under way."""
+        """Runs under way."""
 
     def __enter__(self) -> Self:
         return self
@@ -62,12 +68,17 @@ class RunPool:
         if self.size:
             self._executor.stop()
         for thread in self._threads:
-            thread.join(FAREWELL)
+            thread.join(JOIN_TIMEOUT_SECONDS)
 
-    def start(self, work: Callable[[], RunRecord], done: Callable[[RunRecord], None]) -> None:
-        """Begin a work in a thread; its result goes to `done`, its exception comes out of `wait`."""
+    def start(self, work: Callable[[], RunRecord], on_end: Callable[[RunRecord], None]) -> None:
+        """Start a run in a new thread.
 
-        def follow() -> None:
+        Args:
+            work: Called in the thread; returns the run's record. Its exception is raised by `handle_next_call`.
+            on_end: Called with the record, in the main thread.
+        """
+
+        def run_thread() -> None:
             result: Future[RunRecord] = Future()
             try:
                 result.set_result(work())
@@ -77,22 +88,22 @@ class RunPool:
 
         def end(result: Future[RunRecord]) -> None:
             self.size -= 1
-            done(result.result())
+            on_end(result.result())
 
         self.size += 1
-        self._threads.append(threading.Thread(target=follow, daemon=True))
+        self._threads.append(threading.Thread(target=run_thread, daemon=True))
         self._threads[-1].start()
 
-    def ask(self, function: Callable[[RunProgress], str | None], event: RunProgress) -> str | None:
-        """Have a function called in the leading thread, from another one, and wait for what it says."""
+    def call_in_main_thread(self, function: Callable[[RunProgress], str | None], event: RunProgress) -> str | None:
+        """Have `function(event)` called in the main thread, and wait for its result; None if the pool is closed."""
         answer: Future[str | None] = Future()
         self._calls.put(lambda: answer.set_result(function(event)))
         while not self._closed:
             with contextlib.suppress(TimeoutError):
-                return answer.result(LOOK)
+                return answer.result(POLL_SECONDS)
         return None
 
-    def wait(self, seconds: float) -> None:
-        """Do the next thing that a thread wants done, if there is one within so many seconds."""
+    def handle_next_call(self, timeout_seconds: float) -> None:
+        """Make the next call that a thread wants to be made, if there is one within this time."""
         with contextlib.suppress(queue.Empty):
-            self._calls.get(timeout=seconds)()
+            self._calls.get(timeout=timeout_seconds)()

@@ -1,4 +1,4 @@
-"""`study.json`: the plan of a study, what its stages spent, and why they dropped what they dropped."""
+"""The state of a study in `study.json`: its plan, the time that its stages used, and what they dropped and why."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,14 +23,14 @@ AnyPlan = StudyPlan | Comparison | Search | Ablation
 
 
 class StudyState(StudyFile[AnyPlan]):
-    """A study that is planned, started or resumed: `study.json`, and what is charged to its budget."""
+    """A study that is planned, started or resumed: `study.json`, and the time that it has used of its budget."""
 
     model_config = ConfigDict(extra="forbid")
 
     data: StudyData
 
     def stage(self, stage: Stage) -> StageFacts:
-        """The facts of a stage, begun if it has not been."""
+        """The facts of a stage; they are added if the stage is new."""
         for facts in self.stages:
             if facts.stage is stage:
                 return facts
@@ -38,18 +38,19 @@ class StudyState(StudyFile[AnyPlan]):
         return self.stages[-1]
 
     def spend(self, account: str, seconds: float) -> None:
-        """Charge wall-clock seconds to a stage, or to `prepare` or `report`."""
+        """Add to the wall-clock seconds used by a stage, or by `prepare`, `test` or `report`."""
         self.seconds[account] = self.seconds.get(account, 0.0) + seconds
 
     @contextmanager
-    def charged(self, out: Path, account: str) -> Iterator[Callable[[], None]]:
-        """Charge the wall clock of the block, however it ends, and write that down.
+    def timed(self, out: Path, account: str) -> Iterator[Callable[[], None]]:
+        """Add the wall-clock time of the block to a stage, or to `test` or `report`, and write `study.json`.
 
-        Yields a function that does so in between, for a process that is killed charges nothing.
+        That happens at the end, also after an exception. Yields a function that does it at once: call it now and then,
+        because the time since the last call is lost if the process is killed.
         """
         started = time.monotonic()
 
-        def settle() -> None:
+        def save_time() -> None:
             nonlocal started
             now = time.monotonic()
             self.spend(account, now - started)
@@ -59,18 +60,18 @@ class StudyState(StudyFile[AnyPlan]):
             self.write(out)
 
         try:
-            yield settle
+            yield save_time
         finally:
-            settle()
+            save_time()
 
     @property
     def spent(self) -> float:
-        """Seconds spent so far."""
+        """Wall-clock seconds used so far."""
         return sum(self.seconds.values())
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds of the budget left, if there is one."""
+        """Wall-clock seconds that are left of the budget; None without a budget."""
         return None if self.budget_seconds is None else self.budget_seconds - self.spent
 
     def write(self, out: Path) -> None:
@@ -79,22 +80,29 @@ class StudyState(StudyFile[AnyPlan]):
 
 
 def planned_slots(out: Path, slots: int) -> int:
-    """The slots that a study's plan is for: those that it was begun with, or these if it has not been begun."""
+    """The slots that the study in a folder was planned for; `slots` if there is no study yet."""
     return _read(out / STUDY_FILE).slots if (out / STUDY_FILE).is_file() else slots
 
 
 def open_state(out: Path, plan: AnyPlan, *, data: StudyData, command: str, slots: int = 1) -> StudyState:
-    """The study of a new study, or of the same study begun before.
+    """Start a study, or open the same study to continue it.
 
-    Raises OutputError if the folder holds another study, or files that are no study at all.
+    Args:
+        out: The study's folder; it is created if there is none.
+        plan: The plan of the study.
+        data: The data of the study.
+        command: The command that starts it.
+        slots: Runs in parallel that it is planned for.
+
+    Raises:
+        OutputError: The folder holds another study or other files, or cannot be written.
     """
     path = out / STUDY_FILE
     if path.is_file():
         study = _read(path)
         if study.plan != plan or study.data.fingerprint != data.fingerprint:
-            raise OutputError(
-                f"{out} holds another study ({_difference(study, plan, data)}); choose another --out, or delete it"
-            )
+            difference = _describe_difference(study, plan, data)
+            raise OutputError(f"{out} holds another study ({difference}); choose another --out, or delete it")
         return study
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} is not empty and holds no study; choose another --out")
@@ -115,13 +123,14 @@ def _read(path: Path) -> StudyState:
         raise OutputError(f"cannot read {path}: {reason}; choose another --out, or delete {path.parent}") from error
 
 
-def _difference(study: StudyState, plan: AnyPlan, data: StudyData) -> str:
+def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> str:
+    """In what the study in the folder differs from the one that was asked for."""
     if study.data.fingerprint != data.fingerprint:
         return f"its data is {study.data.name}, with other images or classes"
     if type(study.plan) is not type(plan):
-        return f"it was begun by `{study.command}`"
+        return f"it was started by `{study.command}`"
     old, new = study.plan.model_dump(), plan.model_dump()
     field = next(name for name in new if old[name] != new[name])
     if field in ("runs", "base", "levels", "space"):
-        return "its candidates or their settings are others"
+        return "its candidates or their settings are different"
     return f"its {field} is {old[field]!r}, not {new[field]!r}"

@@ -1,4 +1,4 @@
-"""One network's recipe improved, as a context of its own or as a stage of a larger one."""
+"""Tuning one network's recipe: a search or a factor-by-factor study as a whole study, or a search as a stage of one."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -10,12 +10,12 @@ from bakeoff.report.board import rank, write_board
 from bakeoff.runs.config import Run, revise
 from bakeoff.runs.findings import Effects, SearchResult
 from bakeoff.runs.record import RunRecord, Stage
-from bakeoff.study.ablate import Ablation, measure
+from bakeoff.study.ablate import Ablation, measure_effects
 from bakeoff.study.context import StudyContext, Watcher
+from bakeoff.study.default_spaces import default_space
 from bakeoff.study.recipe import write_recipe
 from bakeoff.study.run_pool import RunRequest
 from bakeoff.study.search import Search, make_search, run_search
-from bakeoff.study.space import default_space
 from bakeoff.study.state import StudyState
 
 __all__ = ["run_ablation", "run_tuning", "search_for"]
@@ -24,9 +24,17 @@ __all__ = ["run_ablation", "run_tuning", "search_for"]
 def run_tuning(
     study: StudyState, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None
 ) -> SearchResult:
-    """Run or resume a search to its end, and write the recipe that it chose to `out/recipe.toml`.
+    """Run or resume a search to its end, and write the chosen recipe to `out/recipe.toml`.
 
-    Raises NothingTrainedError if the base recipe cannot be trained.
+    Args:
+        study: The study, whose plan is a Search.
+        out: The study's folder.
+        data: The folder of the shards.
+        watcher: The callbacks that report progress.
+        executor: Where runs are made; this machine by default.
+
+    Raises:
+        NothingTrainedError: The base recipe cannot be trained.
     """
     assert isinstance(study.plan, Search)
     context = StudyContext(study, out, data, watcher, executor or Local())
@@ -37,8 +45,9 @@ def run_tuning(
 
 
 def search_for(context: StudyContext, base: Run, budget: float) -> SearchResult:
-    """The stage of a larger study: search around a recipe for some seconds. What is found goes into the study."""
-    # The screen's probe may be longer than a trial, and is in the cache at one input size alone.
+    """Search around a recipe for `budget` wall-clock seconds, as a stage of a study, whose state keeps the result."""
+    # Trials get a shorter probe: the screen's may take longer than a trial, and its features are cached for one input
+    # size only.
     plan = make_search(base, default_space(base), budget=budget, counts=context.study.data.counts, head_start=True)
     return _search(context, plan)
 
@@ -48,15 +57,23 @@ def run_ablation(
 ) -> Effects:
     """Run or resume a factor-by-factor study to its end, or until its time is up.
 
-    Raises NothingTrainedError if the base recipe failed.
+    Args:
+        study: The study, whose plan is an Ablation.
+        out: The study's folder.
+        data: The folder of the shards.
+        watcher: The callbacks that report progress.
+        executor: Where runs are made; this machine by default.
+
+    Raises:
+        NothingTrainedError: The base recipe cannot be trained.
     """
     assert isinstance(study.plan, Ablation)
     context = StudyContext(study, out, data, watcher, executor or Local())
     if pending := study.plan.pending(context.records):
         watcher.stage_began(Stage.TUNE, len(pending), study.seconds_left)
-        abreast = context.executor.among(len(pending))
-        context.train_each(_while_there_is_time(context, pending, abreast), Stage.TUNE, abreast)
-    study.effects = measure(study.plan, out, context.records)
+        stage_executor = context.executor.for_stage(len(pending))
+        context.train_each(_limit_by_time(context, pending, stage_executor), Stage.TUNE, stage_executor)
+    study.effects = measure_effects(study.plan, out, context.records)
     if study.effects is None:
         reasons = [record.reason for record in context.records if record.config in study.plan.base]
         raise NothingTrainedError(f"the base recipe could not be trained: {'; '.join(reasons)}")
@@ -64,34 +81,34 @@ def run_ablation(
     return study.effects
 
 
-def _while_there_is_time(context: StudyContext, runs: Iterable[Run], executor: Executor) -> Iterator[RunRequest]:
-    """The runs of a factor-by-factor study, until more than half of another would be beyond the budget.
+def _limit_by_time(context: StudyContext, runs: Iterable[Run], executor: Executor) -> Iterator[RunRequest]:
+    """Request the runs of a factor-by-factor study as long as at least half of the next one fits into the budget.
 
-    The first is always done.
+    The first one is always requested.
     """
     study, out = context.study, context.out
     assert isinstance(study.plan, Ablation)
     plan, facts = study.plan, study.stage(Stage.TUNE)
 
-    def tell(_: RunRecord) -> None:
-        study.effects = measure(plan, out, context.records)
+    def update_effects(_: RunRecord) -> None:
+        study.effects = measure_effects(plan, out, context.records)
         study.write(out)
 
     for run in runs:
-        rounds = math.ceil(len(facts.runs) / executor.slots) if executor.slots else 0
-        if rounds and (study.seconds_left or 0.0) < facts.seconds / rounds / 2:
+        rounds_done = math.ceil(len(facts.runs) / executor.slots) if executor.slots else 0
+        if rounds_done and (study.seconds_left or 0.0) < facts.seconds / rounds_done / 2:
             return
-        yield RunRequest(run, changes=plan.changes(run), then=tell)
+        yield RunRequest(run, changes=plan.changes(run), then=update_effects)
 
 
 def _search(context: StudyContext, plan: Search) -> SearchResult:
     def seconds_left() -> float:
-        own = plan.budget_seconds - context.study.stage(Stage.TUNE).seconds
-        whole = context.study.seconds_left
-        return own if whole is None else min(own, whole)
+        search_seconds_left = plan.budget_seconds - context.study.stage(Stage.TUNE).seconds
+        study_seconds_left = context.study.seconds_left
+        return search_seconds_left if study_seconds_left is None else min(search_seconds_left, study_seconds_left)
 
     def train_each(requests: Iterable[RunRequest], runs: int | None = None) -> None:
-        context.train_each(requests, Stage.TUNE, context.executor if runs is None else context.executor.among(runs))
+        context.train_each(requests, Stage.TUNE, context.executor if runs is None else context.executor.for_stage(runs))
 
     context.watcher.stage_began(Stage.TUNE, None, context.study.seconds_left)
     slots = context.executor.slots

@@ -1,21 +1,21 @@
-"""One run: a config, shards and weights to a trained network and its scores.
+"""One run: trains the network of a config on prepared data and scores it.
 
-In: a RUNNING record in the run's folder. Out: the same record COMPLETE or FAILED, the model, the predictions.
-May import: networks, data, cache, locks, runs and what they may import. Everything here may load TensorFlow.
+In: a RUNNING record in the run's folder. Out: that record as COMPLETE or FAILED, the model and its predictions.
+May import: networks, data, cache, locks, runs, and what they may import. Everything here may load TensorFlow.
 
-weight_copies.py  the moving average, the best and the starting weights
+weight_copies.py  moving average, best weights and starting weights
 optimizer.py      the optimiser and its learning rate
-replicas.py       one batch on several devices
-inference.py      model and images to outputs
-memory/           memory predicted and measured
-task.py           what one run needs, loaded
+replicas.py       data parallelism on several devices
+inference.py      outputs of a model on images
+memory/           peak memory, predicted and measured
+task.py           everything that one run needs, loaded
 features.py       frozen features and their cache
 probe.py          a linear classifier on frozen features
-progress.py       how far a run is
-step.py           one step of the optimiser
-checkpoint.py     what a run needs to continue after a kill
+progress.py       progress and time of a run
+step.py           one optimiser step, with gradient accumulation
+checkpoint.py     the state that a run resumes from
 tensorboard.py    the history for TensorBoard
 loop.py           the training loop
-run.py            the run from its record to its record
-test.py           the locked test split
+run.py            the entry point: from a RUNNING record to a COMPLETE one
+test.py           evaluation on the locked test split
 """

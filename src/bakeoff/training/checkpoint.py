@@ -1,7 +1,7 @@
-"""Everything that a training run needs to go on after a kill, in one file that is written between two steps.
+"""Checkpoints: everything that a training run needs to resume, in one file that is written between two steps.
 
 checkpoint = Checkpoint(RunFolder(folder).checkpoint, {"model": Variables(model.variables), "average": average})
-facts = checkpoint.read()          what was written last, all parts set to it; None if there is nothing
+facts = checkpoint.read()          restores all parts and returns the facts; None if there is no checkpoint
 checkpoint.write({"batches": 120})
 """
 
@@ -18,17 +18,19 @@ from numpy.typing import NDArray
 from bakeoff.errors import OutputError
 from bakeoff.files import read_arrays, replacing
 
-__all__ = ["Checkpoint", "Part", "Variables", "discard_damaged"]
+__all__ = ["Checkpoint", "Stateful", "Variables", "discard_damaged"]
 
-# Seconds between two ($BAKEOFF_CHECKPOINT_SECONDS; 0 is after each step), and their share of the time at the most.
-INTERVAL, SHARE = 30.0, 0.02
+# Least number of seconds between two checkpoints. $BAKEOFF_CHECKPOINT_SECONDS overrides it; 0: after each step.
+INTERVAL = 30.0
+# Largest fraction of the time that writing checkpoints may take.
+SHARE = 0.02
 _FACTS = "facts"
 
 Arrays = Sequence[NDArray[Any]]
 
 
 def discard_damaged(path: Path) -> bool:
-    """Delete a checkpoint that cannot be read, and say whether there was one: its run begins anew."""
+    """Delete a damaged checkpoint, so that its run starts from the beginning. Returns whether there was one."""
     try:
         if path.is_file():
             _read(path)
@@ -43,40 +45,40 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         arrays = read_arrays(path)
         json.loads(str(arrays[_FACTS]))
     except (OSError, ValueError, KeyError) as error:
-        raise OutputError(f"cannot go on from {path}: {error}") from error
+        raise OutputError(f"cannot resume from {path}: {error}; delete it and start the run again") from error
     return arrays
 
 
-class Part(Protocol):
-    """Something whose state is a list of arrays."""
+class Stateful(Protocol):
+    """A part of a checkpoint: its state is a list of arrays."""
 
     def state(self) -> Arrays:
-        """The arrays, as they are now."""
+        """The current state."""
 
     def set_state(self, arrays: Arrays) -> None:
-        """Become what the arrays were taken from."""
+        """Restore a state."""
 
 
 class Variables:
-    """Keras variables as a part: of a model (its random generators included), or of an optimiser."""
+    """The variables of a Keras model (its random generators included) or optimiser, as a part of a checkpoint."""
 
     def __init__(self, variables: Sequence[Any]) -> None:
         self._variables = variables
 
     def state(self) -> Arrays:
-        """Their values."""
+        """The values of the variables."""
         return [np.asarray(variable) for variable in self._variables]
 
     def set_state(self, arrays: Arrays) -> None:
-        """Assign them."""
+        """Assign values to the variables."""
         for variable, array in zip(self._variables, arrays, strict=True):
             variable.assign(array)
 
 
 class Checkpoint:
-    """A file for parts and a few facts (JSON). Between two writes at least INTERVAL seconds pass."""
+    """A file that stores the state of several parts, and a few facts as JSON."""
 
-    def __init__(self, path: Path, parts: Mapping[str, Part]) -> None:
+    def __init__(self, path: Path, parts: Mapping[str, Stateful]) -> None:
         self._path = path
         self._parts = parts
         self._interval = float(os.environ.get("BAKEOFF_CHECKPOINT_SECONDS", INTERVAL))
@@ -84,11 +86,11 @@ class Checkpoint:
 
     @property
     def is_due(self) -> bool:
-        """Whether enough time has passed since the last one."""
+        """Whether it is time for the next checkpoint: they take at most SHARE of the time."""
         return time.monotonic() >= self._next
 
     def write(self, facts: Mapping[str, Any]) -> None:
-        """Write everything, whole or not at all. Raises OutputError if the disk is full."""
+        """Write the parts and the facts atomically. Raises OutputError if the disk is full."""
         started = time.monotonic()
         arrays = {_FACTS: np.array(json.dumps(facts))}
         for name, part in self._parts.items():
@@ -99,9 +101,9 @@ class Checkpoint:
         self._next = ended + (max(self._interval, (ended - started) / SHARE) if self._interval else 0.0)
 
     def read(self) -> dict[str, Any] | None:
-        """Set all parts to what was written last, and return its facts; None if there is no file.
+        """Restore all parts from the file and return the facts; None if there is no file.
 
-        Raises OutputError if it is damaged; nothing has been set then.
+        Raises OutputError if the file is damaged; no part has been changed then.
         """
         if not self._path.is_file():
             return None

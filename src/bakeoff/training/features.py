@@ -1,8 +1,8 @@
-"""Frozen features: what a backbone says of each image, computed once and kept on disk by content.
+"""Frozen features: a backbone's pooled outputs on each image, computed once and cached on disk.
 
-The key is the network, its weights, its input size, the precision and the records: screening, probes and the
-head that fine-tuning starts from all read the same file. What it cost to compute them is kept beside them, so that a
-record never takes the reading of a file for the speed of a network.
+The cache key is made of the network, its weights, its input size, the precision and the images. Screening, probes and
+the head that fine-tuning starts from all read the same file. A cache hit reports the time that the features took when
+they were computed, so it does not inflate throughput.
 """
 
 import time
@@ -24,17 +24,18 @@ __all__ = ["Features", "frozen_features"]
 
 @dataclass(frozen=True)
 class Features:
-    """Pooled features (n, d), float32, and what computing them cost, now or when they went into the cache."""
+    """Pooled features (n, d), and what computing them cost: now, or when they were cached."""
 
     values: NDArray[np.float32]
     seconds: float
+    """Wall-clock seconds of computing them."""
     images_per_second: float
-    """Without the first batch, which compiles the network."""
+    """Throughput without the first batch, which compiles the network."""
     memory_peak_bytes: int
 
 
 def frozen_features(task: Task, *splits: Split) -> list[Features]:
-    """The features of each split in its order, by the task's network as it stands at the start."""
+    """Compute, or read from the cache, the features of each split with the network's starting weights."""
     forward = compile_forward(task.network.features(task.run.model.size))
     return [_read_or_compute(task, split, forward) for split in splits]
 
@@ -43,11 +44,11 @@ def _read_or_compute(task: Task, split: Split, forward: Forward) -> Features:
     run = task.run
     key = [run.model.name, run.model.size, task.source.hash, run.train.precision, task.dataset.fingerprint, split.ids]
     if task.source.path is None:
-        key.append(run.seed)  # random weights are their seed's
+        key.append(run.seed)  # random weights depend on the seed
     path = cache_dir() / "features" / f"{hash_json(key)[:32]}.npy"
-    if (known := _read(path, len(split))) is not None:
+    if (cached := _read(path, len(split))) is not None:
         mark_used(path)
-        return known
+        return cached
     features = _compute(task, split, forward)
     with replacing(path) as temporary:
         np.save(temporary, features.values)
@@ -56,24 +57,27 @@ def _read_or_compute(task: Task, split: Split, forward: Forward) -> Features:
 
 
 def _read(path: Path, images: int) -> Features | None:
-    """What the cache has; None if that is nothing, or damaged."""
+    """The cached features; None if the file is missing or damaged, or has another number of images."""
     try:
         values: NDArray[np.float32] = np.load(path)
-        known = Features(values, **read_json(path.with_suffix(".json")))
+        features = Features(values, **read_json(path.with_suffix(".json")))
     except (OSError, EOFError, ValueError, TypeError):
         return None
-    return known if values.shape[:1] == (images,) else None
+    return features if values.shape[:1] == (images,) else None
 
 
 def _compute(task: Task, split: Split, forward: Forward) -> Features:
     started = time.perf_counter()
-    done: list[tuple[int, float]] = []
+    images_done: list[int] = []
+    seconds: list[float] = []
 
     def count(images: int) -> None:
-        done.append(((done[-1][0] if done else 0) + images, time.perf_counter() - started))
-        task.tell(RunProgress("features", done[-1][0] / len(split)))
+        images_done.append(images + (images_done[-1] if images_done else 0))
+        seconds.append(time.perf_counter() - started)
+        task.report(RunProgress("features", images_done[-1] / len(split)))
 
     values = predict_logits(forward, split, on_batch=count)
-    (first, compiled), (last, ended) = done[0], done[-1]
-    rate = (last - first) / (ended - compiled) if last > first else last / ended
+    # The first batch compiles the network, so it counts only if there is no other.
+    timed = images_done[-1] - images_done[0]
+    rate = timed / (seconds[-1] - seconds[0]) if timed else images_done[-1] / seconds[-1]
     return Features(values, time.perf_counter() - started, rate, task.memory.read())

@@ -1,4 +1,4 @@
-"""Model and images to outputs, each image once."""
+"""Outputs of a model on images, in inference mode."""
 
 from collections.abc import Callable
 
@@ -20,12 +20,15 @@ Forward = Callable[[Batch], Floats]
 
 
 def compile_forward(model: keras.Model) -> Forward:
-    """uint8 images (n, side, side, 3) -> float32 outputs (n, …) in inference mode, compiled at the first call."""
+    """Compile a model for inference: uint8 images (n, side, side, 3) -> float32 outputs (n, …).
+
+    The graph is compiled at the first call and then serves any n.
+    """
     import tensorflow as tf
 
     # XLA stays off: its bilinear resize is wrong on CPUs in TF 2.21.
     fused = fuse(model)
-    # A last batch that is short would be traced again, which takes longer than many batches.
+    # With a fixed n, a shorter last batch would be traced again, which takes longer than many batches.
     images_of_any_number = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
     graph = tf.function(
         lambda images: fused(images, training=False), jit_compile=False, input_signature=[images_of_any_number]
@@ -41,9 +44,16 @@ def compile_forward(model: keras.Model) -> Forward:
 def predict_logits(
     forward: Forward, split: Split, *, flip: bool = False, on_batch: Callable[[int], None] | None = None
 ) -> Floats:
-    """Outputs of a compiled model, (n, …) float32, in the order of the split.
+    """Compute a compiled model's outputs on a split.
 
-    With `flip`, the log of the mean of the probabilities of the image and its mirror image.
+    Args:
+        forward: The compiled model.
+        split: The images.
+        flip: Average the probabilities of each image and its mirror image, and return the logarithm of the mean.
+        on_batch: Called after each batch with its number of images.
+
+    Returns:
+        Outputs (n, …) in the order of the split: logits, or features if `forward` computes those.
     """
     outputs = []
     for images, _ in eval_batches(split, EVAL_BATCH):

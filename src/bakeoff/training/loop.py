@@ -1,30 +1,28 @@
-"""Training: the only loop there is.
+"""The training loop.
 
-Progress runs from 0 to 1 over the run's length, be it seconds, images or epochs; learning rate, input size and
-evaluations are functions of it, so the schedule always ends where the run ends.
+Progress runs from 0 to 1 over the run's length, which is given in seconds, images or epochs. Learning rate, input size
+and evaluations are functions of the progress, so the schedule always ends where the run ends.
 """
 
 import math
-import time
 from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.data.batches import Split, sample_stratified, train_batches
+from bakeoff.data.batches import Split, train_batches
 from bakeoff.networks.model import count_parameters
 from bakeoff.runs.config import INTERIM_IMAGES, Monitor
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.metrics import score
 from bakeoff.runs.record import HistoryRow, Seconds, read_history, write_history
-from bakeoff.training.checkpoint import Checkpoint, Part, Variables, discard_damaged
-from bakeoff.training.features import frozen_features
+from bakeoff.training.checkpoint import Checkpoint, Stateful, Variables, discard_damaged
 from bakeoff.training.inference import Forward, compile_forward, predict_logits
-from bakeoff.training.optimizer import build_optimizer, learning_rate, rate_factors
-from bakeoff.training.probe import fit_head
-from bakeoff.training.progress import Clock, RunState, measure_progress, shorten
-from bakeoff.training.step import compile_step
+from bakeoff.training.optimizer import build_optimizer, learning_rate, rate_multipliers
+from bakeoff.training.probe import initialise_head, sample_images
+from bakeoff.training.progress import Clock, RunState, measure_progress, subtract_probe
+from bakeoff.training.step import TrainStep, compile_step
 from bakeoff.training.task import Outcome, Task
 from bakeoff.training.weight_copies import BestWeights, MovingAverage, StartingWeights
 
@@ -32,63 +30,54 @@ __all__ = ["train"]
 
 
 def train(task: Task) -> Outcome:
-    """Fine-tune, or train from scratch, as the config says; or go on from where a killed process left it.
+    """Train the task's network as its config says, or resume from the checkpoint of a process that was killed.
 
-    Raises FloatingPointError when the loss diverges.
+    Raises FloatingPointError if the loss is not finite.
     """
     with task.replicas.scope():
         training = _Training(task)
-        while not training.is_over:
+        while not training.is_finished:
             training.step()
-            if training.is_to_be_scored:
-                training.score()
+            if training.is_evaluation_due:
+                training.evaluate()
             if training.checkpoint.is_due:
                 training.save()
-        return training.end()
+        return training.finish()
 
 
 class _Training:
-    """A run under way."""
+    """A run in progress: the model, copies of its weights, the compiled steps and the counters."""
 
     def __init__(self, task: Task) -> None:
         self._task, self._run, self._config = task, task.run, task.run.train
         self._sizes = (*self._config.sizes, self._run.model.size)
-        models = [task.network.model(size) for size in self._sizes]
-        self._model = models[-1]
+        self._models = [task.network.model(size) for size in self._sizes]
+        self._model = self._models[-1]
         self._state, self._clock = RunState(), Clock()
-        # Of the last step: which of the sizes, and the rate.
+        # Of the latest step: the position of its input size, and its learning rate.
         self._stage, self._rate = -1, 0.0
+
         path = RunFolder(task.folder).checkpoint
-        self._notes = ["its checkpoint was damaged, so it began anew"] if discard_damaged(path) else []
+        self._notes = ["its checkpoint was damaged, so it started from the beginning"] if discard_damaged(path) else []
         if self._config.probe_images and not path.is_file():
-            seconds, images = _start_head_from_probe(task)
+            seconds, images = initialise_head(task)
             if self._config.count_probe:
                 self._state.probe_seconds, self._state.probe_images = seconds, images
+
         self._average = MovingAverage(self._model, self._run.optim.ema)
         self._best = BestWeights(self._model)
-        goes_on = self._config.probe_images or self._run.model.start
-        self._start = StartingWeights(self._model) if goes_on else None
-        optimizer = build_optimizer(self._run.optim)
-        optimizer.build(self._model.trainable_variables)
-        factors = rate_factors(self._run.optim, task.network)
-        smoothing = self._run.optim.label_smoothing
-        self._steps = [
-            compile_step(model, optimizer, self._average, smoothing, task.micro_batch, factors, task.replicas)
-            for model in models
-        ]
+        # Training that starts from a trained head can make it worse, so its starting weights are stored.
+        has_trained_head = self._config.probe_images or self._run.model.start
+        self._start = StartingWeights(self._model) if has_trained_head else None
+        self._optimizer = build_optimizer(self._run.optim)
+        self._optimizer.build(self._model.trainable_variables)
+        self._steps = self._compile_steps()
         self._forward = compile_forward(self._model)
-        self._interim = task.val if self._config.patience else _sample(task.val, INTERIM_IMAGES)
-        parts: dict[str, Part] = {
-            "model": Variables(self._model.variables),
-            "optimizer": Variables(optimizer.variables),
-            "average": self._average,
-            "best": self._best,
-        }
-        if self._start is not None:
-            parts["start"] = self._start
-        self.checkpoint = Checkpoint(path, parts)
-        self._go_on_or_begin()
-        self._length = shorten(self._config, self._state)
+        self._interim = task.val if self._config.patience else sample_images(task.val, INTERIM_IMAGES)
+
+        self.checkpoint = Checkpoint(path, self._stateful_parts())
+        self._resume_or_start()
+        self._length = subtract_probe(self._config, self._state)
         self._history = read_history(task.folder)[: self._state.rows]
         self._batches = train_batches(
             task.train,
@@ -99,35 +88,64 @@ class _Training:
             start=self._state.batches,
         )
 
-    def _go_on_or_begin(self) -> None:
-        facts = self.checkpoint.read()
-        if facts is not None:
-            self._state = RunState(**facts)
+    def _compile_steps(self) -> list[TrainStep]:
+        """One step for each input size; all share the weights and the optimiser."""
+        optim, task = self._run.optim, self._task
+        multipliers = rate_multipliers(optim, task.network)
+        return [
+            compile_step(
+                model,
+                self._optimizer,
+                self._average,
+                optim.label_smoothing,
+                task.micro_batch,
+                multipliers,
+                task.replicas,
+            )
+            for model in self._models
+        ]
+
+    def _stateful_parts(self) -> dict[str, Stateful]:
+        """What the checkpoint stores besides the counters."""
+        parts: dict[str, Stateful] = {
+            "model": Variables(self._model.variables),
+            "optimizer": Variables(self._optimizer.variables),
+            "average": self._average,
+            "best": self._best,
+        }
+        return parts if self._start is None else parts | {"start": self._start}
+
+    def _resume_or_start(self) -> None:
+        """Restore the checkpoint; without one, score the starting weights if they may be needed again."""
+        counters = self.checkpoint.read()
+        if counters is not None:
+            self._state = RunState(**counters)
             self._clock.seconds.update(self._state.seconds)
         elif self._start is not None:
-            with self._clock.charge("evaluate"):
-                self._start.hits = _count_hits(self._forward, self._interim)
+            with self._clock.measure("evaluate"):
+                self._start.correct = _count_correct(self._forward, self._interim)
 
     @property
-    def is_over(self) -> bool:
-        """Whether the end of the schedule is reached, or nothing gets better any more."""
-        return self._state.progress >= 1.0 or self._is_stale
+    def is_finished(self) -> bool:
+        """Whether the run has reached its length, or early stopping ends it."""
+        return self._state.progress >= 1.0 or self._is_stopped_early
 
     @property
-    def _is_stale(self) -> bool:
-        return 0 < self._config.patience <= self._best.stale
+    def _is_stopped_early(self) -> bool:
+        patience = self._config.patience
+        return 0 < patience <= self._best.evaluations_without_improvement
 
     @property
     def _images_seen(self) -> int:
         return self._state.batches * self._config.batch
 
     def step(self) -> None:
-        """One step on one batch, at the rate and the input size of the present progress."""
+        """Train on one batch, at the learning rate and the input size of the current progress."""
         state = self._state
         previous, self._stage = self._stage, min(int(state.progress * len(self._sizes)), len(self._sizes) - 1)
         self._rate = learning_rate(self._run.optim, state.progress)
-        # The first step at a size traces and compiles it: its time is no measure of training.
-        with self._clock.charge("train" if self._stage == previous else "compile"):
+        # The first step at an input size compiles its graph, so its time does not count as training.
+        with self._clock.measure("train" if self._stage == previous else "compile"):
             images, targets = next(self._batches)
             loss = self._steps[self._stage](images, targets, self._rate, self._average.next_decay())
         state.batches += 1
@@ -139,68 +157,78 @@ class _Training:
         state.progress = measure_progress(
             self._length, self._clock.seconds["train"], self._images_seen, len(self._task.train)
         )
-        self._task.tell(self._where())
+        self._task.report(self._progress_event())
 
     @property
-    def is_to_be_scored(self) -> bool:
-        """Whether an evaluation on the way is due; the one at the end is not on the way."""
+    def is_evaluation_due(self) -> bool:
+        """Whether to evaluate now; the last evaluation is made by `finish`."""
         due = int(self._state.progress * self._config.evaluations)
         return self._state.evaluations < due and self._state.progress < 1.0
 
-    def score(self) -> None:
-        """Score the average of the weights on a part of validation, or on all of it where the choice depends on it."""
+    def evaluate(self) -> None:
+        """Score the moving average on a sample of the validation images; on all of them if early stopping needs it."""
         self._state.evaluations += 1
-        with self._clock.charge("evaluate"), self._average.swapped_in():
-            # A curve can do without mirror images, which double the time; a choice among its points cannot.
-            self._evaluate(self._interim, flip=self._config.flip_test and self._config.patience > 0)
+        with self._clock.measure("evaluate"), self._average.swapped_in():
+            # Mirror images double the time. The learning curve does not need them; early stopping does.
+            self._score(self._interim, flip=self._config.flip_test and self._config.patience > 0)
             if self._config.patience:
-                self._best.look(_merit(self._history[-1], self._config.monitor))
+                self._best.update(_monitored(self._history[-1], self._config.monitor))
 
     def save(self) -> None:
         """Write the checkpoint."""
         self._state.seconds = dict(self._clock.seconds)
         self.checkpoint.write(asdict(self._state))
 
-    def end(self) -> Outcome:
-        """Keep the average, or the best, or the start, and score it on all of validation."""
-        task = self._task
-        self._average.keep()
-        with self._clock.charge("evaluate"):
-            flip = self._config.flip_test
-            stopped = self._is_stale
-            if stopped:
-                self._notes.append(f"stopped early at {self._state.progress:.0%} of its length")
-            else:
-                val_logits = self._evaluate(task.val, flip=flip)
-            if self._config.patience:
-                if not stopped:
-                    self._best.look(_merit(self._history[-1], self._config.monitor))
-                self._best.restore()
-                val_logits = predict_logits(self._forward, task.val, flip=flip)
-            if self._start is not None and _count_hits(self._forward, self._interim) < self._start.hits:
-                self._notes.append("too short to gain anything: its starting point was kept")
-                self._start.restore()
-                val_logits = predict_logits(self._forward, task.val, flip=flip)
+    def finish(self) -> Outcome:
+        """Choose the final weights, and score them on all validation images."""
+        self._average.copy_to_model()
+        with self._clock.measure("evaluate"):
+            val_logits = self._choose_weights()
         seconds = self._clock.seconds
-        rate = (self._images_seen - self._config.batch * len(self._sizes)) / max(seconds["train"], 1e-9)
+        # The first step at each input size was not timed as training.
+        timed_images = self._images_seen - self._config.batch * len(self._sizes)
+        images_per_second = timed_images / max(seconds["train"], 1e-9)
         seconds["train"] += self._state.probe_seconds
-        total, trainable = count_parameters(self._model)
         images_seen = self._images_seen + self._state.probe_images
+        params_total, params_trainable = count_parameters(self._model)
         return Outcome(
             val_logits=val_logits,
-            seconds=Seconds(data=task.seconds_data, **seconds),
+            seconds=Seconds(data=self._task.seconds_data, **seconds),
             images_seen=images_seen,
-            images_per_second=rate,
-            epochs=images_seen / len(task.train),
-            params_total=total,
-            params_trainable=trainable,
-            memory_peak_bytes=task.memory.read(),
+            images_per_second=images_per_second,
+            epochs=images_seen / len(self._task.train),
+            params_total=params_total,
+            params_trainable=params_trainable,
+            memory_peak_bytes=self._task.memory.read(),
             model=self._model,
             note="; ".join(self._notes),
         )
 
-    def _evaluate(self, split: Split, *, flip: bool) -> NDArray[np.float32]:
-        """Logits of a split, with a row of history about them."""
+    def _choose_weights(self) -> NDArray[np.float32]:
+        """Put the final weights into the model and return their logits on all validation images.
+
+        They are the moving average; with early stopping, the best weights so far; and the starting weights, if
+        training has made those worse.
+        """
+        val, flip = self._task.val, self._config.flip_test
+        stopped_early = self._is_stopped_early
+        if stopped_early:
+            self._notes.append(f"stopped early at {self._state.progress:.0%} of its length")
+        else:
+            val_logits = self._score(val, flip=flip)
+        if self._config.patience:
+            if not stopped_early:
+                self._best.update(_monitored(self._history[-1], self._config.monitor))
+            self._best.restore()
+            val_logits = predict_logits(self._forward, val, flip=flip)
+        if self._start is not None and _count_correct(self._forward, self._interim) < self._start.correct:
+            self._notes.append("too short to gain anything: its starting point was kept")
+            self._start.restore()
+            val_logits = predict_logits(self._forward, val, flip=flip)
+        return val_logits
+
+    def _score(self, split: Split, *, flip: bool) -> NDArray[np.float32]:
+        """Score the model on a split, add a row to the history, and return the logits."""
         logits = predict_logits(self._forward, split, flip=flip)
         metrics = score(logits, split.labels, self._task.dataset.superclass_of)
         self._history.append(
@@ -221,33 +249,22 @@ class _Training:
         write_history(self._task.folder, self._history)
         return logits
 
-    def _where(self) -> RunProgress:
+    def _progress_event(self) -> RunProgress:
         progress, seconds = self._state.progress, self._clock.seconds["train"]
-        left = seconds * (1 - progress) / progress if progress else None
-        top1 = self._history[-1].val_top1 if self._history else None
-        return RunProgress("train", progress, self._images_seen / len(self._task.train), len(self._history), top1, left)
+        return RunProgress(
+            doing="train",
+            fraction=progress,
+            epoch=self._images_seen / len(self._task.train),
+            evaluations=len(self._history),
+            val_top1=self._history[-1].val_top1 if self._history else None,
+            seconds_left=seconds * (1 - progress) / progress if progress else None,
+        )
 
 
-def _start_head_from_probe(task: Task) -> tuple[float, int]:
-    """LP-FT (Kumar et al., arXiv 2202.10054): a head that fits spares the backbone the first, wildest steps.
-
-    Returns the seconds it takes where no features are in the cache, and its images.
-    """
-    sample = _sample(task.train, task.run.train.probe_images)
-    (features,) = frozen_features(task, sample)
-    started = time.perf_counter()
-    head = fit_head(features.values, sample.labels, task.classes)
-    task.network.head.set_weights([head.kernel, head.bias])
-    return features.seconds + time.perf_counter() - started, len(sample)
-
-
-def _merit(row: HistoryRow, monitor: Monitor) -> float:
+def _monitored(row: HistoryRow, monitor: Monitor) -> float:
+    """The monitored metric as a score: higher is better."""
     return row.val_top1 if monitor is Monitor.TOP1 else -row.val_loss
 
 
-def _count_hits(forward: Forward, split: Split) -> int:
+def _count_correct(forward: Forward, split: Split) -> int:
     return int((predict_logits(forward, split).argmax(axis=1) == split.labels).sum())
-
-
-def _sample(split: Split, images: int) -> Split:
-    return split if images >= len(split) else split.take(sample_stratified(split.labels, images))

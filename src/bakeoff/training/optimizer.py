@@ -1,4 +1,4 @@
-"""The optimiser of a run and its learning rate, both pure functions of the config."""
+"""The optimiser of a run, its learning rate and its learning-rate multipliers: pure functions of the config."""
 
 import math
 from typing import Any
@@ -8,9 +8,9 @@ import keras
 from bakeoff.networks.model import Network
 from bakeoff.runs.config import Optim, Optimizer, Schedule
 
-__all__ = ["build_optimizer", "learning_rate", "rate_factors"]
+__all__ = ["build_optimizer", "learning_rate", "rate_multipliers"]
 
-_KINDS = {
+_OPTIMIZERS = {
     Optimizer.ADAMW: keras.optimizers.AdamW,
     Optimizer.ADAM: keras.optimizers.Adam,
     Optimizer.ADAMAX: keras.optimizers.Adamax,
@@ -21,41 +21,49 @@ _KINDS = {
 
 
 def build_optimizer(config: Optim) -> keras.optimizers.Optimizer:
-    """A Keras optimiser at rate 0 (the training loop sets the rate of each step).
+    """Build the Keras optimiser, with learning rate 0: the training loop sets the rate of each step.
 
-    Weight decay is decoupled (Loshchilov & Hutter 2019) and spares biases and batch normalisation.
+    Weight decay is decoupled (Loshchilov & Hutter 2019, arXiv 1711.05101). Biases and normalisation parameters are
+    exempt from it.
     """
     decay = config.weight_decay or None
     settings: dict[str, Any] = {"weight_decay": decay, "global_clipnorm": config.clip_norm or None}
     if config.name is Optimizer.ADAMW:
-        settings["weight_decay"] = config.weight_decay  # it takes 0 for none
+        settings["weight_decay"] = config.weight_decay  # AdamW refuses None
     elif config.name is Optimizer.SGD:
         settings |= {"momentum": 0.9, "nesterov": True}
-    optimizer = _KINDS[config.name](0.0, **settings)
+    optimizer = _OPTIMIZERS[config.name](0.0, **settings)
     if decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
 
 def learning_rate(config: Optim, progress: float) -> float:
-    """The rate at `progress` in [0, 1]: a linear warm-up, then the schedule; cosine and line end at zero."""
+    """The learning rate at a progress in [0, 1]: a linear warm-up from zero to the peak, then the schedule.
+
+    Cosine: Loshchilov & Hutter 2017, arXiv 1608.03983.
+    """
     if progress < config.warmup:
         return config.learning_rate * progress / config.warmup
     if config.schedule is Schedule.CONSTANT:
         return config.learning_rate
-    done = (progress - config.warmup) / (1 - config.warmup)
+    decayed = min((progress - config.warmup) / (1 - config.warmup), 1.0)
     if config.schedule is Schedule.LINEAR:
-        return config.learning_rate * (1 - min(done, 1.0))
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        return config.learning_rate * (1 - decayed)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * decayed))
 
 
-def rate_factors(config: Optim, network: Network) -> dict[str, float]:
-    """By a variable's path: its rate as a fraction of the head's, where that is less than one."""
+def rate_multipliers(config: Optim, network: Network) -> dict[str, float]:
+    """Learning-rate multipliers of the backbone's trainable variables, by path; variables without one have 1.
+
+    Discriminative fine-tuning (Howard & Ruder 2018, arXiv 1801.06146): they rise from `config.first_layer` at the first
+    layer, by a constant factor from layer to layer, up to 1 at the head.
+    """
     if config.first_layer == 1.0:
         return {}
     layers = network.backbone.layers
-    factors: dict[str, float] = {}
+    multipliers: dict[str, float] = {}
     for depth, layer in enumerate(layers):
-        factor = config.first_layer ** (1 - depth / len(layers))
-        factors |= {variable.path: factor for variable in layer.trainable_variables}
-    return factors
+        multiplier = config.first_layer ** (1 - depth / len(layers))
+        multipliers |= {variable.path: multiplier for variable in layer.trainable_variables}
+    return multipliers

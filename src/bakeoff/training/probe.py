@@ -1,4 +1,4 @@
-"""The cheap screen: a linear classifier on frozen features, which is also the head that fine-tuning starts from."""
+"""A linear probe: a linear classifier on frozen features. It screens networks cheaply and initialises the head."""
 
 import time
 import warnings
@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from bakeoff.data.batches import Split, sample_stratified
 from bakeoff.networks.model import count_parameters
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import Seconds
 from bakeoff.training.features import frozen_features
 from bakeoff.training.task import Outcome, Task
 
-__all__ = ["LinearHead", "fit_head", "probe"]
+__all__ = ["LinearHead", "fit_head", "initialise_head", "probe", "sample_images"]
 
 # Inverse strength of the L2 penalty on standardised features.
 INVERSE_PENALTY = 0.01
@@ -26,20 +27,20 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class LinearHead:
-    """logits = features @ kernel + bias; kernel (d, classes), bias (classes,), float32."""
+    """A linear classifier: logits = features @ kernel + bias, with kernel (d, classes) and bias (classes,)."""
 
     kernel: Floats
     bias: Floats
 
     def logits(self, features: Floats) -> Floats:
-        """Logits (n, classes) of features (n, d)."""
+        """The logits (n, classes) of features (n, d)."""
         return features @ self.kernel + self.bias
 
 
 def probe(task: Task) -> Outcome:
-    """Score the network with everything but a linear head frozen."""
+    """Score the network with a linear head on its frozen backbone."""
     train, val = frozen_features(task, task.train, task.val)
-    task.tell(RunProgress("probe", 1.0))
+    task.report(RunProgress("probe", 1.0))
     started = time.perf_counter()
     head = fit_head(train.values, task.train.labels, task.classes)
     seconds_fit = time.perf_counter() - started
@@ -56,15 +57,42 @@ def probe(task: Task) -> Outcome:
     )
 
 
-def fit_head(features: Floats, labels: NDArray[np.int32], classes: int) -> LinearHead:
-    """Multinomial logistic regression on standardised features, folded back to raw features.
+def initialise_head(task: Task) -> tuple[float, int]:
+    """Set the network's head to a linear probe fitted on frozen features of some training images.
 
-    A class without an image in the sample gets zeros and the smallest bias.
+    LP-FT (Kumar et al. 2022, arXiv 2202.10054): a head that starts at random would distort the backbone's features in
+    the first steps.
+
+    Returns:
+        The seconds that it takes without cached features, and the number of images.
+    """
+    sample = sample_images(task.train, task.run.train.probe_images)
+    (features,) = frozen_features(task, sample)
+    started = time.perf_counter()
+    head = fit_head(features.values, sample.labels, task.classes)
+    task.network.head.set_weights([head.kernel, head.bias])
+    return features.seconds + time.perf_counter() - started, len(sample)
+
+
+def sample_images(split: Split, images: int) -> Split:
+    """A stratified sample of a split, or all of it if it is no larger."""
+    return split if images >= len(split) else split.take(sample_stratified(split.labels, images))
+
+
+def fit_head(features: Floats, labels: NDArray[np.int32], classes: int) -> LinearHead:
+    """Fit a multinomial logistic regression on standardised features and express it in the raw features.
+
+    A class without images gets zero weights and the smallest bias.
+
+    Args:
+        features: (n, d).
+        labels: (n,).
+        classes: Number of classes of the dataset; not all need to occur in `labels`.
     """
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
     regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=ITERATIONS, tol=1e-3)
     with warnings.catch_warnings():
-        # Stopping early is part of the recipe: the last digits of the optimum do not move the ranking.
+        # The number of iterations is limited on purpose: a more exact optimum does not change the ranking.
         warnings.simplefilter("ignore", ConvergenceWarning)
         regression.fit((features - mean) / scale, labels)
     weights, bias = regression.coef_, regression.intercept_

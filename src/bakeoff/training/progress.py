@@ -1,4 +1,4 @@
-"""Where a run stands besides its weights, and how far that is of its length, be it seconds, images or epochs."""
+"""The progress of a run, from 0 to 1 of its length (seconds, images or epochs), and the time that it takes."""
 
 import contextlib
 import time
@@ -8,52 +8,64 @@ from dataclasses import dataclass, field
 
 from bakeoff.runs.config import Train
 
-__all__ = ["Clock", "RunState", "measure_progress", "shorten"]
+__all__ = ["Clock", "RunState", "measure_progress", "subtract_probe"]
 
 
 @dataclass
 class RunState:
-    """What a checkpoint keeps of it. Seconds are of wall clock, by what they were spent on."""
+    """The counters of a training run that its checkpoint stores."""
 
     batches: int = 0
+    """Optimiser steps so far."""
     progress: float = 0.0
+    """Completed fraction of the run's length, in [0, 1]."""
     evaluations: int = 0
+    """Evaluations during training so far, without the one at the end."""
     rows: int = 0
-    """Of the history."""
+    """Rows of the history."""
     losses: list[float] = field(default_factory=list)
-    """Since the last evaluation."""
+    """Training losses since the last evaluation."""
     seconds: dict[str, float] = field(default_factory=dict)
+    """Wall-clock seconds by phase."""
     probe_seconds: float = 0.0
-    """What the probe that the head started from takes of the run's length."""
+    """Seconds of the run's length that the probe for the head took."""
     probe_images: int = 0
+    """Images of the run's length that the probe for the head took."""
 
 
 class Clock:
-    """Wall-clock seconds by what they were spent on."""
+    """Wall-clock seconds by phase."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
 
     @contextlib.contextmanager
-    def charge(self, account: str) -> Iterator[None]:
-        """Charge the block's time."""
+    def measure(self, phase: str) -> Iterator[None]:
+        """Add the time of the block to a phase."""
         started = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[account] += time.perf_counter() - started
+            self.seconds[phase] += time.perf_counter() - started
 
 
-def shorten(config: Train, state: RunState) -> Train:
-    """The length of a run less what its probe took of it; at least one step is left."""
+def subtract_probe(config: Train, state: RunState) -> Train:
+    """The run's length without the part that its probe took; at least one step is left."""
     seconds, images = state.probe_seconds, state.probe_images
     left = None if config.seconds is None else max(1e-9, config.seconds - seconds)
     return config.model_copy(update={"seconds": left, "images": config.images and max(1, config.images - images)})
 
 
 def measure_progress(config: Train, seconds: float, images_seen: int, images: int) -> float:
-    """From 0 to 1: by the seconds of training so far, or the images seen of a split of `images`."""
+    """The completed fraction of a run's length, in [0, 1].
+
+    Args:
+        config: Holds the length.
+        seconds: Training seconds so far.
+        images_seen: Training images seen so far.
+        images: Size of the training split, for a length in epochs.
+    """
     if config.seconds is not None:
         return min(1.0, seconds / config.seconds)
-    wanted = config.images if config.images is not None else (config.epochs or 1.0) * images
-    return min(1.0, images_seen / wanted)
+    length = config.images if config.images is not None else (config.epochs or 1.0) * images
+    return min(1.0, images_seen / length)

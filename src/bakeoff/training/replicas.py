@@ -1,6 +1,7 @@
-"""One run on all GPUs of a machine: each holds the weights and takes its part of every batch (MirroredStrategy).
+"""Data parallelism: one run on all GPUs of a machine (`tf.distribute.MirroredStrategy`).
 
-With one device every method passes its argument through.
+Each device is a replica: it holds all weights and processes its part of every batch. With one device every method
+passes its arguments through.
 """
 
 import contextlib
@@ -15,12 +16,12 @@ __all__ = ["Replicas", "open_replicas"]
 
 # (images, targets) of one device -> mean loss over them, and its gradients.
 DifferentiatePart = Callable[[Any, Any], tuple[Any, Sequence[Any]]]
-# (images, targets, shares) from `Replicas.share_out` -> mean loss over the batch, and its gradients.
+# (images, targets, shares) from `Replicas.distribute` -> mean loss over the batch, and its gradients.
 Differentiate = Callable[[Any, Any, Any], tuple[Any, Sequence[Any]]]
 
 
 class Replicas:
-    """The devices of a run. Variables have to be made, and steps taken, inside `scope`."""
+    """The devices of a run. Create variables and take steps inside `scope`."""
 
     def __init__(self, devices: Sequence[str] = ()) -> None:
         import tensorflow as tf
@@ -29,14 +30,17 @@ class Replicas:
         self._strategy = tf.distribute.MirroredStrategy(list(devices)) if self.count > 1 else None
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Variables made in the block are on all devices."""
+        """A context in which new variables are mirrored on all devices."""
         return contextlib.nullcontext() if self._strategy is None else self._strategy.scope()
 
-    def share_out(self, images: NDArray[Any], targets: NDArray[Any]) -> tuple[Any, Any, Any]:
-        """Put a batch on the devices, for `gather`: images, targets, and each device's share of the batch in [0, 1].
+    def distribute(self, images: NDArray[Any], targets: NDArray[Any]) -> tuple[Any, Any, Any]:
+        """Divide a batch among the devices.
 
         A batch with fewer images than devices leaves some devices without one. They get the first image at a share of
         0, because operations on no image fail on some CPUs (a oneDNN convolution returns the wrong shape).
+
+        Returns:
+            Images, targets, and each device's share of the batch in [0, 1], as the arguments of `parallelize`'s result.
         """
         import tensorflow as tf
 
@@ -45,22 +49,27 @@ class Replicas:
             return tf.constant(images), tf.constant(targets), tf.constant(1.0)
         parts = np.array_split(np.arange(len(images)), self.count)
 
-        def distribute(value_of: Callable[[NDArray[np.intp]], Any]) -> Any:
+        def place(value_of: Callable[[NDArray[np.intp]], Any]) -> Any:
             return strategy.experimental_distribute_values_from_function(
                 lambda context: tf.constant(value_of(parts[context.replica_id_in_sync_group]))
             )
 
         return (
-            distribute(lambda part: images[part if len(part) else [0]]),
-            distribute(lambda part: targets[part if len(part) else [0]]),
-            distribute(lambda part: np.float32(len(part) / len(images))),
+            place(lambda part: images[part if len(part) else [0]]),
+            place(lambda part: targets[part if len(part) else [0]]),
+            place(lambda part: np.float32(len(part) / len(images))),
         )
 
-    def gather(self, differentiate: DifferentiatePart, moved: Sequence[Any]) -> Differentiate:
-        """Compute loss and gradients of a whole batch from its parts on the devices, inside a `tf.function`.
+    def parallelize(self, differentiate: DifferentiatePart, updated: Sequence[Any]) -> Differentiate:
+        """Make a function of a device's part of a batch into one of the whole batch, for use in a `tf.function`.
 
-        `moved` are the variables that a forward pass updates, such as batch statistics. Each device updates its own
-        copy from its part; all copies continue from the weighted mean.
+        Args:
+            differentiate: Computes the mean loss over images of one device, and its gradients.
+            updated: Variables that a forward pass updates, such as batch statistics. Each device updates its copy from
+                its part of the batch; all copies continue from their weighted mean.
+
+        Returns:
+            A function of the three results of `distribute`.
         """
         if self._strategy is None:
             return lambda images, targets, _: differentiate(images, targets)
@@ -70,21 +79,21 @@ class Replicas:
 
         def on_device(images: Any, targets: Any, share: Any) -> Any:
             loss, gradients = differentiate(images, targets)
-            states = [tf.identity(variable) for variable in moved]
+            states = [tf.identity(variable) for variable in updated]
             return [value * tf.cast(share, value.dtype) for value in (loss, *gradients, *states)]
 
         def on_all(images: Any, targets: Any, shares: Any) -> tuple[Any, Sequence[Any]]:
             weighted = strategy.run(on_device, args=(images, targets, shares))
             loss, *means = [strategy.reduce(total, value, axis=None) for value in weighted]
-            gradients, states = means[: len(means) - len(moved)], means[len(means) - len(moved) :]
-            for variable, state in zip(moved, states, strict=True):
+            gradients, states = means[: len(means) - len(updated)], means[len(means) - len(updated) :]
+            for variable, state in zip(updated, states, strict=True):
                 variable.assign(state)
             return loss, gradients
 
         return on_all
 
     def apply(self, optimizer: Any, gradients: Sequence[Any], weights: Sequence[Any]) -> None:
-        """Let a Keras optimiser move the weights by the gradients of a whole batch, on every device alike."""
+        """Apply the gradients of a whole batch with a Keras optimiser, identically on every device."""
         if self._strategy is None:
             optimizer.apply(gradients, weights)
             return
@@ -93,23 +102,24 @@ class Replicas:
         if optimizer.global_clipnorm:
             gradients, _ = tf.clip_by_global_norm(gradients, optimizer.global_clipnorm)
 
-        def on_device(*whole: Any) -> None:
-            # Keras clips what each device brings, and then adds it up: each brings an equal part of what is clipped.
-            optimizer.apply([gradient / self.count for gradient in whole], weights)
+        def on_device(*batch_gradients: Any) -> None:
+            # Keras clips each device's gradient and then sums over devices. The gradient is clipped already, so each
+            # device contributes an equal part of it.
+            optimizer.apply([gradient / self.count for gradient in batch_gradients], weights)
 
         self._strategy.run(on_device, args=tuple(gradients))
 
 
 def open_replicas(batch: int) -> Replicas:
-    """All GPUs that this process may see, if there are several and images for each.
+    """Use all GPUs that this process can see, but no more than images in a batch; with at most one GPU, one device.
 
-    $BAKEOFF_LOGICAL_CPUS divides the CPU into so many devices that are used like that: it is for tests.
+    For tests, $BAKEOFF_LOGICAL_CPUS divides the CPU into that many devices, which are used instead.
     """
     import tensorflow as tf
 
-    if pretended := int(os.environ.get("BAKEOFF_LOGICAL_CPUS", "0")):
+    if logical_cpus := int(os.environ.get("BAKEOFF_LOGICAL_CPUS", "0")):
         (cpu,) = tf.config.list_physical_devices("CPU")
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * pretended)
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * logical_cpus)
         kind = "CPU"
     elif len(tf.config.list_physical_devices("GPU")) > 1:
         kind = "GPU"

@@ -1,4 +1,4 @@
-"""One run in its own process: reads `record.json` as RUNNING and writes it as COMPLETE or FAILED."""
+"""One run in its process: reads `record.json` as RUNNING and writes it as COMPLETE or FAILED."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import keras
 from bakeoff.errors import DataError, InputError, OutputError
 from bakeoff.files import replacing
 from bakeoff.machine import describe_cpu
-from bakeoff.networks.weights import find_sent
+from bakeoff.networks.weights import find_sent_weights
 from bakeoff.runs.config import Mode
 from bakeoff.runs.events import RunProgress, write_event
 from bakeoff.runs.folder import RunFolder
@@ -27,9 +27,18 @@ __all__ = ["explain_failure", "finish_run", "load_model"]
 
 
 def finish_run(folder: Path, data: Path) -> RunRecord:
-    """Do what the folder's record asks for and write it COMPLETE, or FAILED with the reason.
+    """Train and score a run, and write its record as COMPLETE, or as FAILED with the reason.
 
-    Damaged data and a full disk are not the run's fault: they are raised, and the record stays as it was.
+    Args:
+        folder: The run's folder, `OUT/runs/ID`, with a RUNNING record.
+        data: The folder of shards.
+
+    Returns:
+        The final record.
+
+    Raises:
+        DataError: The data is damaged. This is not the run's failure, so its record stays RUNNING.
+        OutputError: A file cannot be written, as when the disk is full. The record stays RUNNING.
     """
     record = read_record(folder)
     if record.config.train.deterministic:
@@ -40,45 +49,45 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
 
     def report(progress: RunProgress) -> None:
         write_event(progress)
-        events.follow(progress.evaluations)
+        events.update(progress.evaluations)
 
     try:
-        source = find_sent(record.weights.origin, record.weights.hash)
+        source = find_sent_weights(record.weights.origin, record.weights.hash)
         task = open_task(record.config, folder, data, report, record.micro_batch, source)
-        record = _opened(record, task)
-        # What is known before the first step stays known if the process is killed in it.
+        record = _with_task(record, task)
+        # Written before the first step, so that it is known even if the process is killed in that step.
         write_record(folder, record)
         outcome = probe(task) if record.config.train.mode is Mode.PROBE else train(task)
         predictions = Predictions(round_logits(outcome.val_logits), task.val.labels, task.val.ids)
         metrics = score(predictions.logits, task.val.labels, task.dataset.superclass_of)
         write_predictions(folder, predictions)
         model_bytes = _save_model(folder, outcome)
-        events.follow()
+        events.update()
     except (DataError, OutputError):
         raise
     except Exception as error:
         traceback.print_exc()
         record = record.model_copy(update={"state": State.FAILED, "reason": explain_failure(error)})
     else:
-        record = _completed(record, outcome, metrics, model_bytes)
+        record = _with_outcome(record, outcome, metrics, model_bytes)
     record = record.model_copy(update={"versions": find_versions(), "device": _device()})
     write_record(folder, record)
     return record
 
 
 def load_model(folder: Path, record: RunRecord) -> keras.Model:
-    """The network that a completed run trained. Raises OutputError if there is none."""
+    """Load the network that a completed run trained. Raises OutputError if there is none."""
     path = RunFolder(folder).model
     if record.state is not State.COMPLETE or not path.is_file():
         raise OutputError(f"{folder} has no trained model (its state is {record.state}); name a completed training run")
     return keras.models.load_model(path, compile=False)
 
 
-def _opened(record: RunRecord, task: Task) -> RunRecord:
-    weights = {"tensors_matched": task.loaded.matched, "tensors_total": task.loaded.total}
+def _with_task(record: RunRecord, task: Task) -> RunRecord:
+    loaded = {"tensors_matched": task.loaded.matched, "tensors_total": task.loaded.total}
     return record.model_copy(
         update={
-            "weights": record.weights.model_copy(update=weights),
+            "weights": record.weights.model_copy(update=loaded),
             "micro_batch": task.micro_batch,
             "replicas": task.replicas.count,
             "memory_predicted_bytes": task.memory_predicted_bytes,
@@ -86,7 +95,7 @@ def _opened(record: RunRecord, task: Task) -> RunRecord:
     )
 
 
-def _completed(record: RunRecord, outcome: Outcome, metrics: Metrics, model_bytes: int) -> RunRecord:
+def _with_outcome(record: RunRecord, outcome: Outcome, metrics: Metrics, model_bytes: int) -> RunRecord:
     return record.model_copy(
         update={
             "state": State.COMPLETE,
@@ -115,15 +124,15 @@ def _save_model(folder: Path, outcome: Outcome) -> int:
 
 
 def explain_failure(error: Exception) -> str:
-    """Why a run failed, in one line for its record."""
-    # An error of TensorFlow's begins with where the operation was defined; what went wrong is its last paragraph.
+    """The reason of a failed run, in one line, for its record."""
+    # A TensorFlow error begins with where the operation was defined; its last paragraph is the message.
     paragraphs = str(error).strip().split("\n\n") if hasattr(error, "node_def") else [str(error)]
     text = " ".join(paragraphs[-1].partition("[[{{")[0].split())[:300]
     if isinstance(error, InputError | FloatingPointError):
         return text
-    # oneDNN reports a refused allocation as its status 1, which TensorFlow passes on as an operation aborted.
-    is_memory = isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
-    if is_memory or re.search(r"Status: ?1,|bad_alloc", text):
+    # oneDNN reports a failed allocation as status 1, which TensorFlow passes on as an aborted operation.
+    is_out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+    if is_out_of_memory or re.search(r"Status: ?1,|bad_alloc", text):
         return f"{OUT_OF_MEMORY}: {text}"
     return f"{type(error).__name__}: {text}"
 

@@ -1,4 +1,4 @@
-"""One step of an optimiser on one batch, which may be larger than what fits into memory at once."""
+"""One optimiser step on one batch, with gradient accumulation if the batch does not fit into memory at once."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from bakeoff.training.weight_copies import MovingAverage
 __all__ = ["TrainStep", "compile_step"]
 
 TrainStep = Callable[[Any, Any, float, float], float]
+"""(images, targets, learning rate, decay of the moving average) -> mean loss over the batch."""
 
 
 def compile_step(
@@ -21,20 +22,30 @@ def compile_step(
     average: MovingAverage,
     smoothing: float,
     micro_batch: int,
-    factors: Mapping[str, float] = MappingProxyType({}),
+    multipliers: Mapping[str, float] = MappingProxyType({}),
     replicas: Replicas | None = None,
 ) -> TrainStep:
-    """One training step: (images, targets, rate, decay of the average) -> loss; one graph if the batch fits whole.
+    """Compile the training step of a model.
 
-    Targets (n, classes) are each class' share of an image. `factors` are fractions of the rate by the variables' paths.
+    A batch of at most `micro_batch` images is one graph. For a larger one, the gradients of its micro-batches are
+    accumulated first. With several devices, each computes a part of every micro-batch. Both give the same step as the
+    whole batch, except for batch normalisations that learn: they see only the statistics of their part.
 
-    If the batch does not fit, gradients of micro-batches are added up first; with several devices each takes a part.
-    That is the same step, but for batch normalisations that learn: they see the statistics of a part.
+    Args:
+        model: uint8 images (n, side, side, 3) -> logits (n, classes).
+        optimizer: Built for the model's trainable variables.
+        average: Updated after each step.
+        smoothing: Label smoothing, in [0, 1).
+        micro_batch: Largest number of images in memory at once.
+        multipliers: Learning-rate multipliers by path, for variables that learn more slowly.
+        replicas: The devices; one if not given.
+
+    Returns:
+        The step. Its targets are (n, classes), each row with sum 1.
     """
     import tensorflow as tf
 
-    own = replicas or Replicas()
-
+    replicas = replicas or Replicas()
     weights, forward = model.trainable_variables, fuse(model)
 
     def differentiate_part(images: Any, targets: Any) -> tuple[Any, Any]:
@@ -45,18 +56,17 @@ def compile_step(
             scaled = optimizer.scale_loss(loss)
         return loss, tape.gradient(scaled, [weight.value for weight in weights])
 
-    differentiate = own.gather(
-        differentiate_part, [v.value for v in model.non_trainable_variables if "float" in v.dtype]
-    )
-    slowed = [(weight.value, factors[weight.path]) for weight in weights if weight.path in factors]
+    statistics = [variable.value for variable in model.non_trainable_variables if "float" in variable.dtype]
+    differentiate = replicas.parallelize(differentiate_part, statistics)
+    slower = [(weight.value, multipliers[weight.path]) for weight in weights if weight.path in multipliers]
 
     def apply(gradients: Any, rate: Any, decay: Any) -> None:
         optimizer.learning_rate.assign(rate)
-        before = [tf.identity(variable) for variable, _ in slowed]
-        own.apply(optimizer, gradients, weights)
-        # Keras has one rate for all, so a part of the step is taken back.
-        for (variable, factor), old in zip(slowed, before, strict=True):
-            variable.assign(old + factor * (variable - old))
+        before = [tf.identity(variable) for variable, _ in slower]
+        replicas.apply(optimizer, gradients, weights)
+        # Keras has one rate for all variables; slower ones are moved part of the way back.
+        for (variable, multiplier), old in zip(slower, before, strict=True):
+            variable.assign(old + multiplier * (variable - old))
         average.update(decay)
 
     # XLA stays off: its bilinear resize is wrong on CPUs in TF 2.21.
@@ -66,6 +76,7 @@ def compile_step(
         apply(gradients, rate, decay)
         return loss
 
+    # The accumulated gradients; created at the first batch that does not fit, because they take memory.
     sums: list[Any] = []
 
     @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
@@ -76,22 +87,22 @@ def compile_step(
         return loss * fraction
 
     @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
-    def finish(rate: Any, decay: Any) -> None:
+    def apply_sums(rate: Any, decay: Any) -> None:
         apply([total.read_value() for total in sums], rate, decay)
         for total in sums:
             total.assign(tf.zeros_like(total))
 
-    def call(images: Any, targets: Any, rate: float, decay: float) -> float:
+    def train_on_batch(images: Any, targets: Any, rate: float, decay: float) -> float:
         if len(targets) <= micro_batch:
-            return float(step(*own.share_out(images, targets), tf.constant(rate), tf.constant(decay)))
+            return float(step(*replicas.distribute(images, targets), tf.constant(rate), tf.constant(decay)))
         if not sums:
             sums.extend(tf.Variable(tf.zeros(weight.shape, weight.dtype), trainable=False) for weight in weights)
         loss = 0.0
         for first in range(0, len(targets), micro_batch):
             part = slice(first, first + micro_batch)
             fraction = tf.constant(len(targets[part]) / len(targets))
-            loss += float(accumulate(*own.share_out(images[part], targets[part]), fraction))
-        finish(tf.constant(rate), tf.constant(decay))
+            loss += float(accumulate(*replicas.distribute(images[part], targets[part]), fraction))
+        apply_sums(tf.constant(rate), tf.constant(decay))
         return loss
 
-    return call
+    return train_on_batch

@@ -1,4 +1,4 @@
-"""A run's history for TensorBoard: `tensorboard --logdir OUT/runs` shows runs while they train, and afterwards."""
+"""A run's history for TensorBoard: `tensorboard --logdir OUT/runs` shows runs during training and afterwards."""
 
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,20 @@ _SCALARS = {
 
 
 class EventLog:
-    """The event file of a run's folder. A step is an image seen, so that runs of different batches can be compared."""
+    """Writes a run's event file. Its steps are images seen, so that runs with different batches are comparable."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # A run that goes on after a kill has its first rows in the file of its first process.
+        # The first rows of a resumed run are in the file of its first process.
         self._rows = len(read_history(folder))
         self._writer: Any = None
 
-    def follow(self, rows: int | None = None) -> None:
-        """Write what is new in `history.csv`; costs nothing where its `rows` are as many as last time."""
+    def update(self, rows: int | None = None) -> None:
+        """Write the new rows of `history.csv`.
+
+        Args:
+            rows: The current number of rows, if known: with no new row, the file is not read.
+        """
         if rows == self._rows:
             return
         history = read_history(self._folder)
@@ -39,7 +43,7 @@ class EventLog:
 
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self._folder))
-        # tf.summary.scalar is in the tensorboard package, which whoever only trains has no need of.
+        # tf.summary.scalar needs the tensorboard package, which training alone does not need.
         metadata = tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
         metadata.plugin_data.plugin_name = "scalars"
         with self._writer.as_default():

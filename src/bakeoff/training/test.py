@@ -1,4 +1,4 @@
-"""The locked test split, opened for one run, and each opening counted."""
+"""Evaluation on the locked test split. Every opening of the split is counted."""
 
 import csv
 from collections.abc import Callable
@@ -26,11 +26,11 @@ __all__ = ["open_test"]
 
 
 def open_test(folder: Path, data: Path) -> TestMetrics:
-    """Score a finished run on the locked test split; the opening is noted before the first image is read.
+    """Score a finished run on the locked test split. The opening is recorded before the first image is read.
 
     Args:
         folder: The run's folder, `OUT/runs/ID`.
-        data: The folder of the shards that it was trained on.
+        data: The folder of shards that it was trained on.
 
     Raises:
         OutputError: The run has no trained model, or was trained on other data.
@@ -44,7 +44,9 @@ def open_test(folder: Path, data: Path) -> TestMetrics:
     with openings.open("a", encoding="utf-8") as file:
         file.write(datetime.now(UTC).isoformat(timespec="seconds") + "\n")
     split = load_split(dataset, "test", unlock=True)
-    logits = predict_logits(compile_forward(model), split, flip=record.config.train.flip_test, on_batch=_counter(split))
+    logits = predict_logits(
+        compile_forward(model), split, flip=record.config.train.flip_test, on_batch=_report_progress(split)
+    )
     predictions = Predictions(round_logits(logits), split.labels, split.ids, "test")
     metrics = score(predictions.logits, split.labels, dataset.superclass_of)
     count = len(openings.read_text(encoding="utf-8").splitlines())
@@ -56,15 +58,15 @@ def open_test(folder: Path, data: Path) -> TestMetrics:
 
 
 def _score_without_leaks(predictions: Predictions, test: Split, dataset: Dataset) -> dict[str, Any]:
-    """The test score without the images that have a near-duplicate in training (Barz & Denzler, arXiv 1902.00423)."""
+    """Test top-1 without images that have a near-duplicate in training (Barz & Denzler 2020, arXiv 1902.00423)."""
     leaked = find_leaks(dataset, load_split(dataset, "train"), test)
     if leaked is None:
         return {}
-    hits = predictions.correct[~leaked]
+    correct = predictions.correct[~leaked]
     return {
         "near_duplicates": int(leaked.sum()),
-        "top1_without": float(hits.mean()) if len(hits) else None,
-        "top1_without_ci95": wilson_interval(int(hits.sum()), len(hits)),
+        "top1_without": float(correct.mean()) if len(correct) else None,
+        "top1_without_ci95": wilson_interval(int(correct.sum()), len(correct)),
     }
 
 
@@ -75,7 +77,7 @@ def _write_confusion(path: Path, matrix: NDArray[np.int64], dataset: Dataset) ->
         writer.writerows(matrix.tolist())
 
 
-def _counter(split: Split) -> Callable[[int], None]:
+def _report_progress(split: Split) -> Callable[[int], None]:
     done = 0
 
     def count(images: int) -> None:

@@ -1,4 +1,4 @@
-"""Copies of a model's weights kept beside it: the first, the best, and the moving average."""
+"""Copies of a model's weights: the moving average, the best and the starting weights."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -11,9 +11,10 @@ __all__ = ["BestWeights", "MovingAverage", "StartingWeights"]
 
 
 class MovingAverage:
-    """Exponential moving average of all floating-point variables, batch statistics included (Polyak 1992).
+    """Exponential moving average (EMA) of all floating-point variables, batch statistics included.
 
-    With decay 0 there is no copy and every method leaves the model as it is.
+    Averaging the iterates of stochastic gradient descent: Polyak & Juditsky 1992. With decay 0 there is no average, and
+    every method leaves the model unchanged.
     """
 
     def __init__(self, model: keras.Model, decay: float) -> None:
@@ -22,90 +23,93 @@ class MovingAverage:
         self._decay = decay
         self._steps = 0
         self._variables = [v.value for v in model.variables if "float" in v.dtype] if decay else []
-        self._copies = [tf.Variable(variable, trainable=False) for variable in self._variables]
+        self._averages = [tf.Variable(variable, trainable=False) for variable in self._variables]
 
     def next_decay(self) -> float:
-        """The decay of the coming step: short at first, so that the start is forgotten."""
+        """Count a step and return its decay, which rises to the configured one so that the start is forgotten."""
         self._steps += 1
         return min(self._decay, self._steps / (10 + self._steps))
 
     def update(self, decay: Any) -> None:
-        """Move the copies towards the variables; called inside the compiled step."""
-        for copy, variable in zip(self._copies, self._variables, strict=True):
-            copy.assign_sub((copy - variable) * (1 - decay))
+        """Move the average towards the model's variables; called inside the compiled step."""
+        for average, variable in zip(self._averages, self._variables, strict=True):
+            average.assign_sub((average - variable) * (1 - decay))
 
     @contextlib.contextmanager
     def swapped_in(self) -> Iterator[None]:
-        """The model holds the average inside the block, and its own weights again after it."""
-        own = [variable.numpy() for variable in self._variables]
-        self.keep()
+        """Put the average into the model for the duration of the block."""
+        weights = [variable.numpy() for variable in self._variables]
+        self.copy_to_model()
         try:
             yield
         finally:
-            _assign(self._variables, own)
+            _assign(self._variables, weights)
 
-    def keep(self) -> None:
-        """Give the average to the model for good."""
-        _assign(self._variables, self._copies)
+    def copy_to_model(self) -> None:
+        """Replace the model's variables by their average."""
+        _assign(self._variables, self._averages)
 
     def state(self) -> list[Any]:
-        """The number of steps, and the average."""
-        return [np.array(self._steps), *(copy.numpy() for copy in self._copies)]
+        """The number of steps, and the averages."""
+        return [np.array(self._steps), *(average.numpy() for average in self._averages)]
 
     def set_state(self, arrays: Sequence[Any]) -> None:
-        """Go on from such a state."""
+        """Restore a state."""
         self._steps = int(arrays[0])
-        _assign(self._copies, arrays[1:])
+        _assign(self._averages, arrays[1:])
 
 
 class StartingWeights:
-    """The weights that a run began with, and how well they did: a run too short for its schedule may end below them."""
+    """The weights that training starts from, and their score: a run that is too short may end with worse weights."""
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
         self._weights = model.get_weights()
-        self.hits = 0
-        """Validation images that they named rightly."""
+        self.correct = 0
+        """Validation images that they classify correctly."""
 
     def restore(self) -> None:
-        """Give the starting weights back to the model."""
+        """Put the starting weights back into the model."""
         self._model.set_weights(self._weights)
 
     def state(self) -> list[Any]:
-        """The hits, and the weights."""
-        return [np.array(self.hits), *self._weights]
+        """The number of correct images, and the weights."""
+        return [np.array(self.correct), *self._weights]
 
     def set_state(self, arrays: Sequence[Any]) -> None:
-        """Go on from such a state."""
-        self.hits, self._weights = int(arrays[0]), list(arrays[1:])
+        """Restore a state."""
+        self.correct, self._weights = int(arrays[0]), list(arrays[1:])
 
 
 class BestWeights:
-    """The weights with the best validation score so far, and how many looks ago that was."""
+    """The weights with the best validation score so far, for early stopping."""
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
-        self._merit = float("-inf")
+        self._score = float("-inf")
         self._weights: list[Any] = []
-        self.stale = 0
+        self.evaluations_without_improvement = 0
 
-    def look(self, merit: float) -> None:
-        """Take the model's present weights if their merit is the highest yet."""
-        self.stale += 1
-        if merit > self._merit:
-            self._merit, self._weights, self.stale = merit, self._model.get_weights(), 0
+    def update(self, score: float) -> None:
+        """Store the model's weights if their score is the highest so far."""
+        self.evaluations_without_improvement += 1
+        if score > self._score:
+            self._score, self._weights = score, self._model.get_weights()
+            self.evaluations_without_improvement = 0
 
     def restore(self) -> None:
-        """Give the best weights back to the model."""
+        """Put the best weights back into the model."""
         self._model.set_weights(self._weights)
 
     def state(self) -> list[Any]:
-        """The best merit, the looks since, and the weights, if there are any yet."""
-        return [np.array([self._merit, self.stale]), *self._weights]
+        """The best score and the evaluations since then in one array, and the weights, if there are any yet."""
+        return [np.array([self._score, self.evaluations_without_improvement]), *self._weights]
 
     def set_state(self, arrays: Sequence[Any]) -> None:
-        """Go on from such a state."""
-        self._merit, self.stale, self._weights = float(arrays[0][0]), int(arrays[0][1]), list(arrays[1:])
+        """Restore a state."""
+        score, evaluations = arrays[0]
+        self._score, self.evaluations_without_improvement = float(score), int(evaluations)
+        self._weights = list(arrays[1:])
 
 
 def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 
 from bakeoff.networks.table import NetworkSpec, Origin
-from bakeoff.networks.weights import ExportedWeights, where_at_hand
+from bakeoff.networks.weights import ExportedWeights, local_weights_origin
 from bakeoff.report.board import (
     format_bytes,
     format_changes,
@@ -33,7 +33,7 @@ def render_models(rows: Sequence[NetworkSpec]) -> Table:
         table.add_column(head, no_wrap=True, justify="right" if head in ("params", "input", "ImageNet") else "left")
     for row in rows:
         elsewhere = "package" if Origin.PACKAGE in row.weight_origins else "download"
-        here = where_at_hand(row)
+        here = local_weights_origin(row)
         table.add_row(
             row.name,
             format_count(row.params_total),
@@ -95,7 +95,7 @@ def render_found(found: SearchResult, recipe: Path) -> str:
             f"  before  {before}",
             f"  after   {after}  {format_changes(found.changes)}",
             f"  both with another seed, {format_seconds(found.after.seconds)} of training, {found.difference.images:,}"
-            f" validation images: {found.difference.words} points, {found.difference.chance}",
+            f" validation images: {found.difference.points_and_interval} points, {found.difference.significance}",
         ]
         if not found.kept:
             lines.append("The recipe that it began with stays.")
@@ -123,7 +123,7 @@ def _tabulate(key: str, effects: Sequence[Effect]) -> Table:
         table.add_row(
             str(effect.value),
             _say_arm(effect.arm),
-            effect.difference.words,
+            effect.difference.points_and_interval,
             f"[{colors[verdict]}]{verdict}[/]",
             format_bytes(effect.arm.memory_peak_bytes),
             f"{effect.arm.images_per_second:.0f}",

@@ -1,13 +1,13 @@
-"""What is done to a training batch: a policy is a sequence of steps, each on uint8 arrays.
+"""Augmentation of training batches: a policy is a sequence of steps, each a function of uint8 arrays.
 
-steps.py         steps that change images and nothing else
-randaugment.py   one more of them, which draws its operations from a list
-mix.py           steps that mix images, and with them their targets
+mix.py           steps that mix two images and their targets: Mixup, CutMix
+steps.py         steps that change each image by itself: flip, crop, affine warps, colour, Cutout
+randaugment.py   RandAugment
 
     images, targets = augment_batch(images, targets, rng, Augment(policy="flip-crop-mixup"))
 
-Steps work on whole batches of stored squares, before the network resizes them: at 32 pixels that is a tenth of the
-work it would be at 96. To add one, name it in `AugmentStep`, write it, and give it a row in STEPS or MIXERS.
+Steps work on whole batches at their stored size, before the network resizes them: at 32 pixels that is a tenth of the
+work it would be at 96. To add a step, name it in `AugmentStep`, write its function, and enter it in STEPS or MIXERS.
 """
 
 from itertools import groupby
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from bakeoff.data.augment.mix import MIXERS
 from bakeoff.data.augment.randaugment import randaugment
-from bakeoff.data.augment.steps import MOVES, STEPS, Operation, move
+from bakeoff.data.augment.steps import AFFINE_STEPS, STEPS, StepFunction, affine
 from bakeoff.runs.config import Augment, AugmentStep
 
 __all__ = ["augment_batch", "describe"]
 
-# The settings of steps whose only one has another name.
-_SETTINGS = {
+# Fields of `Augment` that hold a step's strengths, for the steps where it is not the one field of the step's name.
+_STRENGTHS = {
     AugmentStep.FLIP: (),
     AugmentStep.TRANSLATE: ("translation",),
     AugmentStep.ROTATE: ("rotation",),
@@ -35,12 +35,21 @@ _STEPS = STEPS | {AugmentStep.RANDAUGMENT: randaugment}
 def augment_batch(
     images: NDArray[np.uint8], targets: NDArray[np.float32], rng: np.random.Generator, settings: Augment
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Apply the policy of `settings` to uint8 images (n, side, side, 3) and targets (n, classes), which are shares.
+    """Apply a policy to a batch.
 
-    Steps that move pixels are done at once where they stand together. Mixing comes last wherever it stands, and of
-    several ways to mix one is drawn for each batch.
+    Consecutive affine steps are one interpolation. Mixing comes last at any place in the policy; of several ways to
+    mix, one is drawn for the batch.
+
+    Args:
+        images: uint8 (n, side, side, 3).
+        targets: float32 (n, classes), each row a distribution over the classes.
+        rng: The source of all randomness: the same state gives the same batch.
+        settings: The policy and the strengths of its steps.
+
+    Returns:
+        Images and targets of the same shapes and dtypes.
     """
-    for step in _chain(settings):
+    for step in _make_steps(settings):
         images = step(images, rng, settings)
     if mixers := [MIXERS[step] for step in settings.steps if step in MIXERS]:
         return mixers[rng.integers(len(mixers))](images, targets, rng, settings)
@@ -48,14 +57,14 @@ def augment_batch(
 
 
 def describe(settings: Augment) -> str:
-    """The strengths of the policy's steps, as in `crop 0.125, rotation 0.1`; empty if none has any."""
-    names = [name for step in settings.steps for name in _SETTINGS.get(step, (step.value,))]
+    """The strengths of the policy's steps, as in `crop 0.125, rotation 0.1`; empty if no step has a strength."""
+    names = [name for step in settings.steps for name in _STRENGTHS.get(step, (step.value,))]
     return ", ".join(f"{name} {getattr(settings, name):g}" for name in names)
 
 
-def _chain(settings: Augment) -> list[Operation]:
-    chain: list[Operation] = []
-    for is_move, group in groupby(settings.steps, key=MOVES.__contains__):
-        names = list(group)
-        chain += [move(*names)] if is_move else [_STEPS[name] for name in names if name in _STEPS]
-    return chain
+def _make_steps(settings: Augment) -> list[StepFunction]:
+    functions: list[StepFunction] = []
+    for is_affine, group in groupby(settings.steps, key=AFFINE_STEPS.__contains__):
+        steps = list(group)
+        functions += [affine(*steps)] if is_affine else [_STEPS[step] for step in steps if step in _STEPS]
+    return functions

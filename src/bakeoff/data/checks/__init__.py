@@ -1,21 +1,26 @@
-"""The data doctor: what is wrong with images and labels before anything is trained on them. It deletes nothing.
+"""Checks of a data set before anything is trained on it. Nothing is deleted.
 
-twins.py     images that are nearly the same: by their thumbnails, then pixel by pixel
-findings.py  what was found, as a table that `--exclude` reads back
-examine.py   all checks over all splits
+findings.py         the findings as a CSV, which people edit and `--exclude` reads
+near_duplicates.py  images that are nearly the same: candidates by thumbnail, then a comparison of gradients
+examine.py          all checks over all splits
 
-findings = examine(dataset)
-write_findings(Path("findings.csv"), findings)
+    findings = examine(dataset)
+    write_findings(Path("findings.csv"), findings)
 """
 
 from bakeoff.data.checks.examine import examine, find_leaks, load_all
-from bakeoff.data.checks.findings import Finding, Kind, read_excluded, write_findings
-from bakeoff.data.checks.near_duplicates import LEAST_SIDE, NearDuplicate, find_near_duplicates, have_near_duplicates
+from bakeoff.data.checks.findings import Finding, FindingKind, read_excluded, write_findings
+from bakeoff.data.checks.near_duplicates import (
+    MIN_SIDE_PIXELS,
+    NearDuplicate,
+    find_near_duplicates,
+    have_near_duplicates,
+)
 
 __all__ = [
-    "LEAST_SIDE",
+    "MIN_SIDE_PIXELS",
     "Finding",
-    "Kind",
+    "FindingKind",
     "NearDuplicate",
     "examine",
     "find_leaks",

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -11,24 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.data.batches import Split, load_split
-from bakeoff.data.checks.findings import Finding, Kind
-from bakeoff.data.checks.near_duplicates import LEAST_SIDE, find_near_duplicates, have_near_duplicates
+from bakeoff.data.checks.findings import Finding, FindingKind
+from bakeoff.data.checks.near_duplicates import MIN_SIDE_PIXELS, find_near_duplicates, have_near_duplicates
 from bakeoff.data.shards import Dataset
-from bakeoff.data.sources import SplitName
+from bakeoff.data.sources import OnCount, SplitName
 from bakeoff.files import read_json, write_json
 
 __all__ = ["examine", "find_leaks", "load_all"]
 
-# Images of a class in training below which little can be learned, and ratio of the largest to the smallest class.
-TINY, UNEVEN = 20, 10.0
-# Standard deviation of pixels, in steps of 255, below which an image shows nothing.
-FLAT = 2.0
-# Pairs of a test and a training image that are compared unasked: some ten seconds.
-MOST_PAIRS = 50_000_000
-# The ids of test images that have a near-duplicate in training.
-LEAKS = "near-duplicates.json"
+# A class with fewer training images than this is reported as tiny.
+TINY_CLASS_IMAGES = 20
+# Classes are reported as imbalanced if the largest has more than this many times the images of the smallest.
+IMBALANCE_RATIO = 10.0
+# An image whose pixels (0..255) have a smaller standard deviation than this is reported as one colour.
+CONSTANT_STD = 2.0
+# Above this many (train, test) pairs `find_leaks` does not search: this many take about ten seconds.
+MAX_LEAK_PAIRS = 50_000_000
+# Beside the shards: ids of the test images that have a near-duplicate in the training split.
+LEAKS_FILE = "near-duplicates.json"
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-OnCount = Callable[[str, int, int], None]
 
 
 class _Image(NamedTuple):
@@ -37,36 +38,51 @@ class _Image(NamedTuple):
     label: str
 
 
-def examine(dataset: Dataset, *, near: bool = True, tell: OnCount | None = None) -> list[Finding]:
-    """Everything that is wrong with a data set, the worst kinds first. Reads the test split, but trains nothing.
+def examine(dataset: Dataset, *, near: bool = True, on_count: OnCount | None = None) -> list[Finding]:
+    """Run all checks on a data set. Reads the test split, but trains nothing.
 
-    `tell` is told (doing, done, of). Without `near`, and for images smaller than LEAST_SIDE, the search for
-    near-duplicates, which compares all pairs, is left out; what it finds is kept beside the shards for `find_leaks`.
-    Raises DataError for a damaged shard.
+    The near-duplicates between the training and the test split are saved beside the shards, where `find_leaks` reads
+    them.
+
+    Args:
+        dataset: The prepared data.
+        near: Whether to search for near-duplicates, which compares all pairs of images across splits. Images smaller
+            than MIN_SIDE_PIXELS are never searched.
+        on_count: Called with (what is being done, images done, images in all).
+
+    Returns:
+        The findings, the worst kind first, and the most similar pairs first within a kind.
+
+    Raises:
+        DataError: A shard is damaged.
     """
     splits = load_all(dataset)
-    findings = [Finding(Kind.UNREADABLE, id=bad.key, note=bad.reason) for bad in dataset.manifest.quarantined]
-    findings += _find_same(splits, dataset.class_names)
-    findings += _find_flat(splits, dataset.class_names)
-    findings += _find_uneven(splits, dataset.class_names)
-    if near and dataset.side >= LEAST_SIDE:
-        exact = {frozenset((finding.id, finding.other_id)) for finding in findings}
-        near_ones = list(_find_near(splits, dataset.class_names, tell))
-        findings += [each for each in near_ones if frozenset((each.id, each.other_id)) not in exact]
+    findings = [Finding(FindingKind.UNREADABLE, id=bad.key, note=bad.reason) for bad in dataset.manifest.quarantined]
+    findings += _find_identical(splits, dataset.class_names)
+    findings += _find_colourless(splits, dataset.class_names)
+    findings += _check_class_sizes(splits, dataset.class_names)
+    if near and dataset.side >= MIN_SIDE_PIXELS:
+        identical = {frozenset((finding.id, finding.other_id)) for finding in findings}
+        near_leaks = list(_find_near(splits, dataset.class_names, on_count))
+        findings += [leak for leak in near_leaks if frozenset((leak.id, leak.other_id)) not in identical]
         if dataset.is_whole:
-            leaked = {each.other_id for each in near_ones if (each.split, each.other_split) == ("train", "test")}
-            write_json(dataset.folder / LEAKS, sorted(leaked))
-    order = list(Kind)
+            leaked = {leak.other_id for leak in near_leaks if (leak.split, leak.other_split) == ("train", "test")}
+            write_json(dataset.folder / LEAKS_FILE, sorted(leaked))
+    order = list(FindingKind)
     return sorted(findings, key=lambda finding: (order.index(finding.kind), -finding.similarity))
 
 
 def find_leaks(dataset: Dataset, train: Split, test: Split) -> NDArray[np.bool_] | None:
-    """Which test images have a near-duplicate in training: (n,). None if that would take long and is not known yet."""
-    if dataset.side < LEAST_SIDE:
+    """Which test images have a near-duplicate in the training split: a mask (n,).
+
+    Reads the result of an earlier `examine` if there is one, and searches otherwise. Returns None if neither is
+    possible: the images are too small to compare, or the search would take too long.
+    """
+    if dataset.side < MIN_SIDE_PIXELS:
         return None
-    if dataset.is_whole and (known := _read_leaks(dataset.folder / LEAKS)) is not None:
-        return np.array([each in known for each in test.ids], np.bool_)
-    if len(train) * len(test) > MOST_PAIRS or train.is_on_disk:
+    if dataset.is_whole and (leaked := _read_leaks(dataset.folder / LEAKS_FILE)) is not None:
+        return np.array([key in leaked for key in test.ids], np.bool_)
+    if len(train) * len(test) > MAX_LEAK_PAIRS or train.is_on_disk:
         return None
     return have_near_duplicates(test.images[:], train.images[:])
 
@@ -75,61 +91,65 @@ def _read_leaks(path: Path) -> set[str] | None:
     try:
         return set(read_json(path))
     except (OSError, ValueError, TypeError):
-        return None  # never looked for, or damaged: they are looked for anew
+        return None  # Not searched before, or the file is damaged: the caller searches.
 
 
 def load_all(dataset: Dataset) -> dict[str, Split]:
-    """Every split that has images, test included."""
+    """Every split that has images, the locked test split included."""
     return {name: load_split(dataset, name, unlock=True) for name in SPLITS if dataset.counts.get(name)}
 
 
 def _walk(splits: dict[str, Split], names: Sequence[str]) -> Iterator[tuple[_Image, np.ndarray]]:
+    """Each image with its pixels (side, side, 3), in the order train, val, test."""
     for name, split in splits.items():
         for place in range(len(split)):
             yield _Image(name, split.ids[place], names[split.labels[place]]), split.images[place : place + 1][0]
 
 
-def _find_same(splits: dict[str, Split], names: Sequence[str]) -> Iterator[Finding]:
+def _find_identical(splits: dict[str, Split], names: Sequence[str]) -> Iterator[Finding]:
     groups: dict[bytes, list[_Image]] = defaultdict(list)
     for image, pixels in _walk(splits, names):
         groups[hashlib.sha256(pixels.tobytes()).digest()].append(image)
     for group in groups.values():
-        # The last split's image stays: what is left out is left out of training, before validation, before test.
-        for one, other in pairwise(group):
-            kind = (
-                Kind.CONFLICT if one.label != other.label else Kind.LEAK if one.split != other.split else Kind.DUPLICATE
-            )
-            yield Finding(kind, *one, *other, similarity=1.0)
+        # Of a pair, keep the image in the later split (test > val > train).
+        for image, other in pairwise(group):
+            if image.label != other.label:
+                kind = FindingKind.CONFLICT
+            else:
+                kind = FindingKind.LEAK if image.split != other.split else FindingKind.DUPLICATE
+            yield Finding(kind, *image, *other, similarity=1.0)
 
 
-def _find_flat(splits: dict[str, Split], names: Sequence[str]) -> Iterator[Finding]:
+def _find_colourless(splits: dict[str, Split], names: Sequence[str]) -> Iterator[Finding]:
+    """Images of one colour, and grey images."""
     for image, pixels in _walk(splits, names):
-        if pixels.std() < FLAT:
-            yield Finding(Kind.CONSTANT, *image)
+        if pixels.std() < CONSTANT_STD:
+            yield Finding(FindingKind.CONSTANT, *image)
         elif (np.ptp(pixels, axis=2) <= 1).all():
-            yield Finding(Kind.GREY, *image)
+            yield Finding(FindingKind.GREY, *image)
 
 
-def _find_uneven(splits: dict[str, Split], names: Sequence[str]) -> Iterator[Finding]:
+def _check_class_sizes(splits: dict[str, Split], names: Sequence[str]) -> Iterator[Finding]:
     counts = np.bincount(splits["train"].labels, minlength=len(names))
     for name, count in zip(names, counts, strict=True):
-        if count < TINY:
-            yield Finding(Kind.TINY_CLASS, "train", label=name, note=f"{count} images to train on")
-    if counts.max() > UNEVEN * max(counts.min(), 1):
+        if count < TINY_CLASS_IMAGES:
+            yield Finding(FindingKind.TINY_CLASS, "train", label=name, note=f"{count} images to train on")
+    if counts.max() > IMBALANCE_RATIO * max(counts.min(), 1):
         largest, smallest = names[int(counts.argmax())], names[int(counts.argmin())]
         note = f"{counts.max()} images of {largest}, {counts.min()} of {smallest}"
-        yield Finding(Kind.IMBALANCE, "train", note=note)
+        yield Finding(FindingKind.IMBALANCE, "train", note=note)
 
 
-def _find_near(splits: dict[str, Split], names: Sequence[str], tell: OnCount | None) -> Iterator[Finding]:
-    for (first, one), (second, other) in combinations(splits.items(), 2):
+def _find_near(splits: dict[str, Split], names: Sequence[str], on_count: OnCount | None) -> Iterator[Finding]:
+    """Near-duplicates between every two splits."""
+    for (earlier_name, earlier), (later_name, later) in combinations(splits.items(), 2):
 
-        def told(done: int, of: int, pair: str = f"{first} against {second}") -> None:
-            if tell:
-                tell(f"comparing {pair}", done, of)
+        def on_block(done: int, total: int, pair: str = f"{earlier_name} against {later_name}") -> None:
+            if on_count:
+                on_count(f"comparing {pair}", done, total)
 
-        # The smaller split's images look for theirs: the later one is the one that has to be kept clean.
-        for twin in find_near_duplicates(other.images[:], one.images[:], on_block=told):
-            own = _Image(first, one.ids[twin.second], names[one.labels[twin.second]])
-            its = _Image(second, other.ids[twin.first], names[other.labels[twin.first]])
-            yield Finding(Kind.NEAR_LEAK, *own, *its, similarity=twin.similarity)
+        # The search starts from the later split: it is the smaller one, and the one that has to stay clean.
+        for found in find_near_duplicates(later.images[:], earlier.images[:], on_block=on_block):
+            left_out = _Image(earlier_name, earlier.ids[found.second], names[earlier.labels[found.second]])
+            kept = _Image(later_name, later.ids[found.first], names[later.labels[found.first]])
+            yield Finding(FindingKind.NEAR_LEAK, *left_out, *kept, similarity=found.similarity)

@@ -1,4 +1,4 @@
-"""What the data doctor found: one row per image or class, as a CSV that people read and `--exclude` reads back."""
+"""The findings of the checks: one row per image or class, in a CSV that people edit and `--exclude` reads."""
 
 import csv
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from typing import NamedTuple
 from bakeoff.errors import DataError
 from bakeoff.files import replacing
 
-__all__ = ["Finding", "Kind", "read_excluded", "write_findings"]
+__all__ = ["Finding", "FindingKind", "read_excluded", "write_findings"]
 
 
-class Kind(StrEnum):
-    """What is wrong, the worst first."""
+class FindingKind(StrEnum):
+    """What is wrong, the worst first. The values are written into the CSV."""
 
     UNREADABLE = "unreadable"
     CONFLICT = "same image, two labels"
@@ -26,14 +26,18 @@ class Kind(StrEnum):
     IMBALANCE = "imbalance"
 
 
-# Greyscale photographs are images like any other; the others are worth leaving out.
-HARMLESS = (Kind.GREY, Kind.TINY_CLASS, Kind.IMBALANCE)
+# Findings of these kinds do not exclude an image: grey photographs are valid, and the others concern whole classes.
+NOT_EXCLUDED = (FindingKind.GREY, FindingKind.TINY_CLASS, FindingKind.IMBALANCE)
 
 
 class Finding(NamedTuple):
-    """An image (or a class, without an id) and what is wrong with it; of a pair the one to leave out comes first."""
+    """What is wrong with an image, with a pair of images, or with a class (then without an id).
 
-    kind: Kind
+    `id` is the image to leave out. Of a pair, `other_id` is the one to keep, and `similarity` is the correlation of
+    both: 1 for equal pixels.
+    """
+
+    kind: FindingKind
     split: str = ""
     id: str = ""
     label: str = ""
@@ -45,7 +49,7 @@ class Finding(NamedTuple):
 
 
 def write_findings(path: Path, findings: Sequence[Finding]) -> None:
-    """Write the table, whole or not at all."""
+    """Write the findings as CSV, atomically."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Finding._fields)
@@ -56,9 +60,9 @@ def write_findings(path: Path, findings: Sequence[Finding]) -> None:
 
 
 def read_excluded(path: Path) -> dict[str, str]:
-    """The ids that a table leaves out, each with the reason; rows that the user deleted are kept in.
+    """Read which images a CSV of findings excludes: the kind of finding by image id.
 
-    Raises DataError if it is no such table.
+    To keep an image, delete its row from the CSV. Raises DataError if the file is not such a CSV.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -67,5 +71,5 @@ def read_excluded(path: Path) -> dict[str, str]:
         raise DataError(f"cannot read {path}: {error}; give the CSV that `bakeoff data check` wrote") from error
     if rows and not {"kind", "id"} <= rows[0].keys():
         raise DataError(f"{path} has no columns kind and id; give the CSV that `bakeoff data check` wrote")
-    harmless = {kind.value for kind in HARMLESS}
-    return {row["id"]: row["kind"] for row in rows if row["id"] and row["kind"] not in harmless}
+    not_excluded = {kind.value for kind in NOT_EXCLUDED}
+    return {row["id"]: row["kind"] for row in rows if row["id"] and row["kind"] not in not_excluded}

@@ -1,9 +1,13 @@
 """Images that are nearly the same: copies that were shifted a little, mirrored, brightened, or compressed again.
 
-A thumbnail of 8 x 8 pixels without its mean is a perceptual descriptor; those nearest to an image's by cosine, out of
-all, come at the cost of a matrix product. One of them counts if its gradients correlate with the image's at the best of
-a few shifts. Pixels do not tell: any two fields under a sky correlate at 0.9.
-CIFAR-100 is known for such pairs between training and test: ciFAIR (Barz & Denzler 2020, arXiv 1902.00423).
+The search has three steps, from cheap to expensive:
+
+1. Each image's nearest neighbours by the cosine of 8 x 8 thumbnails without their mean colour: one matrix product.
+2. Of those, the pairs whose 16 x 16 pixels correlate at the best of a few shifts.
+3. Of those, the pairs whose 32 x 32 gradients correlate at the best of a few shifts. Pixels alone do not separate
+   near-duplicates from others: two different fields under a sky correlate at 0.9.
+
+CIFAR-100 has such pairs between its training and test split: ciFAIR (Barz & Denzler 2020, arXiv 1902.00423).
 """
 
 import math
@@ -13,27 +17,35 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LEAST_SIDE", "SIMILAR", "NearDuplicate", "find_near_duplicates", "have_near_duplicates"]
+__all__ = ["MIN_SIDE_PIXELS", "MIN_SIMILARITY", "NearDuplicate", "find_near_duplicates", "have_near_duplicates"]
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Indices = NDArray[np.intp]
-# How many of the nearest are looked at, if their cosine is at least this; the correlation of pixels at half the detail
-# from which on they are looked at closely.
-NEAREST, CANDIDATE, ALIKE = 8, 0.7, 0.75
-# Correlation of the gradients of a near-duplicate. Of pairs from CIFAR-100, nearly all above it show one scene, and
-# most below it two.
-SIMILAR = 0.7
-# Sides below which unlike images correlate as well: the strokes of two sevens do.
-LEAST_SIDE = 24
-# Sides of the descriptor, and of the pixels that are compared, by how many of which a copy may be shifted.
-THUMBNAIL, HALF, WHOLE = 8, (16, 1), (32, 2)
-# Images compared with all others at once; others of which the nearest one is taken; pairs compared in detail at once.
-_BLOCK, _GROUP, _FEW = 512, 64, 128
+
+# Step 1: candidates per image, and the smallest cosine of a candidate's thumbnail.
+NEIGHBOURS, MIN_COSINE = 8, 0.7
+# Step 2: the smallest correlation of pixels.
+MIN_PIXEL_CORRELATION = 0.75
+# Step 3: the smallest correlation of gradients. In CIFAR-100, nearly all pairs above it show the same scene, and most
+# pairs below it show two.
+MIN_SIMILARITY = 0.7
+# In images with a smaller side, different images correlate as highly: the strokes of two sevens do.
+MIN_SIDE_PIXELS = 24
+# Side in pixels of the thumbnail of step 1.
+THUMBNAIL_SIDE = 8
+# Side in pixels, and largest shift in pixels, of the comparisons of steps 2 and 3.
+PIXEL_GRID, GRADIENT_GRID = (16, 1), (32, 2)
+# How many images are compared with all others at once.
+_BLOCK_IMAGES = 512
+# Neighbours are searched in groups of so many images; a group gives its nearest one.
+_GROUP_IMAGES = 64
+# How many pairs step 3 compares at once: a pair takes a megabyte.
+_CHUNK_PAIRS = 128
 
 
 class NearDuplicate(NamedTuple):
-    """A pair: the place of an image, that of the other, and the correlation of their gradients."""
+    """A pair: the position of the image, that of the other image, and the correlation of their gradients."""
 
     first: int
     second: int
@@ -41,112 +53,127 @@ class NearDuplicate(NamedTuple):
 
 
 def find_near_duplicates(
-    images: Images, others: Images, *, similar: float = SIMILAR, on_block: Callable[[int, int], None] | None = None
+    images: Images,
+    others: Images,
+    *,
+    min_similarity: float = MIN_SIMILARITY,
+    on_block: Callable[[int, int], None] | None = None,
 ) -> list[NearDuplicate]:
-    """Pairs of an image (n, side, side, 3) and one of the others (m, side, side, 3), the most similar first.
+    """Find pairs of one of the images and one of the others that are nearly the same, also if one is mirrored.
 
-    Up to NEAREST others are found for an image; they may be mirrored. Takes n * m * 800 operations. `on_block` is told
-    (done, of).
+    Takes about 800 n m floating-point operations.
+
+    Args:
+        images: uint8 (n, side, side, 3).
+        others: uint8 (m, side, side, 3).
+        min_similarity: The smallest correlation of the gradients of a pair.
+        on_block: Called with (images done, images in all).
+
+    Returns:
+        The pairs, the most similar first; at most NEIGHBOURS for an image and each orientation.
     """
     best: dict[tuple[int, int], float] = {}
     views = [others, others[:, :, ::-1]] if len(others) else []
-    thumbnails = [_pad(_in_blocks(view, lambda block: _to_units(_shrink(block, THUMBNAIL)))) for view in views]
-    centres = [_in_blocks(view, lambda block: _in_the_middle(block, *HALF)) for view in views]
-    for start in range(0, len(images), _BLOCK):
-        block = images[start : start + _BLOCK]
-        own, moved = _to_units(_shrink(block, THUMBNAIL)), _shifted(block, *HALF)
-        for view, theirs, centre in zip(views, thumbnails, centres, strict=True):
-            rows, columns = _find_nearest(own @ theirs.T)
-            alike = _correlate(moved[:, rows], centre[columns]) >= ALIKE
-            rows, columns = rows[alike], columns[alike]
-            values = _compare(block, rows, view, columns)
+    thumbnails = [_pad(_in_blocks(view, lambda block: _to_units(_shrink(block, THUMBNAIL_SIDE)))) for view in views]
+    centres = [_in_blocks(view, lambda block: _describe_centre(block, *PIXEL_GRID)) for view in views]
+    for start in range(0, len(images), _BLOCK_IMAGES):
+        block = images[start : start + _BLOCK_IMAGES]
+        block_thumbnails = _to_units(_shrink(block, THUMBNAIL_SIDE))
+        shifted = _describe_shifted(block, *PIXEL_GRID)
+        for view, view_thumbnails, centre in zip(views, thumbnails, centres, strict=True):
+            rows, columns = _find_nearest(block_thumbnails @ view_thumbnails.T)
+            is_close = _correlate(shifted[:, rows], centre[columns]) >= MIN_PIXEL_CORRELATION
+            rows, columns = rows[is_close], columns[is_close]
+            values = _correlate_gradients(block, rows, view, columns)
             for row, column, value in zip(rows, columns, values, strict=True):
                 pair = start + int(row), int(column)
                 best[pair] = max(best.get(pair, -1.0), float(value))
         if on_block:
-            on_block(min(start + _BLOCK, len(images)), len(images))
-    twins = [NearDuplicate(*pair, similarity) for pair, similarity in best.items() if similarity >= similar]
-    return sorted(twins, key=lambda twin: -twin.similarity)
+            on_block(min(start + _BLOCK_IMAGES, len(images)), len(images))
+    found = [NearDuplicate(*pair, similarity) for pair, similarity in best.items() if similarity >= min_similarity]
+    return sorted(found, key=lambda pair: -pair.similarity)
 
 
 def have_near_duplicates(images: Images, others: Images) -> NDArray[np.bool_]:
-    """Which of the images (n, side, side, 3) have a near-duplicate among the others: (n,)."""
-    marks = np.zeros(len(images), np.bool_)
-    marks[[twin.first for twin in find_near_duplicates(images, others)]] = True
-    return marks
+    """Which of the images (n, side, side, 3) have a near-duplicate among the others: a mask (n,)."""
+    mask = np.zeros(len(images), np.bool_)
+    mask[[pair.first for pair in find_near_duplicates(images, others)]] = True
+    return mask
 
 
 def _find_nearest(cosines: Floats) -> tuple[Indices, Indices]:
-    """Rows and columns of each row's largest values, one of a group of columns at the most."""
-    groups = cosines.reshape(len(cosines), -1, _GROUP)
+    """Rows and columns of each row's largest values, at most one from each group of columns."""
+    groups = cosines.reshape(len(cosines), -1, _GROUP_IMAGES)
     peaks = groups.max(axis=2)
-    count = min(NEAREST, peaks.shape[1])
+    count = min(NEIGHBOURS, peaks.shape[1])
     chosen = np.argpartition(-peaks, count - 1, axis=1)[:, :count]
     rows = np.repeat(np.arange(len(cosines)), count).reshape(chosen.shape)
-    columns = chosen * _GROUP + groups[rows, chosen].argmax(axis=2)
-    near = cosines[rows, columns] >= CANDIDATE
+    columns = chosen * _GROUP_IMAGES + groups[rows, chosen].argmax(axis=2)
+    near = cosines[rows, columns] >= MIN_COSINE
     return rows[near], columns[near]
 
 
-def _correlate(moved: Floats, middle: Floats) -> Floats:
-    """The highest of each pair's correlations: unit vectors (shifts, n, d) and (n, d) to (n,)."""
-    best: Floats = np.einsum("snd,nd->sn", moved, middle).max(axis=0)
+def _correlate(shifted: Floats, centres: Floats) -> Floats:
+    """The highest correlation of each pair over the shifts: unit vectors (shifts, n, d) and (n, d) to (n,)."""
+    best: Floats = np.einsum("snd,nd->sn", shifted, centres).max(axis=0)
     return best
 
 
-def _compare(block: Images, rows: Indices, view: Images, columns: Indices) -> Floats:
-    """The same of the gradients of pairs of images, a few at a time: a pair takes a megabyte."""
+def _correlate_gradients(block: Images, rows: Indices, view: Images, columns: Indices) -> Floats:
+    """The highest correlation of the gradients of each pair (block[row], view[column]): (pairs,)."""
     values = []
-    for few in range(0, len(rows), _FEW):
-        moved = _shifted(block[rows[few : few + _FEW]], *WHOLE, of=_slope)
-        values.append(_correlate(moved, _in_the_middle(view[columns[few : few + _FEW]], *WHOLE, of=_slope)))
+    for start in range(0, len(rows), _CHUNK_PAIRS):
+        chunk = slice(start, start + _CHUNK_PAIRS)
+        shifted = _describe_shifted(block[rows[chunk]], *GRADIENT_GRID, of=_to_gradients)
+        values.append(_correlate(shifted, _describe_centre(view[columns[chunk]], *GRADIENT_GRID, of=_to_gradients)))
     return np.concatenate(values) if values else np.empty(0, np.float32)
 
 
-def _same(small: Floats) -> Floats:
+def _to_pixels(small: Floats) -> Floats:
     return small
 
 
-def _slope(small: Floats) -> Floats:
-    """Differences of neighbours, to the right and downwards, as channels."""
+def _to_gradients(small: Floats) -> Floats:
+    """Differences to the right and to the lower neighbour, as channels: (n, s, s, 3) to (n, s - 1, s - 1, 6)."""
     here = small[:, :-1, :-1]
     return np.concatenate([small[:, :-1, 1:] - here, small[:, 1:, :-1] - here], axis=3)
 
 
-def _shifted(images: Images, side: int, shift: int, *, of: Callable[[Floats], Floats] = _same) -> Floats:
-    """Unit vectors (shifts, n, d) of what lies inside a margin of `shift` pixels, moved up to as much each way."""
+def _describe_shifted(images: Images, side: int, shift: int, *, of: Callable[[Floats], Floats] = _to_pixels) -> Floats:
+    """Unit vectors (shifts, n, d) of the images without a margin, shifted by up to `shift` pixels along each axis."""
     small, steps = of(_shrink(images, min(side, images.shape[1]))), range(2 * shift + 1)
-    return np.stack([_to_units(_inside(small, shift, down, right)) for down in steps for right in steps])
+    return np.stack([_to_units(_crop(small, shift, down, right)) for down in steps for right in steps])
 
 
-def _in_the_middle(images: Images, side: int, shift: int, *, of: Callable[[Floats], Floats] = _same) -> Floats:
-    """The same where nothing has moved: (n, d)."""
-    return _to_units(_inside(of(_shrink(images, min(side, images.shape[1]))), shift, shift, shift))
+def _describe_centre(images: Images, side: int, shift: int, *, of: Callable[[Floats], Floats] = _to_pixels) -> Floats:
+    """Unit vectors (n, d) of the images without a margin of `shift` pixels, not shifted."""
+    return _to_units(_crop(of(_shrink(images, min(side, images.shape[1]))), shift, shift, shift))
 
 
-def _inside(small: Floats, shift: int, down: int, right: int) -> Floats:
-    side = small.shape[1] - 2 * shift
-    return small[:, down : down + side, right : right + side]
+def _crop(small: Floats, margin: int, top: int, left: int) -> Floats:
+    side = small.shape[1] - 2 * margin
+    return small[:, top : top + side, left : left + side]
 
 
 def _in_blocks(images: Images, describe: Callable[[Images], Floats]) -> Floats:
-    return np.concatenate([describe(images[start : start + _BLOCK]) for start in range(0, len(images), _BLOCK)])
+    starts = range(0, len(images), _BLOCK_IMAGES)
+    return np.concatenate([describe(images[start : start + _BLOCK_IMAGES]) for start in starts])
 
 
 def _pad(vectors: Floats) -> Floats:
-    """More vectors, of nothing, up to a whole number of groups."""
-    return np.pad(vectors, ((0, -len(vectors) % _GROUP), (0, 0)))
+    """Append zero vectors up to a whole number of groups."""
+    return np.pad(vectors, ((0, -len(vectors) % _GROUP_IMAGES), (0, 0)))
 
 
 def _shrink(images: Images, side: int) -> Floats:
-    """Means over the cells of a grid of side x side, float32."""
+    """Average pooling to float32 (n, side, side, 3); smaller images keep their size."""
     count, height = images.shape[:2]
     if height <= side:
         return images.astype(np.float32)
-    if height % side == 0:  # the common case, and several times faster
-        each = height // side
-        strips = images.reshape(count, side, each, 3 * height).sum(axis=2, dtype=np.float32)
-        even: Floats = strips.reshape(count, side, side, each, 3).sum(axis=3) / each**2
+    if height % side == 0:  # The common case, several times faster than the general one below.
+        cell = height // side
+        strips = images.reshape(count, side, cell, 3 * height).sum(axis=2, dtype=np.float32)
+        even: Floats = strips.reshape(count, side, side, cell, 3).sum(axis=3) / cell**2
         return even
     edges = np.linspace(0, height, side + 1).round().astype(int)
     rows = np.add.reduceat(images.astype(np.float32), edges[:-1], axis=1)
@@ -157,7 +184,7 @@ def _shrink(images: Images, side: int) -> Floats:
 
 
 def _to_units(images: Floats) -> Floats:
-    """Unit vectors (n, side * side * 3) of images without their mean colour; one of a single colour has none."""
+    """Flatten (n, h, w, c) to (n, h * w * c), without the mean of each channel, at unit length; constants become 0."""
     vectors = (images - images.mean(axis=(1, 2), keepdims=True)).reshape(len(images), math.prod(images.shape[1:]))
     units: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-3)
     return units

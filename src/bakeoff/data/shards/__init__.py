@@ -1,4 +1,4 @@
-"""Images on disk: TFRecord shards with a manifest, how they are split, and views of them.
+"""Prepared images on disk: TFRecord shards, their manifest, their splits, and views of some of their classes.
 
 folder = prepare_cached("cifar100", data_dir=None)
 dataset = open_dataset(folder, classes="coarse")

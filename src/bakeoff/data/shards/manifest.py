@@ -1,4 +1,4 @@
-"""`manifest.json`: what lies in a folder of shards, and where it came from."""
+"""`manifest.json`: what a folder of shards contains, and where it came from."""
 
 from pathlib import Path
 from typing import Self
@@ -25,7 +25,7 @@ SCHEMA = 1
 
 
 class ShardFile(Facts):
-    """One TFRecord file."""
+    """One TFRecord file: its name, number of records, size in bytes, and hash."""
 
     name: str
     records: int
@@ -34,7 +34,7 @@ class ShardFile(Facts):
 
 
 class SplitFacts(Facts):
-    """One split: its images in all, per class, and its files in reading order."""
+    """One split: its number of images, in all and by label, and its files in reading order."""
 
     count: int
     class_counts: tuple[int, ...]
@@ -42,25 +42,25 @@ class SplitFacts(Facts):
 
 
 class Quarantined(Facts):
-    """An image that was left out, and why."""
+    """An image that was left out, and the reason."""
 
     key: str
     reason: str
 
 
 class Manifest(Facts):
-    """Everything about prepared data but the pixels."""
+    """Everything about prepared data except the images."""
 
     schema_: int = SCHEMA
     name: str
     fingerprint: str
-    """SHA-256 over every image's content hash, labels and split: equal for equal data, wherever they lie."""
+    """SHA-256 over the hash, labels and split of every image: equal for equal data, independent of file names."""
     signature: str
-    """Of the source's files and how they were split: equal means that there is nothing to prepare again."""
+    """Hash of the source's signature and of the settings of the split: if it is equal, preparing can be skipped."""
     side: int
     """Side in pixels of the square that images are read as."""
     uniform: bool
-    """All images are raw pixels of that very square."""
+    """Whether all images are stored as raw pixels of that size."""
     class_names: tuple[str, ...]
     coarse_names: tuple[str, ...] | None
     coarse_of: tuple[int, ...] | None
@@ -69,7 +69,7 @@ class Manifest(Facts):
     notes: tuple[str, ...]
     licence: str
     version: str
-    """Of the bakeoff that wrote it."""
+    """Version of the bakeoff that wrote it."""
 
     model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
 
@@ -102,5 +102,5 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write a folder's manifest whole or not at all."""
+    """Write a folder's manifest, atomically."""
     write_json(folder / MANIFEST, manifest.model_dump(mode="json", by_alias=True))

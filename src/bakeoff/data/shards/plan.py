@@ -1,7 +1,7 @@
-"""What a source holds and where each image goes: the first of the two passes, which keeps no pixels.
+"""Reads a source once and assigns each image to a split: the first of two passes over the source. It keeps no pixels.
 
-A split that the source gives is kept. Otherwise validation (and test, if there is none) is cut from train:
-stratified by class, drawn by the seed, byte-identical images on one side.
+Splits that the source gives are kept. Otherwise validation (and test, if the source has none) is drawn from train:
+stratified by class, with a seed, and with byte-identical images in the same split.
 """
 
 import hashlib
@@ -21,16 +21,20 @@ __all__ = ["SPLITS", "ShardEntry", "ShardPlan", "assign_splits", "plan_shards", 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 _TEST_FRACTION = 0.1
-_RAW_SIDE = 64
-"""Images of at most this width and height are stored as raw pixels: decoding would cost more than it saves."""
-_SIDE_LIMIT = 160
+# Images of at most this width and height, in pixels, are stored as raw pixels: encoded files would be smaller, but not
+# worth the time to decode them.
+_MAX_RAW_SIDE = 64
+# Images of different sizes are read as squares of at most this side, in pixels.
+_MAX_SIDE = 160
+# A class needs at least one image in each of train, val and test.
 _MIN_IMAGES = 3
-_TICK = 256
+# Progress is reported after so many images.
+_COUNT_EVERY = 256
 
 
 @dataclass(frozen=True, slots=True)
 class ShardEntry:
-    """One readable image: what is stored of it, but not its bytes."""
+    """One readable image: all that is stored of it, except its bytes."""
 
     key: str
     split: SplitName
@@ -38,13 +42,14 @@ class ShardEntry:
     coarse_label: int | None
     sha256: str
     size: int
-    """Bytes that are stored."""
+    """Number of bytes that are stored."""
     shape: tuple[int, int]
+    """(height, width) in pixels."""
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """All images of a source, each with its split, in an order that only their content decides."""
+    """All images of a source, each with its split, in an order that depends only on their content."""
 
     entries: tuple[ShardEntry, ...]
     quarantined: tuple[Quarantined, ...]
@@ -59,17 +64,25 @@ def plan_shards(
     val_fraction: float,
     seed: int,
     excluded: Mapping[str, str],
-    progress: OnCount | None = None,
+    on_count: OnCount | None = None,
 ) -> ShardPlan:
-    """Read every image once and decide where it goes; those whose keys are in `excluded` nowhere.
+    """Read every image of a source once and assign it to a split.
 
-    Raises DataError if a class keeps fewer than 3 readable images or none to train on.
+    Args:
+        source: The images.
+        val_fraction: Share of the training images that becomes the validation split, if the source gives none.
+        seed: Draws the splits.
+        excluded: Images to leave out: the reason by key.
+        on_count: Called with (what is being done, images done, images in all).
+
+    Raises:
+        DataError: A class has fewer than 3 readable images, or none to train on, or a split stays empty.
     """
     found: list[tuple[RawImage, str, int, bool]] = []
     quarantined = []
     for index, record in enumerate(source.records()):
-        if progress and index % _TICK == 0:
-            progress(f"reading {source.name}", index, source.count)
+        if on_count and index % _COUNT_EVERY == 0:
+            on_count(f"reading {source.name}", index, source.count)
         if isinstance(record, BadImage):
             quarantined.append(Quarantined(key=record.key, reason=record.reason))
             continue
@@ -78,8 +91,8 @@ def plan_shards(
             continue
         data, raw = stored_form(record, record.shape)
         found.append((_without_data(record), hashlib.sha256(data).hexdigest(), len(data), raw))
-    # Equal images are drawn and shuffled equally whatever their files are called: one fingerprint, one order.
-    found.sort(key=lambda row: (row[1], row[0].label, row[0].split or "", row[0].key))
+    # Sorted by content first, so that splits, order and fingerprint do not depend on file names.
+    found.sort(key=lambda item: (item[1], item[0].label, item[0].split or "", item[0].key))
     records = [record for record, *_ in found]
     hashes = [sha256 for _, sha256, *_ in found]
     _check_classes(source, Counter(record.label for record in records))
@@ -98,17 +111,19 @@ def plan_shards(
     shapes = {record.shape for record in records}
     uniform = len(shapes) == 1 and len(set(*shapes)) == 1 and all(raw for *_, raw in found)
     median = int(np.median([min(record.shape) for record in records]))
-    side = median if uniform else min(median, _SIDE_LIMIT)
+    side = median if uniform else min(median, _MAX_SIDE)
     lines = sorted(f"{entry.sha256} {entry.label} {entry.coarse_label} {entry.split}" for entry in entries)
     fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    return ShardPlan(entries, tuple(quarantined), side, uniform, fingerprint, (*source.notes, *_note_twins(entries)))
+    return ShardPlan(
+        entries, tuple(quarantined), side, uniform, fingerprint, (*source.notes, *_note_duplicates(entries))
+    )
 
 
 def stored_form(record: RawImage, shape: tuple[int, int]) -> tuple[bytes, bool]:
-    """The bytes that are stored of an image of `shape` (height, width), and whether they are raw pixels."""
+    """The bytes that are stored for an image of `shape` (height, width), and whether they are raw pixels."""
     if not record.encoded:
         return record.data, True
-    if max(shape) <= _RAW_SIDE:
+    if max(shape) <= _MAX_RAW_SIDE:
         return read_rgb(record.data).tobytes(), True
     return record.data, False
 
@@ -116,25 +131,33 @@ def stored_form(record: RawImage, shape: tuple[int, int]) -> tuple[bytes, bool]:
 def assign_splits(
     given: Sequence[SplitName | None], labels: Sequence[int], hashes: Sequence[str], *, val_fraction: float, seed: int
 ) -> list[SplitName]:
-    """The split of each image; `hashes` tell which images are byte-identical.
+    """Assign each image to a split. Test is drawn only if no image has it, and so is validation.
 
-    Validation takes `val_fraction` of the images that are free to move, test a tenth if none is given.
+    Args:
+        given: The split that the source gives for each image. `train` and None may be moved to another split.
+        labels: The label of each image.
+        hashes: The hash of each image: byte-identical images go to the same split.
+        val_fraction: Share of the movable images that becomes validation. Test gets a tenth.
+        seed: The seed of the draw.
+
+    Returns:
+        The split of each image.
     """
     splits: list[SplitName] = [split or "train" for split in given]
-    free = [index for index, split in enumerate(splits) if split == "train"]
-    per_class = Counter(labels[index] for index in free)
+    movable = [index for index, split in enumerate(splits) if split == "train"]
+    per_class = Counter(labels[index] for index in movable)
     rng = np.random.default_rng(seed)
     fractions: dict[SplitName, float] = {"test": _TEST_FRACTION, "val": val_fraction}
     for split, fraction in fractions.items():
         if split in given:
             continue
-        left = [index for index in free if splits[index] == "train"]
-        for index in _draw(left, labels, hashes, per_class, fraction, rng):
+        remaining = [index for index in movable if splits[index] == "train"]
+        for index in _draw_images(remaining, labels, hashes, per_class, fraction, rng):
             splits[index] = split
     return splits
 
 
-def _draw(
+def _draw_images(
     indices: Sequence[int],
     labels: Sequence[int],
     hashes: Sequence[str],
@@ -142,20 +165,21 @@ def _draw(
     fraction: float,
     rng: np.random.Generator,
 ) -> list[int]:
-    twins: dict[str, list[int]] = defaultdict(list)
+    """Draw about `fraction` of each class, in whole groups of identical images."""
+    by_hash: dict[str, list[int]] = defaultdict(list)
     for index in indices:
-        twins[hashes[index]].append(index)
+        by_hash[hashes[index]].append(index)
     groups: dict[int, list[list[int]]] = defaultdict(list)
-    for group in twins.values():
-        # One image under two labels would unbalance the classes, and no answer to it could be right.
+    for group in by_hash.values():
+        # An image with two labels stays in train: no prediction for it could be correct.
         if len({labels[index] for index in group}) == 1:
             groups[labels[group[0]]].append(group)
     drawn: list[int] = []
     for label in sorted(groups):
         room = max(1, round(fraction * per_class[label]))
-        # A class always keeps a group to train on, even if all its images are few or the same.
-        for place in rng.permutation(len(groups[label]))[1:]:
-            group = groups[label][place]
+        # The first group stays in train, so that a class with few different images keeps one to train on.
+        for position in rng.permutation(len(groups[label]))[1:]:
+            group = groups[label][position]
             if len(group) <= room:
                 drawn += group
                 room -= len(group)
@@ -186,16 +210,16 @@ def _check_splits(source: Source, entries: Sequence[ShardEntry]) -> None:
             raise DataError(f"{source.name} has too few different images to set any aside for {split}; add some")
 
 
-def _note_twins(entries: Sequence[ShardEntry]) -> list[str]:
-    twins: dict[str, list[ShardEntry]] = defaultdict(list)
+def _note_duplicates(entries: Sequence[ShardEntry]) -> list[str]:
+    by_hash: dict[str, list[ShardEntry]] = defaultdict(list)
     for entry in entries:
-        twins[entry.sha256].append(entry)
-    several = [group for group in twins.values() if len(group) > 1]
+        by_hash[entry.sha256].append(entry)
+    groups = [group for group in by_hash.values() if len(group) > 1]
     notes = []
-    if extra := sum(len(group) - 1 for group in several):
-        notes.append(f"byte-identical copies of other images: {extra}")
-    if crossing := sum(len({entry.split for entry in group}) > 1 for group in several):
-        notes.append(f"images that occur in more than one split, as the source has them: {crossing}")
-    if torn := sum(len({entry.label for entry in group}) > 1 for group in several):
-        notes.append(f"images that occur under more than one label: {torn}")
+    if copies := sum(len(group) - 1 for group in groups):
+        notes.append(f"byte-identical copies of other images: {copies}")
+    if leaks := sum(len({entry.split for entry in group}) > 1 for group in groups):
+        notes.append(f"images that occur in more than one split, as the source has them: {leaks}")
+    if conflicts := sum(len({entry.label for entry in group}) > 1 for group in groups):
+        notes.append(f"images that occur under more than one label: {conflicts}")
     return notes

@@ -1,6 +1,6 @@
-"""From shards to blocks of pixels: CRC checked, in the order on disk, relabelled for the view.
+"""Reads shards as blocks of decoded images, in the order on disk, with the labels of the view. Checks the CRCs.
 
-The test split is locked: it opens for who says so, which is evaluation alone.
+The test split is locked: reading it needs `unlock`, which only evaluation and the checks of the data pass.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bakeoff.data.pixels import decode, fit
+from bakeoff.data.pixels import decode, resize_to_square
 from bakeoff.data.shards.manifest import ShardFile
 from bakeoff.data.shards.view import Dataset
 from bakeoff.data.sources import SplitName
@@ -22,24 +22,33 @@ from bakeoff.machine import import_tensorflow
 
 __all__ = ["Block", "read_blocks"]
 
-# Encoded photographs are larger than their pixels on the way: fewer of them are held at once.
-_ENCODED_BLOCK = 256
+# Images per block if they are encoded. A photograph takes more memory while it is decoded than its result does.
+_ENCODED_BLOCK_IMAGES = 256
 
 
 @dataclass(frozen=True)
 class Block:
-    """Images uint8 (n, side, side, 3), labels int32 (n,) of the view, and n ids."""
+    """Consecutive images of a split."""
 
     images: np.ndarray
+    """uint8 (n, side, side, 3)."""
     labels: np.ndarray
+    """int32 (n,), the labels of the view."""
     ids: list[str]
+    """n ids of records."""
 
 
 def read_blocks(dataset: Dataset, split: SplitName, block: int = 1024, *, unlock: bool = False) -> Iterator[Block]:
-    """Read a split in blocks of at most `block` images, every image of the view once.
+    """Read a split in blocks, every image of the view once.
 
-    Raises DataError for the test split unless `unlock`, and for a shard that is missing, damaged or
-    incomplete, naming it.
+    Args:
+        dataset: The view.
+        split: The split's name.
+        block: The largest number of images in a block.
+        unlock: Must be set to read the test split.
+
+    Raises:
+        DataError: The test split is locked; or a shard, which is named, is missing, damaged or incomplete.
     """
     if split == "test" and not unlock:
         raise DataError("the test split is locked: train and select on train and val, open it with `bakeoff evaluate`")
@@ -57,7 +66,7 @@ def _read(dataset: Dataset, split: SplitName, block: int) -> Iterator[Block]:
                     continue
                 ids = [key.decode() for key in batch["id"][kept]]
                 if dataset.manifest.uniform:
-                    # No copy when the view has every class, which is the common case.
+                    # The common case, a view with every class, needs no copy.
                     images = batch["image"] if len(kept) == len(labels) else batch["image"][kept]
                 else:
                     columns = (batch["image"][kept], batch["height"][kept], batch["width"][kept], ids)
@@ -68,7 +77,7 @@ def _read(dataset: Dataset, split: SplitName, block: int) -> Iterator[Block]:
 def _read_file(dataset: Dataset, file: ShardFile, block: int) -> Iterator[Mapping[str, np.ndarray]]:
     tf = import_tensorflow()
     path = dataset.folder / file.name
-    size = block if dataset.manifest.uniform else min(block, _ENCODED_BLOCK)
+    size = block if dataset.manifest.uniform else min(block, _ENCODED_BLOCK_IMAGES)
     count = 0
     try:
         records = tf.data.TFRecordDataset(str(path), buffer_size=1 << 20).batch(size)
@@ -100,7 +109,7 @@ def _parse(tf: Any, batch: Any, dataset: Dataset) -> dict[str, Any]:
 
 def _unpack(dataset: Dataset, data: bytes, height: int, width: int, key: str) -> np.ndarray:
     if height:
-        return fit(np.frombuffer(data, np.uint8).reshape(height, width, 3), dataset.side)
+        return resize_to_square(np.frombuffer(data, np.uint8).reshape(height, width, 3), dataset.side)
     try:
         return decode(data, dataset.side)
     except DataError as error:

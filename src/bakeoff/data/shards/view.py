@@ -1,4 +1,4 @@
-"""A view of prepared data: which classes of it, under which labels. Nothing is copied."""
+"""Views of prepared data: some of its classes, or its superclasses, as labels 0 to n-1. No image is copied."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,38 +14,44 @@ __all__ = ["Dataset", "find_dataset", "open_dataset"]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images of some classes, labelled 0 to n-1."""
+    """A view: the images of some classes, with labels 0 to n-1."""
 
     folder: Path
     manifest: Manifest
     name: str
     fingerprint: str
-    """Of the prepared data and the classes chosen: equal for equal images under equal labels."""
+    """Hash of the prepared data and of the chosen classes: equal for equal images with equal labels."""
     class_names: tuple[str, ...]
     superclass_names: tuple[str, ...] | None
     superclass_of: tuple[int, ...] | None
-    """The superclass of each class, if there are any."""
+    """The index of each class's superclass, if there are superclasses."""
     label_map: tuple[int, ...]
-    """This view's label for each label on disk, -1 for images that are not of it."""
+    """The label in this view for each label on disk; -1 for classes outside the view."""
     counts: dict[str, int]
-    """Images per split."""
+    """Number of images by split."""
 
     @property
     def side(self) -> int:
-        """Side in pixels of the square that images are read as."""
+        """Side in pixels of the decoded images."""
         return self.manifest.side
 
     @property
     def is_whole(self) -> bool:
-        """Whether it has every image."""
+        """Whether the view has every class."""
         return -1 not in self.label_map
 
 
 def open_dataset(folder: Path, classes: str = "all", seed: int = 0) -> Dataset:
-    """Open a folder of shards, or some classes of it.
+    """Open a view of a folder of shards.
 
-    `classes` is `all`, `coarse` (superclasses become the labels), a number (that many classes drawn by
-    `seed`), or names separated by commas. Classes keep the order they have on disk. Raises DataError.
+    Args:
+        folder: The folder.
+        classes: `all`, `coarse` (the superclasses are the labels), a number (so many classes, drawn at random), or
+            names separated by commas. Classes keep their order on disk.
+        seed: Draws the classes if `classes` is a number.
+
+    Raises:
+        DataError: The folder has no valid manifest, or there are no such classes.
     """
     manifest = read_manifest(folder)
     if classes.strip() == "coarse":
@@ -59,19 +65,22 @@ def open_dataset(folder: Path, classes: str = "all", seed: int = 0) -> Dataset:
         present = sorted({manifest.coarse_of[original] for original in chosen})
         superclass_names = tuple(manifest.coarse_names[coarse] for coarse in present)
         superclass_of = tuple(present.index(manifest.coarse_of[original]) for original in chosen)
-    everything = len(chosen) == len(manifest.class_names)
-    name = manifest.name if everything else f"{manifest.name}-{len(chosen)}"
+    has_all = len(chosen) == len(manifest.class_names)
+    name = manifest.name if has_all else f"{manifest.name}-{len(chosen)}"
     names = tuple(manifest.class_names[original] for original in chosen)
     return _view(folder, manifest, name, names, label_map, superclass_names, superclass_of)
 
 
 def find_dataset(fingerprint: str, classes: str = "all", seed: int = 0) -> Dataset | None:
-    """The view with this fingerprint among the shards in the cache, wherever their images came from; None if gone."""
+    """Find the view with this fingerprint among all shards in the cache; None if it is not there.
+
+    `classes` and `seed` are those of `open_dataset`. Where the images came from does not matter.
+    """
     for path in sorted((cache_dir() / "data").glob(f"*/{MANIFEST}")):
         try:
             dataset = open_dataset(path.parent, classes, seed)
         except DataError:
-            continue  # other data, without such classes, or damaged
+            continue  # Damaged shards, or other data without these classes.
         if dataset.fingerprint == fingerprint:
             return dataset
     return None

@@ -1,4 +1,4 @@
-"""From a source to a folder of TFRecord shards: the second of the two passes.
+"""Writes the images of a source as a folder of TFRecord shards: the second of two passes over the source.
 
 A record is a tf.train.Example with `image`, `label`, `coarse_label` (if there are superclasses), `id`,
 `height` and `width`; the last two are 0 if `image` is an encoded file rather than raw uint8 RGB.
@@ -34,26 +34,42 @@ from bakeoff.machine import import_tensorflow
 
 __all__ = ["prepare", "prepare_cached"]
 
-NOTHING: Mapping[str, str] = MappingProxyType({})
+NONE_EXCLUDED: Mapping[str, str] = MappingProxyType({})
 
 _VAL_FRACTION = 0.1
+# Largest size of a shard file.
 _SHARD_BYTES = 64_000_000
-_RECORD_OVERHEAD = 200
-"""Bytes that an Example and its frame add to an image, at most, with ids of ordinary length."""
-_CHUNK = 256
+# An upper bound of the bytes that an Example and the TFRecord format add to an image and its id.
+_RECORD_OVERHEAD_BYTES = 200
+# Images that are fetched at once, and after which progress is reported.
+_CHUNK_IMAGES = 256
 
 
 def prepare_cached(
-    text: str,
+    name_or_path: str,
     data_dir: Path | None = None,
     *,
-    excluded: Mapping[str, str] = NOTHING,
-    progress: OnCount | None = None,
+    excluded: Mapping[str, str] = NONE_EXCLUDED,
+    on_count: OnCount | None = None,
 ) -> Path:
-    """The folder in the cache that holds the shards of some data, prepared now unless it is there already."""
-    source = open_source(text, data_dir, progress)
-    folder = cache_dir() / "data" / f"{source.name}-{_sign(source, _VAL_FRACTION, 0, excluded)[:12]}"
-    prepare(source, folder, excluded=excluded, progress=progress)
+    """Prepare data into the cache, unless that was done before.
+
+    Args:
+        name_or_path: The data, as `open_source` takes it.
+        data_dir: Where to look for archives first.
+        excluded: Images to leave out: the reason by image id.
+        on_count: Called with (what is being done, how much is done, how much in all).
+
+    Returns:
+        The folder of the shards.
+
+    Raises:
+        DataError: The data do not exist or cannot be used.
+        OutputError: The cache cannot be written.
+    """
+    source = open_source(name_or_path, data_dir, on_count)
+    folder = cache_dir() / "data" / f"{source.name}-{_compute_signature(source, _VAL_FRACTION, 0, excluded)[:12]}"
+    prepare(source, folder, excluded=excluded, on_count=on_count)
     mark_used(folder)
     return folder
 
@@ -64,29 +80,44 @@ def prepare(
     *,
     val_fraction: float = _VAL_FRACTION,
     seed: int = 0,
-    excluded: Mapping[str, str] = NOTHING,
-    progress: OnCount | None = None,
+    excluded: Mapping[str, str] = NONE_EXCLUDED,
+    on_count: OnCount | None = None,
 ) -> Manifest:
-    """Write a source's shards and manifest into `folder`, all of them or none.
+    """Write a source's shards and manifest into a folder, atomically.
 
-    Images whose keys are in `excluded` are left out, which the manifest says with the reason.
-    A folder that already holds them is left alone; one that holds older shards is replaced. Raises DataError
-    for images that will not do, OutputError for a folder that cannot be written or holds something else.
+    A folder that already holds these shards is not written again; one that holds other shards is replaced.
+
+    Args:
+        source: The images.
+        folder: Where to write.
+        val_fraction: Share of the images without a given split that becomes the validation split, above 0 and at most
+            0.5.
+        seed: Draws the splits and the order on disk.
+        excluded: Images to leave out: the reason by image id, which the manifest keeps.
+        on_count: Called with (what is being done, how much is done, how much in all).
+
+    Returns:
+        The manifest.
+
+    Raises:
+        ConfigError: `val_fraction` is out of range.
+        DataError: An image cannot be used, or a class has too few images.
+        OutputError: The folder cannot be written, or holds something other than shards.
     """
     if not 0 < val_fraction <= 0.5:
         raise ConfigError(f"a validation fraction of {val_fraction} leaves nothing to train or to select by; try 0.1")
-    signature = _sign(source, val_fraction, seed, excluded)
+    signature = _compute_signature(source, val_fraction, seed, excluded)
     if ready := _find_ready(folder, signature):
         return ready
 
-    def say_wait() -> None:
-        if progress:
-            progress("waiting for another process that prepares the same data", 0, 0)
+    def report_wait() -> None:
+        if on_count:
+            on_count("waiting for another process that prepares the same data", 0, 0)
 
-    # Two commands that need the same data prepare it once.
-    with waiting_for(folder, say_wait):
+    # Two processes that need the same data prepare it once.
+    with waiting_for(folder, report_wait):
         return _find_ready(folder, signature) or _prepare(
-            source, folder, signature, val_fraction, seed, excluded, progress
+            source, folder, signature, val_fraction, seed, excluded, on_count
         )
 
 
@@ -97,13 +128,13 @@ def _prepare(
     val_fraction: float,
     seed: int,
     excluded: Mapping[str, str],
-    progress: OnCount | None,
+    on_count: OnCount | None,
 ) -> Manifest:
     if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).exists() or not any(folder.iterdir()))):
         raise OutputError(f"{folder} holds something other than shards; choose another folder or empty it")
-    plan = plan_shards(source, val_fraction, seed, excluded, progress)
+    plan = plan_shards(source, val_fraction, seed, excluded, on_count)
     order = np.random.default_rng(seed).permutation(len(plan.entries))
-    # Shuffled on disk, so that the first images of a split are a fair sample of it.
+    # Shuffled on disk, so that the first images of a split are a random sample of it.
     entries = [plan.entries[index] for index in order]
     with replacing_folder(folder) as temporary:
         manifest = Manifest(
@@ -115,7 +146,7 @@ def _prepare(
             class_names=source.class_names,
             coarse_names=source.coarse_names,
             coarse_of=source.coarse_of,
-            splits={split: _write_split(source, temporary, split, entries, progress) for split in SPLITS},
+            splits={split: _write_split(source, temporary, split, entries, on_count) for split in SPLITS},
             quarantined=plan.quarantined,
             notes=plan.notes,
             licence=source.licence,
@@ -125,46 +156,51 @@ def _prepare(
     return manifest
 
 
-def _sign(source: Source, val_fraction: float, seed: int, excluded: Mapping[str, str]) -> str:
+def _compute_signature(source: Source, val_fraction: float, seed: int, excluded: Mapping[str, str]) -> str:
+    """A hash of all that the shards depend on; cheap, because the source's signature reads no image."""
     parts = [SCHEMA, source.name, source.signature, val_fraction, seed]
     return hash_json([*parts, sorted(excluded)] if excluded else parts)
 
 
 def _find_ready(folder: Path, signature: str) -> Manifest | None:
+    """The manifest of a folder that already has the shards with this signature, all files at their size."""
     try:
         manifest = read_manifest(folder)
     except DataError:
-        # Missing, damaged or of another schema: all are mended by preparing.
+        # The manifest is missing, damaged or of another schema: preparing writes a new one.
         return None
     files = [file for facts in manifest.splits.values() for file in facts.files]
     paths = [folder / file.name for file in files]
-    whole = all(path.is_file() and path.stat().st_size == file.bytes for path, file in zip(paths, files, strict=True))
-    return manifest if whole and manifest.signature == signature else None
+    complete = all(
+        path.is_file() and path.stat().st_size == file.bytes for path, file in zip(paths, files, strict=True)
+    )
+    return manifest if complete and manifest.signature == signature else None
 
 
 def _write_split(
-    source: Source, folder: Path, split: SplitName, entries: Sequence[ShardEntry], progress: OnCount | None
+    source: Source, folder: Path, split: SplitName, entries: Sequence[ShardEntry], on_count: OnCount | None
 ) -> SplitFacts:
     chosen = [entry for entry in entries if entry.split == split]
-    shards = list(_cut(chosen))
+    shards = list(_group_into_shards(chosen))
     files = []
     done = 0
     for number, shard in enumerate(shards):
         path = folder / f"{split}-{number:05d}-of-{len(shards):05d}.tfrecord"
         for written in _write_shard(source, path, shard):
-            if progress:
-                progress(f"writing {split}", done + written, len(chosen))
+            if on_count:
+                on_count(f"writing {split}", done + written, len(chosen))
         done += len(shard)
-        files.append(_seal(path, len(shard)))
+        files.append(_finish_shard(path, len(shard)))
     counts = Counter(entry.label for entry in chosen)
     class_counts = tuple(counts[label] for label in range(len(source.class_names)))
     return SplitFacts(count=len(chosen), class_counts=class_counts, files=tuple(files))
 
 
-def _cut(entries: Sequence[ShardEntry]) -> Iterator[Sequence[ShardEntry]]:
+def _group_into_shards(entries: Sequence[ShardEntry]) -> Iterator[Sequence[ShardEntry]]:
+    """Consecutive entries that fit into one shard file each."""
     start = size = 0
     for index, entry in enumerate(entries):
-        added = entry.size + len(entry.key.encode()) + _RECORD_OVERHEAD
+        added = entry.size + len(entry.key.encode()) + _RECORD_OVERHEAD_BYTES
         if index > start and size + added > _SHARD_BYTES:
             yield entries[start:index]
             start, size = index, 0
@@ -173,22 +209,23 @@ def _cut(entries: Sequence[ShardEntry]) -> Iterator[Sequence[ShardEntry]]:
 
 
 def _write_shard(source: Source, path: Path, entries: Sequence[ShardEntry]) -> Iterator[int]:
+    """Write one shard file; yields the number of records written so far."""
     tf = import_tensorflow()
     try:
         with tf.io.TFRecordWriter(str(path)) as writer:
-            for start in range(0, len(entries), _CHUNK):
-                chunk = entries[start : start + _CHUNK]
+            for start in range(0, len(entries), _CHUNK_IMAGES):
+                chunk = entries[start : start + _CHUNK_IMAGES]
                 for entry, record in zip(chunk, source.fetch([entry.key for entry in chunk]), strict=True):
                     data, raw = stored_form(record, entry.shape)
                     if hashlib.sha256(data).hexdigest() != entry.sha256:
                         raise DataError(f"{entry.key} of {source.name} changed while it was prepared; prepare again")
-                    writer.write(_example(tf, entry, data, raw))
+                    writer.write(_serialize_example(tf, entry, data, raw))
                 yield start + len(chunk)
     except tf.errors.OpError as error:
         raise OutputError(f"cannot write {path.name}: {error.message}; free some space") from error
 
 
-def _example(tf: Any, entry: ShardEntry, data: bytes, raw: bool) -> bytes:
+def _serialize_example(tf: Any, entry: ShardEntry, data: bytes, raw: bool) -> bytes:
     def integer(value: int) -> Any:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
@@ -210,7 +247,7 @@ def _example(tf: Any, entry: ShardEntry, data: bytes, raw: bool) -> bytes:
     return serialized
 
 
-def _seal(path: Path, records: int) -> ShardFile:
+def _finish_shard(path: Path, records: int) -> ShardFile:
     with path.open("rb") as written:
         os.fsync(written.fileno())
     return ShardFile(name=path.name, records=records, bytes=path.stat().st_size, sha256=hash_file(path))

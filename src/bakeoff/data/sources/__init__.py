@@ -1,4 +1,4 @@
-"""From the name of some data to its raw records: CIFAR archives, scikit-learn's digits, folders of images.
+"""Where images and labels come from: CIFAR archives, scikit-learn's digits, folders of images.
 
 source = open_source("cifar100", data_dir=None)
 for record in source.records(): ...

@@ -1,6 +1,6 @@
-"""Where a published archive lies on this machine, and how it gets there if it does not.
+"""Finds a published archive on this machine, or downloads it.
 
-Looked for in the folder given, `$BAKEOFF_DATA_DIR`, then the cache's `downloads`, then downloaded.
+The order is: the given folder, `$BAKEOFF_DATA_DIR`, `downloads` in the cache, then the download.
 """
 
 import hashlib
@@ -20,31 +20,42 @@ _TIMEOUT_SECONDS = 20
 _CHUNK_BYTES = 1 << 20
 
 
-def find_archive(name: str, url: str, md5: str, data_dir: Path | None, progress: OnCount | None) -> Path:
-    """The path of an archive, downloaded into the cache and checked against `md5` if it is nowhere.
+def find_archive(name: str, url: str, md5: str, data_dir: Path | None, on_count: OnCount | None) -> Path:
+    """Find an archive, or download it into the cache.
 
-    Raises DataError that says where to put the file by hand if the download fails.
+    Args:
+        name: The archive's file name.
+        url: Where to download it.
+        md5: The published MD5, which a download must have; a file found on this machine is not checked here.
+        data_dir: The first folder to look in.
+        on_count: Called with (what is being done, bytes done, bytes in all, 0 if unknown).
+
+    Returns:
+        The path of the archive.
+
+    Raises:
+        DataError: The download failed. The message says where to put the file instead.
     """
     downloads = cache_dir() / "downloads"
-    given = os.environ.get("BAKEOFF_DATA_DIR")
-    places = [place for place in (data_dir, Path(given) if given else None, downloads) if place is not None]
-    for place in places:
-        if (place / name).is_file():
-            return place / name
+    variable = os.environ.get("BAKEOFF_DATA_DIR")
+    folders = [folder for folder in (data_dir, Path(variable) if variable else None, downloads) if folder is not None]
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
     try:
-        _download(url, md5, downloads / name, progress)
+        _download(url, md5, downloads / name, on_count)
     except DataError as error:
         raise DataError(f"{name} {error}; fetch {url} and give its folder with --data-dir") from error
     return downloads / name
 
 
 def hash_md5(path: Path) -> str:
-    """MD5 of a file's bytes: what the publishers of these archives print, no protection against malice."""
+    """MD5 of a file, as the publishers of these archives print it. It detects damage, not tampering."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _download(url: str, md5: str, path: Path, progress: OnCount | None) -> None:
+def _download(url: str, md5: str, path: Path, on_count: OnCount | None) -> None:
     digest = hashlib.md5(usedforsecurity=False)
     done = 0
     try:
@@ -57,16 +68,16 @@ def _download(url: str, md5: str, path: Path, progress: OnCount | None) -> None:
             file.write(chunk)
             digest.update(chunk)
             done += len(chunk)
-            if progress:
-                progress(f"downloading {path.name}", done, total)
+            if on_count:
+                on_count(f"downloading {path.name}", done, total)
         if digest.hexdigest() != md5:
             raise DataError(f"arrived damaged ({done:,} of {total:,} bytes, MD5 not the published one)")
 
 
 def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    # Network failures are OSErrors too; told apart here from those of writing the file.
+    # Network failures are OSErrors, as are failures to write the file. Only the former are caught here.
     try:
         while chunk := response.read(_CHUNK_BYTES):
             yield chunk
     except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"could not be downloaded to its end ({error})") from error
+        raise DataError(f"could not be downloaded completely ({error})") from error

@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100, read from their binary archives (Krizhevsky 2009).
 
-A record is one or two label bytes and 3,072 bytes of pixels, channel first. Only members of known names
-are read, straight from the archive, never extracted and never unpickled.
+A record is one or two label bytes and 3,072 bytes of pixels in the order (channel, row, column). Only members of known
+names are read, directly from the archive: nothing is extracted, and nothing is unpickled.
 """
 
 import tarfile
@@ -22,13 +22,13 @@ __all__ = ["CIFARS", "Archive", "Cifar"]
 
 _SIDE = 32
 _PIXEL_BYTES = 3 * _SIDE * _SIDE
-# A member beyond this is not CIFAR: the real ones have up to 154 MB, the texts under 1 kB.
-_MEMBER_LIMIT = 1 << 30
+# Largest size of a member in bytes. In the published archives, records have up to 154 MB and texts under 1 kB.
+_MEMBER_LIMIT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class Archive:
-    """One published archive: its file, where it comes from, and the members that hold the records."""
+    """One published archive: its file, its origin, and the names of the members that are read."""
 
     name: str
     file: str
@@ -41,7 +41,7 @@ class Archive:
 
     @property
     def label_bytes(self) -> int:
-        """Bytes in front of the pixels; the last is the fine label."""
+        """Number of bytes before the pixels of a record; the last one is the label of the (fine) class."""
         return 2 if self.coarse_names else 1
 
 
@@ -75,9 +75,9 @@ CIFARS = {
 @dataclass(frozen=True)
 class _Contents:
     images: dict[str, np.ndarray]
-    """Per split uint8 (n, 32, 32, 3)."""
+    """By split, uint8 (n, 32, 32, 3)."""
     labels: dict[str, np.ndarray]
-    """Per split uint8 (n, label bytes)."""
+    """By split, uint8 (n, label bytes)."""
     class_names: tuple[str, ...]
     coarse_names: tuple[str, ...] | None
     coarse_of: tuple[int, ...] | None
@@ -85,21 +85,21 @@ class _Contents:
 
 
 class Cifar(Source):
-    """A CIFAR archive on this machine, unpacked into memory when first asked for more than its name."""
+    """A CIFAR archive. Its contents are read into memory at first use."""
 
     licence = "no licence stated; cite Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009)"
 
-    def __init__(self, archive: Archive, data_dir: Path | None = None, progress: OnCount | None = None) -> None:
+    def __init__(self, archive: Archive, data_dir: Path | None = None, on_count: OnCount | None = None) -> None:
         """Find or download the archive. Raises DataError if that fails."""
         self.name = archive.name
         self._archive = archive
-        self._path = find_archive(archive.file, archive.url, archive.md5, data_dir, progress)
+        self._path = find_archive(archive.file, archive.url, archive.md5, data_dir, on_count)
         status = self._path.stat()
         self.signature = hash_json([archive.name, str(self._path.resolve()), status.st_size, status.st_mtime_ns])
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the fine classes, from the archive's own list."""
+        """Names of the (fine) classes, from the list in the archive."""
         return self._contents.class_names
 
     @property
@@ -109,26 +109,26 @@ class Cifar(Source):
 
     @property
     def coarse_of(self) -> tuple[int, ...] | None:
-        """The superclass of each class, as the records have it."""
+        """The superclass of each class, from the labels of the records; None for CIFAR-10."""
         return self._contents.coarse_of
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Says so if the archive is not byte for byte the published one."""
+        """A note if the archive's MD5 is not the published one."""
         return self._contents.notes
 
     @property
     def count(self) -> int:
-        """Images of both splits."""
+        """Number of images in both splits."""
         return sum(len(labels) for labels in self._contents.labels.values())
 
     def records(self) -> Iterator[RawImage | BadImage]:
-        """All images, keyed by split and position as in `train/00042`."""
+        """All images. Keys are split and position, as in `train/00042`."""
         sizes = [(split, len(labels)) for split, labels in self._contents.labels.items()]
         return self.fetch([f"{split}/{index:05d}" for split, size in sizes for index in range(size)])
 
     def fetch(self, keys: Sequence[str]) -> Iterator[RawImage]:
-        """The images at the positions that the keys name."""
+        """The images with these keys, in this order."""
         for key in keys:
             split: SplitName = "train" if key.startswith("train/") else "test"
             index = int(key.partition("/")[2])
@@ -156,7 +156,7 @@ class Cifar(Source):
                 f"{self._path} is not a usable {archive.file}: {error}; fetch it again from {archive.url}"
             ) from error
         images = {
-            # Rows, columns, channels: what every consumer reads.
+            # From (channel, row, column) to (row, column, channel).
             split: np.ascontiguousarray(
                 block[:, len(counts) :].reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1),
             )
@@ -175,7 +175,7 @@ def _read_members(path: Path, archive: Archive) -> dict[str, bytes]:
             name = PurePosixPath(member.name).name
             if name not in wanted or name in found or not member.isreg():
                 continue
-            if member.size > _MEMBER_LIMIT:
+            if member.size > _MEMBER_LIMIT_BYTES:
                 raise DataError(f"its member {name} claims {member.size:,} bytes")
             reader = tar.extractfile(member)
             found[name] = reader.read() if reader else b""

@@ -1,4 +1,4 @@
-"""scikit-learn's bundled handwritten digits: 1,797 images of 8x8 pixels that need no network."""
+"""scikit-learn's handwritten digits: 1,797 images of 8x8 pixels that are installed with it."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -12,29 +12,29 @@ __all__ = ["Digits"]
 
 
 class Digits(Source):
-    """The digits 0 to 9 as grey uint8 RGB; no split of their own."""
+    """The digits 0 to 9 as grey uint8 RGB. The source gives no splits."""
 
     name = "digits"
     licence = "CC BY 4.0; Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI repository (1998)"
-    # The images never change; raise the number if their conversion does.
+    # The images never change. Raise the number when their conversion to RGB changes.
     signature = hash_json(["digits", 1])
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The digits as text."""
+        """ "0" to "9"."""
         return tuple("0123456789")
 
     @property
     def count(self) -> int:
-        """1,797."""
+        """Number of images: 1,797."""
         return len(self._labels)
 
     def records(self) -> Iterator[RawImage | BadImage]:
-        """All digits, keyed by their position."""
+        """All images. Keys are positions, as in `0042`."""
         return self.fetch([f"{index:04d}" for index in range(self.count)])
 
     def fetch(self, keys: Sequence[str]) -> Iterator[RawImage]:
-        """The digits at the positions that are the keys."""
+        """The images with these keys, in this order."""
         for key in keys:
             index = int(key)
             yield RawImage(key, None, int(self._labels[index]), None, self._images[index].tobytes(), (8, 8))

@@ -1,7 +1,7 @@
 """A folder of images: `class/image`, or `train|val|test/class/image`.
 
-Names are taken in sorted order, hidden ones are skipped, links are followed except back into their own
-parents. Nothing is ever written into the folder or removed from it.
+Files are read in sorted order. Hidden files are skipped; links are followed, except into a parent folder. Nothing is
+written into the folder or removed from it.
 """
 
 import os
@@ -17,14 +17,14 @@ from bakeoff.data.sources.records import BadImage, RawImage, Source, SplitName
 from bakeoff.errors import DataError
 from bakeoff.files import hash_json
 
-__all__ = ["Folder"]
+__all__ = ["ImageFolder"]
 
-# One each to train on, to select by and to test.
+# A class needs at least one image in each of train, val and test.
 _MIN_IMAGES = 3
 
 _SPLITS: dict[str, SplitName] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-# Files that are read ahead of their use: enough to keep every core busy, few enough to hold in memory.
-_CHUNK = 64
+# Files that are decoded in parallel: enough to use every core, few enough to hold in memory.
+_CHUNK_FILES = 64
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ class _File:
     label: int
 
 
-class Folder(Source):
-    """Images of at least two classes below one folder."""
+class ImageFolder(Source):
+    """Images in class folders, of at least two classes."""
 
     licence = "not stated"
 
     def __init__(self, folder: Path) -> None:
-        """List the folder. Raises DataError if its layout, its classes or their sizes are wrong."""
-        self.name = re.sub(r"[^a-z0-9]+", "-", _text(folder.resolve().name).lower()).strip("-") or "images"
+        """List the folder. Raises DataError if the layout is wrong, or a class has too few images."""
+        self.name = re.sub(r"[^a-z0-9]+", "-", _to_text(folder.resolve().name).lower()).strip("-") or "images"
         self._folder = folder
         roots = _find_roots(folder)
         classes = {root: _subfolders(root) for root, _ in roots}
-        self._class_names = tuple(sorted({_text(name) for names in classes.values() for name in names}))
+        self._class_names = tuple(sorted({_to_text(name) for names in classes.values() for name in names}))
         labels = {name: label for label, name in enumerate(self._class_names)}
         self._ignored: list[Path] = []
         self._files: dict[str, _File] = {}
@@ -53,9 +53,13 @@ class Folder(Source):
         for root, split in roots:
             for name in classes[root]:
                 for path in self._images(root / name, (root.resolve(), real, *real.parents)):
-                    self._files[_text(path.relative_to(folder).as_posix())] = _File(path, split, labels[_text(name)])
-        self._check(roots)
-        self.signature = hash_json([_text(str(real)), [[key, *_stamp(file.path)] for key, file in self._files.items()]])
+                    self._files[_to_text(path.relative_to(folder).as_posix())] = _File(
+                        path, split, labels[_to_text(name)]
+                    )
+        self._check_classes(roots)
+        self.signature = hash_json(
+            [_to_text(str(real)), [[key, *_size_and_mtime(file.path)] for key, file in self._files.items()]]
+        )
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -64,32 +68,32 @@ class Folder(Source):
 
     @property
     def count(self) -> int:
-        """Files with the suffix of an image."""
+        """Number of files with the suffix of an image."""
         return len(self._files)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Says how many files were ignored for their suffix."""
+        """A note with the number of files that were ignored because of their suffix."""
         if not self._ignored:
             return ()
-        example = _text(self._ignored[0].relative_to(self._folder).as_posix())
+        example = _to_text(self._ignored[0].relative_to(self._folder).as_posix())
         return (f"files ignored for their suffix: {len(self._ignored)}, such as {example}",)
 
     def records(self) -> Iterator[RawImage | BadImage]:
-        """All images, keyed by their path below the folder; those that do not decode come as BadImage."""
+        """All images. Keys are paths relative to the folder; images that cannot be decoded are BadImages."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for keys in _chunks(list(self._files)):
-                yield from pool.map(self._examine, keys)
+                yield from pool.map(self._read, keys)
 
     def fetch(self, keys: Sequence[str]) -> Iterator[RawImage]:
-        """The files of `keys` as they are now; their `shape` is (0, 0), as they are not decoded."""
+        """The files with these keys, in this order, not decoded: their `shape` is (0, 0)."""
         for key in keys:
             try:
                 yield self._record(key, self._files[key].path.read_bytes(), (0, 0))
             except (OSError, KeyError) as error:
-                raise DataError(f"{self._folder / key} was there and is gone; start again") from error
+                raise DataError(f"{self._folder / key} was removed in the meantime; start again") from error
 
-    def _examine(self, key: str) -> RawImage | BadImage:
+    def _read(self, key: str) -> RawImage | BadImage:
         try:
             data = self._files[key].path.read_bytes()
             height, width, _ = read_rgb(data).shape
@@ -107,22 +111,20 @@ class Folder(Source):
         real = folder.resolve()
         if real in parents:
             return
-        for entry in _list(folder):
+        for entry in _list_visible(folder):
             path = folder / entry.name
             if entry.is_dir():
                 yield from self._images(path, (*parents, real))
             elif path.suffix.lower() not in IMAGE_SUFFIXES:
                 self._ignored.append(path)
             elif entry.is_file() or entry.is_symlink():
-                # A dangling link is an image that cannot be read; a pipe or a socket is none.
+                # A broken link counts as an unreadable image. Pipes and sockets are skipped.
                 yield path
 
-    def _check(self, roots: Sequence[tuple[Path, SplitName | None]]) -> None:
+    def _check_classes(self, roots: Sequence[tuple[Path, SplitName | None]]) -> None:
         if not self._files:
             if any(path.suffix.lower() in IMAGE_SUFFIXES for path in self._folder.iterdir()):
-                raise DataError(
-                    f"{self._folder} holds images but no class folders; give each class a folder of its own"
-                )
+                raise DataError(f"{self._folder} holds images but no class folders; give each class its own folder")
             raise DataError(f"{self._folder} holds no images ({', '.join(IMAGE_SUFFIXES)}) in class folders")
         if len(self._class_names) < 2:
             raise DataError(f"{self._folder} has one class only, {self._class_names[0]}; add another class folder")
@@ -139,17 +141,17 @@ class Folder(Source):
 
 def _find_roots(folder: Path) -> list[tuple[Path, SplitName | None]]:
     names = _subfolders(folder)
-    # A folder of vehicles may well have a class called train: only split names and nothing else make splits.
+    # `train` may be a class of vehicles: folders are splits only if all of them have names of splits.
     if "train" in names and set(names) <= set(_SPLITS) and _subfolders(folder / "train"):
         return sorted(((folder / name, _SPLITS[name]) for name in names), key=lambda root: root[1] != "train")
     return [(folder, None)]
 
 
 def _subfolders(folder: Path) -> list[str]:
-    return [entry.name for entry in _list(folder) if entry.is_dir()]
+    return [entry.name for entry in _list_visible(folder) if entry.is_dir()]
 
 
-def _list(folder: Path) -> list[os.DirEntry[str]]:
+def _list_visible(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
@@ -157,7 +159,7 @@ def _list(folder: Path) -> list[os.DirEntry[str]]:
         raise DataError(f"cannot list {folder}: {error.strerror}; make it readable") from error
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _size_and_mtime(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except OSError:
@@ -165,10 +167,10 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _text(name: str) -> str:
-    # File names are bytes; those that are not UTF-8 must still fit into JSON.
+def _to_text(name: str) -> str:
+    # File names are bytes. Names that are not UTF-8 are escaped, so that JSON can hold them.
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _chunks(keys: list[str]) -> Iterator[list[str]]:
-    return (keys[start : start + _CHUNK] for start in range(0, len(keys), _CHUNK))
+    return (keys[start : start + _CHUNK_FILES] for start in range(0, len(keys), _CHUNK_FILES))

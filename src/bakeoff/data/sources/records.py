@@ -1,4 +1,4 @@
-"""What every source of images gives: records, their classes, and a signature that is cheap to compute."""
+"""The interface of a source of images: records, class names, and a signature that is cheap to compute."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -10,23 +10,24 @@ __all__ = ["BadImage", "OnCount", "RawImage", "Source", "SplitName"]
 SplitName = Literal["train", "val", "test"]
 
 OnCount = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is (0 if unknown)."""
+"""Called with (what is being done, how much is done, how much in all); the last is 0 if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawImage:
-    """One image as its source holds it.
-
-    `data` is the file's bytes if `encoded`, else uint8 RGB of `shape` (height, width). A `split` of None
-    leaves the choice to whoever prepares the shards.
-    """
+    """One image as its source holds it."""
 
     key: str
+    """Identifies the image within the source; written into the shards as its id."""
     split: SplitName | None
+    """None if the source gives no split; `assign_splits` then draws one."""
     label: int
     coarse_label: int | None
+    """The label of the superclass, if there are superclasses."""
     data: bytes
+    """The bytes of the image file if `encoded`, else uint8 RGB pixels (height, width, 3)."""
     shape: tuple[int, int]
+    """(height, width) in pixels; (0, 0) if the file has not been decoded."""
     encoded: bool = False
 
 
@@ -39,18 +40,18 @@ class BadImage:
 
 
 class Source(ABC):
-    """Images with labels. Making one is cheap; the other properties may read or unpack what lies behind it."""
+    """Images with labels. `name`, `licence` and `signature` are cheap; the other properties may read files."""
 
     name: str
     licence: str
-    """Under which terms, and whom to cite."""
+    """The terms of use, and the work to cite."""
     signature: str
-    """Changes whenever the files behind the source change; the same signature means the same records."""
+    """A hash that changes whenever the source's files change: the same signature means the same records."""
 
     @property
     @abstractmethod
     def class_names(self) -> tuple[str, ...]:
-        """Names by label."""
+        """Names of the classes, by label."""
 
     @property
     def coarse_names(self) -> tuple[str, ...] | None:
@@ -64,18 +65,18 @@ class Source(ABC):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of results should know about how these records came about."""
+        """Remarks about the source that belong beside results, such as ignored files."""
         return ()
 
     @property
     @abstractmethod
     def count(self) -> int:
-        """How many records there are, bad ones included."""
+        """Number of records, bad images included."""
 
     @abstractmethod
     def records(self) -> Iterator[RawImage | BadImage]:
-        """All records in a fixed order, each checked to be readable."""
+        """All records in a fixed order. Images that cannot be decoded are BadImages."""
 
     @abstractmethod
     def fetch(self, keys: Sequence[str]) -> Iterator[RawImage]:
-        """The records of `keys`, in that order, unchecked. Raises DataError if one is gone."""
+        """The records with these keys, in this order, not checked. Raises DataError if one was removed."""

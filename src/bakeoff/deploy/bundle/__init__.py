@@ -1,17 +1,17 @@
-"""A trained model as a folder to ship, put to use. Nothing here knows of training: a bundle's files are all it needs.
+"""A bundle: a trained model as a folder to ship. It needs only its own files, and imports nothing of training.
 
-kinds.py      formats, and how each can be quantised
-facts.py      bundle.json and labels.json
-runtimes.py   a model file of any format as a function of images
-opening.py    a folder as a Bundle, its hashes checked
-finding.py    files, folders, globs and standard input as images to read
-answering.py  many images: read and decoded in threads, answered in order
-trial.py      what a model takes in a fresh process: time and memory
+formats.py      file formats, and how each can be quantised
+facts.py        bundle.json and labels.json
+runtimes.py     a model file of any format as a function of images
+opened.py       a bundle that is opened, with its hashes checked
+prediction.py   predictions for many images, in their order
+inputs.py       files, folders, globs and standard input as images
+benchmark.py    latency and memory of a model in a fresh process
 
-    for answer in predict(open_bundle(folder), paths): ...
+    for prediction in predict(open_bundle(folder), find_inputs(["photos/"])): ...
 """
 
-from bakeoff.deploy.bundle.answering import Answer, ImageInput, predict
+from bakeoff.deploy.bundle.benchmark import measure_model
 from bakeoff.deploy.bundle.facts import (
     BUNDLE_SCHEMA,
     BundleFacts,
@@ -23,39 +23,47 @@ from bakeoff.deploy.bundle.facts import (
     read_facts,
     write_facts,
 )
-from bakeoff.deploy.bundle.finding import find_inputs
-from bakeoff.deploy.bundle.kinds import KINDS, MODEL_NAMES, Format, Quantize, check_kind, format_kind, missing_to_run
-from bakeoff.deploy.bundle.opening import Bundle, Named, open_bundle
+from bakeoff.deploy.bundle.formats import (
+    MODEL_NAMES,
+    QUANTIZATIONS,
+    Format,
+    Quantize,
+    check_format,
+    format_label,
+    missing_modules,
+)
+from bakeoff.deploy.bundle.inputs import find_inputs
+from bakeoff.deploy.bundle.opened import Bundle, ClassScore, open_bundle
+from bakeoff.deploy.bundle.prediction import ImageInput, Prediction, predict
 from bakeoff.deploy.bundle.runtimes import Floats, Images, Runtime, open_runtime
-from bakeoff.deploy.bundle.trial import try_out
 
 __all__ = [
     "BUNDLE_SCHEMA",
-    "KINDS",
     "MODEL_NAMES",
-    "Answer",
+    "QUANTIZATIONS",
     "Bundle",
     "BundleFacts",
     "Calibration",
+    "ClassScore",
     "Floats",
     "Format",
     "ImageInput",
     "Images",
     "Labels",
-    "Named",
     "Parity",
+    "Prediction",
     "Quantize",
     "Runtime",
     "Scores",
     "Timing",
-    "check_kind",
+    "check_format",
     "find_inputs",
-    "format_kind",
-    "missing_to_run",
+    "format_label",
+    "measure_model",
+    "missing_modules",
     "open_bundle",
     "open_runtime",
     "predict",
     "read_facts",
-    "try_out",
     "write_facts",
 ]

@@ -1,20 +1,21 @@
-"""What a bundle says of itself.
+"""The descriptions in a bundle: `bundle.json` and `labels.json`.
 
 bundle/model.keras      the model, or saved_model/, model.onnx, model.tflite:
                         uint8 RGB (n, side, side, 3) -> probabilities (n, classes), float32
 bundle/labels.json      class names in the order of the outputs, and their superclasses
-bundle/model_card.md    data, scores with intervals, cost, limits
-bundle/bundle.json      this module's BundleFacts; the hashes of the other files
+bundle/model_card.md    data, scores with intervals, cost and limits, for people
+bundle/bundle.json      this module's BundleFacts, with the hashes of the other files
 """
 
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
-from bakeoff.deploy.bundle.kinds import Format, Quantize, format_kind
+from bakeoff.deploy.bundle.formats import Format, Quantize, format_label
 from bakeoff.errors import BundleError
 from bakeoff.files import read_json, write_json
+from bakeoff.runs.facts import Facts
 
 __all__ = [
     "BUNDLE_SCHEMA",
@@ -32,41 +33,44 @@ __all__ = [
 BUNDLE_SCHEMA = 1
 
 
-Kind = TypeVar("Kind", bound=BaseModel)
+Part = TypeVar("Part", bound=Facts)
 
 
-class _Facts(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+class _Facts(Facts):
+    # Unknown fields are ignored, so that bundles of a newer bakeoff with the same schema can be used.
+    model_config = ConfigDict(extra="ignore")
 
 
 class Calibration(_Facts):
-    """Temperature scaling (Guo et al., arXiv 1706.04599), fitted on validation images. Errors are fractions of 1."""
+    """Temperature scaling (Guo et al. 2017, arXiv 1706.04599), and the expected calibration errors, in [0, 1]."""
 
     temperature: float
     """Logits are divided by it before the softmax, inside the model."""
     images: int
+    """Validation images that it was fitted on."""
     ece_before: float
     ece_after: float
     test_ece_before: float | None = None
-    """On the test split, which the temperature was not fitted on, where it has been opened."""
+    """On the test split, which the temperature was not fitted on; None if it has not been opened."""
     test_ece_after: float | None = None
 
 
 class Parity(_Facts):
-    """How the model's answers, through its own runtime, compare with those of the run's own evaluation."""
+    """Comparison of the exported model, in its runtime, with the run's own evaluation of the same images."""
 
     images: int
     agreement: float
-    """Share of images with the same likeliest class."""
+    """Share of images with the same predicted class."""
     near_agreement: float
-    """The same, where a class that the run held nearly as likely (by the format's tolerance) counts as the same."""
+    """The same, where a class that the run found nearly as probable (by the format's tolerance) counts as the same."""
     mean_gap: float
     """Mean over images of the largest difference of a probability."""
     worst_gap: float
+    """Largest difference of a probability on any image."""
 
 
 class Scores(_Facts):
-    """How often this very model is right on validation images, and how often the run was."""
+    """Validation top-1 of the exported model and of the run, on the same images."""
 
     images: int
     run_top1: float
@@ -75,25 +79,30 @@ class Scores(_Facts):
 
 
 class Timing(_Facts):
-    """What the model takes in a fresh process, on which machine. Seconds are medians of whole batches."""
+    """Latency and memory of the model in a fresh process. Batch times are medians."""
 
     threads: int
     batch1_seconds: float
     batch32_seconds: float
     load_seconds: float
-    """From the start of the process to the first answer."""
+    """From the start of the process to the first prediction."""
     memory_peak_bytes: int
+    """Peak of the whole process, runtime included."""
     device: str
 
 
 class BundleFacts(_Facts):
-    """`bundle.json`. What was not measured is None."""
+    """`bundle.json`. Fields that were not measured are None."""
 
     schema_: int = BUNDLE_SCHEMA
     run: str
+    """Id of the run."""
     candidate: str
+    """Network and input size, as in `mobilenet-v2@96`."""
     side: int
+    """Side in pixels of the images that the model takes; it resizes them to its input size itself."""
     bakeoff: str
+    """Version of bakeoff that wrote the bundle."""
     format: Format = Format.KERAS
     quantize: Quantize | None = None
     model_bytes: int = 0
@@ -107,9 +116,9 @@ class BundleFacts(_Facts):
     model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
 
     @property
-    def kind(self) -> str:
-        """Format and quantisation in a word, as in `litert-int8`."""
-        return format_kind(self.format, self.quantize)
+    def format_label(self) -> str:
+        """Format and quantisation, as in `litert-int8`."""
+        return format_label(self.format, self.quantize)
 
 
 class Labels(_Facts):
@@ -140,15 +149,15 @@ def read_labels(folder: Path) -> Labels:
 
 
 def write_facts(folder: Path, facts: BundleFacts) -> None:
-    """Write `bundle.json` whole or not at all."""
+    """Write `bundle.json` atomically."""
     write_json(folder / "bundle.json", facts.model_dump(mode="json", by_alias=True))
 
 
-def _read(folder: Path, name: str, kind: type[Kind]) -> Kind:
+def _read(folder: Path, name: str, part: type[Part]) -> Part:
     try:
-        return kind.model_validate(read_json(folder / name))
+        return part.model_validate(read_json(folder / name))
     except (OSError, ValueError) as error:
-        found = error.errors()[0] if isinstance(error, ValidationError) else None
-        reason = f"{name}: {'.'.join(map(str, found['loc']))}: {found['msg']}" if found else str(error)
-        mend = "give the folder that `bakeoff run` or `bakeoff export` wrote"
-        raise BundleError(f"{folder} is not a bundle ({reason}); {mend}") from error
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        reason = f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        hint = "give the folder that `bakeoff run` or `bakeoff export` wrote"
+        raise BundleError(f"{folder} is not a bundle ({reason}); {hint}") from error

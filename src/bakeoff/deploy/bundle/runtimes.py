@@ -1,4 +1,4 @@
-"""A model file as a function of images, through the runtime of its own format, which is imported only then."""
+"""A model file as a function of images. The runtime of its format is imported when a model is opened."""
 
 import importlib
 import os
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.deploy.bundle.kinds import Format
+from bakeoff.deploy.bundle.formats import Format
 from bakeoff.errors import BundleError
 from bakeoff.machine import count_cores, import_tensorflow
 
@@ -19,18 +19,25 @@ __all__ = ["Floats", "Images", "Runtime", "open_runtime"]
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Runtime = Callable[[Images], Floats]
-"""uint8 RGB (n, side, side, 3) -> probabilities (n, classes), float32, for any n from 1 on; from any thread."""
+"""uint8 RGB (n, side, side, 3) -> probabilities (n, classes), for any n >= 1. It may be called from any thread."""
 
-# LiteRT plans its memory for one size of batch; smaller batches are filled up to the next of these.
-_LITERT_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+# LiteRT allocates memory for a fixed batch size; batches are padded to the next of these.
+_LITERT_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
-def open_runtime(path: Path, form: Format, threads: int | None = None) -> Runtime:
-    """Open a model. `threads` defaults to the cores. Raises BundleError if the runtime is not installed.
+def open_runtime(path: Path, model_format: Format, threads: int | None = None) -> Runtime:
+    """Open a model file in the runtime of its format.
 
-    TensorFlow has one pool of threads for a process: RuntimeError if `threads` is given after it was first used.
+    Args:
+        path: The model.
+        model_format: Its format.
+        threads: Threads that the runtime computes on; all cores if not given.
+
+    Raises:
+        BundleError: The runtime is not installed.
+        RuntimeError: `threads` is given after TensorFlow was first used: its thread pool is fixed from then on.
     """
-    match form:
+    match model_format:
         case Format.KERAS:
             return _open_keras(path, threads)
         case Format.SAVED_MODEL:
@@ -46,7 +53,7 @@ def _open_keras(path: Path, threads: int | None) -> Runtime:
     import keras
 
     model = keras.models.load_model(path, compile=False)
-    # A last batch that is short would otherwise be traced again, which takes longer than many batches.
+    # With a fixed n, a shorter last batch would be traced again, which takes longer than many batches.
     images_of_any_number = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
     # XLA stays off: its bilinear resize is wrong on CPUs in TF 2.21.
     graph = tf.function(
@@ -62,10 +69,10 @@ def _open_saved_model(path: Path, threads: int | None) -> Runtime:
     ((name, _),) = signature.structured_input_signature[1].items()
 
     def run(images: Images) -> Floats:
-        (answers,) = signature(**{name: tf.constant(images)}).values()
-        return np.asarray(answers)
+        (probabilities,) = signature(**{name: tf.constant(images)}).values()
+        return np.asarray(probabilities)
 
-    # The signature holds its variables weakly.
+    # The signature has only weak references to its variables, so the model must stay referenced.
     run.loaded = loaded  # type: ignore[attr-defined]
     return run
 
@@ -79,47 +86,47 @@ def _open_onnx(path: Path, threads: int | None) -> Runtime:
     name = session.get_inputs()[0].name
 
     def run(images: Images) -> Floats:
-        answers: Floats = session.run(None, {name: images})[0]
-        return answers
+        probabilities: Floats = session.run(None, {name: images})[0]
+        return probabilities
 
     return run
 
 
 class _LiteRT:
-    """An interpreter for each size of batch that was asked for; they take turns."""
+    """One interpreter for each batch size in use, created at its first batch. One runs at a time."""
 
     def __init__(self, path: Path, threads: int) -> None:
         self._path = path
         self._threads = threads
         self._interpreters: dict[int, Any] = {}
-        self._turn = threading.Lock()
-        self._interpreter = _import("ai_edge_litert.interpreter", path, "bakeoff[litert]").Interpreter
-        self._sized(1)
+        self._lock = threading.Lock()
+        self._interpreter_class = _import("ai_edge_litert.interpreter", path, "bakeoff[litert]").Interpreter
+        self._interpreter_for(1)
 
     def run(self, images: Images) -> Floats:
-        largest = _LITERT_BATCHES[-1]
-        with self._turn:
+        largest = _LITERT_BATCH_SIZES[-1]
+        with self._lock:
             parts = [self._run(images[first : first + largest]) for first in range(0, len(images), largest)]
         return np.concatenate(parts)
 
     def _run(self, images: Images) -> Floats:
-        count = next(size for size in _LITERT_BATCHES if size >= len(images))
-        interpreter = self._sized(count)
-        padded = np.zeros((count, *images.shape[1:]), np.uint8)
+        batch_size = next(size for size in _LITERT_BATCH_SIZES if size >= len(images))
+        interpreter = self._interpreter_for(batch_size)
+        padded = np.zeros((batch_size, *images.shape[1:]), np.uint8)
         padded[: len(images)] = images
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], padded)
         interpreter.invoke()
-        answers: Floats = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-        return answers[: len(images)]
+        probabilities: Floats = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+        return probabilities[: len(images)]
 
-    def _sized(self, count: int) -> Any:
-        if count not in self._interpreters:
-            made = self._interpreter(model_path=str(self._path), num_threads=self._threads)
-            details = made.get_input_details()[0]
-            made.resize_tensor_input(details["index"], [count, *details["shape"][1:]])
-            made.allocate_tensors()
-            self._interpreters[count] = made
-        return self._interpreters[count]
+    def _interpreter_for(self, batch_size: int) -> Any:
+        if batch_size not in self._interpreters:
+            interpreter = self._interpreter_class(model_path=str(self._path), num_threads=self._threads)
+            details = interpreter.get_input_details()[0]
+            interpreter.resize_tensor_input(details["index"], [batch_size, *details["shape"][1:]])
+            interpreter.allocate_tensors()
+            self._interpreters[batch_size] = interpreter
+        return self._interpreters[batch_size]
 
 
 def _import_tensorflow(path: Path, threads: int | None) -> Any:

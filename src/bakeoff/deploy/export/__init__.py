@@ -1,15 +1,16 @@
-"""A trained run as a bundle to ship, in the form that is asked for, checked before it is under its name.
+"""Export: writes a trained run as a bundle, in any format, and checks it before the bundle gets its name.
 
-shipping.py      the run's model with temperature, mirror image and softmax inside
-temperature.py   the temperature, fitted on validation logits
-parity.py        the written model against the run's own evaluation
-keras_file.py, saved_model.py, onnx_file.py, litert_file.py    one writer for each form
-card.py          model_card.md
-folder.py        all of it into one folder, or nothing
+exported_model.py   the trained model with mirrored evaluation, temperature and softmax as layers
+temperature.py      the temperature, fitted on validation logits
+parity.py           comparison of the exported model with the run's own evaluation
+keras_file.py, saved_model.py, onnx_file.py, litert_file.py    one writer for each format
+card.py             model_card.md
+folder.py           all of it into one folder, atomically
+run.py              export of a run's folder, in a worker process
 """
 
-from bakeoff.deploy.export.folder import Trained, write_bundle
+from bakeoff.deploy.export.folder import FinishedRun, write_bundle
 from bakeoff.deploy.export.parity import TOLERANCES, Tolerance
 from bakeoff.deploy.export.temperature import calibrate
 
-__all__ = ["TOLERANCES", "Tolerance", "Trained", "calibrate", "write_bundle"]
+__all__ = ["TOLERANCES", "FinishedRun", "Tolerance", "calibrate", "write_bundle"]

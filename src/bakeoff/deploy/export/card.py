@@ -1,4 +1,4 @@
-"""`model_card.md`: what the model is, what it learned from, how good it is, what it takes, and its limits."""
+"""`model_card.md`: the model, its data, scores, calibration, cost, weights and limits."""
 
 from bakeoff.data.shards import Dataset
 from bakeoff.deploy.bundle import BundleFacts
@@ -10,11 +10,11 @@ __all__ = ["write_card"]
 
 
 def write_card(record: RunRecord, dataset: Dataset, facts: BundleFacts) -> str:
-    """The card of a bundle as Markdown."""
+    """Write the model card of a bundle, as Markdown."""
     parts = [
         f"# {record.candidate} on {record.data.name}",
         f"An image classifier with {record.data.classes} classes, trained by bakeoff"
-        f" {record.versions.get('bakeoff', '')} (run `{record.id}`). This bundle is `{facts.kind}`.",
+        f" {record.versions.get('bakeoff', '')} (run `{record.id}`). This bundle is `{facts.format_label}`.",
         "## Data",
         _data(record),
         dataset.manifest.licence,
@@ -29,11 +29,12 @@ def write_card(record: RunRecord, dataset: Dataset, facts: BundleFacts) -> str:
         "## Weights",
         _weights(record),
         "## Use and limits",
-        f"Input: uint8 RGB of {dataset.side}×{dataset.side} pixels (shorter side resized, centre cut), any number of"
-        " images; scaling is inside the model. Output: one probability a class, in the order of `labels.json`.",
-        "Meant for pictures like those above. It knows only its classes and will name one of them for any picture; a"
-        " low probability is not a reliable sign of a picture that is none of them. It has not been examined for"
-        " fairness between groups of people, nor for use where a wrong answer does harm.",
+        f"Input: any number of uint8 RGB images of {dataset.side}×{dataset.side} pixels (resize the shorter side, then"
+        " crop the centre). Scaling of the pixels is part of the model. Output: one probability for each class, in the"
+        " order of `labels.json`.",
+        "The model is meant for images like those of its training data. It knows only its classes and predicts one of"
+        " them for any image; a low probability is not a reliable sign that an image shows none of them. It has not"
+        " been examined for fairness between groups of people, nor for uses where a wrong prediction does harm.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -44,15 +45,16 @@ def _data(record: RunRecord) -> str:
 
 
 def _scores(record: RunRecord) -> str:
-    named = [("validation", record.val), ("test", record.test)]
-    opened = f"It was opened {record.test.openings} time(s)." if record.test else "It has not been opened."
+    splits = [("validation", record.val), ("test", record.test)]
+    opened = f"It was opened {record.test.openings} time(s)." if record.test else "It has not been opened yet."
     return "\n".join(
         [
             "| split | images | top-1 | 95 % interval | top-5 | macro F1 | log loss |",
             "|---|---|---|---|---|---|---|",
-            *(_score_row(name, scores) for name, scores in named if scores is not None),
+            *(_score_row(name, scores) for name, scores in splits if scores is not None),
             "",
-            f"As the run itself was evaluated. The validation split chose this run; the test split did not. {opened}",
+            "These are the scores of the run, before export. The run was selected on the validation split, not on the"
+            f" test split. {opened}",
         ]
     )
 
@@ -70,15 +72,16 @@ def _this_model(facts: BundleFacts) -> list[str]:
     lines = []
     if found is not None:
         lines.append(
-            f"This file, run by its own runtime on {found.images:,} validation images, names the same class as the run"
-            f" for {found.agreement:.2%} of them ({found.near_agreement:.2%} but for near-ties); a probability differs"
-            f" by {found.worst_gap:.1g} at most and by {found.mean_gap:.1g} in the mean."
+            f"On {found.images:,} validation images this exported model, in its runtime, predicts the same class as the"
+            f" run for {found.agreement:.2%} of them ({found.near_agreement:.2%} if near-ties count as the same)."
+            f" Probabilities differ by {found.worst_gap:.1g} at most; the mean of the largest difference per image is"
+            f" {found.mean_gap:.1g}."
         )
     if scores is not None:
         low, high = scores.top1_ci95
         lines.append(
-            f"Its own top-1 on the {scores.images:,} validation images: {scores.top1:.2%} (95 % interval {low:.2%} to"
-            f" {high:.2%}), after {scores.run_top1:.2%} of the run with all its bits."
+            f"Its top-1 on the {scores.images:,} validation images is {scores.top1:.2%} (95 % interval {low:.2%} to"
+            f" {high:.2%}); without quantisation it is {scores.run_top1:.2%}."
         )
     return lines
 
@@ -86,15 +89,15 @@ def _this_model(facts: BundleFacts) -> list[str]:
 def _confidence(facts: BundleFacts) -> str:
     found = facts.calibration
     if found is None:
-        return "Not scaled."
+        return "The probabilities are not calibrated."
     lines = [
-        f"Logits are divided by a temperature of {found.temperature:.3f} before the softmax, inside the model (Guo et"
-        f" al., arXiv 1706.04599). It was fitted on {found.images:,} validation images and never changes which class is"
-        " likeliest.",
+        f"The model divides its logits by a temperature of {found.temperature:.3f} before the softmax (Guo et al. 2017,"
+        f" arXiv 1706.04599). The temperature was fitted on {found.images:,} validation images. It changes the"
+        " probabilities, never the predicted class.",
         "",
-        "| split | calibration error before | after |",
+        "| split | expected calibration error before | after |",
         "|---|---|---|",
-        f"| validation, fitted on it | {found.ece_before:.3f} | {found.ece_after:.3f} |",
+        f"| validation (fitted on it) | {found.ece_before:.3f} | {found.ece_after:.3f} |",
     ]
     if found.test_ece_before is not None:
         lines.append(f"| test | {found.test_ece_before:.3f} | {found.test_ece_after:.3f} |")
@@ -105,25 +108,28 @@ def _cost(record: RunRecord) -> str:
     return (
         f"{record.params_total:,} parameters, {record.params_trainable:,} of them trained;"
         f" {record.seconds.train:.0f} s of training on {record.device};"
-        f" {record.memory_peak_bytes / 1e6:,.0f} MB at the peak of training above the framework and the images."
+        f" {record.memory_peak_bytes / 1e6:,.0f} MB of peak memory in training, above the framework and the images."
     )
 
 
 def _in_use(facts: BundleFacts) -> list[str]:
     timing = facts.timing
     if timing is None:
-        return [f"The model takes {facts.model_bytes / 1e6:.1f} MB on disk. `bakeoff export` measures it in use."]
+        return [
+            f"The model takes {facts.model_bytes / 1e6:.1f} MB on disk. `bakeoff export` measures its latency and"
+            " memory."
+        ]
     return [
-        f"In use, in a process of its own ({timing.device}; {timing.threads} threads):",
-        "| format | on disk | 1 image | 32 images | first answer | memory at the peak |\n|---|---|---|---|---|---|\n"
-        f"| {facts.kind} | {facts.model_bytes / 1e6:.1f} MB | {timing.batch1_seconds * 1000:.1f} ms"
+        f"Measured in a fresh process ({timing.device}; {timing.threads} threads):",
+        "| format | on disk | 1 image | 32 images | first prediction | peak memory |\n|---|---|---|---|---|---|\n"
+        f"| {facts.format_label} | {facts.model_bytes / 1e6:.1f} MB | {timing.batch1_seconds * 1000:.1f} ms"
         f" | {timing.batch32_seconds * 1000:.0f} ms | {timing.load_seconds:.1f} s"
         f" | {timing.memory_peak_bytes / 1e6:,.0f} MB |",
     ]
 
 
 def _weights(record: RunRecord) -> str:
-    start = record.weights.origin
-    row = find_network(record.config.model.name)
-    licence = row.licence if start != "random" else "random start, trained on these data alone"
-    return f"Start: {start}. Licence: {licence}."
+    origin = record.weights.origin
+    if origin == "random":
+        return "Starting weights: random. Licence: no third-party weights, trained on this data only."
+    return f"Starting weights: {origin}. Licence: {find_network(record.config.model.name).licence}."

@@ -1,4 +1,4 @@
-"""Everything about a bundle into one folder, or nothing: written beside, checked, then put in place."""
+"""Write a complete bundle atomically: into a temporary folder, checked, then moved to its place."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from bakeoff.deploy.bundle import (
     Format,
     Quantize,
     Scores,
-    check_kind,
+    check_format,
+    measure_model,
     open_runtime,
-    try_out,
     write_facts,
 )
 from bakeoff.deploy.export.card import write_card
+from bakeoff.deploy.export.exported_model import build_exported_model
 from bakeoff.deploy.export.keras_file import write_keras
 from bakeoff.deploy.export.litert_file import write_litert
 from bakeoff.deploy.export.onnx_file import write_onnx
-from bakeoff.deploy.export.parity import TOLERANCES, answer_split, check_parity
+from bakeoff.deploy.export.parity import TOLERANCES, check_parity, predict_split
 from bakeoff.deploy.export.saved_model import write_saved_model
-from bakeoff.deploy.export.shipping import make_shipped
 from bakeoff.deploy.export.temperature import calibrate
 from bakeoff.errors import OutputError
 from bakeoff.files import hash_file, write_json, write_text
@@ -41,20 +41,21 @@ from bakeoff.runs.predictions import Predictions
 from bakeoff.runs.record import RunRecord
 from bakeoff.training.inference import compile_forward, predict_logits
 
-__all__ = ["Trained", "write_bundle"]
+__all__ = ["FinishedRun", "write_bundle"]
 
-# Validation images that an exact format is checked on; one that is quantised is scored on all of them.
-CHECKED = 64
-# Training images that tell the ranges of activations.
-CALIBRATION = 256
+# Validation images on which a model without quantisation is compared with the run; a quantised model is compared, and
+# scored, on all of them.
+PARITY_IMAGES = 64
+# Training images that calibrate the ranges of activations for int8.
+CALIBRATION_IMAGES = 256
 
 OnStep = Callable[[str, float], object]
-"""Told what is being done, and the fraction that is done."""
+"""Called with the current step and the completed fraction."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A finished run in memory: model, record, data, and the predictions of each split that it was scored on."""
+class FinishedRun:
+    """A finished run in memory: model, record, data, and its predictions on each split that it was scored on."""
 
     model: keras.Model
     record: RunRecord
@@ -63,34 +64,43 @@ class Trained:
 
 
 def write_bundle(
-    trained: Trained,
+    finished: FinishedRun,
     folder: Path,
-    form: Format = Format.KERAS,
+    model_format: Format = Format.KERAS,
     quantize: Quantize | None = None,
     *,
     timed: bool = False,
     on_step: OnStep = lambda _doing, _fraction: None,
 ) -> BundleFacts:
-    """Write a run's bundle; with `timed`, try it out in a process of its own, too.
+    """Write the bundle of a finished run.
 
-    Raises BundleError if the format cannot be quantised so, or if the written model answers otherwise than the run;
-    OutputError if the folder holds something else.
+    Args:
+        finished: The run.
+        folder: The bundle; an earlier bundle is replaced.
+        model_format: The model's file format.
+        quantize: The quantisation, if any.
+        timed: Whether to measure latency and memory of the model in a fresh process.
+        on_step: Called before each step.
+
+    Raises:
+        BundleError: The format has no such quantisation, or the exported model differs from the run.
+        OutputError: The folder holds something else than a bundle.
     """
-    check_kind(form, quantize)
-    _check_place(folder)
-    record, dataset, flip = trained.record, trained.dataset, trained.record.config.train.flip_test
-    calibration = calibrate(trained.predictions)
-    shipped = make_shipped(trained.model, flip=flip, temperature=calibration.temperature)
+    check_format(model_format, quantize)
+    _check_target(folder)
+    record, dataset, flip = finished.record, finished.dataset, finished.record.config.train.flip_test
+    calibration = calibrate(finished.predictions)
+    exported = build_exported_model(finished.model, flip=flip, temperature=calibration.temperature)
     with replacing_folder(folder) as staged:
-        path = staged / MODEL_NAMES[form]
-        on_step(f"writing {form}", 0.1)
-        _write_model(shipped, path, form, quantize, dataset)
+        path = staged / MODEL_NAMES[model_format]
+        on_step(f"writing {model_format}", 0.1)
+        _write_model(exported, path, model_format, quantize, dataset)
         on_step("checking", 0.4)
-        held_out = load_split(dataset, "val", subset=None if quantize else CHECKED)
-        logits = predict_logits(compile_forward(trained.model), held_out, flip=flip)
-        written = answer_split(open_runtime(path, form), held_out)
+        val = load_split(dataset, "val", subset=None if quantize else PARITY_IMAGES)
+        logits = predict_logits(compile_forward(finished.model), val, flip=flip)
+        written = predict_split(open_runtime(path, model_format), val)
         expected = softmax(logits / np.float32(calibration.temperature))
-        parity = check_parity(expected, written, TOLERANCES[form, quantize])
+        parity = check_parity(expected, written, TOLERANCES[model_format, quantize])
         on_step("timing", 0.8)
         _write_labels(staged, dataset)
         facts = BundleFacts(
@@ -98,13 +108,13 @@ def write_bundle(
             candidate=record.candidate,
             side=dataset.side,
             bakeoff=bakeoff.__version__,
-            format=form,
+            format=model_format,
             quantize=quantize,
             model_bytes=sum(file.stat().st_size for file in _files(path)),
             calibration=calibration,
             parity=parity,
-            val=_score(expected, written, held_out.labels) if quantize else None,
-            timing=try_out(path, form, dataset.side) if timed else None,
+            val=_compare_top1(expected, written, val.labels) if quantize else None,
+            timing=measure_model(path, model_format, dataset.side) if timed else None,
             files={},
         )
         write_text(staged / "model_card.md", write_card(record, dataset, facts))
@@ -114,26 +124,28 @@ def write_bundle(
     return facts
 
 
-def _check_place(folder: Path) -> None:
+def _check_target(folder: Path) -> None:
     is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_free and not (folder / "bundle.json").is_file():
         raise OutputError(f"{folder} holds something else than a bundle; choose another --out")
 
 
-def _write_model(shipped: keras.Model, path: Path, form: Format, quantize: Quantize | None, dataset: Dataset) -> None:
+def _write_model(
+    model: keras.Model, path: Path, model_format: Format, quantize: Quantize | None, dataset: Dataset
+) -> None:
     needs_ranges = quantize is Quantize.INT8
     training_images = (
-        load_split(dataset, "train", subset=CALIBRATION).images[:] if needs_ranges else np.empty(0, np.uint8)
+        load_split(dataset, "train", subset=CALIBRATION_IMAGES).images[:] if needs_ranges else np.empty(0, np.uint8)
     )
-    match form:
+    match model_format:
         case Format.KERAS:
-            write_keras(shipped, path)
+            write_keras(model, path)
         case Format.SAVED_MODEL:
-            write_saved_model(shipped, path)
+            write_saved_model(model, path)
         case Format.ONNX:
-            write_onnx(shipped, path, quantize, training_images)
+            write_onnx(model, path, quantize, training_images)
         case Format.LITERT:
-            write_litert(shipped, path, quantize, training_images)
+            write_litert(model, path, quantize, training_images)
 
 
 def _write_labels(folder: Path, dataset: Dataset) -> None:
@@ -145,10 +157,10 @@ def _write_labels(folder: Path, dataset: Dataset) -> None:
     write_json(folder / "labels.json", labels)
 
 
-def _score(expected: Floats, written: Floats, labels: NDArray[np.int32]) -> Scores:
-    before, hits = (int((probabilities.argmax(axis=1) == labels).sum()) for probabilities in (expected, written))
+def _compare_top1(expected: Floats, written: Floats, labels: NDArray[np.int32]) -> Scores:
+    of_run, of_model = (int((probabilities.argmax(axis=1) == labels).sum()) for probabilities in (expected, written))
     n = len(labels)
-    return Scores(images=n, run_top1=before / n, top1=hits / n, top1_ci95=wilson_interval(hits, n))
+    return Scores(images=n, run_top1=of_run / n, top1=of_model / n, top1_ci95=wilson_interval(of_model, n))
 
 
 def _files(path: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The model as Keras saves it; it opens with plain Keras."""
+"""Write the model in the Keras format; plain Keras opens it."""
 
 from pathlib import Path
 
@@ -7,6 +7,6 @@ import keras
 __all__ = ["write_keras"]
 
 
-def write_keras(shipped: keras.Model, path: Path) -> None:
+def write_keras(model: keras.Model, path: Path) -> None:
     """Write `model.keras`."""
-    shipped.save(path)
+    model.save(path)

@@ -1,4 +1,4 @@
-"""The model as LiteRT (TensorFlow Lite), in 32, 16 or 8 bits."""
+"""Write the model for LiteRT (TensorFlow Lite), in 32, 16 or 8 bits."""
 
 import tempfile
 from collections.abc import Iterator
@@ -12,10 +12,14 @@ from bakeoff.deploy.export.saved_model import write_saved_model
 __all__ = ["write_litert"]
 
 
-def write_litert(shipped: keras.Model, path: Path, quantize: Quantize | None, training_images: Images) -> None:
+def write_litert(model: keras.Model, path: Path, quantize: Quantize | None, training_images: Images) -> None:
     """Write `model.tflite`: uint8 images in, float32 probabilities out, for any number of images.
 
-    Under int8, operations without an integer kernel (there are few) stay in float32.
+    Args:
+        model: The exported model.
+        path: The file to write.
+        quantize: The quantisation, if any. With int8, the few operations without an integer kernel stay in float32.
+        training_images: (n, side, side, 3), to calibrate the ranges of activations for int8.
     """
     import tensorflow as tf
 
@@ -23,9 +27,9 @@ def write_litert(shipped: keras.Model, path: Path, quantize: Quantize | None, tr
         for image in training_images:
             yield [image[None]]
 
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        write_saved_model(shipped, Path(scratch) / "saved_model")
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(scratch) / "saved_model"))
+    with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+        write_saved_model(model, Path(temporary) / "saved_model")
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(temporary) / "saved_model"))
         if quantize is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantize is Quantize.FLOAT16:

@@ -1,4 +1,4 @@
-"""The model as ONNX, in 32, 16 or 8 bits."""
+"""Write the model as ONNX, in 32, 16 or 8 bits."""
 
 import contextlib
 import sys
@@ -13,33 +13,41 @@ from bakeoff.deploy.bundle import Images, Quantize
 
 __all__ = ["write_onnx"]
 
-# ONNX Runtime reads it since 1.15 of 2023, and tf2onnx writes resizing as TensorFlow means it.
+# ONNX Runtime reads it since version 1.15 (2023), and tf2onnx exports TensorFlow's resizing exactly with it.
 _OPSET = 18
-# What has integer kernels worth having; softmax and temperature stay in float32, where small probabilities live.
-# Activations are among it, or what goes into them would be kept in its own, far wider range, which doubled the error.
+# Operations with fast integer kernels. Softmax and temperature stay in float32, for the sake of small probabilities.
+# Activation functions are included: otherwise their inputs are quantised over a much wider range, which doubled the
+# error.
 _INTEGER_OPERATIONS = ["Conv", "MatMul", "Gemm", "Add", "GlobalAveragePool", "Relu", "Clip"]
 _CALIBRATION_BATCH = 16
 
 
-def write_onnx(shipped: keras.Model, path: Path, quantize: Quantize | None, training_images: Images) -> None:
-    """Write `model.onnx`: input `image`, output `probability`, for any number of images."""
-    with contextlib.redirect_stdout(sys.stderr), tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        whole = Path(scratch) / "model.onnx"
-        # Without a signature Keras exports only what has been called on values.
-        signature = [keras.InputSpec(shape=(None, *shipped.input_shape[1:]), dtype="uint8", name="image")]
-        shipped.export(whole, format="onnx", verbose=False, input_signature=signature, opset_version=_OPSET)
-        _name_ends(whole)
+def write_onnx(model: keras.Model, path: Path, quantize: Quantize | None, training_images: Images) -> None:
+    """Write `model.onnx`: input `image`, output `probability`, for any number of images.
+
+    Args:
+        model: The exported model.
+        path: The file to write.
+        quantize: The quantisation, if any.
+        training_images: (n, side, side, 3), to calibrate the ranges of activations for int8.
+    """
+    with contextlib.redirect_stdout(sys.stderr), tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+        float_model = Path(temporary) / "model.onnx"
+        # Without a signature Keras exports only models that have been called on values.
+        signature = [keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="uint8", name="image")]
+        model.export(float_model, format="onnx", verbose=False, input_signature=signature, opset_version=_OPSET)
+        _name_input_and_output(float_model)
         match quantize:
             case Quantize.INT8:
-                _write_int8(whole, path, training_images)
+                _write_int8(float_model, path, training_images)
             case Quantize.FLOAT16:
-                _write_float16(whole, path)
+                _write_float16(float_model, path)
             case _:
-                whole.replace(path)
+                float_model.replace(path)
 
 
-def _name_ends(path: Path) -> None:
-    """Call input, output and batch what they are; the converter's names change from one export to the next."""
+def _name_input_and_output(path: Path) -> None:
+    """Give input, output and batch dimension fixed names; the converter's names differ between exports."""
     import onnx
 
     model = onnx.load(path)
@@ -50,26 +58,26 @@ def _name_ends(path: Path) -> None:
             if name == output.name:
                 node.output[position] = "probability"
     output.name = "probability"
-    for end in (graph.input[0], output):
-        end.type.tensor_type.shape.dim[0].dim_param = "images"
+    for value in (graph.input[0], output):
+        value.type.tensor_type.shape.dim[0].dim_param = "images"
     onnx.checker.check_model(model)
     onnx.save(model, path)
 
 
-def _write_float16(whole: Path, path: Path) -> None:
+def _write_float16(float_model: Path, path: Path) -> None:
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     model = convert_float_to_float16(
-        onnx.load(whole),
+        onnx.load(float_model),
         keep_io_types=True,
-        # The pixels' scaling and the ends of a softmax need more than 11 bits.
+        # The scaling of pixels and the softmax need more than the 11 significant bits of float16.
         op_block_list=["Resize", "Softmax", "Log", "Mul", "Cast", "ReverseSequence"],
     )
     onnx.save(model, path)
 
 
-def _write_int8(whole: Path, path: Path, images: Images) -> None:
+def _write_int8(float_model: Path, path: Path, images: Images) -> None:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -82,8 +90,8 @@ def _write_int8(whole: Path, path: Path, images: Images) -> None:
             batch = next(self._batches, None)
             return None if batch is None else {"image": batch}
 
-    prepared = whole.with_name("prepared.onnx")
-    quant_pre_process(str(whole), str(prepared), skip_symbolic_shape=True)
+    prepared = float_model.with_name("prepared.onnx")
+    quant_pre_process(str(float_model), str(prepared), skip_symbolic_shape=True)
     signed = {"quant_type": QuantType.QInt8, "symmetric": True, "axis": 0}
     quantize_static(
         str(prepared),
@@ -92,13 +100,14 @@ def _write_int8(whole: Path, path: Path, images: Images) -> None:
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         activation_type=QuantType.QUInt8,
-        # Processors that lack VNNI add products of unsigned and signed bytes up in 16 bits, which overflow; 7 bits,
-        # the usual way out, lose three times as much. Depthwise kernels are added up in 32 bits, and are slow unsigned.
+        # Weights are unsigned like activations: processors without VNNI sum products of unsigned and signed bytes in 16
+        # bits, which overflow. Weights of 7 bits, the usual workaround, lose three times as much accuracy. Depthwise
+        # kernels stay signed: they are summed in 32 bits, and are slow if unsigned.
         weight_type=QuantType.QUInt8,
         op_types_to_quantize=_INTEGER_OPERATIONS,
         extra_options={
             "TensorQuantOverrides": {name: [signed] for name in _depthwise_kernels(prepared)},
-            # A channel without weights would get a scale so small that its bias overflows 32 bits.
+            # A channel whose weights are all zero would get so small a scale that its bias overflows 32 bits.
             "MinimumRealRange": 1e-4,
         },
     )

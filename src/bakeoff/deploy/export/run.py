@@ -1,10 +1,10 @@
-"""A finished run's bundle, written in a process of its own."""
+"""Export of a run's folder, in a worker process."""
 
 from pathlib import Path
 
 from bakeoff.data.shards import open_dataset
 from bakeoff.deploy.bundle import Format, Quantize
-from bakeoff.deploy.export.folder import Trained, write_bundle
+from bakeoff.deploy.export.folder import FinishedRun, write_bundle
 from bakeoff.runs.events import RunProgress, write_event
 from bakeoff.runs.folder import SPLITS_SCORED
 from bakeoff.runs.predictions import has_predictions, read_predictions
@@ -18,24 +18,24 @@ def export_run(
     folder: Path,
     data: Path,
     bundle: Path,
-    form: Format = Format.KERAS,
+    model_format: Format = Format.KERAS,
     quantize: Quantize | None = None,
     *,
     timed: bool,
 ) -> None:
-    """Write a finished run's bundle into the folder `bundle`; `timed` measures the written model as well.
+    """Write the bundle of a finished run into a folder.
 
     Args:
         folder: The run's folder, `OUT/runs/ID`.
-        data: The folder of the shards that it was trained on.
-        bundle: The folder to write; what it holds of an earlier bundle is replaced.
-        form: The model's file format.
-        quantize: How the model is quantised, if it is.
-        timed: Whether time and memory of the model are measured in a fresh process.
+        data: The folder of shards that it was trained on.
+        bundle: The folder to write; an earlier bundle in it is replaced.
+        model_format: The model's file format.
+        quantize: The quantisation, if any.
+        timed: Whether to measure latency and memory of the model in a fresh process.
 
     Raises:
         OutputError: The run has no trained model, or `bundle` holds something else.
-        BundleError: The format cannot be quantised so, or the written model's answers differ from the run's.
+        BundleError: The format has no such quantisation, or the exported model differs from the run.
     """
     record = read_record(folder)
     dataset = open_dataset(data, record.config.data.classes, record.config.data.seed)
@@ -45,9 +45,9 @@ def export_run(
         if split == "val" or has_predictions(folder, split)
     }
     write_bundle(
-        Trained(load_model(folder, record), record, dataset, predictions),
+        FinishedRun(load_model(folder, record), record, dataset, predictions),
         bundle,
-        form,
+        model_format,
         quantize,
         timed=timed,
         on_step=lambda doing, fraction: write_event(RunProgress(doing, fraction)),

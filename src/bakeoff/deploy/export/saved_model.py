@@ -1,4 +1,4 @@
-"""The model as TensorFlow's SavedModel, a folder that TensorFlow Serving and the LiteRT converter read."""
+"""Write the model as a SavedModel, the folder that TensorFlow Serving and the LiteRT converter read."""
 
 from pathlib import Path
 
@@ -7,16 +7,16 @@ import keras
 __all__ = ["write_saved_model"]
 
 
-def write_saved_model(shipped: keras.Model, path: Path) -> None:
-    """Write the folder `saved_model`; its signature is `serving_default`: `image` to `probability`, any number."""
+def write_saved_model(model: keras.Model, path: Path) -> None:
+    """Write the folder `saved_model`. Its signature `serving_default` maps `image` to `probability`, for any n."""
     import tensorflow as tf
 
-    # Keras' own export stores every weight twice: as its variable, and as TensorFlow's below it.
+    # Keras' export stores every weight twice: as the Keras variable, and as the TensorFlow variable inside it.
     archive = tf.Module()
-    archive.weights = [weight.value for weight in shipped.weights]
-    archive.answer = tf.function(
-        lambda image: {"probability": shipped(image, training=False)},
-        input_signature=[tf.TensorSpec([None, *shipped.input_shape[1:]], tf.uint8, name="image")],
+    archive.weights = [weight.value for weight in model.weights]
+    archive.predict = tf.function(
+        lambda image: {"probability": model(image, training=False)},
+        input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8, name="image")],
         autograph=False,
     )
-    tf.saved_model.save(archive, str(path), signatures={"serving_default": archive.answer})
+    tf.saved_model.save(archive, str(path), signatures={"serving_default": archive.predict})

@@ -1,4 +1,4 @@
-"""The temperature that makes its confidence mean what it says."""
+"""The temperature of an exported model, and the calibration errors before and after."""
 
 from collections.abc import Mapping
 
@@ -12,12 +12,17 @@ from bakeoff.runs.predictions import Predictions
 
 __all__ = ["calibrate"]
 
-# Where nearly every image is right, the likeliest temperature goes to 0 and every answer to certainty.
+# If nearly every validation image is classified correctly, the fitted temperature approaches 0, and every confidence
+# approaches 1. This limit prevents that.
 _LEAST = 0.2
 
 
 def calibrate(predictions: Mapping[SplitScored, Predictions]) -> Calibration:
-    """Fit the temperature on validation, and the calibration error of each split before and after."""
+    """Fit the temperature on validation (Guo et al. 2017), and compute each split's calibration error before and after.
+
+    Args:
+        predictions: By split; `val` is needed, `test` is optional.
+    """
     val, test = predictions["val"], predictions.get("test")
     temperature = max(_LEAST, fit_temperature(val.logits, val.labels))
     return Calibration(

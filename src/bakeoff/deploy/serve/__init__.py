@@ -1,14 +1,15 @@
-"""A bundle over HTTP, for one machine or behind a proxy. Knows nothing of training: it meets it through a bundle.
+"""Serves a bundle over HTTP, on one machine or behind a proxy. It needs only the bundle, nothing of training.
 
-settings.py   where to listen, and every limit
-batching.py   images of concurrent requests answered together, from a queue that has an end
-reading.py    a request's body as images, within the limits
-answers.py    the shapes of what is answered
-guard.py      what every request passes: host, token, deadline, headers of answers
-metrics.py    counts and times as Prometheus reads them
-app.py        the paths
-server.py     the process: sockets, slow clients, signals
-page/         the page at /, and the documentation at /docs
+settings.py        address and limits
+responses.py       the JSON responses
+uploads.py         a request's body as images, within the limits
+metrics.py         counters and latencies for Prometheus
+batching.py        batches images of concurrent requests, with a bounded queue
+guard.py           checks every request: load, host, token, deadline; adds security headers
+documentation.py   the page at /docs
+app.py             the routes
+server.py          the process: socket, slow clients, signals
+page/              the files of the pages at / and /docs
 """
 
 from bakeoff.deploy.serve.app import make_app

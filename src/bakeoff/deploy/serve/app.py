@@ -1,4 +1,4 @@
-"""The paths of the server."""
+"""The routes of the server."""
 
 import asyncio
 import contextlib
@@ -17,13 +17,13 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 import bakeoff
 from bakeoff.data.pixels import decode
 from bakeoff.deploy.bundle import Bundle, Images
-from bakeoff.deploy.serve.answers import Health, ImageAnswer, ModelAnswer, Problem, name_classes
 from bakeoff.deploy.serve.batching import Batcher, BusyError
 from bakeoff.deploy.serve.documentation import render_documentation
 from bakeoff.deploy.serve.guard import Guard
 from bakeoff.deploy.serve.metrics import ServerMetrics
-from bakeoff.deploy.serve.reading import Uploaded, Uploads
+from bakeoff.deploy.serve.responses import Health, ImageAnswer, ModelAnswer, Problem, to_response
 from bakeoff.deploy.serve.settings import Settings
+from bakeoff.deploy.serve.uploads import Upload, Uploads
 from bakeoff.errors import DataError
 
 __all__ = ["make_app"]
@@ -42,22 +42,28 @@ _BODY = {
         },
     }
 }
-_WHY = {
+_REASONS = {
     400: "A malformed request",
-    401: "No token, or a wrong one",
+    401: "The token is missing or wrong",
     408: "The request took too long to arrive",
-    413: "Too many bytes",
+    413: "The request is too large",
     415: "Neither an image nor a form",
     503: "The queue is full; see Retry-After",
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    **{status: {"model": Problem, "description": words} for status, words in _WHY.items()},
+    **{status: {"model": Problem, "description": reason} for status, reason in _REASONS.items()},
     422: {"description": "No image could be read"},
 }
 
 
 def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> FastAPI:
-    """The application for a bundle. `report` is the page of the study that it came from."""
+    """Build the application that serves a bundle.
+
+    Args:
+        bundle: The opened bundle.
+        settings: Address and limits.
+        report: The report of the study that the bundle came from, if any.
+    """
     metrics = ServerMetrics()
     batcher = Batcher(
         bundle.probabilities,
@@ -72,19 +78,19 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        answering = asyncio.create_task(batcher.run())
+        batching = asyncio.create_task(batcher.run())
         yield
-        answering.cancel()
+        batching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await answering
+            await batching
         decoders.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(
         title=f"bakeoff: {bundle.facts.candidate}",
-        description=f"Names what is on images: {len(bundle.class_names)} classes.",
+        description=f"Classifies images into {len(bundle.class_names)} classes.",
         version=bakeoff.__version__,
         lifespan=lifespan,
-        # FastAPI's own pages load their scripts from elsewhere.
+        # FastAPI's documentation pages load scripts from other servers.
         docs_url=None,
         redoc_url=None,
     )
@@ -94,35 +100,39 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
     @app.post("/predict", response_model=list[ImageAnswer], responses=_PROBLEMS, openapi_extra=_BODY)
     async def predict(
         request: Request,
-        top: Annotated[int, Query(ge=1, description="How many classes to name.")] = 5,
+        top: Annotated[int, Query(ge=1, description="Number of classes in each prediction.")] = 5,
     ) -> Any:
-        """Name what is on an image (its bytes as the body) or several (files of a form), in the order given.
+        """Predict the classes of an image (sent as the body) or of several (files of a form), in their order.
 
-        An image that cannot be read has an error instead of classes; if none can be read, the status is 422.
+        An image that cannot be read has an error instead of classes. If none can be read, the status is 422.
         """
         try:
             async with uploads.read(request) as uploaded:
                 with batcher.reserve(len(uploaded)):
-                    answers = await _answer(uploaded, top)
+                    answers = await _predict_uploads(uploaded, top)
         except BusyError as error:
-            raise HTTPException(503, "too many images are waiting; try again", {"Retry-After": "1"}) from error
+            raise HTTPException(
+                503, "too many images wait for their prediction; try again", {"Retry-After": "1"}
+            ) from error
         metrics.images.labels("answered").inc(sum(answer.error is None for answer in answers))
         metrics.images.labels("unreadable").inc(sum(answer.error is not None for answer in answers))
         if all(answer.error for answer in answers):
             return JSONResponse([answer.model_dump() for answer in answers], 422)
         return answers
 
-    async def _answer(uploaded: list[Uploaded], top: int) -> list[ImageAnswer]:
+    async def _predict_uploads(uploaded: list[Upload], top: int) -> list[ImageAnswer]:
         loop = asyncio.get_running_loop()
-        read = partial(_decode, side=bundle.side, pixels=settings.image_pixels)
-        decoded = await asyncio.gather(*(loop.run_in_executor(decoders, read, one.data) for one in uploaded))
-        images = [one for one in decoded if not isinstance(one, str)]
-        rows = iter(await batcher.answer(np.stack(images)) if images else ())
+        decode_one = partial(_decode, side=bundle.side, pixels=settings.image_pixels)
+        decoded = await asyncio.gather(
+            *(loop.run_in_executor(decoders, decode_one, upload.data) for upload in uploaded)
+        )
+        images = [image for image in decoded if not isinstance(image, str)]
+        rows = iter(await batcher.predict(np.stack(images)) if images else ())
         return [
-            ImageAnswer(name=one.name, top=[], error=image)
+            ImageAnswer(name=upload.name, top=[], error=image)
             if isinstance(image, str)
-            else ImageAnswer(name=one.name, top=name_classes(bundle.name(next(rows), top)))
-            for one, image in zip(uploaded, decoded, strict=True)
+            else ImageAnswer(name=upload.name, top=to_response(bundle.top_classes(next(rows), top)))
+            for upload, image in zip(uploaded, decoded, strict=True)
         ]
 
     @app.get("/healthz")
@@ -132,20 +142,20 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def show_metrics() -> Response:
-        """Counts and times in Prometheus' text format."""
+        """Counters and latencies in Prometheus' text format."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/model")
     async def model() -> ModelAnswer:
-        """What the model is: where it came from, its classes, its card."""
+        """The model: the facts of its bundle, its classes, its model card."""
         return ModelAnswer(bundle=bundle.facts, classes=bundle.labels.classes, card=card, report=report is not None)
 
     @app.get("/report", response_class=Response, include_in_schema=report is not None)
     async def show_report() -> Response:
-        """The report of the study that the model came from."""
+        """The report of the study that trained the model."""
         if report is None or not report.is_file():
             raise HTTPException(404, "there is no report beside this bundle")
-        # A page of its own making, so it gets an origin of its own: it cannot ask this server anything.
+        # The report has scripts, so it is sandboxed: its separate origin cannot send requests to this server.
         return FileResponse(
             report, media_type="text/html", headers={"Content-Security-Policy": "sandbox allow-scripts"}
         )
@@ -159,10 +169,10 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
     paths = {getattr(route, "path", "") for route in app.routes}
 
     def count(path: str, status: int, seconds: float) -> None:
-        # Only paths that there are, or anybody could make up labels without end.
+        # Other paths share one label, because clients could otherwise create any number of labels.
         metrics.count_request(path if path in paths else "other", status, seconds)
 
-    app.add_middleware(Guard, settings=settings, on_answer=count)
+    app.add_middleware(Guard, settings=settings, on_response=count)
     return app
 
 
@@ -173,21 +183,21 @@ def _add_page(app: FastAPI) -> None:
         "/page.css": ("page.css", "text/css"),
         "/page.js": ("page.js", "text/javascript"),
     }
-    for path, (name, kind) in pages.items():
+    for path, (name, media_type) in pages.items():
         text = (folder / name).read_text(encoding="utf-8")
-        response = partial(Response, text, media_type=f"{kind}; charset=utf-8")
-        app.add_api_route(path, _always(response), include_in_schema=False, response_class=Response)
+        response = partial(Response, text, media_type=f"{media_type}; charset=utf-8")
+        app.add_api_route(path, _as_handler(response), include_in_schema=False, response_class=Response)
 
 
-def _always(respond: Callable[[], Response]) -> Callable[[], Awaitable[Response]]:
-    async def answer() -> Response:
+def _as_handler(respond: Callable[[], Response]) -> Callable[[], Awaitable[Response]]:
+    async def handle() -> Response:
         return respond()
 
-    return answer
+    return handle
 
 
 def _decode(data: bytes, *, side: int, pixels: int) -> Images | str:
-    """The pixels, or why there are none."""
+    """The decoded image, or why it cannot be read."""
     try:
         return decode(data, side, pixels)
     except DataError as error:

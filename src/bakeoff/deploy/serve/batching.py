@@ -1,7 +1,7 @@
-"""Images of concurrent requests answered together, from a queue that has an end.
+"""Dynamic batching: images of concurrent requests are predicted together, from a bounded queue.
 
-While the model answers one batch, whatever arrives waits and makes the next: a lone request waits for nobody, and
-under load batches grow by themselves.
+While the model runs on one batch, the images that arrive form the next. So a single request never waits for others, and
+batches grow with the load.
 """
 
 import asyncio
@@ -24,13 +24,20 @@ class BusyError(Exception):
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class _Request:
     images: Images
-    answer: "asyncio.Future[Floats]"
+    probabilities: "asyncio.Future[Floats]"
 
 
 class Batcher:
-    """Feeds a model from a bounded queue; `run` must be running. All of it belongs to one event loop."""
+    """Runs a model on batches from a bounded queue, as long as `run` is running. Not thread-safe: use one event loop.
+
+    Args:
+        probabilities: The model.
+        batch_images: Largest batch. A larger request is a batch of its own.
+        waiting_images: Capacity of the queue, in images.
+        on_batch: Called after each batch with its images and the seconds that the model took.
+    """
 
     def __init__(
         self,
@@ -44,14 +51,14 @@ class Batcher:
         self._batch_images = batch_images
         self._waiting_images = waiting_images
         self._on_batch = on_batch
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[_Request] = deque()
         self._arrived = asyncio.Event()
         self.reserved = 0
-        """Images that have a place, from before they are decoded until they are answered."""
+        """Images that have a place in the queue: from before they are decoded until their prediction."""
 
     @contextmanager
     def reserve(self, images: int) -> Iterator[None]:
-        """Hold places for some images. Raises BusyError if there are not so many."""
+        """Reserve places in the queue for the duration of the block. Raises BusyError if there are too few."""
         if self.reserved + images > self._waiting_images:
             raise BusyError
         self.reserved += images
@@ -60,15 +67,15 @@ class Batcher:
         finally:
             self.reserved -= images
 
-    async def answer(self, images: Images) -> Floats:
-        """Probabilities (n, classes) of images (n, side, side, 3) that have their places."""
-        waiting = _Waiting(images, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
+    async def predict(self, images: Images) -> Floats:
+        """The probabilities (n, classes) of images (n, side, side, 3) whose places are reserved."""
+        request = _Request(images, asyncio.get_running_loop().create_future())
+        self._queue.append(request)
         self._arrived.set()
-        return await waiting.answer
+        return await request.probabilities
 
     async def run(self) -> None:
-        """Answer until cancelled; a batch that has begun is finished."""
+        """Process batches until cancelled; a batch that has started is finished."""
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, thread_name_prefix="model") as thread:
             while True:
@@ -76,36 +83,36 @@ class Batcher:
                 batch = self._take()
                 if not batch:
                     continue
-                images = np.concatenate([waiting.images for waiting in batch])
+                images = np.concatenate([request.images for request in batch])
                 started = time.perf_counter()
                 try:
                     rows = await loop.run_in_executor(thread, self._probabilities, images)
-                except Exception as error:  # whatever the runtime raises belongs to those who asked
-                    _tell(batch, error)
+                except Exception as error:  # each runtime has its own exceptions; the requests of the batch get them
+                    _fail(batch, error)
                     continue
                 self._on_batch(len(images), time.perf_counter() - started)
-                ends = np.cumsum([len(waiting.images) for waiting in batch])[:-1]
-                for waiting, own in zip(batch, np.split(rows, ends), strict=True):
-                    if not waiting.answer.done():
-                        waiting.answer.set_result(own)
+                ends = np.cumsum([len(request.images) for request in batch])[:-1]
+                for request, part in zip(batch, np.split(rows, ends), strict=True):
+                    if not request.probabilities.done():
+                        request.probabilities.set_result(part)
 
-    def _take(self) -> list[_Waiting]:
-        """The requests at the head of the queue that fit into a batch, without those that nobody waits for any more."""
-        taken: list[_Waiting] = []
+    def _take(self) -> list[_Request]:
+        """Take the first requests that fit into a batch, without cancelled ones."""
+        taken: list[_Request] = []
         images = 0
         while self._queue:
             first = self._queue[0]
             if taken and images + len(first.images) > self._batch_images:
                 return taken
             self._queue.popleft()
-            if not first.answer.done():
+            if not first.probabilities.done():
                 taken.append(first)
                 images += len(first.images)
         self._arrived.clear()
         return taken
 
 
-def _tell(batch: list[_Waiting], error: Exception) -> None:
-    for waiting in batch:
-        if not waiting.answer.done():
-            waiting.answer.set_exception(error)
+def _fail(batch: list[_Request], error: Exception) -> None:
+    for request in batch:
+        if not request.probabilities.done():
+            request.probabilities.set_exception(error)

@@ -1,4 +1,4 @@
-"""The documentation at /docs: the OpenAPI description as one plain page, without scripts."""
+"""The documentation at /docs: the OpenAPI description as one page without scripts."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ __all__ = ["render_documentation"]
 
 
 def render_documentation(description: dict[str, Any]) -> str:
-    """HTML of an OpenAPI description."""
+    """Render an OpenAPI description as HTML."""
     operations = [
         (method.upper(), path, operation)
         for path, methods in description["paths"].items()

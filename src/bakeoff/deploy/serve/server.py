@@ -1,4 +1,4 @@
-"""The process: a socket, clients that are slow to say what they want, and a stop that finishes what has begun."""
+"""The server process: its socket, a time limit for slow clients, and a stop that finishes running requests."""
 
 import asyncio
 import logging
@@ -26,15 +26,22 @@ __all__ = ["serve"]
 def serve(
     bundle: Bundle, settings: Settings, report: Path | None = None, on_ready: Callable[[str], object] = print
 ) -> None:
-    """Serve a bundle until the process is told to stop (SIGINT, SIGTERM); `on_ready` is given the address.
+    """Serve a bundle until SIGINT or SIGTERM.
 
-    Raises OutputError if the address cannot be listened on.
+    Args:
+        bundle: The opened bundle.
+        settings: Address and limits.
+        report: The report of the study that the bundle came from, if any.
+        on_ready: Called with the URL once requests are accepted.
+
+    Raises:
+        OutputError: The server cannot listen on the address.
     """
     listening = _listen(settings)
     bundle.warm_up(1, settings.batch_images)
     config = uvicorn.Config(
         make_app(bundle, settings, report),
-        http=_patient_for(settings.upload_seconds),
+        http=_protocol_with_header_timeout(settings.upload_seconds),
         ws="none",
         log_level="error",
         access_log=False,
@@ -43,9 +50,9 @@ def serve(
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]
         limit_concurrency=settings.connections,
     )
-    # Warnings, of uvicorn too, are about damaged requests, which anybody may send without end.
+    # Warnings, also those of uvicorn, are about malformed requests: clients could fill the log with them.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
-    # uvicorn finishes what is in flight, then raises the signal anew: a stop that was asked for is no failure.
+    # uvicorn finishes running requests and then raises the signal again. A requested stop exits with code 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     host, port = listening.getsockname()[:2]
@@ -64,7 +71,7 @@ class _Server(uvicorn.Server):
             self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # From now on answers tell their clients to connect anew: what they would send here might not be read any more.
+        # From now on, responses close their connections, because further requests on them might not be read.
         self.config.app.state.stopping = True  # type: ignore[union-attr]
         super().handle_exit(sig, frame)
 
@@ -74,49 +81,49 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         listening = socket.create_server((settings.host, settings.port), family=family, backlog=settings.connections)
     except (OSError, OverflowError) as error:
-        # Python adds the address to the system's words.
+        # Python's message repeats the address, so the system's message is used.
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         where = f"{settings.host}:{settings.port}"
         raise OutputError(f"cannot listen on {where}: {reason}; choose another --port or --host") from error
-    # Headers and body leave as two packets; without this the second waits 40 ms for word of the first. asyncio sets it
-    # on sockets of its own making alone.
+    # Headers and body are sent as two packets. Without TCP_NODELAY the second waits up to 40 ms for the acknowledgement
+    # of the first. asyncio sets it only on sockets that it creates.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 
 
-def _patient_for(seconds: float) -> type[H11Protocol]:
-    """uvicorn's protocol with a limit on the time that a request's headers may take, which it lacks."""
+def _protocol_with_header_timeout(seconds: float) -> type[H11Protocol]:
+    """uvicorn's HTTP protocol with a time limit, in seconds, for the headers of a request; uvicorn has none."""
 
-    class Impatient(H11Protocol):
-        _deadline: asyncio.TimerHandle | None = None
+    class HeaderTimeoutProtocol(H11Protocol):
+        _timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._expect()
+            self._start_timer()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            # In the middle of a request line or of headers h11 still calls the client idle.
+            # Until the headers are complete, h11 considers the client idle.
             if self.conn.their_state is not h11.IDLE:
-                self._stop_expecting()
-            elif self._deadline is None:
-                self._expect()
+                self._stop_timer()
+            elif self._timer is None:
+                self._start_timer()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_expecting()
+            self._stop_timer()
             super().connection_lost(exc)
 
-        def _expect(self) -> None:
-            self._deadline = self.loop.call_later(seconds, self._give_up)
+        def _start_timer(self) -> None:
+            self._timer = self.loop.call_later(seconds, self._time_out)
 
-        def _stop_expecting(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
+        def _stop_timer(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
-        def _give_up(self) -> None:
+        def _time_out(self) -> None:
             if not self.transport.is_closing():
                 self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
                 self.transport.close()
 
-    return Impatient
+    return HeaderTimeoutProtocol

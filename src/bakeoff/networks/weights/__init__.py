@@ -1,10 +1,11 @@
-"""Where a network's starting weights come from, and how they get into it.
+"""Where a network's starting weights come from, and how they are loaded.
 
-locate.py    package, kit, Keras' own cache, a file, or none at all: on this machine, without a network
-load.py      a located file into a network: every tensor, or a refusal
-keras_file.py  the tensors of any Keras file by model and layer; only numbers are read, no code
-fetch.py     Keras' own download, in a process that may end
-kit.py       weights packed on one machine for use on another that has no network
+torch_file.py  reads the tensors of a PyTorch checkpoint without PyTorch; runs no code from the file
+transfer.py    exports weights into a folder, and imports them on a machine without internet
+locate.py      finds weights on this machine: in a package, imported, in Keras' cache, in a given file
+keras_file.py  reads the tensors of a Keras file by model and layer; runs no code from the file
+load.py        loads a located file into a network: every tensor, or none and an error
+fetch.py       downloads weights through Keras
 
     source = locate_weights(row, "auto")
     report = load_weights(backbone, row, source)     # not for source.origin == "random"
@@ -14,15 +15,15 @@ from bakeoff.networks.weights.fetch import download_weights
 from bakeoff.networks.weights.load import LoadReport, load_weights
 from bakeoff.networks.weights.locate import (
     WeightsSource,
-    find_sent,
-    how_to_mend,
+    describe_for_export,
+    find_sent_weights,
+    hint_to_get_weights,
     hub_path,
-    is_at_hand,
-    locate_start,
+    is_available_locally,
+    local_weights_origin,
+    locate_starting_weights,
     locate_weights,
-    make_entry,
     sent_weights_dir,
-    where_at_hand,
 )
 from bakeoff.networks.weights.transfer import ExportedWeights, export_weights, import_weights, imported_weights_dir
 
@@ -30,18 +31,18 @@ __all__ = [
     "ExportedWeights",
     "LoadReport",
     "WeightsSource",
+    "describe_for_export",
     "download_weights",
     "export_weights",
-    "find_sent",
-    "how_to_mend",
+    "find_sent_weights",
+    "hint_to_get_weights",
     "hub_path",
     "import_weights",
     "imported_weights_dir",
-    "is_at_hand",
+    "is_available_locally",
     "load_weights",
-    "locate_start",
+    "local_weights_origin",
+    "locate_starting_weights",
     "locate_weights",
-    "make_entry",
     "sent_weights_dir",
-    "where_at_hand",
 ]

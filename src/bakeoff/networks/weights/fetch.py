@@ -1,4 +1,7 @@
-"""Keras' own download of ImageNet weights, in a process that may end: it fails in seconds, and whole or not at all."""
+"""Downloads ImageNet weights through Keras, atomically, and fails within seconds if the server does not answer.
+
+Runs in a process of its own, because a hanging download can only be stopped by ending its process.
+"""
 
 import os
 import socket
@@ -12,25 +15,34 @@ from bakeoff.networks.table import NetworkSpec, build_with_hub_weights
 
 __all__ = ["STALL_SECONDS", "download_weights"]
 
-# Seconds without a byte after which a download is given up.
+# A download fails if no byte arrives for this many seconds.
 STALL_SECONDS = 10.0
 
 
 def download_weights(
-    row: NetworkSpec, target: Path, tell: Callable[[float], None], give_up: Callable[[str], None]
+    spec: NetworkSpec, target: Path, on_fraction: Callable[[float], None], give_up: Callable[[str], None]
 ) -> None:
-    """Let Keras fetch a network's weights into `$KERAS_HOME` and check their hash, then move the file to `target`.
+    """Let Keras download a network's weights into `$KERAS_HOME` and check their hash, then move the file to `target`.
 
-    `tell` gets the fraction that has come; `give_up`, called from another thread with a reason, has to end the
-    process: a look-up of a name can hang where no timeout reaches. Raises WeightsError with the reason Keras gives.
+    Args:
+        spec: A network of keras.applications.
+        target: Where the file goes, on the same file system as `$KERAS_HOME`.
+        on_fraction: Called with the fraction of the file that has arrived, 0..1.
+        give_up: Called from another thread, with a reason, if nothing arrives. It must end the process: a DNS look-up
+            can hang where no timeout applies.
+
+    Raises:
+        WeightsError: The download failed, with the reason that Keras gives.
     """
-    assert row.hub_file is not None
-    written = Path(os.environ["KERAS_HOME"]) / "models" / row.hub_file
+    assert spec.hub_file is not None
+    written = Path(os.environ["KERAS_HOME"]) / "models" / spec.hub_file
     socket.setdefaulttimeout(STALL_SECONDS)
     done = threading.Event()
-    threading.Thread(target=_watch, args=(written, 4 * row.params_total, done, tell, give_up), daemon=True).start()
+    threading.Thread(
+        target=_watch, args=(written, 4 * spec.params_total, done, on_fraction, give_up), daemon=True
+    ).start()
     try:
-        build_with_hub_weights(row)
+        build_with_hub_weights(spec)
     except Exception as error:  # Keras raises plain exceptions here
         raise WeightsError(" ".join(str(error).rpartition(" -- ")[2].split()) or type(error).__name__) from error
     finally:
@@ -42,16 +54,16 @@ def _watch(
     written: Path,
     expected_bytes: int,
     done: threading.Event,
-    tell: Callable[[float], None],
+    on_fraction: Callable[[float], None],
     give_up: Callable[[str], None],
 ) -> None:
     size, since = 0, time.monotonic()
-    # What follows the last bytes is Keras at work on them, which takes what it takes.
+    # After the last bytes, Keras checks and loads the file, which may take any time.
     while size < 0.9 * expected_bytes and not done.wait(0.1):
         now = written.stat().st_size if written.is_file() else 0
         if now > size:
             size, since = now, time.monotonic()
-            tell(min(1.0, size / expected_bytes))
+            on_fraction(min(1.0, size / expected_bytes))
         elif time.monotonic() - since > 2 * STALL_SECONDS:
             give_up(f"nothing came from the network for {2 * STALL_SECONDS:.0f} s")
             return

@@ -1,7 +1,7 @@
-"""The tensors of a Keras weight file, by the model inside it and by layer; only numbers are read, no code.
+"""Reads the tensors of a Keras weight file, by model and by layer. Runs no code from the file.
 
-A file may hold a bare backbone or somebody's whole classifier, with the backbone as one of its layers or spread
-among them. So every model in the file is offered, and which one is wanted is found by trying.
+A file may hold a backbone alone, or a whole classifier in which the backbone is one layer or many. So all models in the
+file are returned, and `load.py` takes the one that fits best.
 """
 
 import io
@@ -24,21 +24,28 @@ Array = NDArray[Any]
 
 
 class StoredLayer(NamedTuple):
-    """Tensors of one layer in the file's order; `names` are those of its variables, none where the file has none."""
+    """The tensors of one layer in the file's order, and the names of its variables, if the file has names."""
 
     tensors: list[Array]
     names: list[str]
 
 
 class StoredModel(NamedTuple):
-    """One model in a file, by layer. Keras 3 named no layers before 3.9: then keys are `class` or `class_n`."""
+    """The layers of one model in a file.
+
+    If `is_named`, keys are the layers' names. Keras 3 before 3.9 stored no names: then keys are `class` or `class_n`
+    (`count_names`).
+    """
 
     layers: dict[str, StoredLayer]
     is_named: bool
 
 
 def read_models(path: Path) -> list[StoredModel]:
-    """All models in a `.keras`, `.weights.h5` or `.h5` file, outer before inner. Raises WeightsError if it is none."""
+    """All models in a `.keras`, `.weights.h5` or `.h5` file, outer before inner.
+
+    Raises WeightsError if the file is damaged or of another format.
+    """
     import h5py  # type: ignore[import-untyped]
 
     try:
@@ -51,7 +58,7 @@ def read_models(path: Path) -> list[StoredModel]:
         with h5py.File(data, "r") as file:
             group = file.get("model_weights", file)
             models = list(_read_legacy(group) if "layer_names" in group.attrs else _read_nested(group, names))
-    except Exception as error:  # h5py raises whatever the damage leads it to
+    except Exception as error:  # A damaged file can make h5py raise any exception.
         reason = " ".join(str(error).split())
         raise WeightsError(
             f"{path} is not a Keras weight file ({reason}); give a .weights.h5, .h5 or .keras"
@@ -60,7 +67,10 @@ def read_models(path: Path) -> list[StoredModel]:
 
 
 def count_names(kinds: list[str]) -> list[str]:
-    """`class`, `class_1`, …: what Keras 3 calls the members of a model, given their classes' names in its order."""
+    """The keys that Keras 3 gives a model's layers in a file: `class`, `class_1`, …
+
+    `kinds` are the class names of the layers, in the model's order.
+    """
     seen: Counter[str] = Counter()
     names = []
     for kind in kinds:
@@ -71,9 +81,9 @@ def count_names(kinds: list[str]) -> list[str]:
 
 
 def _read_legacy(group: Any) -> Iterator[StoredModel]:
-    """Files of Keras 2, and of Keras 3 ending in .h5: `layer_names`, and in each layer the `weight_names`.
+    """Read the format of Keras 2, and of .h5 files of Keras 3: `layer_names`, and for each layer `weight_names`.
 
-    A model inside a model is one layer there, and its weights' names are LAYER/VARIABLE.
+    There, a model inside a model is one layer, with weights named LAYER/VARIABLE.
     """
     outer: dict[str, StoredLayer] = {}
     inner: list[StoredModel] = []
@@ -92,7 +102,10 @@ def _read_legacy(group: Any) -> Iterator[StoredModel]:
 
 
 def _read_nested(group: Any, names: dict[str, str]) -> Iterator[StoredModel]:
-    """Files of Keras 3: a group for each model, `layers` in it, and `vars` in each of those, numbered."""
+    """Read the format of Keras 3: a group for each model, with `layers` in it, each with numbered `vars`.
+
+    `names` are the layers' names by group, for files that have no names in the groups.
+    """
     members = group.get("layers", {})
     layers = {}
     is_named = True
@@ -111,7 +124,7 @@ def _read_nested(group: Any, names: dict[str, str]) -> Iterator[StoredModel]:
 
 
 def _names_in_config(config: Any, place: str) -> Iterator[tuple[str, str]]:
-    """(group in the file, layer's name) for each layer of a serialised model, nested ones included."""
+    """The group in the file and the name of each layer of a serialised model, layers of inner models included."""
     layers = config.get("config", {}).get("layers", []) if isinstance(config.get("config"), dict) else []
     for layer, key in zip(layers, count_names([layer["class_name"] for layer in layers]), strict=True):
         inner = f"{place}/layers/{key}"
@@ -120,7 +133,7 @@ def _names_in_config(config: Any, place: str) -> Iterator[tuple[str, str]]:
 
 
 def _snake_case(kind: str) -> str:
-    # As Keras forms the names of its groups: BatchNormalization is batch_normalization, Conv2D is conv2d.
+    # The rule by which Keras names groups: BatchNormalization becomes batch_normalization, Conv2D becomes conv2d.
     kind = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", kind).lower()
 

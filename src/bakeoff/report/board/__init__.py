@@ -1,11 +1,12 @@
-"""Records to ranked rows: the order, the Pareto front, the ties, and the reason why the winner won.
+"""Records to ranked rows: the order, the Pareto front, the ties, and why the winner won.
 
-weigh = parse_criteria("accuracy=3,memory=1")    or None: accuracy alone
-rows = rank(list_records(out), weigh=weigh)
-print(explain(rows, weigh))
+criteria = parse_criteria("accuracy=3,memory=1")    or None: accuracy alone decides
+rows = rank(list_records(out), criteria=criteria)
+print(explain(rows, criteria))
 write_board(out, rows)
 """
 
+from bakeoff.report.board.criteria import parse_criteria
 from bakeoff.report.board.formatting import (
     DASH,
     format_bytes,
@@ -27,10 +28,10 @@ from bakeoff.report.board.rows import (
     STATES,
     Row,
     are_tied,
-    board_text,
     difference_interval,
-    do_differ,
     expect_error,
+    format_csv,
+    is_clearly_cheaper,
     is_scored,
     order_of,
     read_losses,
@@ -38,7 +39,6 @@ from bakeoff.report.board.rows import (
     write_board,
 )
 from bakeoff.report.board.table import render_table
-from bakeoff.report.board.weigh import parse_criteria
 
 __all__ = [
     "CRITERIA",
@@ -48,9 +48,7 @@ __all__ = [
     "STATES",
     "Row",
     "are_tied",
-    "board_text",
     "difference_interval",
-    "do_differ",
     "expect_error",
     "explain",
     "explain_change",
@@ -60,11 +58,13 @@ __all__ = [
     "format_caveats",
     "format_changes",
     "format_count",
+    "format_csv",
     "format_memory_error",
     "format_percent",
     "format_range",
     "format_seconds",
     "format_top1",
+    "is_clearly_cheaper",
     "is_scored",
     "order_of",
     "parse_criteria",

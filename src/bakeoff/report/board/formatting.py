@@ -1,6 +1,6 @@
-"""Numbers as people read them, with their units, and what a reader must know of a row besides its numbers.
+"""Numbers as text with units, rounded for readers, and the caveats of a row.
 
-Files keep the numbers; only views round them. What was not measured (0 or None) is a dash.
+Files keep the exact numbers; only views round them. A value that was not measured (0 or None) is a dash.
 """
 
 from collections.abc import Mapping
@@ -21,24 +21,24 @@ __all__ = [
     "format_top1",
 ]
 
-# An en dash for what is not there: spelt out, for it looks like ASCII.
+# An en dash for a missing value, written by name because it looks like a hyphen.
 DASH = "\N{EN DASH}"
 
 
 def format_caveats(row: Row) -> list[str]:
-    """What was not as a reader would expect: random or incomplete weights, and a batch that did not fit at once."""
+    """What a reader would not expect: random or incomplete weights, and a batch that was split to fit into memory."""
     caveats = []
     if row.weights == "random":
         caveats.append("RANDOM WEIGHTS")
     if row.tensors_matched < row.tensors_total:
-        caveats.append(f"only {row.tensors_matched} of {row.tensors_total} tensors")
+        caveats.append(f"only {row.tensors_matched} of {row.tensors_total} tensors loaded")
     if 0 < row.micro_batch < row.batch:
-        caveats.append(f"micro-batch {row.micro_batch} of {row.batch}")
+        caveats.append(f"micro-batch {row.micro_batch}, batch {row.batch}")
     return caveats
 
 
 def format_changes(changes: Mapping[str, Any]) -> str:
-    """Keys of a run and their values: `learning_rate 0.0012, batch 32`."""
+    """Format keys of a run's config with their values: `learning rate 0.0012, batch 32`."""
     named = {"optim.name": "optimiser", "model.size": "input size", "augment.policy": "augmentation"}
     words = []
     for key, value in changes.items():
@@ -48,7 +48,7 @@ def format_changes(changes: Mapping[str, Any]) -> str:
 
 
 def format_memory_error(row: Row) -> str:
-    """How far the predicted peak memory was from the measured one: `+9 %`; a dash if one of them is missing."""
+    """The error of the predicted peak memory against the measured one: `+9 %`; a dash if one is missing."""
     if not row.memory_predicted_bytes or not row.memory_peak_bytes:
         return DASH
     return f"{100 * row.memory_predicted_bytes / row.memory_peak_bytes - 100:+.0f} %"
@@ -93,7 +93,7 @@ def format_count(count: int) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """Seconds, from two minutes on minutes, from two hours on hours."""
+    """Seconds; minutes from two minutes on, hours from two hours on."""
     if not seconds:
         return DASH
     if seconds < 120:

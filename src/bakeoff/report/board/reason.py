@@ -1,9 +1,10 @@
-"""Why the winner won, in a few plain sentences, and what would have to weigh more or less for another to win."""
+"""Why the winner won, in two short sentences, and which other weights of the criteria would change the winner."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from bakeoff.report.board.criteria import WeightChange, find_changes, score_rows
 from bakeoff.report.board.formatting import format_top1
 from bakeoff.report.board.rows import (
     COSTS,
@@ -17,12 +18,10 @@ from bakeoff.report.board.rows import (
     read_estimate,
     read_losses,
 )
-from bakeoff.report.board.weigh import Change, find_changes, score_rows
 from bakeoff.runs.record import Stage
 
 __all__ = ["HeadToHead", "explain", "explain_change", "explain_win", "find_head_to_head"]
 
-# Spelt out, for it looks like ASCII.
 TIMES = "\N{MULTIPLICATION SIGN}"
 _NOUNS = {
     "accuracy": "accuracy",
@@ -30,165 +29,195 @@ _NOUNS = {
     "params": "trained parameters",
     "time": "training time",
 }
-# More would not be read.
-_CHANGES, _NAMES = 2, 4
+# By cost: the cheaper of two, and the cheapest of several.
+_VERBS = {
+    "memory": ("needs less memory", "needs the least memory"),
+    "params": ("trains fewer parameters", "trains the fewest parameters"),
+    "time": ("trains faster", "trains fastest"),
+}
+_NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+# The nearest changes of a weight that are mentioned; readers skip a longer list.
+_CHANGES = 2
 
 
 class HeadToHead(NamedTuple):
-    """The latest stage in which the winner met others: its best row there, theirs, and all rows, best first."""
+    """The winner and its rivals in the latest stage in which it was compared with other candidates."""
 
-    own: Row
+    winner: Row
+    """The winner's best row in that stage."""
     rivals: list[Row]
-    field: list[Row]
+    """The rows of the other candidates, best first; the first is the nearest rival."""
+    rows: list[Row]
+    """All scored rows of the stage, best first."""
 
 
-def explain(rows: Sequence[Row], weigh: Mapping[str, float] | None = None) -> str:
-    """Say in at most five plain sentences why the first row won; expects the order of `rank` with the same weights.
+def explain(rows: Sequence[Row], criteria: Mapping[str, float] | None = None) -> str:
+    """Explain why the first row won, and which weights would change that.
 
-    Without weights accuracy alone decides. The winner is compared with the others of the latest stage where it met any.
+    Args:
+        rows: The order that `rank` returned for the same weights.
+        criteria: Weights by criterion; None if accuracy alone decides.
+
+    Returns:
+        One line with at most two sentences (`explain_win`), and a second line about the weights (`explain_change`) if
+        the winner has rivals.
     """
-    return " ".join(filter(None, (explain_win(rows), explain_change(rows, weigh))))
+    return "\n".join(filter(None, (explain_win(rows), explain_change(rows, criteria))))
 
 
 def explain_win(rows: Sequence[Row]) -> str:
-    """The part of `explain` that says why."""
+    """Say in at most two sentences what won and how it compares with its rivals; expects the order of `rank`."""
     winner = next(filter(is_scored, rows), None)
     if winner is None:
         return "No candidate completed, so there is no winner."
     text = f"{winner.name} won with {format_top1(winner)} % top-1 on validation"
-    meeting = find_head_to_head(rows)
-    if meeting is None:
-        return f"{text}; it was compared with no other candidate."
-    own, rivals, field = meeting
-    joint = "," if own.stage is winner.stage else f"; in the {own.stage} stage it was"
-    costs = _telling_costs(field)
-    sentences = [
-        f"{text}{joint} {_against(own, rivals[0], costs)}",
-        *_faster_than_better(own, rivals),
-        *_cheapest_of_tied(own, rivals, costs),
-        _front(own, rivals),
-    ]
-    return " ".join(f"{sentence}." for sentence in sentences)
+    match = find_head_to_head(rows)
+    if match is None:
+        return f"{text}. It was not compared with another candidate."
+    link = "," if match.winner.stage is winner.stage else f"; in the {match.winner.stage} stage it was"
+    sentences = [f"{text}{link} {_describe_lead(match.winner, match.rivals[0])}.", _compare_costs(match)]
+    return " ".join(filter(None, sentences))
 
 
-def explain_change(rows: Sequence[Row], weigh: Mapping[str, float] | None = None) -> str:
-    """The part of `explain` that says which weights would make another candidate win; empty where there is none."""
-    meeting = find_head_to_head(rows)
-    return f"{_weighing(meeting.own, meeting.rivals[0], meeting.field, weigh)}." if meeting else ""
+def explain_change(rows: Sequence[Row], criteria: Mapping[str, float] | None = None) -> str:
+    """Say which other weights would make another candidate win.
+
+    Args:
+        rows: The order that `rank` returned for the same weights.
+        criteria: Weights by criterion; None if accuracy alone decides.
+
+    Returns:
+        One or two sentences; empty if the winner has no rivals.
+    """
+    match = find_head_to_head(rows)
+    if match is None:
+        return ""
+    winner, rival = match.winner, match.rivals[0]
+    weights = criteria or {"accuracy": 1}
+    scores = score_rows(match.rows, weights)
+    leader = max(scores, key=lambda pair: pair[1])[0]
+    given = _join([f"{name} {weight:g}" for name, weight in weights.items()])
+    if leader.name != winner.name:
+        rule = f"the weights {given}" if criteria else "accuracy"
+        return f"In the {winner.stage} stage, {leader.name} is first by {rule}."
+    would = _list_changes(find_changes(match.rows, weights)[:_CHANGES])
+    if not criteria:
+        return f"With accuracy weighing 1, {would}." if would else "No weight of a cost would change the winner."
+    by_id = {row.id: float(score) for row, score in scores}
+    text = f"With the weights {given}, it scores {by_id[winner.id]:.2f} and {rival.name} {by_id[rival.id]:.2f}."
+    return f"{text} {would or 'No other value of a single weight would change the winner'}."
 
 
 def find_head_to_head(rows: Sequence[Row]) -> HeadToHead | None:
-    """Where the first scored row met others; None where it met nobody. Expects the order of `rank`."""
+    """The latest stage in which the first scored row has rivals; None if it has none. Expects the order of `rank`."""
     scored = [row for row in rows if is_scored(row)]
     for stage in STAGES if scored else ():
-        field = [row for row in scored if row.stage is stage]
-        own = next((row for row in field if row.name == scored[0].name), None)
-        rivals = [row for row in field if row.name != scored[0].name]
-        if own and rivals:
-            return HeadToHead(own, rivals, field)
+        in_stage = [row for row in scored if row.stage is stage]
+        winner = next((row for row in in_stage if row.name == scored[0].name), None)
+        rivals = [row for row in in_stage if row.name != scored[0].name]
+        if winner and rivals:
+            return HeadToHead(winner, rivals, in_stage)
     return None
 
 
-def _telling_costs(field: Sequence[Row]) -> Sequence[str]:
-    """The costs worth a word: after equal seconds each, the time of a stage says nothing."""
-    seconds = [read_losses(row)["time"] for row in field]
-    return COSTS if is_clearly_less("time", min(seconds), max(seconds)) else [name for name in COSTS if name != "time"]
+def _describe_lead(winner: Row, rival: Row) -> str:
+    low, high = (f"{end * 100:+.1f}" for end in difference_interval(winner, rival))
+    points = (read_estimate(winner)[0] - read_estimate(rival)[0]) * 100
+    lead = f"{abs(points):.1f} points {'ahead of' if points > 0 else 'behind'}" if points else "as accurate as"
+    return f"{lead} {rival.name} ({'a tie, ' if are_tied(winner, rival) else ''}95 % interval {low} to {high})"
 
 
-def _against(own: Row, rival: Row, costs: Sequence[str]) -> str:
-    low, high = difference_interval(own, rival)
-    verdict = "a tie, since chance alone could explain it" if are_tied(own, rival) else "more than chance explains"
-    text = f"{_say_lead(own, rival)} {rival.name}"
-    text += f" ({verdict}: 95 % interval {low * 100:+.1f} to {high * 100:+.1f})"
-    mine, its = read_losses(own), read_losses(rival)
-    ratios = [_compare(name, mine[name], its[name]) for name in costs if mine[name] + its[name] < math.inf]
-    return f"{text}, at {_join(ratios, 'and')}" if ratios else text
+def _compare_costs(match: HeadToHead) -> str:
+    """The sentence about costs: the first of these that applies."""
+    return (
+        _explain_screen(match)
+        or _name_dominating(match)
+        or _name_cheapest(match)
+        or _compare_with_rival(match.winner, match.rivals[0], _find_costs(match))
+    )
 
 
-def _faster_than_better(own: Row, rivals: Sequence[Row]) -> list[str]:
-    """One sentence if a rival's probe was better and yet it comes later, for training it is slower."""
-    best = max(rivals, key=lambda rival: read_estimate(rival)[0])
-    if own.stage is not Stage.SCREEN or read_estimate(best)[0] <= read_estimate(own)[0]:
-        return []
-    ratio = own.images_per_second / best.images_per_second
-    return [f"It comes before {best.name}, for it goes through {ratio:.2g}{TIMES} the images in the same time"]
+def _find_costs(match: HeadToHead) -> list[str]:
+    """The costs to compare, without training time if all rows of the stage trained equally long."""
+    seconds = [read_losses(row)["time"] for row in match.rows]
+    same_time = not is_clearly_less("time", min(seconds), max(seconds))
+    return [name for name in COSTS if name != "time" or not same_time]
 
 
-def _compare(name: str, mine: float, its: float) -> str:
+def _name_dominating(match: HeadToHead) -> str:
+    """Why the winner is not on the Pareto front; empty if it is."""
+    better = next((rival.name for rival in match.rivals if dominates(rival, match.winner)), None)
+    if better is None:
+        return ""
+    return f"It is not on the Pareto front: {better} is no worse on any criterion and better on one."
+
+
+def _explain_screen(match: HeadToHead) -> str:
+    """Why the screen ranks the winner before a rival with a better probe; empty if there is no such rival."""
+    winner, best = match.winner, max(match.rivals, key=lambda rival: read_estimate(rival)[0])
+    if winner.stage is not Stage.SCREEN or read_estimate(best)[0] <= read_estimate(winner)[0]:
+        return ""
+    ratio = winner.images_per_second / best.images_per_second
+    return f"It ranks before {best.name} because it processes {ratio:.2g}{TIMES} as many images in the same time."
+
+
+def _name_cheapest(match: HeadToHead) -> str:
+    """Which of the candidates that tie with the winner costs least; empty if none ties."""
+    tied = {match.winner.name: match.winner}
+    for rival in match.rivals:
+        if are_tied(match.winner, rival):
+            tied.setdefault(rival.name, rival)
+    if len(tied) == 1:
+        return ""
+    pair = list(tied) == [match.winner.name, match.rivals[0].name]
+    number = _NUMBERS[len(tied) - 2] if len(tied) - 2 < len(_NUMBERS) else str(len(tied))
+    best: dict[str, list[str]] = {}
+    for cost in _find_costs(match):
+        losses = sorted((read_losses(row)[cost], name) for name, row in tied.items())
+        (least, cheapest), (second, _) = losses[:2]
+        # Without a measurement of every candidate, none can be called the cheapest.
+        if losses[-1][0] < math.inf and is_clearly_less(cost, least, second):
+            best.setdefault(cheapest, []).append(_VERBS[cost][0 if len(tied) == 2 else 1])
+    if not best:
+        return "Neither is clearly cheaper." if pair else f"None of the {number} that tie is clearly the cheapest."
+    clauses = [f"{name} {_join(verbs)}" for name, verbs in best.items()]
+    simple = all(len(verbs) == 1 for verbs in best.values())
+    return f"{'' if pair else f'Among the {number} that tie, '}{_join(clauses) if simple else '; '.join(clauses)}."
+
+
+def _compare_with_rival(winner: Row, rival: Row, costs: Sequence[str]) -> str:
+    """The winner's costs as multiples of its rival's; empty if none was measured."""
+    mine, its = read_losses(winner), read_losses(rival)
+    ratios = [_describe_ratio(name, mine[name], its[name]) for name in costs if mine[name] + its[name] < math.inf]
+    return f"Compared with {rival.name}, it uses {_join(ratios)}." if ratios else ""
+
+
+def _describe_ratio(name: str, mine: float, its: float) -> str:
     if not (is_clearly_less(name, mine, its) or is_clearly_less(name, its, mine)):
         return f"the same {_NOUNS[name]}"
     ratio = mine / its
     return f"{ratio:{'.0f' if ratio >= 10 else '.2g'}}{TIMES} the {_NOUNS[name]}"
 
 
-def _cheapest_of_tied(own: Row, rivals: Sequence[Row], costs: Sequence[str]) -> list[str]:
-    """One sentence, or none where nobody ties: which of the tied is clearly the cheapest in what."""
-    tied = {own.name: own}
-    for rival in rivals:
-        if are_tied(own, rival):
-            tied.setdefault(rival.name, rival)
-    if len(tied) == 1:
-        return []
-    ahead: dict[str, list[str]] = {}
-    for name in costs:
-        losses = sorted((read_losses(row)[name], whom) for whom, row in tied.items())
-        (least, cheapest), (second, _) = losses[:2]
-        # Against what was not measured nothing can be called cheap.
-        if losses[-1][0] < math.inf and is_clearly_less(name, least, second):
-            ahead.setdefault(cheapest, []).append(_NOUNS[name])
-    whom = list(tied)
-    if len(whom) > _NAMES:
-        whom = [*whom[: _NAMES - 1], f"{len(whom) - _NAMES + 1} more"]
-    text = "Of the two, " if whom == [own.name, rivals[0].name] else f"Of the tied, {_join(whom, 'and')}, "
-    if not ahead:
-        return [f"{text}none is clearly cheaper than all others"]
-    best = "cheaper" if len(tied) == 2 else "cheapest"
-    return [text + _join([f"{name} is {best} in {_join(nouns, 'and')}" for name, nouns in ahead.items()], "and")]
+def _list_changes(changes: Sequence[WeightChange]) -> str:
+    """Who would win with which weight: `b would win if memory weighed 2 or more`."""
+    conditions: dict[str, list[str]] = {}
+    for change in changes:
+        verb = "" if change.row.name in conditions else " weighed"
+        condition = f"{_NOUNS[change.criterion]}{verb} {_describe_bound(change)}"
+        conditions.setdefault(change.row.name, []).append(condition)
+    return "; ".join(f"{name} would win if {', or '.join(each)}" for name, each in conditions.items())
 
 
-def _front(own: Row, rivals: Sequence[Row]) -> str:
-    better = next((rival.name for rival in rivals if dominates(rival, own)), None)
-    if better:
-        return f"It is not on the Pareto front, for {better} is no worse on any criterion and better on one"
-    return "It is on the Pareto front"
-
-
-def _weighing(own: Row, rival: Row, field: Sequence[Row], weigh: Mapping[str, float] | None) -> str:
-    """What the weights make of the stage, and which single weight would have to differ for another to win."""
-    scores = score_rows(field, weigh or {"accuracy": 1})
-    leader = max(scores, key=lambda pair: pair[1])[0]
-    given = "By accuracy"
-    if weigh:
-        given = f"Weighing {_join([f'{name} {weight:g}' for name, weight in weigh.items()], 'and')}"
-    if leader.name != own.name:
-        return f"{given}, the {own.stage} stage alone would choose {leader.name}"
-    ifs: dict[str, list[str]] = {}
-    for change in find_changes(field, weigh or {"accuracy": 1})[:_CHANGES]:
-        instead = f" instead of {weigh.get(change.criterion, 0):g}" if weigh else ""
-        verb = "" if change.row.name in ifs else " weighed"
-        condition = f"{_NOUNS[change.criterion]}{verb} {_bound(change)}{instead}"
-        ifs.setdefault(change.row.name, []).append(condition)
-    would = _join([f"{name} if {_join(conditions, 'or')}" for name, conditions in ifs.items()], "or")
-    if weigh:
-        of = {row.id: float(score) for row, score in scores}
-        given += f", it scores {of[own.id]:.2f} of 1 and {rival.name} {of[rival.id]:.2f}"
-        return f"{given}; it would be {would}" if ifs else f"{given}; no other value of one weight would change that"
-    return f"With accuracy weighing 1, it would be {would}" if ifs else "No cost, however it weighed, would change that"
-
-
-def _bound(change: Change) -> str:
+def _describe_bound(change: WeightChange) -> str:
     number = f"{float(change.stated):.12g}"
     if not change.reached:
         return f"more than {number}" if change.upward else f"less than {number}"
     if not change.stated:
-        return "nothing"
+        return number
     return f"{number} or {'more' if change.upward else 'less'}"
 
 
-def _say_lead(own: Row, rival: Row) -> str:
-    points = (read_estimate(own)[0] - read_estimate(rival)[0]) * 100
-    return f"{abs(points):.1f} points {'ahead of' if points >= 0 else 'behind'}"
-
-
-def _join(words: Sequence[str], last: str) -> str:
-    return f" {last} ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+def _join(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))

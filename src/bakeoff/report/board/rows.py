@@ -1,4 +1,4 @@
-"""What a row holds, and how two rows compare: accuracy exactly, costs up to the noise of measuring them."""
+"""What a row of the board holds, and how two rows compare: accuracies exactly, costs up to measurement noise."""
 
 import csv
 import io
@@ -21,11 +21,11 @@ __all__ = [
     "STATES",
     "Row",
     "are_tied",
-    "board_text",
     "difference_interval",
-    "do_differ",
     "dominates",
     "expect_error",
+    "format_csv",
+    "is_clearly_cheaper",
     "is_clearly_less",
     "is_scored",
     "order_of",
@@ -38,22 +38,23 @@ __all__ = [
 COSTS = ("memory", "params", "time")
 CRITERIA = ("accuracy", *COSTS)
 
-# The later a stage, the more its verdict counts; a run trained alone was trained in full.
+# Later stages come first because their results count more. TRAIN is a single run of full length.
 STAGES = (Stage.CONFIRM, Stage.TRAIN, Stage.TUNE, Stage.COMPARE, Stage.RACE, Stage.SCREEN)
 # Completed rows come first, then those that were stopped.
 STATES = {State.COMPLETE: 0, State.PRUNED: 1, State.RUNNING: 2, State.FAILED: 2}
-_SCRATCH = {backbone.name for backbone in TABLE if backbone.from_scratch}
+_FROM_SCRATCH = {spec.name for spec in TABLE if spec.from_scratch}
 
-# Costs closer than this count as equal: no run takes the same seconds and bytes twice.
+# Costs within this factor count as equal: repeating a run changes its seconds and bytes by a few percent.
 NOISE = 1.05
 
-# The exponent of the error's fall with the images seen; benchmarks/screening.csv shows how well it orders.
+# Error is assumed to fall with images_seen ** -_GAIN; benchmarks/screening.csv shows how well that orders networks.
 _GAIN = 0.2
+# A training step (forward, backward, update) takes about as long as this many forward passes.
 _FORWARD_PER_TRAINING_STEP = 3
 
 
 class Row(BaseModel):
-    """One candidate in one stage. Fractions of 1, bytes, seconds; a figure of 0 was not measured."""
+    """One run. Accuracies are fractions of 1, memory and files are bytes, times are seconds; 0 was not measured."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -73,22 +74,22 @@ class Row(BaseModel):
     memory_predicted_bytes: int
     memory_peak_bytes: int
     model_bytes: int
-    """The saved model's file; a probe saves none."""
+    """Size of the saved model; 0 for a probe, which saves none."""
     batch: int
     micro_batch: int
-    """Images of a batch that were in memory at once."""
+    """Images of a batch that are processed at once; less than `batch` if gradients were accumulated."""
     weights: str
-    """Where it started: `package`, `hub`, `file`, `run`; `scratch` where there are no pretrained weights, `random`
-    where there are and they were not used."""
+    """Origin of the initial weights: `package`, `hub`, `file` or `run`; `scratch` if the network has no pretrained
+    weights, `random` if it has some that were not used."""
     tensors_matched: int
-    """Tensors of the network that a weight file set, of `tensors_total`."""
+    """How many of the network's `tensors_total` tensors were loaded from the weights file."""
     tensors_total: int
     pareto: bool
     tie: bool
 
 
 def read_row(record: RunRecord) -> Row:
-    """A record's row, not yet ranked or marked."""
+    """Convert a record to a row without rank and marks."""
     return Row(
         rank=None,
         name=record.candidate,
@@ -117,12 +118,12 @@ def read_row(record: RunRecord) -> Row:
 
 
 def write_board(out: Path, rows: Sequence[Row]) -> None:
-    """Write `board.csv`, whole or not at all."""
-    write_text(out / "board.csv", board_text(rows))
+    """Write `board.csv` atomically."""
+    write_text(out / "board.csv", format_csv(rows))
 
 
-def board_text(rows: Sequence[Row]) -> str:
-    """The board as CSV: the JSON fields of Row, its interval as two columns, numbers in full, absent ones empty."""
+def format_csv(rows: Sequence[Row]) -> str:
+    """The board as CSV: the fields of Row, the interval as two columns, unrounded numbers, empty cells for None."""
     names = list(Row.model_fields)
     at = names.index("val_top1_ci95")
     names[at : at + 1] = ["val_top1_ci95_low", "val_top1_ci95_high"]
@@ -137,7 +138,7 @@ def board_text(rows: Sequence[Row]) -> str:
 
 
 def is_scored(row: Row) -> bool:
-    """Whether a row completed and has an accuracy, so that it can be compared."""
+    """Whether a row completed and has an accuracy; only such rows are compared."""
     return row.state is State.COMPLETE and row.val_top1 is not None
 
 
@@ -148,46 +149,52 @@ def read_estimate(row: Row) -> tuple[float, float, float]:
 
 
 def read_losses(row: Row) -> dict[str, float]:
-    """The four criteria, less is better; a cost that was not measured wins nothing."""
+    """The four criteria as losses: less is better. A cost that was not measured is infinite, so it never wins."""
     costs = (row.memory_peak_bytes, row.params_trainable, row.seconds_train)
     return dict(zip(CRITERIA, (-read_estimate(row)[0], *(cost or math.inf for cost in costs)), strict=True))
 
 
 def order_of(row: Row) -> tuple[int, int, float, float, str, str]:
-    """Sort key: state, stage, accuracy (of the screen the expected error), seconds, name."""
+    """Sort key: state, stage, accuracy (in the screen: expected error), training seconds, name, id."""
     losses = read_losses(row)
     screened = row.stage is Stage.SCREEN and is_scored(row)
-    merit = expect_error(row) if screened else losses["accuracy"]
-    return STATES[row.state], STAGES.index(row.stage), merit, losses["time"], row.name, row.id
+    loss = expect_error(row) if screened else losses["accuracy"]
+    return STATES[row.state], STAGES.index(row.stage), loss, losses["time"], row.name, row.id
 
 
 def expect_error(row: Row) -> float:
-    """The error of a screened row after training for a time that is equal for all, up to a factor that is as well.
+    """Expected error of a screened row after equal training time, up to a constant factor; only the order matters.
 
-    A network that trains twice as fast sees twice the images in that time, and each doubling of those it has seen is
-    expected to take an eighth off the error.
+    A network that trains twice as fast sees twice as many images in that time. Each doubling of the images seen is
+    assumed to reduce the error by an eighth.
     """
-    # A probe saves no model, and only goes forward.
+    # A run without a saved model is a probe, which measures forward passes only.
     rate = row.images_per_second / (1 if row.model_bytes else _FORWARD_PER_TRAINING_STEP)
     growth = max(rate, 1e-9) / max(row.images_seen, 1)
     return (1 - read_estimate(row)[0]) * math.pow(growth, -_GAIN)
 
 
 def is_clearly_less(name: str, first: float, second: float) -> bool:
-    """Whether one loss on a criterion is less than another: of costs, by more than the 5 % that noise makes."""
-    return first < second if name == "accuracy" else do_differ(first, second)
+    """Whether the first loss on a criterion is less than the second; a cost must be less by more than NOISE.
+
+    Args:
+        name: One of CRITERIA.
+        first: A loss on this criterion, as `read_losses` returns it.
+        second: The loss to compare it with.
+    """
+    return first < second if name == "accuracy" else is_clearly_cheaper(first, second)
 
 
-def do_differ(less: float, more: float) -> bool:
-    """Whether two costs are further apart than the noise of their measurement."""
-    return less * NOISE < more
+def is_clearly_cheaper(first: float, second: float) -> bool:
+    """Whether the first cost is less than the second by more than measurement noise (NOISE)."""
+    return first * NOISE < second
 
 
 def dominates(first: Row, second: Row) -> bool:
-    """Whether the first row is at least as accurate as the second, clearly dearer in nothing, and better in something.
+    """Whether the first row is at least as accurate, clearly more expensive on no cost, and better on one criterion.
 
-    Between equal accuracies the product of its costs must be less as well: otherwise three rows, each clearly cheaper
-    than the next in one thing and a little dearer in another, would beat each other in a circle.
+    If the accuracies are equal, the product of its costs must be less, too. Without this rule three rows could dominate
+    each other in a circle: each clearly cheaper than the next on one cost and slightly more expensive on another.
     """
     mine, its = read_losses(first), read_losses(second)
     if mine["accuracy"] > its["accuracy"] or any(is_clearly_less(name, its[name], mine[name]) for name in COSTS):
@@ -195,14 +202,14 @@ def dominates(first: Row, second: Row) -> bool:
     if mine["accuracy"] < its["accuracy"]:
         return True
     cheaper = any(is_clearly_less(name, mine[name], its[name]) for name in COSTS)
-    return cheaper and _burden(mine) < _burden(its)
+    return cheaper and _multiply_costs(mine) < _multiply_costs(its)
 
 
 def difference_interval(first: Row, second: Row) -> tuple[float, float]:
-    """95 % interval of first's top-1 minus second's, in [-1, 1]: the hybrid score of Newcombe 1998 (his method 10).
+    """95 % interval of first's top-1 minus second's, in [-1, 1]: the hybrid score interval (Newcombe 1998, method 10).
 
-    It is built from the two Wilson intervals and takes the samples as independent. On the same images the two scores
-    usually rise and fall together, so it errs towards calling a tie.
+    It combines the two Wilson intervals and assumes independent samples. Scores on the same images are usually
+    positively correlated, so the interval is too wide rather than too narrow: in doubt the result is a tie.
     """
     (p1, low1, high1), (p2, low2, high2) = read_estimate(first), read_estimate(second)
     difference = p1 - p2
@@ -215,15 +222,15 @@ def are_tied(first: Row, second: Row) -> bool:
     return low <= 0 <= high
 
 
-def _burden(losses: dict[str, float]) -> tuple[int, float]:
-    """How many costs were not measured, and the product of those that were."""
+def _multiply_costs(losses: dict[str, float]) -> tuple[int, float]:
+    """The number of costs that were not measured, and the product of the measured ones."""
     measured = [losses[name] for name in COSTS if losses[name] < math.inf]
     return len(COSTS) - len(measured), math.prod(measured)
 
 
 def _name_weights(model: Model, origin: str) -> str:
-    """A run that goes on from another began where that one did, so its config decides before its origin does."""
-    scratch = model.name in _SCRATCH
-    if model.weights == "none" or (model.weights == "auto" and scratch):
-        return "scratch" if scratch else "random"
+    """The origin to show. The config comes first: a run that continues another one has the weights of its first run."""
+    from_scratch = model.name in _FROM_SCRATCH
+    if model.weights == "none" or (model.weights == "auto" and from_scratch):
+        return "scratch" if from_scratch else "random"
     return origin

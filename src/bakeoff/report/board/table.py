@@ -23,61 +23,62 @@ from bakeoff.runs.record import State
 __all__ = ["render_table"]
 
 _CAPTION = (
-    "★ on the Pareto front, costs within 5 % counting as equal   ≈ cannot be told apart from the best\n"
-    "memory: the peak, and the error of its prediction   time: training   file: the saved model"
+    "★ on the Pareto front (costs within 5 % count as equal)   ≈ ties with the best\n"
+    "memory: peak (error of prediction)   time: training   file: saved model"
 )
 _HEADS = ("top-1 %", "memory\n(error)", "trained", "of all", "time", "img/s", "file")
 
 
 def render_table(rows: Sequence[Row]) -> RenderableType:
-    """A table in human units, later stages first: ★ is on the Pareto front, ≈ ties with the stage's most accurate row.
+    """A table with rounded numbers and units, later stages first.
 
-    On a narrow screen the figures fold; names and accuracies never do.
+    ★ marks the Pareto front, ≈ a tie with the stage's most accurate row. On a narrow terminal numbers wrap; names and
+    accuracies never do.
     """
     return _Board(rows)
 
 
 class _Board:
-    """Rows that become a table when the width of the screen is known."""
+    """A Rich renderable: it builds the table when the width of the terminal is known."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         longest = max((len(line) for row in self.rows for line in (row.name, *format_caveats(row))), default=0)
-        columns = zip(_HEADS, *map(_figures, self.rows), strict=True)
-        figures = [max(len(line) for cell in column for line in cell.splitlines()) for column in columns]
+        columns = zip(_HEADS, *map(_format_cells, self.rows), strict=True)
+        widths = [max(len(line) for cell in column for line in cell.splitlines()) for column in columns]
         digits = len(str(len(self.rows)))
-        # Two spaces part the columns where there is room for them.
-        roomy = options.max_width >= digits + longest + sum(figures) + 2 * (1 + len(figures))
-        # Where there is not, Rich takes what is short from the columns that have no width of their own.
-        fixed = (figures[0], len("9.99 GB"), figures[2], figures[3])
-        table = Table(box=SIMPLE_HEAD, padding=(0, int(roomy), 0, 0), show_edge=False, pad_edge=False)
+        # Two spaces separate the columns if there is room for them.
+        is_wide = options.max_width >= digits + longest + sum(widths) + 2 * (1 + len(widths))
+        # Otherwise these columns keep a fixed width, and Rich narrows the remaining ones.
+        fixed = (widths[0], len("9.99 GB"), widths[2], widths[3])
+        table = Table(box=SIMPLE_HEAD, padding=(0, int(is_wide), 0, 0), show_edge=False, pad_edge=False)
         table.add_column("#", justify="right", no_wrap=True)
-        table.add_column("network", overflow="fold", min_width=longest, width=None if roomy else longest)
-        for head, width in itertools.zip_longest(_HEADS, () if roomy else fixed):
+        table.add_column("network", overflow="fold", min_width=longest, width=None if is_wide else longest)
+        for head, width in itertools.zip_longest(_HEADS, () if is_wide else fixed):
             justify: JustifyMethod = "left" if head == _HEADS[0] else "right"
             table.add_column(head, justify=justify, overflow="fold", width=width)
         for stage in STAGES:
-            own = [row for row in self.rows if row.stage is stage]
-            if own:
+            in_stage = [row for row in self.rows if row.stage is stage]
+            if in_stage:
                 table.add_row("", Text(stage.value, style="bold"))
-            for row in own:
-                # Text, not markup: names and reasons may hold brackets.
-                cells = [Text(str(row.rank or DASH)), _describe(row), *map(Text, _figures(row))]
+            for row in in_stage:
+                # Text, not markup: names and reasons may contain brackets.
+                cells = [Text(str(row.rank or DASH)), _describe(row), *map(Text, _format_cells(row))]
                 table.add_row(*cells, style="" if row.state is State.COMPLETE else "dim")
         yield table
         yield Text(_CAPTION, style="dim italic")
 
 
 def _describe(row: Row) -> Text:
-    """The name, and under it what must not be missed, and why the run stopped."""
+    """The name, and below it the caveats and the reason why the run stopped."""
     note = row.reason if row.state is State.COMPLETE else f"{row.state}: {row.reason or 'no reason was recorded'}"
     lines = [Text(row.name), *(Text(caveat, style="bold yellow") for caveat in format_caveats(row))]
     return Text("\n").join([*lines, Text(note)] if note else lines)
 
 
-def _figures(row: Row) -> list[str]:
+def _format_cells(row: Row) -> list[str]:
     memory = format_bytes(row.memory_peak_bytes)
     return [
         f"{format_top1(row)} {'★' * row.pareto}{'≈' * row.tie}".rstrip(),

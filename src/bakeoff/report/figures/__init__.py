@@ -1,41 +1,41 @@
-"""The report's figures as SVG strings: made to stand inside HTML, in its ink, and the same bytes every time.
+"""The report's figures as SVG strings to embed in HTML. The same data gives the same bytes.
 
-canvas.py     what all of them share
-tradeoff.py   accuracy against a cost
-runs.py       learning curves, the timeline of a budget, shares
-agreement.py  predicted and measured memory, the screen's order and the race's
-answers.py    confusions, accuracy by class, reliability
-tuning.py     the trials of a search, and what each value of a factor is worth
+canvas.py       style and SVG output, shared by all figures
+tradeoff.py     accuracy against a cost
+runs.py         learning curves, the timeline of a study, shares of a whole
+agreement.py    predicted and measured memory, the orders of the screen and the race
+predictions.py  confusion matrix, accuracy by class, reliability diagram
+tuning.py       the trials of a search, and the effect of each value of a factor
 
-Text stays text. Lines and letters take the colour of the page around them (`currentColor`), so that one figure reads
-on light and dark; series are told apart by the palette of Okabe and Ito 2008, and by dashes or shapes as well.
+Text stays text in the SVG. Lines and text use the colour of the surrounding page (`currentColor`), so a figure works on
+light and dark pages. Series differ in colour (palette of Okabe and Ito 2008) and in dashes or markers.
 """
 
-from bakeoff.report.figures.agreement import Forecast, Places, draw_forecasts, draw_places
-from bakeoff.report.figures.answers import ClassScore, draw_classes, draw_confusion, draw_reliability
-from bakeoff.report.figures.runs import Bar, Curve, Lane, draw_curves, draw_shares, draw_timeline
+from bakeoff.report.figures.agreement import Forecast, RankPair, draw_forecasts, draw_rank_pairs
+from bakeoff.report.figures.predictions import ClassScore, draw_classes, draw_confusion, draw_reliability
+from bakeoff.report.figures.runs import Curve, RunBar, StageBar, draw_curves, draw_shares, draw_timeline
 from bakeoff.report.figures.tradeoff import Point, draw_tradeoff
-from bakeoff.report.figures.tuning import Trial, Worth, draw_trials, draw_worths
+from bakeoff.report.figures.tuning import Trial, ValueEffect, draw_trials, draw_value_effects
 
 __all__ = [
-    "Bar",
     "ClassScore",
     "Curve",
     "Forecast",
-    "Lane",
-    "Places",
     "Point",
+    "RankPair",
+    "RunBar",
+    "StageBar",
     "Trial",
-    "Worth",
+    "ValueEffect",
     "draw_classes",
     "draw_confusion",
     "draw_curves",
     "draw_forecasts",
-    "draw_places",
+    "draw_rank_pairs",
     "draw_reliability",
     "draw_shares",
     "draw_timeline",
     "draw_tradeoff",
     "draw_trials",
-    "draw_worths",
+    "draw_value_effects",
 ]

@@ -1,4 +1,4 @@
-"""What all figures share: the palette, the style, and how a figure becomes an <svg> element."""
+"""The palette, the style and the SVG output that all figures share."""
 
 import hashlib
 import html
@@ -14,12 +14,12 @@ from cycler import cycler
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "MARKERS", "PALETTE", "hint", "new_figure", "to_svg"]
+__all__ = ["INK", "MARKERS", "PALETTE", "add_tooltip", "new_figure", "to_svg"]
 
-# Without its black and its yellow, which vanish on a dark and on a light page.
+# Okabe and Ito 2008, without black (invisible on a dark page) and yellow (invisible on a light page).
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
 MARKERS = ("o", "D", "s", "^", "v")
-# Stands for `currentColor` while matplotlib draws, which knows only real colours.
+# A placeholder for `currentColor`, which matplotlib does not know; `to_svg` replaces it.
 INK = "#010203"
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -47,28 +47,31 @@ _STYLE: Any = {
 
 @contextmanager
 def new_figure(width: float, height: float) -> Iterator[Figure]:
-    """A figure in inches at 72 pixels each, so that a pixel is a point, in the house style."""
+    """Open a figure in the report's style; width and height are inches at 72 dpi, so a pixel is a point."""
     with mpl.rc_context(), warnings.catch_warnings():
-        # Not the settings of whoever runs it: the same records give the same bytes.
+        # The user's matplotlib settings must not matter: the same records give the same bytes.
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
-        # The reader's fonts draw the text; that the measuring font lacks a letter of a class name is no matter.
+        # The browser draws the text with the reader's fonts, so a glyph that is missing here does no harm.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         yield Figure(figsize=(width, height), dpi=72, layout="constrained")
 
 
-def hint(artist: Artist, text: str) -> None:
-    """Show `text` where the mouse rests on something that was drawn."""
-    artist.set_gid(f"hint:{text}")
+def add_tooltip(artist: Artist, text: str) -> None:
+    """Show `text` when the mouse is over a drawn object."""
+    artist.set_gid(f"tooltip:{text}")
 
 
 def to_svg(figure: Figure, alt: str) -> str:
-    """The figure as an <svg> element that scales with its box, with ids that no other figure on the page has."""
+    """Convert a figure to an <svg> element that scales with its container; `alt` is its text alternative.
+
+    Ids get a prefix that is unique on the page.
+    """
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = file.getvalue().replace(INK, "currentColor")
-    # matplotlib writes the name of an artist as an id, escaped as an attribute, which is as good inside an element.
-    svg = re.sub(r'<g id="hint:([^"]*)">', r"<g><title>\1</title>", svg)
+    # matplotlib writes an artist's gid as an id. It is escaped for an attribute, which is also valid inside an element.
+    svg = re.sub(r'<g id="tooltip:([^"]*)">', r"<g><title>\1</title>", svg)
     mark = hashlib.sha256(svg.encode()).hexdigest()[:6]
     svg = re.sub(r'(\bid="|"#|url\(#)', rf"\g<1>f{mark}-", svg)
     head, body = svg[svg.index("<svg") :].split(">", 1)

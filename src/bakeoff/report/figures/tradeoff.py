@@ -1,4 +1,4 @@
-"""Accuracy against a cost, with every point labelled where there is room."""
+"""Accuracy against a cost; each label is placed where it covers as little as possible."""
 
 import math
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bakeoff.report.figures.canvas import INK, MARKERS, PALETTE, hint, new_figure, to_svg
+from bakeoff.report.figures.canvas import INK, MARKERS, PALETTE, add_tooltip, new_figure, to_svg
 
 __all__ = ["Point", "draw_tradeoff"]
 
-# Where a label may stand around its point: points away, and degrees.
+# Candidate positions of a label around its point: distances in points, and directions in degrees.
 _REACHES = (7, 14, 22, 32, 44, 58)
 _TURNS = (0, 180, 30, 330, 150, 210, 90, 270)
 
 
 class Point(NamedTuple):
-    """One run in a trade-off: its cost, its accuracy and interval as fractions of 1, and the series it belongs to."""
+    """One run: its cost, its accuracy with its interval (fractions of 1), and the series (stage) that it belongs to."""
 
     label: str
     cost: float
@@ -29,22 +29,32 @@ class Point(NamedTuple):
 
 
 def draw_tradeoff(points: Sequence[Point], front: str, cost: str, alt: str) -> str:
-    """Accuracy against a cost, every point labelled; the Pareto front of the series `front` is drawn as steps."""
+    """Draw accuracy against a cost, with a label for every point.
+
+    Args:
+        points: The runs.
+        front: The series whose Pareto front is drawn as steps.
+        cost: The label of the cost axis.
+        alt: The text alternative of the figure.
+
+    Returns:
+        An <svg> element.
+    """
     with new_figure(4.7, 3.9) as figure:
         axes = figure.add_subplot(xlabel=cost, ylabel="validation top-1 (%)")
         for number, series in enumerate(dict.fromkeys(point.series for point in points)):
-            own = sorted((point for point in points if point.series == series), key=lambda point: point.cost)
+            members = sorted((point for point in points if point.series == series), key=lambda point: point.cost)
             colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
-            for point in own:
+            for point in members:
                 axes.plot([point.cost] * 2, [100 * end for end in point.interval], color=colour, lw=0.8)
-            for place, point in enumerate(own):
+            for place, point in enumerate(members):
                 (dot,) = axes.plot([point.cost], [100 * point.top1], marker, color=colour, markersize=5.5)
-                hint(dot, f"{point.label}: {100 * point.top1:.1f} % at {point.cost:.4g}, {series}")
+                add_tooltip(dot, f"{point.label}: {100 * point.top1:.1f} % at {point.cost:.4g}, {series}")
                 if not place:
                     dot.set_label(series)
             if series == front:
-                edge = [one for place, one in enumerate(own) if all(one.top1 > other.top1 for other in own[:place])]
-                axes.step(*_spots(edge), where="post", color=colour, lw=1, alpha=0.6, label="Pareto front")
+                edge = [each for n, each in enumerate(members) if all(each.top1 > other.top1 for other in members[:n])]
+                axes.step(*_get_coordinates(edge), where="post", color=colour, lw=1, alpha=0.6, label="Pareto front")
         if max(point.cost for point in points) > 12 * min(point.cost for point in points):
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")
@@ -54,15 +64,15 @@ def draw_tradeoff(points: Sequence[Point], front: str, cost: str, alt: str) -> s
         return to_svg(figure, alt)
 
 
-def _spots(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+def _get_coordinates(points: Sequence[Point]) -> tuple[list[float], list[float]]:
     return [point.cost for point in points], [100 * point.top1 for point in points]
 
 
 def _place_labels(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
-    """Label each point at the nearest place around it that is free of other labels, points and intervals."""
+    """Label each point at the position around it that covers the least of other labels, points and intervals."""
     FigureCanvasAgg(figure)  # measures text
     figure.draw_without_rendering()
-    # From here on the axes stay where they are, or the labels would move them away from under themselves.
+    # Freeze the layout: otherwise the labels would move the axes that they are placed in.
     figure.set_layout_engine("none")
     taken, spots = [], [axes.transData.transform((point.cost, 100 * point.top1)) for point in points]
     for point, (x, y) in zip(points, spots, strict=True):
@@ -99,7 +109,7 @@ def _place_labels(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
 
 
 def _shift(width: float, height: float, reach: float, turn: int) -> tuple[float, float]:
-    """From a point to the centre of a label `reach` points away in the direction `turn` (degrees)."""
+    """The vector from a point to the centre of a label `reach` points away in the direction `turn` (degrees)."""
     dx, dy = math.cos(math.radians(turn)), math.sin(math.radians(turn))
     return reach * dx + round(dx) * width / 2, reach * dy + round(0.6 * dy) * height / 2
 
@@ -109,13 +119,13 @@ def _around(x: float, y: float, width: float, height: float) -> tuple[float, flo
 
 
 def _crossings(start: tuple[float, float], shift: tuple[float, float], others: Sequence[Any]) -> float:
-    """How badly a line from a point to its label runs over other points; as much as a label over another."""
+    """The penalty for a line from a point to its label that crosses other points, in square points like `_cover`."""
     along = np.linspace(0, 1, 12)[:, None] * shift + np.asarray(start)
     return 400.0 * sum(bool((np.hypot(*(along - other).T) < 5).any()) for other in others)
 
 
 def _cover(box: Sequence[float], others: Sequence[Sequence[float]]) -> float:
-    """Area in square points that a box shares with others; boxes are (left, bottom, right, top)."""
+    """The area in square points that a box shares with others; boxes are (left, bottom, right, top)."""
     left, bottom, right, top = np.asarray(others).T
     width = np.minimum(right, box[2]) - np.maximum(left, box[0])
     height = np.minimum(top, box[3]) - np.maximum(bottom, box[1])

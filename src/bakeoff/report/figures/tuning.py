@@ -1,4 +1,4 @@
-"""The trials of a search, and what each value of a factor is worth."""
+"""The trials of a search, and the effect of each value of a factor."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,21 +6,21 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from bakeoff.report.figures.canvas import INK, PALETTE, hint, new_figure, to_svg
+from bakeoff.report.figures.canvas import INK, PALETTE, add_tooltip, new_figure, to_svg
 
-__all__ = ["Trial", "Worth", "draw_trials", "draw_worths"]
+__all__ = ["Trial", "ValueEffect", "draw_trials", "draw_value_effects"]
 
 
 class Trial(NamedTuple):
-    """One trial of a search: its validation accuracy (fractions of 1), and whether it was stopped on its way."""
+    """One trial of a search: its validation accuracy (fraction of 1), and whether it was stopped early."""
 
     number: int
     top1: float
     stopped: bool
 
 
-class Worth(NamedTuple):
-    """What one value of a factor is worth: a difference and its interval, as fractions of 1."""
+class ValueEffect(NamedTuple):
+    """One value of a factor: its difference in top-1 from the base recipe with its interval, as fractions of 1."""
 
     factor: str
     value: str
@@ -29,54 +29,56 @@ class Worth(NamedTuple):
 
 
 def draw_trials(trials: Sequence[Trial], chosen: int | None, alt: str) -> str:
-    """Every trial in its order, the best so far as steps; `chosen` is the number of the one that was taken."""
+    """Draw every trial in order, with the best so far as steps; `chosen` is the number of the chosen trial."""
     with new_figure(6.4, 3.2) as figure:
         axes = figure.add_subplot(xlabel="trial", ylabel="validation top-1 (%)")
         ended = [trial for trial in trials if not trial.stopped]
         best = np.maximum.accumulate([100 * trial.top1 for trial in ended])
         axes.step([trial.number for trial in ended], best, where="post", color=PALETTE[0], lw=1, label="best so far")
         for stopped, marker, colour, label in (
-            (False, "o", 0, "trained to its end"),
-            (True, "x", 1, "stopped on its way"),
+            (False, "o", 0, "completed"),
+            (True, "x", 1, "stopped early"),
         ):
-            own = [trial for trial in trials if trial.stopped is stopped]
-            for place, trial in enumerate(own):
+            members = [trial for trial in trials if trial.stopped is stopped]
+            for place, trial in enumerate(members):
                 (dot,) = axes.plot([trial.number], [100 * trial.top1], marker, color=PALETTE[colour], ms=5.5)
-                hint(dot, f"trial {trial.number}: {100 * trial.top1:.1f} %, {label}")
+                add_tooltip(dot, f"trial {trial.number}: {100 * trial.top1:.1f} %, {label}")
                 if not place:
                     dot.set_label(label)
         for trial in trials:
             if trial.number == chosen:
                 spot = [trial.number], [100 * trial.top1]
-                axes.plot(*spot, "o", mfc="none", mec=PALETTE[2], mew=1.8, ms=12, label="taken")
+                axes.plot(*spot, "o", mfc="none", mec=PALETTE[2], mew=1.8, ms=12, label="chosen")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(loc="outside upper left", ncols=4, fontsize=7.5)
         return to_svg(figure, alt)
 
 
-def draw_worths(worths: Sequence[Worth], alt: str) -> str:
-    """What each value is worth in points, with its interval, grouped by factor; right of zero it helps."""
-    factors = list(dict.fromkeys(worth.factor for worth in worths))
-    with new_figure(7.6, 0.9 + 0.2 * (len(worths) + 1.4 * len(factors))) as figure:
-        axes = figure.add_subplot(xlabel="validation top-1, points more than the base recipe")
+def draw_value_effects(effects: Sequence[ValueEffect], alt: str) -> str:
+    """Draw the effect of each value in percentage points, with its interval, grouped by factor."""
+    factors = list(dict.fromkeys(effect.factor for effect in effects))
+    with new_figure(7.6, 0.9 + 0.2 * (len(effects) + 1.4 * len(factors))) as figure:
+        axes = figure.add_subplot(xlabel="difference from the base recipe (points of validation top-1)")
         place, places, names = 0.0, [], []
         for factor in factors:
             axes.text(0.0, place, factor, transform=axes.get_yaxis_transform(), weight="bold", va="center", fontsize=8)
-            for worth in (each for each in worths if each.factor == factor):
+            for effect in (each for each in effects if each.factor == factor):
                 place += 1
-                low, high = worth.interval
+                low, high = effect.interval
                 colour = PALETTE[2] if low > 0 else PALETTE[3] if high < 0 else INK
                 marker = ">" if low > 0 else "<" if high < 0 else "o"
                 axes.plot([100 * low, 100 * high], [place, place], color=colour, lw=1.2)
-                (dot,) = axes.plot([100 * worth.difference], [place], marker, color=colour, ms=5)
-                hint(
-                    dot, f"{worth.value}: {100 * worth.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) points"
+                (dot,) = axes.plot([100 * effect.difference], [place], marker, color=colour, ms=5)
+                add_tooltip(
+                    dot,
+                    f"{effect.value}: {100 * effect.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) points",
                 )
                 places.append(place)
-                names.append(worth.value)
+                names.append(effect.value)
             place += 1.4
         axes.axvline(0, color=INK, lw=0.8)
         axes.set_yticks(places, names)
         axes.grid(visible=False, axis="y")
-        axes.invert_yaxis()
+        # The first row is the name of a factor, which is no data: automatic limits would leave it out.
+        axes.set_ylim(place - 0.7, -0.7)
         return to_svg(figure, alt)

@@ -1,11 +1,11 @@
-"""What a run is: one frozen config, read from TOML or JSON, checked before TensorFlow starts.
+"""The config of a run: immutable, read from TOML or JSON, validated before TensorFlow starts.
 
-run.py     the parts of a config, and the id that is their hash
-words.py   what people write on a command line: candidates, durations, weights
-read.py    recipes from files, and --set over them
+run.py     the sections and keys of a config, and the run id
+parse.py   values on the command line: candidates, durations, weights
+read.py    recipe files, and `--set` settings applied to them
 
-A run is a pure function of its config, the data's fingerprint and the weights' fingerprint; `run_id` is the
-hash of the three and of `RECIPE_VERSION`, so a finished id never needs to be trained again.
+The result of a run depends only on its config, the data's fingerprint and the weights' fingerprint. `run_id` is the
+hash of the three and of `RECIPE_VERSION`, so a run that has finished never needs to be trained again.
 
     Run.model_validate(...)            from a mapping
     read_run(Path("recipe.toml"))      from a file

@@ -1,4 +1,4 @@
-"""What people write on a command line, read: candidates, durations, weights."""
+"""Parse values of the command line: candidates, durations, weights."""
 
 import math
 import re
@@ -14,7 +14,7 @@ __all__ = ["first_message", "parse_candidate", "parse_duration", "parse_weights"
 
 
 def parse_candidate(text: str) -> Candidate:
-    """Read `name` or `name@size`. Raises ConfigError; whether the name exists is the table's to say."""
+    """Parse `NAME` or `NAME@SIZE`. Whether the network exists is not checked here. Raises ConfigError."""
     match = re.fullmatch(r"([a-z][a-z0-9-]*)(?:@(\d{1,4}))?", text.strip().lower())
     if not match:
         raise ConfigError(f"candidate {text!r} is not NAME or NAME@SIZE, as in efficientnet-lite0@96")
@@ -26,7 +26,16 @@ def parse_candidate(text: str) -> Candidate:
 
 
 def parse_weights(texts: Iterable[str], *, partial: bool = False) -> WeightsChoice:
-    """Read `auto`, `none` or PATH, for all networks or, as NAME=PATH, for one. Raises ConfigError."""
+    """Parse the values of `--weights`.
+
+    Args:
+        texts: Each is `auto`, `none` or PATH for all networks, or the same as `NAME=…` for one network. A later value
+            overrides an earlier one. Paths become absolute.
+        partial: Whether files may hold only some of their network's tensors.
+
+    Raises:
+        ConfigError: A value is empty.
+    """
     default, named = "auto", {}
     for text in texts:
         match = re.fullmatch(r"([a-z][a-z0-9-]*)=(.+)", text.strip())
@@ -43,7 +52,7 @@ def parse_weights(texts: Iterable[str], *, partial: bool = False) -> WeightsChoi
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of `90`, `90s`, `10m`, `1.5h` or `1h30m`. Raises ConfigError."""
+    """Parse a duration such as `90`, `90s`, `10m`, `1.5h` or `1h30m`, into seconds. Raises ConfigError."""
     match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip().lower())
     hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
     total = hours * 3600 + minutes * 60 + seconds
@@ -53,5 +62,5 @@ def parse_duration(text: str) -> float:
 
 
 def first_message(error: ValidationError) -> str:
-    """The first complaint of a failed check, in words."""
+    """The message of the first error of a failed validation."""
     return error.errors()[0]["msg"].removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""Recipes: runs from TOML or JSON files, and `--set` over them."""
+"""Read recipes from TOML or JSON files, and apply `--set` settings to them."""
 
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -18,12 +18,19 @@ _LENGTHS = (["train", "seconds"], ["train", "images"], ["train", "epochs"])
 
 
 def read_run(path: Path) -> Run:
-    """Read a run from a TOML or JSON file. Raises ConfigError naming the file and the field."""
+    """Read a run from a TOML or JSON file. Raises ConfigError, which names the file and the key."""
     return _validated(_read_recipe(path), str(path))
 
 
 def read_comparison(path: Path) -> tuple[Run, list[Candidate]]:
-    """Read a recipe for several networks: a run, and its key `candidates`, which may be absent. Raises ConfigError."""
+    """Read a recipe for several networks.
+
+    Returns:
+        The run, and the candidates listed under the top-level key `candidates`; empty if it is absent.
+
+    Raises:
+        ConfigError: The file cannot be read, or a key is wrong.
+    """
     raw = _read_recipe(path)
     names = raw.pop("candidates", []) if isinstance(raw, dict) else []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -32,40 +39,52 @@ def read_comparison(path: Path) -> tuple[Run, list[Candidate]]:
 
 
 def override(run: Run, settings: Iterable[str]) -> Run:
-    """Apply `section.key=value` settings, values read as TOML where they can be, else as text. Raises ConfigError."""
+    """Apply `section.key=value` settings to a run.
+
+    A value is read as TOML where that is possible, else as text. Of several settings of one key, the last counts.
+    Raises ConfigError.
+    """
     values: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         key = key.strip()
         if not equals or not all(key.split(".")):
             raise ConfigError(f"--set {setting!r} is not KEY=VALUE, as in --set optim.learning_rate=0.001")
-        values.pop(key, None)  # what is said last is done last
+        values.pop(key, None)  # the last setting of a key is applied last
         values[key] = _toml_value(text.strip())
     return revise(run, values, "--set")
 
 
 def revise(run: Run, values: Mapping[str, Any], where: str) -> Run:
-    """A copy with values by `section.key`; `where` they are from is told in errors.
+    """A validated copy of a run with new values.
 
-    Choosing one of train.seconds, train.images, train.epochs clears the other two, and `train.mode = probe` clears
-    all three, for a probe has no length. Raises ConfigError.
+    Setting one of train.seconds, train.images and train.epochs clears the other two. `train.mode = probe` clears all
+    three, because a probe has no length.
+
+    Args:
+        run: The run to start from.
+        values: New values by `section.key`.
+        where: Where the values come from, for error messages.
+
+    Raises:
+        ConfigError: There is no such key, or a value is not allowed.
     """
     raw = run.model_dump(mode="json")
     for key, value in values.items():
         path = key.split(".")
-        place = raw
+        section = raw
         for part in path[:-1]:
-            if not isinstance(place.get(part), dict):
+            if not isinstance(section.get(part), dict):
                 raise ConfigError(f"{where}: {key}: there is no section {part!r}; sections are {_sections()}")
-            place = place[part]
+            section = section[part]
         if path in _LENGTHS or (path == ["train", "mode"] and value == Mode.PROBE):
-            place |= {name: None for _, name in _LENGTHS}
-        place[path[-1]] = value
+            section |= {name: None for _, name in _LENGTHS}
+        section[path[-1]] = value
     return _validated(raw, where)
 
 
 def look_up(run: Run, key: str) -> Any:
-    """The value at `section.key`, as JSON has it. Raises ConfigError if there is no such key."""
+    """The value of `section.key`, as in JSON. Raises ConfigError if there is no such key."""
     value: Any = run.model_dump(mode="json")
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:
@@ -75,14 +94,14 @@ def look_up(run: Run, key: str) -> Any:
 
 
 def differences(base: Run, run: Run) -> dict[str, Any]:
-    """Where a run differs from a base recipe, by `section.key`, with its own values as JSON has them; not the seed."""
+    """The keys in which a run differs from a base recipe, except the seed: the run's values, as in JSON, by key."""
     raw, before = run.model_dump(mode="json"), base.model_dump(mode="json")
     return {
-        f"{part}.{name}": value
-        for part, fields in raw.items()
-        if isinstance(fields, dict)
-        for name, value in fields.items()
-        if value != before[part][name]
+        f"{section}.{name}": value
+        for section, values in raw.items()
+        if isinstance(values, dict)
+        for name, value in values.items()
+        if value != before[section][name]
     }
 
 
@@ -100,22 +119,22 @@ def _validated(raw: Any, where: str) -> Run:
         return Run.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the recipe"
+        key = ".".join(str(part) for part in first["loc"]) or "the recipe"
         message = first_message(error)
         if first["type"] == "extra_forbidden":
             message = f"there is no such key; keys here are {_keys(first['loc'])}"
-        raise ConfigError(f"{where}: {place}: {message}") from error
+        raise ConfigError(f"{where}: {key}: {message}") from error
 
 
 def _sections() -> str:
     return ", ".join(name for name, field in Run.model_fields.items() if field.annotation is not int)
 
 
-def _keys(place: tuple[int | str, ...]) -> str:
-    part: Any = Run
-    for name in place[:-1]:
-        part = part.model_fields[name].annotation
-    return ", ".join(part.model_fields)
+def _keys(location: tuple[int | str, ...]) -> str:
+    section: Any = Run
+    for name in location[:-1]:
+        section = section.model_fields[name].annotation
+    return ", ".join(section.model_fields)
 
 
 def _toml_value(text: str) -> Any:

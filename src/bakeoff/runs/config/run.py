@@ -1,4 +1,4 @@
-"""The parts of a run's config, each frozen and checked before TensorFlow starts."""
+"""The config of a run: the reference of every key of a recipe. Configs are immutable and validated on creation."""
 
 import re
 from enum import StrEnum
@@ -29,22 +29,25 @@ __all__ = [
     "run_id",
 ]
 
-# Raised by hand whenever the same config would train differently: it is part of every run id.
+# Raise it by hand whenever an unchanged config would train differently: it is part of every run id.
 RECIPE_VERSION = 1
 
-# Validation images scored on the way; the end of a run is scored on all that the config asks for.
+# Validation images that an evaluation during training scores, unless `train.patience` is set. The evaluation at the
+# end of a run scores all images that the config asks for.
 INTERIM_IMAGES = 1000
 
 
 class Mode(StrEnum):
-    """How a run learns: a probe on frozen features, or gradient descent through the network."""
+    """How a run trains."""
 
     PROBE = "probe"
+    """A linear classifier on frozen features."""
     FIT = "fit"
+    """Gradient descent through the network."""
 
 
 class AugmentStep(StrEnum):
-    """What an augmentation policy is made of, see `augment.py`."""
+    """The steps of an augmentation policy, implemented in `data/augment/`."""
 
     FLIP = "flip"
     CROP = "crop"
@@ -60,7 +63,7 @@ class AugmentStep(StrEnum):
 
 
 class Optimizer(StrEnum):
-    """Optimisers of `optim.py`."""
+    """The optimisers, built in `training/optimizer.py`."""
 
     ADAMW = "adamw"
     ADAM = "adam"
@@ -68,25 +71,29 @@ class Optimizer(StrEnum):
     LION = "lion"
     RMSPROP = "rmsprop"
     SGD = "sgd"
+    """With Nesterov momentum of 0.9."""
 
 
 class Schedule(StrEnum):
-    """How the learning rate moves over a run's progress, after the warm-up."""
+    """How the learning rate changes after the warm-up, up to the end of the run."""
 
     COSINE = "cosine"
+    """From the peak to zero along half a cosine (Loshchilov & Hutter 2017, arXiv 1608.03983), without restarts."""
     LINEAR = "linear"
+    """From the peak to zero in a straight line."""
     CONSTANT = "constant"
+    """The peak rate until the end."""
 
 
 class Monitor(StrEnum):
-    """What early stopping watches on validation."""
+    """The validation metric that early stopping monitors."""
 
     LOSS = "val_loss"
     TOP1 = "val_top1"
 
 
 class Precision(StrEnum):
-    """The Keras dtype policy of a run."""
+    """The Keras dtype policy of a run: in a mixed policy, variables stay in float32."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "mixed_bfloat16"
@@ -94,101 +101,120 @@ class Precision(StrEnum):
 
 
 class BatchNorm(StrEnum):
-    """Whether the unfrozen batch normalisations learn and use batch statistics, or stay in inference mode."""
+    """How the batch normalisations outside the frozen part behave during training."""
 
     TRAIN = "train"
+    """They learn, normalise with batch statistics, and update their moving averages."""
     FROZEN = "frozen"
+    """They stay in inference mode: nothing of them changes."""
 
 
-class _Part(BaseModel):
-    # An infinite length or rate has no JSON, so it would have no run id; `classes = 20` is as good as `"20"`.
+class _Section(BaseModel):
+    # Infinity has no JSON, so a config that holds it would have no run id. `classes = 20` means the same as `"20"`.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 
 
-class Data(_Part):
-    """Which images and which classes of them."""
+class Data(_Section):
+    """`[data]`: which images, and which of their classes."""
 
     source: str = "digits"
-    """`cifar100`, `cifar10`, `digits`, or the path of a folder of images."""
+    """`cifar100`, `cifar10`, `digits`, or the path of a folder of images. The default needs no download."""
     classes: str = "all"
-    """`all`, `coarse` (superclasses), a number (seeded random subset), or names separated by commas."""
+    """`all`, `coarse` (superclasses become the labels), a number (a random subset of that many classes), or the names
+    of at least two classes, separated by commas."""
     seed: int = 0
-    """Draws the subset of classes."""
+    """Seed of the random subset of classes. It differs from the run's `seed`, so that runs with different seeds share
+    their classes."""
     exclude: str = ""
-    """Path of a CSV by `bakeoff data check`: the images that it lists are left out."""
+    """Path of a CSV file written by `bakeoff data check`: the images that it lists are left out. Empty: none are."""
 
 
-# Pixels along the side of a square that a network is fed.
+# Side, in pixels, of the square input of a network.
 Side = Annotated[int, Field(ge=8, le=1024)]
 
 
-class Model(_Part):
-    """The network, the pixels it is fed, and what of it learns."""
+class Model(_Section):
+    """`[model]`: the network, its input size, its starting weights, and which layers are trained."""
 
     name: str = "efficientnet-lite0"
+    """Name of the network, as `bakeoff models` lists it. The default is small, and its ImageNet weights come from a
+    package index."""
     size: Side = 96
-    """Side in pixels of the square the network is fed at validation and test."""
+    """Side in pixels of the network's square input, 8 to 1024. Images are resized inside the network. Cost grows with
+    the square of it. `train.sizes` may start the training at smaller inputs."""
     weights: str = "auto"
-    """`auto` (the network's own ImageNet weights if it has any), `none`, or the path of a weight file."""
+    """Starting weights of the backbone: `auto` (ImageNet weights where the network has any, else random), `none`
+    (random), or the path of a weights file."""
     partial_weights: bool = False
-    """Take a weight file that holds only a part of the network's tensors; the others stay random."""
+    """Whether a weights file may hold only some of the backbone's tensors; the others start at random. By default such
+    a file is an error, because it is usually a file of another network."""
     start: str = ""
-    """A finished run's `model.keras`, of the same network, to go on from, head and all; relative to the study's folder.
-    Empty: start from `weights`."""
+    """Path of the `model.keras` of a finished run of the same network, relative to the study's folder. Training starts
+    from it, head included. Empty: start from `weights`."""
     unfreeze: float | str = 1.0
-    """How much of the backbone learns: a fraction of its layers, counted from the head (0 is the head alone), or the
-    block from whose first layer on everything learns, by the beginning of its layers' names, as in `block5`."""
+    """Which part of the backbone is trained: a fraction of its layers from 0 to 1, counted from the head (0: the head
+    alone, 1: everything), or a block such as `block5`: all layers from the first one of that name on."""
     batch_norm: BatchNorm = BatchNorm.TRAIN
+    """`train`: batch normalisations outside the frozen part learn and use batch statistics. `frozen`: all of them stay
+    in inference mode, which suits pretrained networks and small batches."""
     dropout: float = Field(0.2, ge=0.0, lt=1.0)
-    """Fraction of pooled features dropped before the head."""
+    """Fraction of the pooled features that is dropped before the head in training, from 0 to below 1."""
 
     @field_validator("unfreeze")
     @classmethod
-    def _fraction_or_block(cls, value: float | str) -> float | str:
+    def _check_unfreeze(cls, value: float | str) -> float | str:
         if isinstance(value, str) and not re.fullmatch(r"[A-Za-z]\w*", value):
             raise ValueError(f"{value!r} is neither a fraction from 0 to 1 nor the name of a block")
         if isinstance(value, float) and not 0 <= value <= 1:
-            raise ValueError(f"the fraction of layers that learn is {value:g}; it goes from 0 to 1")
+            raise ValueError(f"the fraction of trained layers is {value:g}; give a number from 0 to 1")
         return value
 
 
-class Augment(_Part):
-    """What is done to a training batch before the network sees it."""
+class Augment(_Section):
+    """`[augment]`: random changes of each training batch. A strength counts only if its step is in the policy."""
 
     policy: str = "flip-crop"
-    """Steps joined by dashes, done in that order, as in `flip-crop-cutout`; or `none`."""
+    """The steps in their order, joined by dashes, as in `flip-crop-cutout`; or `none`. Steps: `flip`, `crop`,
+    `translate`, `rotate`, `zoom`, `contrast`, `brightness`, `randaugment`, `cutout`, `mixup`, `cutmix`."""
     crop: float = Field(0.125, ge=0.0, le=0.5)
-    """Largest shift of a random crop, as a fraction of the stored side (0.125 of 32 is 4 pixels)."""
+    """`crop`: largest shift in whole pixels, as a fraction of the side of the stored image, 0 to 0.5. The default is 4
+    pixels of 32, as is usual for CIFAR."""
     translation: float = Field(0.1, ge=0.0, le=0.5)
-    """Largest shift along each axis, as a fraction of the side; unlike a crop's, in parts of pixels."""
+    """`translate`: largest shift along each axis, as a fraction of the side, 0 to 0.5. Unlike a crop's, the shift need
+    not be a whole number of pixels."""
     rotation: float = Field(0.1, ge=0.0, le=0.5)
-    """Largest turn either way, as a fraction of a full circle (0.1 is 36 degrees)."""
+    """`rotate`: largest rotation in either direction, as a fraction of a full turn, 0 to 0.5 (0.1 is 36 degrees)."""
     zoom: float = Field(0.1, ge=0.0, le=0.5)
-    """Largest change of the side that is shown, as a fraction of it: negative draws enlarge, positive ones shrink."""
+    """`zoom`: largest relative change of the side of the visible part, 0 to 0.5. Where the part is smaller than the
+    image, its content is enlarged."""
     contrast: float = Field(0.1, ge=0.0, le=1.0)
-    """Largest change of the distances to an image's mean per channel, as a fraction of them."""
+    """`contrast`: largest relative change of each pixel's distance from its channel's mean, 0 to 1."""
     brightness: float = Field(0.1, ge=0.0, le=1.0)
-    """Largest amount added or taken away, as a fraction of white."""
+    """`brightness`: largest value added or subtracted, as a fraction of white (255), 0 to 1."""
     operations: int = Field(2, ge=1, le=8)
-    """Operations that RandAugment draws for each image."""
+    """`randaugment`: number of operations for each image, 1 to 8."""
     magnitude: float = Field(0.3, ge=0.0, le=1.0)
-    """Strength of RandAugment's operations, as a fraction of their strongest."""
+    """`randaugment`: strength of the operations, as a fraction of their strongest setting, 0 to 1."""
     cutout: float = Field(0.25, ge=0.0, le=1.0)
-    """Side of the square that is blanked, as a fraction of the image's."""
+    """`cutout`: side of the blanked square, as a fraction of the image's side, 0 to 1."""
     mixup: float = Field(0.2, gt=0.0, le=10.0)
-    """Both parameters of the beta distribution that mixup draws an image's share from."""
+    """`mixup`: both parameters of the beta distribution that an image's share of the mixture is drawn from, above 0 to
+    10. Below 1 most mixtures are close to one of the two images."""
     cutmix: float = Field(1.0, gt=0.0, le=10.0)
-    """The same for the share of the area that CutMix leaves."""
+    """`cutmix`: the same for the share of the area that stays the image's, above 0 to 10. 1: all shares are equally
+    likely."""
 
     @field_validator("policy")
     @classmethod
-    def _known_steps(cls, value: str) -> str:
+    def _check_policy(cls, value: str) -> str:
         names = [] if value == "none" else value.split("-")
         known = [step.value for step in AugmentStep]
         if unknown := [name for name in names if name not in known]:
-            raise ValueError(f"{unknown[0]!r} is no step; join some of {', '.join(known)} by dashes, or say none")
+            raise ValueError(
+                f"there is no step {unknown[0]!r}; join steps of {', '.join(known)} by dashes, or give none"
+            )
         if len(set(names)) < len(names):
-            raise ValueError(f"{value!r} names a step twice")
+            raise ValueError(f"{value!r} names a step twice; give each step once")
         return value
 
     @property
@@ -197,64 +223,80 @@ class Augment(_Part):
         return () if self.policy == "none" else tuple(map(AugmentStep, self.policy.split("-")))
 
 
-class Optim(_Part):
-    """Optimiser, loss smoothing, and how the rate moves."""
+class Optim(_Section):
+    """`[optim]`: the optimiser, its learning rate, and the smoothing of targets and weights."""
 
     name: Optimizer = Optimizer.ADAMW
+    """`adamw`, `adam`, `adamax`, `lion`, `rmsprop` or `sgd` (with Nesterov momentum of 0.9)."""
     learning_rate: float = Field(1e-3, gt=0.0, le=10.0)
-    """Peak rate, reached at the end of the warm-up."""
+    """Peak learning rate, reached at the end of the warm-up; above 0 to 10."""
     first_layer: float = Field(1.0, gt=0.0, le=1.0)
-    """The rate of the backbone's first layer as a fraction of the head's; it rises by an equal factor from layer to
-    layer (discriminative rates, arXiv 1801.06146). 1 is one rate for all."""
+    """Learning-rate multiplier of the backbone's first layer, above 0 to 1. From layer to layer the multiplier rises by
+    a constant factor, up to 1 at the head (discriminative fine-tuning: Howard & Ruder 2018, arXiv 1801.06146). The
+    default, 1, is the same rate for all layers."""
     schedule: Schedule = Schedule.COSINE
+    """The learning rate after the warm-up: `cosine` or `linear`, both from the peak to zero, or `constant`."""
     warmup: float = Field(0.1, ge=0.0, lt=1.0)
-    """Fraction of the run over which the rate rises linearly from zero."""
+    """Fraction of the run in which the learning rate rises linearly from zero to its peak, from 0 to below 1."""
     weight_decay: float = Field(0.02, ge=0.0, le=1.0)
+    """Decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101), 0 to 1: each step shrinks the weights by
+    this times the learning rate. Biases and normalisation parameters are exempt."""
     label_smoothing: float = Field(0.1, ge=0.0, lt=1.0)
+    """Share of each target that is spread evenly over all classes, from 0 to below 1."""
     ema: float = Field(0.99, ge=0.0, lt=1.0)
-    """Decay per step of the moving average of weights that is evaluated and kept; 0 switches it off."""
+    """Decay per step of the exponential moving average of the weights, from 0 to below 1. The average is what is
+    evaluated and saved (Polyak & Juditsky 1992). 0 switches it off."""
     clip_norm: float = Field(0.0, ge=0.0)
-    """Largest global norm of a gradient; 0 switches clipping off."""
+    """Largest global norm of the gradient; a larger gradient is scaled down to it. 0 switches clipping off."""
 
 
-class Train(_Part):
-    """How long, in what batches, and what stops it. Exactly one of seconds, images and epochs is given."""
+class Train(_Section):
+    """`[train]`: length, batches, evaluation and early stopping. Give exactly one of seconds, images and epochs."""
 
     mode: Mode = Mode.FIT
+    """`fit`: gradient descent through the network. `probe`: a linear classifier on frozen features; it has no
+    length."""
     seconds: float | None = Field(None, gt=0.0)
-    """Training seconds: steps and their data, without compiling and without validation."""
+    """Length in seconds of training: steps and the wait for their batches, without compilation and validation."""
     images: int | None = Field(None, gt=0)
-    """Training images seen, repeats counted."""
+    """Length in training images. An image counts each time that it is used."""
     epochs: float | None = Field(None, gt=0.0)
+    """Length in passes over the training images; may be a fraction."""
     batch: int = Field(64, ge=1, le=65536)
+    """Images per optimiser step, 1 to 65,536. A batch that does not fit into memory is divided into micro-batches
+    whose gradients are accumulated."""
     precision: Precision = Precision.FLOAT32
+    """Keras dtype policy: `float32`, `mixed_bfloat16` or `mixed_float16`. A mixed policy computes in 16 bits and keeps
+    variables in float32. The default runs fast on every processor."""
     probe_images: int = Field(0, ge=0)
-    """Start the head at the solution of a probe on this many images' frozen features (LP-FT, arXiv 2202.10054);
-    0 starts it at random."""
+    """Number of training images whose frozen features a linear probe is fitted on before training; the head starts
+    from the probe (LP-FT: Kumar et al. 2022, arXiv 2202.10054). 0: the head starts at random."""
     count_probe: bool = True
-    """Whether `seconds` or `images` include the probe that the head starts from: at what its features cost when they
-    were computed, so that a cache is no head start."""
+    """Whether `seconds` and `images` include the probe that the head starts from. Its features count with the time
+    that they took when they were computed, so a cached file gives a run no extra training time."""
     sizes: tuple[Side, ...] = ()
-    """Input sizes of the run's equal parts before the last, smaller first (progressive resizing)."""
+    """Progressive resizing: the input sizes, in pixels, at which training starts. The run is divided into equal parts,
+    one for each of them and the last for `model.size`. Empty: train at `model.size` only."""
     evaluations: int = Field(5, ge=1)
-    """How often validation is scored over the run, evenly spaced; the last is at its end."""
+    """Number of evaluations on validation images, evenly spaced over the run; the last is at its end."""
     patience: int = Field(0, ge=0)
-    """Evaluations without a better score on validation before the run stops and takes its best weights; 0 never stops
-    it."""
+    """Early stopping: the run stops after this many evaluations without improvement of `monitor`, and the best weights
+    are restored. 0 switches it off."""
     monitor: Monitor = Monitor.LOSS
-    """The score that `patience` waits for."""
+    """The validation metric that early stopping monitors: `val_loss` or `val_top1`."""
     flip_test: bool = False
-    """Average the probabilities of an image and its mirror image in evaluation."""
+    """Whether evaluation averages the probabilities of an image and its mirror image. It doubles the time of
+    inference, in the exported model too."""
     deterministic: bool = False
-    """Only operations that give the same bits every time, which are slower: the same config then has the same weights,
-    interrupted or not, on the same machine. Needs a length in images or epochs."""
+    """Use only deterministic operations, which are slower. On the same machine, the same config then gives
+    bit-identical weights, even if the run is interrupted. Needs a length in images or epochs."""
     subset: int | None = Field(None, ge=1)
-    """Train on a stratified subset of this many images; all of them if not given."""
+    """Train on a stratified subset of this many images. Not given: all of them."""
     val_images: int | None = Field(None, ge=1)
-    """Score on a stratified subset of this many validation images; all of them if not given."""
+    """Evaluate on a stratified subset of this many validation images. Not given: all of them."""
 
     @model_validator(mode="after")
-    def _one_length(self) -> Self:
+    def _check_length(self) -> Self:
         given = [name for name in ("seconds", "images", "epochs") if getattr(self, name) is not None]
         if self.mode is Mode.PROBE and given:
             raise ValueError(f"a probe has no length: remove {', '.join(given)} (use subset)")
@@ -265,8 +307,8 @@ class Train(_Part):
         return self
 
 
-class Run(_Part):
-    """Everything that decides what a run does; equal configs are the same run."""
+class Run(_Section):
+    """The config of a run: everything that its result depends on, apart from the data and the weights themselves."""
 
     data: Data = Data()
     model: Model = Model()
@@ -274,23 +316,23 @@ class Run(_Part):
     optim: Optim = Optim()
     train: Train = Train(epochs=5)
     seed: int = 0
-    """Draws initial weights, data order, augmentation and dropout."""
+    """Seed of the initial weights, the order of the data, augmentation and dropout."""
 
     @property
     def candidate(self) -> str:
-        """The network at its input size, as in `mobilenet-v2@96`."""
+        """The network and its input size, as in `mobilenet-v2@96`."""
         return f"{self.model.name}@{self.model.size}"
 
     def revised(self, **changes: dict[str, Any]) -> Self:
-        """A copy with fields of its parts replaced, as in `run.revised(train={"epochs": 3})`, checked anew."""
+        """A validated copy with some keys replaced, as in `run.revised(train={"epochs": 3})`."""
         raw = self.model_dump()
-        for part, fields in changes.items():
-            raw[part] |= fields
+        for section, values in changes.items():
+            raw[section] |= values
         return self.model_validate(raw)
 
 
-class Candidate(_Part):
-    """A network by name, at an input size or (None) at the size that the study chooses."""
+class Candidate(_Section):
+    """A network by name, and its input size; None: the study chooses the size."""
 
     name: str
     size: Side | None = None
@@ -299,22 +341,26 @@ class Candidate(_Part):
         return self.name if self.size is None else f"{self.name}@{self.size}"
 
 
-class WeightsChoice(_Part):
-    """What each network of a study starts from: `auto`, `none`, or the path of a weight file."""
+class WeightsChoice(_Section):
+    """The starting weights of each network of a study: `auto`, `none`, or the path of a weights file."""
 
     default: str = "auto"
     named: dict[str, str] = {}
-    """By network, over the default."""
+    """Choices for single networks, by name; they override the default."""
     partial: bool = False
-    """Whether files may hold only a part of their network's tensors."""
+    """Whether files may hold only some of their network's tensors."""
 
     def of(self, network: str) -> str:
-        """What this network starts from."""
+        """The choice for a network, by name."""
         return self.named.get(network, self.default)
 
 
 def run_id(run: Run, data_fingerprint: str, weights_fingerprint: str) -> str:
-    """Twelve hexadecimal digits naming a run. Where the data lie (`data.source`) does not count, what they are does."""
+    """The id of a run: 12 hexadecimal digits, a hash of its config, its data, its weights and RECIPE_VERSION.
+
+    Paths (`data.source`, `model.weights`, `model.start`) are left out: the fingerprints identify the contents, wherever
+    they are stored.
+    """
     config = run.model_dump(mode="json", exclude={"data": True, "model": {"weights", "start"}})
     parts = [RECIPE_VERSION, config, data_fingerprint, weights_fingerprint]
     return hash_json(parts)[:12]

@@ -1,4 +1,4 @@
-"""Figures that were changed are named; those that hold are counted."""
+"""`bakeoff verify` names the values that were changed."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 from bakeoff.files import write_json
 from bakeoff.report import write_report
 from bakeoff.report.board import rank, write_board
-from bakeoff.report.verify import audit_records, audit_views
+from bakeoff.report.verify import verify_records, verify_views
 from bakeoff.runs.config import run_id
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import score
@@ -20,12 +20,12 @@ CLASSES = 5
 
 @pytest.fixture
 def study(tmp_path):
-    """Two runs with their logits, a board and a page; everything holds."""
+    """Two runs with their logits, a board and a page; all values match."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, CLASSES, 200)
     for name, top1 in (("lenet@32", 0.7), ("cnn-small@32", 0.5)):
-        said = np.where(rng.random(200) < top1, labels, (labels + 1) % CLASSES)
-        logits = (4 * np.eye(CLASSES)[said] + rng.normal(0, 0.3, (200, CLASSES))).astype(np.float16)
+        predicted = np.where(rng.random(200) < top1, labels, (labels + 1) % CLASSES)
+        logits = (4 * np.eye(CLASSES)[predicted] + rng.normal(0, 0.3, (200, CLASSES))).astype(np.float16)
         record = make_record(name, stage=Stage.COMPARE, weights={"origin": "random", "hash": "0" * 64})
         record = record.model_copy(
             update={
@@ -45,7 +45,7 @@ def study(tmp_path):
 
 
 def _broken(study):
-    return [check.where for check in (*audit_views(study), *audit_records(study)) if not check.holds]
+    return [check.where for check in (*verify_views(study), *verify_records(study)) if not check.matches]
 
 
 def _edit(path, change):
@@ -54,17 +54,17 @@ def _edit(path, change):
     path.write_text(json.dumps(raw))
 
 
-def test_a_study_that_nobody_touched_holds(study):
-    checks = [*audit_views(study), *audit_records(study)]
+def test_an_unchanged_study_matches(study):
+    checks = [*verify_views(study), *verify_records(study)]
     assert len(checks) > 50
-    assert [check for check in checks if not check.holds] == []
+    assert [check for check in checks if not check.matches] == []
 
 
-def test_a_study_that_was_moved_holds(study):
+def test_a_study_that_was_moved_matches(study):
     assert _broken(study.rename(study.with_name("elsewhere"))) == []
 
 
-def test_a_record_that_was_made_better_is_named_and_so_are_the_views_that_show_it(study):
+def test_a_changed_record_is_named_with_the_views_that_show_it(study):
     record = list_records(study)[0]
     _edit(run_dir(study, record.id) / "record.json", lambda raw: raw["val"].update(top1=0.99))
     broken = _broken(study)
@@ -73,7 +73,7 @@ def test_a_record_that_was_made_better_is_named_and_so_are_the_views_that_show_i
     assert any(where.startswith("report.html, after") for where in broken)
 
 
-def test_a_cell_of_the_board_and_a_word_of_the_page_are_named(study):
+def test_a_changed_cell_of_the_board_and_a_changed_word_of_the_page_are_named(study):
     board = (study / "board.csv").read_text()
     record = next(each for each in list_records(study) if f"{each.val.top1}" in board)
     (study / "board.csv").write_text(board.replace(f"{record.val.top1}", "0.999"))
@@ -85,7 +85,7 @@ def test_a_cell_of_the_board_and_a_word_of_the_page_are_named(study):
     assert not any("record.json" in where for where in broken)
 
 
-def test_another_config_is_another_run(study):
+def test_a_changed_config_matches_neither_the_id_nor_config_json(study):
     record = list_records(study)[0]
     _edit(run_dir(study, record.id) / "record.json", lambda raw: raw["config"]["train"].update(batch=999))
     broken = _broken(study)
@@ -93,10 +93,10 @@ def test_another_config_is_another_run(study):
     assert f"runs/{record.id}/record.json: config" in broken
 
 
-def test_logits_that_are_damaged_or_gone_prove_nothing(study):
+def test_damaged_and_missing_logits_do_not_match(study):
     first, second = list_records(study)
     path = run_dir(study, first.id) / "val-logits.npz"
     path.write_bytes(path.read_bytes()[:100])
     (run_dir(study, second.id) / "val-logits.npz").unlink()
-    broken = [check.where for check in audit_records(study) if not check.holds]
+    broken = [check.where for check in verify_records(study) if not check.matches]
     assert broken == [f"runs/{record.id}/record.json: val" for record in (first, second)]

@@ -1,20 +1,25 @@
-"""The model that is shipped: the run's own, with what evaluation does to its logits inside."""
+"""The exported model: the trained network with all steps of evaluation as layers, from pixels to probabilities."""
 
 from typing import Any
 
 import keras
 import numpy as np
 
-__all__ = ["make_shipped"]
+__all__ = ["build_exported_model"]
 
 
-def make_shipped(model: keras.Model, *, flip: bool, temperature: float) -> keras.Model:
-    """uint8 images (n, side, side, 3) -> probabilities (n, classes), float32; only Keras' own layers and operations.
+def build_exported_model(model: keras.Model, *, flip: bool, temperature: float) -> keras.Model:
+    """Build the exported model. It consists only of Keras' own layers and operations.
 
-    With `flip`, the logits are the log of the mean of the probabilities of the image and its mirror image, as
-    `predict_logits` has them. A temperature leaves the order of the classes as it is.
+    Args:
+        model: The trained network: uint8 images (n, side, side, 3) -> logits (n, classes).
+        flip: Average the probabilities of the image and its mirror image, as `predict_logits` does.
+        temperature: The logits are divided by it, which does not change the order of the classes.
+
+    Returns:
+        uint8 images (n, side, side, 3) -> probabilities (n, classes), float32.
     """
-    # The wrapper pins inference mode: Keras' image layers would otherwise carry training mode into an export.
+    # `training=False` is fixed here because Keras' image layers would otherwise export their training mode.
     images = keras.Input(model.input_shape[1:], dtype="uint8", name="image")
     logits = model(images, training=False)
     if flip:

@@ -1,4 +1,4 @@
-"""A folder as a Bundle, its hashes checked."""
+"""An opened bundle: the model, ready to predict, and the names of its classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from bakeoff.deploy.bundle.facts import BundleFacts, Labels, read_facts, read_labels
-from bakeoff.deploy.bundle.kinds import MODEL_NAMES
+from bakeoff.deploy.bundle.formats import MODEL_NAMES
 from bakeoff.deploy.bundle.runtimes import Floats, Runtime, open_runtime
 from bakeoff.errors import BakeoffError, BundleError
 from bakeoff.files import hash_file
 
-__all__ = ["Bundle", "Named", "open_bundle"]
+__all__ = ["Bundle", "ClassScore", "open_bundle"]
 
 
-class Named(NamedTuple):
-    """One class of an answer."""
+class ClassScore(NamedTuple):
+    """A class, its probability, and its superclass if there are any."""
 
     label: str
     probability: float
@@ -26,39 +26,48 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A model and the names of its outputs, ready to answer."""
+    """A bundle that is ready to predict."""
 
     folder: Path
     facts: BundleFacts
     labels: Labels
     probabilities: Runtime
+    """uint8 RGB images (n, side, side, 3) -> probabilities (n, classes)."""
 
     @property
     def side(self) -> int:
-        """Side in pixels of the square that images are read as."""
+        """Side in pixels of the square images that the model takes."""
         return self.facts.side
 
     @property
     def class_names(self) -> Sequence[str]:
-        """The classes in the order of the outputs."""
+        """Names of the classes in the order of the outputs."""
         return self.labels.classes
 
-    def name(self, probabilities: Floats, top: int) -> list[Named]:
-        """The likeliest classes of one image, (classes,) float32, likeliest first."""
+    def top_classes(self, probabilities: Floats, top: int) -> list[ClassScore]:
+        """The `top` most probable classes of one image, most probable first, from its probabilities (classes,)."""
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [
-            Named(self.labels.classes[index], float(probabilities[index]), self.labels.superclass(index))
+            ClassScore(self.labels.classes[index], float(probabilities[index]), self.labels.superclass(index))
             for index in order
         ]
 
     def warm_up(self, *batches: int) -> None:
-        """Answer blank images, so that what is made at the first call of a size is made now."""
-        for batch in batches:
-            self.probabilities(np.zeros((batch, self.side, self.side, 3), np.uint8))
+        """Predict on blank images of these batch sizes, because the first call at a size is slow."""
+        for size in batches:
+            self.probabilities(np.zeros((size, self.side, self.side, 3), np.uint8))
 
 
 def open_bundle(folder: Path, threads: int | None = None) -> Bundle:
-    """Load a bundle, its hashes checked. Raises BundleError if it is not one, has been changed, or cannot be run."""
+    """Open a bundle and check the hashes of its files.
+
+    Args:
+        folder: The bundle.
+        threads: Threads that the runtime computes on; all cores if not given.
+
+    Raises:
+        BundleError: The folder is not a bundle, a file was changed, or the model cannot be run here.
+    """
     facts, labels = read_facts(folder), read_labels(folder)
     for name, digest in facts.files.items():
         path = folder / name
@@ -73,6 +82,6 @@ def open_bundle(folder: Path, threads: int | None = None) -> Bundle:
     except Exception as error:  # each runtime has exceptions of its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BundleError(
-            f"{path} cannot be opened: {reason}; export it again with the versions that are here"
+            f"{path} cannot be opened: {reason}; export it again with the versions installed here"
         ) from error
     return Bundle(folder, facts, labels, runtime)

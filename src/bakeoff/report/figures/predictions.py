@@ -1,4 +1,4 @@
-"""What a model answered: who was taken for whom, how good it is on each class, and whether its confidence is earned."""
+"""A model's predictions: the confusion matrix, accuracy by class, and the reliability diagram."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -10,20 +10,21 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from bakeoff.report.figures.canvas import INK, PALETTE, hint, new_figure, to_svg
+from bakeoff.report.figures.canvas import INK, PALETTE, add_tooltip, new_figure, to_svg
 from bakeoff.runs.calibration import BINS, Reliability
 
 __all__ = ["ClassScore", "draw_classes", "draw_confusion", "draw_reliability"]
 
-# More names than this would lie on top of each other, and more numbers than that would not fit their cells.
+# The most classes whose names fit on the axes, and whose counts fit into the cells of the matrix.
 _NAMED, _NUMBERED = 120, 20
-# With more classes than this, their superclasses are named instead.
+# With more classes than this, superclasses are shown instead if there are any.
 _GROUPED = 40
-_HINTS = 150
+# The most off-diagonal cells of the matrix that get a tooltip.
+_TOOLTIPS = 150
 
 
 class ClassScore(NamedTuple):
-    """A class's accuracy with its interval, as fractions of 1, and the superclass it belongs to, if any."""
+    """The accuracy of a class with its interval (fractions of 1), and its superclass if it has one."""
 
     name: str
     top1: float
@@ -32,16 +33,23 @@ class ClassScore(NamedTuple):
 
 
 def draw_confusion(counts: NDArray[np.int64], names: Sequence[str], alt: str, groups: Sequence[str] = ()) -> str:
-    """Counts (classes, classes), rows the true class: right is blue and wrong is orange, the fuller the more often.
+    """Draw a confusion matrix: correct predictions in blue, wrong ones in orange, stronger for a larger share of a row.
 
-    `groups` are the classes' superclasses, of which equal ones stand together.
+    Args:
+        counts: Images (classes, classes); rows are true classes, columns are predicted ones.
+        names: The names of the classes.
+        alt: The text alternative of the figure.
+        groups: The superclass of each class, if there are any; classes of one superclass are adjacent.
+
+    Returns:
+        An <svg> element.
     """
     classes = len(names)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     pixels = np.empty((classes, classes, 4))
     pixels[..., :3] = to_rgb(PALETTE[1])
     pixels[range(classes), range(classes), :3] = to_rgb(PALETTE[5])
-    # Most confusions are rare: in proportion, rather than by a root, they would be invisible beside the diagonal.
+    # A power below 1 makes rare confusions visible beside the diagonal.
     pixels[..., 3] = shares**0.4
     side = min(10.5, 3.2 + 0.11 * classes)
     with new_figure(side, side) as figure:
@@ -59,19 +67,27 @@ def draw_confusion(counts: NDArray[np.int64], names: Sequence[str], alt: str, gr
             for (row, column), count in np.ndenumerate(counts):
                 if count:
                     axes.text(column, row, str(count), ha="center", va="center", fontsize=min(8.0, 130 / classes))
-        for place in np.argsort(-shares, axis=None, kind="stable")[: _HINTS + classes]:
+        for place in np.argsort(-shares, axis=None, kind="stable")[: _TOOLTIPS + classes]:
             row, column = divmod(int(place), classes)
             if counts[row, column]:
                 cell = axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, alpha=0))
-                told = f"{names[row]} taken for {names[column]}" if row != column else f"{names[row]}, right"
-                hint(cell, f"{told}: {counts[row, column]} of {counts[row].sum()}")
+                text = f"{names[row]} predicted as {names[column]}" if row != column else f"{names[row]}, correct"
+                add_tooltip(cell, f"{text}: {counts[row, column]} of {counts[row].sum()}")
         return to_svg(figure, alt)
 
 
 def draw_classes(scores: Sequence[ClassScore], mean: float, alt: str) -> str:
-    """Accuracy by class with its interval, worst first; many classes with superclasses are dots in a row for each.
+    """Draw accuracy by class with its interval, worst first.
 
-    `mean` is the accuracy over all images.
+    With many classes in superclasses, each superclass is a row with a dot for each class.
+
+    Args:
+        scores: The classes.
+        mean: The accuracy over all images, as a fraction of 1.
+        alt: The text alternative of the figure.
+
+    Returns:
+        An <svg> element.
     """
     if len(scores) > _GROUPED and any(score.group for score in scores):
         return _draw_groups(scores, mean, alt)
@@ -82,7 +98,7 @@ def draw_classes(scores: Sequence[ClassScore], mean: float, alt: str) -> str:
             ends = [100 * end for end in score.interval]
             axes.plot(ends, [row, row], color=PALETTE[0], lw=1.2, alpha=0.6)
             (dot,) = axes.plot([100 * score.top1], [row], "o", color=PALETTE[0], ms=5)
-            hint(dot, _say_score(score))
+            add_tooltip(dot, _format_score(score))
         axes.axvline(100 * mean, color=INK, lw=0.8, ls="--")
         axes.set_yticks(range(len(ranked)), [_shorten(score.name) for score in ranked])
         axes.set_ylim(len(ranked) - 0.4, -0.6)
@@ -91,24 +107,26 @@ def draw_classes(scores: Sequence[ClassScore], mean: float, alt: str) -> str:
 
 
 def draw_reliability(before: Reliability, after: Reliability, alt: str) -> str:
-    """Accuracy against confidence, by bin, as the model stands and with its logits divided by a temperature."""
+    """Draw accuracy against confidence by bin, before and after temperature scaling."""
     with new_figure(6.4, 3.4) as figure:
-        named: Mapping[str, Reliability] = {"as it stands": before, "after temperature scaling": after}
+        named: Mapping[str, Reliability] = {"as trained": before, "after temperature scaling": after}
         axes = figure.subplots(1, 2, sharex=True, sharey=True)
         for number, (panel, (title, bins)) in enumerate(zip(axes, named.items(), strict=True)):
             panel.plot([0, 100], [0, 100], color=INK, lw=0.8, ls="--")
             full = np.flatnonzero(bins.counts)
             for place in full:
                 share, confidence = 100 * bins.accuracy[place], 100 * bins.confidence[place]
-                # The larger the dot the more images: its area goes by their number.
+                # The area of a dot grows with the number of images.
                 size = 3 + 12 * np.sqrt(bins.counts[place] / bins.counts.sum())
                 panel.plot([confidence] * 2, [confidence, share], color=PALETTE[3], lw=1.2)
                 (dot,) = panel.plot([confidence], [share], "o", color=PALETTE[(0, 2)[number]], ms=size)
-                hint(dot, f"{bins.counts[place]:,} images: {confidence:.0f} % sure, {share:.0f} % right")
+                add_tooltip(
+                    dot, f"{bins.counts[place]:,} images: confidence {confidence:.0f} %, accuracy {share:.0f} %"
+                )
             panel.set_title(title, fontsize=8.5)
-            panel.set(xlabel="how sure it was (%)", xlim=(0, 102), ylim=(0, 102))
+            panel.set(xlabel="confidence (%)", xlim=(0, 102), ylim=(0, 102))
             panel.set_xticks(range(0, 101, 20))
-        axes[0].set_ylabel(f"how often it was right (%), in {BINS} bins")
+        axes[0].set_ylabel(f"accuracy (%), in {BINS} bins")
         return to_svg(figure, alt)
 
 
@@ -119,15 +137,23 @@ def _draw_groups(scores: Sequence[ClassScore], mean: float, alt: str) -> str:
     ranked = sorted(grouped.items(), key=lambda item: float(np.mean([score.top1 for score in item[1]])))
     with new_figure(8.0, 0.9 + 0.27 * len(ranked)) as figure:
         axes = figure.add_subplot(xlabel="top-1 (%)")
-        for row, (_, own) in enumerate(ranked):
-            own.sort(key=lambda score: score.top1)
-            axes.plot([100 * own[0].top1, 100 * own[-1].top1], [row, row], color=INK, lw=0.8, alpha=0.3, zorder=1)
-            for score in own:
+        for row, (_, members) in enumerate(ranked):
+            members.sort(key=lambda score: score.top1)
+            axes.plot(
+                [100 * members[0].top1, 100 * members[-1].top1], [row, row], color=INK, lw=0.8, alpha=0.3, zorder=1
+            )
+            for score in members:
                 (dot,) = axes.plot([100 * score.top1], [row], "o", color=PALETTE[0], ms=5, alpha=0.8)
-                hint(dot, _say_score(score))
-            worst = (100 * own[0].top1, row)
+                add_tooltip(dot, _format_score(score))
+            worst = (100 * members[0].top1, row)
             axes.annotate(
-                _shorten(own[0].name), worst, (-6, 0), textcoords="offset points", ha="right", va="center", fontsize=7
+                _shorten(members[0].name),
+                worst,
+                (-6, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                fontsize=7,
             )
         axes.axvline(100 * mean, color=INK, lw=0.8, ls="--")
         axes.set_yticks(range(len(ranked)), [_shorten(group, 30) for group, _ in ranked])
@@ -138,7 +164,7 @@ def _draw_groups(scores: Sequence[ClassScore], mean: float, alt: str) -> str:
 
 
 def _name_groups(axes: Axes, groups: Sequence[str]) -> None:
-    """Name runs of equal groups at their middles, and part them by lines."""
+    """Label each block of equal groups at its middle, and separate the blocks with lines."""
     edges = [0, *(place for place in range(1, len(groups)) if groups[place] != groups[place - 1]), len(groups)]
     for edge in edges[1:-1]:
         axes.axvline(edge - 0.5, color=INK, lw=0.4, alpha=0.35)
@@ -149,7 +175,7 @@ def _name_groups(axes: Axes, groups: Sequence[str]) -> None:
     axes.set_yticks(middles, named, fontsize=8)
 
 
-def _say_score(score: ClassScore) -> str:
+def _format_score(score: ClassScore) -> str:
     low, high = score.interval
     return f"{score.name}: {100 * score.top1:.0f} % (95 % interval {100 * low:.0f} to {100 * high:.0f} %)"
 

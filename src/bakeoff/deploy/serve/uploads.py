@@ -1,4 +1,4 @@
-"""A request's body as images, within the limits: too large, too slow or malformed is an HTTPException of 4xx."""
+"""A request's body as images. If it is too large, too slow or malformed, an HTTPException with status 4xx is raised."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,53 +12,56 @@ from starlette.types import Message, Receive
 
 from bakeoff.deploy.serve.settings import Settings
 
-__all__ = ["Uploaded", "Uploads"]
+__all__ = ["Upload", "Uploads"]
 
-# What is left of a body must not be read as the next request.
+# The connection is closed, so that the rest of a rejected body is not read as the next request.
 _CLOSE = {"Connection": "close"}
 _RAW = ("application/octet-stream", "image/")
 
 
 @dataclass(frozen=True)
-class Uploaded:
-    """An encoded image, and what its sender calls it."""
+class Upload:
+    """An encoded image, and its name in the request."""
 
     name: str
     data: bytes
 
 
 class Uploads:
-    """Reads bodies; all that are in memory at once, until they are answered, have a limit together."""
+    """Reads the images of requests, within a limit on all bodies that are in memory at once."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._held = 0
+        self._bytes_in_memory = 0
 
     @asynccontextmanager
-    async def read(self, request: Request) -> AsyncIterator[list[Uploaded]]:
-        """The images of a request: its body as it is, or the files of a form."""
-        kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
-        if kind != "multipart/form-data" and not kind.startswith(_RAW):
+    async def read(self, request: Request) -> AsyncIterator[list[Upload]]:
+        """Read the images of a request: its body as one image, or the files of a form.
+
+        The images count towards the limit until the block ends. Raises HTTPException.
+        """
+        media_type = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
+        if media_type != "multipart/form-data" and not media_type.startswith(_RAW):
             raise HTTPException(
-                415, f"cannot read {kind}; send an image as it is, or several as multipart/form-data", _CLOSE
+                415, f"cannot read {media_type}; send an image as it is, or several as multipart/form-data", _CLOSE
             )
-        expected = self._announced(request)
-        if self._held + expected > self._settings.upload_bytes:
+        expected = self._expected_bytes(request)
+        if self._bytes_in_memory + expected > self._settings.upload_bytes:
             raise HTTPException(503, "too many uploads at once; try again", _CLOSE | {"Retry-After": "1"})
-        self._held += expected
+        self._bytes_in_memory += expected
         try:
             body = await self._body(request)
-            if kind == "multipart/form-data":
+            if media_type == "multipart/form-data":
                 yield await self._files(request, body)
             elif body:
-                yield [Uploaded("image", body)]
+                yield [Upload("image", body)]
             else:
                 raise HTTPException(422, "there is no image in the request; send one as its body")
         finally:
-            self._held -= expected
+            self._bytes_in_memory -= expected
 
-    def _announced(self, request: Request) -> int:
-        """Bytes that the body will have at most."""
+    def _expected_bytes(self, request: Request) -> int:
+        """The size of the body by its header; the limit if the header does not state it."""
         limit = self._settings.request_bytes
         length = request.headers.get("content-length", "")
         if not length.isdecimal():
@@ -85,18 +88,18 @@ class Uploads:
             raise HTTPException(400, "the request ended early", _CLOSE) from error
         return b"".join(parts)
 
-    async def _files(self, request: Request, body: bytes) -> list[Uploaded]:
+    async def _files(self, request: Request, body: bytes) -> list[Upload]:
         limit = self._settings.request_images
-        whole = Request(request.scope, _replay(body))
+        buffered = Request(request.scope, _replay(body))
         try:
-            async with whole.form(max_files=limit, max_fields=limit) as form:
+            async with buffered.form(max_files=limit, max_fields=limit) as form:
                 files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-                found = [Uploaded(file.filename or "image", await file.read()) for file in files]
-        except (ValueError, KeyError, LookupError) as error:  # an odd boundary, an unknown character set
+                uploads = [Upload(file.filename or "image", await file.read()) for file in files]
+        except (ValueError, KeyError, LookupError) as error:  # such as a malformed boundary or an unknown character set
             raise HTTPException(400, "the form cannot be read; send multipart/form-data with a boundary") from error
-        if not found:
+        if not uploads:
             raise HTTPException(422, "there is no image in the form; send files, as in -F image=@cat.png")
-        return found
+        return uploads
 
     def _too_large(self) -> HTTPException:
         megabytes = self._settings.request_bytes / 1e6

@@ -1,0 +1,79 @@
+"""Latency and memory of a model, measured in a fresh process like a user's.
+
+python -m bakeoff.deploy.bundle.benchmark MODEL FORMAT SIDE
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bakeoff.deploy.bundle.facts import Timing
+from bakeoff.deploy.bundle.formats import Format
+from bakeoff.deploy.bundle.runtimes import Runtime, open_runtime
+from bakeoff.errors import BakeoffError
+from bakeoff.machine import describe_cpu, peak_memory, tensorflow_environment
+
+__all__ = ["THREADS", "measure_model"]
+
+THREADS = 2
+# Each batch size is timed at least this often and this long, in seconds; the median is reported.
+_LEAST_RUNS, _LEAST_SECONDS = 5, 1.5
+# The environment variable with the start of the process, in seconds since the epoch.
+_STARTED = "BAKEOFF_BENCHMARK_STARTED"
+
+
+def measure_model(path: Path, model_format: Format, side: int) -> Timing:
+    """Measure a model in a fresh process with two threads.
+
+    Args:
+        path: The model.
+        model_format: Its format.
+        side: Side in pixels of the images that it takes.
+
+    Raises:
+        BakeoffError: The process fails.
+    """
+    command = [sys.executable, "-m", "bakeoff.deploy.bundle.benchmark", str(path), model_format.value, str(side)]
+    environment = tensorflow_environment(onednn=True)
+    environment[_STARTED] = repr(time.time())
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or [f"its process ended with code {done.returncode}"])[-1]
+        raise BakeoffError(f"{path} cannot be run: {reason}")
+    return Timing.model_validate(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main(path: str, model_format: str, side: str) -> None:
+    """Open a model, measure it, and print a Timing as a line of JSON."""
+    images = np.random.default_rng(0).integers(0, 256, (32, int(side), int(side), 3), np.uint8)
+    runtime = open_runtime(Path(path), Format(model_format), THREADS)
+    runtime(images[:1])
+    timing = Timing(
+        threads=THREADS,
+        load_seconds=time.time() - float(os.environ[_STARTED]),
+        batch1_seconds=_median_seconds(runtime, images[:1]),
+        batch32_seconds=_median_seconds(runtime, images),
+        memory_peak_bytes=peak_memory(),
+        device=describe_cpu(),
+    )
+    sys.stdout.write(timing.model_dump_json() + "\n")
+
+
+def _median_seconds(runtime: Runtime, images: np.ndarray) -> float:
+    runtime(images)
+    seconds: list[float] = []
+    while len(seconds) < _LEAST_RUNS or sum(seconds) < _LEAST_SECONDS:
+        started = time.perf_counter()
+        runtime(images)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,54 @@
+"""The images that a user names on the command line."""
+
+import glob
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bakeoff.data.pixels import IMAGE_SUFFIXES
+from bakeoff.deploy.bundle.prediction import ImageInput
+from bakeoff.errors import BundleError
+
+__all__ = ["find_inputs"]
+
+_STDIN = "-"
+_MAGIC = "*?["
+
+
+def find_inputs(names: Sequence[str]) -> list[ImageInput]:
+    """Find the images under some names.
+
+    Args:
+        names: Each is a file, a folder (its images and those in folders below it), a glob (`**` too), or `-` for an
+            image on standard input.
+
+    Returns:
+        The images in the order of the names. A missing file is included: reading it fails, and its prediction then
+        holds the error.
+
+    Raises:
+        BundleError: There are no images under a name.
+    """
+    inputs: list[ImageInput] = []
+    for name in names:
+        if name == _STDIN:
+            inputs.append(ImageInput("<stdin>", sys.stdin.buffer.read))
+            continue
+        found = list(_find(name))
+        if not found:
+            raise BundleError(f"there are no images in {name}; give files ending in {', '.join(IMAGE_SUFFIXES)}")
+        inputs.extend(ImageInput.of(path) for path in found)
+    return inputs
+
+
+def _find(name: str) -> Iterator[Path]:
+    path = Path(name)
+    # The name of an existing file may contain a bracket.
+    is_glob = not path.exists() and any(character in name for character in _MAGIC)
+    # pathlib's glob refuses absolute patterns.
+    matches = sorted(glob.glob(name, recursive=True)) if is_glob else [name]  # noqa: PTH207
+    for match in map(Path, matches):
+        if match.is_dir():
+            yield from sorted(found for found in match.rglob("*") if found.suffix.lower() in IMAGE_SUFFIXES)
+        else:
+            yield match

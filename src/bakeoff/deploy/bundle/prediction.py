@@ -1,0 +1,95 @@
+"""Predictions for many images: threads read and decode images while the model runs on those before them."""
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bakeoff.data.pixels import decode
+from bakeoff.deploy.bundle.opened import Bundle, ClassScore
+from bakeoff.deploy.bundle.runtimes import Images
+from bakeoff.errors import DataError
+
+__all__ = ["BATCH", "ImageInput", "Prediction", "predict"]
+
+BATCH = 64
+# Batches that are read and decoded in advance.
+_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The prediction for one image: its most probable classes, most probable first, or why it cannot be read."""
+
+    path: str
+    top: list[ClassScore]
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """An image that has not been read yet."""
+
+    name: str
+    """Its path, or what stands for it in the output."""
+    read: Callable[[], bytes]
+
+    @classmethod
+    def of(cls, path: Path) -> "ImageInput":
+        """An image file."""
+        return cls(str(path), path.read_bytes)
+
+
+def predict(bundle: Bundle, inputs: Iterable[ImageInput], *, top: int = 5) -> Iterator[Prediction]:
+    """Predict the classes of images.
+
+    Args:
+        bundle: The model.
+        inputs: The images; they are read a few batches in advance.
+        top: Number of classes in each prediction.
+
+    Yields:
+        A prediction for each input, in their order. That of an unreadable image holds the error.
+    """
+    inputs = iter(inputs)
+    pending: deque[tuple[list[ImageInput], list[Future[Images]]]] = deque()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            while True:
+                while len(pending) < _AHEAD and (batch := list(itertools.islice(inputs, BATCH))):
+                    pending.append((batch, [pool.submit(_load, image, bundle.side) for image in batch]))
+                if not pending:
+                    return
+                yield from _predict_batch(bundle, *pending.popleft(), top)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _load(image: ImageInput, side: int) -> Images:
+    return decode(image.read(), side)
+
+
+def _predict_batch(
+    bundle: Bundle, inputs: list[ImageInput], loading: list[Future[Images]], top: int
+) -> Iterator[Prediction]:
+    images: dict[int, Images] = {}
+    errors: dict[int, str] = {}
+    for position, future in enumerate(loading):
+        try:
+            images[position] = future.result()
+        except OSError as error:
+            errors[position] = error.strerror or str(error)
+        except DataError as error:
+            errors[position] = str(error)
+    probabilities = bundle.probabilities(np.stack(list(images.values()))) if images else ()
+    rows = dict(zip(images, probabilities, strict=True))
+    for position, image in enumerate(inputs):
+        if position in errors:
+            yield Prediction(image.name, [], errors[position])
+        else:
+            yield Prediction(image.name, bundle.top_classes(rows[position], top))

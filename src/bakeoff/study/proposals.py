@@ -1,0 +1,167 @@
+"""propose(): the plan and the records so far to the runs that come next. Pure functions: no clock, no files, no Keras.
+
+plan = make_plan(600, ...)
+while (proposal := propose(plan, records, seconds_left)): ...
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from bakeoff.networks.table import find_network
+from bakeoff.report.board import expect_error, order_of, read_row
+from bakeoff.runs.config import INTERIM_IMAGES, AugmentStep, Mode, Run, revise
+from bakeoff.runs.folder import RunFolder, run_dir
+from bakeoff.runs.record import RunRecord, Stage, State
+from bakeoff.study.defaults import default_run, has_random_weights, progressive_sizes
+from bakeoff.study.plan import STARTUP_SECONDS, StudyPlan
+
+__all__ = ["Proposal", "propose"]
+
+# Wall-clock seconds to trace and optimise the graph of a training step, for each input size.
+TRACING_SECONDS = 8.0
+# Wall-clock seconds after the last run, besides scoring its images: a process for the test split and the bundle, then
+# the figures of the report.
+FINISH_SECONDS = 30.0
+# A candidate is raced only if its expected error is at most this many times the leader's.
+MAX_ERROR_RATIO = 1.5
+# A confirming run has at least this much training.
+MIN_CONFIRM_SECONDS = 5.0
+
+
+class Proposal(BaseModel):
+    """The runs to do next, all of one stage, in any order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: Stage
+    runs: tuple[Run, ...]
+
+
+def propose(
+    plan: StudyPlan, records: Sequence[RunRecord], seconds_left: float, changes: Mapping[str, Any] | None = None
+) -> Proposal | None:
+    """The runs to do next.
+
+    Args:
+        plan: The plan of the study.
+        records: The records so far.
+        seconds_left: Wall-clock seconds that are left of the budget.
+        changes: The values by key that the search chose for the leader's recipe; None as long as it has not ended.
+
+    Returns:
+        The runs of one stage. For the stage `tune` it is one run: the recipe that the search starts from. None if a
+        run is confirmed, or if no candidate is left to try.
+    """
+    done = {record.config: record for record in records if record.state is not State.RUNNING}
+    screen = [_screen_run(plan, name) for name in plan.candidates]
+    if pending := _pending(screen, done):
+        return Proposal(stage=Stage.SCREEN, runs=pending)
+    ranking = _rank(screen, done)
+    for rung, seconds in enumerate(plan.race_seconds):
+        leaders = ranking[: plan.finalists >> rung]
+        raced = [record for record in leaders if rung or _could_win(record, ranking[0])]
+        if len(raced) < 2:
+            break
+        race = [_race_run(plan, record, seconds) for record in raced]
+        if pending := _pending(race, done):
+            return Proposal(stage=Stage.RACE, runs=pending)
+        ranking = _rank(race, done) or ranking
+    confirmed = [record for record in records if record.stage is Stage.CONFIRM]
+    if any(record.state is State.COMPLETE for record in confirmed):
+        return None
+    if plan.tune_seconds and changes is None and ranking:
+        return Proposal(stage=Stage.TUNE, runs=(_base_recipe(plan, ranking[0]),))
+    failed = {record.candidate for record in confirmed if record.state is State.FAILED}
+    for record in ranking:
+        if record.candidate not in failed:
+            overhead = _estimate_overhead(plan, record, records, evaluations=_count_evaluations(seconds_left))
+            seconds = round(max(MIN_CONFIRM_SECONDS, seconds_left - overhead), 1)
+            # The search was for the leader's recipe.
+            run_changes = (changes or {}) if record is ranking[0] else {}
+            return Proposal(stage=Stage.CONFIRM, runs=(_confirm_run(plan, record, seconds, run_changes),))
+    return None
+
+
+def _could_win(record: RunRecord, leader: RunRecord) -> bool:
+    """Whether a screened candidate is close enough to the leader that a race could change their order."""
+    return expect_error(read_row(record)) <= MAX_ERROR_RATIO * expect_error(read_row(leader))
+
+
+def _screen_run(plan: StudyPlan, name: str) -> Run:
+    """A candidate's run in the screen: a probe, or a short training from random weights."""
+    network, _, size = name.partition("@")
+    run = default_run(find_network(network), int(size), plan.data, plan.weights, plan.seed)
+    train = {"epochs": None, "val_images": plan.screen_val}
+    if has_random_weights(run):
+        return run.revised(train=train | {"seconds": plan.scratch_seconds, "evaluations": 1})
+    return run.revised(model={"unfreeze": 0.0}, train=train | {"mode": Mode.PROBE, "subset": plan.screen_images})
+
+
+def _base_recipe(plan: StudyPlan, last: RunRecord) -> Run:
+    """A candidate's default recipe; a pretrained network's head starts from the screen's probe."""
+    model = last.config.model
+    run = default_run(find_network(model.name), model.size, plan.data, plan.weights, plan.seed)
+    if has_random_weights(run):
+        return run
+    # The probe took its time in the screen, so it does not count again.
+    return run.revised(train={"probe_images": plan.screen_images, "count_probe": False})
+
+
+def _race_run(plan: StudyPlan, last: RunRecord, seconds: float) -> Run:
+    return _continue_run(_base_recipe(plan, last), last, seconds).revised(train={"val_images": plan.screen_val})
+
+
+def _confirm_run(plan: StudyPlan, last: RunRecord, seconds: float, changes: Mapping[str, Any]) -> Run:
+    run = revise(_base_recipe(plan, last), changes, "the search")
+    train: dict[str, object] = {"flip_test": AugmentStep.FLIP in run.augment.steps}
+    if not has_random_weights(run):
+        train["sizes"] = progressive_sizes(find_network(run.model.name), run.model.size)
+    return _continue_run(run, last, seconds).revised(train=train)
+
+
+def _continue_run(run: Run, last: RunRecord, seconds: float) -> Run:
+    """A candidate's next run, with this many training seconds.
+
+    It starts from the last run's model; or, if that was a probe, from the probe's head.
+    """
+    run = run.revised(train={"epochs": None, "seconds": seconds, "evaluations": _count_evaluations(seconds)})
+    if last.config.train.mode is Mode.PROBE:
+        return run
+    return run.revised(
+        model={"start": str(RunFolder(run_dir(Path(), last.id)).model)}, train={"probe_images": 0, "count_probe": True}
+    )
+
+
+def _pending(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> tuple[Run, ...]:
+    return tuple(run for run in runs if run not in done)
+
+
+def _rank(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> list[RunRecord]:
+    """The records of the runs that completed, in the order of the board."""
+    scored = [done[run] for run in runs if done[run].state is State.COMPLETE]
+    return sorted(scored, key=lambda record: order_of(read_row(record)))
+
+
+def _count_evaluations(seconds: float) -> int:
+    return max(2, min(8, round(seconds / 100)))
+
+
+def _estimate_overhead(plan: StudyPlan, last: RunRecord, records: Sequence[RunRecord], *, evaluations: int) -> float:
+    """Wall-clock seconds of the confirming run and of what follows it that are not training.
+
+    They are estimated from the candidate's completed records.
+    """
+    known = [record for record in records if record.candidate == last.candidate and record.state is State.COMPLETE]
+    # A probe whose features were in the cache reports more training seconds than it took; hence the minimum.
+    startup = max(STARTUP_SECONDS, *(record.seconds.total - record.seconds.train for record in known))
+    # A probe's speed is that of forward passes. A training speed is lower, so the estimate is on the safe side.
+    images_per_second = max(record.images_per_second for record in known)
+    # Test and validation, each image and its mirror image; and a part of validation at each evaluation, at the start,
+    # and at the end to compare with those.
+    scored = 2 * (plan.count_test + plan.count_val) + (evaluations + 2) * min(INTERIM_IMAGES, plan.count_val)
+    model = last.config.model
+    input_sizes = 1 + len(progressive_sizes(find_network(model.name), model.size))
+    return startup + input_sizes * TRACING_SECONDS + scored / images_per_second + FINISH_SECONDS

@@ -1,0 +1,160 @@
+"""The trials of a search, which Optuna keeps in `tune.db`: draw values, stop the worse half, report results."""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bakeoff.errors import OutputError
+from bakeoff.report.board import format_percent
+from bakeoff.runs.config import Run
+from bakeoff.runs.events import RunProgress
+from bakeoff.runs.record import RunRecord, State
+from bakeoff.study.run_pool import StopRule
+from bakeoff.study.space import Parameter, Space
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = [
+    "EVALUATIONS_PER_TRIAL",
+    "find_base_trial",
+    "list_run_ids",
+    "make_stop_rule",
+    "open_trials",
+    "report_result",
+    "suggest_value",
+]
+
+# After each evaluation but the last, a trial is stopped if it is in the worse half of those that got as far.
+EVALUATIONS_PER_TRIAL = 4
+# Trials with random values before TPE models the scores.
+RANDOM_TRIALS = 6
+# The learning rate is the setting that is wrong most often: these multiples of the base recipe's are tried first.
+FIRST_RATE_FACTORS = (2.5, 0.4)
+
+
+def open_trials(out: Path, *, base: Run, space: Space, parallel: bool) -> "optuna.Study":
+    """Open the trials of a new search, or of one that was interrupted.
+
+    The sampler is TPE (Bergstra et al. 2011). The pruner is successive halving (Jamieson & Talwalkar 2016; Li et al.
+    2018), asynchronous: a trial is compared with those that got as far before it.
+
+    Args:
+        out: The study's folder.
+        base: The base recipe.
+        space: The space that is searched.
+        parallel: Whether several trials are under way at once.
+
+    Raises:
+        OutputError: `tune.db` is damaged.
+    """
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path = out / "tune.db"
+    try:
+        with warnings.catch_warnings():
+            # Optuna warns that the sampler's options may still change.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study = optuna.create_study(
+                storage=f"sqlite:///{path.resolve()}",
+                study_name="tune",
+                direction="maximize",
+                load_if_exists=True,
+                pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
+            )
+            # A continued search needs another seed, or its sampler would draw the same values again.
+            seed = 1000 * base.seed + len(study.trials)
+            study.sampler = optuna.samplers.TPESampler(
+                seed=seed, multivariate=True, group=True, n_startup_trials=RANDOM_TRIALS, constant_liar=parallel
+            )
+    except SQLAlchemyError as error:
+        reason = str(error).splitlines()[0]
+        raise OutputError(
+            f"cannot open {path}: {reason}; delete it to start the search again, finished runs are kept"
+        ) from error
+    if not study.trials:
+        for values in _first_trials(base, space):
+            study.enqueue_trial(values)
+    # Trials left RUNNING by a process that was killed: they fail, and are tried again. A run that is finished is not
+    # repeated.
+    for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+    return study
+
+
+def _first_trials(base: Run, space: Space) -> list[dict[str, Any]]:
+    """The values of the first trials: the base recipe, then the same with a higher and a lower learning rate."""
+    base_values = space.values_of(base)
+    trials = [base_values]
+    for parameter in space.parameters:
+        if (
+            parameter.key == "optim.learning_rate"
+            and parameter.name in base_values
+            and parameter.low is not None
+            and parameter.high is not None
+        ):
+            rate = float(base_values[parameter.name])
+            trials += [
+                base_values | {parameter.name: min(parameter.high, max(parameter.low, rate * factor))}
+                for factor in FIRST_RATE_FACTORS
+            ]
+    return trials
+
+
+def suggest_value(trial: "optuna.Trial", parameter: Parameter) -> Any:
+    """Draw the value of a parameter for a trial."""
+    if parameter.choices:
+        return trial.suggest_categorical(parameter.name, parameter.choices)
+    assert parameter.low is not None
+    assert parameter.high is not None
+    if parameter.whole:
+        return trial.suggest_int(parameter.name, round(parameter.low), round(parameter.high), log=parameter.log)
+    return trial.suggest_float(parameter.name, parameter.low, parameter.high, log=parameter.log)
+
+
+def make_stop_rule(trial: "optuna.Trial", *, may_stop: bool) -> StopRule:
+    """A rule that reports a trial's scores, and stops it if it is in the worse half of those that got as far.
+
+    With `may_stop=False` it only reports them.
+    """
+    reported = 0
+
+    def stop_rule(event: RunProgress) -> str | None:
+        nonlocal reported
+        evaluations, top1 = event.evaluations, event.val_top1
+        if top1 is None or not reported < evaluations < EVALUATIONS_PER_TRIAL:
+            return None
+        reported = evaluations
+        trial.report(top1, evaluations)
+        if not (may_stop and trial.should_prune()):
+            return None
+        return f"pruned at {event.fraction:.0%} of its length: {format_percent(top1)} is among the worse half so far"
+
+    return stop_rule
+
+
+def report_result(study: "optuna.Study", trial: "optuna.Trial", record: RunRecord) -> None:
+    """End a trial with the result of its run."""
+    from optuna.trial import TrialState
+
+    trial.set_user_attr("run", record.id)
+    if record.state is State.COMPLETE and record.val is not None:
+        study.tell(trial, record.val.top1)
+    else:
+        study.tell(trial, state=TrialState.PRUNED if record.state is State.PRUNED else TrialState.FAIL)
+
+
+def find_base_trial(study: "optuna.Study") -> "optuna.trial.FrozenTrial | None":
+    """The trial of the base recipe; None as long as it has not completed."""
+    from optuna.trial import TrialState
+
+    completed = study.get_trials(states=(TrialState.COMPLETE,))
+    return next((trial for trial in completed if not trial.user_attrs["changes"]), None)
+
+
+def list_run_ids(study: "optuna.Study") -> set[str]:
+    """The ids of all runs of trials that have ended."""
+    return {trial.user_attrs["run"] for trial in study.get_trials(deepcopy=False) if "run" in trial.user_attrs}
