@@ -106,7 +106,7 @@ def print_table(rows: list[Row]) -> None:
     """Print the scores, one line per probe."""
     table = Table("network", "scaling", "val top-1", "95 % interval")
     for row in rows:
-        scaling = row.scaling + (" (its own)" if row.own_scaling else "")
+        scaling = row.scaling + (" (correct)" if row.own_scaling else "")
         interval = f"{row.ci95_low:.1%} – {row.ci95_high:.1%}"
         table.add_row(row.network, scaling, f"{row.val_top1:.1%}", interval)
     Console().print(table)

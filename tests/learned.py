@@ -16,7 +16,7 @@ from factories import make_record
 
 __all__ = ["TINY", "learn"]
 
-# Dropout, augmentation, an average, a schedule, two sizes of nothing: whatever has a state of its own.
+# Everything that has a state: dropout, augmentation, a moving average, a schedule.
 TINY = Run().revised(
     model={"name": "cnn-small", "size": 32, "dropout": 0.3},
     augment={"policy": "crop-mixup"},

@@ -26,7 +26,7 @@ def _images(n=64, side=8):
 
 
 @pytest.mark.parametrize("policy", ["none", *AugmentStep, "flip-rotate-zoom-contrast", "flip-crop-mixup-cutmix"])
-def test_every_policy_keeps_shape_and_dtype_and_shares_that_sum_to_one(policy):
+def test_every_policy_keeps_shapes_and_dtypes_and_targets_that_sum_to_one(policy):
     images = _images()
     out, targets = _augment_both(images, policy=policy)
     assert out.shape == images.shape
@@ -73,7 +73,7 @@ def test_the_same_generator_gives_the_same_batch(policy):
         assert np.array_equal(first, second)
 
 
-def test_a_quarter_turn_is_numpys_and_a_whole_one_is_none():
+def test_a_quarter_turn_equals_numpys_and_a_full_turn_changes_nothing():
     images = _images(4)
     out = warp_affine(images, AffineParameters(np.array([0.0, 0.25, 0.5, 1.0]), np.ones(4), np.zeros(4), np.zeros(4)))
     expected = [images[0], np.rot90(images[1]), np.rot90(images[2], 2), images[3]]
@@ -81,7 +81,7 @@ def test_a_quarter_turn_is_numpys_and_a_whole_one_is_none():
     assert np.abs(out.astype(int) - np.stack(expected)).max() <= 1
 
 
-def test_half_the_side_shown_is_the_middle_enlarged_and_one_and_a_half_brings_in_reflections():
+def test_zoom_below_1_enlarges_the_centre_and_above_1_shows_reflections():
     ramp = np.arange(16, dtype=np.uint8) * 10
     images = np.broadcast_to(ramp[None, :, None, None], (2, 16, 16, 3)).copy()
     still = np.zeros(2)
@@ -96,7 +96,7 @@ def test_half_the_side_shown_is_the_middle_enlarged_and_one_and_a_half_brings_in
     assert farther[15] == pytest.approx(150 - 10 * 3.75, abs=5)
 
 
-def test_a_shift_moves_the_image_by_its_share_and_brings_in_reflections():
+def test_a_translation_moves_the_image_and_shows_reflections():
     ramp = np.arange(16, dtype=np.uint8) * 10
     images = np.broadcast_to(ramp[None, None, :, None], (1, 16, 16, 3)).copy()
     still = np.zeros(1)
@@ -108,7 +108,7 @@ def test_a_shift_moves_the_image_by_its_share_and_brings_in_reflections():
 @pytest.mark.parametrize(
     "policy", ["rotate", "zoom", "translate", "crop", "translate-rotate-zoom", "flip-rotate-zoom-contrast"]
 )
-def test_nothing_dark_comes_in_from_outside(policy):
+def test_outside_a_white_image_nothing_is_dark(policy):
     white = np.full((200, 8, 8, 3), 255, np.uint8)
     out = _augment(white, policy=policy, rotation=0.5, zoom=0.5, translation=0.5, crop=0.5)
     assert (out == 255).all()
@@ -143,12 +143,12 @@ def test_an_operation_of_randaugment_keeps_the_picture_s_size_and_is_stronger_fo
 
 
 @pytest.mark.parametrize("policy", ["rotate", "zoom", "translate", "contrast", "brightness", "cutout", "crop"])
-def test_a_reach_of_nothing_changes_nothing(policy):
+def test_a_strength_of_zero_changes_nothing(policy):
     still = dict.fromkeys(("rotation", "zoom", "translation", "contrast", "brightness", "cutout", "crop"), 0)
     assert np.array_equal(_augment(_images(), policy=policy, **still), _images())
 
 
-def test_a_turn_stays_within_the_angle_asked_for():
+def test_a_rotation_stays_within_the_given_angle():
     # A bright spot at three o'clock: where it went tells the angle.
     images = np.zeros((200, 33, 33, 3), np.uint8)
     images[:, 15:18, 27:30] = 255
@@ -190,14 +190,14 @@ def test_cutout_blanks_a_square_with_the_mean():
     assert blanked.min() >= 4
 
 
-def test_mixup_blends_two_images_and_their_targets_in_the_same_share():
+def test_mixup_blends_two_images_and_their_targets_with_the_same_weight():
     images = np.zeros((50, 4, 4, 3), np.uint8) + np.arange(0, 250, 5, dtype=np.uint8)[:, None, None, None]
     out, targets = _augment_both(images, policy="mixup", mixup=1.0)
     assert np.allclose(out[:, 0, 0, 0], targets @ np.arange(0, 250, 5), atol=0.51)
     assert Counter((targets > 0).sum(axis=1).tolist()).keys() <= {1, 2}
 
 
-def test_cutmix_shares_are_those_of_the_area():
+def test_cutmix_targets_have_the_proportions_of_the_areas():
     images = np.zeros((50, 16, 16, 3), np.uint8) + np.arange(50, dtype=np.uint8)[:, None, None, None]
     out, targets = _augment_both(images, policy="cutmix")
     for position, image in enumerate(out[..., 0]):
@@ -221,6 +221,6 @@ def test_of_two_ways_to_mix_one_is_drawn_for_each_batch():
 @pytest.mark.parametrize(
     ("policy", "text"), [("flip-warp", "no step 'warp'"), ("flip-flip", "twice"), ("", "no step ''")]
 )
-def test_a_policy_that_cannot_be_is_told(policy, text):
+def test_an_invalid_policy_is_an_error(policy, text):
     with pytest.raises(ValueError, match=text):
         Augment(policy=policy)

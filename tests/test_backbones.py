@@ -1,4 +1,4 @@
-"""The table is facts, so each is checked against the network that it is about."""
+"""Every fact in the table of networks is checked against the network."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def test_parameters_are_as_stated_and_the_smallest_size_gives_features(row: Netw
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in TABLE if row.from_scratch])
-def test_below_the_smallest_size_of_a_scratch_net_nothing_is_built(row: NetworkSpec) -> None:
+def test_a_from_scratch_network_below_its_smallest_size_is_an_error(row: NetworkSpec) -> None:
     with pytest.raises(ConfigError, match=f"smallest size is {row.min_size}"):
         build_backbone(row, (row.min_size - 1, row.min_size, 3))
 
@@ -106,7 +106,7 @@ def test_the_hub_file_is_the_one_that_keras_asks_for(row: NetworkSpec, monkeypat
     assert str(asked.value) == row.hub_file
 
 
-def test_every_row_is_consistent() -> None:
+def test_every_spec_is_consistent() -> None:
     assert len({row.name for row in TABLE}) == len(TABLE)
     for row in TABLE:
         assert row.name == row.name.lower().replace("_", "-")
@@ -116,7 +116,7 @@ def test_every_row_is_consistent() -> None:
         assert (row.hub_file is not None) == (Origin.HUB in row.weight_origins)
 
 
-def test_an_unknown_name_gets_its_neighbours() -> None:
+def test_an_unknown_network_gets_the_closest_names_as_a_hint() -> None:
     with pytest.raises(ConfigError, match=r"did you mean .*mobilenet-v2.*bakeoff models"):
         find_network("mobilenetv2")
     with pytest.raises(ConfigError, match="'zzz'; see `bakeoff models`"):

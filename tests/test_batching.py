@@ -1,4 +1,4 @@
-"""Requests share batches, get their own answers, and are turned away when there is no place."""
+"""Requests share batches, get their own predictions, and are rejected when the queue is full."""
 
 import asyncio
 import threading
@@ -25,7 +25,7 @@ async def _with_running(batcher, work):
         running.cancel()
 
 
-def test_what_waits_together_is_answered_together_and_each_gets_its_own():
+def test_waiting_requests_share_a_batch_and_each_gets_its_own_predictions():
     sizes, gate = [], threading.Event()
 
     def slow(images):
@@ -47,22 +47,22 @@ def test_what_waits_together_is_answered_together_and_each_gets_its_own():
     assert [rows[:, 0].tolist() for rows in answers] == [[1], [2], [3, 4], [5], [6, 7, 8]]
 
 
-def test_an_error_of_the_model_reaches_those_who_asked_and_the_next_are_answered():
-    def moody(images):
+def test_an_error_of_the_model_reaches_its_requests_and_the_next_are_answered():
+    def failing(images):
         if images[0, 0, 0, 0] == 13:
-            raise RuntimeError("out of sorts")
+            raise RuntimeError("out of order")
         return _sum(images)
 
     async def work():
-        with pytest.raises(RuntimeError, match="out of sorts"):
+        with pytest.raises(RuntimeError, match="out of order"):
             await batcher.predict(_images(13))
         return await batcher.predict(_images(5))
 
-    batcher = Batcher(moody, batch_images=4, waiting_images=100)
+    batcher = Batcher(failing, batch_images=4, waiting_images=100)
     assert asyncio.run(_with_running(batcher, work)).tolist() == [[5]]
 
 
-def test_places_are_limited_and_given_back():
+def test_places_are_limited_and_released():
     batcher = Batcher(_sum, batch_images=4, waiting_images=3)
     with batcher.reserve(2):
         with pytest.raises(BusyError), batcher.reserve(2):
@@ -72,7 +72,7 @@ def test_places_are_limited_and_given_back():
     assert batcher.reserved == 0
 
 
-def test_nobody_is_answered_who_has_gone():
+def test_cancelled_requests_are_not_predicted():
     seen, gate = [], threading.Event()
 
     def slow(images):

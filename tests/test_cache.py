@@ -1,4 +1,4 @@
-"""What the cache holds, how large it grows, and what may be deleted from it."""
+"""What the cache holds, how large it grows, and what is deleted from it."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def _names():
 
 
 @pytest.mark.usefixtures("entries")
-def test_entries_come_with_the_longest_unused_first_and_their_files_together():
+def test_entries_are_sorted_by_last_use_with_their_files_together():
     assert _names() == [
         ("features", "old"),
         ("downloads", "cifar.tar"),
@@ -55,7 +55,7 @@ def test_entries_come_with_the_longest_unused_first_and_their_files_together():
 
 
 @pytest.mark.usefixtures("entries")
-def test_the_longest_unused_goes_first_until_the_size_is_kept_and_leftovers_go_in_any_case(monkeypatch):
+def test_pruning_deletes_the_least_recently_used_and_unfinished_files(monkeypatch):
     monkeypatch.setenv("BAKEOFF_CACHE_BYTES", "1e9")
     assert [entry.name for entry in prune()] == [".partial-x"]
     monkeypatch.setenv("BAKEOFF_CACHE_BYTES", "5600")
@@ -68,14 +68,14 @@ def test_the_longest_unused_goes_first_until_the_size_is_kept_and_leftovers_go_i
 
 
 @pytest.mark.usefixtures("entries")
-def test_what_was_used_today_stays_whatever_the_size(monkeypatch):
+def test_entries_used_today_are_not_pruned(monkeypatch):
     monkeypatch.setenv("BAKEOFF_CACHE_BYTES", "0")
     prune()
     assert _names() == [("features", "young")]
 
 
 @pytest.mark.usefixtures("entries")
-def test_clearing_spares_downloads_unless_they_are_named():
+def test_clearing_keeps_downloads_unless_they_are_named():
     clear()
     assert _names() == [("downloads", "cifar.tar")]
     clear(["downloads"])
@@ -83,8 +83,8 @@ def test_clearing_spares_downloads_unless_they_are_named():
     assert list_entries() == clear() == []
 
 
-def test_what_cannot_be_is_said(monkeypatch):
-    with pytest.raises(ConfigError, match="no 'shards'; it has data, decoded, features, weights, downloads"):
+def test_unknown_kinds_and_invalid_limits_are_errors(monkeypatch):
+    with pytest.raises(ConfigError, match="no 'shards'; give one of data, decoded, features, weights, downloads"):
         clear(["shards"])
     monkeypatch.setenv("BAKEOFF_CACHE_BYTES", "20 GB")
     with pytest.raises(ConfigError, match="BAKEOFF_CACHE_BYTES is '20 GB'"):

@@ -1,4 +1,4 @@
-"""Reliability, and the temperature that mends it."""
+"""Calibration error, and the temperature that reduces it."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,12 @@ from bakeoff.runs.calibration import calibration_error, cross_fit, fit_temperatu
 
 
 @pytest.fixture
-def honest():
-    """Logits whose probabilities are true, and labels drawn by them."""
+def calibrated():
+    """Perfectly calibrated logits (n, classes), and labels (n,) drawn from their probabilities."""
     rng = np.random.default_rng(0)
     logits = rng.normal(scale=2, size=(20_000, 10)).astype(np.float32)
-    chances = softmax(logits).cumsum(axis=1)
-    labels = (chances < rng.random((20_000, 1))).sum(axis=1).astype(np.int32)
+    cumulative = softmax(logits).cumsum(axis=1)
+    labels = (cumulative < rng.random((20_000, 1))).sum(axis=1).astype(np.int32)
     return logits, labels
 
 
@@ -22,13 +22,13 @@ def _error(logits, labels):
 
 
 @pytest.mark.parametrize("factor", [0.4, 1.0, 3.0])
-def test_the_temperature_undoes_what_logits_were_multiplied_by(honest, factor):
-    logits, labels = honest
+def test_the_temperature_is_the_factor_that_logits_were_multiplied_by(calibrated, factor):
+    logits, labels = calibrated
     assert fit_temperature(factor * logits, labels) == pytest.approx(factor, rel=0.05)
 
 
-def test_no_other_temperature_has_a_lower_log_loss(honest):
-    logits, labels = honest[0] * 2, honest[1]
+def test_no_other_temperature_has_a_lower_log_loss(calibrated):
+    logits, labels = calibrated[0] * 2, calibrated[1]
 
     def loss(temperature):
         return -np.log(softmax(logits / temperature)[np.arange(len(labels)), labels]).mean()
@@ -37,24 +37,24 @@ def test_no_other_temperature_has_a_lower_log_loss(honest):
     assert all(loss(best) < loss(best * factor) for factor in (0.9, 0.98, 1.02, 1.1))
 
 
-def test_a_perfect_or_hopeless_network_stays_within_the_limits():
+def test_the_temperature_of_a_perfect_or_useless_network_is_limited():
     logits = 5 * np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
     assert fit_temperature(logits, np.array([0, 1, 2, 0], np.int32)) == pytest.approx(1 / 20)
     assert fit_temperature(logits, np.array([1, 2, 0, 1], np.int32)) == pytest.approx(20)
 
 
-def test_cross_fitting_mends_without_having_seen_and_changes_no_answer(honest):
-    logits, labels = honest[0] * 3, honest[1]
-    mended = cross_fit(logits, labels)
-    assert _error(mended, labels) < 0.02 < 0.2 < _error(logits, labels)
-    assert (mended.argmax(axis=1) == logits.argmax(axis=1)).all()
-    # The half that a temperature is used on has no part in it.
+def test_cross_fitting_calibrates_held_out_logits_and_changes_no_prediction(calibrated):
+    logits, labels = calibrated[0] * 3, calibrated[1]
+    scaled = cross_fit(logits, labels)
+    assert _error(scaled, labels) < 0.02 < 0.2 < _error(logits, labels)
+    assert (scaled.argmax(axis=1) == logits.argmax(axis=1)).all()
+    # The half that is scaled takes no part in fitting its temperature.
     other = labels.copy()
     other[::2] = (other[::2] + 1) % 10
-    assert np.array_equal(cross_fit(logits, other)[::2], mended[::2])
+    assert np.array_equal(cross_fit(logits, other)[::2], scaled[::2])
 
 
-def test_bins_hold_every_image_and_empty_ones_say_nothing():
+def test_bins_hold_every_image_and_empty_bins_are_nan():
     bins = reliability(np.array([0.999, 1.0, 0.5], np.float32), np.array([True, False, True]))
     assert bins.counts.tolist() == [0] * 7 + [1] + [0] * 6 + [2]
     assert bins.accuracy[[7, 14]].tolist() == [1.0, 0.5]

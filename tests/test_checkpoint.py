@@ -1,4 +1,4 @@
-"""A run that is killed goes on from its checkpoint, and ends as if nothing had happened."""
+"""A run that is killed resumes from its checkpoint, and ends like an uninterrupted run."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def _model(seed):
     return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dropout(0.5)])
 
 
-def test_what_was_written_is_what_is_read(tmp_path):
+def test_a_checkpoint_is_restored_as_it_was_written(tmp_path):
     def parts(seed):
         model = _model(seed)
         average, best, start = MovingAverage(model, 0.9), BestWeights(model), StartingWeights(model)
@@ -60,12 +60,12 @@ def test_what_was_written_is_what_is_read(tmp_path):
     assert np.array_equal(other.get_weights()[0], model.get_weights()[0])
 
 
-def test_where_nothing_was_written_there_is_nothing(tmp_path):
+def test_without_a_file_there_is_no_checkpoint(tmp_path):
     assert Checkpoint(RunFolder(tmp_path).checkpoint, {}).read() is None
 
 
 @pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda _: b"", lambda raw: b"x" * len(raw)])
-def test_a_damaged_file_is_told_and_sets_nothing(tmp_path, damage):
+def test_a_damaged_file_is_an_error_and_restores_nothing(tmp_path, damage):
     path = RunFolder(tmp_path).checkpoint
     Checkpoint(path, {"model": Variables(_model(0).variables)}).write({})
     path.write_bytes(damage(path.read_bytes()))
@@ -77,7 +77,7 @@ def test_a_damaged_file_is_told_and_sets_nothing(tmp_path, damage):
         assert np.array_equal(one, another)
 
 
-def test_the_next_one_waits_so_that_they_cost_little(tmp_path, monkeypatch):
+def test_the_next_checkpoint_waits_for_the_interval(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
     kept = Checkpoint(RunFolder(tmp_path).checkpoint, {})
@@ -93,16 +93,16 @@ class _KilledError(Exception):
 
 
 def _train(folder, data, run, *, killed_after=None):
-    """Train in this process; `killed_after` steps it is as if it had been killed, after having saved at each."""
+    """Train in this process; after `killed_after` steps an exception stands in for a kill."""
     steps = 0
 
-    def tell(progress):
+    def report(progress):
         nonlocal steps
         steps += progress.doing == "train"
         if killed_after is not None and steps > killed_after:
             raise _KilledError
 
-    return train(open_task(run, folder, data, tell))
+    return train(open_task(run, folder, data, report))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, shards, monke
 
 
 def _kill_at(evaluations):
-    """Kill the worker, a child of this process, when it has been scored that often."""
+    """Kill the worker, a child of this process, after that many evaluations."""
 
     def watch(event):
         if event.evaluations >= evaluations and not watch.done:
@@ -163,7 +163,7 @@ def test_a_deterministic_run_that_was_killed_has_the_same_bits(tmp_path, shards,
     assert not RunFolder(run_dir(tmp_path, again.id)).checkpoint.exists()
 
 
-def test_a_run_with_a_damaged_checkpoint_begins_anew_and_says_so(tmp_path, shards):
+def test_a_run_with_a_damaged_checkpoint_starts_from_the_beginning_and_notes_it(tmp_path, shards):
     RunFolder(tmp_path).checkpoint.write_bytes(b"half a file")
     outcome = _train(tmp_path, shards, TINY.revised(train={"images": 64, "evaluations": 1}))
     assert "started from the beginning" in outcome.note

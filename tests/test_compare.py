@@ -35,7 +35,7 @@ def test_images_give_every_candidate_the_same_images_and_the_whole_validation_sp
     assert plan.budget_seconds is None
 
 
-def test_a_budget_that_is_too_short_says_what_would_do():
+def test_the_error_for_a_short_budget_names_one_that_is_enough():
     with pytest.raises(ConfigError, match=r"too short for 3 candidates; give at least (\d+)s") as caught:
         _compare(LITE, LENET, VGG, budget=60)
     least = float(str(caught.value).split("at least ")[1].split("s,")[0])
@@ -44,7 +44,7 @@ def test_a_budget_that_is_too_short_says_what_would_do():
         _compare(LITE)
 
 
-def test_a_recipe_sets_everything_but_the_network_and_settings_go_over_it():
+def test_a_recipe_sets_everything_but_the_network_and_settings_override_it():
     recipe = Run().revised(optim={"name": "adam", "learning_rate": 5e-5}, train={"epochs": 7, "batch": 128})
     plan = _compare(LITE, VGG, recipe=recipe, settings=["train.batch=16"])
     assert [run.candidate for run in plan.runs] == ["efficientnet-lite0@96", "vgg-16@64"]
@@ -73,7 +73,7 @@ def test_the_probe_is_a_part_of_the_images_and_never_most_of_them(images, probed
     assert _compare(LITE, images=images).runs[0].train.probe_images == probed
 
 
-def test_what_is_done_is_not_pending():
+def test_without_records_all_runs_are_pending():
     plan = _compare(LITE, LENET, budget=600)
     assert plan.pending([]) == plan.runs
 
@@ -99,7 +99,7 @@ def test_weights_are_named_by_network_or_for_all():
 
 def test_what_keras_would_have_to_download_is_missing_and_a_missing_file_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    assert [row.name for row in find_missing([LITE, LENET, VGG], WeightsChoice())] == ["vgg-16"]
+    assert [spec.name for spec in find_missing([LITE, LENET, VGG], WeightsChoice())] == ["vgg-16"]
     assert find_missing([VGG], WeightsChoice(default="none")) == []
     with pytest.raises(WeightsError, match=r"no weight file .*nowhere\.h5"):
         find_missing([VGG], parse_weights([f"vgg-16={tmp_path}/nowhere.h5"]))

@@ -1,4 +1,4 @@
-"""A config dies at load or is right, and its id changes exactly when training would."""
+"""A config is valid or refused when it is loaded, and its id changes exactly when training would."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_a_run_names_its_candidate() -> None:
     assert override(Run(), ["model.name=resnet-50", "model.size=64"]).candidate == "resnet-50@64"
 
 
-def test_a_revised_run_is_checked_anew_and_the_old_one_stays() -> None:
+def test_a_revised_run_is_validated_and_the_original_is_unchanged() -> None:
     run = Run()
     assert run.revised(train={"epochs": 9}, model={"size": 64}).train.epochs == 9
     assert run == Run()
@@ -56,7 +56,7 @@ def test_a_probe_has_no_length() -> None:
 
 
 @pytest.mark.parametrize("setting", ["train.seconds=inf", "train.epochs=nan", "optim.clip_norm=inf"])
-def test_what_has_no_json_is_refused_before_it_would_need_an_id(setting: str) -> None:
+def test_values_without_json_are_refused(setting: str) -> None:
     with pytest.raises(ConfigError):
         override(Run(), [setting])
 
@@ -67,7 +67,7 @@ def test_the_id_is_twelve_hexadecimal_digits_and_repeats() -> None:
 
 
 @pytest.mark.parametrize("setting", ["data.source=elsewhere", "data.classes=20", "model.weights=/some/file.h5"])
-def test_the_id_does_not_depend_on_where_things_lie(setting: str) -> None:
+def test_the_id_does_not_depend_on_paths(setting: str) -> None:
     assert run_id(override(Run(), [setting]), "data", "weights") == run_id(Run(), "data", "weights")
 
 
@@ -176,20 +176,20 @@ def test_a_bad_setting_says_what_is_wrong(setting: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "name", "size"), [("resnet-50", "resnet-50", None), (" MobileNet-V2@96 ", "mobilenet-v2", 96)]
 )
-def test_a_candidate_is_a_name_and_perhaps_a_size(text: str, name: str, size: int | None) -> None:
+def test_a_candidate_is_a_name_with_an_optional_size(text: str, name: str, size: int | None) -> None:
     candidate = parse_candidate(text)
     assert candidate == Candidate(name=name, size=size)
     assert parse_candidate(str(candidate)) == candidate
 
 
 @pytest.mark.parametrize("text", ["", "@96", "resnet_50", "resnet-50@", "resnet-50@x", "resnet-50@12345"])
-def test_what_is_not_a_candidate_is_refused(text: str) -> None:
+def test_a_malformed_candidate_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not NAME or NAME@SIZE"):
         parse_candidate(text)
 
 
 @pytest.mark.parametrize("text", ["resnet-50@0", "resnet-50@7", "resnet-50@1025"])
-def test_a_size_that_no_network_takes_is_refused_with_the_candidate(text: str) -> None:
+def test_a_size_out_of_range_is_refused_and_names_the_candidate(text: str) -> None:
     with pytest.raises(ConfigError, match=r"candidate 'resnet-50@\d+': Input should be"):
         parse_candidate(text)
 
@@ -202,12 +202,12 @@ def test_a_duration_is_in_seconds(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "0m", "-5", "ten", "5m3h", "inf", "nan", "1e3", "9" * 400])
-def test_what_is_not_a_duration_is_refused(text: str) -> None:
+def test_a_malformed_duration_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not a duration"):
         parse_duration(text)
 
 
-def test_what_learns_is_a_fraction_or_a_block() -> None:
+def test_unfreeze_is_a_fraction_or_a_block() -> None:
     assert override(Run(), ["model.unfreeze=0.2"]).model.unfreeze == 0.2
     assert override(Run(), ["model.unfreeze=0"]).model.unfreeze == 0
     assert override(Run(), ["model.unfreeze=block5"]).model.unfreeze == "block5"

@@ -1,4 +1,4 @@
-"""Memory: what the prediction counts and leaves out, and what is measured."""
+"""Memory: the prediction's parts, and the measured peak."""
 
 import json
 import subprocess
@@ -43,7 +43,7 @@ def _predict(network, *, parts=1, **train):
 
 
 def _kept(*stack, image=(8, 8, 3)):
-    """Numbers per image that these layers, one after another, keep for their gradients."""
+    """Numbers per image that these layers, in sequence, keep for their gradients."""
     x = images = keras.Input(image)
     for layer in stack:
         x = layer(x)
@@ -121,7 +121,7 @@ def test_normalisation_keeps_its_input_in_float32_at_half_precision():
     assert [[tensor.numbers for tensor in step.kept] for step in walk(model, 8, half=True)] == [[IMAGE], [2 * MAP]]
 
 
-def test_a_forward_pass_needs_the_widest_moment_alone():
+def test_inference_needs_only_the_tensors_alive_at_its_peak():
     images = keras.Input((8, 8, 3))
     x = _convolution()(images)
     steps = walk(keras.Model(images, layers.Add()([x, _convolution()(layers.ReLU()(x))])), 8)
@@ -130,7 +130,7 @@ def test_a_forward_pass_needs_the_widest_moment_alone():
     assert backward_numbers(steps) > forward_numbers(steps)
 
 
-def test_memory_grows_with_the_batch_by_its_tensors_alone(network):
+def test_only_the_tensors_grow_with_the_batch(network):
     first, second, third = (_predict(network, batch=batch) for batch in (128, 192, 256))
     assert third - second == pytest.approx(second - first, rel=0.01)
     assert third > second > first
@@ -150,7 +150,7 @@ def test_a_larger_input_needs_more(network):
     assert large > 1.3 * small
 
 
-def test_a_smaller_input_before_the_last_needs_a_graph_of_its_own(network):
+def test_a_further_input_size_needs_another_graph(network):
     assert _predict(network, sizes=(48,)) > _predict(network)
     assert _predict(network, probe_images=500) > _predict(network)
 
@@ -183,7 +183,7 @@ def test_no_moving_average_and_fewer_slots_save_copies_of_the_weights(network):
     assert predict_memory(network, adam) - predict_memory(network, plain) == 4 * trainable
 
 
-def test_a_network_that_has_no_variables_yet_is_enough(network):
+def test_a_network_without_variables_can_be_predicted(network):
     # Variables that are asked for in such a scope are not made before its end, and here not even then.
     with keras.StatelessScope(initialize_variables=False):
         planned = _build()

@@ -1,4 +1,4 @@
-"""What a change is worth: paired differences, their intervals, and the verdict."""
+"""Paired comparison: differences, their intervals, and the verdict."""
 
 import numpy as np
 import pytest
@@ -9,15 +9,15 @@ from bakeoff.runs.folder import run_dir
 from bakeoff.runs.paired import compare, mcnemar
 
 
-def _write(out, run, hits):
-    """A run's answers on images of class 0 of 2: right where `hits` is."""
+def _write(out, run, correct):
+    """Write a run's predictions on images of class 0 of 2."""
     folder = run_dir(out, run)
     folder.mkdir(parents=True)
-    logits = np.stack([np.asarray(hits, float), np.full(len(hits), 0.5)], axis=1).astype(np.float16)
-    np.savez_compressed(folder / "val-logits.npz", logits=logits, labels=np.zeros(len(hits), np.int32))
+    logits = np.stack([np.asarray(correct, float), np.full(len(correct), 0.5)], axis=1).astype(np.float16)
+    np.savez_compressed(folder / "val-logits.npz", logits=logits, labels=np.zeros(len(correct), np.int32))
 
 
-def test_the_difference_is_paired_so_what_both_get_wrong_does_not_blur_it(tmp_path):
+def test_the_interval_is_paired(tmp_path):
     before = np.repeat([1, 0], [800, 200])
     after = np.repeat([1, 0], [840, 160])
     _write(tmp_path, "a", before)
@@ -30,7 +30,7 @@ def test_the_difference_is_paired_so_what_both_get_wrong_does_not_blur_it(tmp_pa
     assert compare(tmp_path, ["b"], ["a"]).verdict is Verdict.HURTS
 
 
-def test_as_many_gains_as_losses_are_no_difference(tmp_path):
+def test_equal_gains_and_losses_are_no_difference(tmp_path):
     hits = np.repeat([1, 0], [500, 500])
     _write(tmp_path, "a", hits)
     _write(tmp_path, "b", np.roll(hits, 20))
@@ -40,7 +40,7 @@ def test_as_many_gains_as_losses_are_no_difference(tmp_path):
     assert found.verdict is Verdict.NONE
 
 
-def test_seeds_that_disagree_widen_the_interval(tmp_path):
+def test_variation_between_seeds_widens_the_interval(tmp_path):
     base = np.repeat([1, 0], [500, 500])
     for name, hits in {"a0": 500, "a1": 500, "b0": 560, "b1": 480, "c0": 521, "c1": 519}.items():
         _write(tmp_path, name, np.repeat([1, 0], [hits, 1000 - hits]))
@@ -65,7 +65,7 @@ def test_runs_on_other_images_cannot_be_compared(tmp_path):
         compare(tmp_path, ["a"], ["nothing"])
 
 
-def test_the_borders_of_the_interval_decide_the_verdict():
+def test_the_interval_decides_the_verdict():
     def verdict(low, high):
         return Difference(points=0.0, low=low, high=high, images=1, seeds=1).verdict
 
@@ -74,7 +74,7 @@ def test_the_borders_of_the_interval_decide_the_verdict():
     assert verdict(0.0, 0.1) is Verdict.NONE
 
 
-def test_mcnemar_counts_what_only_one_got_right_and_is_exact(tmp_path):
+def test_mcnemar_counts_discordant_images_and_is_exact(tmp_path):
     _write(tmp_path, "a", np.repeat([1, 1, 0, 0], [50, 9, 2, 39]))
     _write(tmp_path, "b", np.repeat([1, 0, 1, 0], [50, 9, 2, 39]))
     test = mcnemar(tmp_path, "a", "b")
@@ -85,13 +85,13 @@ def test_mcnemar_counts_what_only_one_got_right_and_is_exact(tmp_path):
     assert mcnemar(tmp_path, "a", "a").p == 1
 
 
-def test_mcnemar_tells_a_lead_that_chance_does_not_explain_on_many_images(tmp_path):
+def test_mcnemar_finds_a_significant_lead_on_many_images(tmp_path):
     _write(tmp_path, "a", np.repeat([1, 0], [6000, 4000]))
     _write(tmp_path, "b", np.repeat([1, 0], [5800, 4200]))
     assert mcnemar(tmp_path, "a", "b").p < 1e-50
 
 
-def test_the_same_number_of_other_images_is_told_by_their_labels(tmp_path):
+def test_the_same_number_of_other_images_is_detected_by_their_labels(tmp_path):
     _write(tmp_path, "a", [1, 1])
     folder = run_dir(tmp_path, "b")
     folder.mkdir(parents=True)

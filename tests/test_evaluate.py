@@ -12,7 +12,7 @@ from bakeoff.training.inference import compile_forward, predict_logits
 
 
 @pytest.fixture
-def answers():
+def predictions():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 7, 300).astype(np.int32)
     logits = rng.normal(size=(300, 7)).astype(np.float32)
@@ -20,8 +20,8 @@ def answers():
     return logits, labels
 
 
-def test_scores_agree_with_scikit_learn(answers):
-    logits, labels = answers
+def test_scores_agree_with_scikit_learn(predictions):
+    logits, labels = predictions
     metrics = score(logits, labels, None)
     assert metrics.n == 300
     assert metrics.top1 == pytest.approx((logits.argmax(1) == labels).mean())
@@ -31,8 +31,8 @@ def test_scores_agree_with_scikit_learn(answers):
     assert metrics.top1_ci95[0] < metrics.top1 < metrics.top1_ci95[1]
 
 
-def test_the_confusion_matrix_has_true_classes_as_rows(answers):
-    logits, labels = answers
+def test_the_confusion_matrix_has_true_classes_as_rows(predictions):
+    logits, labels = predictions
     assert np.array_equal(confusion_matrix(logits, labels), sklearn_confusion(labels, logits.argmax(1)))
 
 
@@ -43,7 +43,7 @@ def test_a_mistake_inside_the_superclass_counts_for_it():
     assert metrics.superclass_top1 == 0.5
 
 
-def test_perfect_confident_answers_are_calibrated_and_sure_mistakes_are_not():
+def test_confident_correct_predictions_are_calibrated_and_confident_mistakes_are_not():
     logits = 50 * np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
     assert score(logits, np.array([0, 1, 2, 0], np.int32), None).ece == pytest.approx(0, abs=1e-6)
     assert score(logits, np.array([1, 2, 0, 1], np.int32), None).ece == pytest.approx(1, abs=1e-6)
@@ -60,7 +60,7 @@ def test_prediction_keeps_order_over_batches_and_counts_images():
     assert sum(counted) == 300
 
 
-def test_flipping_makes_mirror_images_equal():
+def test_with_flipping_mirror_images_have_equal_logits():
     inputs = keras.Input((4, 4, 3), dtype="uint8")
     model = keras.Model(inputs, keras.layers.Dense(5)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))))
     images = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), np.uint8)

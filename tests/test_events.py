@@ -1,4 +1,4 @@
-"""TensorBoard's event files: one point for each row of the history, written as it grows."""
+"""TensorBoard's event files: one point for each row of the history, written during training."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def read(folder: Path) -> list[tuple[int, str, float]]:
     return found
 
 
-def test_every_row_is_a_point_as_soon_as_it_is_there(tmp_path: Path) -> None:
+def test_every_new_row_becomes_a_point(tmp_path: Path) -> None:
     log = EventLog(tmp_path)
     log.update(0)
     assert not list(tmp_path.iterdir())
@@ -48,7 +48,7 @@ def test_every_row_is_a_point_as_soon_as_it_is_there(tmp_path: Path) -> None:
     assert {tag for _, tag, _ in read(tmp_path)} >= {"training/loss", "training/learning_rate", "validation/loss"}
 
 
-def test_a_run_that_goes_on_repeats_nothing(tmp_path: Path) -> None:
+def test_a_resumed_run_repeats_no_points(tmp_path: Path) -> None:
     write_history(tmp_path, [make_row(1)])
     first = EventLog(tmp_path)
     write_history(tmp_path, [make_row(1), make_row(2)])

@@ -1,4 +1,4 @@
-"""Temperature, the check, and what a bundle folder holds: a model that answers as the run did, or none."""
+"""Export: temperature, the parity check, and the files of a bundle."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ def bundle(bundled, tmp_path):
 
 @pytest.fixture
 def leaky(lenet, digits):
-    """A run whose model has an image layer as Keras makes it: in training mode unless it is told otherwise."""
+    """A run whose model has a Keras image layer, which is in training mode by default."""
     keras.utils.set_random_seed(0)
     side, classes = digits.side, len(digits.class_names)
     images = keras.Input((side, side, 3), dtype="uint8")
@@ -45,7 +45,7 @@ def leaky(lenet, digits):
     return dataclasses.replace(lenet, model=model, predictions={"val": predictions})
 
 
-def test_the_bundle_says_what_it_is(bundle):
+def test_a_bundle_has_a_card_labels_and_hashes(bundle):
     card = (bundle / "model_card.md").read_text()
     for words in ("lenet@32", "95 % interval", "temperature of", "Licence: "):
         assert words in card
@@ -76,7 +76,7 @@ def test_a_bundle_never_replaces_something_else(lenet, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_bundle_that_answers_otherwise_is_never_written(lenet, bundle, monkeypatch):
+def test_a_bundle_that_differs_from_the_run_is_never_written(lenet, bundle, monkeypatch):
     load, before = keras.models.load_model, (bundle / "bundle.json").read_bytes()
 
     def load_other(*args, **kwargs):
@@ -96,11 +96,11 @@ def test_a_model_whose_image_layer_leaks_training_mode_is_exported_right(leaky, 
 
 
 def test_the_check_catches_a_leak_of_training_mode(leaky, tmp_path, monkeypatch):
-    def ship_without_care(model, *, flip, temperature):
+    def export_in_training_mode(model, *, flip, temperature):
         assert not flip
         return keras.Sequential([model, keras.layers.Rescaling(1 / temperature), keras.layers.Softmax()])
 
-    monkeypatch.setattr(folder, "build_exported_model", ship_without_care)
+    monkeypatch.setattr(folder, "build_exported_model", export_in_training_mode)
     with pytest.raises(BundleError, match="differs from the run"):
         write_bundle(leaky, tmp_path / "out", Format.ONNX)
     assert not list(tmp_path.iterdir())
@@ -113,8 +113,8 @@ def test_a_saved_model_holds_every_weight_once(lenet, bundled):
 
 
 @pytest.mark.parametrize("has_old", [False, True])
-def test_what_a_killed_export_left_is_cleared(has_old, tmp_path):
-    """Killed while it writes, and between giving up the old folder and putting the new one in its place."""
+def test_the_files_of_a_killed_export_are_removed(has_old, tmp_path):
+    """Killed during writing, and between removing the old folder and moving the new one to its place."""
     code = (
         "import os, sys; from pathlib import Path; from bakeoff.locks import replacing_folder\n"
         f"with replacing_folder(Path({str(tmp_path / 'bundle')!r})) as staged:\n"
@@ -130,13 +130,13 @@ def test_what_a_killed_export_left_is_cleared(has_old, tmp_path):
     assert left == {".lock", *names}
 
 
-def test_a_temperature_is_bounded_where_every_answer_is_right():
+def test_the_temperature_is_limited_if_every_prediction_is_correct():
     predictions = Predictions(np.eye(4, dtype=np.float32) * 5, np.arange(4, dtype=np.int32))
     assert calibrate({"val": predictions}).temperature == 0.2
 
 
 @pytest.mark.parametrize("kind", TOLERANCES, ids=lambda kind: "-".join(str(part) for part in kind if part))
-def test_parity_lets_rounding_pass_and_refuses_another_class_or_no_number(kind):
+def test_parity_accepts_rounding_and_refuses_another_class_or_nan(kind):
     expected = softmax(np.random.default_rng(0).normal(0, 3, (200, 10)).astype(np.float32))
     assert check_parity(expected, expected + np.float32(1e-7), TOLERANCES[kind]).agreement == 1.0
     with pytest.raises(BundleError, match="differs from the run"):
@@ -148,7 +148,7 @@ def test_parity_lets_rounding_pass_and_refuses_another_class_or_no_number(kind):
 
 
 @pytest.mark.parametrize("form", [Format.KERAS, Format.SAVED_MODEL])
-def test_a_format_that_cannot_be_quantised_says_which_can(form):
+def test_a_format_without_quantisation_names_those_with_it(form):
     with pytest.raises(BundleError, match=r"cannot be quantised.*onnx or litert"):
         check_format(form, Quantize.INT8)
 

@@ -1,4 +1,4 @@
-"""The table of formats says what the bundles beside the report say."""
+"""The table of formats shows the facts of the bundles beside the report."""
 
 from bakeoff.deploy.bundle import BundleFacts, Format, Quantize, Scores, Timing, write_facts
 from bakeoff.report.formats import describe_formats
@@ -19,7 +19,7 @@ def _write(folder, **changes):
     write_facts(folder, BundleFacts(**(fields | changes)))
 
 
-def test_timed_bundles_are_told_smallest_first_and_the_others_left_out(tmp_path):
+def test_timed_bundles_are_listed_smallest_first_and_others_left_out(tmp_path):
     _write(tmp_path / "bundle", timing=None)
     _write(tmp_path / "bundle-onnx", format=Format.ONNX, model_bytes=14_000_000)
     scores = Scores(images=1000, run_top1=0.92, top1=0.912, top1_ci95=(0.89, 0.93))

@@ -1,4 +1,4 @@
-"""Fused, a model gives the same logits and learns by the same gradients."""
+"""A fused model gives the same logits and the same gradients."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Single operations against Keras' own."""
+"""Single operations give the results of Keras, up to rounding."""
 
 import keras
 import numpy as np

@@ -1,13 +1,13 @@
-"""The loop of a study, with runs that are invented instead of launched."""
+"""The loop of a study, with invented results instead of training."""
 
 import pytest
 
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, write_record
-from bakeoff.study import context as job
+from bakeoff.study import context as context_module
 from bakeoff.study import open_state, run_screen
-from test_ledger import DATA
 from test_plan import _finish, _plan
+from test_study_state import DATA
 
 
 class _Silent:
@@ -19,15 +19,15 @@ class _Silent:
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """A study, and the function that screens by it: each run takes the seconds and has the rate and top-1 given."""
+    """A study, and a function that screens it: `outcomes` are the seconds, images per second and top-1 of each run."""
     study = open_state(tmp_path, _plan(600), data=DATA, command="")
     limits = []
 
     def screen(outcomes):
-        turns = iter(outcomes)
+        remaining = iter(outcomes)
 
         def launch(run, *, stage, out, limit, **_):
-            seconds, rate, top1 = next(turns)
+            seconds, rate, top1 = next(remaining)
             limits.append(limit)
             study.stage(stage).seconds += seconds
             record = _finish(run, stage, top1, images_per_second=rate)
@@ -35,7 +35,7 @@ def study(tmp_path, monkeypatch):
             write_record(run_dir(out, record.id), record)
             return record
 
-        monkeypatch.setattr(job, "launch", launch)
+        monkeypatch.setattr(context_module, "launch", launch)
         run_screen(study, tmp_path, tmp_path, _Silent())
         return limits
 
@@ -47,7 +47,7 @@ def test_slow_networks_together_cannot_take_more_than_half_the_budget(study):
     assert screen([(20, 300, 0.5), (270, 10, 0.5), (60, 10, 0.5)]) == [60, 60, pytest.approx(10, abs=1)]
 
 
-def test_who_is_dropped_is_told_by_accuracy_and_speed(study):
+def test_the_reason_for_dropping_names_accuracy_and_speed(study):
     study, screen = study
     screen([(20, 300, 0.5), (20, 100, 0.55), (20, 300, 0.3)])
     whys = [dropped.why for dropped in study.stage(Stage.SCREEN).dropped]

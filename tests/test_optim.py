@@ -28,14 +28,14 @@ def test_a_linear_schedule_falls_in_a_straight_line_to_zero():
     assert [learning_rate(config, progress) for progress in (0.2, 0.6, 1.0)] == pytest.approx([0.1, 0.05, 0.0])
 
 
-def test_rates_rise_from_the_first_layer_to_the_head_by_equal_factors():
+def test_multipliers_rise_from_the_first_layer_to_the_head():
     network = build_network(find_network("cnn-small"), Model(name="cnn-small", size=32), side=32, classes=5)
     multipliers = rate_multipliers(Optim(first_layer=0.01), network)
-    own = [
+    by_layer = [
         multipliers[variable.path] for layer in network.backbone.layers for variable in layer.trainable_variables[:1]
     ]
-    assert own == sorted(own)
-    assert 0.01 <= own[0] < own[-1] < 1
+    assert by_layer == sorted(by_layer)
+    assert 0.01 <= by_layer[0] < by_layer[-1] < 1
     assert not {variable.path for variable in network.head.trainable_variables} & multipliers.keys()
     assert rate_multipliers(Optim(), network) == {}
 
@@ -45,7 +45,7 @@ def test_no_warm_up_starts_at_the_peak():
 
 
 @pytest.mark.parametrize("name", Optimizer)
-def test_weight_decay_shrinks_kernels_and_spares_biases(name):
+def test_weight_decay_shrinks_kernels_and_not_biases(name):
     kernel = keras.Variable(np.ones((2, 2), np.float32), name="kernel")
     bias = keras.Variable(np.ones(2, np.float32), name="bias")
     optimizer = build_optimizer(Optim(name=name, weight_decay=0.5))
@@ -57,7 +57,7 @@ def test_weight_decay_shrinks_kernels_and_spares_biases(name):
 
 
 @pytest.mark.parametrize("name", Optimizer)
-def test_every_optimiser_descends(name):
+def test_every_optimiser_decreases_the_loss(name):
     weight = keras.Variable(np.array([5.0], np.float32), name="kernel")
     optimizer = build_optimizer(Optim(name=name, weight_decay=0.0))
     optimizer.build([weight])

@@ -1,4 +1,4 @@
-"""The page at / in a browser: a picture in, five bars out, a word about anything else, nothing from elsewhere."""
+"""The page at / in a browser: five bars for an image, a message otherwise, no requests to other servers."""
 
 import io
 import json
@@ -62,17 +62,17 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 class Tab:
-    """The page, with what it asked for and said on its console."""
+    """The page, with its requests and its console output."""
 
     def __init__(self, browser: Any, address: str, **options: Any) -> None:
         self.context = browser.new_context(**options)
         self.context.set_default_timeout(60_000)
         self.page = self.context.new_page()
-        self.asked: list[str] = []
-        self.said: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.requested: list[str] = []
+        self.printed: list[str] = []
+        self.page.on("request", lambda request: self.requested.append(request.url))
+        self.page.on("console", lambda message: self.printed.append(message.text))
+        self.page.on("pageerror", lambda error: self.printed.append(str(error)))
         self.page.goto(address)
 
     def choose(self, name: str, kind: str, data: bytes) -> None:
@@ -94,7 +94,7 @@ class Tab:
         assert "over" not in (self.page.get_attribute("#give", "class") or "")
 
     def message(self, words: str) -> None:
-        """Wait until the page says so."""
+        """Wait until the page shows a message."""
         self.page.locator("#message", has_text=words).wait_for()
 
     def bars(self) -> list[str]:
@@ -119,7 +119,7 @@ RED = ["red apple fruit 71.4 %", *[f"{name} thing 7.1 %" for name in ("bear", "l
 
 
 @pytest.mark.parametrize("way", ["choose", "drop"])
-def test_a_picture_gets_five_bars_with_their_superclasses(tab: Tab, address: str, way: str) -> None:
+def test_an_image_gets_five_bars_with_their_superclasses(tab: Tab, address: str, way: str) -> None:
     getattr(tab, way)("apple.png", "image/png", picture("red"))
     tab.message("Most likely red apple.")
     assert tab.bars() == RED
@@ -128,11 +128,11 @@ def test_a_picture_gets_five_bars_with_their_superclasses(tab: Tab, address: str
     tab.choose("sea.png", "image/png", picture("blue"))
     tab.message("Most likely sea.")
     assert tab.bars()[0] == "sea large natural scene 71.4 %"
-    assert tab.said == []
-    assert all(url.startswith((address, "blob:", "data:")) for url in tab.asked)
+    assert tab.printed == []
+    assert all(url.startswith((address, "blob:", "data:")) for url in tab.requested)
 
 
-def test_what_is_no_picture_is_said_to_be_none_and_the_next_is_answered(tab: Tab) -> None:
+def test_a_file_that_is_no_image_gets_a_message_and_the_next_is_predicted(tab: Tab) -> None:
     tab.choose("notes.txt", "text/plain", b"these are words")
     tab.message("This image cannot be read: not a PNG, JPEG, BMP, GIF or WebP image")
     assert tab.bars() == []
@@ -142,13 +142,13 @@ def test_what_is_no_picture_is_said_to_be_none_and_the_next_is_answered(tab: Tab
     assert tab.bars() == RED
 
 
-def test_a_picture_that_is_too_large_is_said_to_be(tab: Tab) -> None:
+def test_an_image_that_is_too_large_gets_a_message(tab: Tab) -> None:
     tab.choose("large.png", "image/png", picture("red") + bytes(1_500_000))
     tab.message("1 MB")
     assert tab.bars() == []
 
 
-def test_the_page_leads_to_the_card_the_report_and_the_interface(tab: Tab, address: str) -> None:
+def test_the_page_links_to_the_card_the_report_and_the_api(tab: Tab, address: str) -> None:
     tab.page.locator("#model", has_text="efficientnet-lite0@96, 6 classes").wait_for()
     tab.page.click("summary")
     assert "A card." in tab.page.inner_text("#card")
@@ -156,10 +156,10 @@ def test_the_page_leads_to_the_card_the_report_and_the_interface(tab: Tab, addre
     tab.page.locator("h1", has_text="The report").wait_for()
     tab.page.goto(f"{address}/docs")
     assert "POST /predict" in tab.page.inner_text("main")
-    assert tab.said == []
+    assert tab.printed == []
 
 
-def test_a_server_with_a_token_asks_for_it_and_answers_then(browser: Any, guarded: str) -> None:
+def test_a_server_with_a_token_asks_for_it_and_predicts_then(browser: Any, guarded: str) -> None:
     tab = Tab(browser, guarded)
     tab.message("Enter the token first.")
     tab.page.fill("#token", "wrong")
@@ -184,7 +184,7 @@ def test_no_page_is_wider_than_its_screen(browser: Any, address: str, width: int
     tab.context.close()
 
 
-def test_a_page_elsewhere_cannot_ask(browser: Any, address: str, tmp_path: Path) -> None:
+def test_a_page_of_another_origin_cannot_send_requests(browser: Any, address: str, tmp_path: Path) -> None:
     (tmp_path / "other.html").write_text("<p>another page</p>")
     tab = Tab(browser, (tmp_path / "other.html").as_uri())
     asked = f"fetch({json.dumps(address + '/model')}).then(() => 'answered', () => 'refused')"

@@ -1,4 +1,4 @@
-"""The same image gets the same answer in the run's evaluation, from every export, from `predict` and from `serve`."""
+"""The same image gets the same prediction in the run's evaluation, every export, `predict` and `serve`."""
 
 import dataclasses
 
@@ -29,17 +29,17 @@ def _name(kind):
 
 
 def _in_order(bundle, answers):
-    """Probabilities (n, classes) of answers that name every class, in the order of the classes."""
+    """The probabilities (n, classes) of predictions that list every class, in the order of the classes."""
     tables = [{named.label: named.probability for named in top} for top in answers]
     return np.array([[table[name] for name in bundle.class_names] for table in tables], np.float32)
 
 
 def _check(trained, folder, model_format, quantize):
-    """An exported model against what the run said of the same images when it was evaluated."""
+    """Compare an exported model with the run's own evaluation of the same images."""
     opened, val = open_bundle(folder), load_split(trained.dataset, "val")
     temperature = np.float32(calibrate(trained.predictions).temperature)
     expected = softmax(trained.predictions["val"].logits / temperature)[:IMAGES]
-    # Random answers would agree to any tolerance.
+    # Uniform random predictions would agree within any tolerance.
     assert (expected.argmax(axis=1) == val.labels[:IMAGES]).mean() > 0.8
     assert expected.max(axis=1).std() > 0.01
 
@@ -60,7 +60,7 @@ def _check(trained, folder, model_format, quantize):
 
 
 @pytest.mark.parametrize("kind", EVERY, ids=_name)
-def test_lenet_answers_alike_everywhere(kind, lenet, bundled):
+def test_lenet_predicts_the_same_everywhere(kind, lenet, bundled):
     _check(lenet, bundled(*kind), *kind)
 
 
@@ -85,7 +85,7 @@ def test_a_run_that_is_scored_with_the_mirror_image_is_exported_with_it(lenet, d
         pytest.param("efficientnet-lite2", 48, marks=pytest.mark.slow),
     ],
 )
-def test_a_network_answers_alike_everywhere(name, size, digits, tmp_path):
+def test_a_network_predicts_the_same_everywhere(name, size, digits, tmp_path):
     trained = learn(name, size, digits)
     for model_format, quantize in EXACT:
         folder = tmp_path / _name((model_format, quantize))

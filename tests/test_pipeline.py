@@ -41,7 +41,7 @@ def test_a_batch_may_straddle_two_epochs_and_stays_full():
     assert sorted(np.concatenate([images[:, 0, 0, 0] for images, _ in batches])[:50]) == list(range(50))
 
 
-def test_the_order_can_be_taken_up_at_any_batch():
+def test_training_can_resume_at_any_batch():
     whole = list(islice(train_batches(_split(), 5, 8, Augment(), seed=3), 12))
     rest = list(islice(train_batches(_split(), 5, 8, Augment(), seed=3, start=7), 5))
     for (images, targets), (same_images, same_targets) in zip(whole[7:], rest, strict=True):
@@ -60,7 +60,7 @@ def test_evaluation_counts_every_image_once_and_in_order():
     assert np.array_equal(seen, np.arange(50))
 
 
-def test_a_stratified_sample_keeps_the_shares_and_nests():
+def test_a_stratified_sample_keeps_proportions_and_contains_smaller_samples():
     labels = np.repeat(np.arange(4, dtype=np.int32), [400, 200, 100, 100])
     sample = sample_stratified(labels, 80)
     assert np.bincount(labels[sample]).tolist() == [40, 20, 10, 10]
@@ -80,7 +80,7 @@ def test_the_test_split_is_locked(digits):
     assert len(load_split(digits, "test", unlock=True)) == digits.counts["test"]
 
 
-def test_a_large_split_is_mapped_from_disk_and_is_the_same(digits, monkeypatch):
+def test_a_large_split_is_read_from_disk_with_the_same_contents(digits, monkeypatch):
     held = load_split(digits, "val")
     monkeypatch.setattr(pipeline, "MEMORY_LIMIT_BYTES", 0)
     for _ in range(2):  # written, then found

@@ -47,7 +47,7 @@ def test_the_crop_is_central() -> None:
     assert resize_to_square(stripes, 10).min() == 255
 
 
-def test_pixels_fit_as_files_do() -> None:
+def test_pixels_are_resized_as_files_are() -> None:
     pixels = np.asarray(picture(50, 41))
     assert np.array_equal(resize_to_square(pixels, 20), decode(encode_png(pixels), 20))
 
@@ -94,7 +94,7 @@ def test_an_animation_is_its_first_frame() -> None:
     assert decode(data, 8)[0, 0].tolist() == [255, 0, 0]
 
 
-def test_measuring_gives_width_before_height() -> None:
+def test_the_size_is_width_then_height() -> None:
     assert read_size(save(picture(31, 17))) == (31, 17)
 
 

@@ -1,4 +1,4 @@
-"""propose() against invented records: no Keras, no clock, no disk."""
+"""The plan of a study, and propose() on invented records: no Keras, no clock, no files."""
 
 import pytest
 
@@ -48,18 +48,18 @@ def test_the_screen_probes_pretrained_networks_and_trains_the_others_briefly():
     assert all(run.train.val_images == proposal.runs[0].train.val_images for run in proposal.runs)
 
 
-def test_only_what_is_not_done_is_proposed_again():
+def test_only_runs_without_a_final_record_are_proposed():
     plan = _plan()
     records = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
     rest = propose(plan, records[:2], 500)
     assert [run.candidate for run in rest.runs] == [record.candidate for record in records[2:]]
 
 
-def test_a_running_record_is_a_run_to_do_again():
+def test_a_run_whose_record_is_running_is_proposed_again():
     plan = _plan()
     records = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
-    torn = records[0].model_copy(update={"state": State.RUNNING})
-    assert propose(plan, [torn, *records[1:]], 500).runs == (torn.config,)
+    running = records[0].model_copy(update={"state": State.RUNNING})
+    assert propose(plan, [running, *records[1:]], 500).runs == (running.config,)
 
 
 def test_the_race_gives_the_leaders_equal_seconds():
@@ -78,7 +78,7 @@ def test_of_equal_probes_the_faster_network_is_raced():
     assert first.candidate == "efficientnet-lite0@96"
 
 
-def test_who_is_far_behind_the_leader_is_not_raced_though_there_is_a_place():
+def test_a_candidate_far_behind_the_leader_is_not_raced():
     plan = _plan(1800)
     assert plan.finalists == 2
     near, far = (_screened(plan, [0.8, top1, 0.3, 0.1, 0.1]) for top1 in (0.75, 0.65))
@@ -165,7 +165,7 @@ def test_a_runner_up_is_confirmed_by_its_own_recipe():
     assert (run.train.batch, other.train.batch) == (32, 64)
 
 
-def test_whether_there_is_a_search_depends_on_the_budget_unless_it_is_said():
+def test_whether_there_is_a_search_depends_on_the_budget_unless_the_user_decides():
     assert _plan(1800).tune_seconds == 0
     assert _plan(10_000).tune_seconds == 3500
     assert _plan(10_000, tune=False).tune_seconds == 0
@@ -190,7 +190,7 @@ def test_random_weights_are_trained_in_the_screen_since_there_is_nothing_to_prob
     assert run.model.weights == "none"
 
 
-def test_a_failed_confirmation_passes_to_the_runner_up():
+def test_if_the_winner_fails_the_runner_up_is_confirmed():
     plan = _plan(120)
     records = _screened(plan, [0.5, 0.6, 0.4])
     first = propose(plan, records, 60)
@@ -232,7 +232,7 @@ def test_more_candidates_are_screened_on_fewer_images():
     assert 500 <= many.screen_val <= few.screen_val
 
 
-def test_a_budget_for_nothing_is_refused():
+def test_a_budget_that_is_too_short_is_refused():
     with pytest.raises(ConfigError, match="30s"):
         _plan(10)
 
@@ -244,7 +244,7 @@ def test_screen_and_race_leave_most_of_any_budget_to_the_winner(budget):
     assert raced <= 0.2 * budget
 
 
-def test_with_more_slots_more_is_screened_and_raced_longer_and_one_slot_is_as_before():
+def test_with_more_slots_more_candidates_are_screened_and_races_are_longer():
     one, four = (_plan(1200, slots=slots) for slots in (1, 4))
     assert one == _plan(1200)
     assert len(four.candidates) >= len(one.candidates)

@@ -1,4 +1,4 @@
-"""`bakeoff predict` as a shell sees it: whatever is named is answered in order, and what cannot be read is reported."""
+"""`bakeoff predict` as a command: predictions in order, and errors for what cannot be read."""
 
 import contextlib
 import csv
@@ -22,7 +22,7 @@ COUNT = 70  # from 64 on there is a bar
 
 @pytest.fixture(scope="module")
 def pictures(digits, tmp_path_factory):
-    """Images in a folder and one below it, and what they are."""
+    """Images in a folder and in one below it, and their classes."""
     folder, val = tmp_path_factory.mktemp("pictures"), load_split(digits, "val", subset=COUNT)
     (folder / "below").mkdir()
     for number, image in enumerate(val.images):
@@ -42,7 +42,7 @@ def _predict(bundle, *arguments, stdin=b""):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_a_folder_is_answered_whole_and_in_order_and_without_tensorflow(bundle, pictures):
+def test_all_images_of_a_folder_are_predicted_in_order_and_without_tensorflow(bundle, pictures):
     code = (
         "import sys; from bakeoff.cli import app; app(sys.argv[1:], standalone_mode=False);"
         "print([name for name in sys.modules if name in ('tensorflow', 'keras')], file=sys.stderr)"
@@ -62,7 +62,7 @@ def test_a_folder_is_answered_whole_and_in_order_and_without_tensorflow(bundle, 
         assert shares == sorted(shares, reverse=True)
 
 
-def test_what_cannot_be_read_is_reported_and_does_not_stop_the_rest(bundle, pictures, tmp_path):
+def test_an_unreadable_image_is_reported_and_does_not_stop_the_rest(bundle, pictures, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_text("this is no image")
     first, last, missing = pictures / "00.png", pictures / "02.png", tmp_path / "missing.png"
@@ -116,7 +116,7 @@ def test_results_go_to_standard_output_while_a_bar_is_drawn(bundle, pictures):
         (["cat.png", "--top", "0"], "--top"),
     ],
 )
-def test_what_makes_no_sense_is_refused(bundle, arguments, words):
+def test_wrong_arguments_are_refused(bundle, arguments, words):
     status, stdout, stderr = _predict(bundle, *arguments)
     assert (status, stdout) == (2, "")
     assert words in stderr

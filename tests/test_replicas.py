@@ -1,4 +1,4 @@
-"""Two devices do what one does. There are no GPUs here, so the CPU is divided into two logical devices."""
+"""Training on two devices equals training on one. Without GPUs, the CPU is divided into two logical devices."""
 
 import json
 import subprocess
@@ -71,7 +71,7 @@ def trained():
 
 
 @pytest.mark.parametrize("other", ["two", "parts"])
-def test_two_devices_take_the_steps_of_one(trained, other):
+def test_two_devices_give_the_steps_of_one(trained, other):
     assert trained["one"]["losses"] == pytest.approx(trained[other]["losses"], rel=1e-5)
     assert trained["one"]["losses"][-1] < trained["one"]["losses"][0]
     for one, two in zip(trained["one"]["weights"], trained[other]["weights"], strict=True):
@@ -81,12 +81,12 @@ def test_two_devices_take_the_steps_of_one(trained, other):
 def test_batch_statistics_that_are_learned_are_the_mean_of_the_devices(trained):
     assert np.isfinite(trained["norm"]["losses"]).all()
     *_, mean, variance, _, _ = trained["norm"]["weights"]
-    # They have moved from 0 and 1.
+    # They have changed from 0 and 1.
     assert np.abs(mean).max() > 0.01
     assert np.abs(np.array(variance) - 1).max() > 0.01
 
 
-def test_a_run_on_two_devices_has_the_curve_of_a_run_on_one_and_says_so(tmp_path, monkeypatch):
+def test_a_run_on_two_devices_has_the_learning_curve_of_one_and_records_the_number(tmp_path, monkeypatch):
     data = prepare_cached("digits")
     run = Run().revised(
         model={"name": "cnn-small", "size": 32, "dropout": 0.0},

@@ -25,22 +25,22 @@ IMAGES = 500
 
 
 class Trainer:
-    """Trains nothing: scores are best at a rate of 2e-3 and a batch of 32. Counts what it was asked for."""
+    """Trains nothing: scores are best at a learning rate of 2e-3 and a batch of 32. Notes the runs requested."""
 
     def __init__(self, out, *, failing=(), events=False):
         self.out, self.failing, self.events = out, failing, events
-        self.asked, self.trained, self.clock = [], [], 0
+        self.requested, self.trained, self.clock = [], [], 0
 
-    def __call__(self, run, judge, changes):
-        self.asked.append((run, dict(changes)))
+    def __call__(self, run, stop_rule, changes):
+        self.requested.append((run, dict(changes)))
         identity = run_id(run, "data", "weights")
         self.clock += 1
         top1 = 0.8 - 0.05 * abs(np.log10(run.optim.learning_rate / 2e-3)) - (0.03 if run.train.batch != 32 else 0)
-        state, reason = (State.FAILED, "boom") if len(self.asked) - 1 in self.failing else (State.COMPLETE, "")
-        if self.events and judge:
+        state, reason = (State.FAILED, "boom") if len(self.requested) - 1 in self.failing else (State.COMPLETE, "")
+        if self.events and stop_rule:
             for step in (1, 2, 3):
                 event = RunProgress("train", step / 4, evaluations=step, val_top1=top1 * step / 4)
-                if reason := judge(event) or "":
+                if reason := stop_rule(event) or "":
                     state = State.PRUNED
                     break
         self.trained.append(identity)
@@ -67,7 +67,7 @@ def _record(out, run, identity, state, reason, top1):
 
 
 def _one_by_one(train):
-    """Assignments as with one slot: the next is asked for when the last has ended."""
+    """As with one slot: the next request is taken when the last run has ended."""
 
     def train_each(requests, runs=None):  # noqa: ARG001
         for request in requests:
@@ -85,11 +85,11 @@ def _search(out, trainer, trials=12):
     )
 
 
-def test_the_recipe_to_begin_with_is_the_first_trial_and_the_best_has_to_win_twice(tmp_path):
+def test_the_base_recipe_is_the_first_trial_and_the_best_has_to_win_twice(tmp_path):
     trainer = Trainer(tmp_path)
     found = _search(tmp_path, trainer)
-    assert trainer.asked[0][1] == {}
-    (before, none), (after, changes) = trainer.asked[-2:]
+    assert trainer.requested[0][1] == {}
+    (before, none), (after, changes) = trainer.requested[-2:]
     assert none == {}
     assert changes == found.changes == found.chosen
     assert {before.seed, after.seed} == {BASE.seed + 1}
@@ -102,27 +102,27 @@ def test_the_recipe_to_begin_with_is_the_first_trial_and_the_best_has_to_win_twi
     assert sum(found.importances.values()) == pytest.approx(1)
 
 
-def test_all_trials_are_equally_long(tmp_path):
+def test_all_trials_have_the_same_length(tmp_path):
     trainer = Trainer(tmp_path)
     _search(tmp_path, trainer)
-    assert len({run.train.seconds for run, _ in trainer.asked}) == 1
+    assert len({run.train.seconds for run, _ in trainer.requested}) == 1
 
 
-def test_a_rate_above_and_one_below_the_bases_come_next(tmp_path):
+def test_a_higher_and_a_lower_learning_rate_are_tried_next(tmp_path):
     trainer = Trainer(tmp_path)
     _search(tmp_path, trainer, trials=3)
-    rates = [run.optim.learning_rate for run, _ in trainer.asked[:3]]
+    rates = [run.optim.learning_rate for run, _ in trainer.requested[:3]]
     assert rates == pytest.approx([5e-4, 12.5e-4, 2e-4])
 
 
-def test_a_best_that_loses_the_second_time_is_not_taken(tmp_path):
+def test_a_best_trial_that_loses_the_second_time_is_not_chosen(tmp_path):
     trainer = Trainer(tmp_path)
     train = trainer.__call__
 
-    def unlucky(run, judge, changes):
+    def unlucky(run, stop_rule, changes):
         if run.seed == BASE.seed + 1 and changes:
             return _record(tmp_path, run, run_id(run, "data", "weights"), State.COMPLETE, "", 0.5)
-        return train(run, judge, changes)
+        return train(run, stop_rule, changes)
 
     plan = make_search(BASE, SPACE, budget=MIN_SEARCH_SECONDS, counts=COUNTS)
     found = run_search(
@@ -134,13 +134,13 @@ def test_a_best_that_loses_the_second_time_is_not_taken(tmp_path):
     assert found.difference.points < 0
 
 
-def _abreast(train, slots):
-    """So many under way at once, of which the last to begin is the first to end: the base recipe ends after all."""
+def _in_parallel(train, slots):
+    """As with several slots: the run that started last ends first, so the base recipe ends after all others."""
 
     def train_each(requests, runs=None):  # noqa: ARG001
-        under_way, following = [], iter(requests)
+        under_way, waiting = [], iter(requests)
         while True:
-            while len(under_way) < slots and (request := next(following, None)):
+            while len(under_way) < slots and (request := next(waiting, None)):
                 under_way.append(request)
             if not under_way:
                 return
@@ -154,8 +154,8 @@ def test_several_trials_are_under_way_at_once_and_the_base_recipe_is_never_stopp
     trainer = Trainer(tmp_path, events=True)
     plan = make_search(BASE, SPACE, budget=MIN_SEARCH_SECONDS, counts=COUNTS)
     options = {"seconds_left": lambda: 1e9 if trainer.clock < 12 else 0.0, "slots": 4}
-    found = run_search(plan, tmp_path, train_each=_abreast(trainer, 4), **options)
-    trials = [run for run, _ in trainer.asked if run.seed == BASE.seed]
+    found = run_search(plan, tmp_path, train_each=_in_parallel(trainer, 4), **options)
+    trials = [run for run, _ in trainer.requested if run.seed == BASE.seed]
     assert len(trials) == len(set(trials)) == sum(found.trials.values()) == 15
     # It came last, and its curve is below those before it.
     assert trials[-1] == plan.base
@@ -166,41 +166,41 @@ def test_several_trials_are_under_way_at_once_and_the_base_recipe_is_never_stopp
 def test_where_nothing_beats_the_base_no_pair_is_trained(tmp_path):
     trainer = Trainer(tmp_path)
     found = _search(tmp_path, trainer, trials=1)
-    assert len(trainer.asked) == 1
+    assert len(trainer.requested) == 1
     assert (found.best, found.changes, found.before, found.kept) == (found.base, {}, None, False)
     assert found.importances == {}
 
 
-def test_a_killed_driver_s_trial_is_asked_for_again_and_finished_ones_are_not(tmp_path):
+def test_the_trial_of_a_killed_process_is_repeated_and_finished_ones_are_not(tmp_path):
     trainer = Trainer(tmp_path)
 
-    def killed(run, judge, changes):
-        if len(trainer.asked) == 5:
-            trainer.asked.append((run, dict(changes)))
+    def killed(run, stop_rule, changes):
+        if len(trainer.requested) == 5:
+            trainer.requested.append((run, dict(changes)))
             raise KeyboardInterrupt
-        return trainer(run, judge, changes)
+        return trainer(run, stop_rule, changes)
 
     plan = make_search(BASE, SPACE, budget=MIN_SEARCH_SECONDS, counts=COUNTS)
     with pytest.raises(KeyboardInterrupt):
         run_search(plan, tmp_path, seconds_left=lambda: 1e9, train_each=_one_by_one(killed))
-    interrupted = trainer.asked.pop()
+    interrupted = trainer.requested.pop()
     again = Trainer(tmp_path)
     found = _search(tmp_path, again, trials=4)
-    assert interrupted in again.asked
+    assert interrupted in again.requested
     assert len({*trainer.trained, *again.trained}) == len(trainer.trained) + len(again.trained)
     assert found.trials == {"COMPLETE": 9}
 
 
-def test_a_small_space_is_searched_until_nothing_new_comes(tmp_path):
+def test_a_small_space_is_searched_until_it_is_exhausted(tmp_path):
     trainer = Trainer(tmp_path)
     space = Space(parameters=(Parameter(key="train.batch", choices=(32, 64, 128)),))
     plan = make_search(BASE, space, budget=MIN_SEARCH_SECONDS, counts=COUNTS)
     found = run_search(plan, tmp_path, seconds_left=lambda: 1e9, train_each=_one_by_one(trainer))
-    assert {run.train.batch for run, _ in trainer.asked} == {32, 64, 128}
+    assert {run.train.batch for run, _ in trainer.requested} == {32, 64, 128}
     assert found.chosen == {"train.batch": 32}
 
 
-def test_the_worse_half_is_stopped_on_its_way_and_its_record_says_why(tmp_path):
+def test_the_worse_half_is_stopped_early(tmp_path):
     trainer = Trainer(tmp_path, events=True)
     found = _search(tmp_path, trainer, trials=14)
     assert found.trials["PRUNED"] >= 3
@@ -208,7 +208,7 @@ def test_the_worse_half_is_stopped_on_its_way_and_its_record_says_why(tmp_path):
     assert sum(found.trials.values()) == 14
 
 
-def test_a_trial_that_fails_is_no_end_but_a_base_that_fails_is(tmp_path):
+def test_a_failed_trial_does_not_end_the_search_and_a_failed_base_recipe_does(tmp_path):
     found = _search(tmp_path / "a", _made(tmp_path / "a", failing={2}), trials=6)
     assert found.trials == {"COMPLETE": 5, "FAIL": 1}
     with pytest.raises(NothingTrainedError, match="boom"):
@@ -220,18 +220,18 @@ def _made(out, **settings):
     return Trainer(out, **settings)
 
 
-def test_a_pair_that_fails_leaves_the_base(tmp_path):
+def test_if_the_deciding_pair_fails_the_base_recipe_is_kept(tmp_path):
     found = _search(tmp_path, Trainer(tmp_path, failing={7}), trials=6)
     assert found.changes
     assert not found.kept
 
 
-def test_a_budget_that_is_too_short_is_told():
+def test_a_budget_that_is_too_short_is_refused():
     with pytest.raises(ConfigError, match="give at least"):
         make_search(BASE, SPACE, budget=MIN_SEARCH_SECONDS - 1, counts=COUNTS)
 
 
-def test_a_database_that_is_none_is_told(tmp_path):
+def test_a_damaged_database_is_named(tmp_path):
     (tmp_path / "tune.db").write_text("this is no database")
     with pytest.raises(Exception, match=r"tune\.db.*delete it"):
         _search(tmp_path, Trainer(tmp_path))

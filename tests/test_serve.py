@@ -1,4 +1,4 @@
-"""The server: images in any shape get answers, and everything else a clear 4xx or 503."""
+"""The server: images get predictions, and bad requests a 4xx or 503 that says why."""
 
 import io
 import json
@@ -46,7 +46,7 @@ def make_client(tmp_path):
     return make
 
 
-def test_a_raw_image_is_named_with_its_superclass(make_client):
+def test_a_raw_image_is_classified_with_its_superclass(make_client):
     with make_client() as client:
         answer = client.post("/predict?top=1", content=_png("red"), headers=PNG)
     assert answer.status_code == 200
@@ -59,7 +59,7 @@ def test_a_raw_image_is_named_with_its_superclass(make_client):
     ]
 
 
-def test_files_of_a_form_are_answered_in_order_and_a_bad_one_with_its_error(make_client):
+def test_files_of_a_form_are_predicted_in_order_and_a_bad_one_has_its_error(make_client):
     files = [("image", ("a.png", _png("blue"))), ("image", ("b.png", b"no")), ("other", ("c.png", _png("red")))]
     with make_client() as client:
         answer = client.post("/predict", files=files)
@@ -71,7 +71,7 @@ def test_files_of_a_form_are_answered_in_order_and_a_bad_one_with_its_error(make
 
 
 def _claim(width, height):
-    """A PNG of a few bytes that says it is that large."""
+    """A PNG of a few bytes whose header states that size."""
     size = struct.pack(">II", width, height)
     chunks = [(b"IHDR", size + bytes([8, 2, 0, 0, 0])), (b"IDAT", zlib.compress(bytes(10_000))), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -112,7 +112,7 @@ def test_bad_requests_get_a_4xx_that_says_why(make_client, content, headers, sta
     assert good.status_code == 200
 
 
-def test_more_images_than_may_wait_are_turned_away_with_the_time_to_come_again(make_client):
+def test_images_beyond_the_queue_are_rejected_with_retry_after(make_client):
     files = [("image", (f"{number}.png", _png("red"))) for number in range(3)]
     with make_client(waiting_images=2) as client:
         answer = client.post("/predict", files=files)
@@ -120,7 +120,7 @@ def test_more_images_than_may_wait_are_turned_away_with_the_time_to_come_again(m
     assert answer.headers["Retry-After"] == "1"
 
 
-def test_what_takes_too_long_is_turned_away_and_the_next_is_answered(make_client):
+def test_a_request_beyond_its_deadline_is_rejected_and_the_next_is_answered(make_client):
     gate = threading.Event()
 
     def stuck_at_first(images):
@@ -139,13 +139,13 @@ def test_what_takes_too_long_is_turned_away_and_the_next_is_answered(make_client
     assert "bakeoff_waiting_images 0.0" in text
 
 
-def test_more_requests_than_may_run_at_once_are_turned_away(make_client):
+def test_too_many_concurrent_requests_are_rejected(make_client):
     with make_client(running_requests=0) as client:
         answer = client.get("/healthz")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
 
 
-def test_a_model_that_fails_is_a_500_without_its_reasons_and_the_next_is_answered(make_client):
+def test_a_failing_model_is_a_500_without_details_and_the_next_request_is_answered(make_client):
     moods = iter([RuntimeError("secrets of the runtime"), None])
 
     def moody(images):
@@ -162,7 +162,7 @@ def test_a_model_that_fails_is_a_500_without_its_reasons_and_the_next_is_answere
     assert "secrets" not in answer.text
 
 
-def test_a_token_is_asked_for_where_there_is_one(make_client):
+def test_a_token_is_required_if_one_is_set(make_client):
     with make_client(token="secret") as client:
         assert client.get("/").status_code == client.get("/healthz").status_code == 200
         for path in ("/model", "/metrics", "/report", "/docs", "/openapi.json"):
@@ -171,7 +171,7 @@ def test_a_token_is_asked_for_where_there_is_one(make_client):
             assert client.get(path, headers={"Authorization": "Bearer secret"}).status_code == 200
 
 
-def test_a_local_server_answers_to_local_names_alone(make_client):
+def test_a_local_server_accepts_only_local_host_names(make_client):
     with make_client() as client:
         assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 421
         assert client.get("/healthz", headers={"Host": "localhost:8000"}).status_code == 200
@@ -180,7 +180,7 @@ def test_a_local_server_answers_to_local_names_alone(make_client):
         assert client.get("/healthz", headers={"Host": "models.example"}).status_code == 200
 
 
-def test_the_page_loads_nothing_from_elsewhere_and_may_not(make_client):
+def test_the_page_loads_nothing_from_other_servers_and_may_not(make_client):
     with make_client() as client:
         for path in ("/", "/page.css", "/page.js", "/docs"):
             answer = client.get(path)
@@ -192,7 +192,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_may_not(make_client):
         assert "sandbox" in client.get("/report").headers["Content-Security-Policy"]
 
 
-def test_what_happened_is_counted_under_paths_that_there_are(make_client):
+def test_requests_are_counted_under_existing_paths(make_client):
     with make_client() as client:
         client.post("/predict", content=_png("red"), headers=PNG)
         client.get("/nowhere/1")
@@ -204,7 +204,7 @@ def test_what_happened_is_counted_under_paths_that_there_are(make_client):
     assert 'bakeoff_images_total{outcome="answered"} 1.0' in text
 
 
-def test_the_model_and_the_interface_are_described(make_client):
+def test_the_model_and_the_api_are_described(make_client):
     with make_client() as client:
         model = client.get("/model").json()
         described = client.get("/openapi.json").json()

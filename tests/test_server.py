@@ -1,4 +1,4 @@
-"""The server as a process: slow and broken clients are shown out, and a stop finishes what has begun."""
+"""The server as a process: slow and broken clients are disconnected, and a stop finishes running requests."""
 
 import http.client
 import io
@@ -18,7 +18,7 @@ from bakeoff.deploy.serve import Settings, serve
 from bakeoff.deploy.serve.server import _listen
 from bakeoff.errors import OutputError
 
-# A model that takes its time, without a framework.
+# A slow model, without a framework.
 PROGRAM = """
 import sys, time
 from pathlib import Path
@@ -39,7 +39,7 @@ serve(bundle, settings, on_ready=lambda address: print(address, flush=True))
 
 
 class Running:
-    """A server in a process of its own."""
+    """A server in its own process."""
 
     def __init__(self, folder, seconds):
         (folder / "model_card.md").write_text("# A card")
@@ -55,7 +55,7 @@ class Running:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
     def ask(self):
-        """The status and the body of an answer, and what becomes of the connection."""
+        """The status and the body of a response, and whether the connection stays open."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         connection.request("POST", "/predict", picture(), {"Content-Type": "image/png"})
         answer = connection.getresponse()
@@ -98,7 +98,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("sent", "status"), BROKEN.values(), ids=BROKEN)
-def test_a_slow_or_broken_client_is_told_so_and_the_next_one_is_answered(quick, sent, status):
+def test_a_slow_or_broken_client_gets_an_error_and_the_next_is_answered(quick, sent, status):
     with quick.connect() as client:
         client.sendall(sent)
         answer = b""
@@ -117,7 +117,7 @@ def test_a_client_that_hangs_up_leaves_nothing_behind(quick):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_finishes_what_has_begun_and_takes_nothing_new(number, tmp_path):
+def test_a_stop_finishes_running_requests_and_accepts_no_new_ones(number, tmp_path):
     running = Running(tmp_path, 1)
     answers = []
     asking = [threading.Thread(target=lambda: answers.append(running.ask())) for _ in range(3)]
@@ -142,7 +142,7 @@ def _waiting(running):
     return float(next(line for line in lines if line.startswith("bakeoff_waiting_images ")).split()[1])
 
 
-def test_answers_do_not_wait_for_the_word_that_their_beginning_has_arrived():
+def test_responses_do_not_wait_for_an_acknowledgement():
     with (
         _listen(Settings(port=0)) as listening,
         socket.create_connection(listening.getsockname()),
@@ -151,7 +151,7 @@ def test_answers_do_not_wait_for_the_word_that_their_beginning_has_arrived():
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_a_port_that_is_taken_is_named(tmp_path):
+def test_a_port_in_use_is_named(tmp_path):
     facts = BundleFacts(run="r", candidate="lenet@32", side=4, bakeoff="0", files={})
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

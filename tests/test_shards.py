@@ -116,7 +116,7 @@ def test_a_given_validation_split_is_kept() -> None:
     assert Counter(splits) == {"val": 10, "test": 9, "train": 81}
 
 
-def test_the_seed_decides_who_is_drawn() -> None:
+def test_the_seed_decides_which_images_are_drawn() -> None:
     labels = [0, 1] * 50
     assert draw(labels, seed=1) == draw(labels, seed=1)
     assert draw(labels, seed=1) != draw(labels, seed=2)
@@ -162,7 +162,7 @@ def test_every_image_comes_back_bit_for_bit_under_its_label(shards: Path) -> Non
     assert sorted(seen) == sorted(source.images)
 
 
-def test_the_manifest_says_what_is_there(shards: Path) -> None:
+def test_the_manifest_lists_what_was_written(shards: Path) -> None:
     manifest = read_manifest(shards)
     assert (manifest.name, manifest.side, manifest.uniform) == ("invented", 8, True)
     assert {split: facts.count for split, facts in manifest.splits.items()} == {"train": 64, "val": 8, "test": 8}
@@ -219,7 +219,7 @@ def test_truncated_shards_are_prepared_again(tmp_path: Path) -> None:
     assert len(read_all(open_dataset(tmp_path / "s"), "train").labels) == 64
 
 
-def test_equal_images_have_equal_fingerprints_wherever_they_lie(tmp_path: Path) -> None:
+def test_equal_images_have_equal_fingerprints_in_any_folder(tmp_path: Path) -> None:
     one = prepare(Invented(signature="here"), tmp_path / "one")
     two = prepare(Invented(signature="there"), tmp_path / "two")
     assert one.fingerprint == two.fingerprint
@@ -239,12 +239,12 @@ def test_renamed_files_make_the_same_shards_in_the_same_order(tmp_path: Path) ->
     assert np.array_equal(blocks[0].images, blocks[1].images)
 
 
-def test_copies_and_contradictions_are_noted(tmp_path: Path) -> None:
+def test_duplicates_and_conflicting_labels_are_noted(tmp_path: Path) -> None:
     source = Invented(test=True)
     keys = list(source.images)
-    for key, twin in ((keys[0], keys[40]), (keys[21], keys[22])):
+    for key, copied in ((keys[0], keys[40]), (keys[21], keys[22])):
         old = source.images[key]
-        source.images[key] = RawImage(key, old.split, old.label, old.coarse_label, source.images[twin].data, (8, 8))
+        source.images[key] = RawImage(key, old.split, old.label, old.coarse_label, source.images[copied].data, (8, 8))
     assert prepare(source, tmp_path / "s").notes == (
         "byte-identical copies of other images: 2",
         "images that occur in more than one split, as the source has them: 1",
@@ -312,12 +312,12 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.9, float("nan")])
-def test_a_senseless_validation_fraction_is_a_config_error(tmp_path: Path, fraction: float) -> None:
+def test_a_validation_fraction_out_of_range_is_a_config_error(tmp_path: Path, fraction: float) -> None:
     with pytest.raises(ConfigError, match="validation fraction"):
         prepare(Invented(), tmp_path / "s", val_fraction=fraction)
 
 
-def test_progress_ends_at_the_whole(tmp_path: Path) -> None:
+def test_progress_ends_at_the_total(tmp_path: Path) -> None:
     steps: list[tuple[str, int, int]] = []
     prepare(Invented(), tmp_path / "s", on_count=lambda *step: steps.append(step))
     assert ("reading invented", 0, 80) in steps
@@ -362,7 +362,7 @@ def test_a_number_draws_classes_by_the_seed(shards: Path) -> None:
     assert all(names == tuple(sorted(names)) for names in drawn)
 
 
-def test_the_fingerprint_of_a_view_follows_its_classes(shards: Path) -> None:
+def test_the_fingerprint_of_a_view_depends_on_its_classes(shards: Path) -> None:
     views = [open_dataset(shards, classes).fingerprint for classes in ("all", "coarse", "apple,bear", "bear,dog")]
     assert len(set(views)) == 4
     assert open_dataset(shards, "bear,apple").fingerprint == views[2]
@@ -379,12 +379,12 @@ def test_the_fingerprint_of_a_view_follows_its_classes(shards: Path) -> None:
         ("", "fewer than two"),
     ],
 )
-def test_classes_that_are_not_there_are_a_data_error(shards: Path, classes: str, reason: str) -> None:
+def test_unknown_classes_are_a_data_error(shards: Path, classes: str, reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         open_dataset(shards, classes)
 
 
-def test_superclasses_that_are_not_there_are_a_data_error(tmp_path: Path) -> None:
+def test_missing_superclasses_are_a_data_error(tmp_path: Path) -> None:
     prepare(open_source("digits"), tmp_path / "s")
     with pytest.raises(DataError, match="no superclasses"):
         open_dataset(tmp_path / "s", "coarse")
@@ -400,7 +400,7 @@ def test_the_test_split_is_locked_at_once(shards: Path) -> None:
     assert sum(len(block.ids) for block in read_blocks(dataset, "test", unlock=True)) == 8
 
 
-def test_blocks_are_no_larger_than_asked(shards: Path) -> None:
+def test_blocks_have_at_most_the_requested_size(shards: Path) -> None:
     sizes = [len(block.ids) for block in read_blocks(open_dataset(shards), "train", 10)]
     assert sizes == [10] * 6 + [4]
 
@@ -431,7 +431,7 @@ def test_a_truncated_shard_is_found(own: tuple[Dataset, Path], keep: float) -> N
         read_all(dataset, "train") if keep else list(read_blocks(dataset, "train"))
 
 
-def test_a_shard_cut_between_two_records_is_found_by_its_count(own: tuple[Dataset, Path]) -> None:
+def test_a_shard_truncated_between_two_records_is_detected_by_its_count(own: tuple[Dataset, Path]) -> None:
     dataset, path = own
     length = int.from_bytes(path.read_bytes()[:8], "little") + 16
     path.write_bytes(path.read_bytes()[:length])
@@ -498,13 +498,13 @@ def test_small_images_of_one_square_are_stored_as_pixels(tmp_path: Path) -> None
 # the module
 
 
-def test_importing_the_data_side_loads_no_tensorflow() -> None:
+def test_importing_data_loads_no_tensorflow() -> None:
     assert importlib.util.find_spec("tensorflow")
     code = "import sys, bakeoff.data.contact_sheet, bakeoff.data.sources; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_two_that_need_the_same_data_prepare_it_once(tmp_path: Path) -> None:
+def test_two_threads_that_need_the_same_data_prepare_it_once(tmp_path: Path) -> None:
     inside, said = threading.Event(), []
 
     class Slow(Invented):

@@ -131,7 +131,7 @@ def test_opening_an_archive_does_not_unpack_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("member", "data", "reason"),
     [
-        ("train.bin", b"x" * 3075, "no multiple of 3074"),
+        ("train.bin", b"x" * 3075, "not a multiple of 3074"),
         ("train.bin", b"", "0 bytes"),
         ("train.bin", records([(0, 6)]), "label 6, but there are 6 names"),
         ("test.bin", records([(2, 0)]), "label 2, but there are 2 names"),
@@ -204,13 +204,15 @@ class Response(io.BytesIO):
 def test_a_download_is_checked_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pack(tmp_path, members100())
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: Response(path.read_bytes()))
-    told: list[tuple[str, int, int]] = []
+    counts: list[tuple[str, int, int]] = []
     with pytest.raises(DataError, match="arrived damaged"):
-        open_source("cifar100", None, lambda *step: told.append(step))
+        open_source("cifar100", None, lambda *step: counts.append(step))
     assert list((tmp_path / "cache" / "downloads").iterdir()) == []
-    found = archives.find_archive(path.name, "http://x", archives.hash_md5(path), None, lambda *step: told.append(step))
+    found = archives.find_archive(
+        path.name, "http://x", archives.hash_md5(path), None, lambda *step: counts.append(step)
+    )
     assert found.read_bytes() == path.read_bytes()
-    assert told[-1] == (f"downloading {path.name}", path.stat().st_size, 0)
+    assert counts[-1] == (f"downloading {path.name}", path.stat().st_size, 0)
 
 
 # digits
@@ -295,7 +297,7 @@ def test_links_are_followed_but_not_in_circles(folder: Path, tmp_path: Path) -> 
     assert [image.key for image in images if "/" in image.key[4:]] == ["cat/more/0.png"]
 
 
-def test_the_signature_follows_the_files(folder: Path) -> None:
+def test_the_signature_changes_with_the_files(folder: Path) -> None:
     before = open_source(str(folder)).signature
     assert open_source(str(folder)).signature == before
     write_image(folder / "cat" / "0.png", "blue", (40, 40))
@@ -320,7 +322,7 @@ def test_a_file_that_vanishes_between_the_passes_is_a_data_error(folder: Path) -
         list(source.fetch(["cat/0.png"]))
 
 
-def test_a_wrong_name_is_answered_with_the_nearest_one() -> None:
+def test_an_unknown_name_gets_the_closest_name_as_a_hint() -> None:
     with pytest.raises(DataError, match="did you mean cifar100"):
         open_source("cifar1000")
     with pytest.raises(DataError, match="give cifar100, cifar10, digits or the path"):
@@ -335,7 +337,7 @@ def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
         open_source("digits", tmp_path / "x.png")
 
 
-def test_folders_that_will_not_do_say_why(tmp_path: Path) -> None:
+def test_unusable_folders_are_errors_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no images"):
         open_source(str(tmp_path))
     write_image(tmp_path / "flat.png")

@@ -1,4 +1,4 @@
-"""The knobs of a recipe: files, defaults, conditions, and runs drawn from them."""
+"""The parameters of a recipe: files, defaults, conditions, and runs drawn from them."""
 
 import pytest
 
@@ -17,11 +17,11 @@ def _read(tmp_path, text):
     return read_space(path)
 
 
-def _draw(space, answers, base=BASE):
-    """Answers by the parameter's name, else the first choice or the lowest value."""
+def _draw(space, values, base=BASE):
+    """Draw the value given for the parameter's name, else the first choice or the lowest value."""
     return space.draw(
         base,
-        lambda parameter: answers.get(parameter.name, parameter.choices[0] if parameter.choices else parameter.low),
+        lambda parameter: values.get(parameter.name, parameter.choices[0] if parameter.choices else parameter.low),
     )
 
 
@@ -65,14 +65,14 @@ def test_a_space_is_read_from_toml(tmp_path, table):
         ("this is no TOML", "cannot read the space"),
     ],
 )
-def test_a_bad_file_is_told_in_one_line(tmp_path, text, message):
+def test_the_error_for_a_bad_file_names_the_mistake(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message) as raised:
         _read(tmp_path, text)
     assert "space.toml" in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("knob", "message"),
+    ("parameter", "message"),
     [
         (Parameter(key="optim.learning", choices=(1, 2)), "learning"),
         (Parameter(key="optim.name", choices=("adamw", "adamant")), "adamant"),
@@ -80,22 +80,22 @@ def test_a_bad_file_is_told_in_one_line(tmp_path, text, message):
         (Parameter(key="train.batch", choices=(32,), when={"optim.nam": ("sgd",)}), "optim.nam"),
     ],
 )
-def test_keys_and_values_that_no_run_has_are_refused_before_anything_is_trained(knob, message):
+def test_invalid_keys_and_values_are_refused_before_training(parameter, message):
     with pytest.raises(ConfigError, match=message):
-        Space(parameters=(knob,)).widened_to(BASE)
+        Space(parameters=(parameter,)).widened_to(BASE)
 
 
-def test_a_space_is_widened_to_hold_the_recipe_that_it_begins_with():
-    knobs = (
+def test_a_space_is_widened_to_the_base_recipe():
+    parameters = (
         Parameter(key="train.batch", choices=(128, 256)),
         Parameter(key="optim.learning_rate", low=1e-3, high=1e-2, log=True),
     )
-    batch, rate = Space(parameters=knobs).widened_to(BASE).parameters
+    batch, rate = Space(parameters=parameters).widened_to(BASE).parameters
     assert batch.choices == (64, 128, 256)
     assert (rate.low, rate.high) == (5e-4, 1e-2)
 
 
-def test_a_knob_is_drawn_only_under_its_condition_and_keeps_the_bases_value_otherwise():
+def test_a_parameter_is_drawn_only_under_its_condition_and_keeps_the_base_value_otherwise():
     space = Space(
         parameters=(
             Parameter(key="optim.name", choices=("adamw", "sgd")),
@@ -111,13 +111,13 @@ def test_a_knob_is_drawn_only_under_its_condition_and_keeps_the_bases_value_othe
     assert changes == {}
 
 
-def test_a_knob_that_moves_may_bring_other_settings_along():
+def test_a_parameter_that_changes_may_set_other_keys():
     space = Space(parameters=(Parameter(key="train.patience", choices=(0, 3), also={"train.evaluations": 12}),))
     assert _draw(space, {"train.patience": 3})[1] == {"train.patience": 3, "train.evaluations": 12}
     assert _draw(space, {"train.patience": 0})[1] == {}
 
 
-def test_only_some_keys_of_a_space_can_be_asked_for():
+def test_a_space_can_be_limited_to_some_keys():
     space = default_space(BASE)
     assert {parameter.key for parameter in space.only(["train.batch", "optim.name"]).parameters} == {
         "train.batch",
@@ -127,22 +127,22 @@ def test_only_some_keys_of_a_space_can_be_asked_for():
         space.only(["train.bath"])
 
 
-@pytest.mark.parametrize("name", [row.name for row in TABLE])
+@pytest.mark.parametrize("name", [spec.name for spec in TABLE])
 @pytest.mark.parametrize("make", [default_space, default_factors])
-def test_every_network_has_a_space_around_its_own_recipe(name, make):
-    row = find_network(name)
-    base = default_run(row, max(96, row.min_size), Data(), WeightsChoice(), 0)
-    if row.from_scratch:
-        base = base.revised(model={"size": row.native_size})
+def test_every_network_has_a_space_around_its_default_recipe(name, make):
+    spec = find_network(name)
+    base = default_run(spec, max(96, spec.min_size), Data(), WeightsChoice(), 0)
+    if spec.from_scratch:
+        base = base.revised(model={"size": spec.native_size})
     space = make(base)
     run, changes = space.draw(base, lambda parameter: space.values_of(base)[parameter.name])
     assert run == base
     assert changes == {}
     keys = {parameter.key for parameter in space.parameters}
-    assert ("model.unfreeze" in keys) != row.from_scratch
+    assert ("model.unfreeze" in keys) != spec.from_scratch
 
 
-def test_digits_are_never_mirrored():
+def test_digits_are_never_flipped():
     base = BASE.revised(augment={"policy": "crop"})
     policies = next(
         parameter.choices for parameter in default_space(base).parameters if parameter.key == "augment.policy"
@@ -154,17 +154,17 @@ def test_digits_are_never_mirrored():
 
 
 def test_the_levels_of_a_space_are_its_other_choices_one_at_a_time():
-    knobs = (
+    parameters = (
         Parameter(key="train.batch", choices=(32, 64)),
         Parameter(key="train.patience", choices=(0, 3), also={"train.evaluations": 12}),
     )
-    levels = Space(parameters=knobs).widened_to(BASE).levels(BASE)
+    levels = Space(parameters=parameters).widened_to(BASE).levels(BASE)
     assert [(key, value) for key, value, _ in levels] == [("train.batch", 32), ("train.patience", 3)]
     assert levels[0][2] == BASE.revised(train={"batch": 32})
     assert levels[1][2] == BASE.revised(train={"patience": 3, "evaluations": 12})
 
 
-def test_a_range_is_no_factor():
+def test_a_range_is_refused_as_a_factor():
     with pytest.raises(ConfigError, match="is a range"):
         Space(parameters=(Parameter(key="model.dropout", low=0.1, high=0.5),)).levels(BASE)
 

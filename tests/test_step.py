@@ -1,4 +1,4 @@
-"""A batch in parts is the same step as the batch at once."""
+"""Gradient accumulation: a batch in parts gives the same step as the whole batch."""
 
 import keras
 import numpy as np
@@ -35,7 +35,7 @@ def _train(name, micro_batch, steps=3, optimizer=Optimizer.SGD, multiplier=None)
 
 
 @pytest.mark.parametrize("micro_batch", [5, 4, 1])
-def test_gradients_summed_over_micro_batches_are_those_of_the_batch(micro_batch):
+def test_accumulated_gradients_are_those_of_the_batch(micro_batch):
     losses, weights = _train("cnn-small", 10)
     its_losses, its_weights = _train("cnn-small", micro_batch)
     assert losses == pytest.approx(its_losses, rel=1e-4)
@@ -44,7 +44,7 @@ def test_gradients_summed_over_micro_batches_are_those_of_the_batch(micro_batch)
         np.testing.assert_allclose(whole, summed, atol=1e-5)
 
 
-def test_a_slower_rate_for_a_variable_is_a_smaller_step_of_it():
+def test_a_learning_rate_multiplier_scales_the_step_of_a_variable():
     _, start = _train("cnn-small", 10, steps=0)
     moved, slowed = (_train("cnn-small", 10, steps=1, multiplier=multiplier)[1] for multiplier in (None, 0.25))
     for before, whole, part in zip(start, moved, slowed, strict=True):

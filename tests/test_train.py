@@ -1,4 +1,4 @@
-"""The training loop itself, in this process, on very little."""
+"""The training loop, in this process, on a few images."""
 
 import json
 from pathlib import Path
@@ -46,12 +46,12 @@ def test_training_learns_and_its_logits_are_the_models(begin):
     assert losses == sorted(losses, reverse=True)
 
 
-def test_the_same_run_twice_gives_the_same_answers(begin):
+def test_the_same_run_twice_gives_the_same_logits(begin):
     first, second = (train(begin(train={"images": 320})).val_logits for _ in range(2))
     assert np.allclose(first, second, atol=1e-4)
 
 
-def test_another_seed_gives_other_answers(begin):
+def test_another_seed_gives_other_logits(begin):
     first, second = (train(begin(seed=seed, train={"images": 320})).val_logits for seed in (0, 1))
     assert not np.allclose(first, second, atol=1e-2)
 
@@ -59,12 +59,12 @@ def test_another_seed_gives_other_answers(begin):
 def test_a_run_in_seconds_ends_on_time_with_its_rate_at_zero(begin):
     task = begin(train={"images": None, "seconds": 2.0})
     outcome = train(task)
-    # The clock is looked at between steps, so a run may be one step over.
+    # The clock is read between steps, so a run may be one step too long.
     assert 2.0 <= outcome.seconds.train < 4.0
     assert read_history(task.folder)[-1].learning_rate < 0.1 * task.run.optim.learning_rate
 
 
-def test_patience_stops_a_run_that_no_longer_improves_and_keeps_its_best(begin):
+def test_early_stopping_ends_a_run_without_improvement_and_restores_its_best_weights(begin):
     task = begin(
         train={"images": 32_000, "patience": 2, "evaluations": 50},
         optim={"learning_rate": 0.5, "warmup": 0.0, "ema": 0.0, "clip_norm": 1.0},
@@ -79,7 +79,7 @@ def test_patience_stops_a_run_that_no_longer_improves_and_keeps_its_best(begin):
     assert loss == pytest.approx(min(row.val_loss for row in history), rel=1e-3)
 
 
-def test_accuracy_can_be_watched_instead_of_loss(begin):
+def test_early_stopping_can_monitor_top1(begin):
     task = begin(
         train={"images": 16_000, "patience": 2, "evaluations": 50, "monitor": "val_top1"},
         optim={"learning_rate": 0.5, "warmup": 0.0, "ema": 0.0, "clip_norm": 1.0},
@@ -89,13 +89,13 @@ def test_accuracy_can_be_watched_instead_of_loss(begin):
     assert top1 == pytest.approx(max(row.val_top1 for row in read_history(task.folder)))
 
 
-def test_the_average_of_weights_is_what_is_kept(begin):
+def test_the_moving_average_is_saved(begin):
     plain = train(begin(optim={"ema": 0.0}))
     averaged = train(begin(optim={"ema": 0.99}))
     assert not np.allclose(plain.val_logits, averaged.val_logits, atol=1e-2)
 
 
-def test_a_pretrained_network_starts_from_a_probe_and_grows_its_input(begin):
+def test_a_pretrained_network_starts_from_a_probe_and_a_small_input(begin):
     task = begin(
         model={"name": "efficientnet-lite0", "size": 64, "unfreeze": 0.2},
         train={"images": 64, "batch": 16, "probe_images": 100, "count_probe": False, "sizes": [32], "evaluations": 2},
@@ -112,7 +112,7 @@ def test_a_pretrained_network_starts_from_a_probe_and_grows_its_input(begin):
 
 
 @pytest.mark.slow
-def test_a_counted_probe_is_part_of_the_budget_whether_its_features_were_cached_or_not(begin):
+def test_a_counted_probe_takes_the_same_budget_with_cached_features(begin):
     changes = {
         "model": {"name": "efficientnet-lite0", "size": 32},
         "train": {"images": 164, "batch": 16, "probe_images": 100, "evaluations": 1},
@@ -125,16 +125,16 @@ def test_a_counted_probe_is_part_of_the_budget_whether_its_features_were_cached_
     assert train(short).images_seen <= 100 + 2 * 16  # one step compiles, and one is trained
 
 
-def test_a_run_can_go_on_from_the_model_of_another(begin, tmp_path):
+def test_a_run_can_start_from_the_model_of_another(begin, tmp_path):
     first = train(begin())
     first.model.save(tmp_path.parent / "first.keras")
-    # Relative to the study's folder, two above the run's own.
+    # Relative to the study's folder, two levels above the run's.
     start = str(tmp_path.parent / "first.keras")
     second = train(begin(model={"start": start}, train={"images": 32}, optim={"learning_rate": 1e-9, "ema": 0.0}))
     assert np.allclose(second.val_logits, first.val_logits, atol=1e-3)
 
 
-def test_a_run_that_only_did_harm_ends_where_it_started(begin, tmp_path):
+def test_a_run_that_got_worse_keeps_its_starting_weights(begin, tmp_path):
     first = train(begin())
     first.model.save(tmp_path / "first.keras")
     harmful = {"learning_rate": 1.0, "warmup": 0.0, "ema": 0.0}
@@ -150,13 +150,13 @@ def test_the_model_of_another_network_is_refused_as_a_start(begin, tmp_path):
         begin(model={"start": str(tmp_path / "other.keras")})
 
 
-def test_a_memory_limit_that_is_no_number_is_refused(begin, monkeypatch):
+def test_a_malformed_memory_limit_is_refused(begin, monkeypatch):
     monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", "4G")
     with pytest.raises(ConfigError, match="'4G'; give a number of bytes"):
         begin()
 
 
-def test_a_scratch_net_refuses_what_only_pretrained_ones_can_do(begin):
+def test_keys_for_pretrained_networks_are_refused_from_scratch(begin):
     with pytest.raises(ConfigError, match="from scratch"):
         begin(train={"probe_images": 100})
 
@@ -171,7 +171,7 @@ def test_a_probe_scores_frozen_features_and_reads_them_from_the_cache_next_time(
     assert np.array_equal(first.val_logits, second.val_logits)
     assert first.images_seen == 300
     assert first.params_trainable == 1280 * 10 + 10
-    # What the second run shows is what the features cost, not what it costs to read them.
+    # The second run reports the time of computing the features, not of reading them.
     assert second.images_per_second == first.images_per_second
     kept = [json.loads(path.read_text()) for path in (cache_dir() / "features").glob("*.json")]
     assert len(kept) == 2
@@ -179,7 +179,7 @@ def test_a_probe_scores_frozen_features_and_reads_them_from_the_cache_next_time(
     assert second.seconds.train >= sum(cost["seconds"] for cost in kept)
 
 
-def test_a_fitted_head_separates_what_can_be_separated():
+def test_a_fitted_head_separates_separable_classes():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 300).astype(np.int32)
     features = (rng.normal(size=(300, 20)) + 3 * np.eye(20)[labels]).astype(np.float32)

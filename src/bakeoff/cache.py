@@ -69,7 +69,7 @@ def clear(kinds: Sequence[str] = ()) -> list[CacheEntry]:
     """
     for kind in kinds:
         if kind not in KINDS:
-            raise ConfigError(f"the cache has no {kind!r}; it has {', '.join(KINDS)}")
+            raise ConfigError(f"the cache has no {kind!r}; give one of {', '.join(KINDS)}")
     wanted = kinds or [kind for kind in KINDS if kind != "downloads"]
     return _delete([entry for entry in list_entries() if entry.kind in wanted])
 
@@ -86,7 +86,9 @@ def prune() -> list[CacheEntry]:
     try:
         limit = float(text)
     except ValueError as error:
-        raise ConfigError(f"BAKEOFF_CACHE_BYTES is {text!r}, not a number of bytes") from error
+        raise ConfigError(
+            f"BAKEOFF_CACHE_BYTES is {text!r}, not a number of bytes; set it to a number such as 20e9"
+        ) from error
     entries = list_entries()
     total, deleted = sum(entry.bytes for entry in entries), []
     for entry in entries:

@@ -1,9 +1,13 @@
-"""The entry point of a worker process: one job, reported line by line on standard output.
+"""The entry point of a worker process: it does one job and reports events as lines of JSON on standard output.
 
     python -m bakeoff.worker run    RUN_DIR DATA_DIR
-    python -m bakeoff.worker test   RUN_DIR DATA_DIR [BUNDLE_DIR]    open the locked test split, counted
-    python -m bakeoff.worker bundle RUN_DIR DATA_DIR BUNDLE_DIR [FORMAT [QUANTIZE]]    with a format: timed as well
-    python -m bakeoff.worker fetch  NETWORK FILE         download its weights into $KERAS_HOME, then move them to FILE
+        Train and score a run.
+    python -m bakeoff.worker test   RUN_DIR DATA_DIR [BUNDLE_DIR]
+        Score it on the locked test split, which is counted, then export it if a folder is given.
+    python -m bakeoff.worker bundle RUN_DIR DATA_DIR BUNDLE_DIR [FORMAT [QUANTIZE]]
+        Export it; with a format, measure latency and memory too.
+    python -m bakeoff.worker fetch  NETWORK FILE
+        Download a network's weights into $KERAS_HOME and move them to FILE.
 
 The process ends when its standard input closes, so it never outlives the process that started it.
 """
@@ -48,16 +52,16 @@ def _bundle(folder: str, data: str, bundle: str, model_format: str | None = None
 
 
 def _fetch(network: str, target: str) -> None:
-    def give_up(reason: str) -> None:
+    def abort(reason: str) -> None:
         write_event(WorkerError(reason, WeightsError.exit_code))
-        # A download that hangs sits in a thread that cannot be stopped.
+        # A download that hangs is in a thread that cannot be stopped, so the process ends at once.
         os._exit(WeightsError.exit_code)
 
     download_weights(
         find_network(network),
         Path(target),
         lambda fraction: write_event(RunProgress("download", fraction)),
-        give_up,
+        abort,
     )
 
 
@@ -66,7 +70,7 @@ _JOBS: dict[str, Callable[..., None]] = {"run": _run, "test": _test, "bundle": _
 
 def _end_with_parent() -> None:
     def watch() -> None:
-        # Unbuffered: the interpreter would wait at its end for a thread inside a buffered read.
+        # Unbuffered, because at exit the interpreter waits for a thread that is in a buffered read.
         while os.read(0, 1024):
             continue
         os._exit(1)
@@ -75,7 +79,7 @@ def _end_with_parent() -> None:
 
 
 def main(job: str, *arguments: str) -> int:
-    """Do one job and return the exit code; what the user can mend goes to standard output as an event."""
+    """Do one job and return the exit code. An error for the user is reported as an event."""
     _end_with_parent()
     try:
         _JOBS[job](*arguments)

@@ -31,7 +31,7 @@ from bakeoff.runs.paired import compare
 from bakeoff.runs.record import read_history, read_record, write_record
 from bakeoff.study import read_space
 from factories import make_record
-from test_torchfile import ONE, SIX, Call, Name, write_legacy, write_zip
+from test_torch_file import ONE, SIX, Call, Name, write_legacy, write_zip
 
 DEEP = b"[" * 100_000
 

@@ -74,7 +74,7 @@ def draw_sheet(
         OutputError: The file cannot be written.
     """
     if columns < 1 or (rows is not None and rows < 1):
-        raise DataError(f"a sheet of {columns} columns and {rows} rows shows nothing; give numbers from 1 up")
+        raise DataError(f"a sheet of {columns} columns and {rows} rows shows nothing; give numbers of at least 1")
     samples = (
         _collect(dataset, split, columns) if augment is None else _augment_samples(dataset, split, columns, augment)
     )

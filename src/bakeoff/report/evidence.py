@@ -65,7 +65,7 @@ def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
         front = max(reversed(STAGES), key=lambda stage: sizes[stage.value]).value
         if sizes[front] > 1:
             caption = f"Validation accuracy against {cost[0].lower()}{cost[1:]}, with 95 % intervals; {_count(points)}."
-            caption += f" The steps are the Pareto front of the {front} stage: no run above them costs less."
+            caption += f" The steps are the Pareto front of the {front} stage: no cheaper run is as accurate."
             drawings.append(Drawing(draw_tradeoff(points, front, cost, caption), caption))
     return drawings
 

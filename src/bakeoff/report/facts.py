@@ -1,4 +1,4 @@
-"""What the report says in words and tables besides the board: the data, the recipe, the scores, the spending."""
+"""Facts of the report as text: the data, the recipe, the scores, the cost, and the time spent by stage."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -109,7 +109,7 @@ def describe_cost(record: RunRecord) -> list[tuple[str, str]]:
         ("Peak memory", format_bytes(row.memory_peak_bytes) + (predicted if row.memory_predicted_bytes else "")),
         (
             "Parameters",
-            f"{format_count(record.params_total)}, of which {format_count(record.params_trainable)} trained",
+            f"{format_count(record.params_total)}, {format_count(record.params_trainable)} of them trained",
         ),
         ("Model file", format_bytes(record.model_bytes) if record.model_bytes else ""),
         ("Device", record.device),

@@ -121,7 +121,8 @@ def _draw_classes(predictions: Predictions, classes: Classes, rows: Sequence[Cla
     caption = (
         f"Top-1 by class on {predictions.split_name}: from {worst.name} ({format_percent(worst.top1)}, 95 % interval"
         f" {format_range(worst.interval)}) to {best.name} ({format_percent(best.top1)}). The dashed line is the"
-        f" accuracy on all images ({format_percent(mean)}). With few images, a class varies more by chance."
+        f" accuracy on all images ({format_percent(mean)}). The fewer images a class has, the less certain is its"
+        " accuracy."
     )
     return Drawing(draw_classes(scores, mean, caption), caption)
 

@@ -207,7 +207,7 @@ def _check_splits(source: Source, entries: Sequence[ShardEntry]) -> None:
     present = {entry.split for entry in entries}
     for split in SPLITS:
         if split not in present:
-            raise DataError(f"{source.name} has too few different images to set any aside for {split}; add some")
+            raise DataError(f"{source.name} has too few different images to draw any for {split}; add some")
 
 
 def _note_duplicates(entries: Sequence[ShardEntry]) -> list[str]:

@@ -117,7 +117,7 @@ def _choose(manifest: Manifest, classes: str, seed: int) -> list[int]:
     if classes.isdecimal():
         if not 2 <= int(classes) <= len(names):
             raise DataError(
-                f"--classes {classes}: {manifest.name} has {len(names)} classes; give a number from 2 to that"
+                f"--classes {classes}: {manifest.name} has {len(names)} classes; give a number from 2 to {len(names)}"
             )
         drawn = np.random.default_rng(seed).choice(len(names), int(classes), replace=False)
         return sorted(int(original) for original in drawn)

@@ -197,7 +197,7 @@ def _parse_records(members: dict[str, bytes], name: str, counts: Sequence[int]) 
     size = len(counts) + _PIXEL_BYTES
     data = members[name]
     if not data or len(data) % size:
-        raise DataError(f"{name} has {len(data):,} bytes, which is no multiple of {size}")
+        raise DataError(f"{name} has {len(data):,} bytes, which is not a multiple of {size}")
     block = np.frombuffer(data, np.uint8).reshape(-1, size)
     for column, count in enumerate(counts):
         if (highest := int(block[:, column].max())) >= count:

@@ -125,7 +125,7 @@ class ImageFolder(Source):
         if not self._files:
             if any(path.suffix.lower() in IMAGE_SUFFIXES for path in self._folder.iterdir()):
                 raise DataError(f"{self._folder} holds images but no class folders; give each class its own folder")
-            raise DataError(f"{self._folder} holds no images ({', '.join(IMAGE_SUFFIXES)}) in class folders")
+            raise DataError(f"{self._folder} holds no images ({', '.join(IMAGE_SUFFIXES)}) in class folders; add some")
         if len(self._class_names) < 2:
             raise DataError(f"{self._folder} has one class only, {self._class_names[0]}; add another class folder")
         counts = Counter(file.label for file in self._files.values())

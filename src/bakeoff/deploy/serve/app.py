@@ -137,7 +137,7 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
 
     @app.get("/healthz")
     async def healthz() -> Health:
-        """Whether the server takes requests."""
+        """Whether the server accepts requests."""
         return Health(status="ok")
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -30,7 +30,7 @@ class Problem(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the server takes requests."""
+    """Whether the server accepts requests."""
 
     status: str
 

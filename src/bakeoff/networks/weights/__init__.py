@@ -7,8 +7,8 @@ keras_file.py  reads the tensors of a Keras file by model and layer; runs no cod
 load.py        loads a located file into a network: every tensor, or none and an error
 fetch.py       downloads weights through Keras
 
-    source = locate_weights(row, "auto")
-    report = load_weights(backbone, row, source)     # not for source.origin == "random"
+    source = locate_weights(spec, "auto")
+    report = load_weights(backbone, spec, source)     # not for source.origin == "random"
 """
 
 from bakeoff.networks.weights.fetch import download_weights

@@ -15,7 +15,7 @@ from bakeoff.networks.table import NetworkSpec, build_with_hub_weights
 
 __all__ = ["STALL_SECONDS", "download_weights"]
 
-# A download fails if no byte arrives for this many seconds.
+# A read from the server fails after so many seconds without a byte; `_watch` gives up after twice as long.
 STALL_SECONDS = 10.0
 
 
@@ -43,7 +43,7 @@ def download_weights(
     ).start()
     try:
         build_with_hub_weights(spec)
-    except Exception as error:  # Keras raises plain exceptions here
+    except Exception as error:  # Keras raises `Exception` itself.
         raise WeightsError(" ".join(str(error).rpartition(" -- ")[2].split()) or type(error).__name__) from error
     finally:
         done.set()

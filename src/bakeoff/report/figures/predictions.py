@@ -107,7 +107,16 @@ def draw_classes(scores: Sequence[ClassScore], mean: float, alt: str) -> str:
 
 
 def draw_reliability(before: Reliability, after: Reliability, alt: str) -> str:
-    """Draw accuracy against confidence by bin, before and after temperature scaling."""
+    """Draw accuracy against confidence by bin.
+
+    Args:
+        before: The bins of the model as trained.
+        after: The bins after temperature scaling.
+        alt: The text alternative of the figure.
+
+    Returns:
+        An <svg> element.
+    """
     with new_figure(6.4, 3.4) as figure:
         named: Mapping[str, Reliability] = {"as trained": before, "after temperature scaling": after}
         axes = figure.subplots(1, 2, sharex=True, sharey=True)

@@ -29,7 +29,16 @@ class ValueEffect(NamedTuple):
 
 
 def draw_trials(trials: Sequence[Trial], chosen: int | None, alt: str) -> str:
-    """Draw every trial in order, with the best so far as steps; `chosen` is the number of the chosen trial."""
+    """Draw every trial in order, with the best so far as steps.
+
+    Args:
+        trials: The trials in the order in which they ran.
+        chosen: The number of the trial whose recipe was chosen; None if the recipe at the start was kept.
+        alt: The text alternative of the figure.
+
+    Returns:
+        An <svg> element.
+    """
     with new_figure(6.4, 3.2) as figure:
         axes = figure.add_subplot(xlabel="trial", ylabel="validation top-1 (%)")
         ended = [trial for trial in trials if not trial.stopped]

@@ -1,4 +1,4 @@
-"""What a run costs in memory: predicted from the layers, and measured in the run's own process."""
+"""Peak memory of a run: predicted from the shapes of its layers, and measured in its process."""
 
 from bakeoff.training.memory.measure import PeakMemory, available_memory, resident_bytes
 from bakeoff.training.memory.predict import predict_memory

@@ -1,6 +1,6 @@
-"""Memory as it will be: the peak of a run from the shapes of its layers, before anything is allocated.
+"""Predicted memory: the peak of a run from the shapes of its layers, before anything is allocated.
 
-Derived: weights and their copies, and the tensors alive at the worst moment. Fitted: the constants below.
+Weights, their copies, and the tensors alive at the peak are derived from the shapes; the constants below are fitted.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from bakeoff.training.memory.walk import GraphStep, Tensor, walk
 
 __all__ = ["predict_memory"]
 
-# Numbers kept per trainable weight besides the weight itself.
+# Numbers that the optimiser stores for each trainable weight.
 OPTIMIZER_SLOTS = {
     Optimizer.ADAMW: 2,
     Optimizer.ADAM: 2,
@@ -26,114 +26,126 @@ OPTIMIZER_SLOTS = {
     Optimizer.RMSPROP: 1,
     Optimizer.SGD: 1,
 }
-# Its gradient, and its next value, made while the present one is still being read.
+# Further copies of each trainable weight within a step: its gradient, and its new value.
 COPIES_IN_A_STEP = 2
 
-# Fitted on benchmarks/memory.csv, see docs/method.md. What the allocator takes for each byte of the tensors alive, ...
+# Fitted on benchmarks/memory.csv, see docs/method.md.
+# Bytes that the allocator takes for each byte of the tensors alive.
 FRAGMENTATION = 1.06
-# ... what a process takes besides, and its graph for each operation and for each trained variable.
+# Constant part of a process.
 PROCESS_BYTES = 13_000_000
+# The compiled graph, for each operation and for each trained variable.
 BYTES_PER_OPERATION = 540_000
 BYTES_PER_VARIABLE = 1_200_000
-# A further input size, or the probe that a head starts from, has a graph of its own, which takes in part what the
-# making of the last one left.
+# Each further input size, and the probe for the head, has its own graph. It partly reuses memory that compiling the
+# previous graph has freed.
 SHARE_OF_FURTHER_GRAPH = 0.5
 
-Span = tuple[int, int, int]
+# First step, last step, numbers per image: the lifetime of a tensor.
+Lifetime = tuple[int, int, int]
 
 
 def predict_memory(network: Network, run: Run, *, training: bool = True, batch: int | None = None) -> int:
-    """Bytes above the framework's and the images' at the peak of this run; without `training`, of its forward pass.
+    """Predict the peak memory of a run in bytes, above what the framework and the images take.
 
-    `batch` is how many images are in memory at once (None: the run's batch); with fewer than the run's batch, the sum
-    of the gradients is one more copy. No variable needs to exist yet. On a GPU the graph, which is the host's, is left
-    out.
+    No variable needs to exist yet. On a GPU the compiled graph is left out, because it is in the host's memory.
+
+    Args:
+        network: The network.
+        run: The config.
+        training: Whether to include training; otherwise only inference is predicted.
+        batch: Images in memory at once; the run's batch if not given. With fewer, the accumulated gradients are one
+            more copy of the trained weights.
     """
     model = network.model(run.model.size)
     half = run.train.precision is not Precision.FLOAT32
     steps = walk(model, network.side, half=half)
     bytes_per_number = 2 if half else 4
-    held: int = 4 * sum(math.prod(weight.shape) for weight in model.weights)
-    moment = bytes_per_number * _evaluated_at_once(run, training=training) * forward_numbers(steps)
+    weights: int = 4 * sum(math.prod(weight.shape) for weight in model.weights)
+    tensors = bytes_per_number * _evaluation_batch(run, training=training) * forward_numbers(steps)
     graph = PROCESS_BYTES + BYTES_PER_OPERATION * len(steps)
     if training:
         batch = batch or run.train.batch
-        moment = max(moment, bytes_per_number * batch * backward_numbers(steps))
+        tensors = max(tensors, bytes_per_number * batch * backward_numbers(steps))
         trained = [shape for step in steps for shape in step.weights]
         copies = OPTIMIZER_SLOTS[run.optim.name] + COPIES_IN_A_STEP + (batch < run.train.batch)
-        held = held * _models_held(run) + 4 * copies * sum(map(math.prod, trained))
+        weights = weights * _weight_copies(run) + 4 * copies * sum(map(math.prod, trained))
         graph += BYTES_PER_VARIABLE * len(trained)
         further = len(run.train.sizes) + bool(run.train.probe_images)
         graph += round(SHARE_OF_FURTHER_GRAPH * further * graph)
-    return held + round(FRAGMENTATION * moment) + (0 if find_gpu() else graph)
+    return weights + round(FRAGMENTATION * tensors) + (0 if find_gpu() else graph)
 
 
 def backward_numbers(steps: list[GraphStep]) -> int:
-    """Most numbers per image alive at once in the backward pass: what is still kept, and gradients on their way."""
-    kept_from: dict[Tensor, int] = {}
+    """Largest count of numbers per image alive at once in the backward pass: saved activations and gradients."""
+    saved_from: dict[Tensor, int] = {}
     for position, step in enumerate(steps):
         for tensor in step.kept:
-            kept_from.setdefault(tensor, position)
+            saved_from.setdefault(tensor, position)
     end = len(steps) - 1
-    kept = _alive(((first, end, tensor.numbers) for tensor, first in kept_from.items()), len(steps))
+    saved = _alive(((first, end, tensor.numbers) for tensor, first in saved_from.items()), len(steps))
     learning = {step.output for step in steps if step.has_gradient}
-    # The gradient of a tensor lives from its last reader back to its maker.
-    flowing = _alive((span for tensor, span in _lives(steps) if tensor in learning), len(steps))
-    return max(kept[at] + flowing[at] + _gradient_workspace(step) for at, step in enumerate(steps) if step.has_gradient)
+    # The gradient of a tensor is alive from the tensor's last reader back to the operation that computed it.
+    gradients = _alive((lifetime for tensor, lifetime in _lifetimes(steps) if tensor in learning), len(steps))
+    return max(
+        saved[position] + gradients[position] + _gradient_workspace(step)
+        for position, step in enumerate(steps)
+        if step.has_gradient
+    )
 
 
 def forward_numbers(steps: list[GraphStep]) -> int:
-    """Most numbers per image alive at once when nothing is kept for a gradient."""
-    alive = _alive((span for _, span in _lives(steps)), len(steps))
+    """Largest count of numbers per image alive at once in inference, where nothing is saved for gradients."""
+    alive = _alive((lifetime for _, lifetime in _lifetimes(steps)), len(steps))
     return max(numbers + _workspace(step) for numbers, step in zip(alive, steps, strict=True))
 
 
-def _models_held(run: Run) -> int:
-    """How many times a training run holds all weights: the model's own and those it may go back to."""
-    # The moving average, and the model's own weights, which are set aside while the average is evaluated.
+def _weight_copies(run: Run) -> int:
+    """How many copies of all weights a training run holds: the model's, and those of `weight_copies.py`."""
+    # The moving average, and a copy of the model's weights while the average is evaluated.
     averages = 2 if run.optim.ema else 0
     start = bool(run.train.probe_images or run.model.start)
     return 1 + averages + start + bool(run.train.patience)
 
 
-def _evaluated_at_once(run: Run, *, training: bool) -> int:
+def _evaluation_batch(run: Run, *, training: bool) -> int:
     if not training or run.train.probe_images or run.train.val_images is None:
         return EVAL_BATCH
     return min(EVAL_BATCH, run.train.val_images)
 
 
-def _lives(steps: list[GraphStep]) -> Iterator[tuple[Tensor, Span]]:
-    """Each output with the positions of its maker and its last reader, and its numbers."""
+def _lifetimes(steps: list[GraphStep]) -> Iterator[tuple[Tensor, Lifetime]]:
+    """Each step's output, and its lifetime from that step to its last reader."""
     last = {tensor: position for position, step in enumerate(steps) for tensor in step.inputs}
     for position, step in enumerate(steps):
         yield step.output, (position, last.get(step.output, position), step.output.numbers)
 
 
-def _alive(spans: Iterable[Span], length: int) -> list[int]:
-    """Numbers alive at each of `length` positions, from (first, last, numbers)."""
+def _alive(lifetimes: Iterable[Lifetime], length: int) -> list[int]:
+    """The numbers per image alive at each of `length` steps."""
     changes = [0] * (length + 1)
-    for first, last, numbers in spans:
+    for first, last, numbers in lifetimes:
         changes[first] += numbers
         changes[last + 1] -= numbers
     return list(itertools.accumulate(changes[:-1]))
 
 
 def _workspace(step: GraphStep) -> int:
-    """Numbers per image that an operation needs for itself."""
+    """Numbers per image that an operation needs as temporary memory."""
     match step.operation:
         case layers.Conv2D(kernel_size=(height, width)) if height * width > 1:
-            # oneDNN works on a copy in a layout of its own.
+            # oneDNN copies the input into its own memory layout.
             return step.inputs[0].numbers
     return 0
 
 
 def _gradient_workspace(step: GraphStep) -> int:
-    """Numbers per image that the gradient of an operation needs for itself."""
+    """Numbers per image that the gradient of an operation needs as temporary memory."""
     match step.operation:
         case layers.BatchNormalization() if step.weights:
-            # A sum of three terms: through the input, the mean and the variance.
+            # The gradient is a sum of three terms: through the input, the mean and the variance.
             return 2 * step.output.numbers
         case layers.Conv2D(kernel_size=(height, width)) if height * width > 1:
-            # The copies of what comes in and of the gradient that goes on.
+            # Copies of the input and of the output's gradient in oneDNN's memory layout.
             return step.inputs[0].numbers + step.output.numbers
     return 0

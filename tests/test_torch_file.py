@@ -1,4 +1,4 @@
-"""Checkpoints are written by hand here: PyTorch is not needed to read them, nor to test that."""
+"""Checkpoints are written without PyTorch here, so neither reading them nor these tests need it."""
 
 import io
 import pickle
@@ -20,7 +20,7 @@ LITES = [row for row in TABLE if Origin.PACKAGE in row.weight_origins]
 
 
 class Name:
-    """Pickles as a bare global name, whatever it names."""
+    """Pickles as a global name, such as `os.system`."""
 
     def __init__(self, module: str, name: str) -> None:
         self.module, self.name = module, name

@@ -1,4 +1,4 @@
-"""The data doctor on data with known faults."""
+"""The checks of the data, on data with known faults."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ def _photographs(count, side=32, seed=0):
     )
 
 
-def test_unlike_images_are_no_twins():
+def test_different_images_are_not_near_duplicates():
     images = _photographs(400)
     assert find_near_duplicates(images[:200], images[200:]) == []
 
@@ -49,21 +49,21 @@ def test_unlike_images_are_no_twins():
     ],
     ids=["same", "mirrored", "shifted", "darker", "paler", "noisy"],
 )
-def test_a_changed_copy_is_a_twin_of_its_original_alone(change):
+def test_a_changed_copy_is_a_near_duplicate_of_its_original_alone(change):
     images = _photographs(60)
     copies = np.stack([np.ascontiguousarray(change(image)) for image in images[20:40]])
-    twins = find_near_duplicates(images, copies)
-    assert {(twin.first, twin.second) for twin in twins} == {(place + 20, place) for place in range(20)}
+    pairs = find_near_duplicates(images, copies)
+    assert {(pair.first, pair.second) for pair in pairs} == {(number + 20, number) for number in range(20)}
 
 
-def test_images_with_a_twin_are_marked():
+def test_images_with_a_near_duplicate_are_marked():
     images = _photographs(60)
     others = np.concatenate([images[3:4, :, ::-1], images[40:41], _photographs(20, seed=9)])
     assert np.flatnonzero(have_near_duplicates(images, others)).tolist() == [3, 40]
     assert have_near_duplicates(images[:0], others).tolist() == []
 
 
-def test_images_of_one_colour_are_like_no_other():
+def test_images_of_one_colour_are_not_near_duplicates():
     flat = np.full((5, 32, 32, 3), 120, np.uint8)
     assert find_near_duplicates(flat, flat) == []
 
@@ -120,7 +120,7 @@ def test_every_fault_is_found_and_named(folder, tmp_path):
     assert not found[FindingKind.IMBALANCE]
 
 
-def test_what_the_list_names_is_left_out_and_the_manifest_says_so(folder, tmp_path):
+def test_listed_images_are_excluded_and_the_manifest_has_the_reason(folder, tmp_path):
     before = _prepared(folder, tmp_path / "before")
     findings = examine(before)
     path = tmp_path / "findings.csv"
@@ -139,7 +139,7 @@ def test_what_the_list_names_is_left_out_and_the_manifest_says_so(folder, tmp_pa
     assert kinds <= {FindingKind.UNREADABLE, FindingKind.GREY}
 
 
-def test_what_was_found_once_is_known_when_the_test_is_scored(folder, tmp_path):
+def test_leaks_that_were_found_before_are_read_when_the_test_split_is_scored(folder, tmp_path):
     dataset = _prepared(folder, tmp_path / "shards")
     splits = load_all(dataset)
     before = find_leaks(dataset, splits["train"], splits["test"])
@@ -153,7 +153,7 @@ def test_what_was_found_once_is_known_when_the_test_is_scored(folder, tmp_path):
     assert find_leaks(dataset, splits["train"], splits["test"]).tolist() == before.tolist()
 
 
-def test_rows_that_were_deleted_stay_in(folder, tmp_path):
+def test_images_whose_rows_were_deleted_are_not_excluded(folder, tmp_path):
     path = tmp_path / "findings.csv"
     write_findings(path, examine(_prepared(folder, tmp_path / "shards")))
     rows = list(csv.DictReader(path.open()))
@@ -166,14 +166,14 @@ def test_rows_that_were_deleted_stay_in(folder, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\xff\xfe\x00"])
-def test_a_list_that_is_none_is_told(tmp_path, content):
+def test_a_file_that_is_no_list_of_findings_is_an_error(tmp_path, content):
     path = tmp_path / "list.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match="bakeoff data check"):
         read_excluded(path)
 
 
-def test_few_images_and_uneven_classes_are_told(tmp_path):
+def test_tiny_and_imbalanced_classes_are_reported(tmp_path):
     images = _photographs(330)
     for name, count in (("many", 300), ("few", 12)):
         (tmp_path / "data" / name).mkdir(parents=True)

@@ -25,7 +25,7 @@ def groups(superclasses: int, classes: int) -> list[list[_Row]]:
     ]
 
 
-def test_a_sheet_is_a_picture_with_something_on_it(digits: Dataset, tmp_path: Path) -> None:
+def test_a_sheet_is_an_image_that_is_not_blank(digits: Dataset, tmp_path: Path) -> None:
     draw_sheet(digits, tmp_path / "sheet.png")
     picture = Image.open(tmp_path / "sheet.png")
     assert picture.format == "PNG"
@@ -41,7 +41,7 @@ def test_more_columns_make_it_wider_and_fewer_classes_lower(digits: Dataset, tmp
     assert ten[1] - three[1] == 7 * 52
 
 
-def test_the_same_view_gives_the_same_picture(digits: Dataset, tmp_path: Path) -> None:
+def test_the_same_view_gives_the_same_image(digits: Dataset, tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         draw_sheet(digits, tmp_path / name, split="val")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -53,13 +53,13 @@ def test_a_class_with_too_few_images_leaves_its_places_empty(digits: Dataset, tm
     assert corner.tolist() == [0xF1, 0xF3, 0xF6]
 
 
-def test_superclasses_are_never_torn_between_panels() -> None:
+def test_superclasses_are_never_split_between_panels() -> None:
     panels = _fill_panels(groups(4, 5), 12)
     assert [sum(row.label is None for row in panel) for panel in panels] == [2, 2]
     assert all(panel[0].label is None for panel in panels)
 
 
-def test_a_superclass_larger_than_a_panel_gets_one_of_its_own() -> None:
+def test_a_superclass_larger_than_a_panel_has_a_panel_to_itself() -> None:
     assert [len(panel) for panel in _fill_panels(groups(2, 9), 4)] == [10, 10]
 
 
@@ -70,7 +70,7 @@ def test_a_hundred_classes_are_wider_than_high() -> None:
     assert sum(len(panel) for panel in panels) == 120
 
 
-def test_a_policy_is_shown_beside_the_image_it_is_done_to(digits: Dataset, tmp_path: Path) -> None:
+def test_augmented_images_are_shown_beside_the_original(digits: Dataset, tmp_path: Path) -> None:
     stored = [images[0] for images in _collect(digits, "train", 1)]
     still = _augment_samples(digits, "train", 4, Augment(policy="none"))
     turned = _augment_samples(digits, "train", 4, Augment(policy="rotate-cutmix"))
@@ -89,8 +89,8 @@ def test_the_locked_split_is_not_shown(digits: Dataset, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sheet_of_nothing_is_refused(digits: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="from 1 up"):
+def test_a_sheet_without_rows_or_columns_is_an_error(digits: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="of at least 1"):
         draw_sheet(digits, tmp_path / "sheet.png", columns=0)
 
 

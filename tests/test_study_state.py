@@ -1,3 +1,5 @@
+"""study.json: written, read again, and refused where it belongs to another study."""
+
 import pytest
 
 from bakeoff.errors import OutputError
@@ -8,7 +10,7 @@ from test_plan import _plan
 DATA = StudyData(name="cifar100-20", fingerprint="d")
 
 
-def test_a_ledger_is_written_and_found_again(tmp_path):
+def test_a_study_is_written_and_read_again(tmp_path):
     out = tmp_path / "study"
     study = open_state(out, _plan(), data=DATA, command="bakeoff run")
     study.spend("screen", 12.5)
@@ -16,7 +18,7 @@ def test_a_ledger_is_written_and_found_again(tmp_path):
     assert open_state(out, _plan(), data=DATA, command="again").spent == 12.5
 
 
-def test_another_study_in_the_folder_is_refused_and_left_alone(tmp_path):
+def test_another_study_in_the_folder_is_refused_and_not_changed(tmp_path):
     open_state(tmp_path / "study", _plan(600), data=DATA, command="")
     before = (tmp_path / "study" / "study.json").read_bytes()
     with pytest.raises(OutputError, match=r"budget_seconds is 600.*--out"):
@@ -26,13 +28,13 @@ def test_another_study_in_the_folder_is_refused_and_left_alone(tmp_path):
     assert (tmp_path / "study" / "study.json").read_bytes() == before
 
 
-def test_a_folder_with_other_things_is_refused(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("important")
     with pytest.raises(OutputError, match="not empty"):
         open_state(tmp_path, _plan(), data=DATA, command="")
 
 
-def test_a_damaged_ledger_is_named(tmp_path):
+def test_the_error_for_a_damaged_study_file_names_it(tmp_path):
     open_state(tmp_path / "study", _plan(), data=DATA, command="")
     path = tmp_path / "study" / "study.json"
     path.write_text(path.read_text()[:100])
@@ -40,7 +42,7 @@ def test_a_damaged_ledger_is_named(tmp_path):
         open_state(tmp_path / "study", _plan(), data=DATA, command="")
 
 
-def test_a_study_keeps_the_plan_that_it_was_begun_with_whoever_goes_on(tmp_path):
+def test_a_study_that_is_resumed_with_other_slots_keeps_its_plan(tmp_path):
     out = tmp_path / "study"
     assert planned_slots(out, 8) == 8
     open_state(out, _plan(slots=8), data=DATA, command="", slots=8)

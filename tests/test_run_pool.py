@@ -1,4 +1,7 @@
-"""Runs side by side: how many, who decides, and what is written in which order. Nothing is trained but in the last."""
+"""Runs in parallel: how many, in which thread callbacks are called, and in which order runs are written.
+
+Only the last test trains.
+"""
 
 import contextlib
 import json
@@ -20,7 +23,7 @@ from bakeoff.runs.config import Model, Run, Train
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, read_record, write_record
-from bakeoff.study import context as job_module
+from bakeoff.study import context as context_module
 from bakeoff.study import open_state
 from bakeoff.study.context import StudyContext
 from bakeoff.study.run_pool import RunRequest
@@ -28,36 +31,36 @@ from factories import make_record
 from faults.machine import hear_interrupts
 from running import run_cli
 from test_compare import LENET, LITE, _compare
-from test_ledger import DATA
 from test_plan import _plan
+from test_study_state import DATA
 
 RUNS = tuple(Run(model=Model(name="lenet", size=32), train=Train(epochs=epochs)) for epochs in (1, 2, 3, 4, 5))
 
 
 class Watcher:
-    """Notes what it is told, and by whom."""
+    """Notes the calls, and the threads that make them."""
 
     def __init__(self):
-        self.told, self.threads = [], set()
+        self.calls, self.threads = [], set()
 
     def stage_began(self, *_):
         self.threads.add(threading.current_thread())
 
     def run_began(self, run):
-        self.told.append(("began", run))
+        self.calls.append(("began", run))
         self.threads.add(threading.current_thread())
 
     def run_moved(self, run, _):
-        self.told.append(("moved", run))
+        self.calls.append(("moved", run))
         self.threads.add(threading.current_thread())
 
     def run_ended(self, record, _):
-        self.told.append(("ended", record.config))
+        self.calls.append(("ended", record.config))
         self.threads.add(threading.current_thread())
 
 
 class Slots:
-    """An executor that does nothing but have slots."""
+    """An executor that has slots and makes no attempts."""
 
     def __init__(self, slots):
         self.slots, self.stopped = slots, threading.Event()
@@ -71,7 +74,7 @@ class Slots:
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """A context, and what its runs do: `launch(run)` is called in a run's thread, with a way to tell an event."""
+    """Makes a context whose runs call `launch_run(run, on_progress, executor)` in their threads instead of training."""
 
     def make(slots, launch_run):
         study = open_state(tmp_path, _plan(600), data=DATA, command="")
@@ -83,13 +86,13 @@ def study(tmp_path, monkeypatch):
             write_record(run_dir(out, record.id), record)
             return record
 
-        monkeypatch.setattr(job_module, "launch", launch)
+        monkeypatch.setattr(context_module, "launch", launch)
         return StudyContext(study, tmp_path, tmp_path, Watcher(), executor)
 
     return make
 
 
-def test_as_many_runs_as_there_are_slots_are_under_way_and_one_thread_is_told(study):
+def test_as_many_runs_as_slots_are_under_way_and_callbacks_are_called_in_one_thread(study):
     under_way, most, lock = set(), [], threading.Lock()
 
     def work(run, on_progress, _):
@@ -104,52 +107,52 @@ def test_as_many_runs_as_there_are_slots_are_under_way_and_one_thread_is_told(st
     context.train_all(RUNS, Stage.RACE)
     assert max(most) == 3
     assert context.watcher.threads == {threading.current_thread()}
-    assert {run for what, run in context.watcher.told if what == "ended"} == set(RUNS)
+    assert {run for what, run in context.watcher.calls if what == "ended"} == set(RUNS)
 
 
-def test_the_ledger_has_them_in_their_order_whoever_ends_first(study):
+def test_the_study_lists_runs_in_the_order_of_starting(study):
     context = study(5, lambda run, *_: time.sleep(0.3 / run.train.epochs))
     context.train_all(RUNS, Stage.RACE)
-    ended = [run for what, run in context.watcher.told if what == "ended"]
+    ended = [run for what, run in context.watcher.calls if what == "ended"]
     assert ended != list(RUNS)
     assert context.study.stage(Stage.RACE).runs == [f"{epochs}" * 12 for epochs in (1, 2, 3, 4, 5)]
     # Wall clock, not the sum over the runs.
     assert context.study.seconds["race"] < 0.6
 
 
-def test_one_slot_is_one_after_the_other(study):
+def test_with_one_slot_runs_are_made_one_after_the_other(study):
     context = study(1, lambda *_: None)
     context.train_all(RUNS, Stage.RACE)
-    assert context.watcher.told == [(what, run) for run in RUNS for what in ("began", "ended")]
+    assert context.watcher.calls == [(what, run) for run in RUNS for what in ("began", "ended")]
 
 
-def test_the_next_is_asked_for_when_a_slot_is_free(study):
+def test_the_next_request_is_taken_when_a_slot_is_free(study):
     context = study(2, lambda run, *_: time.sleep(0.02 * run.train.epochs))
-    asked, done = [], []
+    ended_before, done = [], []
 
     def requests():
         for run in RUNS:
-            asked.append(len(done))
+            ended_before.append(len(done))
             yield RunRequest(run, then=done.append)
 
     context.train_each(requests(), Stage.RACE, context.executor)
-    assert asked[:2] == [0, 0]
-    assert all(ended >= place - 1 for place, ended in enumerate(asked))
+    assert ended_before[:2] == [0, 0]
+    assert all(ended >= position - 1 for position, ended in enumerate(ended_before))
 
 
-def test_what_a_judge_says_reaches_the_run_that_asked(study):
-    said = {}
+def test_the_reason_of_a_stop_rule_reaches_its_run(study):
+    reasons = {}
 
     def work(run, on_progress, _):
-        said[run] = on_progress(RunProgress("train", 0.5))
+        reasons[run] = on_progress(RunProgress("train", 0.5))
 
     context = study(2, work)
-    judges = {run: (lambda _, run=run: f"{run.train.epochs}") for run in RUNS}
-    context.train_each([RunRequest(run, judges[run]) for run in RUNS], Stage.RACE, context.executor)
-    assert said == {run: f"{run.train.epochs}" for run in RUNS}
+    stop_rules = {run: (lambda _, run=run: f"{run.train.epochs}") for run in RUNS}
+    context.train_each([RunRequest(run, stop_rules[run]) for run in RUNS], Stage.RACE, context.executor)
+    assert reasons == {run: f"{run.train.epochs}" for run in RUNS}
 
 
-def test_a_run_asked_for_twice_at_once_is_done_in_turn(study):
+def test_equal_runs_wait_for_each_other(study):
     inside = []
 
     def work(run, *_):
@@ -161,7 +164,7 @@ def test_a_run_asked_for_twice_at_once_is_done_in_turn(study):
     study(4, work).train_all((RUNS[0],) * 3, Stage.RACE)
 
 
-def test_slots_that_come_later_are_used(study):
+def test_slots_that_are_added_later_are_used(study):
     most = []
     started = threading.Barrier(3)
 
@@ -175,7 +178,7 @@ def test_slots_that_come_later_are_used(study):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, DataError("a shard is damaged")])
-def test_an_error_or_ctrl_c_ends_all_in_order(study, error):
+def test_an_error_or_ctrl_c_ends_all_runs_and_keeps_their_time(study, error):
     ended = []
 
     def work(run, on_progress, executor):
@@ -190,11 +193,11 @@ def test_an_error_or_ctrl_c_ends_all_in_order(study, error):
     with pytest.raises(error if isinstance(error, type) else type(error)):
         context.train_all(RUNS, Stage.RACE)
     assert ended == [None, None]
-    assert not any(what == "ended" for what, _ in context.watcher.told)
+    assert not any(what == "ended" for what, _ in context.watcher.calls)
     assert json.loads((context.out / "study.json").read_text())["seconds"]["race"] > 0
 
 
-def test_a_machine_is_divided_among_the_runs_side_by_side():
+def test_runs_in_parallel_divide_the_machine():
     cores = count_cores()
     many = Local(cores * 2)
     assert many._environment["TF_NUM_INTRAOP_THREADS"] == many._environment["OMP_NUM_THREADS"] == "1"
@@ -204,12 +207,12 @@ def test_a_machine_is_divided_among_the_runs_side_by_side():
     assert many.for_stage(100).slots == cores * 2
 
 
-def test_the_users_own_limit_of_memory_stays(monkeypatch):
+def test_a_memory_limit_set_by_the_user_is_kept(monkeypatch):
     monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", "12345")
     assert Local(2)._environment["BAKEOFF_RUN_MEMORY_BYTES"] == "12345"
 
 
-def test_a_budget_goes_further_with_more_slots_and_images_do_not_change():
+def test_more_slots_give_more_seconds_of_a_budget_and_the_same_images():
     one, two = (_compare(LITE, LENET, budget=600, slots=slots).runs[0].train.seconds for slots in (1, 2))
     assert two > 2 * one
     assert _compare(LITE, LENET, images=5000, slots=1) == _compare(LITE, LENET, images=5000, slots=2)
