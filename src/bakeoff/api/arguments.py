@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.errors import ConfigError
-from bakeoff.runs.config import Candidate, Data, Run, parse_candidate, parse_duration
+from bakeoff.runs.config import Candidate, Data, FolderLayout, Run, parse_candidate, parse_duration
 
 __all__ = [
     "Classes",
@@ -90,7 +90,13 @@ def read_candidates(name: str, value: Names | None) -> tuple[Candidate, ...]:
 
 
 def read_data(
-    data: PathLike, classes: Classes | None, seed: int | None, exclude: PathLike | None, recipe: Run | None = None
+    data: PathLike,
+    classes: Classes | None,
+    seed: int | None,
+    exclude: PathLike | None,
+    recipe: Run | None = None,
+    *,
+    layout: str | None = None,
 ) -> Data:
     """Images and classes; what is None is the recipe's."""
     default = (recipe or Run()).data
@@ -100,8 +106,16 @@ def read_data(
         source=os.fspath(data),  # `photos/` stays as it was written
         classes=default.classes if classes is None else _read_classes(classes),
         seed=default.seed if seed is None else seed,
+        layout=default.layout if layout is None else _read_layout(layout),
         exclude=default.exclude if excluded is None else str(excluded),
     )
+
+
+def _read_layout(value: str) -> FolderLayout:
+    try:
+        return FolderLayout(value)
+    except ValueError as error:
+        raise _wrong("layout", value, " or ".join(f'"{choice}"' for choice in FolderLayout)) from error
 
 
 def _read_classes(value: Classes) -> str:

@@ -43,6 +43,7 @@ def check(
     classes: Classes = "all",
     seed: int = 0,
     near: bool = True,
+    layout: str | None = None,
     exclude: PathLike | None = None,
     out: PathLike | None = None,
     data_dir: PathLike | None = None,
@@ -58,6 +59,8 @@ def check(
         classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names.
         seed: Draws the classes.
         near: Compare all images across splits, pair by pair, to find near-duplicates.
+        layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
+            names and contents.
         exclude: CSV of an earlier check: the images that it lists are left out.
         out: Folder for `findings.csv` and `pairs.png`; None: `bakeoff-check-DATA` in the current folder.
         data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
@@ -70,7 +73,7 @@ def check(
         DataError: The images or classes cannot be used.
         OutputError: The folder cannot be written.
     """
-    wanted, directory = read_data(data, classes, seed, exclude), read_optional_path("data_dir", data_dir)
+    wanted, directory = read_data(data, classes, seed, exclude, layout=layout), read_optional_path("data_dir", data_dir)
     folder = read_optional_path("out", out)
     with count_progress(progress) as on_count:
         _, dataset = prepare_data(wanted, directory, on_count)

@@ -37,6 +37,7 @@ def train(
     weights: PathLike | None = None,
     deterministic: bool = False,
     classes: Classes = "all",
+    layout: str | None = None,
     exclude: PathLike | None = None,
     out: PathLike | None = None,
     data_dir: PathLike | None = None,
@@ -52,6 +53,8 @@ def train(
             the recipe's, or "auto".
         deterministic: The same bits every time, interrupted or not; slower, and not with a length in seconds.
         classes: "all", "coarse" (superclasses), a number of classes, or names; "all" leaves the recipe's.
+        layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
+            names and contents.
         exclude: CSV that `check` wrote: the images that it lists are left out.
         out: Folder that the run is written to, as `runs/ID` in it; None: `bakeoff-DATA` in the current folder.
         data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
@@ -66,7 +69,7 @@ def train(
     """
     recipe_path, folder = read_optional_path("recipe", recipe), read_optional_path("out", out)
     config = override(read_run(recipe_path) if recipe_path else Run(), read_settings(settings, deterministic))
-    wanted = read_data(data, None if classes == "all" else classes, None, exclude, config)
+    wanted = read_data(data, None if classes == "all" else classes, None, exclude, config, layout=layout)
     files = read_texts("weights", weights)
     if len(files) > 1:
         raise ConfigError("train takes one weights file; give auto, none or a path")

@@ -59,6 +59,7 @@ def run(
     weights: Paths | None = None,
     partial: bool = False,
     tune: bool | None = None,
+    layout: str | None = None,
     exclude: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
@@ -82,6 +83,8 @@ def run(
             "name=..." for one network; or a list of these. None means "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.
         tune: Search the leader's recipe, or do not; None decides by the budget.
+        layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
+            names and contents.
         exclude: CSV that `check` wrote: the images that it lists are left out.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
@@ -99,7 +102,7 @@ def run(
         NothingTrainedError: Every candidate failed.
     """
     request = StudyRequest(
-        read_data(data, classes, seed, exclude),
+        read_data(data, classes, seed, exclude, layout=layout),
         seed=read_optional_whole("seed", seed, 0),
         candidates=read_candidates("candidates", candidates),
         weights=tuple(read_texts("weights", weights)),
@@ -122,6 +125,7 @@ def screen(
     candidates: Names | None = None,
     weights: Paths | None = None,
     partial: bool = False,
+    layout: str | None = None,
     exclude: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
@@ -142,6 +146,8 @@ def screen(
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
             "name=..." for one network; or a list of these. None means "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.
+        layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
+            names and contents.
         exclude: CSV that `check` wrote: the images that it lists are left out.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
@@ -158,7 +164,7 @@ def screen(
         NothingTrainedError: Every candidate failed.
     """
     request = StudyRequest(
-        read_data(data, classes, seed, exclude),
+        read_data(data, classes, seed, exclude, layout=layout),
         seed=read_optional_whole("seed", seed, 0),
         candidates=read_candidates("candidates", candidates),
         weights=tuple(read_texts("weights", weights)),
@@ -185,6 +191,7 @@ def compare(
     seed: int | None = None,
     weights: Paths | None = None,
     partial: bool = False,
+    layout: str | None = None,
     exclude: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
@@ -214,6 +221,8 @@ def compare(
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
             "name=..." for one network; or a list of these. None: the recipe's, or "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.
+        layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
+            names and contents.
         exclude: CSV that `check` wrote: the images that it lists are left out.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
@@ -239,7 +248,7 @@ def compare(
     seconds = None if budget is None else read_seconds("budget", budget)
     image_count, changes = read_optional_whole("images", images, 1), read_settings(settings, deterministic)
     request = StudyRequest(
-        read_data(data, classes, seed, exclude, base),
+        read_data(data, classes, seed, exclude, base, layout=layout),
         seed=read_optional_whole("seed", seed, 0),
         candidates=read_candidates("candidates", candidates) or tuple(listed),
         weights=tuple(read_texts("weights", weights)),

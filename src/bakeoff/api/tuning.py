@@ -62,6 +62,7 @@ def tune(
     weights: Paths | None = None,
     partial: bool = False,
     dry_run: bool = False,
+    layout: str | None = None,
     exclude: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
@@ -92,6 +93,8 @@ def tune(
             None: the recipe's, or "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.
         dry_run: Show the plan and stop: nothing is trained or written, and the results are empty.
+        layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
+            names and contents.
         exclude: CSV that `check` wrote: the images that it lists are left out.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
@@ -123,7 +126,7 @@ def tune(
         wanted = (Candidate(name=given.model.name, size=given.model.size),)
     given_space = read_space(space_path) if space_path else None
     request = StudyRequest(
-        read_data(data, classes, seed, exclude, given),
+        read_data(data, classes, seed, exclude, given, layout=layout),
         seed=read_optional_whole("seed", seed, 0),
         candidates=wanted,
         weights=tuple(read_texts("weights", weights)),

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from bakeoff.runs.config import FolderLayout
+
 __all__ = [
     "BudgetOption",
     "CandidatesOption",
@@ -15,6 +17,7 @@ __all__ = [
     "DeterministicOption",
     "ExcludeOption",
     "JsonOption",
+    "LayoutOption",
     "OutOption",
     "PartialOption",
     "RecipeClassesOption",
@@ -37,6 +40,12 @@ SEED_HELP = "Draws classes, weights, data order and augmentation."
 SeedOption = Annotated[int, typer.Option(help=SEED_HELP, min=0)]
 RecipeSeedOption = Annotated[int | None, typer.Option(help=f"{SEED_HELP} Else the recipe's, or 0.", min=0)]
 DataDirOption = Annotated[Path | None, typer.Option(help="Where archives are; else $BAKEOFF_DATA_DIR, else the cache.")]
+LayoutOption = Annotated[
+    FolderLayout | None,
+    typer.Option(
+        help="What the folders directly below a folder of images are.", show_default="by their names and contents"
+    ),
+]
 ExcludeOption = Annotated[
     Path | None, typer.Option(help="CSV by `bakeoff data check`: leave out the images that it lists.")
 ]

@@ -115,6 +115,15 @@ class _Section(Facts):
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
 
+class FolderLayout(StrEnum):
+    """What the folders directly below a folder of images are."""
+
+    AUTO = "auto"
+    """Found out by their names and contents; refused where that is not clear."""
+    CLASSES = "classes"
+    SPLITS = "splits"
+
+
 class Data(_Section):
     """`[data]`: which images, and which of their classes."""
 
@@ -126,6 +135,8 @@ class Data(_Section):
     seed: int = 0
     """Seed of the random subset of classes. It differs from the run's `seed`, so that runs with different seeds share
     their classes."""
+    layout: FolderLayout = FolderLayout.AUTO
+    """What the folders directly below a folder of images are: classes, or splits."""
     exclude: str = ""
     """Path of a CSV file written by `bakeoff data check`: the images that it lists are left out. Empty: none are."""
 
