@@ -1,13 +1,16 @@
-# make run    the whole job on CIFAR-100, or on handwritten digits where CIFAR-100 cannot be had
-# make test   lint, types and the fast suite
-# make slow   what takes minutes or needs real data
+# make run       the whole job on CIFAR-100, or on handwritten digits where CIFAR-100 cannot be had
+# make test      lint, types and the fast suite
+# make coverage  the same, and which lines and branches it reaches; a fifth slower
+# make slow      what takes minutes or needs real data
+# make kernels   what depends on the CPU's kernels, without oneDNN's and with them
 
 PYTHON ?= python3
 BUDGET ?= 5m
 BIN := .venv/bin
 READY := .venv/.ready
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: run test slow lint lock clean
+.PHONY: run test coverage slow kernels lint lock clean
 
 run: $(READY)
 	@data=cifar100; \
@@ -15,10 +18,19 @@ run: $(READY)
 	$(BIN)/bakeoff run $$data --budget $(BUDGET)
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(PYTEST) --durations=10
+
+# Workers are measured too, but for those that are killed.
+coverage: lint
+	$(PYTEST) --durations=10 --cov --cov-report=term
 
 slow: $(READY)
 	$(BIN)/pytest -m slow
+
+# TensorFlow takes oneDNN's kernels on CPUs with AVX-512 and its own on others, so each machine tries the other's too.
+kernels: $(READY)
+	TF_ENABLE_ONEDNN_OPTS=0 $(PYTEST) -m "kernels and not slow"
+	TF_ENABLE_ONEDNN_OPTS=1 $(PYTEST) -m "kernels and not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,7 +1,13 @@
-"""Every test has its own cache, so that none reads what another, or the user, left there."""
+"""Every test has its own cache, so that none reads what another, or the user, left there.
 
+What takes long to make and is only read is made once, for all processes that share the work of one run of pytest.
+"""
+
+import json
 import os
 import shutil
+from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,15 +22,71 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.delenv("BAKEOFF_DATA_DIR", raising=False)
 
 
+@pytest.fixture
+def workers_here(monkeypatch):
+    """Runs are done in this process, not in workers: for tests that have one of them at a time."""
+    from bakeoff.launch import executor, jobs, node
+    from running import WorkerHere
+
+    for module in (executor, jobs, node):
+        monkeypatch.setattr(module, "Worker", WorkerHere)
+
+
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory):
-    """The handwritten digits, as shards."""
-    from bakeoff.data.shards import open_dataset, prepare
+def make_once(tmp_path_factory):
+    """`make_once(name, make)` is a folder that `make(folder)` fills, in whichever process asks for it first."""
+    from filelock import FileLock
+
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
+
+    def make_once(name, make):
+        folder = shared / f"once-{name}"
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.exists():
+                unfinished = tmp_path_factory.mktemp(name)
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def shards(make_once):
+    """The folder of the handwritten digits as shards."""
+    from bakeoff.data.shards import prepare
     from bakeoff.data.sources import open_source
 
-    folder = tmp_path_factory.mktemp("digits")
-    prepare(open_source("digits"), folder)
-    return open_dataset(folder)
+    return make_once("digits", lambda folder: prepare(open_source("digits"), folder))
+
+
+@pytest.fixture(scope="session")
+def digits(shards):
+    """The handwritten digits, opened."""
+    from bakeoff.data.shards import open_dataset
+
+    return open_dataset(shards)
+
+
+@pytest.fixture(scope="session")
+def finished(make_once, shards):
+    """A study with one run that was launched and is complete: `out` (a test that changes it takes a copy), `record`,
+    and the `events` that were told."""
+    from bakeoff.launch import launch
+    from bakeoff.runs.events import RunProgress
+    from bakeoff.runs.record import Stage, list_records
+    from learned import TINY
+
+    def train(folder):
+        events = []
+        launch(TINY, stage=Stage.TRAIN, out=folder, data=shards, on_progress=events.append)
+        (folder / "events.json").write_text(json.dumps([asdict(event) for event in events]))
+
+    out = make_once("finished", train)
+    (record,) = list_records(out)
+    events = [RunProgress(**event) for event in json.loads((out / "events.json").read_text())]
+    return SimpleNamespace(out=out, record=record, events=events)
 
 
 @pytest.fixture(scope="session")

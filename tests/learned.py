@@ -1,4 +1,4 @@
-"""Networks that have learned handwritten digits, for tests of what becomes of a model afterwards."""
+"""A run on handwritten digits, and networks that have learned them, for tests of what becomes of a model afterwards."""
 
 import keras
 
@@ -8,14 +8,21 @@ from bakeoff.deploy.export import FinishedRun
 from bakeoff.networks.model import build_network
 from bakeoff.networks.table import find_network
 from bakeoff.networks.weights import load_weights, locate_weights
-from bakeoff.runs.config import Model
+from bakeoff.runs.config import Model, Run
 from bakeoff.runs.predictions import Predictions
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.probe import fit_head
 from factories import make_record
 
-__all__ = ["learn"]
+__all__ = ["TINY", "learn"]
 
+# Everything that has a state: dropout, augmentation, a moving average, a schedule.
+TINY = Run().revised(
+    model={"name": "cnn-small", "size": 32, "dropout": 0.3},
+    augment={"policy": "crop-mixup"},
+    optim={"ema": 0.9},
+    train={"epochs": None, "images": 640, "batch": 32, "evaluations": 4, "deterministic": True},
+)
 EPOCHS = 3
 
 

@@ -8,10 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from bakeoff.data.shards import prepare_cached
 from bakeoff.errors import ConfigError, OutputError
 from bakeoff.launch import launch
-from bakeoff.runs.config import Run, override
+from bakeoff.runs.config import override
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.record import Stage, State, read_history
 from bakeoff.training import checkpoint
@@ -19,14 +18,7 @@ from bakeoff.training.checkpoint import Checkpoint, Variables
 from bakeoff.training.loop import train
 from bakeoff.training.task import open_task
 from bakeoff.training.weight_copies import BestWeights, MovingAverage, StartingWeights
-
-# Everything that has a state: dropout, augmentation, a moving average, a schedule.
-TINY = Run().revised(
-    model={"name": "cnn-small", "size": 32, "dropout": 0.3},
-    augment={"policy": "crop-mixup"},
-    optim={"ema": 0.9},
-    train={"epochs": None, "images": 640, "batch": 32, "evaluations": 4, "deterministic": True},
-)
+from learned import TINY
 
 
 def _model(seed):
@@ -110,7 +102,7 @@ def _train(folder, data, run, *, killed_after=None):
         if killed_after is not None and steps > killed_after:
             raise _KilledError
 
-    return train(open_task(run, folder, Path(data), report))
+    return train(open_task(run, folder, data, report))
 
 
 @pytest.mark.parametrize(
@@ -122,18 +114,18 @@ def _train(folder, data, run, *, killed_after=None):
         ({"model": {"name": "lenet"}, "optim": {"first_layer": 0.5, "name": "lion", "learning_rate": 1e-4}}, 10),
     ],
 )
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch, changes, killed_after):
-    data = prepare_cached("digits")
+@pytest.mark.kernels
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, shards, monkeypatch, changes, killed_after):
     run = TINY.revised(**changes).revised(train={"deterministic": False})
     whole_folder, torn_folder = tmp_path / "runs" / "whole", tmp_path / "runs" / "torn"
     for folder in (whole_folder, torn_folder):
         folder.mkdir(parents=True)
-    whole = _train(whole_folder, data, run)
+    whole = _train(whole_folder, shards, run)
     monkeypatch.setenv("BAKEOFF_CHECKPOINT_SECONDS", "0")
     with pytest.raises(_KilledError):
-        _train(torn_folder, data, run, killed_after=killed_after)
+        _train(torn_folder, shards, run, killed_after=killed_after)
     assert RunFolder(torn_folder).checkpoint.is_file()
-    torn = _train(torn_folder, data, run)
+    torn = _train(torn_folder, shards, run)
     assert torn.images_seen == whole.images_seen
     np.testing.assert_allclose(torn.val_logits, whole.val_logits, atol=2e-3)
     for one, other in zip(read_history(torn_folder), read_history(whole_folder), strict=True):
@@ -155,26 +147,25 @@ def _kill_at(evaluations):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds children through /proc")
-def test_a_deterministic_run_that_was_killed_has_the_same_bits(tmp_path, monkeypatch):
-    data = prepare_cached("digits")
-    options = {"stage": Stage.TRAIN, "data": data}
-    whole = launch(TINY, out=tmp_path / "whole", **options)
+@pytest.mark.kernels
+def test_a_deterministic_run_that_was_killed_has_the_same_bits(tmp_path, shards, finished, monkeypatch):
+    whole = finished.record
+    assert whole.config == TINY
     assert whole.state is State.COMPLETE, whole.reason
     monkeypatch.setenv("BAKEOFF_CHECKPOINT_SECONDS", "0")
-    again = launch(TINY, out=tmp_path / "torn", on_progress=_kill_at(2), **options)
+    again = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=shards, on_progress=_kill_at(2))
     assert again.state is State.COMPLETE, again.reason
     assert again.id == whole.id
     assert again.val == whole.val
-    models = [keras.models.load_model(run_dir(tmp_path / name, whole.id) / "model.keras") for name in ("whole", "torn")]
+    models = [keras.models.load_model(run_dir(out, whole.id) / "model.keras") for out in (finished.out, tmp_path)]
     for one, other in zip(*(model.get_weights() for model in models), strict=True):
         assert np.array_equal(one, other)
-    assert not RunFolder(run_dir(tmp_path / "torn", again.id)).checkpoint.exists()
+    assert not RunFolder(run_dir(tmp_path, again.id)).checkpoint.exists()
 
 
-def test_a_run_with_a_damaged_checkpoint_starts_from_the_beginning_and_notes_it(tmp_path):
-    data = prepare_cached("digits")
+def test_a_run_with_a_damaged_checkpoint_starts_from_the_beginning_and_notes_it(tmp_path, shards):
     RunFolder(tmp_path).checkpoint.write_bytes(b"half a file")
-    outcome = _train(tmp_path, data, TINY.revised(train={"images": 64, "evaluations": 1}))
+    outcome = _train(tmp_path, shards, TINY.revised(train={"images": 64, "evaluations": 1}))
     assert "started from the beginning" in outcome.note
     assert outcome.images_seen == 64
 

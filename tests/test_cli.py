@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 import bakeoff
+from bakeoff.errors import WeightsError
+from running import run_cli, run_process
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -22,17 +24,6 @@ def _shared_cache(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _use_shared_cache(_shared_cache, monkeypatch):
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(_shared_cache))
-
-
-def _bakeoff(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "bakeoff", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | environment,
-        timeout=300,
-    )
 
 
 def _assert_refused(done, *words):
@@ -61,7 +52,7 @@ def photos(tmp_path):
 
 
 def test_help_names_every_verb_and_has_examples():
-    done = _bakeoff("--help")
+    done = run_process("--help")
     assert done.returncode == 0
     for verb in (
         "run",
@@ -79,7 +70,7 @@ def test_help_names_every_verb_and_has_examples():
         "weights",
     ):
         assert verb in done.stdout
-    assert "bakeoff run cifar100" in _bakeoff("run", "--help").stdout
+    assert "bakeoff run cifar100" in run_cli("run", "--help").stdout
 
 
 def test_help_loads_no_tensorflow():
@@ -88,7 +79,7 @@ def test_help_loads_no_tensorflow():
 
 
 def test_models_as_json_has_the_contracts_fields():
-    rows = json.loads(_bakeoff("models", "--json").stdout)
+    rows = json.loads(run_cli("models", "--json").stdout)
     fields = "name family params_total min_size native_size input_scaling imagenet_top1 licence weights weights_at_hand"
     assert all(set(row) == set(fields.split()) for row in rows)
     at_hand = {row["name"] for row in rows if row["weights_at_hand"]}
@@ -103,7 +94,7 @@ def test_models_as_json_has_the_contracts_fields():
         (["run", "nowhere/at/all"], ["nowhere/at/all", "cifar100"]),
         (["run", "digits", "--candidates", "resnet-5"], ["resnet-5", "resnet-50"]),
         (["run", "digits", "--candidates", "inception-v3@32", "--weights", "none"], ["75"]),
-        (["run", "digits", "--candidates", "vgg-16"], ["vgg-16", "--weights"]),
+        pytest.param(["run", "digits", "--candidates", "vgg-16"], ["vgg-16", "--weights"], marks=pytest.mark.slow),
         (["run", "digits", "--classes", "1"], ["1"]),
         (["run", "digits", "--classes", "coarse"], ["superclasses"]),
         (["run", "digits", "--classes", "3,banana"], ["banana"]),
@@ -115,7 +106,9 @@ def test_models_as_json_has_the_contracts_fields():
         (["compare", "digits", "--candidates", "lenet,cnn-small", "--budget", "40s"], ["2 candidates", "at least"]),
         (["weights", "import", "nowhere"], ["nowhere", "kit.json"]),
         (["weights", "export", "kit", "--networks", "vgg-99"], ["vgg-99", "vgg-16"]),
-        (["weights", "export", "kit", "--networks", "vgg-16"], ["vgg-16", "cannot download"]),
+        pytest.param(
+            ["weights", "export", "kit", "--networks", "vgg-16"], ["vgg-16", "cannot download"], marks=pytest.mark.slow
+        ),
         (["train", "digits", "--set", "optim.lr=1"], ["optim.lr", "learning_rate"]),
         (["train", "digits", "--recipe", "missing.toml"], ["missing.toml"]),
         (["board", "nowhere"], ["nowhere"]),
@@ -128,29 +121,55 @@ def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, tmp_path, tmp
     monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
     monkeypatch.chdir(tmp_path)
-    _assert_refused(_bakeoff(*arguments), *words)
+    _assert_refused(run_cli(*arguments), *words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "digits", "--candidates", "vgg-16"], ["weights", "export", "kit", "--networks", "vgg-16"]]
+)
+def test_weights_that_cannot_be_downloaded_are_one_line_and_exit_code_2(arguments, tmp_path, monkeypatch):
+    def fail(row, *_):
+        raise WeightsError(f"cannot download the weights of {row.name}; bring them with --weights")
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr("bakeoff.study.begin.fetch_weights", fail)
+    monkeypatch.chdir(tmp_path)
+    _assert_refused(run_cli(*arguments), "vgg-16", "cannot download", "--weights")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("cache", ["empty", "filled"])
+def test_a_terminal_sees_that_line_and_nothing_else(cache, tmp_path, tmp_path_factory, monkeypatch):
+    """Whether TensorFlow was started for it or not."""
+    if cache == "empty":
+        monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    else:
+        assert run_cli("data", "prepare", "digits").returncode == 0
+    monkeypatch.chdir(tmp_path)
+    _assert_refused(run_process("run", "digits", "--budget", "3s"), "30s")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_version_is_printed_and_is_that_of_the_package():
-    done = _bakeoff("--version")
+    done = run_cli("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"bakeoff {bakeoff.__version__}\n", "")
 
 
 def test_earlier_names_of_verbs_work_and_are_not_shown():
-    listed = _bakeoff("weights", "--help").stdout
+    listed = run_cli("weights", "--help").stdout
     for name, earlier in (("export", "pack"), ("import", "use")):
         assert re.search(rf"\b{name}\b", listed)
         assert not re.search(rf"^\W*{earlier}\b", listed, re.MULTILINE)
-        assert f"bakeoff weights {name} weights/" in _bakeoff("weights", earlier, "--help").stdout
+        assert f"bakeoff weights {name} weights/" in run_cli("weights", earlier, "--help").stdout
 
 
 def test_weights_exported_here_are_on_a_machine_that_had_none(tmp_path):
-    exported = _bakeoff("weights", "export", tmp_path / "kit", "--networks", "efficientnet-lite0")
+    exported = run_cli("weights", "export", tmp_path / "kit", "--networks", "efficientnet-lite0")
     assert exported.returncode == 0, exported.stderr
     assert "Apache-2.0" in exported.stdout
     bare = {"BAKEOFF_WEIGHTS_DIR": str(tmp_path / "home")}
-    used = json.loads(_bakeoff("weights", "import", tmp_path / "kit", "--json", **bare).stdout)
+    used = json.loads(run_cli("weights", "import", tmp_path / "kit", "--json", **bare).stdout)
     assert [(entry["network"], entry["origin"]) for entry in used] == [("efficientnet-lite0", "package")]
     assert (tmp_path / "home" / used[0]["file"]).stat().st_size == used[0]["bytes"]
 
@@ -166,29 +185,29 @@ def test_folders_that_cannot_be_learned_from_are_refused(shape, tmp_path):
     if shape == "text only":
         (folder / "a").mkdir()
         (folder / "a" / "notes.txt").write_text("no image")
-    _assert_refused(_bakeoff("run", folder, "--out", tmp_path / "out"), "images")
+    _assert_refused(run_cli("run", folder, "--out", tmp_path / "out"), "images")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_truncated_archive_is_refused(tmp_path):
     (tmp_path / "cifar-100-binary.tar.gz").write_bytes(b"\x1f\x8b\x08\x00" + bytes(100))
-    _assert_refused(_bakeoff("data", "prepare", "cifar100", "--data-dir", tmp_path), "cifar-100-binary.tar.gz")
+    _assert_refused(run_cli("data", "prepare", "cifar100", "--data-dir", tmp_path), "cifar-100-binary.tar.gz")
 
 
 def test_a_folder_that_holds_something_else_is_refused_and_untouched(tmp_path):
     (tmp_path / "thesis.tex").write_text("important")
-    _assert_refused(_bakeoff("run", "digits", "--out", tmp_path), "not empty")
+    _assert_refused(run_cli("run", "digits", "--out", tmp_path), "not empty")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_an_output_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    _assert_refused(_bakeoff("run", "digits", "--out", tmp_path / "file" / "out"), "file")
+    _assert_refused(run_cli("run", "digits", "--out", tmp_path / "file" / "out"), "file")
 
 
 def test_a_corrupt_photo_is_left_out_by_name_and_the_rest_prepared(photos, tmp_path):
     (photos / "dark" / "broken.jpg").write_bytes((photos / "dark" / "1.jpg").read_bytes()[:200])
-    done = _bakeoff("data", "prepare", photos, "--out", tmp_path / "shards")
+    done = run_cli("data", "prepare", photos, "--out", tmp_path / "shards")
     assert done.returncode == 0, done.stderr
     assert "dark/broken.jpg" in done.stderr
     manifest = json.loads((tmp_path / "shards" / "manifest.json").read_text())
@@ -202,12 +221,13 @@ def test_a_missing_tensorflow_is_one_clear_line(tmp_path, monkeypatch):
     (tmp_path / "tensorflow.py").write_text(
         "raise ModuleNotFoundError(\"No module named 'tensorflow'\", name='tensorflow')"
     )
-    done = _bakeoff("run", "digits", "--out", tmp_path / "out", PYTHONPATH=str(tmp_path))
+    places = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    done = run_process("run", "digits", "--out", tmp_path / "out", PYTHONPATH=places)
     _assert_refused(done, "bakeoff[cpu]", "bakeoff[gpu]")
 
 
 def test_show_writes_a_contact_sheet(tmp_path):
-    done = _bakeoff("data", "show", "digits", "--out", tmp_path / "sheet.png")
+    done = run_cli("data", "show", "digits", "--out", tmp_path / "sheet.png")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:

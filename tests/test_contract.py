@@ -10,6 +10,8 @@ from bakeoff.networks.model import build_network, freeze
 from bakeoff.networks.table import TABLE
 from bakeoff.runs.config import BatchNorm, Model
 
+pytestmark = pytest.mark.kernels
+
 QUICK = {"lenet", "cnn-small", "cnn-custom", "efficientnet-lite0", "mobilenet-v3-small", "vgg-16"}
 IMAGES = 8
 STEPS = 3

@@ -12,6 +12,8 @@ from bakeoff.networks.table import TABLE, build_backbone, find_network
 from bakeoff.networks.weights import load_weights, locate_weights
 from bakeoff.networks.weights.torch_file import read_state_dict
 
+pytestmark = pytest.mark.kernels
+
 LITES = [row for row in TABLE if row.family == "efficientnet-lite"]
 # ImageNet classes that describe the sample photographs: a palace, a monastery, a bell cote, a dome; a daisy.
 PALACE = (698, 663, 442, 538)

@@ -11,6 +11,8 @@ from bakeoff.networks.model import build_network, freeze
 from bakeoff.networks.table import find_network
 from bakeoff.runs.config import BatchNorm, Model
 
+pytestmark = pytest.mark.kernels
+
 rng = np.random.default_rng(0)
 IMAGES = rng.integers(0, 256, (6, 32, 32, 3), np.uint8)
 LABELS = np.arange(6) % 5

@@ -1,47 +1,51 @@
-"""Runs in processes of their own: finished, failed, killed, and never done twice."""
+"""Runs in processes of their own: finished, failed, killed, and never done twice.
+
+What does not depend on the process is tried in this one, with `workers_here`.
+"""
 
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bakeoff.data.shards import prepare_cached
 from bakeoff.errors import InputError, WeightsError
-from bakeoff.launch import fetch_weights, launch, open_test
+from bakeoff.launch import Local, fetch_weights, launch, open_test
+from bakeoff.launch.process import Ended, Worker
 from bakeoff.networks.table import find_network
 from bakeoff.runs.config import Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, read_history
 from bakeoff.training.run import explain_failure
+from bakeoff.training.test import open_test as open_test_here
+from learned import TINY
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes through /proc")
 
-TINY = Run().revised(
+SMALL = Run().revised(
     model={"name": "cnn-small", "size": 32},
     train={"epochs": None, "images": 640, "batch": 32, "evaluations": 2},
     augment={"policy": "crop"},
 )
 
 
-@pytest.fixture
-def data():
-    return prepare_cached("digits")
+LOST = Ended("killed from outside (signal 9)", lost=True)
+OUT_OF_MEMORY = Ended("out of memory: the kernel killed it (signal 9)")
 
 
 def _launch(run, out, data, **options):
     return launch(run, stage=Stage.TRAIN, out=out, data=data, **options)
 
 
-def test_a_run_leaves_a_record_a_history_and_a_model_and_is_not_done_twice(tmp_path, data):
-    events = []
-    record = _launch(TINY, tmp_path, data, on_progress=events.append)
-    folder = run_dir(tmp_path, record.id)
+def test_a_run_leaves_a_record_a_history_and_a_model_and_is_not_done_twice(finished, shards):
+    record, folder = finished.record, run_dir(finished.out, finished.record.id)
     assert record.state is State.COMPLETE, record.reason
     assert record.images_seen == 640
     assert record.val.n == record.data.counts["val"]
@@ -51,88 +55,142 @@ def test_a_run_leaves_a_record_a_history_and_a_model_and_is_not_done_twice(tmp_p
     assert record.params_total == record.params_trainable == 122_570
     assert record.test is None
     assert {path.name for path in folder.iterdir()} >= {"config.json", "record.json", "history.csv", "model.keras"}
-    assert [row.progress for row in read_history(folder)] == [0.5, 1.0]
+    assert [row.progress for row in read_history(folder)] == [0.25, 0.5, 0.75, 1.0]
     assert Run.model_validate(json.loads((folder / "config.json").read_text())) == TINY
-    assert events[-1].doing == "train"
-    assert events[-1].fraction == 1.0
+    assert finished.events[-1].doing == "train"
+    assert finished.events[-1].fraction == 1.0
 
     before = (folder / "record.json").stat().st_mtime_ns
-    assert _launch(TINY, tmp_path, data) == record
+    assert _launch(TINY, finished.out, shards) == record
     assert (folder / "record.json").stat().st_mtime_ns == before
 
-    for openings in (1, 2):
-        tested = open_test(folder, data)
-        assert tested.test.openings == openings
-        assert tested.test.n == record.data.counts["test"]
+
+def test_the_test_split_is_opened_in_a_process_of_its_own_and_every_opening_is_counted(finished, shards, tmp_path):
+    folder = run_dir(shutil.copytree(finished.out, tmp_path / "study"), finished.record.id)
+    tested = open_test(folder, shards).test
+    assert tested.openings == 1
+    assert tested.n == finished.record.data.counts["test"]
     assert (folder / "confusion.csv").read_text().count("\n") == 11
+    assert open_test_here(folder, shards).openings == 2
 
 
-def test_a_loss_that_diverges_is_a_failed_record_with_the_reason(tmp_path, data):
-    wild = TINY.revised(optim={"name": "sgd", "learning_rate": 10.0, "warmup": 0.0, "weight_decay": 1.0})
-    record = _launch(wild.revised(train={"images": 20_000}), tmp_path, data)
+@pytest.mark.usefixtures("workers_here")
+def test_a_loss_that_diverges_is_a_failed_record_with_the_reason(tmp_path, shards):
+    wild = SMALL.revised(optim={"name": "sgd", "learning_rate": 10.0, "warmup": 0.0, "weight_decay": 1.0})
+    record = _launch(wild.revised(train={"images": 20_000}), tmp_path, shards)
     assert record.state is State.FAILED
     assert "loss became" in record.reason
     assert not (run_dir(tmp_path, record.id) / "model.keras").exists()
 
 
-def test_a_run_over_its_limit_is_stopped_and_says_so(tmp_path, data):
-    record = _launch(TINY.revised(train={"images": 10_000_000}), tmp_path, data, limit=12)
+def test_a_run_over_its_limit_is_stopped_and_says_so(tmp_path, shards):
+    record = _launch(SMALL.revised(train={"images": 10_000_000}), tmp_path, shards, limit=4)
     assert record.state is State.FAILED
-    assert "limit of 12 s" in record.reason
+    assert "limit of 4 s" in record.reason
 
 
-def test_a_run_that_is_stopped_on_request_is_pruned_with_the_reason_and_keeps_its_history(tmp_path, data):
-    def stop_rule(event):
+def test_a_run_that_is_stopped_on_request_is_pruned_with_the_reason_and_keeps_its_history(tmp_path, shards):
+    def judge(event):
         return "seen enough" if event.evaluations else None
 
-    record = _launch(TINY.revised(train={"images": 64000, "evaluations": 100}), tmp_path, data, on_progress=stop_rule)
+    record = _launch(SMALL.revised(train={"images": 64000, "evaluations": 100}), tmp_path, shards, on_progress=judge)
     assert (record.state, record.reason) == (State.PRUNED, "seen enough")
+    assert record.memory_predicted_bytes > 0
     assert read_history(run_dir(tmp_path, record.id))
     assert not (run_dir(tmp_path, record.id) / "model.keras").exists()
-    assert _launch(record.config, tmp_path, data) == record
+    assert not list(tmp_path.rglob(".partial-*"))
+    assert _launch(record.config, tmp_path, shards) == record
 
 
-def _kill_once(tmp_path):
+def _kill(tmp_path, times):
+    """Kill the worker at its first step, so many times."""
     killed = []
 
-    def kill_once(event):
-        if event.doing == "train" and not killed:
-            killed.extend(_workers(tmp_path))
-            for pid in killed:
+    def kill(event):
+        if event.doing == "train":
+            pids = [pid for pid in _workers(tmp_path) if pid not in killed]
+            for pid in pids if len(killed) < times else ():
+                killed.append(pid)
                 os.kill(pid, signal.SIGKILL)
 
-    return kill_once
+    return kill
 
 
-def test_a_run_killed_for_memory_is_tried_again_at_half_its_micro_batch(tmp_path, data, monkeypatch):
-    # As if the kernel had killed something in every run.
-    monkeypatch.setattr("bakeoff.launch.process._count_memory_kills", itertools.count().__next__)
-    record = _launch(TINY, tmp_path, data, on_progress=_kill_once(tmp_path))
+@pytest.mark.parametrize(
+    ("counts", "ending"),
+    [
+        ((7, 7), LOST),
+        ((7, 8), OUT_OF_MEMORY),
+        ((None, None), Ended("out of memory, most likely: it was killed from outside (signal 9)")),
+    ],
+)
+def test_a_worker_that_was_killed_tells_by_whom(tmp_path, monkeypatch, counts, ending):
+    """From how many processes the kernel had killed before and after, where it tells."""
+    monkeypatch.setattr("bakeoff.launch.process._count_memory_kills", iter(counts).__next__)
+    worker = Worker("run", [tmp_path, tmp_path], tmp_path / "log.txt")
+    worker.kill()
+    assert replace(worker.follow(), seconds=0.0) == ending
+
+
+class Doomed(Local):
+    """Attempts of which the first ones end like this."""
+
+    def __init__(self, *endings):
+        super().__init__()
+        self.endings = list(endings)
+
+    def attempt(self, *arguments, **options):
+        return self.endings.pop(0) if self.endings else super().attempt(*arguments, **options)
+
+
+@pytest.mark.usefixtures("workers_here")
+def test_a_run_that_lacked_memory_is_tried_again_at_half_its_micro_batch(tmp_path, shards):
+    record = _launch(SMALL, tmp_path, shards, executor=Doomed(OUT_OF_MEMORY))
     assert record.state is State.COMPLETE, record.reason
     assert (record.config.train.batch, record.micro_batch) == (32, 16)
     assert record.images_seen == 640
 
 
-def test_a_run_killed_from_outside_is_tried_again_as_it_was(tmp_path, data):
-    record = _launch(TINY, tmp_path, data, on_progress=_kill_once(tmp_path))
+@pytest.mark.usefixtures("workers_here")
+@pytest.mark.parametrize(
+    ("endings", "reason"),
+    [
+        ((LOST, LOST), "killed from outside (signal 9), twice"),
+        ((OUT_OF_MEMORY, OUT_OF_MEMORY), "at micro-batch 16, after 32 was too much"),
+    ],
+)
+def test_a_run_whose_attempts_end_alike_is_failed_with_both_in_its_reason(tmp_path, shards, endings, reason):
+    record = _launch(SMALL, tmp_path, shards, executor=Doomed(*endings))
+    assert record.state is State.FAILED
+    assert "signal 9" in record.reason
+    assert reason in record.reason
+
+
+@pytest.mark.slow
+def test_a_run_killed_for_memory_is_tried_again_at_half_its_micro_batch(tmp_path, shards, monkeypatch):
+    # As if the kernel had killed something in every run.
+    monkeypatch.setattr("bakeoff.launch.process._count_memory_kills", itertools.count().__next__)
+    record = _launch(SMALL, tmp_path, shards, on_progress=_kill(tmp_path, 1))
+    assert record.state is State.COMPLETE, record.reason
+    assert (record.config.train.batch, record.micro_batch) == (32, 16)
+    assert record.images_seen == 640
+
+
+def test_a_run_killed_from_outside_is_tried_again_as_it_was(tmp_path, shards):
+    record = _launch(SMALL, tmp_path, shards, on_progress=_kill(tmp_path, 1))
     assert record.state is State.COMPLETE, record.reason
     assert record.micro_batch == record.config.train.batch == 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernel", "reason"),
     [(False, "killed from outside (signal 9), twice"), (True, "at micro-batch 16, after 32 was too much")],
 )
-def test_a_run_killed_twice_is_a_failed_record_and_leaves_no_torn_file(tmp_path, data, monkeypatch, kernel, reason):
+def test_a_run_killed_twice_is_a_failed_record_and_leaves_no_torn_file(tmp_path, shards, monkeypatch, kernel, reason):
     if kernel:
         monkeypatch.setattr("bakeoff.launch.process._count_memory_kills", itertools.count().__next__)
-
-    def kill(event):
-        if event.doing == "train":
-            for pid in _workers(tmp_path):
-                os.kill(pid, signal.SIGKILL)
-
-    record = _launch(TINY.revised(train={"images": 10_000_000}), tmp_path, data, on_progress=kill)
+    record = _launch(SMALL.revised(train={"images": 10_000_000}), tmp_path, shards, on_progress=_kill(tmp_path, 2))
     assert record.state is State.FAILED
     assert "signal 9" in record.reason
     assert reason in record.reason
@@ -140,33 +198,36 @@ def test_a_run_killed_twice_is_a_failed_record_and_leaves_no_torn_file(tmp_path,
     assert not list(tmp_path.rglob(".partial-*"))
 
 
-def test_a_run_that_is_predicted_not_to_fit_takes_the_micro_batch_that_does(tmp_path, data, monkeypatch):
-    large = TINY.revised(train={"batch": 512, "images": 1024})
-    whole = _launch(large, tmp_path / "whole", data)
+@pytest.mark.usefixtures("workers_here")
+def test_a_run_that_is_predicted_not_to_fit_takes_the_micro_batch_that_does(tmp_path, shards, monkeypatch):
+    large = SMALL.revised(train={"batch": 512, "images": 1024})
+    whole = _launch(large, tmp_path / "whole", shards)
     monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", str(whole.memory_predicted_bytes - 1))
-    record = _launch(large, tmp_path / "less", data)
+    record = _launch(large, tmp_path / "less", shards)
     assert record.state is State.COMPLETE, record.reason
     assert record.micro_batch < whole.micro_batch == 512
     assert record.memory_predicted_bytes < whole.memory_predicted_bytes
     assert record.images_seen == whole.images_seen
 
 
-def test_a_run_that_fits_at_no_micro_batch_says_what_it_needs(tmp_path, data, monkeypatch):
+@pytest.mark.usefixtures("workers_here")
+def test_a_run_that_fits_at_no_micro_batch_says_what_it_needs(tmp_path, shards, monkeypatch):
     monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", "1000000")
-    record = _launch(TINY, tmp_path, data)
+    record = _launch(SMALL, tmp_path, shards)
     assert record.state is State.FAILED
     assert "not enough memory" in record.reason
     assert "one image at a time" in record.reason
 
 
-def test_a_size_that_the_network_cannot_take_is_refused_before_anything_starts(tmp_path, data):
+def test_a_size_that_the_network_cannot_take_is_refused_before_anything_starts(tmp_path, shards):
     with pytest.raises(InputError, match="18"):
-        _launch(TINY.revised(model={"size": 8}), tmp_path, data)
+        _launch(SMALL.revised(model={"size": 8}), tmp_path, shards)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unknown_block_is_a_failed_record_that_names_the_blocks(tmp_path, data):
-    record = _launch(TINY.revised(model={"unfreeze": "block9"}), tmp_path, data)
+@pytest.mark.usefixtures("workers_here")
+def test_an_unknown_block_is_a_failed_record_that_names_the_blocks(tmp_path, shards):
+    record = _launch(SMALL.revised(model={"unfreeze": "block9"}), tmp_path, shards)
     assert record.state is State.FAILED
     assert "no block 'block9'" in record.reason
     assert "conv3" in record.reason
@@ -175,29 +236,32 @@ def test_an_unknown_block_is_a_failed_record_that_names_the_blocks(tmp_path, dat
 def test_weights_that_cannot_be_downloaded_are_one_line_in_seconds_and_leave_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
-    with pytest.raises(WeightsError, match=r"cannot download the weights of vgg-16 \(.*refused\); bring them"):
+    with pytest.raises(
+        WeightsError, match=r"cannot download the weights of vgg-16 \(.*refused\); copy them.*--weights"
+    ):
         fetch_weights(find_network("vgg-16"))
     assert not list((tmp_path / "models").iterdir())
 
 
-def test_testing_what_never_finished_is_the_users_error(tmp_path, data, monkeypatch):
+@pytest.mark.usefixtures("workers_here")
+def test_testing_what_never_finished_is_the_users_error(tmp_path, shards, monkeypatch):
     monkeypatch.setenv("BAKEOFF_RUN_MEMORY_BYTES", "1000000")
-    record = _launch(TINY, tmp_path, data)
+    record = _launch(SMALL, tmp_path, shards)
     with pytest.raises(InputError, match="no trained model"):
-        open_test(run_dir(tmp_path, record.id), data)
+        open_test(run_dir(tmp_path, record.id), shards)
 
 
-def test_a_worker_ends_when_its_launcher_dies(tmp_path, data):
+def test_a_worker_ends_when_its_launcher_dies(tmp_path, shards):
     code = (
         "import sys; from pathlib import Path; from bakeoff.runs.config import Run; from bakeoff.launch import launch;"
-        "from bakeoff.runs import Stage; run = Run.model_validate_json(sys.argv[1]);"
+        "from bakeoff.runs.record import Stage; run = Run.model_validate_json(sys.argv[1]);"
         "launch(run, stage=Stage.TRAIN, out=Path(sys.argv[2]), data=Path(sys.argv[3]),"
         " on_progress=lambda event: print(event, flush=True))"
     )
-    run = TINY.revised(train={"images": 10_000_000})
-    arguments = [sys.executable, "-c", code, run.model_dump_json(), str(tmp_path), str(data)]
+    run = SMALL.revised(train={"images": 10_000_000})
+    arguments = [sys.executable, "-c", code, run.model_dump_json(), str(tmp_path), str(shards)]
     driver = subprocess.Popen(arguments, stdout=subprocess.PIPE)
-    driver.stdout.readline()  # the worker is at work
+    assert driver.stdout.readline()  # the worker is at work
     driver.kill()
     driver.wait()
     deadline = time.monotonic() + 20

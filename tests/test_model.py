@@ -33,6 +33,7 @@ def test_a_scratch_net_with_a_hundred_classes_has_the_parameters_of_the_table(na
     assert count_parameters(model) == (find_network(name).params_total,) * 2
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize("name", SMALL)
 def test_all_ways_to_ask_a_model_give_the_same_numbers(name, images, tmp_path):
     size = 48 if name.startswith("efficientnet") else 32  # so that one of them resizes
@@ -50,6 +51,7 @@ def test_all_ways_to_ask_a_model_give_the_same_numbers(name, images, tmp_path):
         assert np.allclose(asked, other, atol=1e-4)
 
 
+@pytest.mark.kernels
 def test_a_plain_call_of_a_resizing_model_is_inference(images):
     model = _network("efficientnet-lite0", 48).model(48)
     before = [np.array(weight) for weight in model.weights]
@@ -65,6 +67,7 @@ def test_models_of_two_sizes_share_their_weights(images):
     assert not np.allclose(small.predict(images, verbose=0), large.predict(images, verbose=0))
 
 
+@pytest.mark.kernels
 def test_features_are_what_the_head_receives(images):
     network = _network("efficientnet-lite0", 32)
     model = network.model(32)
@@ -95,6 +98,7 @@ def test_too_small_an_input_is_refused_with_the_minimum():
         _network("xception", 64)
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize(("fraction", "batch_norm"), [(0.0, "train"), (0.3, "train"), (1.0, "frozen"), (1.0, "train")])
 def test_frozen_weights_do_not_move_by_a_bit(fraction, batch_norm, images):
     network = _network("efficientnet-lite0", 32)

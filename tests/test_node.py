@@ -6,22 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.data.shards import prepare_cached
 from bakeoff.errors import InputError
 from bakeoff.launch import Local, StoppedError, launch, node
 from bakeoff.launch.messages import FileRef, follow_attempt, make_request, read_chunks
 from bakeoff.launch.process import Ended
 from bakeoff.launch.task import format_difference
-from bakeoff.runs.config import Run
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.record import Stage, State, read_history, read_record
 from bakeoff.runs.versions import find_versions
-
-TINY = Run().revised(
-    model={"name": "cnn-small", "size": 32},
-    train={"epochs": None, "images": 640, "batch": 32, "evaluations": 2},
-    augment={"policy": "crop"},
-)
+from learned import TINY
+from running import WorkerHere
 
 
 class Pretended:
@@ -83,51 +77,50 @@ def _elsewhere(file_ref):
     return FileRef(f"/nowhere/{Path(file_ref.path).name}", file_ref.sha256, file_ref.bytes)
 
 
-@pytest.fixture
-def data():
-    return prepare_cached("digits")
-
-
-def test_a_run_on_a_node_leaves_what_a_local_one_leaves_and_shards_travel_once(tmp_path, data):
+def test_a_run_on_a_node_leaves_what_a_local_one_leaves_and_shards_travel_once(tmp_path, shards, finished, monkeypatch):
     cluster, events = Pretended(tmp_path / "node"), []
-    options = {"stage": Stage.TRAIN, "data": data}
+    options = {"stage": Stage.TRAIN, "data": shards}
     record = launch(TINY, out=tmp_path / "far", on_progress=events.append, executor=cluster, **options)
-    near = launch(TINY, out=tmp_path / "near", **options)
+    near = finished.record
     assert (record.state, record.id) == (State.COMPLETE, near.id), record.reason
     assert record.images_seen == 640
     assert record.device.endswith("1 threads")
     folder = run_dir(tmp_path / "far", record.id)
-    names = {path.name for path in run_dir(tmp_path / "near", near.id).iterdir() if "events" not in path.name}
+    names = {path.name for path in run_dir(finished.out, near.id).iterdir() if "events" not in path.name}
     assert {path.name for path in folder.iterdir() if "events" not in path.name} == names
     assert any(folder.glob("events.out*"))
-    assert [row.progress for row in read_history(folder)] == [0.5, 1.0]
+    assert [row.progress for row in read_history(folder)] == [0.25, 0.5, 0.75, 1.0]
     assert events[-1].fraction == 1.0
     assert read_record(folder) == record
     first = len(cluster.sent)
     assert first == len({file_ref.sha256 for file_ref in cluster.orders[0].files_needed}) > 3
 
-    # A run that goes on from the first one's model, which is all that has to travel.
-    further = TINY.revised(model={"start": f"runs/{record.id}/model.keras"}, train={"images": 64, "evaluations": 1})
+    # A run that goes on from the first one's model, which is all that has to travel; where it is done, it finds that.
+    monkeypatch.setattr(node, "Worker", WorkerHere)
+    further = TINY.revised(
+        model={"start": f"runs/{record.id}/model.keras"},
+        train={"images": 64, "evaluations": 1, "deterministic": False},
+    )
     record = launch(further, out=tmp_path / "far", executor=cluster, **options)
     assert (record.state, record.weights.origin) == (State.COMPLETE, "run"), record.reason
     assert len(cluster.sent) == first + 1
 
 
-def test_a_run_whose_node_is_lost_goes_on_from_its_checkpoint_and_twice_is_a_failure(tmp_path, data):
+def test_a_run_whose_node_is_lost_goes_on_from_its_checkpoint_and_twice_is_a_failure(tmp_path, shards):
     cluster = Pretended(tmp_path / "node", lose_at=1)
-    record = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=data, executor=cluster)
+    record = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=shards, executor=cluster)
     assert (record.state, record.images_seen) == (State.COMPLETE, 640), record.reason
     before, after = cluster.orders
     assert "checkpoint.npz" not in before.files
     assert {"checkpoint.npz", "history.csv"} <= set(after.files)
-    assert len(read_history(run_dir(tmp_path, record.id))) == 2
+    assert len(read_history(run_dir(tmp_path, record.id))) == 4
     assert not RunFolder(run_dir(tmp_path, record.id)).checkpoint.exists()
 
 
-def test_what_comes_damaged_to_a_node_is_named_and_stays_away_from_its_cache(tmp_path, data):
+def test_what_comes_damaged_to_a_node_is_named_and_stays_away_from_its_cache(tmp_path, shards):
     cluster = Pretended(tmp_path / "node", damage=True)
     with pytest.raises(InputError, match=r"on node .*/nowhere/.* its SHA-256 is wrong"):
-        launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=data, executor=cluster)
+        launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=shards, executor=cluster)
     assert not list((tmp_path / "node" / "data").glob("sent-*"))
 
 
@@ -139,36 +132,36 @@ class Poisoned(Pretended):
         return Ended("its node was lost", lost=True, seconds=3.0)
 
 
-def test_a_run_that_takes_two_nodes_with_it_is_failed_and_not_tried_again(tmp_path, data):
+def test_a_run_that_takes_two_nodes_with_it_is_failed_and_not_tried_again(tmp_path, shards):
     cluster = Poisoned(tmp_path / "node")
-    record = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=data, executor=cluster)
+    record = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=shards, executor=cluster)
     assert (record.state, record.reason) == (State.FAILED, "its node was lost, twice")
     assert len(cluster.orders) == 2
-    assert launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=data, executor=cluster) == record
+    assert launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=shards, executor=cluster) == record
     assert len(cluster.orders) == 2
 
 
-def test_folders_that_are_shared_are_used_where_they_are(tmp_path, data, monkeypatch):
-    record = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=data, executor=Poisoned(tmp_path))
-    request = make_request(record, run_dir(tmp_path, record.id), data, limit=None, threads=1, environment={})
+def test_folders_that_are_shared_are_used_where_they_are(tmp_path, shards, monkeypatch):
+    record = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=shards, executor=Poisoned(tmp_path))
+    request = make_request(record, run_dir(tmp_path, record.id), shards, limit=None, threads=1, environment={})
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path / "node"))
 
     def fetch(file_ref):
         raise AssertionError(file_ref)
 
     assert not list(node._files_to_fetch(request))
-    assert node._fetch_data(request, fetch) == data
+    assert node._fetch_data(request, fetch) == shards
     shard = request.shards[0]
     monkeypatch.setattr(node, "_is_shared", node._is_shared.__wrapped__)
     assert node._is_shared(shard)
     assert not node._is_shared(replace(shard, sha256="0" * 64))
 
 
-def test_an_executor_that_was_stopped_begins_nothing(tmp_path, data):
+def test_an_executor_that_was_stopped_begins_nothing(tmp_path, shards):
     executor = Local()
     executor.stop()
     with pytest.raises(StoppedError):
-        launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=data, executor=executor)
+        launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=shards, executor=executor)
     (record,) = (read_record(folder) for folder in (tmp_path / "runs").iterdir())
     assert record.state is State.RUNNING
 

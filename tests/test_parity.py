@@ -18,6 +18,7 @@ from bakeoff.training.inference import compile_forward, predict_logits
 from factories import encode_png
 from learned import learn
 
+pytestmark = pytest.mark.kernels
 EXACT = [(model_format, None) for model_format in Format]
 EVERY = EXACT + [(model_format, quantize) for model_format, able in QUANTIZATIONS.items() for quantize in able]
 IMAGES = 70

@@ -15,6 +15,7 @@ import pytest
 from bakeoff.data.batches import load_split
 from bakeoff.deploy.bundle import Format, open_bundle
 from factories import encode_png
+from running import BAKEOFF, run_cli
 
 COUNT = 70  # from 64 on there is a bar
 
@@ -37,14 +38,8 @@ def bundle(bundled):
 
 
 def _predict(bundle, *arguments, stdin=b""):
-    done = subprocess.run(
-        [sys.executable, "-m", "bakeoff", "predict", *map(str, [bundle, *arguments])],
-        input=stdin,
-        capture_output=True,
-        check=False,
-        timeout=300,
-    )
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
+    done = run_cli("predict", bundle, *arguments, stdin=stdin)
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_all_images_of_a_folder_are_predicted_in_order_and_without_tensorflow(bundle, pictures):
@@ -102,7 +97,7 @@ def test_results_go_to_standard_output_while_a_bar_is_drawn(bundle, pictures):
 
     watching = threading.Thread(target=watch)
     watching.start()
-    command = [sys.executable, "-m", "bakeoff", "predict", bundle, pictures, "--csv", "--top", "1"]
+    command = [*BAKEOFF, "predict", bundle, pictures, "--csv", "--top", "1"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=follower, check=False, timeout=300)
     os.close(follower)
     watching.join(20)

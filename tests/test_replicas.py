@@ -15,6 +15,8 @@ from bakeoff.runs.config import Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, read_history
 
+pytestmark = pytest.mark.kernels
+
 # A batch that does not divide evenly, clipping (of the whole gradient, not of its parts), an average, slower layers.
 STEPS = """
 import json, os, sys

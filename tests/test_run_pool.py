@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.cli import main
 from bakeoff.errors import DataError
 from bakeoff.launch import Local, StoppedError
 from bakeoff.machine import count_cores
@@ -30,6 +29,7 @@ from bakeoff.study.context import StudyContext
 from bakeoff.study.run_pool import RunRequest
 from factories import make_record
 from faults.machine import hear_interrupts
+from running import run_cli
 from test_compare import LENET, LITE, _compare
 from test_plan import _plan
 from test_study_state import DATA
@@ -226,13 +226,11 @@ def test_more_slots_give_more_seconds_of_a_budget_and_the_same_images():
         (["--cluster", "auto"], r"pip install 'bakeoff\[ray\]'"),
     ],
 )
-def test_what_cannot_be_is_one_line(options, reason, monkeypatch, capsys, tmp_path):
+def test_what_cannot_be_is_one_line(options, reason, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.setattr(sys, "argv", ["bakeoff", "compare", "digits", *options, "--out", str(tmp_path / "out")])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    done = run_cli("compare", "digits", *options, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
     assert re.search(reason, line)
     assert not (tmp_path / "out").exists()
 

@@ -11,6 +11,8 @@ from bakeoff.training.optimizer import build_optimizer
 from bakeoff.training.step import compile_step
 from bakeoff.training.weight_copies import MovingAverage
 
+pytestmark = pytest.mark.kernels
+
 rng = np.random.default_rng(0)
 IMAGES = rng.integers(0, 256, (10, 32, 32, 3), np.uint8)
 TARGETS = np.eye(5, dtype=np.float32)[rng.integers(0, 5, 10)]

@@ -16,6 +16,8 @@ from bakeoff.training.loop import train
 from bakeoff.training.probe import fit_head, probe
 from bakeoff.training.task import open_task
 
+pytestmark = pytest.mark.kernels
+
 LENET = Run().revised(
     model={"name": "lenet", "size": 32},
     augment={"policy": "crop"},

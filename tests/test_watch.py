@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
-from bakeoff.cli import app
 from bakeoff.console.watch import watch_study
 from bakeoff.errors import OutputError
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import HistoryRow, State, write_history, write_record
 from factories import make_record
+from running import run_cli
 
 DONE = make_record("a@96", 0.8)
 ROW = HistoryRow(
@@ -75,14 +74,13 @@ def test_an_older_report_is_not_the_end(tmp_path: Path, screen: Console, monkeyp
     with pytest.raises(KeyboardInterrupt):
         watch_study(screen, tmp_path)
     # On the command line looking away is no error, and leaves the board.
-    done = CliRunner().invoke(app, ["board", str(tmp_path), "--watch"])
-    assert done.exit_code == 0, done.output
-    assert "a@96" in done.output
+    done = run_cli("board", tmp_path, "--watch")
+    assert done.returncode == 0, done.stderr
+    assert "a@96" in done.stdout
     assert (tmp_path / "board.csv").is_file()
 
 
 def test_nothing_to_watch_and_nothing_to_parse_are_refused(tmp_path: Path, screen: Console) -> None:
     with pytest.raises(OutputError, match="holds no study"):
         watch_study(screen, tmp_path)
-    done = CliRunner().invoke(app, ["board", str(tmp_path), "--watch", "--json"])
-    assert "not both" in str(done.exception)
+    assert "not both" in run_cli("board", tmp_path, "--watch", "--json").stderr

@@ -1,43 +1,31 @@
 """Faults with one outcome: what is damaged is named, exit code 2, and doing what the line says mends it."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
+import time
 
 import pytest
 
+from bakeoff.data.shards import prepare_cached
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import write_record
 from factories import make_record
+from running import BAKEOFF, run_cli
 
 from .harness import play
-from .machine import Disk, can_limit_memory, can_mount
+from .machine import Disk, can_limit_memory, can_mount, hear_interrupts
 
 SETTINGS = ("model.name=cnn-small", "model.size=32", "train.images=640")
 TRAIN = ["train", "digits", *(part for setting in SETTINGS for part in ("--set", setting))]
 
 
-def _run(*arguments, cache, **options):
-    environment = os.environ | {"BAKEOFF_CACHE_DIR": str(cache)}
-    command = [sys.executable, "-m", "bakeoff", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, **options)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """A folder with a cache in which the data are prepared."""
-    folder = tmp_path_factory.mktemp("prepared")
-    done = _run("data", "prepare", "digits", cache=folder / "cache")
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
 @pytest.fixture
-def study(prepared, tmp_path):
-    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+def study(tmp_path, monkeypatch):
+    """A folder with a cache in which the data are prepared."""
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path / "cache"))
+    prepare_cached("digits")
     return tmp_path
 
 
@@ -56,9 +44,9 @@ def test_a_record_cut_in_half_is_named_and_removing_it_mends(tmp_path):
         write_record(run_dir(tmp_path, record.id), record)
     path = run_dir(tmp_path, torn.id) / "record.json"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    _one_line(_run("board", tmp_path, cache=tmp_path), str(path), "remove that run's folder")
+    _one_line(run_cli("board", tmp_path), str(path), "remove that run's folder")
     shutil.rmtree(path.parent)
-    assert _run("board", tmp_path, cache=tmp_path).returncode == 0
+    assert run_cli("board", tmp_path).returncode == 0
 
 
 def test_a_damaged_shard_is_named_and_no_candidate_is_blamed(study):
@@ -66,20 +54,21 @@ def test_a_damaged_shard_is_named_and_no_candidate_is_blamed(study):
     raw = bytearray(shard.read_bytes())
     raw[len(raw) // 2] ^= 4
     shard.write_bytes(raw)
-    done = _run(*TRAIN, "--out", study / "out", cache=study / "cache")
+    done = run_cli(*TRAIN, "--out", study / "out")
     _one_line(done, str(shard), "damaged", "prepare")
     (record,) = study.glob("out/runs/*/record.json")
     assert json.loads(record.read_text())["state"] == "RUNNING"
 
 
 def test_a_second_command_in_one_folder_is_refused_and_the_first_goes_on(study):
-    command = [sys.executable, "-m", "bakeoff", *TRAIN, "--set", "train.images=64000", "--out", str(study / "out")]
-    environment = os.environ | {"BAKEOFF_CACHE_DIR": str(study / "cache")}
-    first = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    command = [*BAKEOFF, *TRAIN, "--set", "train.images=64000", "--out", str(study / "out")]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts)
+    lock = study / "out" / ".lock"
     try:
-        while not (study / "out" / ".lock").is_file():
+        while not (lock.is_file() and lock.read_text().endswith("\n")):
             assert first.poll() is None
-        second = _run(*TRAIN, "--out", study / "out", cache=study / "cache")
+            time.sleep(0.1)
+        second = run_cli(*TRAIN, "--out", study / "out")
         _one_line(second, "in use by another bakeoff", str(first.pid), "--out")
         assert first.poll() is None
     finally:
@@ -87,23 +76,24 @@ def test_a_second_command_in_one_folder_is_refused_and_the_first_goes_on(study):
         first.communicate()
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.skipif(not can_mount(), reason="mounting a small disk needs root")
 def test_a_full_disk_is_told_and_the_same_command_goes_on_when_there_is_room(study):
     with Disk(study / "disk") as disk:
         disk.fill(300_000)
-        full = _run(*TRAIN, "--out", disk.folder / "out", cache=study / "cache")
+        full = run_cli(*TRAIN, "--out", disk.folder / "out")
         _one_line(full, "No space left", "free some space")
         for path in disk.folder.rglob("*.json"):
             json.loads(path.read_text())
         assert not list(disk.folder.rglob(".partial-*"))
         disk.make_room()
-        assert _run(*TRAIN, "--out", disk.folder / "out", cache=study / "cache").returncode == 0
+        assert run_cli(*TRAIN, "--out", disk.folder / "out").returncode == 0
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     place = tmp_path / "file"
     place.write_text("")
-    _one_line(_run(*TRAIN, "--out", place / "out", cache=tmp_path / "cache"), "cannot write", str(place))
+    _one_line(run_cli(*TRAIN, "--out", place / "out"), "cannot write", str(place))
 
 
 @pytest.mark.slow
