@@ -1,4 +1,4 @@
-"""What is wrong with images, and whether a study's figures hold: check, verify."""
+"""Checks of images and of a study's numbers: check, verify."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -94,19 +94,19 @@ def check(
 def verify(
     out: PathLike, *, records_only: bool = False, data_dir: PathLike | None = None, progress: ProgressOption = True
 ) -> list[Check]:
-    """Compute a study's figures again from the files that they came from, as `bakeoff verify` does.
+    """Recompute every number of a study from its files, as `bakeoff verify` does.
 
-    Records from their logits, board and report from the records, the bundle by its hashes and by its answers, the
-    shards by their hashes. Nothing is written, and the test split is not opened anew for a choice.
+    Scores are recomputed from the saved logits, board and report from the records; bundles are checked by their hashes
+    and their predictions, shards by their hashes. Nothing is written, and nothing is chosen on the test split.
 
     Args:
         out: The folder of the study.
-        records_only: Leave out what needs the data: shards, labels, the bundle's answers.
+        records_only: Skip the checks that need the data: shards, labels, the bundle's predictions.
         data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
         progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
 
     Returns:
-        A Check for each figure: `where`, `written`, `computed`, and `matches`, whether the two agree.
+        A Check for each number: `where`, `written`, `computed`, and `matches`, whether the two agree.
 
     Raises:
         OutputError: The folder holds no runs, or a file in it is damaged.

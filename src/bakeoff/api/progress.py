@@ -24,7 +24,7 @@ _log = logging.getLogger("bakeoff")
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """Where a call stands; what a function given as `progress=` is called with, in the thread of the call.
+    """How far a call is. A function given as `progress=` is called with it, in the thread of the call.
 
     An exception that the function raises ends the call. A study that ended so can be resumed by the same call.
     """

@@ -134,7 +134,7 @@ def screen(
     progress: ProgressOption = True,
     command: str = "",
 ) -> Results:
-    """Rank candidates from frozen features, as `bakeoff screen` does; `run` with the same arguments goes on from there.
+    """Rank candidates from frozen features, as `bakeoff screen` does; `run` with the same arguments continues it.
 
     Args:
         data: `cifar100`, `cifar10`, `digits`, or a folder: class/image, or train/class/image beside test/class/image.

@@ -110,7 +110,7 @@ def screen(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank candidates from frozen features; `bakeoff run` with the same options goes on from there.
+    """Rank candidates from frozen features; `bakeoff run` with the same options continues from there.
 
     **Example**: `bakeoff screen cifar100 --classes 20`
     """

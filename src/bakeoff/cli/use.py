@@ -81,8 +81,8 @@ def predict(
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; give one of them")
     counts = {"all": 0, "unread": 0}
-    with exit_on_interrupt("what was printed stands"):
-        # Where results go to the same terminal line by line, they are the progress.
+    with exit_on_interrupt("what was printed is complete"):
+        # On a terminal the results, printed line by line, already show the progress.
         shows_bar = as_json or not sys.stdout.isatty()
         answers = iterate_answers(bundle, images, top=top, threads=threads, progress=shows_bar)
         (print_list if as_json else print_csv if as_csv else print_lines)(_count(answers, counts))

@@ -92,16 +92,16 @@ def verify(
     *,
     records_only: Annotated[
         bool,
-        typer.Option("--records-only", help="Leave out what needs the data: shards, labels, the bundle's answers."),
+        typer.Option("--records-only", help="Skip what needs the data: shards, labels, the bundle's predictions."),
     ] = False,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compute a study's figures again from what lies under them, and name those that do not hold (exit code 1).
+    """Recompute every number of a study from its files, and list those that differ (exit code 1).
 
-    Records from their logits, board and report from the records, the bundle by its hashes and by its answers on the
-    locked test split, the shards by their hashes. Nothing is written, and the test split is not opened anew for a
-    choice: the bundle has to answer as it is on record.
+    Scores are recomputed from the saved logits, board and report from the records. A bundle is checked by its hashes
+    and by its predictions on the test split, which must be those on record; shards are checked by their hashes. Nothing
+    is written, and nothing is chosen on the test split.
 
     **Examples**
 
@@ -127,7 +127,7 @@ def verify(
 
 
 def models(*, as_json: JsonOption = False) -> None:
-    """List the networks: size, parameters, licence, and whether their weights are at hand.
+    """List the networks: size, parameters, licence, and whether their weights are on this machine.
 
     **Example**: `bakeoff models --json`
     """

@@ -22,7 +22,10 @@ def export(
     folder: FolderArgument,
     *,
     networks: Annotated[
-        str | None, typer.Option(help="Names separated by commas, fetched if need be; else all that are at hand.")
+        str | None,
+        typer.Option(
+            help="Names separated by commas, downloaded if necessary; else all whose weights are on this machine."
+        ),
     ] = None,
     files: Annotated[
         list[str] | None, typer.Option("--weights", help="NAME=PATH: a weight file of another origin; may be repeated.")
@@ -79,7 +82,7 @@ def import_(folder: FolderArgument, *, as_json: JsonOption = False) -> None:
         entries = import_weights(folder, move)
     _show(entries, as_json)
     if not as_json:
-        print_line(f"checked and copied to {imported_weights_dir()}; `bakeoff models` shows them as at hand")
+        print_line(f"checked and copied to {imported_weights_dir()}; `bakeoff models` now shows them as available")
 
 
 def _show(entries: "Sequence[ExportedWeights]", as_json: bool) -> None:

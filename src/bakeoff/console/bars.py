@@ -13,7 +13,7 @@ BAR_WIDTH = 24
 
 
 class CountBars:
-    """A bar for each step that is under way; a step is known by its description."""
+    """A bar for each step; a step is identified by its description."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -113,7 +113,7 @@ def _line(record: RunRecord, *, test: bool) -> str:
     if record.weights.origin == "file":
         found, total = record.weights.tensors_matched, record.weights.tensors_total
         weights = record.config.model.weights
-        file = "a kit" if weights == "auto" else Path(weights).name
+        file = "imported weights" if weights == "auto" else Path(weights).name
         parts.append(f"[dim]{found} of {total} tensors from {escape(file)}[/]")
     if record.reason:
         parts.append(f"[dim]{escape(record.reason)}[/]")

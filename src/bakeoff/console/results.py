@@ -46,7 +46,7 @@ def render_models(rows: Sequence[NetworkSpec]) -> Table:
 
 
 def render_weights(entries: Sequence[ExportedWeights]) -> Table:
-    """What is in a kit of weights."""
+    """The table of exported or imported weights."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for head in ("network", "size", "origin", "SHA-256", "licence"):
         table.add_column(head, justify="right" if head == "size" else "left")
@@ -56,7 +56,7 @@ def render_weights(entries: Sequence[ExportedWeights]) -> Table:
 
 
 def render_end(out: Path, winner: RunRecord, study: AnyStudy) -> str:
-    """The last lines of a study: the answer, what it took, and where things are."""
+    """The last lines of a study: the winner, the time that was used, and the paths of the files."""
     assert winner.test is not None
     spent = f"{format_seconds(sum(study.seconds.values()))} of {format_seconds(study.budget_seconds or 0.0)}"
     return "\n".join(
@@ -81,7 +81,7 @@ def render_effects(effects: Effects) -> Group:
 
 
 def render_search_result(found: SearchResult, recipe: Path) -> str:
-    """What a search found, in a few lines."""
+    """The result of a search, in a few lines."""
     counts = ", ".join(f"{count} {state.lower()}" for state, count in found.trials.items())
     lines = [f"{sum(found.trials.values())} trials: {counts}"]
     if found.difference is None or found.before is None or found.after is None:

@@ -17,7 +17,7 @@ __all__ = ["watch_study"]
 
 
 def watch_study(console: Console, out: Path, weigh: Mapping[str, float] | None = None, every: float = 1.0) -> None:
-    """Show a study's board until its report is written, looking `every` so many seconds.
+    """Show a study's board until its report is written, and read its files again after `every` seconds.
 
     Raises OutputError if there is neither a study nor a run in the folder.
     """
