@@ -1,19 +1,31 @@
 """The package in a notebook: cheap to import, the names of the command line, and results that show themselves."""
 
+import importlib
 import inspect
+import os
+import pydoc
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import bakeoff
-from bakeoff.cli import studies
-from bakeoff.errors import ConfigError, OutputError
+from bakeoff import errors
+from bakeoff.cli import data, studies, tuning, use, views
+from bakeoff.errors import BakeoffError, ConfigError, NothingTrainedError, OutputError
+from bakeoff.locks import hold, release
 from bakeoff.report.board import Row
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, write_record
+from bakeoff.runs.study_file import read_study
 from factories import make_record
 
 WINNER = make_record("a@96", 0.8, stage=Stage.CONFIRM, test_top1=0.77)
@@ -86,11 +98,45 @@ def test_without_pandas_the_error_names_the_extra(out: Path, monkeypatch: pytest
         _ = bakeoff.load(out).board
 
 
-def test_run_takes_what_the_command_takes_under_the_same_names() -> None:
-    ours, theirs = (inspect.signature(function).parameters for function in (bakeoff.run, studies.run))
-    assert set(ours) == set(theirs) - {"as_json"}
-    for name in ("data", "budget", "classes", "seed", "tune"):
-        assert ours[name].default == theirs[name].default
+# What each verb's options are as parameters, where the names differ.
+RENAMED = {"form": "format", "run_dir": "run"}
+# Options that say how a result is printed.
+PRINTING = {"as_json", "as_csv", "weigh"}
+# Parameters of Python alone.
+CALLING = {"progress", "command"}
+VERBS = {
+    "run": studies.run,
+    "screen": studies.screen,
+    "compare": studies.compare,
+    "train": studies.train,
+    "tune": tuning.tune,
+    "evaluate": views.evaluate,
+    "verify": views.verify,
+    "export": use.export,
+    "predict": use.predict,
+    "check": data.check,
+}
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_verb_and_its_function_have_the_same_parameters_and_defaults(name: str) -> None:
+    ours, theirs = (inspect.signature(function).parameters for function in (getattr(bakeoff, name), VERBS[name]))
+    options = {RENAMED.get(option, option): value for option, value in theirs.items() if option not in PRINTING}
+    assert set(ours) - CALLING == set(options)
+    assert {key: ours[key].default for key in options} == {key: value.default for key, value in options.items()}
+
+
+@pytest.mark.parametrize("name", [*VERBS, "load"])
+def test_help_describes_every_parameter_what_is_returned_and_what_is_raised(name: str) -> None:
+    function = getattr(bakeoff, name)
+    text = inspect.getdoc(function) or ""
+    assert all(re.search(rf"^{head}:$", text, re.MULTILINE) for head in ("Args", "Returns", "Raises"))
+    arguments = text.partition("Args:")[2].partition("Returns:")[0]
+    assert re.findall(r"^    (\w+): ", arguments, re.MULTILINE) == list(inspect.signature(function).parameters)
+    raised = re.findall(r"^    (\w+): ", text.partition("Raises:")[2], re.MULTILINE)
+    assert raised
+    assert all(issubclass(getattr(errors, error), BakeoffError) for error in raised)
+    assert name in pydoc.render_doc(function)
 
 
 def test_run_refuses_bad_input_as_an_exception(tmp_path: Path) -> None:
@@ -99,3 +145,208 @@ def test_run_refuses_bad_input_as_an_exception(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="resnet-5"):
         bakeoff.run("digits", candidates=["lenet", "resnet-5"], out=tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """A comparison of one small network on four digits, with what its progress function was called with."""
+    folder = tmp_path_factory.mktemp("api")
+    events: list[bakeoff.ProgressEvent] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BAKEOFF_CACHE_DIR", str(folder / "cache"))
+        results = bakeoff.compare(
+            "digits",
+            candidates=["lenet"],
+            images=np.int64(256),
+            classes=np.int64(4),
+            settings={"train.batch": np.int32(32), "optim.name": "adam", "train.evaluations": 1},
+            out=folder / "study",
+            progress=events.append,
+        )
+        yield SimpleNamespace(results=results, events=events, folder=folder)
+
+
+@pytest.fixture
+def shared(study: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The study, with the cache that it was made with."""
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(study.folder / "cache"))
+    return study
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
+@pytest.fixture
+def quiet(shared: SimpleNamespace, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Nothing is printed, and `os.environ` is the same afterwards; with the cache of the shared study."""
+    assert shared.folder.is_dir()
+    # What libraries set when they are imported is theirs.
+    importlib.import_module("tensorflow")
+    importlib.import_module("sklearn")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+        patch.setenv("KERAS_BACKEND", "jax")
+        before = _environment()
+        capfd.readouterr()
+        yield
+        assert _environment() == before
+        assert capfd.readouterr() == ("", "")
+
+
+def test_arguments_are_pythons_and_numpys(study: SimpleNamespace) -> None:
+    (record,) = study.results.records
+    assert study.results.best == record
+    assert record.candidate == "lenet@32"
+    config = record.config
+    assert (config.data.classes, config.train.images, config.train.batch) == ("4", 256, 32)
+    assert config.optim.name == "adam"
+    command = read_study(study.results.out).command
+    assert command.startswith("bakeoff.compare('digits', candidates=['lenet'], images=256, settings={'train.batch': ")
+    assert "progress" not in command
+
+
+def test_a_progress_function_gets_events_from_the_preparation_to_the_record(study: SimpleNamespace) -> None:
+    events, (record,) = study.events, study.results.records
+    assert (events[0].stage, events[0].candidate) == ("prepare", "")
+    runs = [event for event in events if event.stage == "compare"]
+    assert {event.candidate for event in runs} == {"lenet@32"}
+    assert [runs[0].doing, runs[-1].doing] == ["starting", "done"]
+    assert "train" in {event.doing for event in runs}
+    assert all(event.fraction is None or 0 <= event.fraction <= 1 for event in events)
+    assert [event.record for event in events if event.record] == [record]
+    assert runs[-1].val_top1 == record.val.top1
+
+
+@pytest.mark.usefixtures("quiet")
+def test_the_same_call_again_resumes_the_study_and_gives_its_folder_up(
+    shared: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "bakeoff")
+    out = shared.results.out
+    again = bakeoff.compare(
+        candidates="lenet",
+        images=256,
+        classes=4,
+        settings=["train.batch=32", "optim.name=adam", "train.evaluations=1"],
+        out=str(out),
+        progress=False,
+    )
+    assert again.records == shared.results.records
+    assert "digits-4: 4 classes" in caplog.text
+    hold(out)  # the call has given it up
+    release(out)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_train_returns_its_run_and_evaluate_opens_its_test_split(tmp_path: Path) -> None:
+    write_record(run_dir(tmp_path, WINNER.id), WINNER)
+    settings = {"model.name": "lenet", "model.size": 32, "train.images": 64, "train.val_images": 20}
+
+    def train() -> bakeoff.Results:
+        return bakeoff.train(classes="0,1", settings=settings, out=tmp_path, progress=False)
+
+    trained = train()
+    assert trained.best is not None
+    assert trained.best.config.train.images == 64
+    assert bakeoff.load(tmp_path).best == WINNER
+    assert bakeoff.evaluate(trained.best_dir, progress=False).openings == 1
+    # A run that is on record as failed is not tried again.
+    write_record(trained.best_dir, trained.best.model_copy(update={"state": State.FAILED, "reason": "no luck"}))
+    with pytest.raises(NothingTrainedError, match="lenet@32 failed: no luck") as raised:
+        train()
+    assert raised.value.out == tmp_path
+
+
+@pytest.mark.usefixtures("quiet")
+def test_export_writes_a_bundle_and_predict_answers_from_it(shared: SimpleNamespace, tmp_path: Path) -> None:
+    exported = bakeoff.export(shared.results.best_dir, out=tmp_path / "bundle", progress=False)
+    assert exported.folder == tmp_path / "bundle"
+    assert exported.facts.timing is not None
+    Image.new("L", (8, 8), 200).save(tmp_path / "grey.png")
+    answers = bakeoff.predict(exported.folder, [tmp_path / "grey.png", "nowhere.png"], top=2, progress=False)
+    assert [len(answer.top) for answer in answers] == [2, 0]
+    assert 0 < answers[0].top[1].probability <= answers[0].top[0].probability < 1
+    assert "No such file" in (answers[1].error or "")
+
+
+@pytest.mark.usefixtures("quiet")
+def test_verify_finds_a_number_that_was_changed(shared: SimpleNamespace, tmp_path: Path) -> None:
+    assert all(check.matches for check in bakeoff.verify(shared.results.out, progress=False))
+    copied = Path(shutil.copytree(shared.results.out, tmp_path / "copy"))
+    board = copied / "board.csv"
+    board.write_text(board.read_text().replace("lenet@32", "lenet@64"))
+    (broken,) = [check for check in bakeoff.verify(copied, records_only=True, progress=False) if not check.matches]
+    assert (broken.written, broken.computed) == ("lenet@64", "lenet@32")
+
+
+@pytest.mark.usefixtures("quiet")
+def test_check_returns_and_writes_its_findings(tmp_path: Path) -> None:
+    found = bakeoff.check("digits", classes=["3", "7"], out=tmp_path, progress=False)
+    assert found.counts["grey"] == len(found.findings) > 300
+    assert found.table.read_text().count("\n") == len(found.findings) + 1
+    assert found.pairs is None
+    assert "8 pixels are too few" in found.notes[0]
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_dry_run_of_tune_shows_the_plan_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = bakeoff.tune(candidate="lenet", factors=["model.dropout"], dry_run=True, out=tmp_path / "out")
+    assert (results.records, results.best, results.search) == ([], None, None)
+    assert "model.dropout" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("shared")
+def test_what_a_progress_function_raises_comes_out_of_the_call(tmp_path: Path) -> None:
+    def stop(event: bakeoff.ProgressEvent) -> None:
+        if event.candidate:
+            raise RuntimeError(event.doing)
+
+    with pytest.raises(RuntimeError, match="starting"):
+        bakeoff.compare("digits", candidates="lenet", images=64, out=tmp_path / "out", progress=stop)
+    hold(tmp_path / "out")
+    release(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        ("run", {"data": None}),
+        ("run", {"budget": None}),
+        ("run", {"budget": float("nan")}),
+        ("run", {"budget": True}),
+        ("run", {"seed": "a"}),
+        ("run", {"seed": -1}),
+        ("run", {"seed": 0.5}),
+        ("run", {"candidates": 3}),
+        ("run", {"candidates": []}),
+        ("run", {"classes": ["one"]}),
+        ("run", {"classes": 2.5}),
+        ("run", {"weights": [1]}),
+        ("run", {"out": 3}),
+        ("run", {"workers": 0}),
+        ("run", {"progress": "no"}),
+        ("compare", {"images": 0}),
+        ("compare", {"settings": {"train.epochs": object()}}),
+        ("tune", {"strategy": "grid"}),
+        ("tune", {"seeds": 21, "strategy": "ablate"}),
+        ("train", {"weights": 1}),
+        ("evaluate", {"run": None}),
+        ("export", {"run": ".", "format": "torch"}),
+        ("export", {"run": ".", "format": "onnx", "quantize": "int4"}),
+        ("predict", {"bundle": "b", "images": 7, "top": 0}),
+        ("predict", {"bundle": None, "images": "x"}),
+        ("check", {"exclude": 1}),
+        ("verify", {"out": 0}),
+        ("load", {"out": 0}),
+    ],
+    ids=str,
+)
+def test_an_argument_of_a_wrong_type_is_one_line_that_names_it(verb: str, arguments: dict[str, object]) -> None:
+    with pytest.raises(ConfigError) as raised:
+        getattr(bakeoff, verb)(**arguments)
+    assert "\n" not in str(raised.value)
+    assert any(re.search(rf"\b{name}\b.*: give ", str(raised.value)) for name in arguments)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff import launch
+import bakeoff
 from bakeoff.errors import WeightsError
 from running import run_cli, run_process
 
@@ -103,10 +104,10 @@ def test_models_as_json_has_the_contracts_fields():
         (["compare", "digits", "--candidates", "vgg-16,vgg-19", "--weights", "w.h5"], ["which network"]),
         (["compare", "digits", "--candidates", "vgg-16", "--weights", "w.h5"], ["no weight file", "w.h5"]),
         (["compare", "digits", "--candidates", "lenet,cnn-small", "--budget", "40s"], ["2 candidates", "at least"]),
-        (["weights", "use", "nowhere"], ["nowhere", "kit.json"]),
-        (["weights", "pack", "kit", "--networks", "vgg-99"], ["vgg-99", "vgg-16"]),
+        (["weights", "import", "nowhere"], ["nowhere", "kit.json"]),
+        (["weights", "export", "kit", "--networks", "vgg-99"], ["vgg-99", "vgg-16"]),
         pytest.param(
-            ["weights", "pack", "kit", "--networks", "vgg-16"], ["vgg-16", "cannot download"], marks=pytest.mark.slow
+            ["weights", "export", "kit", "--networks", "vgg-16"], ["vgg-16", "cannot download"], marks=pytest.mark.slow
         ),
         (["train", "digits", "--set", "optim.lr=1"], ["optim.lr", "learning_rate"]),
         (["train", "digits", "--recipe", "missing.toml"], ["missing.toml"]),
@@ -125,14 +126,14 @@ def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, tmp_path, tmp
 
 
 @pytest.mark.parametrize(
-    "arguments", [["run", "digits", "--candidates", "vgg-16"], ["weights", "pack", "kit", "--networks", "vgg-16"]]
+    "arguments", [["run", "digits", "--candidates", "vgg-16"], ["weights", "export", "kit", "--networks", "vgg-16"]]
 )
 def test_weights_that_cannot_be_downloaded_are_one_line_and_exit_code_2(arguments, tmp_path, monkeypatch):
     def fail(row, *_):
         raise WeightsError(f"cannot download the weights of {row.name}; bring them with --weights")
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr(launch, "fetch_weights", fail)
+    monkeypatch.setattr("bakeoff.study.begin.fetch_weights", fail)
     monkeypatch.chdir(tmp_path)
     _assert_refused(run_cli(*arguments), "vgg-16", "cannot download", "--weights")
     assert not list(tmp_path.iterdir())
@@ -150,12 +151,25 @@ def test_a_terminal_sees_that_line_and_nothing_else(cache, tmp_path, tmp_path_fa
     assert not list(tmp_path.iterdir())
 
 
-def test_weights_packed_here_are_at_hand_on_a_machine_that_has_none(tmp_path):
-    packed = run_cli("weights", "pack", tmp_path / "kit", "--networks", "efficientnet-lite0")
-    assert packed.returncode == 0, packed.stderr
-    assert "Apache-2.0" in packed.stdout
+def test_the_version_is_printed_and_is_that_of_the_package():
+    done = run_cli("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"bakeoff {bakeoff.__version__}\n", "")
+
+
+def test_earlier_names_of_verbs_work_and_are_not_shown():
+    listed = run_cli("weights", "--help").stdout
+    for name, earlier in (("export", "pack"), ("import", "use")):
+        assert re.search(rf"\b{name}\b", listed)
+        assert not re.search(rf"^\W*{earlier}\b", listed, re.MULTILINE)
+        assert f"bakeoff weights {name} weights/" in run_cli("weights", earlier, "--help").stdout
+
+
+def test_weights_exported_here_are_on_a_machine_that_had_none(tmp_path):
+    exported = run_cli("weights", "export", tmp_path / "kit", "--networks", "efficientnet-lite0")
+    assert exported.returncode == 0, exported.stderr
+    assert "Apache-2.0" in exported.stdout
     bare = {"BAKEOFF_WEIGHTS_DIR": str(tmp_path / "home")}
-    used = json.loads(run_cli("weights", "use", tmp_path / "kit", "--json", **bare).stdout)
+    used = json.loads(run_cli("weights", "import", tmp_path / "kit", "--json", **bare).stdout)
     assert [(entry["network"], entry["origin"]) for entry in used] == [("efficientnet-lite0", "package")]
     assert (tmp_path / "home" / used[0]["file"]).stat().st_size == used[0]["bytes"]
 

@@ -1,5 +1,8 @@
 """A config is valid or refused when it is loaded, and its id changes exactly when training would."""
 
+import ast
+import inspect
+import itertools
 import json
 from pathlib import Path
 
@@ -227,3 +230,13 @@ def test_a_recipe_for_several_networks_lists_its_candidates(tmp_path: Path) -> N
     path.write_text("candidates = 3\n")
     with pytest.raises(ConfigError, match="list of names"):
         read_comparison(path)
+
+
+def test_every_key_is_documented() -> None:
+    module = ast.parse(Path(inspect.getfile(Run)).read_text(encoding="utf-8"))
+    sections = {field.annotation.__name__ for field in Run.model_fields.values() if field.annotation is not int}
+    for section in module.body:
+        if isinstance(section, ast.ClassDef) and section.name in sections:
+            for field, after in itertools.pairwise([*section.body, None]):
+                if isinstance(field, ast.AnnAssign):
+                    assert isinstance(after, ast.Expr), f"{section.name}: {ast.unparse(field)}"

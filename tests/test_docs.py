@@ -84,7 +84,7 @@ def test_a_command_that_it_does_not_take_is_noticed(line: str) -> None:
         parse(line)
 
 
-@pytest.mark.parametrize("path", VERBS, ids=" ".join)
+@pytest.mark.parametrize("path", [path for path, verb in VERBS.items() if not verb.hidden], ids=" ".join)
 def test_every_verb_has_help_with_an_example_of_itself(path: tuple[str, ...]) -> None:
     done = CliRunner().invoke(app, [*path, "--help"])
     assert done.exit_code == 0
@@ -191,6 +191,14 @@ def test_a_page_names_files_that_are_there(page: Path) -> None:
     roots = (ROOT, PACKAGE, page.parent)
     missing = [path for path in named if not any((root / path).exists() for root in roots)]
     assert [path for path in missing if not path.startswith(WRITTEN_BY_STUDIES)] == []
+
+
+def test_the_pages_name_targets_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^([a-z]+):", makefile, re.MULTILINE)
+    for page in PAGES:
+        named = re.findall(r"(?:`|^|&& )make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert [name for name in named if name not in targets] == [], page.name
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ PACKAGE = Path(bakeoff.__file__).parent
 
 # From nothing to everything. A room may import from the rooms before it, as docs/architecture.md draws it.
 ROOMS = """
-    errors files locks machine runs cache data networks training deploy launch report study cli api worker __main__
+    errors files locks machine runs cache data networks training deploy launch report study console api cli worker
+    __main__
 """.split()  # noqa: SIM905
 
 # The same inside each room, and inside the packages that a room is made of.
@@ -21,7 +22,7 @@ INSIDE = {
     "runs": "facts config folder events calibration metrics predictions versions record findings paired study_file",
     "runs/config": "run parse read",
     "data": "pixels sources shards augment batches checks contact_sheet",
-    "data/sources": "records archives cifar digits folder names",
+    "data/sources": "records layout archives cifar digits folder names",
     "data/shards": "manifest plan writer view reader",
     "data/augment": "mix steps randaugment",
     "data/checks": "findings near_duplicates examine",
@@ -39,16 +40,17 @@ INSIDE = {
     "launch": "process executor messages run jobs node task cluster",
     "report": """
         board figures facts class_names winner formats template gallery evidence failures certainty tuning summary page
-        verify
+        page_text verify
     """,
     "report/board": "rows formatting criteria ranking reason table",
     "report/figures": "canvas tradeoff runs predictions agreement tuning",
     "study": """
         defaults space default_spaces run_pool importance trials search compare ablate plan proposals
-        state recipe context tune loop
+        state recipe context begin tune loop
     """,
-    "cli": "options console output answers begin cache data studies tuning use views weights app",
-    "cli/console": "live plans results watch",
+    "console": "bars data plans live results watch",
+    "api": "arguments progress results studies tuning runs bundles audits",
+    "cli": "options output answers cache data studies tuning use views weights app",
 }
 
 # These may load TensorFlow, Keras or Ray when they are imported; the others must not.

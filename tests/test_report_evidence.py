@@ -211,7 +211,7 @@ def test_an_ablation_is_described_with_what_helps_and_what_hurts(tmp_path: Path)
     for words in (
         "with equal training time (60 s) and 1 seed. The base recipe reached 70.0 % (68.0 to 72.0 %) on validation.",
         "Better: none significantly. Worse: ema 0 (-5.0).",
-        "Not measured (the runs failed, or there was no time left): model.dropout=0.5.",
+        "Not measured because the runs failed or there was no time left: model.dropout=0.5.",
         "0.0 65.0 % (63.0 to 67.0 %) -5.0 (-8.0 to -2.0) hurts 60 s 500 640 MB",
     ):
         assert words in text

@@ -52,7 +52,22 @@ def test_the_reason_says_that_speed_decided():
     reason = explain(rank([SLOW, FAST]))
     assert "5.0 points behind efficientnet-lite2@128" in reason
     assert (
-        "It ranks before efficientnet-lite2@128 because it processes 2.6\N{MULTIPLICATION SIGN} as many images in the"
+        "It ranks before efficientnet-lite2@128 because it trains on 2.6\N{MULTIPLICATION SIGN} as many images in the"
         " same time." in reason
     )
     assert "ranks before" not in explain(rank([SLOW.model_copy(update={"images_per_second": 490.0}), FAST]))
+
+
+def test_the_reason_does_not_name_speed_if_weights_decided():
+    light, heavy = (
+        record.model_copy(update={"images_per_second": 190.0, "memory_peak_bytes": memory})
+        for record, memory in ((FAST, 10**8), (SLOW, 10**9))
+    )
+    rows = rank([light, heavy], criteria={"memory": 1})
+    assert [row.name for row in rows] == ["efficientnet-lite0@96", "efficientnet-lite2@128"]
+    assert "same time" not in explain(rows, {"memory": 1})
+
+
+def test_the_reason_compares_a_training_run_with_the_training_rate_of_a_probe():
+    trained = make_record("lenet@32", 0.55, n=2500, stage=Stage.SCREEN, images_per_second=190.0)
+    assert "because it trains on 3\N{MULTIPLICATION SIGN} as many images" in explain(rank([trained, SLOW]))

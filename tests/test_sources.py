@@ -261,13 +261,6 @@ def test_given_splits_are_kept(tmp_path: Path) -> None:
     assert {image.label for image in images} == {0, 1}
 
 
-def test_a_class_called_train_among_others_is_a_class(tmp_path: Path) -> None:
-    for name in ("train", "boat"):
-        for index in range(3):
-            write_image(tmp_path / name / f"{index}.png")
-    assert open_source(str(tmp_path)).class_names == ("boat", "train")
-
-
 def test_unreadable_images_are_named_with_a_reason_and_left_alone(folder: Path) -> None:
     (folder / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
     (folder / "cat" / "empty.png").touch()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bakeoff.cli.console import watch_study
+from bakeoff.console.watch import watch_study
 from bakeoff.errors import OutputError
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import HistoryRow, State, write_history, write_record

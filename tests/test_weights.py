@@ -57,7 +57,7 @@ def test_none_gives_random_weights_and_so_does_auto_for_from_scratch_networks() 
 
 
 def test_missing_hub_weights_are_an_error_that_says_how_to_get_them() -> None:
-    with pytest.raises(WeightsError, match=r"bakeoff weights pack.*mobilenet-v3-small=PATH or --weights none"):
+    with pytest.raises(WeightsError, match=r"bakeoff weights export.*mobilenet-v3-small=PATH or --weights none"):
         locate_weights(MOBILE, "auto")
     assert not is_available_locally(MOBILE)
 

@@ -97,7 +97,7 @@ def test_a_folder_without_a_valid_kit_json_is_an_error(exported: Path, tmp_path:
     with pytest.raises(WeightsError, match="outside its folder"):
         import_weights(exported, _ignore)
     (exported / "kit.json").write_text(text[:40])
-    with pytest.raises(WeightsError, match="run `bakeoff weights pack` again"):
+    with pytest.raises(WeightsError, match="run `bakeoff weights export` again"):
         import_weights(exported, _ignore)
 
 

@@ -14,6 +14,7 @@ Any other exception that reaches the user is a bug (exit code 1).
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 __all__ = [
     "BakeoffError",
@@ -65,6 +66,8 @@ class NothingTrainedError(BakeoffError):
     """No candidate could be trained."""
 
     exit_code = 3
+    out: Path | None = None
+    """The study's folder, where it has records that say why."""
 
 
 def suggest(name: str, known: Iterable[str], otherwise: str) -> str:

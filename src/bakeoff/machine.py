@@ -3,6 +3,7 @@
 TensorFlow reads its environment variables once, when it is first imported.
 """
 
+import contextlib
 import os
 import platform
 import re
@@ -23,6 +24,7 @@ __all__ = [
     "read_field",
     "shared_machine_environment",
     "tensorflow_environment",
+    "tensorflow_settings",
     "thread_environment",
 ]
 
@@ -46,6 +48,25 @@ def tensorflow_environment(*, onednn: bool = False) -> dict[str, str]:
     if onednn:
         defaults["TF_ENABLE_ONEDNN_OPTS"] = "1"
     return defaults | os.environ | {"KERAS_BACKEND": "tensorflow"}
+
+
+@contextlib.contextmanager
+def tensorflow_settings() -> Iterator[None]:
+    """Give the process the environment of `tensorflow_environment` for the block, or for a function that it decorates.
+
+    At the end `os.environ` is as it was. What libraries set when they are imported stays, because they need it.
+    """
+    settings = {name: text for name, text in tensorflow_environment().items() if os.environ.get(name) != text}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def import_tensorflow() -> Any:

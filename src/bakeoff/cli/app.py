@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+import bakeoff
 from bakeoff.cli import cache, data, studies, tuning, use, views, weights
-from bakeoff.cli.output import NO_TENSORFLOW, print_error
+from bakeoff.cli.output import print_error, print_line
 from bakeoff.errors import BakeoffError
 from bakeoff.machine import tensorflow_environment
 
@@ -20,9 +21,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Prepare and look at images.", no_args_is_help=True)
+data_app = typer.Typer(help="Prepare, show and check images.", no_args_is_help=True)
 weights_app = typer.Typer(help="Carry pretrained weights to a machine without a network.", no_args_is_help=True)
-cache_app = typer.Typer(help="Look at what can be made again, and delete it.", no_args_is_help=True)
+cache_app = typer.Typer(help="List and delete files that can be made again.", no_args_is_help=True)
 for verb in (
     studies.run,
     studies.screen,
@@ -43,8 +44,11 @@ data_app.command()(data.prepare)
 data_app.command()(data.show)
 data_app.command()(data.check)
 app.add_typer(data_app, name="data")
-weights_app.command()(weights.pack)
-weights_app.command()(weights.use)
+weights_app.command("export")(weights.export)
+weights_app.command("import")(weights.import_)
+# Earlier names of the two.
+weights_app.command("pack", hidden=True)(weights.export)
+weights_app.command("use", hidden=True)(weights.import_)
 app.add_typer(weights_app, name="weights")
 cache_app.command()(cache.show)
 cache_app.command()(cache.clear)
@@ -54,8 +58,19 @@ app.add_typer(cache_app, name="cache")
 _settings = {"debug": False}
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print_line(f"bakeoff {bakeoff.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _options(debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False) -> None:
+def _options(
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
     _settings["debug"] = debug
 
 
@@ -72,6 +87,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if _settings["debug"] or error.name != "tensorflow":
             raise
+        from bakeoff.study.begin import NO_TENSORFLOW
+
         print_error(NO_TENSORFLOW)
         sys.exit(2)
     except Exception as error:

@@ -5,8 +5,17 @@ from typing import Annotated
 
 import typer
 
-from bakeoff.cli.options import ClassesOption, DataArgument, DataDirOption, ExcludeOption, JsonOption, SeedOption
-from bakeoff.cli.output import interruptible, make_console, prepare_data, print_json, print_line, print_notes
+import bakeoff
+from bakeoff.cli.options import (
+    ClassesOption,
+    DataArgument,
+    DataDirOption,
+    ExcludeOption,
+    JsonOption,
+    LayoutOption,
+    SeedOption,
+)
+from bakeoff.cli.output import exit_on_interrupt, print_info, print_json, print_line
 
 __all__ = ["check", "prepare", "show"]
 
@@ -15,6 +24,7 @@ def prepare(
     data: DataArgument,
     *,
     data_dir: DataDirOption = None,
+    layout: LayoutOption = None,
     exclude: ExcludeOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the shards; the cache if not given.")] = None,
 ) -> None:
@@ -22,22 +32,24 @@ def prepare(
 
     **Example**: `bakeoff data prepare cifar100 --data-dir ~/downloads`
     """
-    from bakeoff.cli.console import preparing
+    from bakeoff.console.bars import draw_bars, make_console
+    from bakeoff.console.data import print_data
     from bakeoff.data.checks import read_excluded
     from bakeoff.data.shards import prepare as prepare_into
     from bakeoff.data.shards import prepare_cached, read_manifest
     from bakeoff.data.sources import open_source
+    from bakeoff.runs.config import FolderLayout
 
     excluded = read_excluded(exclude) if exclude else {}
-    with interruptible(), preparing(make_console()) as move:
+    given = layout or FolderLayout.AUTO
+    with exit_on_interrupt(), draw_bars() as move:
         if out is None:
-            out = prepare_cached(data, data_dir, excluded=excluded, on_count=move)
+            out = prepare_cached(data, data_dir, layout=given, excluded=excluded, on_count=move)
         else:
-            prepare_into(open_source(data, data_dir, move), out, excluded=excluded, on_count=move)
+            prepare_into(open_source(data, data_dir, move, layout=given), out, excluded=excluded, on_count=move)
     manifest = read_manifest(out)
-    counts = ", ".join(f"{facts.count:,} {split}" for split, facts in manifest.splits.items())
-    make_console().print(f"{manifest.name}: {len(manifest.class_names)} classes, {counts} images", highlight=False)
-    print_notes(manifest)
+    counts = {split: facts.count for split, facts in manifest.splits.items()}
+    print_data(make_console(), manifest.name, len(manifest.class_names), counts, manifest)
     print_line(str(out))
 
 
@@ -46,6 +58,7 @@ def show(
     *,
     classes: ClassesOption = "all",
     seed: SeedOption = 0,
+    layout: LayoutOption = None,
     columns: Annotated[int, typer.Option(help="Samples of each class.", min=1, max=50)] = 10,
     augment: Annotated[
         str | None, typer.Option(metavar="POLICY", help="Show what a policy makes of one image of each class.")
@@ -62,14 +75,17 @@ def show(
 
     - `bakeoff data show cifar100 --classes 20 --augment flip-crop-cutout --set augment.cutout=0.5`
     """
+    from bakeoff.console.bars import draw_bars
     from bakeoff.data.contact_sheet import draw_sheet
-    from bakeoff.runs.config import Data, Run, override
+    from bakeoff.runs.config import Data, FolderLayout, Run, override
+    from bakeoff.study.begin import prepare_data
 
-    # The policy goes in as one more setting, so that a wrong one is told in the same way.
+    # The policy is one more setting, so that a wrong one gets the same error.
     chosen = [f"augment.policy={augment}"] if augment is not None else []
     strengths = override(Run(), [*chosen, *(settings or [])]).augment
-    with interruptible():
-        _, dataset = prepare_data(Data(source=data, classes=classes, seed=seed), data_dir)
+    with exit_on_interrupt(), draw_bars() as move:
+        wanted = Data(source=data, classes=classes, seed=seed, layout=layout or FolderLayout.AUTO)
+        _, dataset = prepare_data(wanted, data_dir, move)
         path = out or Path(f"{dataset.name}{f'-{augment}' if augment else ''}.png")
         draw_sheet(dataset, path, columns=columns, augment=strengths if augment is not None else None)
     print_line(str(path))
@@ -83,6 +99,7 @@ def check(
     near: Annotated[
         bool, typer.Option("--near/--no-near", help="Compare all images across splits, pair by pair.")
     ] = True,
+    layout: LayoutOption = None,
     exclude: ExcludeOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for findings.csv and pairs.png.")] = None,
     data_dir: DataDirOption = None,
@@ -99,35 +116,22 @@ def check(
 
     - `bakeoff run photos/ --exclude bakeoff-check-photos/findings.csv`
     """
-    from collections import Counter
-
     from rich.console import Console
     from rich.table import Table
 
-    from bakeoff.cli.console import preparing
-    from bakeoff.data.checks import MIN_SIDE_PIXELS, FindingKind, examine, write_findings
-    from bakeoff.data.contact_sheet import draw_pairs
-    from bakeoff.runs.config import Data
-
-    with interruptible():
-        _, dataset = prepare_data(Data(source=data, classes=classes, seed=seed, exclude=str(exclude or "")), data_dir)
-        with preparing(make_console()) as move:
-            findings = examine(dataset, near=near, on_count=move)
-        folder = out or Path(f"bakeoff-check-{dataset.name}")
-        write_findings(folder / "findings.csv", findings)
-        if any(finding.other_id for finding in findings):
-            draw_pairs(dataset, findings, folder / "pairs.png")
-    counts = Counter(finding.kind for finding in findings)
+    with exit_on_interrupt():
+        found = bakeoff.check(
+            data, classes=classes, seed=seed, near=near, layout=layout, exclude=exclude, out=out, data_dir=data_dir
+        )
     if as_json:
-        print_json({kind.value: counts[kind] for kind in FindingKind})
+        print_json(found.counts)
         return
     table = Table(box=None)
     table.add_column("found")
     table.add_column("images or classes", justify="right")
-    for kind in FindingKind:
-        table.add_row(kind.value, f"{counts[kind]:,}")
+    for kind, count in found.counts.items():
+        table.add_row(kind, f"{count:,}")
     Console().print(table)
-    if near and dataset.side < MIN_SIDE_PIXELS:
-        note = f"near-duplicates were not looked for: {dataset.side} pixels are too few to tell them from others"
-        make_console().print(f"note: {note}", highlight=False, soft_wrap=True)
-    print_line(str(folder / "findings.csv"))
+    for note in found.notes:
+        print_info(f"note: {note}")
+    print_line(str(found.table))

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from bakeoff.runs.config import FolderLayout
+
 __all__ = [
     "BudgetOption",
     "CandidatesOption",
@@ -15,29 +17,35 @@ __all__ = [
     "DeterministicOption",
     "ExcludeOption",
     "JsonOption",
+    "LayoutOption",
     "OutOption",
-    "OwnClassesOption",
-    "OwnSeedOption",
     "PartialOption",
+    "RecipeClassesOption",
     "RecipeOption",
+    "RecipeSeedOption",
     "SeedOption",
     "SettingsOption",
     "StudyArgument",
     "WeighOption",
     "WeightsOption",
     "WorkersOption",
-    "with_deterministic",
 ]
 
 DATA_HELP = "cifar100, cifar10, digits, or a folder: class/image, or train/class/image beside test/class/image."
 DataArgument = Annotated[str, typer.Argument(help=DATA_HELP, show_default=True)]
 CLASSES_HELP = "all, coarse (superclasses), a number (drawn by --seed), or names separated by commas."
 ClassesOption = Annotated[str, typer.Option(help=CLASSES_HELP)]
-OwnClassesOption = Annotated[str | None, typer.Option(help=f"{CLASSES_HELP} Else the recipe's, or all.")]
+RecipeClassesOption = Annotated[str | None, typer.Option(help=f"{CLASSES_HELP} Else the recipe's, or all.")]
 SEED_HELP = "Draws classes, weights, data order and augmentation."
 SeedOption = Annotated[int, typer.Option(help=SEED_HELP, min=0)]
-OwnSeedOption = Annotated[int | None, typer.Option(help=f"{SEED_HELP} Else the recipe's, or 0.", min=0)]
+RecipeSeedOption = Annotated[int | None, typer.Option(help=f"{SEED_HELP} Else the recipe's, or 0.", min=0)]
 DataDirOption = Annotated[Path | None, typer.Option(help="Where archives are; else $BAKEOFF_DATA_DIR, else the cache.")]
+LayoutOption = Annotated[
+    FolderLayout | None,
+    typer.Option(
+        help="What the folders directly below a folder of images are.", show_default="by their names and contents"
+    ),
+]
 ExcludeOption = Annotated[
     Path | None, typer.Option(help="CSV by `bakeoff data check`: leave out the images that it lists.")
 ]
@@ -77,8 +85,3 @@ ClusterOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 StudyArgument = Annotated[Path, typer.Argument(help="Folder of a study.", metavar="OUT")]
-
-
-def with_deterministic(settings: list[str] | None, deterministic: bool) -> list[str]:
-    """KEY=VALUE settings, with the one that the option is short for."""
-    return [*(settings or []), *(["train.deterministic=true"] if deterministic else [])]

@@ -1,12 +1,10 @@
 """Verbs that train: run, screen, compare, train."""
 
-from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bakeoff.cli.begin import begin, begin_study, choose_data, executing, fetch, open_study, parse_candidates
+import bakeoff
 from bakeoff.cli.options import (
     BudgetOption,
     CandidatesOption,
@@ -17,19 +15,20 @@ from bakeoff.cli.options import (
     DeterministicOption,
     ExcludeOption,
     JsonOption,
+    LayoutOption,
     OutOption,
-    OwnClassesOption,
-    OwnSeedOption,
     PartialOption,
+    RecipeClassesOption,
     RecipeOption,
+    RecipeSeedOption,
     SeedOption,
     SettingsOption,
     WeighOption,
     WeightsOption,
     WorkersOption,
-    with_deterministic,
 )
-from bakeoff.cli.output import interruptible, make_console, parse_weigh, prepare_data, print_board
+from bakeoff.cli.output import exit_on_interrupt, parse_weigh, print_board, print_info, shell_command
+from bakeoff.errors import NothingTrainedError
 
 __all__ = ["compare", "run", "screen", "train"]
 
@@ -47,6 +46,7 @@ def run(
         bool | None,
         typer.Option("--tune/--no-tune", help="Search the leader's recipe, or not.", show_default="by the budget"),
     ] = None,
+    layout: LayoutOption = None,
     exclude: ExcludeOption = None,
     workers: WorkersOption = None,
     cluster: ClusterOption = None,
@@ -66,17 +66,31 @@ def run(
 
     - `bakeoff run photos/ --budget 1h --workers 8` — on a machine with many cores; `--cluster auto` for many machines
     """
-    from bakeoff.cli.console import render_end, reporting
-    from bakeoff.study import run_study
+    from bakeoff.console.results import render_end
+    from bakeoff.runs.study_file import read_study
 
-    with interruptible(), executing(workers, cluster) as executor:
-        chosen = choose_data(data, classes, seed, exclude)
-        begun = begin_study(chosen, budget, candidates, weights, partial, out, data_dir, tune, slots=executor.slots)
-        study, folder, shards = begun
-        with reporting(make_console()) as watcher:
-            winner = run_study(study, folder, shards, watcher, executor)
-    print_board(folder, as_json)
-    make_console().print(render_end(folder, winner, study), highlight=False, soft_wrap=True)
+    with exit_on_interrupt():
+        results = bakeoff.run(
+            data,
+            budget=budget,
+            classes=classes,
+            seed=seed,
+            candidates=candidates,
+            weights=weights,
+            partial=partial,
+            tune=tune,
+            layout=layout,
+            exclude=exclude,
+            workers=workers,
+            cluster=cluster,
+            out=out,
+            data_dir=data_dir,
+            command=shell_command(),
+        )
+    print_board(results.out, as_json)
+    winner = results.best
+    assert winner is not None
+    print_info(render_end(results.out, winner, read_study(results.out)))
 
 
 def screen(
@@ -88,6 +102,7 @@ def screen(
     candidates: CandidatesOption = None,
     weights: WeightsOption = None,
     partial: PartialOption = False,
+    layout: LayoutOption = None,
     exclude: ExcludeOption = None,
     workers: WorkersOption = None,
     cluster: ClusterOption = None,
@@ -99,16 +114,24 @@ def screen(
 
     **Example**: `bakeoff screen cifar100 --classes 20`
     """
-    from bakeoff.cli.console import reporting
-    from bakeoff.study import run_screen
-
-    with interruptible(), executing(workers, cluster) as executor:
-        chosen = choose_data(data, classes, seed, exclude)
-        begun = begin_study(chosen, budget, candidates, weights, partial, out, data_dir, slots=executor.slots)
-        study, folder, shards = begun
-        with reporting(make_console()) as watcher:
-            run_screen(study, folder, shards, watcher, executor)
-    print_board(folder, as_json)
+    with exit_on_interrupt():
+        results = bakeoff.screen(
+            data,
+            budget=budget,
+            classes=classes,
+            seed=seed,
+            candidates=candidates,
+            weights=weights,
+            partial=partial,
+            layout=layout,
+            exclude=exclude,
+            workers=workers,
+            cluster=cluster,
+            out=out,
+            data_dir=data_dir,
+            command=shell_command(),
+        )
+    print_board(results.out, as_json)
 
 
 def compare(
@@ -123,10 +146,11 @@ def compare(
     recipe: RecipeOption = None,
     settings: SettingsOption = None,
     deterministic: DeterministicOption = False,
-    classes: OwnClassesOption = None,
-    seed: OwnSeedOption = None,
+    classes: RecipeClassesOption = None,
+    seed: RecipeSeedOption = None,
     weights: WeightsOption = None,
     partial: PartialOption = False,
+    layout: LayoutOption = None,
     exclude: ExcludeOption = None,
     workers: WorkersOption = None,
     cluster: ClusterOption = None,
@@ -150,40 +174,29 @@ def compare(
 
     - `bakeoff compare cifar100 --recipe recipes/original-table.toml --classes 20`
     """
-    from bakeoff.cli.console import render_comparison, reporting
-    from bakeoff.errors import ConfigError
-    from bakeoff.runs.config import parse_duration, read_comparison
-    from bakeoff.study import make_comparison, planned_slots, run_comparison
-
-    if budget is not None and images is not None:
-        raise ConfigError("give --budget or --images, not both")
-    weighed = parse_weigh(weigh)
-    base, listed = read_comparison(recipe) if recipe else (None, [])
-    if budget is None and images is None and base is None:
-        budget = "10m"
-    seconds = parse_duration(budget) if budget is not None else None
-    with interruptible(), executing(workers, cluster) as executor:
-        wanted = parse_candidates(candidates) or listed or None
-        chosen = choose_data(data, classes, seed, exclude, base)
-        begun = begin(chosen, seed, wanted, weights, partial, data_dir, recipe=base)
-        folder = out or Path(f"bakeoff-compare-{begun.dataset.name}")
-        slots = planned_slots(folder, executor.slots)
-        plan = make_comparison(
-            begun.candidates,
-            data=begun.data,
-            counts=begun.dataset.counts,
-            weights=begun.weights,
-            seed=begun.seed,
-            budget=seconds,
+    weights_of_criteria = parse_weigh(weigh)
+    with exit_on_interrupt():
+        results = bakeoff.compare(
+            data,
+            candidates=candidates,
+            budget=budget,
             images=images,
-            recipe=base,
-            settings=with_deterministic(settings, deterministic),
-            slots=slots,
+            recipe=recipe,
+            settings=settings,
+            deterministic=deterministic,
+            classes=classes,
+            seed=seed,
+            weights=weights,
+            partial=partial,
+            layout=layout,
+            exclude=exclude,
+            workers=workers,
+            cluster=cluster,
+            out=out,
+            data_dir=data_dir,
+            command=shell_command(),
         )
-        study = open_study(begun, plan, folder, render_comparison(plan), slots=slots)
-        with reporting(make_console()) as watcher:
-            run_comparison(study, folder, begun.shards, watcher, executor)
-    print_board(folder, as_json, weighed)
+    print_board(results.out, as_json, weights_of_criteria)
 
 
 def train(
@@ -196,6 +209,7 @@ def train(
     ] = None,
     deterministic: DeterministicOption = False,
     classes: ClassesOption = "all",
+    layout: LayoutOption = None,
     exclude: ExcludeOption = None,
     out: OutOption = None,
     data_dir: DataDirOption = None,
@@ -211,31 +225,22 @@ def train(
 
     - `bakeoff train photos/ --set model.name=mobilenet-v2 --weights mine.h5 --set model.unfreeze=block_16`
     """
-    from bakeoff.cli.console import reporting
-    from bakeoff.errors import NothingTrainedError
-    from bakeoff.launch import launch
-    from bakeoff.locks import hold
-    from bakeoff.runs.config import Candidate, Run, WeightsChoice, override, read_run
-    from bakeoff.runs.record import Stage, State
-    from bakeoff.study import find_missing
-
-    with interruptible():
-        config = override(read_run(recipe) if recipe else Run(), with_deterministic(settings, deterministic))
-        chosen = {"source": data} | ({"classes": classes} if classes != "all" else {})
-        chosen |= {"exclude": str(exclude)} if exclude else {}
-        config = config.revised(data=chosen, model={"weights": weights or config.model.weights})
-        shards, dataset = prepare_data(config.data, data_dir)
-        if not config.model.start:
-            choice = WeightsChoice(default=config.model.weights)
-            fetch(find_missing([Candidate(name=config.model.name, size=config.model.size)], choice))
-        folder = out or Path(f"bakeoff-{dataset.name}")
-        hold(folder)
-        with reporting(make_console()) as watcher:
-            watcher.run_began(config)
-            record = launch(
-                config, stage=Stage.TRAIN, out=folder, data=shards, on_progress=partial(watcher.run_moved, config)
+    try:
+        with exit_on_interrupt():
+            results = bakeoff.train(
+                data,
+                recipe=recipe,
+                settings=settings,
+                weights=weights,
+                deterministic=deterministic,
+                classes=classes,
+                layout=layout,
+                exclude=exclude,
+                out=out,
+                data_dir=data_dir,
             )
-            watcher.run_ended(record, {})
-    print_board(folder, as_json)
-    if record.state is State.FAILED:
-        raise NothingTrainedError(f"{record.candidate} failed: {record.reason}")
+    except NothingTrainedError as error:
+        if error.out:
+            print_board(error.out, as_json)
+        raise
+    print_board(results.out, as_json)

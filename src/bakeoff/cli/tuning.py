@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bakeoff.cli.begin import begin, choose_data, executing, introduce, open_study, parse_candidates
+import bakeoff
 from bakeoff.cli.options import (
     BudgetOption,
     ClusterOption,
@@ -14,16 +14,17 @@ from bakeoff.cli.options import (
     DataDirOption,
     ExcludeOption,
     JsonOption,
+    LayoutOption,
     OutOption,
-    OwnClassesOption,
-    OwnSeedOption,
     PartialOption,
+    RecipeClassesOption,
     RecipeOption,
+    RecipeSeedOption,
     SettingsOption,
     WeightsOption,
     WorkersOption,
 )
-from bakeoff.cli.output import interruptible, make_console, print_json
+from bakeoff.cli.output import exit_on_interrupt, print_info, print_json, shell_command
 
 __all__ = ["Strategy", "tune"]
 
@@ -47,7 +48,7 @@ def tune(
     ] = Strategy.TPE,
     budget: BudgetOption = "30m",
     space: Annotated[
-        Path | None, typer.Option(help="TOML of [[knob]] tables; else what suits the network.", show_default=False)
+        Path | None, typer.Option(help="TOML of [[parameter]] tables; else what suits the network.", show_default=False)
     ] = None,
     factors: Annotated[
         str | None, typer.Option(help="Only these keys of the space, separated by commas, as in model.size,optim.name.")
@@ -55,11 +56,12 @@ def tune(
     seeds: Annotated[int, typer.Option(help="Repetitions of every run (ablate).", min=1, max=20)] = 1,
     recipe: RecipeOption = None,
     settings: SettingsOption = None,
-    classes: OwnClassesOption = None,
-    seed: OwnSeedOption = None,
+    classes: RecipeClassesOption = None,
+    seed: RecipeSeedOption = None,
     weights: WeightsOption = None,
     partial: PartialOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    layout: LayoutOption = None,
     exclude: ExcludeOption = None,
     workers: WorkersOption = None,
     cluster: ClusterOption = None,
@@ -80,74 +82,47 @@ def tune(
 
     - `bakeoff tune cifar100 --recipe recipes/cifar100.toml --space mine.toml --dry-run`
     """
+    with exit_on_interrupt():
+        results = bakeoff.tune(
+            data,
+            candidate=candidate,
+            strategy=strategy,
+            budget=budget,
+            space=space,
+            factors=factors,
+            seeds=seeds,
+            recipe=recipe,
+            settings=settings,
+            classes=classes,
+            seed=seed,
+            weights=weights,
+            partial=partial,
+            dry_run=dry_run,
+            layout=layout,
+            exclude=exclude,
+            workers=workers,
+            cluster=cluster,
+            out=out,
+            data_dir=data_dir,
+            command=shell_command(),
+        )
+    if not dry_run:
+        _print_result(results, as_json)
+
+
+def _print_result(results: "bakeoff.Results", as_json: bool) -> None:
+    """Print what a search found, or what each factor is worth."""
     from rich.console import Console
 
-    from bakeoff.cli.console import render_ablation, render_effects, render_found, render_search, reporting
-    from bakeoff.errors import ConfigError
-    from bakeoff.runs.config import Candidate, override, parse_duration, read_run
-    from bakeoff.runs.findings import Effects, SearchResult
-    from bakeoff.study import (
-        Ablation,
-        Search,
-        default_factors,
-        default_space,
-        make_ablation,
-        make_search,
-        planned_slots,
-        read_space,
-        run_ablation,
-        run_tuning,
-        start_from,
-    )
+    from bakeoff.console.results import render_effects, render_search_result
+    from bakeoff.runs.findings import SearchResult
 
-    if strategy is Strategy.TPE and seeds > 1:
-        raise ConfigError("--seeds repeats the runs of --strategy ablate; a search tries new recipes instead")
-    seconds = parse_duration(budget)
-    own = read_run(recipe) if recipe else None
-    wanted = parse_candidates(candidate or "efficientnet-lite0") or []
-    if len(wanted) != 1:
-        raise ConfigError(f"--candidate {candidate!r}: name one network")
-    if own and candidate is None:
-        wanted = [Candidate(name=own.model.name, size=own.model.size)]
-    own_space = read_space(space) if space else None
-    with interruptible(), executing(workers, cluster) as executor:
-        chosen = choose_data(data, classes, seed, exclude, own)
-        begun = begin(chosen, seed, wanted, weights, partial, data_dir, recipe=own)
-        changed = settings or []
-        base = override(start_from(own, begun.candidates[0], begun.data, begun.weights, begun.seed), changed)
-        fresh, counts = own is None, begun.dataset.counts
-        parameters = own_space or (default_space(base) if strategy is Strategy.TPE else default_factors(base))
-        if factors:
-            parameters = parameters.only([key.strip() for key in factors.split(",")])
-        folder = out or Path(f"bakeoff-tune-{begun.dataset.name}")
-        slots = planned_slots(folder, executor.slots)
-        plan: Search | Ablation
-        if strategy is Strategy.TPE:
-            plan = make_search(base, parameters, budget=seconds, counts=counts, head_start=fresh, settings=changed)
-            view = render_search(plan)
-        else:
-            plan = make_ablation(
-                base,
-                parameters,
-                budget=seconds,
-                seeds=seeds,
-                counts=counts,
-                head_start=fresh,
-                settings=changed,
-                slots=slots,
-            )
-            view = render_ablation(plan)
-        if dry_run:
-            introduce(begun.dataset, view)
-            return
-        study = open_study(begun, plan, folder, view, slots=slots)
-        result: SearchResult | Effects
-        with reporting(make_console()) as watcher:
-            run = run_tuning if isinstance(plan, Search) else run_ablation
-            result = run(study, folder, begun.shards, watcher, executor)
+    found = results.search or results.effects
+    assert found is not None
     if as_json:
-        print_json(result.model_dump(mode="json"))
-    else:
-        shown = render_effects(result) if isinstance(result, Effects) else render_found(result, folder / "recipe.toml")
-        Console().print(shown, highlight=False, soft_wrap=True)
-        make_console().print(f"  report   {folder / 'report.html'}", highlight=False, soft_wrap=True)
+        print_json(found.model_dump(mode="json"))
+        return
+    recipe = results.out / "recipe.toml"
+    shown = render_search_result(found, recipe) if isinstance(found, SearchResult) else render_effects(found)
+    Console().print(shown, highlight=False, soft_wrap=True)
+    print_info(f"  report   {results.out / 'report.html'}")

@@ -2,20 +2,19 @@
 
 import importlib.util
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import bakeoff
 from bakeoff.cli.options import DataDirOption, JsonOption
-from bakeoff.cli.output import interruptible, make_console, prepare_data, print_error, print_json, print_line
+from bakeoff.cli.output import exit_on_interrupt, print_error, print_json, print_line
 from bakeoff.deploy.bundle import Format, Quantize
 from bakeoff.errors import BundleError, ConfigError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Iterator
 
     from bakeoff.deploy.bundle import BundleFacts, Prediction
 
@@ -23,8 +22,6 @@ __all__ = ["export", "predict", "serve"]
 
 BundleArgument = Annotated[Path, typer.Argument(help="The bundle folder of a study.", metavar="BUNDLE")]
 ThreadsOption = Annotated[int | None, typer.Option(help="Threads of the model; else one a core.", min=1)]
-# Fewer images are answered before a bar is worth drawing.
-_BAR_FROM = 64
 
 
 def export(
@@ -48,32 +45,8 @@ def export(
 
     - `bakeoff export bakeoff-cifar100/runs/1f0c5ab3e2d4 --format litert --quantize int8 --out phone/`
     """
-    from bakeoff.cli.console import preparing
-    from bakeoff.deploy.bundle import check_format, format_label, read_facts
-    from bakeoff.launch import export_bundle
-    from bakeoff.report import write_report
-    from bakeoff.runs.record import find_run, read_record
-
-    check_format(form, quantize)
-    kind = format_label(form, quantize)
-    with interruptible("nothing was written"):
-        folder = find_run(run_dir)
-        study = folder.resolve().parent.parent
-        bundle = out or study / ("bundle" if form is Format.KERAS else f"bundle-{kind}")
-        config = read_record(folder).config
-        shards, _ = prepare_data(config.data, data_dir)
-        with preparing(make_console()) as move:
-            move(f"exporting {kind}", 0, 100)
-            export_bundle(
-                folder,
-                shards,
-                bundle,
-                [form.value, *([quantize.value] if quantize else [])],
-                lambda event: move(f"exporting {kind}", round(100 * event.fraction), 100),
-            )
-        facts = read_facts(bundle)
-        if (study / "report.html").is_file() and bundle.resolve().parent == study:
-            write_report(study)
+    with exit_on_interrupt("nothing was written"):
+        bundle, facts = bakeoff.export(run_dir, format=form, quantize=quantize, out=out, data_dir=data_dir)
     if as_json:
         print_json({"bundle": str(bundle)} | facts.model_dump(mode="json", by_alias=True))
     else:
@@ -102,24 +75,17 @@ def predict(
 
     - `curl -s https://example.org/cat.jpg | bakeoff predict bakeoff-cifar100/bundle -`
     """
+    from bakeoff.api.bundles import iterate_answers
     from bakeoff.cli.answers import print_csv, print_lines, print_list
-    from bakeoff.deploy.bundle import find_inputs, open_bundle
-    from bakeoff.deploy.bundle import predict as answer
 
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; give one of them")
-    with interruptible("what was printed stands"):
-        opened = open_bundle(bundle, threads)
-        sources = find_inputs(images)
-        counts = {"all": 0, "unread": 0}
+    counts = {"all": 0, "unread": 0}
+    with exit_on_interrupt("what was printed stands"):
         # Where results go to the same terminal line by line, they are the progress.
-        shows_bar = len(sources) >= _BAR_FROM and (as_json or not sys.stdout.isatty())
-        collected: list[Prediction] = []
-        with _counting(len(sources), counts, shows_bar) as counted:
-            answers = counted(answer(opened, sources, top=top))
-            (collected.extend if as_json else print_csv if as_csv else print_lines)(answers)
-        if as_json:
-            print_list(collected)
+        shows_bar = as_json or not sys.stdout.isatty()
+        answers = iterate_answers(bundle, images, top=top, threads=threads, progress=shows_bar)
+        (print_list if as_json else print_csv if as_csv else print_lines)(_count(answers, counts))
     if counts["unread"]:
         raise BundleError(f"{counts['unread']} of {counts['all']} images could not be read; the others were answered")
 
@@ -147,7 +113,8 @@ def serve(
 
     - `BAKEOFF_TOKEN=… bakeoff serve bakeoff-cifar100/bundle-onnx --host 0.0.0.0 --port 80`
     """
-    missing = [name for name in ("fastapi", "uvicorn", "python_multipart", "prometheus_client") if not _is_there(name)]
+    needed = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"serving needs {' and '.join(missing)}; run pip install 'bakeoff[serve]'")
     from bakeoff.deploy.bundle import open_bundle
@@ -206,30 +173,9 @@ def _print_export(bundle: Path, facts: "BundleFacts") -> None:
     print_line(f"  try: bakeoff predict {bundle} IMAGE    or: bakeoff serve {bundle}")
 
 
-@contextmanager
-def _counting(
-    total: int, counts: dict[str, int], shows_bar: bool
-) -> "Iterator[Callable[[Iterable[Prediction]], Iterator[Prediction]]]":
-    """Yield a function that passes answers on, counts them and moves a bar."""
-
-    def count(
-        answers: "Iterable[Prediction]", move: "Callable[[str, int, int], None] | None" = None
-    ) -> "Iterator[Prediction]":
-        for answer in answers:
-            counts["all"] += 1
-            counts["unread"] += answer.error is not None
-            if move is not None:
-                move("predicting", counts["all"], total)
-            yield answer
-
-    if not shows_bar:
-        yield count
-        return
-    from bakeoff.cli.console import preparing
-
-    with preparing(make_console()) as move:
-        yield lambda answers: count(answers, move)
-
-
-def _is_there(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
+def _count(answers: "Iterable[Prediction]", counts: dict[str, int]) -> "Iterator[Prediction]":
+    """Pass answers on, and count them."""
+    for answer in answers:
+        counts["all"] += 1
+        counts["unread"] += answer.error is not None
+        yield answer

@@ -1,24 +1,14 @@
-"""Verbs that look: evaluate, board, report, verify, models."""
+"""Verbs that show what there is: evaluate, board, report, verify, models."""
 
 import contextlib
-from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import bakeoff
 from bakeoff.cli.options import DataDirOption, JsonOption, StudyArgument, WeighOption
-from bakeoff.cli.output import (
-    interruptible,
-    make_console,
-    parse_weigh,
-    prepare_data,
-    print_board,
-    print_json,
-    print_line,
-    require_tensorflow,
-)
-from bakeoff.errors import ConfigError, OutputError
+from bakeoff.cli.output import exit_on_interrupt, parse_weigh, print_board, print_json, print_line
+from bakeoff.errors import ConfigError
 
 __all__ = ["board", "evaluate", "models", "report", "verify"]
 
@@ -33,18 +23,8 @@ def evaluate(
 
     **Example**: `bakeoff evaluate bakeoff-cifar100`
     """
-    from bakeoff.cli.console import reporting
-    from bakeoff.launch import open_test
-    from bakeoff.runs.record import find_run, read_record
-
-    with interruptible():
-        folder = find_run(run_dir)
-        config = read_record(folder).config
-        shards, _ = prepare_data(config.data, data_dir)
-        with reporting(make_console()) as watcher:
-            watcher.run_began(config)
-            test = open_test(folder, shards, partial(watcher.run_moved, config)).test
-    assert test is not None
+    with exit_on_interrupt():
+        test = bakeoff.evaluate(run_dir, data_dir=data_dir)
     if as_json:
         print_json(test.model_dump(mode="json"))
         return
@@ -77,7 +57,7 @@ def board(
 
     - `bakeoff board bakeoff-compare-cifar100 --weigh accuracy=3,memory=1,time=1`
 
-    - `bakeoff board bakeoff-cifar100 --watch` — Ctrl-C stops looking, and nothing else
+    - `bakeoff board bakeoff-cifar100 --watch` — Ctrl-C ends the display only
     """
     from bakeoff.report.board import rank, write_board
     from bakeoff.runs.record import list_records
@@ -88,12 +68,12 @@ def board(
     if watch:
         from rich.console import Console
 
-        from bakeoff.cli.console import watch_study
+        from bakeoff.console.watch import watch_study
 
-        # Looking away is no interruption of what is looked at.
+        # Ctrl-C ends the display; the study that is followed goes on.
         with contextlib.suppress(KeyboardInterrupt):
             watch_study(Console(), out, weighed)
-    _require_study(out)
+    bakeoff.load(out)
     if weighed is None:
         write_board(out, rank(list_records(out)))
     print_board(out, as_json, weighed)
@@ -104,10 +84,7 @@ def report(out: StudyArgument) -> None:
 
     **Example**: `bakeoff report bakeoff-cifar100`
     """
-    from bakeoff.report import write_report
-
-    _require_study(out)
-    print_line(str(write_report(out)))
+    print_line(str(bakeoff.load(out).report()))
 
 
 def verify(
@@ -132,22 +109,8 @@ def verify(
 
     - `bakeoff verify bakeoff-cifar100 --records-only --json`
     """
-    from bakeoff.cli.console import preparing
-    from bakeoff.report.verify import verify_bundles, verify_data, verify_records, verify_views
-    from bakeoff.runs.record import list_records
-
-    _require_study(out)
-    require_tensorflow()
-    with interruptible():
-        records = list_records(out)
-        checks = list(verify_views(out))
-        if records_only:
-            checks += verify_records(out)
-        else:
-            shards, dataset = prepare_data(records[0].config.data, data_dir)
-            with preparing(make_console()) as move:
-                checks += [*verify_data(shards, records), *verify_records(out, dataset)]
-                checks += verify_bundles(out, dataset, move)
+    with exit_on_interrupt():
+        checks = bakeoff.verify(out, records_only=records_only, data_dir=data_dir)
     broken = [check for check in checks if not check.matches]
 
     def shorten(text: str) -> str:
@@ -191,11 +154,6 @@ def models(*, as_json: JsonOption = False) -> None:
         return
     from rich.console import Console
 
-    from bakeoff.cli.console import render_models
+    from bakeoff.console.results import render_models
 
     Console().print(render_models(TABLE))
-
-
-def _require_study(out: Path) -> None:
-    if not (out / "runs").is_dir():
-        raise OutputError(f"{out} holds no runs; give the folder that `bakeoff run` or `bakeoff train` wrote")

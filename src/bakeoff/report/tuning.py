@@ -127,7 +127,7 @@ def _describe_effects(effects: Effects) -> Tuning:
     if seeds == 1:
         text += " With one seed, the intervals do not include the variation between seeds: repeat with more seeds."
     if effects.missing:
-        text += f" Not measured (the runs failed, or there was no time left): {', '.join(effects.missing)}."
+        text += f" Not measured because the runs failed or there was no time left: {', '.join(effects.missing)}."
     values = [
         ValueEffect(
             effect.key, str(effect.value), effect.difference.points, (effect.difference.low, effect.difference.high)

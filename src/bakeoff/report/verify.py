@@ -12,7 +12,6 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from difflib import SequenceMatcher
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from bakeoff.errors import BakeoffError, OutputError
 from bakeoff.files import hash_file
 from bakeoff.report.board import format_csv, rank
 from bakeoff.report.page import render_report
+from bakeoff.report.page_text import read_page_text
 from bakeoff.runs.config import read_run, run_id
 from bakeoff.runs.folder import RunFolder, SplitScored, run_dir
 from bakeoff.runs.metrics import Metrics, score
@@ -88,7 +88,7 @@ def verify_views(out: Path) -> Iterator[Check]:
     if (out / "board.csv").is_file():
         yield from _compare_boards(_read(out / "board.csv"), format_csv(rank(records)))
     if (out / "report.html").is_file():
-        yield from _compare_pages(_read_visible(_read(out / "report.html")), _read_visible(render_report(out)))
+        yield from _compare_pages(read_page_text(_read(out / "report.html")), read_page_text(render_report(out)))
     yield from _check_differences(out)
 
 
@@ -217,36 +217,6 @@ def _check_differences(out: Path) -> Iterator[Check]:
         pairs = list(zip(before.ids, after.ids, strict=False))
         computed = compare(out, [first for first, _ in pairs], [second for _, second in pairs])
         yield Check(f"study.json: {where}", _format(difference.points), _format(computed.points))
-
-
-class _Text(HTMLParser):
-    """The visible text of a page, without figures, and without commands, which name the folder of the study."""
-
-    HIDDEN = ("style", "script", "svg", "kbd")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-        self._depth = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
-        """Count the hidden elements around the text."""
-        self._depth += tag in self.HIDDEN
-
-    def handle_endtag(self, tag: str) -> None:
-        """End a hidden element."""
-        self._depth -= tag in self.HIDDEN
-
-    def handle_data(self, data: str) -> None:
-        """Collect text outside hidden elements."""
-        if not self._depth and data.strip():
-            self.texts.append(" ".join(data.split()))
-
-
-def _read_visible(page: str) -> list[str]:
-    parser = _Text()
-    parser.feed(page)
-    return parser.texts
 
 
 def _format(value: Any) -> str:

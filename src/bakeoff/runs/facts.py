@@ -1,4 +1,4 @@
-"""The base class of everything that is written to a JSON file and read back."""
+"""The base class of everything that is written to a JSON file and read back, and of configs."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -6,6 +6,6 @@ __all__ = ["Facts"]
 
 
 class Facts(BaseModel):
-    """An immutable part of a JSON file that bakeoff writes. Unknown fields, NaN and infinity are errors."""
+    """An immutable part of a JSON file. Unknown fields are errors, and so are NaN and infinity, which JSON lacks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

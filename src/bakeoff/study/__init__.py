@@ -18,6 +18,7 @@ proposals.py       propose(): the plan and the records to the next runs
 state.py           study.json: the plan, the time used, what was dropped and why
 recipe.py          a run as a TOML file
 context.py         what the stages of a study share, and how a stage's runs are trained
+begin.py           what every study does first: data, candidates, weights, the folder
 tune.py            a search or a factor-by-factor study from beginning to end
 loop.py            a whole study, a screen or a comparison from beginning to end
 """

@@ -31,6 +31,7 @@ from bakeoff.errors import ConfigError, DataError, OutputError
 from bakeoff.files import cache_dir, hash_file, hash_json
 from bakeoff.locks import replacing_folder, waiting_for
 from bakeoff.machine import import_tensorflow
+from bakeoff.runs.config import FolderLayout
 
 __all__ = ["prepare", "prepare_cached"]
 
@@ -49,6 +50,7 @@ def prepare_cached(
     name_or_path: str,
     data_dir: Path | None = None,
     *,
+    layout: FolderLayout = FolderLayout.AUTO,
     excluded: Mapping[str, str] = NONE_EXCLUDED,
     on_count: OnCount | None = None,
 ) -> Path:
@@ -57,6 +59,7 @@ def prepare_cached(
     Args:
         name_or_path: The data, as `open_source` takes it.
         data_dir: Where to look for archives first.
+        layout: What the folders directly below a folder of images are.
         excluded: Images to leave out: the reason by image id.
         on_count: Called with (what is being done, how much is done, how much in all).
 
@@ -67,7 +70,7 @@ def prepare_cached(
         DataError: The data do not exist or cannot be used.
         OutputError: The cache cannot be written.
     """
-    source = open_source(name_or_path, data_dir, on_count)
+    source = open_source(name_or_path, data_dir, on_count, layout=layout)
     folder = cache_dir() / "data" / f"{source.name}-{_compute_signature(source, _VAL_FRACTION, 0, excluded)[:12]}"
     prepare(source, folder, excluded=excluded, on_count=on_count)
     mark_used(folder)

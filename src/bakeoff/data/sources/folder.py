@@ -1,4 +1,4 @@
-"""A folder of images: `class/image`, or `train|val|test/class/image`.
+"""A folder of images: `class/image`, or `train|val|test/class/image` under their usual names.
 
 Files are read in sorted order. Hidden files are skipped; links are followed, except into a parent folder. Nothing is
 written into the folder or removed from it.
@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.data.pixels import IMAGE_SUFFIXES, read_rgb
+from bakeoff.data.sources.layout import list_visible, read_layout, subfolders, to_text
 from bakeoff.data.sources.records import BadImage, RawImage, Source, SplitName
 from bakeoff.errors import DataError
 from bakeoff.files import hash_json
+from bakeoff.runs.config import FolderLayout
 
 __all__ = ["ImageFolder"]
 
 # A class needs at least one image in each of train, val and test.
 _MIN_IMAGES = 3
 
-_SPLITS: dict[str, SplitName] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 # Files that are decoded in parallel: enough to use every core, few enough to hold in memory.
 _CHUNK_FILES = 64
 
@@ -39,13 +40,14 @@ class ImageFolder(Source):
 
     licence = "not stated"
 
-    def __init__(self, folder: Path) -> None:
-        """List the folder. Raises DataError if the layout is wrong, or a class has too few images."""
-        self.name = re.sub(r"[^a-z0-9]+", "-", _to_text(folder.resolve().name).lower()).strip("-") or "images"
+    def __init__(self, folder: Path, layout: FolderLayout = FolderLayout.AUTO) -> None:
+        """List the folder. Raises DataError if the layout is wrong or unclear, or a class has too few images."""
+        self.name = re.sub(r"[^a-z0-9]+", "-", to_text(folder.resolve().name).lower()).strip("-") or "images"
         self._folder = folder
-        roots = _find_roots(folder)
-        classes = {root: _subfolders(root) for root, _ in roots}
-        self._class_names = tuple(sorted({_to_text(name) for names in classes.values() for name in names}))
+        self._layout = read_layout(folder, layout)
+        roots = [(root.path, root.split) for root in self._layout.roots]
+        classes = {root: subfolders(root) for root, _ in roots}
+        self._class_names = tuple(sorted({to_text(name) for names in classes.values() for name in names}))
         labels = {name: label for label, name in enumerate(self._class_names)}
         self._ignored: list[Path] = []
         self._files: dict[str, _File] = {}
@@ -53,12 +55,15 @@ class ImageFolder(Source):
         for root, split in roots:
             for name in classes[root]:
                 for path in self._images(root / name, (root.resolve(), real, *real.parents)):
-                    self._files[_to_text(path.relative_to(folder).as_posix())] = _File(
-                        path, split, labels[_to_text(name)]
+                    self._files[to_text(path.relative_to(folder).as_posix())] = _File(
+                        path, split, labels[to_text(name)]
                     )
         self._check_classes(roots)
         self.signature = hash_json(
-            [_to_text(str(real)), [[key, *_size_and_mtime(file.path)] for key, file in self._files.items()]]
+            [
+                to_text(str(real)),
+                [[key, file.split, file.label, *_size_and_mtime(file.path)] for key, file in self._files.items()],
+            ]
         )
 
     @property
@@ -73,11 +78,11 @@ class ImageFolder(Source):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A note with the number of files that were ignored because of their suffix."""
+        """How the layout was understood, and how many files were ignored because of their suffix."""
         if not self._ignored:
-            return ()
-        example = _to_text(self._ignored[0].relative_to(self._folder).as_posix())
-        return (f"files ignored for their suffix: {len(self._ignored)}, such as {example}",)
+            return self._layout.notes
+        example = to_text(self._ignored[0].relative_to(self._folder).as_posix())
+        return (*self._layout.notes, f"files ignored for their suffix: {len(self._ignored)}, such as {example}")
 
     def records(self) -> Iterator[RawImage | BadImage]:
         """All images. Keys are paths relative to the folder; images that cannot be decoded are BadImages."""
@@ -111,7 +116,7 @@ class ImageFolder(Source):
         real = folder.resolve()
         if real in parents:
             return
-        for entry in _list_visible(folder):
+        for entry in list_visible(folder):
             path = folder / entry.name
             if entry.is_dir():
                 yield from self._images(path, (*parents, real))
@@ -139,37 +144,12 @@ class ImageFolder(Source):
                 raise DataError(f"class {name} has no images in {roots[0][0]}; add some or remove the class")
 
 
-def _find_roots(folder: Path) -> list[tuple[Path, SplitName | None]]:
-    names = _subfolders(folder)
-    # `train` may be a class of vehicles: folders are splits only if all of them have names of splits.
-    if "train" in names and set(names) <= set(_SPLITS) and _subfolders(folder / "train"):
-        return sorted(((folder / name, _SPLITS[name]) for name in names), key=lambda root: root[1] != "train")
-    return [(folder, None)]
-
-
-def _subfolders(folder: Path) -> list[str]:
-    return [entry.name for entry in _list_visible(folder) if entry.is_dir()]
-
-
-def _list_visible(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(f"cannot list {folder}: {error.strerror}; make it readable") from error
-
-
 def _size_and_mtime(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except OSError:
         return -1, -1
     return status.st_size, status.st_mtime_ns
-
-
-def _to_text(name: str) -> str:
-    # File names are bytes. Names that are not UTF-8 are escaped, so that JSON can hold them.
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _chunks(keys: list[str]) -> Iterator[list[str]]:

@@ -7,13 +7,20 @@ from bakeoff.data.sources.digits import Digits
 from bakeoff.data.sources.folder import ImageFolder
 from bakeoff.data.sources.records import OnCount, Source
 from bakeoff.errors import DataError, suggest
+from bakeoff.runs.config import FolderLayout
 
 __all__ = ["SOURCE_NAMES", "open_source"]
 
 SOURCE_NAMES = (*CIFARS, "digits")
 
 
-def open_source(name_or_path: str, data_dir: Path | None = None, on_count: OnCount | None = None) -> Source:
+def open_source(
+    name_or_path: str,
+    data_dir: Path | None = None,
+    on_count: OnCount | None = None,
+    *,
+    layout: FolderLayout = FolderLayout.AUTO,
+) -> Source:
     """Open a source of images.
 
     Args:
@@ -22,6 +29,7 @@ def open_source(name_or_path: str, data_dir: Path | None = None, on_count: OnCou
         data_dir: The first folder in which CIFAR archives are looked for, before `$BAKEOFF_DATA_DIR`, the cache, and
             the download.
         on_count: Called with (what is being done, how much is done, how much in all).
+        layout: What the folders directly below a folder of images are.
 
     Raises:
         DataError: There are no such data, or they cannot be used.
@@ -34,7 +42,7 @@ def open_source(name_or_path: str, data_dir: Path | None = None, on_count: OnCou
         return Digits()
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
-        return ImageFolder(folder)
+        return ImageFolder(folder, layout)
     if folder.exists():
         raise DataError(
             f"{name_or_path} is a file; give a folder of class folders, or one of {', '.join(SOURCE_NAMES)}"

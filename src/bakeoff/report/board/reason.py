@@ -13,8 +13,10 @@ from bakeoff.report.board.rows import (
     are_tied,
     difference_interval,
     dominates,
+    estimate_training_rate,
     is_clearly_less,
     is_scored,
+    order_of,
     read_estimate,
     read_losses,
 )
@@ -157,8 +159,11 @@ def _explain_screen(match: HeadToHead) -> str:
     winner, best = match.winner, max(match.rivals, key=lambda rival: read_estimate(rival)[0])
     if winner.stage is not Stage.SCREEN or read_estimate(best)[0] <= read_estimate(winner)[0]:
         return ""
-    ratio = winner.images_per_second / best.images_per_second
-    return f"It ranks before {best.name} because it processes {ratio:.2g}{TIMES} as many images in the same time."
+    ratio = estimate_training_rate(winner) / max(estimate_training_rate(best), 1e-9)
+    # A winner by weights may be slower than a rival with a better probe.
+    if order_of(winner) > order_of(best) or ratio <= 1:
+        return ""
+    return f"It ranks before {best.name} because it trains on {ratio:.2g}{TIMES} as many images in the same time."
 
 
 def _name_cheapest(match: HeadToHead) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "are_tied",
     "difference_interval",
     "dominates",
+    "estimate_training_rate",
     "expect_error",
     "format_csv",
     "is_clearly_cheaper",
@@ -168,10 +169,13 @@ def expect_error(row: Row) -> float:
     A network that trains twice as fast sees twice as many images in that time. Each doubling of the images seen is
     assumed to reduce the error by an eighth.
     """
-    # A run without a saved model is a probe, which measures forward passes only.
-    rate = row.images_per_second / (1 if row.model_bytes else _FORWARD_PER_TRAINING_STEP)
-    growth = max(rate, 1e-9) / max(row.images_seen, 1)
+    growth = max(estimate_training_rate(row), 1e-9) / max(row.images_seen, 1)
     return (1 - read_estimate(row)[0]) * math.pow(growth, -_GAIN)
+
+
+def estimate_training_rate(row: Row) -> float:
+    """Images per second in training; a probe, which saves no model, has measured forward passes only."""
+    return row.images_per_second / (1 if row.model_bytes else _FORWARD_PER_TRAINING_STEP)
 
 
 def is_clearly_less(name: str, first: float, second: float) -> bool:

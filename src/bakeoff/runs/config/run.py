@@ -4,9 +4,10 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from bakeoff.files import hash_json
+from bakeoff.runs.facts import Facts
 
 __all__ = [
     "INTERIM_IMAGES",
@@ -109,9 +110,18 @@ class BatchNorm(StrEnum):
     """They stay in inference mode: nothing of them changes."""
 
 
-class _Section(BaseModel):
-    # Infinity has no JSON, so a config that holds it would have no run id. `classes = 20` means the same as `"20"`.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
+class _Section(Facts):
+    # `classes = 20` means the same as `classes = "20"`.
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+
+class FolderLayout(StrEnum):
+    """What the folders directly below a folder of images are."""
+
+    AUTO = "auto"
+    """Found out by their names and contents; refused where that is not clear."""
+    CLASSES = "classes"
+    SPLITS = "splits"
 
 
 class Data(_Section):
@@ -125,6 +135,8 @@ class Data(_Section):
     seed: int = 0
     """Seed of the random subset of classes. It differs from the run's `seed`, so that runs with different seeds share
     their classes."""
+    layout: FolderLayout = FolderLayout.AUTO
+    """What the folders directly below a folder of images are: classes, or splits."""
     exclude: str = ""
     """Path of a CSV file written by `bakeoff data check`: the images that it lists are left out. Empty: none are."""
 

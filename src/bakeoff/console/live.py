@@ -1,6 +1,6 @@
-"""A study as it goes: a line per finished run, a bar for each one in progress."""
+"""A study under way: a line for each finished run, a bar for each run in progress."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,32 +9,53 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from bakeoff.console.bars import BAR_WIDTH, CountBars, make_console, make_progress
+from bakeoff.console.data import print_data, print_note
+from bakeoff.console.plans import render_plan
+from bakeoff.data.shards import Dataset
 from bakeoff.report.board import format_bytes, format_changes, format_range, format_seconds
 from bakeoff.runs.config import Run
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import RunRecord, State
+from bakeoff.study import AnyPlan
 
-__all__ = ["StudyConsole", "preparing", "reporting"]
+__all__ = ["StudyConsole", "draw_study"]
 
 
 class StudyConsole:
-    """A study's watcher that draws on a terminal, and prints plain lines where there is none."""
+    """A StudyWatcher that draws on a terminal or in a notebook, and prints plain lines elsewhere."""
 
     def __init__(self, console: Console, progress: Progress) -> None:
         self._console = console
         self._progress = progress
+        self._counts = CountBars(progress)
         self._stage = ""
         self._tasks: dict[Run, TaskID] = {}
 
+    def counted(self, doing: str, done: int, total: int) -> None:
+        """Move the bar of a step of the preparation."""
+        self._counts.move(doing, done, total)
+
+    def noted(self, text: str) -> None:
+        """Print a note."""
+        print_note(self._console, text)
+
+    def study_began(self, dataset: Dataset, plan: AnyPlan) -> None:
+        """Print the data and the plan."""
+        self._counts.clear()
+        print_data(self._console, dataset.name, len(dataset.class_names), dataset.counts, dataset.manifest)
+        self._console.print(render_plan(plan), highlight=False)
+
     def stage_began(self, stage: str, runs: int | None, seconds_left: float | None) -> None:
-        """Head the stage's lines."""
+        """Print the head of the stage's lines."""
         self._stage = stage
         left = "" if seconds_left is None else f", {format_seconds(max(0.0, seconds_left))} of the budget left"
         count = "" if runs is None else f"{runs} run{'s' if runs > 1 else ''}"
         self._console.print(f"[bold]{stage}[/] [dim]{count or 'runs until the time is up'}{left}[/]")
 
     def run_began(self, run: Run) -> None:
-        """Show a bar for the run."""
+        """Add a bar for the run."""
+        self._counts.clear()
         if run not in self._tasks:
             self._tasks[run] = self._progress.add_task(f"{run.candidate} starting", total=1.0, note="")
 
@@ -63,16 +84,17 @@ class StudyConsole:
 
 
 @contextmanager
-def reporting(console: Console) -> Iterator[StudyConsole]:
-    """A StudyConsole with its live display switched on."""
+def draw_study(console: Console | None = None) -> Iterator[StudyConsole]:
+    """Yield a StudyConsole on standard error whose bars are gone at the end."""
+    console = console or make_console()
     columns = (
         TextColumn("  {task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=BAR_WIDTH),
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with make_progress(console, *columns) as progress:
         yield StudyConsole(console, progress)
 
 
@@ -96,26 +118,3 @@ def _line(record: RunRecord, *, test: bool) -> str:
     if record.reason:
         parts.append(f"[dim]{escape(record.reason)}[/]")
     return "  ".join(parts)
-
-
-@contextmanager
-def preparing(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function (doing, done, total) that moves a bar; total 0 means unknown."""
-    columns = (TextColumn("  {task.description}"), BarColumn(bar_width=24), TimeRemainingColumn())
-    bar = Progress(
-        *columns,
-        console=console,
-        transient=True,
-        # What is printed meanwhile goes where it was meant to go: results may be on their way to a file.
-        redirect_stdout=False,
-        disable=not console.is_terminal,
-    )
-    with bar as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def move(doing: str, done: int, total: int) -> None:
-            if doing not in tasks:
-                tasks[doing] = progress.add_task(doing)
-            progress.update(tasks[doing], completed=done, total=total or None)
-
-        yield move

@@ -7,13 +7,26 @@ from rich.table import Table
 from bakeoff.networks.table import find_network
 from bakeoff.report.board import format_seconds
 from bakeoff.runs.config import look_up
-from bakeoff.study import Ablation, Comparison, Search, StudyPlan
+from bakeoff.study import Ablation, AnyPlan, Comparison, Search, StudyPlan
 
-__all__ = ["render_ablation", "render_comparison", "render_plan", "render_search"]
+__all__ = ["render_plan"]
 
 
-def render_plan(plan: StudyPlan) -> Table:
-    """The plan of a whole job."""
+def render_plan(plan: AnyPlan) -> Table:
+    """The plan of a study of any kind: what each stage does, with how much time."""
+    match plan:
+        case StudyPlan():
+            return _render_whole_job(plan)
+        case Comparison():
+            return _render_comparison(plan)
+        case Search():
+            return _render_search(plan)
+        case Ablation():
+            return _render_ablation(plan)
+
+
+def _render_whole_job(plan: StudyPlan) -> Table:
+    """Screen, races, search and confirmation."""
     table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}")
     table.add_row("screen", ", ".join(plan.candidates))
     table.add_row(
@@ -34,7 +47,7 @@ def render_plan(plan: StudyPlan) -> Table:
     return table
 
 
-def render_comparison(plan: Comparison) -> Table:
+def _render_comparison(plan: Comparison) -> Table:
     """What a comparison is about to do: its candidates, and the one length that all of them get."""
     length = plan.runs[0].train
     if plan.budget_seconds is not None:
@@ -62,7 +75,7 @@ def _warn_of_random(table: Table, weights: Mapping[str, str]) -> None:
         table.add_row("", f"[bold red]RANDOM WEIGHTS[/], as asked for: {', '.join(random)}")
 
 
-def render_search(plan: Search) -> Table:
+def _render_search(plan: Search) -> Table:
     """The plan of a search: its trials, and what may differ between them."""
     table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}")
     train = plan.base.train
@@ -77,7 +90,7 @@ def render_search(plan: Search) -> Table:
             values = ", ".join(map(str, parameter.choices))
         else:
             values = f"{parameter.low:g} to {parameter.high:g}{', evenly by its logarithm' if parameter.log else ''}"
-        table.add_row("knob", f"{parameter.name}: {values}")
+        table.add_row("parameter", f"{parameter.name}: {values}")
     table.add_row(
         "check", "the best recipe and the one it began with once more, with another seed, on all of validation"
     )
@@ -85,7 +98,7 @@ def render_search(plan: Search) -> Table:
     return table
 
 
-def render_ablation(plan: Ablation) -> Table:
+def _render_ablation(plan: Ablation) -> Table:
     """The plan of a factor-by-factor study: the base recipe's length, and each factor's other values."""
     table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}")
     base = plan.base[0]

@@ -1,4 +1,4 @@
-"""What came of a study, and other tables."""
+"""What a study found, and other tables."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -20,9 +20,9 @@ from bakeoff.report.board import (
 )
 from bakeoff.runs.findings import Arm, Effect, Effects, SearchResult, Verdict
 from bakeoff.runs.record import RunRecord
-from bakeoff.study import StudyState
+from bakeoff.runs.study_file import AnyStudy
 
-__all__ = ["render_effects", "render_end", "render_found", "render_kit", "render_models"]
+__all__ = ["render_effects", "render_end", "render_models", "render_search_result", "render_weights"]
 
 
 def render_models(rows: Sequence[NetworkSpec]) -> Table:
@@ -45,7 +45,7 @@ def render_models(rows: Sequence[NetworkSpec]) -> Table:
     return table
 
 
-def render_kit(entries: Sequence[ExportedWeights]) -> Table:
+def render_weights(entries: Sequence[ExportedWeights]) -> Table:
     """What is in a kit of weights."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for head in ("network", "size", "origin", "SHA-256", "licence"):
@@ -55,10 +55,10 @@ def render_kit(entries: Sequence[ExportedWeights]) -> Table:
     return table
 
 
-def render_end(out: Path, winner: RunRecord, study: StudyState) -> str:
+def render_end(out: Path, winner: RunRecord, study: AnyStudy) -> str:
     """The last lines of a study: the answer, what it took, and where things are."""
     assert winner.test is not None
-    spent = f"{format_seconds(study.spent)} of {format_seconds(study.budget_seconds or 0.0)}"
+    spent = f"{format_seconds(sum(study.seconds.values()))} of {format_seconds(study.budget_seconds or 0.0)}"
     return "\n".join(
         [
             f"[bold]{winner.candidate}[/]: test top-1 [bold]{winner.test.top1:.1%}[/]"
@@ -74,13 +74,13 @@ def render_effects(effects: Effects) -> Group:
     base = effects.base
     seeds = f", {len(base.ids)} seeds" if len(base.ids) > 1 else ""
     pace = f"{base.images_per_second:.0f} img/s, {format_seconds(base.seconds)} of training{seeds}"
-    first = f"base recipe: val {_say_arm(base)} %, {format_bytes(base.memory_peak_bytes)}, {pace}"
+    first = f"base recipe: val {_format_arm(base)} %, {format_bytes(base.memory_peak_bytes)}, {pace}"
     tables = [_tabulate(key, list(group)) for key, group in groupby(effects.effects, key=lambda effect: effect.key)]
     missing = [f"not measured (failed, or no time left): {', '.join(effects.missing)}"] if effects.missing else []
     return Group(first, *tables, *missing)
 
 
-def render_found(found: SearchResult, recipe: Path) -> str:
+def render_search_result(found: SearchResult, recipe: Path) -> str:
     """What a search found, in a few lines."""
     counts = ", ".join(f"{count} {state.lower()}" for state, count in found.trials.items())
     lines = [f"{sum(found.trials.values())} trials: {counts}"]
@@ -122,7 +122,7 @@ def _tabulate(key: str, effects: Sequence[Effect]) -> Table:
         verdict = effect.difference.verdict
         table.add_row(
             str(effect.value),
-            _say_arm(effect.arm),
+            _format_arm(effect.arm),
             effect.difference.points_and_interval,
             f"[{colors[verdict]}]{verdict}[/]",
             format_bytes(effect.arm.memory_peak_bytes),
@@ -131,6 +131,6 @@ def _tabulate(key: str, effects: Sequence[Effect]) -> Table:
     return table
 
 
-def _say_arm(arm: Arm) -> str:
+def _format_arm(arm: Arm) -> str:
     low, high = arm.top1_ci95
     return f"{arm.top1 * 100:.1f} ±{(high - low) * 50:.1f}"

@@ -1,0 +1,169 @@
+"""What Python users give, checked and read. Every error is a ConfigError of one line that names the argument."""
+
+import inspect
+import json
+import math
+import numbers
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bakeoff.errors import ConfigError
+from bakeoff.runs.config import Candidate, Data, FolderLayout, Run, parse_candidate, parse_duration
+
+__all__ = [
+    "Classes",
+    "Names",
+    "PathLike",
+    "Paths",
+    "Settings",
+    "describe_call",
+    "read_candidates",
+    "read_data",
+    "read_optional_path",
+    "read_optional_whole",
+    "read_path",
+    "read_seconds",
+    "read_settings",
+    "read_texts",
+    "read_whole",
+]
+
+PathLike = str | os.PathLike[str]
+Paths = PathLike | Sequence[PathLike]
+Names = str | Sequence[str]
+"""One text, or several; names in one text may be separated by commas."""
+Classes = str | int | Sequence[str]
+Settings = Sequence[str] | Mapping[str, Any]
+"""`["train.epochs=3"]` or `{"train.epochs": 3}`."""
+
+
+def read_path(name: str, value: PathLike) -> Path:
+    """A path."""
+    if not isinstance(value, str | os.PathLike):
+        raise _wrong(name, value, "a path, as text or pathlib.Path")
+    return Path(value)
+
+
+def read_optional_path(name: str, value: PathLike | None) -> Path | None:
+    """A path, or None."""
+    return None if value is None else read_path(name, value)
+
+
+def read_whole(name: str, value: int, least: int, most: float = math.inf) -> int:
+    """A whole number from `least` to `most`, NumPy's included."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not least <= value <= most:
+        limits = f"from {least} to {most}" if most < math.inf else f"of at least {least}"
+        raise _wrong(name, value, f"a whole number {limits}")
+    return int(value)
+
+
+def read_optional_whole(name: str, value: int | None, least: int) -> int | None:
+    """A whole number of at least `least`, or None."""
+    return None if value is None else read_whole(name, value, least)
+
+
+def read_seconds(name: str, value: str | float) -> float:
+    """Seconds of a duration as text (`90s`, `10m`, `1h30m`), or of a number of seconds."""
+    if isinstance(value, str):
+        return parse_duration(value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
+        raise _wrong(name, value, 'a duration, as in "10m", or a number of seconds above 0')
+    return float(value)
+
+
+def read_texts(name: str, value: Paths | None) -> list[str]:
+    """One text or path or several of them, as a list of texts; None is an empty list."""
+    values = [value] if isinstance(value, str | os.PathLike) else value or []
+    if not isinstance(values, Sequence) or not all(isinstance(one, str | os.PathLike) for one in values):
+        raise _wrong(name, value, "a text or a list of texts")
+    return [os.fspath(one) for one in values]
+
+
+def read_candidates(name: str, value: Names | None) -> tuple[Candidate, ...]:
+    """Networks as `name` or `name@size`; in one text they are separated by commas."""
+    parts = [part for text in read_texts(name, value) for part in text.split(",") if part.strip()]
+    if not parts and value is not None and value != "":
+        raise _wrong(name, value, "at least one network")
+    return tuple(map(parse_candidate, parts))
+
+
+def read_data(
+    data: PathLike,
+    classes: Classes | None,
+    seed: int | None,
+    exclude: PathLike | None,
+    recipe: Run | None = None,
+    *,
+    layout: str | None = None,
+) -> Data:
+    """Images and classes; what is None is the recipe's."""
+    default = (recipe or Run()).data
+    excluded, seed = read_optional_path("exclude", exclude), read_optional_whole("seed", seed, 0)
+    read_path("data", data)
+    return Data(
+        source=os.fspath(data),  # `photos/` stays as it was written
+        classes=default.classes if classes is None else _read_classes(classes),
+        seed=default.seed if seed is None else seed,
+        layout=default.layout if layout is None else _read_layout(layout),
+        exclude=default.exclude if excluded is None else str(excluded),
+    )
+
+
+def _read_layout(value: str) -> FolderLayout:
+    try:
+        return FolderLayout(value)
+    except ValueError as error:
+        raise _wrong("layout", value, " or ".join(f'"{choice}"' for choice in FolderLayout)) from error
+
+
+def _read_classes(value: Classes) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return str(int(value))
+    names = read_texts("classes", value) if isinstance(value, Sequence) else []
+    if len(names) < 2:
+        raise _wrong("classes", value, 'a number, "all", "coarse", or at least two names')
+    return ",".join(names)
+
+
+def read_settings(value: Settings | None, deterministic: bool = False) -> list[str]:
+    """KEY=VALUE settings of a recipe, from such texts or from a mapping; `deterministic` is short for one of them."""
+    if isinstance(value, Mapping):
+        settings = [f"{key}={_to_toml(key, one)}" for key, one in value.items()]
+    else:
+        settings = read_texts("settings", value)
+    return [*settings, *(["train.deterministic=true"] if deterministic else [])]
+
+
+def _to_toml(key: str, value: Any) -> str:
+    try:
+        # A number, a text or a list is written in JSON as in TOML.
+        return json.dumps(_to_python(value), ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise _wrong(f"settings[{key!r}]", value, "a number, a text, True, False or a list of these") from error
+
+
+def _to_python(value: Any) -> Any:
+    """A NumPy number as Python's; anything else as it is."""
+    return value.item() if isinstance(value, numbers.Number) and hasattr(value, "item") else value
+
+
+def describe_call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> str:
+    """A call of a function of this package as Python code, without arguments that have their defaults."""
+    parts = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        value = arguments[name]
+        text = repr(os.fspath(value) if isinstance(value, os.PathLike) else _to_python(value))
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            parts.append(text)
+        elif name not in ("progress", "command") and text != repr(parameter.default):
+            parts.append(f"{name}={text}")
+    return f"bakeoff.{function.__name__}({', '.join(parts)})"
+
+
+def _wrong(name: str, value: object, wanted: str) -> ConfigError:
+    text = repr(value)
+    return ConfigError(f"{name}={text if len(text) <= 80 else f'{text[:79]}…'}: give {wanted}")

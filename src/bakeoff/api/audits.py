@@ -1,0 +1,126 @@
+"""What is wrong with images, and whether a study's figures hold: check, verify."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakeoff.api.arguments import Classes, PathLike, read_data, read_optional_path
+from bakeoff.api.progress import ProgressOption, count_progress
+from bakeoff.api.results import load
+from bakeoff.data.checks import MIN_SIDE_PIXELS, Finding, FindingKind, examine, write_findings
+from bakeoff.data.contact_sheet import draw_pairs
+from bakeoff.machine import tensorflow_settings
+from bakeoff.report.verify import Check, verify_bundles, verify_data, verify_records, verify_views
+from bakeoff.study.begin import prepare_data, require_tensorflow
+
+__all__ = ["CheckResult", "check", "verify"]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What was found in a data set."""
+
+    findings: tuple[Finding, ...]
+    """What is wrong, the worst kinds first; empty if nothing is."""
+    table: Path
+    """`findings.csv`, for `exclude`."""
+    pairs: Path | None
+    """`pairs.png`, the pairs of images that are the same or nearly so; None if there are none."""
+    notes: tuple[str, ...] = ()
+    """What could not be examined."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images or classes of each kind of finding, 0 included."""
+        counted = Counter(finding.kind for finding in self.findings)
+        return {kind.value: counted[kind] for kind in FindingKind}
+
+
+@tensorflow_settings()
+def check(
+    data: PathLike = "digits",
+    *,
+    classes: Classes = "all",
+    seed: int = 0,
+    near: bool = True,
+    layout: str | None = None,
+    exclude: PathLike | None = None,
+    out: PathLike | None = None,
+    data_dir: PathLike | None = None,
+    progress: ProgressOption = True,
+) -> CheckResult:
+    """Find what is wrong with images and labels, as `bakeoff data check` does. No image is changed or deleted.
+
+    Unreadable files, the same image twice, in two splits or under two labels, near-duplicates across splits, images of
+    one colour, tiny and uneven classes. The list is written to `out/findings.csv`.
+
+    Args:
+        data: `cifar100`, `cifar10`, `digits`, or a folder: class/image, or train/class/image beside test/class/image.
+        classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names.
+        seed: Draws the classes.
+        near: Compare all images across splits, pair by pair, to find near-duplicates.
+        layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
+            names and contents.
+        exclude: CSV of an earlier check: the images that it lists are left out.
+        out: Folder for `findings.csv` and `pairs.png`; None: `bakeoff-check-DATA` in the current folder.
+        data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
+        progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
+
+    Returns:
+        The findings, their counts by kind, and the files that were written.
+
+    Raises:
+        DataError: The images or classes cannot be used.
+        OutputError: The folder cannot be written.
+    """
+    wanted, directory = read_data(data, classes, seed, exclude, layout=layout), read_optional_path("data_dir", data_dir)
+    folder = read_optional_path("out", out)
+    with count_progress(progress) as on_count:
+        _, dataset = prepare_data(wanted, directory, on_count)
+        findings = examine(dataset, near=near, on_count=on_count)
+    folder = folder or Path(f"bakeoff-check-{dataset.name}")
+    table, pairs = folder / "findings.csv", folder / "pairs.png"
+    write_findings(table, findings)
+    has_pairs = any(finding.other_id for finding in findings)
+    if has_pairs:
+        draw_pairs(dataset, findings, pairs)
+    notes = []
+    if near and dataset.side < MIN_SIDE_PIXELS:
+        notes.append(f"near-duplicates were not searched for: {dataset.side} pixels are too few to tell images apart")
+    return CheckResult(tuple(findings), table, pairs if has_pairs else None, tuple(notes))
+
+
+@tensorflow_settings()
+def verify(
+    out: PathLike, *, records_only: bool = False, data_dir: PathLike | None = None, progress: ProgressOption = True
+) -> list[Check]:
+    """Compute a study's figures again from the files that they came from, as `bakeoff verify` does.
+
+    Records from their logits, board and report from the records, the bundle by its hashes and by its answers, the
+    shards by their hashes. Nothing is written, and the test split is not opened anew for a choice.
+
+    Args:
+        out: The folder of the study.
+        records_only: Leave out what needs the data: shards, labels, the bundle's answers.
+        data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
+        progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
+
+    Returns:
+        A Check for each figure: `where`, `written`, `computed`, and `matches`, whether the two agree.
+
+    Raises:
+        OutputError: The folder holds no runs, or a file in it is damaged.
+        DataError: The data cannot be prepared again.
+        InputError: TensorFlow is not installed.
+    """
+    results = load(out)
+    require_tensorflow()
+    records = results.records
+    checks = list(verify_views(results.out))
+    if records_only:
+        return [*checks, *verify_records(results.out)]
+    with count_progress(progress) as on_count:
+        shards, dataset = prepare_data(records[0].config.data, read_optional_path("data_dir", data_dir), on_count)
+        checks += [*verify_data(shards, records), *verify_records(results.out, dataset)]
+        checks += verify_bundles(results.out, dataset, on_count)
+    return checks

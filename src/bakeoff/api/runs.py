@@ -1,0 +1,124 @@
+"""Single runs: train, evaluate."""
+
+from functools import partial as bind
+from pathlib import Path
+
+from bakeoff.api.arguments import (
+    Classes,
+    PathLike,
+    Settings,
+    read_data,
+    read_optional_path,
+    read_path,
+    read_settings,
+    read_texts,
+)
+from bakeoff.api.progress import ProgressOption, watch_progress
+from bakeoff.api.results import Results
+from bakeoff.errors import ConfigError, NothingTrainedError
+from bakeoff.launch import launch, open_test
+from bakeoff.locks import hold, release
+from bakeoff.machine import tensorflow_settings
+from bakeoff.runs.config import Candidate, Run, WeightsChoice, override, read_run
+from bakeoff.runs.metrics import TestMetrics
+from bakeoff.runs.record import Stage, State, find_run, read_record
+from bakeoff.study import find_missing
+from bakeoff.study.begin import fetch_missing, prepare_data
+
+__all__ = ["evaluate", "train"]
+
+
+@tensorflow_settings()
+def train(
+    data: PathLike = "digits",
+    *,
+    recipe: PathLike | None = None,
+    settings: Settings | None = None,
+    weights: PathLike | None = None,
+    deterministic: bool = False,
+    classes: Classes = "all",
+    layout: str | None = None,
+    exclude: PathLike | None = None,
+    out: PathLike | None = None,
+    data_dir: PathLike | None = None,
+    progress: ProgressOption = True,
+) -> Results:
+    """Train one network by a recipe, as `bakeoff train` does; a run that is finished is not trained again.
+
+    Args:
+        data: `cifar100`, `cifar10`, `digits`, or a folder: class/image, or train/class/image beside test/class/image.
+        recipe: TOML or JSON file with the run's settings; None: the defaults of each setting.
+        settings: Over the recipe: ["model.name=lenet", "train.epochs=3"], or {"model.name": "lenet", ...}.
+        weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it. None:
+            the recipe's, or "auto".
+        deterministic: The same bits every time, interrupted or not; slower, and not with a length in seconds.
+        classes: "all", "coarse" (superclasses), a number of classes, or names; "all" leaves the recipe's.
+        layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
+            names and contents.
+        exclude: CSV that `check` wrote: the images that it lists are left out.
+        out: Folder that the run is written to, as `runs/ID` in it; None: `bakeoff-DATA` in the current folder.
+        data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
+        progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
+
+    Returns:
+        The folder, opened: `best` is the record of this run, `best_dir` its folder.
+
+    Raises:
+        InputError: An argument, the data, the weights or a folder cannot be used; the subclass says which.
+        NothingTrainedError: The run failed; its `out` is the folder, where the record says why.
+    """
+    recipe_path, folder = read_optional_path("recipe", recipe), read_optional_path("out", out)
+    config = override(read_run(recipe_path) if recipe_path else Run(), read_settings(settings, deterministic))
+    wanted = read_data(data, None if classes == "all" else classes, None, exclude, config, layout=layout)
+    files = read_texts("weights", weights)
+    if len(files) > 1:
+        raise ConfigError("train takes one weights file; give auto, none or a path")
+    start = {"weights": files[0]} if files else {}
+    config = config.revised(data=wanted.model_dump(), model=start)
+    with watch_progress(progress, Stage.TRAIN) as watcher:
+        shards, dataset = prepare_data(config.data, read_optional_path("data_dir", data_dir), watcher.counted)
+        if not config.model.start:
+            choice = WeightsChoice(default=config.model.weights)
+            network = Candidate(name=config.model.name, size=config.model.size)
+            fetch_missing(find_missing([network], choice), watcher.counted)
+        folder = folder or Path(f"bakeoff-{dataset.name}")
+        hold(folder)
+        try:
+            watcher.run_began(config)
+            report = bind(watcher.run_moved, config)
+            record = launch(config, stage=Stage.TRAIN, out=folder, data=shards, on_progress=report)
+            watcher.run_ended(record, {})
+        finally:
+            release(folder)
+    if record.state is State.FAILED:
+        error = NothingTrainedError(f"{record.candidate} failed: {record.reason}")
+        error.out = folder
+        raise error
+    return Results(folder, record.id)
+
+
+@tensorflow_settings()
+def evaluate(run: PathLike, *, data_dir: PathLike | None = None, progress: ProgressOption = True) -> TestMetrics:
+    """Open the locked test split for one run, as `bakeoff evaluate` does. Every opening is counted in the record.
+
+    Args:
+        run: The run's folder `OUT/runs/ID`, or the folder of a study that is done, for its winner.
+        data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
+        progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
+
+    Returns:
+        The scores on the test split, with intervals, and how often it has been opened for this run. Shares are in
+        [0, 1].
+
+    Raises:
+        OutputError: The folder holds no such run, or no trained model.
+        DataError: The data cannot be prepared again.
+    """
+    folder = find_run(str(read_path("run", run)))
+    config = read_record(folder).config
+    with watch_progress(progress, "test") as watcher:
+        shards, _ = prepare_data(config.data, read_optional_path("data_dir", data_dir), watcher.counted)
+        watcher.run_began(config)
+        test = open_test(folder, shards, bind(watcher.run_moved, config)).test
+    assert test is not None
+    return test

@@ -1,0 +1,334 @@
+"""Studies of several networks: run, screen, compare."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bakeoff.api.arguments import (
+    Classes,
+    Names,
+    PathLike,
+    Paths,
+    Settings,
+    describe_call,
+    read_candidates,
+    read_data,
+    read_optional_path,
+    read_optional_whole,
+    read_seconds,
+    read_settings,
+    read_texts,
+)
+from bakeoff.api.progress import ProgressOption, watch_progress
+from bakeoff.api.results import Results
+from bakeoff.errors import ConfigError
+from bakeoff.launch import Executor
+from bakeoff.machine import tensorflow_settings
+from bakeoff.runs.config import read_comparison
+from bakeoff.study import (
+    AnyPlan,
+    Comparison,
+    StudyPlan,
+    StudyState,
+    make_comparison,
+    make_plan,
+    planned_slots,
+    run_comparison,
+    run_screen,
+    run_study,
+)
+from bakeoff.study.begin import (
+    PreparedStudy,
+    StudyRequest,
+    StudyWatcher,
+    open_executor,
+    open_study,
+    prepare_study,
+)
+
+__all__ = ["carry_out", "compare", "run", "screen"]
+
+
+@tensorflow_settings()
+def run(
+    data: PathLike = "digits",
+    *,
+    budget: str | float = "10m",
+    classes: Classes = "all",
+    seed: int = 0,
+    candidates: Names | None = None,
+    weights: Paths | None = None,
+    partial: bool = False,
+    tune: bool | None = None,
+    layout: str | None = None,
+    exclude: PathLike | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
+    out: PathLike | None = None,
+    data_dir: PathLike | None = None,
+    progress: ProgressOption = True,
+    command: str = "",
+) -> Results:
+    """Do the whole job inside a budget: prepare, screen, race, tune, confirm, report, bundle; as `bakeoff run` does.
+
+    The same call again resumes the study where it was.
+
+    Args:
+        data: `cifar100`, `cifar10`, `digits`, or a folder: class/image, or train/class/image beside test/class/image.
+        budget: Wall clock for everything, as in "90s", "10m", "1h30m", or in seconds.
+        classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names.
+        seed: Draws classes, weights, data order and augmentation.
+        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), in a list or
+            separated by commas; None takes every network whose weights are on this machine.
+        weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
+            "name=..." for one network; or a list of these. None means "auto".
+        partial: Accept a weight file that has only a part of the network; the rest stays random.
+        tune: Search the leader's recipe, or do not; None decides by the budget.
+        layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
+            names and contents.
+        exclude: CSV that `check` wrote: the images that it lists are left out.
+        workers: Runs side by side on this machine, its cores divided among them; None means one.
+        cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
+        out: Folder of the study; None: `bakeoff-DATA` in the current folder.
+        data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
+        progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
+        command: What the report names as the command that started the study; empty: this call.
+
+    Returns:
+        The study's folder, opened: `best` is the winner, its test split opened once; `board`, `bundle`, `report()`.
+
+    Raises:
+        InputError: An argument, the data, the weights or a folder cannot be used; the subclass says which. Input that
+            is wrong is refused before anything is trained.
+        NothingTrainedError: Every candidate failed.
+    """
+    request = StudyRequest(
+        read_data(data, classes, seed, exclude, layout=layout),
+        seed=read_optional_whole("seed", seed, 0),
+        candidates=read_candidates("candidates", candidates),
+        weights=tuple(read_texts("weights", weights)),
+        partial=partial,
+        budget=read_seconds("budget", budget),
+        out=read_optional_path("out", out),
+        data_dir=read_optional_path("data_dir", data_dir),
+        command=command or describe_call(run, locals()),
+    )
+    return carry_out(request, _planner(tune), run_study, workers, cluster, progress)
+
+
+@tensorflow_settings()
+def screen(
+    data: PathLike = "digits",
+    *,
+    budget: str | float = "10m",
+    classes: Classes = "all",
+    seed: int = 0,
+    candidates: Names | None = None,
+    weights: Paths | None = None,
+    partial: bool = False,
+    layout: str | None = None,
+    exclude: PathLike | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
+    out: PathLike | None = None,
+    data_dir: PathLike | None = None,
+    progress: ProgressOption = True,
+    command: str = "",
+) -> Results:
+    """Rank candidates from frozen features, as `bakeoff screen` does; `run` with the same arguments goes on from there.
+
+    Args:
+        data: `cifar100`, `cifar10`, `digits`, or a folder: class/image, or train/class/image beside test/class/image.
+        budget: Wall clock of the whole job, of which the screen is a part, as in "90s", "10m", or in seconds.
+        classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names.
+        seed: Draws classes, weights, data order and augmentation.
+        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), in a list or
+            separated by commas; None takes every network whose weights are on this machine.
+        weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
+            "name=..." for one network; or a list of these. None means "auto".
+        partial: Accept a weight file that has only a part of the network; the rest stays random.
+        layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
+            names and contents.
+        exclude: CSV that `check` wrote: the images that it lists are left out.
+        workers: Runs side by side on this machine, its cores divided among them; None means one.
+        cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
+        out: Folder of the study; None: `bakeoff-DATA` in the current folder.
+        data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
+        progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
+        command: What the report names as the command that started the study; empty: this call.
+
+    Returns:
+        The study's folder, opened; `board` has a row for each candidate.
+
+    Raises:
+        InputError: An argument, the data, the weights or a folder cannot be used; the subclass says which.
+        NothingTrainedError: Every candidate failed.
+    """
+    request = StudyRequest(
+        read_data(data, classes, seed, exclude, layout=layout),
+        seed=read_optional_whole("seed", seed, 0),
+        candidates=read_candidates("candidates", candidates),
+        weights=tuple(read_texts("weights", weights)),
+        partial=partial,
+        budget=read_seconds("budget", budget),
+        out=read_optional_path("out", out),
+        data_dir=read_optional_path("data_dir", data_dir),
+        command=command or describe_call(screen, locals()),
+    )
+    return carry_out(request, _planner(None), run_screen, workers, cluster, progress)
+
+
+@tensorflow_settings()
+def compare(
+    data: PathLike = "digits",
+    *,
+    candidates: Names | None = None,
+    budget: str | float | None = None,
+    images: int | None = None,
+    recipe: PathLike | None = None,
+    settings: Settings | None = None,
+    deterministic: bool = False,
+    classes: Classes | None = None,
+    seed: int | None = None,
+    weights: Paths | None = None,
+    partial: bool = False,
+    layout: str | None = None,
+    exclude: PathLike | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
+    out: PathLike | None = None,
+    data_dir: PathLike | None = None,
+    progress: ProgressOption = True,
+    command: str = "",
+) -> Results:
+    """Train candidates at one equal budget and compare accuracy, memory, parameters and time; as `bakeoff compare`.
+
+    Each candidate gets the same seconds of training (or the same images), in a process of its own. Validation decides;
+    the test split stays locked. The same call again resumes the comparison.
+
+    Args:
+        data: `cifar100`, `cifar10`, `digits`, or a folder: class/image, or train/class/image beside test/class/image.
+        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), in a list or
+            separated by commas; None takes the recipe's, else every network whose weights are on this machine.
+        budget: Wall clock for everything, split evenly, as in "10m", or in seconds; None: 10 minutes, unless `images`
+            or a recipe gives another length.
+        images: Training images for each candidate instead of a budget, repeats counted.
+        recipe: TOML or JSON file with the settings of everything but the network, and perhaps `candidates`; None gives
+            each network the usual settings of its family.
+        settings: Over the recipe: ["optim.learning_rate=0.001"], or {"optim.learning_rate": 0.001}.
+        deterministic: The same bits every time, interrupted or not; slower, and only with a length in `images`.
+        classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names; None: the recipe's.
+        seed: Draws classes, weights, data order and augmentation; None: the recipe's, or 0.
+        weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
+            "name=..." for one network; or a list of these. None: the recipe's, or "auto".
+        partial: Accept a weight file that has only a part of the network; the rest stays random.
+        layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
+            names and contents.
+        exclude: CSV that `check` wrote: the images that it lists are left out.
+        workers: Runs side by side on this machine, its cores divided among them; None means one.
+        cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
+        out: Folder of the study; None: `bakeoff-compare-DATA` in the current folder.
+        data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
+        progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
+        command: What the report names as the command that started the study; empty: this call.
+
+    Returns:
+        The study's folder, opened: `board`, `best`, `rank(weigh)` for other weights of the criteria.
+
+    Raises:
+        InputError: An argument, the data, the weights or a folder cannot be used; the subclass says which.
+        NothingTrainedError: Every candidate failed.
+    """
+    if budget is not None and images is not None:
+        raise ConfigError("give --budget or --images, not both")
+    command = command or describe_call(compare, locals())
+    recipe_path = read_optional_path("recipe", recipe)
+    base, listed = read_comparison(recipe_path) if recipe_path else (None, [])
+    if budget is None and images is None and base is None:
+        budget = "10m"
+    seconds = None if budget is None else read_seconds("budget", budget)
+    image_count, changes = read_optional_whole("images", images, 1), read_settings(settings, deterministic)
+    request = StudyRequest(
+        read_data(data, classes, seed, exclude, base, layout=layout),
+        seed=read_optional_whole("seed", seed, 0),
+        candidates=read_candidates("candidates", candidates) or tuple(listed),
+        weights=tuple(read_texts("weights", weights)),
+        partial=partial,
+        recipe=base,
+        out=read_optional_path("out", out),
+        prefix="bakeoff-compare",
+        data_dir=read_optional_path("data_dir", data_dir),
+        command=command,
+    )
+
+    def plan(prepared: PreparedStudy, slots: int) -> Comparison:
+        return make_comparison(
+            prepared.candidates,
+            data=request.data,
+            counts=prepared.dataset.counts,
+            weights=prepared.weights,
+            seed=prepared.seed,
+            budget=seconds,
+            images=image_count,
+            recipe=base,
+            settings=changes,
+            slots=slots,
+        )
+
+    return carry_out(request, plan, run_comparison, workers, cluster, progress)
+
+
+def carry_out(
+    request: StudyRequest,
+    plan: Callable[[PreparedStudy, int], AnyPlan],
+    work: Callable[[StudyState, Path, Path, StudyWatcher, Executor], object],
+    workers: int | None,
+    cluster: str | None,
+    progress: ProgressOption,
+    dry_run: bool = False,
+) -> Results:
+    """Prepare a study, plan it and do it.
+
+    Args:
+        request: What is asked for.
+        plan: Makes the plan from the prepared study, for a number of runs side by side.
+        work: Does the study: (study, its folder, the folder of the shards, watcher, executor).
+        workers: Runs side by side on this machine.
+        cluster: A Ray cluster instead.
+        progress: What is shown.
+        dry_run: Whether to stop after the plan has been shown.
+
+    Raises:
+        BakeoffError: As the functions that call it.
+    """
+    workers = read_optional_whole("workers", workers, 1)
+    with watch_progress(progress) as watcher, open_executor(workers, cluster) as executor:
+        prepared = prepare_study(request, watcher)
+        out = prepared.out
+        slots = planned_slots(out, executor.slots)
+        planned = plan(prepared, slots)
+        if dry_run:
+            watcher.study_began(prepared.dataset, planned)
+            return Results(out)
+        with open_study(prepared, planned, slots, watcher) as study:
+            work(study, out, prepared.shards, watcher, executor)
+    return Results(out)
+
+
+def _planner(tune: bool | None) -> Callable[[PreparedStudy, int], StudyPlan]:
+    """What makes the plan of a whole job."""
+
+    def plan(prepared: PreparedStudy, slots: int) -> StudyPlan:
+        request = prepared.request
+        assert request.budget is not None
+        return make_plan(
+            request.budget,
+            data=request.data,
+            counts=prepared.dataset.counts,
+            candidates=prepared.candidates,
+            weights=prepared.weights,
+            seed=prepared.seed,
+            tune=tune,
+            slots=slots,
+        )
+
+    return plan

@@ -1,0 +1,172 @@
+"""One network's recipe improved: tune."""
+
+from pathlib import Path
+
+from bakeoff.api.arguments import (
+    Classes,
+    Names,
+    PathLike,
+    Paths,
+    Settings,
+    describe_call,
+    read_candidates,
+    read_data,
+    read_optional_path,
+    read_optional_whole,
+    read_seconds,
+    read_settings,
+    read_texts,
+    read_whole,
+)
+from bakeoff.api.progress import ProgressOption
+from bakeoff.api.results import Results
+from bakeoff.api.studies import carry_out
+from bakeoff.errors import ConfigError
+from bakeoff.launch import Executor
+from bakeoff.machine import tensorflow_settings
+from bakeoff.runs.config import Candidate, override, read_run
+from bakeoff.study import (
+    Ablation,
+    Search,
+    StudyState,
+    default_factors,
+    default_space,
+    make_ablation,
+    make_search,
+    read_space,
+    run_ablation,
+    run_tuning,
+    start_from,
+)
+from bakeoff.study.begin import PreparedStudy, StudyRequest, StudyWatcher
+
+__all__ = ["tune"]
+
+DEFAULT_NETWORK = "efficientnet-lite0"
+
+
+@tensorflow_settings()
+def tune(
+    data: PathLike = "digits",
+    *,
+    candidate: str | None = None,
+    strategy: str = "tpe",
+    budget: str | float = "30m",
+    space: PathLike | None = None,
+    factors: Names | None = None,
+    seeds: int = 1,
+    recipe: PathLike | None = None,
+    settings: Settings | None = None,
+    classes: Classes | None = None,
+    seed: int | None = None,
+    weights: Paths | None = None,
+    partial: bool = False,
+    dry_run: bool = False,
+    layout: str | None = None,
+    exclude: PathLike | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
+    out: PathLike | None = None,
+    data_dir: PathLike | None = None,
+    progress: ProgressOption = True,
+    command: str = "",
+) -> Results:
+    """Improve one network's recipe inside a budget, as `bakeoff tune` does; a search writes it to `out/recipe.toml`.
+
+    All runs train for equally long and are scored on validation; the test split stays locked. The best trial counts
+    only if it beats the recipe that the search began with a second time, with another seed.
+
+    Args:
+        data: `cifar100`, `cifar10`, `digits`, or a folder: class/image, or train/class/image beside test/class/image.
+        candidate: The network, as "name" or "name@size" (size in pixels along the side of the input); None: the
+            recipe's, or efficientnet-lite0.
+        strategy: "tpe" searches all parameters at once; "ablate" varies one factor at a time.
+        budget: Wall clock for everything, as in "30m", or in seconds.
+        space: TOML file of [[parameter]] tables: the parameters and their values; None: what suits the network.
+        factors: Only these keys of the space, in a list or separated by commas, as in "model.size,optim.name".
+        seeds: Repetitions of every run, from 1 to 20; only for "ablate".
+        recipe: TOML or JSON file that the study starts from; None: the usual settings of the network's family.
+        settings: Over the recipe: ["optim.learning_rate=0.001"], or {"optim.learning_rate": 0.001}.
+        classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names; None: the recipe's.
+        seed: Draws classes, weights, data order and augmentation; None: the recipe's, or 0.
+        weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it.
+            None: the recipe's, or "auto".
+        partial: Accept a weight file that has only a part of the network; the rest stays random.
+        dry_run: Show the plan and stop: nothing is trained or written, and the results are empty.
+        layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
+            names and contents.
+        exclude: CSV that `check` wrote: the images that it lists are left out.
+        workers: Runs side by side on this machine, its cores divided among them; None means one.
+        cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
+        out: Folder of the study; None: `bakeoff-tune-DATA` in the current folder.
+        data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
+        progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
+        command: What the report names as the command that started the study; empty: this call.
+
+    Returns:
+        The study's folder, opened: `search` is what a search found, `effects` what each factor is worth.
+
+    Raises:
+        InputError: An argument, the data, the weights or a folder cannot be used; the subclass says which.
+        NothingTrainedError: The recipe that the study starts from could not be trained.
+    """
+    command = command or describe_call(tune, locals())
+    if strategy not in ("tpe", "ablate"):
+        raise ConfigError(f"strategy={strategy!r}: give 'tpe' or 'ablate'")
+    repetitions = read_whole("seeds", seeds, 1, 20)
+    if strategy == "tpe" and repetitions > 1:
+        raise ConfigError("--seeds repeats the runs of --strategy ablate; a search tries new recipes instead")
+    seconds, changes, keys = read_seconds("budget", budget), read_settings(settings), _read_keys(factors)
+    recipe_path, space_path = read_optional_path("recipe", recipe), read_optional_path("space", space)
+    given = read_run(recipe_path) if recipe_path else None
+    wanted = read_candidates("candidate", candidate or DEFAULT_NETWORK)
+    if len(wanted) != 1:
+        raise ConfigError(f"--candidate {candidate!r}: name one network")
+    if given and candidate is None:
+        wanted = (Candidate(name=given.model.name, size=given.model.size),)
+    given_space = read_space(space_path) if space_path else None
+    request = StudyRequest(
+        read_data(data, classes, seed, exclude, given, layout=layout),
+        seed=read_optional_whole("seed", seed, 0),
+        candidates=wanted,
+        weights=tuple(read_texts("weights", weights)),
+        partial=partial,
+        recipe=given,
+        out=read_optional_path("out", out),
+        prefix="bakeoff-tune",
+        data_dir=read_optional_path("data_dir", data_dir),
+        command=command,
+    )
+
+    def plan(prepared: PreparedStudy, slots: int) -> Search | Ablation:
+        start = start_from(given, prepared.candidates[0], request.data, prepared.weights, prepared.seed)
+        base = override(start, changes)
+        parameters = given_space or (default_space(base) if strategy == "tpe" else default_factors(base))
+        if keys:
+            parameters = parameters.only(keys)
+        counts, head_start = prepared.dataset.counts, given is None
+        if strategy == "tpe":
+            return make_search(base, parameters, budget=seconds, counts=counts, head_start=head_start, settings=changes)
+        return make_ablation(
+            base,
+            parameters,
+            budget=seconds,
+            seeds=repetitions,
+            counts=counts,
+            head_start=head_start,
+            settings=changes,
+            slots=slots,
+        )
+
+    return carry_out(request, plan, _work, workers, cluster, progress, dry_run)
+
+
+def _read_keys(factors: Names | None) -> list[str]:
+    return [key.strip() for text in read_texts("factors", factors) for key in text.split(",")]
+
+
+def _work(study: StudyState, out: Path, shards: Path, watcher: StudyWatcher, executor: Executor) -> None:
+    if isinstance(study.plan, Search):
+        run_tuning(study, out, shards, watcher, executor)
+    else:
+        run_ablation(study, out, shards, watcher, executor)

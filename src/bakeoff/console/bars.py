@@ -1,0 +1,53 @@
+"""Bars on standard error, for steps that count how far they are."""
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
+
+__all__ = ["CountBars", "draw_bars", "make_console", "make_progress"]
+
+BAR_WIDTH = 24
+
+
+class CountBars:
+    """A bar for each step that is under way; a step is known by its description."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def move(self, doing: str, done: int, total: int) -> None:
+        """Move the bar of a step, or add it; a total of 0 means unknown."""
+        if doing not in self._tasks:
+            self._tasks[doing] = self._progress.add_task(doing, note="")
+        self._progress.update(self._tasks[doing], completed=done, total=total or None)
+
+    def clear(self) -> None:
+        """Remove all bars."""
+        for task in self._tasks.values():
+            self._progress.remove_task(task)
+        self._tasks.clear()
+
+
+def make_console() -> Console:
+    """A console on standard error."""
+    return Console(stderr=True)
+
+
+def make_progress(console: Console, *columns: ProgressColumn) -> Progress:
+    """A display of bars that is gone at its end; it shows nothing where bars cannot be drawn."""
+    # Without ipywidgets a notebook cannot redraw its output.
+    can_draw = console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None)
+    # Standard output is left alone: results may go to a file meanwhile.
+    return Progress(*columns, console=console, transient=True, redirect_stdout=False, disable=not can_draw)
+
+
+@contextmanager
+def draw_bars(console: Console | None = None) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function (doing, done, total) that moves a bar; a total of 0 means unknown."""
+    columns = (TextColumn("  {task.description}"), BarColumn(bar_width=BAR_WIDTH), TimeRemainingColumn())
+    with make_progress(console or make_console(), *columns) as progress:
+        yield CountBars(progress).move

@@ -1,0 +1,28 @@
+"""The size of a data set, and what was unusual about it."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+
+from bakeoff.data.shards import Manifest
+
+__all__ = ["print_data", "print_note"]
+
+
+def print_data(console: Console, name: str, classes: int, counts: Mapping[str, int], manifest: Manifest) -> None:
+    """Print the classes and images of each split, the notes on the data, and the images that were left out."""
+    splits = ", ".join(f"{count:,} {split}" for split, count in counts.items())
+    console.print(f"{name}: {classes} classes, {splits} images", highlight=False)
+    for note in manifest.notes:
+        print_note(console, note)
+    for bad in manifest.quarantined:
+        _print(console, f"left out: {bad.key}: {bad.reason}")
+
+
+def print_note(console: Console, text: str) -> None:
+    """Print a note."""
+    _print(console, f"note: {text}")
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

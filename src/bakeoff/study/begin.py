@@ -1,0 +1,240 @@
+"""What a study does first: prepare the data, choose candidates, fetch their weights, open the study's folder.
+
+with open_executor(workers, cluster) as executor:
+    prepared = prepare_study(StudyRequest(data, ...), watcher)
+    with open_study(prepared, plan, executor.slots, watcher) as study: ...
+
+Nothing here prints: what a person may want to see goes to a StudyWatcher, and to the logger `bakeoff`.
+"""
+
+import contextlib
+import importlib.util
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bakeoff.cache import prune
+from bakeoff.data.checks import read_excluded
+from bakeoff.data.shards import Dataset, open_dataset, prepare_cached
+from bakeoff.data.sources import OnCount
+from bakeoff.errors import ConfigError, InputError
+from bakeoff.launch import Executor, Local, connect, fetch_weights
+from bakeoff.locks import hold, release
+from bakeoff.machine import count_cores
+from bakeoff.networks.table import NetworkSpec
+from bakeoff.report.board import format_bytes
+from bakeoff.runs.config import Candidate, Data, Run, WeightsChoice, parse_weights
+from bakeoff.runs.events import RunProgress
+from bakeoff.runs.study_file import LeftOut, StudyData
+from bakeoff.study.context import Watcher
+from bakeoff.study.defaults import assign_weights, choose_candidates, find_missing
+from bakeoff.study.state import AnyPlan, StudyState, open_state
+
+__all__ = [
+    "NO_TENSORFLOW",
+    "PreparedStudy",
+    "StudyRequest",
+    "StudyWatcher",
+    "fetch_missing",
+    "open_executor",
+    "open_study",
+    "prepare_data",
+    "prepare_study",
+    "require_tensorflow",
+]
+
+NO_TENSORFLOW = "TensorFlow is not installed; run pip install 'bakeoff[cpu]', or 'bakeoff[gpu]' where there is a GPU"
+
+_log = logging.getLogger("bakeoff")
+
+
+class StudyWatcher(Watcher, Protocol):
+    """A Watcher that also follows what is done before the first run."""
+
+    def counted(self, doing: str, done: int, total: int) -> None:
+        """Data or weights are prepared: `done` of `total` (0: unknown), in units of the step named `doing`."""
+
+    def noted(self, text: str) -> None:
+        """Something happened that the user should know."""
+
+    def study_began(self, dataset: Dataset, plan: AnyPlan) -> None:
+        """The data and the plan are known, and the study's folder is open."""
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """What the user asks of a study, before the data are read."""
+
+    data: Data
+    seed: int | None = None
+    """Seed of the runs; None: the recipe's."""
+    candidates: tuple[Candidate, ...] = ()
+    """Empty: every network that can start on this machine."""
+    weights: tuple[str, ...] = ()
+    """`auto`, `none`, PATH or NAME=PATH each; empty: the recipe's."""
+    partial: bool = False
+    """Whether weight files may hold only a part of their network."""
+    recipe: Run | None = None
+    budget: float | None = None
+    """Wall-clock seconds of a whole job: with more of them for each image, inputs are larger by default."""
+    out: Path | None = None
+    """Folder of the study; None: a name made of `prefix` and the data's name."""
+    prefix: str = "bakeoff"
+    data_dir: Path | None = None
+    command: str = ""
+    """What started the study, as its report names it."""
+
+
+@dataclass(frozen=True)
+class PreparedStudy:
+    """A request whose data and weights are on this machine."""
+
+    request: StudyRequest
+    started: float
+    """When the preparation began, on the monotonic clock."""
+    shards: Path
+    dataset: Dataset
+    candidates: tuple[Candidate, ...]
+    """With their input sizes."""
+    weights: WeightsChoice
+    seed: int
+
+    @property
+    def out(self) -> Path:
+        """Folder of the study."""
+        return self.request.out or Path(f"{self.request.prefix}-{self.dataset.name}")
+
+
+def require_tensorflow() -> None:
+    """Raise InputError at once, instead of in every worker, where TensorFlow is not installed."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise InputError(NO_TENSORFLOW)
+
+
+def prepare_data(data: Data, data_dir: Path | None = None, on_count: OnCount | None = None) -> tuple[Path, Dataset]:
+    """Write the shards of some data into the cache, unless they are there.
+
+    Args:
+        data: The images and classes.
+        data_dir: Where archives are; else `$BAKEOFF_DATA_DIR`, else the cache.
+        on_count: Called with (doing, done, total) on the way; a total of 0 means unknown.
+
+    Returns:
+        The folder of the shards, and the view of the classes that were asked for.
+
+    Raises:
+        DataError: The images or classes cannot be used.
+        InputError: TensorFlow is not installed.
+    """
+    require_tensorflow()
+    excluded = read_excluded(Path(data.exclude)) if data.exclude else {}
+    shards = prepare_cached(data.source, data_dir, layout=data.layout, excluded=excluded, on_count=on_count)
+    dataset = open_dataset(shards, data.classes, data.seed)
+    for note in dataset.manifest.notes:
+        _log.info("%s: %s", dataset.name, note)
+    for bad in dataset.manifest.quarantined:
+        _log.warning("%s: left out: %s: %s", dataset.name, bad.key, bad.reason)
+    return shards, dataset
+
+
+def fetch_missing(networks: Sequence[NetworkSpec], on_count: OnCount) -> None:
+    """Download the pretrained weights of networks. Raises WeightsError if that fails."""
+    for spec in networks:
+        doing = f"downloading the weights of {spec.name}"
+        _log.info(doing)
+        on_count(doing, 0, 0)
+
+        def count(event: RunProgress, doing: str = doing) -> None:
+            on_count(doing, round(1000 * event.fraction), 1000)
+
+        fetch_weights(spec, count)
+
+
+@contextlib.contextmanager
+def open_executor(workers: int | None, cluster: str | None) -> Iterator[Executor]:
+    """Yield what runs are done on: this machine, or the nodes of a Ray cluster.
+
+    Args:
+        workers: Runs side by side on this machine; None means one.
+        cluster: `auto` or HOST:PORT of a Ray cluster; None means this machine.
+
+    Raises:
+        ConfigError: Both are given, or this machine has fewer cores than workers.
+        InputError: Ray is not installed, or the cluster cannot be reached.
+    """
+    if workers is not None and cluster is not None:
+        raise ConfigError(
+            "give --workers or --cluster, not both: a cluster's nodes say how many runs they have room for"
+        )
+    if workers is not None and workers > (cores := count_cores()):
+        raise ConfigError(f"--workers {workers}: this machine has {cores} cores; give at most {cores}")
+    if cluster is None:
+        yield Local(workers or 1)
+        return
+    nodes = connect(cluster)
+    try:
+        yield nodes
+    finally:
+        nodes.close()
+
+
+def prepare_study(request: StudyRequest, watcher: StudyWatcher) -> PreparedStudy:
+    """Prepare the data of a request, choose its candidates and fetch their weights; nothing is trained.
+
+    Raises:
+        InputError: Names, sizes, data or weights cannot be used.
+    """
+    started = time.monotonic()
+    recipe = request.recipe or Run()
+    partial = request.partial or recipe.model.partial_weights
+    weights = parse_weights(request.weights or [recipe.model.weights], partial=partial)
+    if request.candidates:
+        # A wrong name is refused before the data are prepared, which can take minutes.
+        choose_candidates(request.candidates, 32, weights)
+    shards, dataset = prepare_data(request.data, request.data_dir, watcher.counted)
+    seconds_per_image = (request.budget or 0.0) / max(dataset.counts["train"], 1)
+    candidates = choose_candidates(request.candidates or None, dataset.side, weights, seconds_per_image)
+    weights = assign_weights(candidates, weights)
+    fetch_missing(find_missing(candidates, weights), watcher.counted)
+    seed = recipe.seed if request.seed is None else request.seed
+    return PreparedStudy(request, started, shards, dataset, tuple(candidates), weights, seed)
+
+
+@contextlib.contextmanager
+def open_study(prepared: PreparedStudy, plan: AnyPlan, slots: int, watcher: StudyWatcher) -> Iterator[StudyState]:
+    """Hold a study's folder for the block, new or begun before; the preparation is charged to the study.
+
+    Args:
+        prepared: Data, candidates and weights.
+        plan: What the study will do.
+        slots: Runs side by side that the plan is for.
+        watcher: Shown the data and the plan.
+
+    Raises:
+        OutputError: The folder holds another study or other files, or another process is using it.
+    """
+    dataset, out = prepared.dataset, prepared.out
+    facts = StudyData(
+        name=dataset.name,
+        counts=dataset.counts,
+        classes=len(dataset.class_names),
+        fingerprint=dataset.fingerprint,
+        notes=dataset.manifest.notes,
+        quarantined=tuple(LeftOut(**bad.model_dump()) for bad in dataset.manifest.quarantined),
+    )
+    study = open_state(out, plan, data=facts, command=prepared.request.command, slots=slots)
+    hold(out)
+    try:
+        study.spend("prepare", time.monotonic() - prepared.started)
+        study.write(out)
+        if deleted := prune():
+            freed = format_bytes(sum(entry.bytes for entry in deleted))
+            watcher.noted(f"deleted {freed} from the cache that had not been used for long")
+        watcher.study_began(dataset, plan)
+        yield study
+    finally:
+        # A Python process outlives its studies.
+        release(out)

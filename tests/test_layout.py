@@ -1,0 +1,144 @@
+"""What the folders of a public archive are taken for, or why they are refused."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bakeoff.data.sources import open_source
+from bakeoff.deploy.bundle import find_inputs
+from bakeoff.errors import DataError
+from bakeoff.runs.config import FolderLayout
+
+CLASSES = ("cat", "dog")
+
+
+def _fill(folder, names=CLASSES, images=3):
+    for label, name in enumerate(names):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for index in range(images):
+            pixels = np.full((8, 8, 3), (40 * label + index) % 256, np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+
+
+def _read(folder, layout=FolderLayout.AUTO):
+    source = open_source(str(folder), layout=layout)
+    return source, {(image.split, source.class_names[image.label]) for image in source.records()}
+
+
+@pytest.mark.parametrize(
+    ("training", "other", "split"),
+    [
+        ("Training", "Testing", "test"),
+        ("Train", "Test", "test"),
+        ("TRAIN", "VAL", "val"),
+        ("training_set", "test_set", "test"),
+        ("trainset", "valset", "val"),
+        ("train-images", "test-images", "test"),
+        ("TrainImages", "TestImages", "test"),
+        ("seg_train/seg_train", "seg_test/seg_test", "test"),
+        ("tr", "te", "test"),
+        ("train", "validate", "val"),
+        ("train", "validation", "val"),
+        ("train", "dev", "val"),
+        ("train", "eval", "val"),
+        ("my data (train)", "my data (holdout)", "test"),
+    ],
+)
+def test_splits_are_known_under_their_usual_names(tmp_path, training, other, split):
+    _fill(tmp_path / training)
+    _fill(tmp_path / other)
+    source, found = _read(tmp_path)
+    assert source.class_names == CLASSES
+    assert found == {(name, each) for name in ("train", split) for each in CLASSES}
+    assert f"train from {Path(training).parts[0]}" in source.notes[-1]
+
+
+@pytest.mark.parametrize("beside", ["samples", "Annotations", "copy", "empty"])
+def test_folders_beside_the_splits_are_left_out_and_named(tmp_path, beside):
+    _fill(tmp_path / "train")
+    _fill(tmp_path / "test")
+    if beside == "samples":
+        _fill(tmp_path, ["samples"])
+    elif beside == "copy":
+        _fill(tmp_path / "copy" / "train")
+    else:
+        (tmp_path / beside).mkdir()
+    source, found = _read(tmp_path)
+    assert {split for split, _ in found} == {"train", "test"}
+    assert f"folders beside the splits, left out: {beside}" in source.notes
+
+
+def test_what_systems_and_bakeoff_itself_leave_is_no_class(tmp_path):
+    _fill(tmp_path, [*CLASSES, "__MACOSX", "@eaDir", "#recycle", ".ipynb_checkpoints", "bakeoff-photos", "check"])
+    _fill(tmp_path / "cat", ["@eaDir"])
+    (tmp_path / "bakeoff-photos" / "study.json").write_text("{}")
+    (tmp_path / "check" / "findings.csv").write_text("")
+    (tmp_path / "dog" / "Thumbs.db").write_bytes(b"x")
+    source, _ = _read(tmp_path)
+    assert source.class_names == CLASSES
+    assert source.count == 6
+    assert source.notes == ()
+    # The same rule finds images to predict.
+    assert len(find_inputs([str(tmp_path)])) == 6
+
+
+@pytest.mark.parametrize("wrapper", ["archive", "archive/archive", "photos v2/data"])
+def test_a_folder_that_holds_one_folder_is_opened_and_says_so(tmp_path, wrapper):
+    _fill(tmp_path / wrapper / "train")
+    _fill(tmp_path / wrapper / "test")
+    source, found = _read(tmp_path)
+    assert {split for split, _ in found} == {"train", "test"}
+    assert f"{tmp_path.name} holds nothing but {wrapper}, which is read in its place" in source.notes
+
+
+def test_test_images_without_labels_are_not_used_and_named(tmp_path):
+    _fill(tmp_path / "train")
+    _fill(tmp_path, ["test"], images=7)
+    source, found = _read(tmp_path)
+    assert found == {("train", name) for name in CLASSES}
+    assert any("test holds 7 images without class folders" in note and "predict" in note for note in source.notes)
+
+
+def test_a_class_that_is_called_like_a_split_is_asked_about(tmp_path):
+    _fill(tmp_path, ["train", "plane", "boat"])
+    with pytest.raises(DataError, match=r"train can be a split, or a class beside boat, plane; say --layout classes"):
+        open_source(str(tmp_path))
+    source, found = _read(tmp_path, FolderLayout.CLASSES)
+    assert source.class_names == ("boat", "plane", "train")
+    assert {split for split, _ in found} == {None}
+    with pytest.raises(DataError, match="no folder of classes for training"):
+        open_source(str(tmp_path), layout=FolderLayout.SPLITS)
+
+
+def test_folders_of_the_same_folders_look_like_splits_whatever_their_names(tmp_path):
+    for name in ("first", "second"):
+        _fill(tmp_path / name)
+    with pytest.raises(DataError, match=r"first, second hold folders of the same names \(cat, dog\)"):
+        open_source(str(tmp_path))
+    assert _read(tmp_path, FolderLayout.CLASSES)[0].class_names == ("first", "second")
+
+
+def test_folders_inside_classes_are_no_splits(tmp_path):
+    _fill(tmp_path / "cat", ["summer", "winter"])
+    _fill(tmp_path / "dog", ["summer", "spring"])
+    assert _read(tmp_path)[0].class_names == CLASSES
+
+
+def test_flat_splits_have_no_labels(tmp_path):
+    _fill(tmp_path, ["train", "test"])
+    with pytest.raises(
+        DataError, match="test, train look like splits, but hold no class folders, so there are no labels"
+    ):
+        open_source(str(tmp_path))
+
+
+def test_another_layout_of_the_same_files_is_other_data(tmp_path):
+    _fill(tmp_path / "train")
+    _fill(tmp_path / "test")
+    splits, classes = (open_source(str(tmp_path), layout=each) for each in (FolderLayout.AUTO, FolderLayout.CLASSES))
+    assert splits.signature != classes.signature
+    shutil.move(tmp_path / "test", tmp_path / "val")
+    assert open_source(str(tmp_path)).signature != splits.signature
