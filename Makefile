@@ -8,7 +8,7 @@ PYTHON ?= python3
 BUDGET ?= 5m
 BIN := .venv/bin
 READY := .venv/.ready
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test coverage slow kernels lint lock clean
 

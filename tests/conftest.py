@@ -14,6 +14,31 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# The files that take longest come first, so that no process works alone on one of them at the end.
+LONGEST = (
+    "test_launch.py",
+    "test_whole_path.py",
+    "test_train.py",
+    "test_replicas.py",
+    "test_node.py",
+    "test_fuse.py",
+    "test_checkpoint.py",
+    "test_model.py",
+    "test_parity.py",
+    "test_faults.py",
+    "test_tune.py",
+    "test_cost.py",
+    "test_contract.py",
+    "test_cli.py",
+    "test_predict.py",
+    "test_server.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory, monkeypatch):
