@@ -128,11 +128,14 @@ def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, tmp_path, tmp
 @pytest.mark.parametrize(
     "arguments", [["run", "digits", "--candidates", "vgg-16"], ["weights", "export", "kit", "--networks", "vgg-16"]]
 )
-def test_weights_that_cannot_be_downloaded_are_one_line_and_exit_code_2(arguments, tmp_path, monkeypatch):
-    def fail(row, *_):
-        raise WeightsError(f"cannot download the weights of {row.name}; bring them with --weights")
+def test_weights_that_cannot_be_downloaded_are_one_line_and_exit_code_2(
+    arguments, tmp_path, tmp_path_factory, monkeypatch
+):
+    def fail(spec, *_):
+        raise WeightsError(f"cannot download the weights of {spec.name}; name a file with --weights")
 
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    # Keras writes its settings there when it is first imported.
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
     monkeypatch.setattr("bakeoff.study.begin.fetch_weights", fail)
     monkeypatch.chdir(tmp_path)
     _assert_refused(run_cli(*arguments), "vgg-16", "cannot download", "--weights")

@@ -43,6 +43,15 @@ def test_an_older_study_is_resumed_with_all_that_it_spent_and_its_file_keeps_its
     resumed = open_state(out, state.plan, data=state.data, command="again")
     assert resumed.spent == pytest.approx(sum(written["seconds"].values()))
     assert resumed.command == written["command"]
-    resumed.write(out)
-    assert json.loads((out / STUDY_FILE).read_text(encoding="utf-8")) == written
     assert read_study(out).plan == written["plan"]
+    resumed.write(out)
+    assert _holds(json.loads((out / STUDY_FILE).read_text(encoding="utf-8")), written)
+
+
+def _holds(new, old):
+    """Whether every value of an older file stands in the new one, which may have more fields."""
+    if isinstance(old, dict):
+        return isinstance(new, dict) and all(name in new and _holds(new[name], value) for name, value in old.items())
+    if isinstance(old, list):
+        return isinstance(new, list) and len(new) == len(old) and all(map(_holds, new, old))
+    return type(new) is type(old) and new == old
