@@ -100,7 +100,7 @@ def test_a_factor_by_factor_study_ends_when_its_time_is_up_and_names_what_it_did
     effects = run_ablation(study, tmp_path, trapped, _Silent())
     assert len(list_records(tmp_path)) == 1
     assert (effects.effects, effects.missing) == ((), ("train.batch=32", "train.batch=128"))
-    assert "no time left): train.batch=32, train.batch=128" in (tmp_path / "report.html").read_text()
+    assert "no time left: train.batch=32, train.batch=128" in (tmp_path / "report.html").read_text()
 
 
 def test_trials_inside_a_larger_study_begin_with_a_probe_that_leaves_them_time(monkeypatch):
