@@ -67,7 +67,7 @@ def _values(weights):
 
 def test_a_few_steps_on_one_batch_lower_its_loss(network, batch):
     freeze(network.backbone, 1.0, BatchNorm.TRAIN)
-    model = network.model(_size(network.row))
+    model = network.model(_size(network.spec))
     optimizer = keras.optimizers.Adam(RATE)
     losses = [_step(model, optimizer, batch) for _ in range(STEPS)]
     assert losses[-1] < losses[0]
@@ -76,7 +76,7 @@ def test_a_few_steps_on_one_batch_lower_its_loss(network, batch):
 @pytest.mark.parametrize("unfreeze", [0.0, 0.1, 0.2])
 def test_a_step_moves_what_learns_and_not_a_bit_of_what_is_frozen(network, batch, unfreeze):
     freeze(network.backbone, unfreeze, BatchNorm.TRAIN)
-    model = network.model(_size(network.row))
+    model = network.model(_size(network.spec))
     frozen = [weight for layer in network.backbone.layers if not layer.trainable for weight in layer.weights]
     learning = model.trainable_weights
     if unfreeze == 0.0:
@@ -92,7 +92,7 @@ def test_a_step_moves_what_learns_and_not_a_bit_of_what_is_frozen(network, batch
 
 def test_a_saved_model_opens_with_the_same_weights_and_gives_the_same_logits(network, batch, tmp_path):
     images, _ = batch
-    model = network.model(_size(network.row))
+    model = network.model(_size(network.spec))
     logits = np.array(model(images, training=False))
     model.save(tmp_path / "model.keras")
     reloaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
