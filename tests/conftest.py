@@ -42,8 +42,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setenv("BAKEOFF_WEIGHTS_DIR", str(tmp_path_factory.mktemp("weights")))
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(folder / "cache"))
+    monkeypatch.setenv("BAKEOFF_WEIGHTS_DIR", str(folder / "weights"))
     monkeypatch.delenv("BAKEOFF_DATA_DIR", raising=False)
 
 

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -17,7 +19,9 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
 
 
+@functools.cache
 def _network(name, size=32, classes=7):
+    """A network that all tests share; a test that trains it makes one of its own with `_network.__wrapped__`."""
     keras.utils.set_random_seed(0)
     row = find_network(name)
     network = build_network(row, Model(name=name, size=size), side=32, classes=classes)
@@ -101,7 +105,7 @@ def test_too_small_an_input_is_refused_with_the_minimum():
 @pytest.mark.kernels
 @pytest.mark.parametrize(("fraction", "batch_norm"), [(0.0, "train"), (0.3, "train"), (1.0, "frozen"), (1.0, "train")])
 def test_frozen_weights_do_not_move_by_a_bit(fraction, batch_norm, images):
-    network = _network("efficientnet-lite0", 32)
+    network = _network.__wrapped__("efficientnet-lite0", 32)
     freeze(network.backbone, fraction, BatchNorm(batch_norm))
     model = network.model(32)
     model.compile(optimizer=keras.optimizers.SGD(0.1), loss=keras.losses.SparseCategoricalCrossentropy(True))

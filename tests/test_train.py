@@ -1,15 +1,15 @@
 """The training loop, in this process, on a few images."""
 
 import json
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from bakeoff.data.shards import prepare_cached
 from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.files import cache_dir
 from bakeoff.runs.config import Run
+from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.record import read_history
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.loop import train
@@ -23,21 +23,36 @@ LENET = Run().revised(
     augment={"policy": "crop"},
     train={"epochs": None, "images": 1920, "batch": 32, "evaluations": 3},
 )
+FEWER = {"images": 320}
 
 
 @pytest.fixture
-def begin(tmp_path):
-    data = prepare_cached("digits")
-
+def begin(shards, tmp_path):
     def open_with(**changes):
-        return open_task(LENET.revised(**changes), tmp_path, Path(data), lambda _: None)
+        return open_task(LENET.revised(**changes), tmp_path, shards, lambda _: None)
 
     return open_with
 
 
-def test_training_learns_and_its_logits_are_the_models(begin):
-    task = begin()
+@pytest.fixture(scope="module")
+def trained(shards, tmp_path_factory):
+    """LENET, trained: its task, the outcome, and a file with its model."""
+    folder = tmp_path_factory.mktemp("trained")
+    task = open_task(LENET, folder, shards, lambda _: None)
     outcome = train(task)
+    outcome.model.save(folder / "model.keras")
+    return SimpleNamespace(task=task, outcome=outcome, model=str(folder / "model.keras"))
+
+
+@pytest.fixture(scope="module")
+def logits(shards, tmp_path_factory):
+    """The logits of LENET after fewer images."""
+    task = open_task(LENET.revised(train=FEWER), tmp_path_factory.mktemp("logits"), shards, lambda _: None)
+    return train(task).val_logits
+
+
+def test_training_learns_and_its_logits_are_the_models(trained):
+    task, outcome = trained.task, trained.outcome
     again = predict_logits(compile_forward(outcome.model), task.val)
     assert np.allclose(outcome.val_logits, again, atol=1e-5)
     assert (again.argmax(1) == task.val.labels).mean() > 0.5
@@ -46,14 +61,12 @@ def test_training_learns_and_its_logits_are_the_models(begin):
     assert losses == sorted(losses, reverse=True)
 
 
-def test_the_same_run_twice_gives_the_same_logits(begin):
-    first, second = (train(begin(train={"images": 320})).val_logits for _ in range(2))
-    assert np.allclose(first, second, atol=1e-4)
+def test_the_same_run_twice_gives_the_same_logits(begin, logits):
+    assert np.allclose(logits, train(begin(train=FEWER)).val_logits, atol=1e-4)
 
 
-def test_another_seed_gives_other_logits(begin):
-    first, second = (train(begin(seed=seed, train={"images": 320})).val_logits for seed in (0, 1))
-    assert not np.allclose(first, second, atol=1e-2)
+def test_another_seed_gives_other_logits(begin, logits):
+    assert not np.allclose(logits, train(begin(seed=1, train=FEWER)).val_logits, atol=1e-2)
 
 
 def test_a_run_in_seconds_ends_on_time_with_its_rate_at_zero(begin):
@@ -89,10 +102,10 @@ def test_early_stopping_can_monitor_top1(begin):
     assert top1 == pytest.approx(max(row.val_top1 for row in read_history(task.folder)))
 
 
-def test_the_moving_average_is_saved(begin):
+def test_the_moving_average_is_saved(begin, trained):
     plain = train(begin(optim={"ema": 0.0}))
-    averaged = train(begin(optim={"ema": 0.99}))
-    assert not np.allclose(plain.val_logits, averaged.val_logits, atol=1e-2)
+    assert trained.task.run.optim.ema == 0.99
+    assert not np.allclose(plain.val_logits, trained.outcome.val_logits, atol=1e-2)
 
 
 def test_a_pretrained_network_starts_from_a_probe_and_a_small_input(begin):
@@ -125,29 +138,23 @@ def test_a_counted_probe_takes_the_same_budget_with_cached_features(begin):
     assert train(short).images_seen <= 100 + 2 * 16  # one step compiles, and one is trained
 
 
-def test_a_run_can_start_from_the_model_of_another(begin, tmp_path):
-    first = train(begin())
-    first.model.save(tmp_path.parent / "first.keras")
-    # Relative to the study's folder, two levels above the run's.
-    start = str(tmp_path.parent / "first.keras")
-    second = train(begin(model={"start": start}, train={"images": 32}, optim={"learning_rate": 1e-9, "ema": 0.0}))
-    assert np.allclose(second.val_logits, first.val_logits, atol=1e-3)
+def test_a_run_can_start_from_the_model_of_another(begin, trained):
+    start = {"start": trained.model}
+    second = train(begin(model=start, train={"images": 32}, optim={"learning_rate": 1e-9, "ema": 0.0}))
+    assert np.allclose(second.val_logits, trained.outcome.val_logits, atol=1e-3)
 
 
-def test_a_run_that_got_worse_keeps_its_starting_weights(begin, tmp_path):
-    first = train(begin())
-    first.model.save(tmp_path / "first.keras")
+def test_a_run_that_got_worse_keeps_its_starting_weights(begin, trained):
     harmful = {"learning_rate": 1.0, "warmup": 0.0, "ema": 0.0}
-    second = train(begin(model={"start": str(tmp_path / "first.keras")}, train={"images": 64}, optim=harmful))
+    second = train(begin(model={"start": trained.model}, train={"images": 64}, optim=harmful))
     assert "starting point was kept" in second.note
-    assert np.allclose(second.val_logits, first.val_logits, atol=1e-5)
+    assert np.allclose(second.val_logits, trained.outcome.val_logits, atol=1e-5)
 
 
-def test_the_model_of_another_network_is_refused_as_a_start(begin, tmp_path):
-    first = train(begin(model={"name": "cnn-small"}, train={"images": 32}))
-    first.model.save(tmp_path / "other.keras")
+def test_the_model_of_another_network_is_refused_as_a_start(begin, finished):
+    other = RunFolder(run_dir(finished.out, finished.record.id)).model
     with pytest.raises(WeightsError, match="is not lenet"):
-        begin(model={"start": str(tmp_path / "other.keras")})
+        begin(model={"start": str(other)})
 
 
 def test_a_malformed_memory_limit_is_refused(begin, monkeypatch):
