@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
 from bakeoff.runs.calibration import Floats, calibration_error, softmax
 from bakeoff.runs.facts import Facts
@@ -61,6 +60,9 @@ def score(logits: Floats, labels: NDArray[np.int32], superclass_of: Sequence[int
         labels: True classes, (n,).
         superclass_of: The superclass of each class, if there are any.
     """
+    # A second to import: only who scores waits for it.
+    from sklearn.metrics import f1_score
+
     n, classes = logits.shape
     probabilities = softmax(logits.astype(np.float32))
     predicted = logits.argmax(axis=1)
