@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Run
+from bakeoff.runs.facts import Facts
 from bakeoff.runs.findings import Effect, Effects
 from bakeoff.runs.paired import compare, summarise
 from bakeoff.runs.record import RunRecord, State
@@ -32,20 +31,16 @@ SCORED_IMAGES_PER_SECOND = 150.0
 MAX_VAL_IMAGES = 2000
 
 
-class Level(BaseModel):
+class Level(Facts):
     """One value of one factor, and its runs: one per seed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
     value: bool | int | float | str
     runs: tuple[Run, ...]
 
 
-class Ablation(BaseModel):
+class Ablation(Facts):
     """All runs of a factor-by-factor study."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     budget_seconds: float
     base: tuple[Run, ...]

@@ -6,10 +6,9 @@ Pure functions: no clock, no files, no Keras.
 import math
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict
-
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice
+from bakeoff.runs.facts import Facts
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.defaults import set_length, start_from
 
@@ -27,10 +26,8 @@ MIN_TRAINING_SECONDS = 5.0
 MIN_VAL_IMAGES, MAX_VAL_IMAGES = 300, 5000
 
 
-class Comparison(BaseModel):
+class Comparison(Facts):
     """All runs of a comparison. Without a budget it has no time limit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     budget_seconds: float | None
     runs: tuple[Run, ...]

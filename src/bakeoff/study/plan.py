@@ -3,11 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict
-
 from bakeoff.errors import ConfigError
 from bakeoff.networks.table import find_network
 from bakeoff.runs.config import Candidate, Data, WeightsChoice
+from bakeoff.runs.facts import Facts
 from bakeoff.study.search import MIN_SEARCH_SECONDS
 
 __all__ = ["StudyPlan", "make_plan"]
@@ -31,10 +30,8 @@ TUNE_SHARE = 0.35
 DEFAULT_TUNE_BUDGET_SECONDS = 7200.0
 
 
-class StudyPlan(BaseModel):
+class StudyPlan(Facts):
     """What a study does with its budget; a function of the budget, the data and the candidates."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     budget_seconds: float
     data: Data

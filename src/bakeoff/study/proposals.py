@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from bakeoff.networks.table import find_network
 from bakeoff.report.board import expect_error, order_of, read_row
 from bakeoff.runs.config import INTERIM_IMAGES, AugmentStep, Mode, Run, revise
+from bakeoff.runs.facts import Facts
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.defaults import default_run, has_random_weights, progressive_sizes
@@ -31,10 +30,8 @@ MAX_ERROR_RATIO = 1.5
 MIN_CONFIRM_SECONDS = 5.0
 
 
-class Proposal(BaseModel):
+class Proposal(Facts):
     """The runs to do next, all of one stage, in any order."""
-
-    model_config = ConfigDict(frozen=True)
 
     stage: Stage
     runs: tuple[Run, ...]

@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pydantic import BaseModel, ConfigDict
-
 from bakeoff.errors import ConfigError, NothingTrainedError
 from bakeoff.runs.config import Run, revise
+from bakeoff.runs.facts import Facts
 from bakeoff.runs.findings import SearchResult
 from bakeoff.runs.paired import compare, summarise
 from bakeoff.runs.record import RunRecord, State
@@ -52,10 +51,8 @@ MAX_REPEATED_TRIALS = 20
 MAX_VAL_IMAGES = 2000
 
 
-class Search(BaseModel):
+class Search(Facts):
     """The plan of a search: its budget, its base recipe and its space."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     budget_seconds: float
     base: Run

@@ -20,11 +20,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from bakeoff.errors import ConfigError
 from bakeoff.files import read_toml
 from bakeoff.runs.config import Run, first_message, look_up, revise
+from bakeoff.runs.facts import Facts
 
 __all__ = ["Parameter", "Scalar", "Space", "read_space"]
 
@@ -33,10 +34,8 @@ Suggest = Callable[["Parameter"], Scalar]
 """Chooses the value of a parameter."""
 
 
-class Parameter(BaseModel):
+class Parameter(Facts):
     """One key of a run, and the values that it may have: choices, or a range from `low` to `high`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
     choices: tuple[Scalar, ...] = ()
@@ -78,13 +77,13 @@ class Parameter(BaseModel):
         return self.model_copy(update={"low": min(self.low, value), "high": max(self.high, value)})
 
 
-class Space(BaseModel):
+class Space(Facts):
     """Parameters in the order in which they are drawn.
 
     A parameter's conditions refer to the parameters before it, or else to the base recipe.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     parameters: tuple[Parameter, ...] = Field(alias="knobs")
     """Named `knobs` in `study.json`."""

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from bakeoff.errors import WeightsError
 from bakeoff.files import hash_file, make_dir, replacing, write_text
+from bakeoff.runs.facts import Facts
 
 __all__ = ["ExportedWeights", "export_weights", "find_imported", "import_weights", "imported_weights_dir", "read_kit"]
 
@@ -24,11 +25,7 @@ OnFile = Callable[[str, int, int], None]
 """Called with (what is being done with which file, files done, files in all)."""
 
 
-class _Facts(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ExportedWeights(_Facts):
+class ExportedWeights(Facts):
     """One network's weight file in an exported folder.
 
     `origin` is where the exporting machine had it from: `package`, `hub` or `file`.
@@ -42,7 +39,7 @@ class ExportedWeights(_Facts):
     licence: str
 
 
-class _Kit(_Facts):
+class _Kit(Facts):
     schema_: int = SCHEMA
     files: tuple[ExportedWeights, ...] = ()
 
