@@ -17,12 +17,12 @@ run: $(READY)
 	$(BIN)/bakeoff data prepare cifar100 || { data=digits; echo "make run: no CIFAR-100 here, so this runs on the embedded digits"; }; \
 	$(BIN)/bakeoff run $$data --budget $(BUDGET)
 
+# With COVERAGE=1 workers are measured too, except those that are killed.
 test: lint
-	$(PYTEST) --durations=10
+	$(PYTEST) --durations=10 $(if $(COVERAGE),--cov --cov-report=term)
 
-# Workers are measured too, but for those that are killed.
-coverage: lint
-	$(PYTEST) --durations=10 --cov --cov-report=term
+coverage:
+	$(MAKE) test COVERAGE=1
 
 slow: $(READY)
 	$(BIN)/pytest -m slow
