@@ -330,7 +330,7 @@ def test_what_a_progress_function_raises_comes_out_of_the_call(tmp_path: Path) -
         ("run", {"workers": 0}),
         ("run", {"progress": "no"}),
         ("compare", {"images": 0}),
-        ("compare", {"settings": {"train.epochs": object()}}),
+        ("compare", {"settings": {"train.epochs": {1, 2}}}),
         ("tune", {"strategy": "grid"}),
         ("tune", {"seeds": 21, "strategy": "ablate"}),
         ("train", {"weights": 1}),
