@@ -151,7 +151,7 @@ def _finished(out):
     return found
 
 
-@pytest.mark.usefixtures("workers_here")
+# In workers: the peak of a run in the tests' process is above what that process has held before, which may be nothing.
 def test_a_comparison_is_fair_says_why_and_keeps_the_test_split_locked(tmp_path):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
