@@ -73,7 +73,8 @@ def test_folders_beside_the_splits_are_left_out_and_named(tmp_path, beside):
 
 def test_what_systems_and_bakeoff_itself_leave_is_no_class(tmp_path):
     _fill(tmp_path, [*CLASSES, "__MACOSX", "@eaDir", "#recycle", ".ipynb_checkpoints", "bakeoff-photos", "check"])
-    _fill(tmp_path / "cat", ["@eaDir"])
+    _fill(tmp_path / "cat", ["@eaDir", "study"])
+    (tmp_path / "cat" / "study" / "study.json").write_text("{}")
     (tmp_path / "bakeoff-photos" / "study.json").write_text("{}")
     (tmp_path / "check" / "findings.csv").write_text("")
     (tmp_path / "dog" / "Thumbs.db").write_bytes(b"x")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.data.pixels import IMAGE_SUFFIXES, read_rgb
-from bakeoff.data.sources.layout import list_visible, read_layout, subfolders, to_text
+from bakeoff.data.sources.layout import files_below, read_layout, subfolders, to_text
 from bakeoff.data.sources.records import BadImage, RawImage, Source, SplitName
 from bakeoff.errors import DataError
 from bakeoff.files import hash_json
@@ -113,17 +113,12 @@ class ImageFolder(Source):
         return RawImage(key, file.split, file.label, None, data, shape, encoded=True)
 
     def _images(self, folder: Path, parents: tuple[Path, ...]) -> Iterator[Path]:
-        real = folder.resolve()
-        if real in parents:
-            return
-        for entry in list_visible(folder):
-            path = folder / entry.name
-            if entry.is_dir():
-                yield from self._images(path, (*parents, real))
-            elif path.suffix.lower() not in IMAGE_SUFFIXES:
+        for entry in files_below(folder, parents):
+            path = Path(entry.path)
+            if path.suffix.lower() not in IMAGE_SUFFIXES:
                 self._ignored.append(path)
             elif entry.is_file() or entry.is_symlink():
-                # A broken link counts as an unreadable image. Pipes and sockets are skipped.
+                # A broken link is an image that cannot be read. A pipe or a socket is not an image.
                 yield path
 
     def _check_classes(self, roots: Sequence[tuple[Path, SplitName | None]]) -> None:

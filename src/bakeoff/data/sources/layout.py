@@ -16,7 +16,7 @@ from bakeoff.data.sources.records import SplitName
 from bakeoff.errors import DataError
 from bakeoff.runs.config import FolderLayout
 
-__all__ = ["Layout", "Root", "images_below", "list_visible", "read_layout", "subfolders", "to_text"]
+__all__ = ["Layout", "Root", "files_below", "images_below", "list_visible", "read_layout", "subfolders", "to_text"]
 
 
 @dataclass(frozen=True)
@@ -201,18 +201,22 @@ def _class_names(folder: Path) -> list[str]:
     return [name for name in subfolders(folder) if any(True for _ in images_below(folder / name))]
 
 
-def images_below(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Files with an image's suffix in a folder and its subfolders, sorted; links to `parents` are not followed."""
+def images_below(folder: Path) -> Iterator[Path]:
+    """Files with an image's suffix in a folder and its subfolders, sorted."""
+    return (Path(entry.path) for entry in files_below(folder) if Path(entry.name).suffix.lower() in IMAGE_SUFFIXES)
+
+
+def files_below(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[os.DirEntry[str]]:
+    """Files that are not ignored, in a folder and its subfolders, sorted; links to `parents` are not followed."""
     real = folder.resolve()
     if real in parents:
         return
     for entry in list_visible(folder):
         path = folder / entry.name
-        if entry.is_dir():
-            if not _is_written_by_bakeoff(path):
-                yield from images_below(path, (*parents, real))
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            yield path
+        if not entry.is_dir():
+            yield entry
+        elif not _is_written_by_bakeoff(path):
+            yield from files_below(path, (*parents, real))
 
 
 def _is_written_by_bakeoff(folder: Path) -> bool:
