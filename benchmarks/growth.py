@@ -27,7 +27,7 @@ from bakeoff.data.shards import prepare
 from bakeoff.data.sources import BadImage, RawImage, Source, open_source
 from bakeoff.files import write_json
 from bakeoff.launch import launch
-from bakeoff.runs.config import BatchNorm, Mode, Model, Run, Train
+from bakeoff.runs.config import BatchNorm, Data, Mode, Model, Run, Train
 from bakeoff.runs.record import RunRecord, Stage, State
 from hardware import count_cores, name_cpu
 from processes import measure
@@ -151,7 +151,7 @@ def draw_photo(folder: Path, number: int) -> None:
 def prepare_shards(source: str, folder: Path, data_dir: Path | None) -> tuple[int, float]:
     """Prepare `NAME#TIMES` or a folder of images; returns the number of images and the seconds."""
     name, _, times = source.partition("#")
-    opened = open_source(name, data_dir)
+    opened = open_source(Data(source=name), data_dir)
     if times:
         opened = Repeated(opened, int(times))
     count = opened.count

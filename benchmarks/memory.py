@@ -22,7 +22,7 @@ from bakeoff.data.shards import prepare_cached
 from bakeoff.files import replacing
 from bakeoff.launch import launch
 from bakeoff.networks.table import TABLE, find_network
-from bakeoff.runs.config import BatchNorm, Mode, Run
+from bakeoff.runs.config import BatchNorm, Data, Mode, Run
 from bakeoff.runs.record import RunRecord, Stage, State
 from hardware import count_cores, name_cpu
 
@@ -43,7 +43,7 @@ def main() -> int:
     # A separate cache: a probe would otherwise read the features of an earlier one, and their cost.
     with tempfile.TemporaryDirectory(prefix="bakeoff-memory-") as folder:
         os.environ["BAKEOFF_CACHE_DIR"] = folder
-        data = prepare_cached("cifar100")
+        data = prepare_cached(Data(source="cifar100"))
         for name, seed in itertools.product(options.networks.split(","), range(options.repeats)):
             size = SCRATCH_SIZE if find_network(name).from_scratch else options.size
             run = _run(name, size, options.batch, options.batch_norm, options.unfreeze, options.mode, seed)

@@ -23,7 +23,7 @@ from bakeoff.data.batches import Split, load_split, train_batches
 from bakeoff.data.shards import open_dataset, prepare_cached
 from bakeoff.networks.model import build_network
 from bakeoff.networks.table import find_network
-from bakeoff.runs.config import Augment, AugmentStep, Model, Optim
+from bakeoff.runs.config import Augment, AugmentStep, Data, Model, Optim
 from bakeoff.training.optimizer import build_optimizer
 from bakeoff.training.step import compile_step
 from bakeoff.training.weight_copies import MovingAverage
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
     arguments = parser.parse_args()
 
-    dataset = open_dataset(prepare_cached("cifar100", arguments.data_dir))
+    dataset = open_dataset(prepare_cached(Data(source="cifar100"), arguments.data_dir))
     split = load_split(dataset, "train")
     stages: dict[str, Callable[[], float]] = {
         "read and decode shards": lambda: time_once(lambda: len(load_split(dataset, "train")))

@@ -29,6 +29,7 @@ from asking import encode_png
 from bakeoff.data.batches import load_split
 from bakeoff.data.shards import open_dataset, prepare_cached
 from bakeoff.deploy.bundle import Bundle, Format, ImageInput, open_bundle, predict
+from bakeoff.runs.config import Data
 from hardware import count_cores, name_cpu
 from results import write
 
@@ -60,7 +61,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     bundles = [open_bundle(folder) for folder in arguments.bundles]
-    images = load_split(open_dataset(prepare_cached("cifar100", arguments.data_dir)), "test", unlock=True).images[:]
+    images = load_split(
+        open_dataset(prepare_cached(Data(source="cifar100"), arguments.data_dir)), "test", unlock=True
+    ).images[:]
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{number:05d}.png" for number in range(TURNS * IMAGES_A_TURN)]
         for path, image in zip(paths, images, strict=True):

@@ -22,7 +22,7 @@ from bakeoff.data.shards import open_dataset, prepare_cached
 from bakeoff.networks.model import build_network
 from bakeoff.networks.table import Scaling, find_network
 from bakeoff.networks.weights import load_weights, locate_weights
-from bakeoff.runs.config import Model
+from bakeoff.runs.config import Data, Model
 from bakeoff.runs.metrics import wilson_interval
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.probe import fit_head
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
     arguments = parser.parse_args()
 
-    dataset = open_dataset(prepare_cached("cifar100", arguments.data_dir))
+    dataset = open_dataset(prepare_cached(Data(source="cifar100"), arguments.data_dir))
     train = load_split(dataset, "train", subset=TRAIN_IMAGES)
     val = load_split(dataset, "val")
     rows = [

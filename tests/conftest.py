@@ -83,8 +83,9 @@ def shards(make_once):
     """The folder of the handwritten digits as shards."""
     from bakeoff.data.shards import prepare
     from bakeoff.data.sources import open_source
+    from bakeoff.runs.config import Data
 
-    return make_once("digits", lambda folder: prepare(open_source("digits"), folder))
+    return make_once("digits", lambda folder: prepare(open_source(Data(source="digits")), folder))
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from bakeoff.data.contact_sheet import draw_pairs
 from bakeoff.data.shards import open_dataset, prepare, read_manifest
 from bakeoff.data.sources import open_source
 from bakeoff.errors import DataError
+from bakeoff.runs.config import Data
 
 
 def _photographs(count, side=32, seed=0):
@@ -97,7 +98,7 @@ def folder(tmp_path):
 
 
 def _prepared(folder, out, **options):
-    prepare(open_source(str(folder)), out, **options)
+    prepare(open_source(Data(source=str(folder))), out, **options)
     return open_dataset(out)
 
 

@@ -8,13 +8,13 @@ from bakeoff.data.contact_sheet import _augment_samples, _collect, _fill_panels,
 from bakeoff.data.shards import Dataset, open_dataset, prepare
 from bakeoff.data.sources import open_source
 from bakeoff.errors import DataError, OutputError
-from bakeoff.runs.config import Augment
+from bakeoff.runs.config import Augment, Data
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("sheet") / "digits"
-    prepare(open_source("digits"), folder)
+    prepare(open_source(Data(source="digits")), folder)
     return open_dataset(folder)
 
 

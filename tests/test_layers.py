@@ -20,9 +20,9 @@ ROOMS = """
 # The same inside each room, and inside the packages that a room is made of.
 INSIDE = {
     "runs": "facts config folder events calibration metrics predictions versions record findings paired study_file",
-    "runs/config": "run parse read",
+    "runs/config": "data run parse read",
     "data": "pixels sources shards augment batches checks contact_sheet",
-    "data/sources": "records layout archives cifar digits folder names",
+    "data/sources": "records listing trees layout archives cifar digits folder names",
     "data/shards": "manifest plan writer view reader",
     "data/augment": "mix steps randaugment",
     "data/checks": "findings near_duplicates examine",

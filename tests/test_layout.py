@@ -10,7 +10,7 @@ from PIL import Image
 from bakeoff.data.sources import open_source
 from bakeoff.deploy.bundle import find_inputs
 from bakeoff.errors import DataError
-from bakeoff.runs.config import FolderLayout
+from bakeoff.runs.config import Data, FolderLayout
 
 CLASSES = ("cat", "dog")
 
@@ -24,7 +24,7 @@ def _fill(folder, names=CLASSES, images=3):
 
 
 def _read(folder, layout=FolderLayout.AUTO):
-    source = open_source(str(folder), layout=layout)
+    source = open_source(Data(source=str(folder), layout=layout))
     return source, {(image.split, source.class_names[image.label]) for image in source.records()}
 
 
@@ -106,19 +106,19 @@ def test_test_images_without_labels_are_not_used_and_named(tmp_path):
 def test_a_class_that_is_called_like_a_split_is_asked_about(tmp_path):
     _fill(tmp_path, ["train", "plane", "boat"])
     with pytest.raises(DataError, match=r"train can be a split, or a class beside boat, plane; say --layout classes"):
-        open_source(str(tmp_path))
+        open_source(Data(source=str(tmp_path)))
     source, found = _read(tmp_path, FolderLayout.CLASSES)
     assert source.class_names == ("boat", "plane", "train")
     assert {split for split, _ in found} == {None}
     with pytest.raises(DataError, match="no folder of classes for training"):
-        open_source(str(tmp_path), layout=FolderLayout.SPLITS)
+        open_source(Data(source=str(tmp_path), layout=FolderLayout.SPLITS))
 
 
 def test_folders_of_the_same_folders_look_like_splits_whatever_their_names(tmp_path):
     for name in ("first", "second"):
         _fill(tmp_path / name)
     with pytest.raises(DataError, match=r"first, second hold folders of the same names \(cat, dog\)"):
-        open_source(str(tmp_path))
+        open_source(Data(source=str(tmp_path)))
     assert _read(tmp_path, FolderLayout.CLASSES)[0].class_names == ("first", "second")
 
 
@@ -133,13 +133,15 @@ def test_flat_splits_have_no_labels(tmp_path):
     with pytest.raises(
         DataError, match="test, train look like splits, but hold no class folders, so there are no labels"
     ):
-        open_source(str(tmp_path))
+        open_source(Data(source=str(tmp_path)))
 
 
 def test_another_layout_of_the_same_files_is_other_data(tmp_path):
     _fill(tmp_path / "train")
     _fill(tmp_path / "test")
-    splits, classes = (open_source(str(tmp_path), layout=each) for each in (FolderLayout.AUTO, FolderLayout.CLASSES))
+    splits, classes = (
+        open_source(Data(source=str(tmp_path), layout=each)) for each in (FolderLayout.AUTO, FolderLayout.CLASSES)
+    )
     assert splits.signature != classes.signature
     shutil.move(tmp_path / "test", tmp_path / "val")
-    assert open_source(str(tmp_path)).signature != splits.signature
+    assert open_source(Data(source=str(tmp_path))).signature != splits.signature

@@ -7,7 +7,7 @@ import bakeoff.data.batches as pipeline
 from bakeoff.data.batches import Split, eval_batches, load_split, sample_stratified, train_batches
 from bakeoff.data.shards import open_dataset, prepare_cached
 from bakeoff.errors import DataError
-from bakeoff.runs.config import Augment
+from bakeoff.runs.config import Augment, Data
 
 PLAIN = Augment(policy="none")
 
@@ -16,7 +16,7 @@ PLAIN = Augment(policy="none")
 def digits(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path_factory.mktemp("digits")))
-        return open_dataset(prepare_cached("digits"))
+        return open_dataset(prepare_cached(Data(source="digits")))
 
 
 def _split(n=50):

@@ -11,7 +11,7 @@ import pytest
 from bakeoff.data.shards import prepare_cached
 from bakeoff.launch import launch
 from bakeoff.machine import tensorflow_environment
-from bakeoff.runs.config import Run
+from bakeoff.runs.config import Data, Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, read_history
 
@@ -87,7 +87,7 @@ def test_batch_statistics_that_are_learned_are_the_mean_of_the_devices(trained):
 
 
 def test_a_run_on_two_devices_has_the_learning_curve_of_one_and_records_the_number(tmp_path, monkeypatch):
-    data = prepare_cached("digits")
+    data = prepare_cached(Data(source="digits"))
     run = Run().revised(
         model={"name": "cnn-small", "size": 32, "dropout": 0.0},
         augment={"policy": "crop"},

@@ -23,6 +23,7 @@ from bakeoff.report.facts import Spending
 from bakeoff.report.failures import describe_failures
 from bakeoff.report.gallery import show_images
 from bakeoff.runs.calibration import softmax
+from bakeoff.runs.config import Data
 from bakeoff.runs.findings import Arm, Difference, Effect, Effects, SearchResult
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, write_record
@@ -299,7 +300,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Any:
     cache = tmp_path_factory.mktemp("digits-cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAKEOFF_CACHE_DIR", str(cache))
-        dataset = open_dataset(prepare_cached("digits"))
+        dataset = open_dataset(prepare_cached(Data(source="digits")))
         (block,) = read_blocks(dataset, "val")
     out = tmp_path_factory.mktemp("digits-study")
     facts = DataFacts(name="digits", fingerprint=dataset.fingerprint, counts=dict(dataset.counts), classes=10)

@@ -27,6 +27,7 @@ from bakeoff.data.shards.writer import _group_into_shards
 from bakeoff.data.sources import BadImage, RawImage, Source, SplitName, open_source
 from bakeoff.errors import ConfigError, DataError, OutputError
 from bakeoff.files import cache_dir
+from bakeoff.runs.config import Data
 
 CLASSES = ("apple", "bear", "chair", "dog")
 
@@ -325,9 +326,9 @@ def test_progress_ends_at_the_total(tmp_path: Path) -> None:
 
 
 def test_prepared_data_are_found_in_the_cache() -> None:
-    folder = prepare_cached("digits")
+    folder = prepare_cached(Data(source="digits"))
     assert folder.parent == cache_dir() / "data"
-    assert prepare_cached("digits") == folder
+    assert prepare_cached(Data(source="digits")) == folder
     assert open_dataset(folder).counts == {"train": 1439, "val": 179, "test": 179}
 
 
@@ -385,7 +386,7 @@ def test_unknown_classes_are_a_data_error(shards: Path, classes: str, reason: st
 
 
 def test_missing_superclasses_are_a_data_error(tmp_path: Path) -> None:
-    prepare(open_source("digits"), tmp_path / "s")
+    prepare(open_source(Data(source="digits")), tmp_path / "s")
     with pytest.raises(DataError, match="no superclasses"):
         open_dataset(tmp_path / "s", "coarse")
 
@@ -469,7 +470,7 @@ def test_a_folder_of_mixed_images_is_read_as_squares_of_one_side(tmp_path: Path)
             image = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8))
             image.save(tmp_path / "pics" / name / f"{index}.{suffix}")
         (tmp_path / "pics" / name / "bad.png").write_bytes(b"bad")
-    folder = prepare_cached(str(tmp_path / "pics"))
+    folder = prepare_cached(Data(source=str(tmp_path / "pics")))
     manifest = read_manifest(folder)
     assert (manifest.side, manifest.uniform, len(manifest.quarantined)) == (80, False, 2)
     dataset = open_dataset(folder)
@@ -491,7 +492,7 @@ def test_small_images_of_one_square_are_stored_as_pixels(tmp_path: Path) -> None
             Image.new("RGB", (12, 12), colour).point(lambda v, i=index: max(0, v - i)).save(
                 tmp_path / "pics" / name / f"{index}.png"
             )
-    manifest = read_manifest(prepare_cached(str(tmp_path / "pics")))
+    manifest = read_manifest(prepare_cached(Data(source=str(tmp_path / "pics"))))
     assert (manifest.side, manifest.uniform) == (12, True)
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from bakeoff.data.sources import BadImage, RawImage, Source, archives, open_source
 from bakeoff.data.sources.cifar import CIFARS
 from bakeoff.errors import DataError
+from bakeoff.runs.config import Data
 
 FINE = [f"fine_{label}" for label in range(6)]
 COARSE = ["big", "small"]
@@ -72,7 +73,7 @@ def read_all(source: Source) -> tuple[list[RawImage], list[BadImage]]:
 
 def test_cifar100_gives_both_labels_and_pixels_channel_last(tmp_path: Path) -> None:
     pack(tmp_path, members100())
-    source = open_source("cifar100", tmp_path)
+    source = open_source(Data(source="cifar100"), tmp_path)
     images, bad = read_all(source)
     assert (source.count, len(images), bad) == (36, 36, [])
     assert source.class_names == tuple(FINE)
@@ -89,7 +90,7 @@ def test_cifar10_has_one_label_and_five_batches(tmp_path: Path) -> None:
     members = {name: records(rows) for name in (*CIFARS["cifar10"].train, "test_batch.bin")}
     members["batches.meta.txt"] = "\n".join(FINE).encode() + b"\n\n"
     pack(tmp_path, members, "cifar-10-binary")
-    source = open_source("cifar10", tmp_path)
+    source = open_source(Data(source="cifar10"), tmp_path)
     images, _ = read_all(source)
     assert len(images) == 36
     assert (source.class_names, source.coarse_names, images[3].coarse_label) == (tuple(FINE), None, None)
@@ -97,14 +98,14 @@ def test_cifar10_has_one_label_and_five_batches(tmp_path: Path) -> None:
 
 def test_fetching_gives_the_records_again_in_the_order_asked(tmp_path: Path) -> None:
     pack(tmp_path, members100())
-    source = open_source("cifar100", tmp_path)
+    source = open_source(Data(source="cifar100"), tmp_path)
     images, _ = read_all(source)
     assert list(source.fetch([images[30].key, images[2].key])) == [images[30], images[2]]
 
 
 def test_an_archive_that_is_not_the_published_one_is_used_and_says_so(tmp_path: Path) -> None:
     pack(tmp_path, members100())
-    (note,) = open_source("cifar100", tmp_path).notes
+    (note,) = open_source(Data(source="cifar100"), tmp_path).notes
     assert CIFARS["cifar100"].md5 in note
 
 
@@ -114,15 +115,15 @@ def test_the_archive_is_found_through_the_environment_and_the_cache(
     for folder in ("env", "cache/downloads"):
         (tmp_path / folder).mkdir(parents=True)
     pack(tmp_path / "cache/downloads", members100())
-    cached = open_source("cifar100").signature
+    cached = open_source(Data(source="cifar100")).signature
     pack(tmp_path / "env", members100())
     monkeypatch.setenv("BAKEOFF_DATA_DIR", str(tmp_path / "env"))
-    assert open_source("cifar100").signature != cached
+    assert open_source(Data(source="cifar100")).signature != cached
 
 
 def test_opening_an_archive_does_not_unpack_it(tmp_path: Path) -> None:
     (tmp_path / "cifar-100-binary.tar.gz").write_bytes(b"not an archive at all")
-    source = open_source("cifar100", tmp_path)
+    source = open_source(Data(source="cifar100"), tmp_path)
     assert source.signature
     with pytest.raises(DataError, match=r"cifar-100-binary\.tar\.gz is not a usable"):
         _ = source.class_names
@@ -144,7 +145,7 @@ def test_wrong_contents_are_a_data_error_that_names_the_file(
 ) -> None:
     path = pack(tmp_path, members100() | {member: data})
     with pytest.raises(DataError, match=reason) as caught:
-        read_all(open_source("cifar100", tmp_path))
+        read_all(open_source(Data(source="cifar100"), tmp_path))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -153,14 +154,14 @@ def test_a_class_without_images_is_a_data_error(tmp_path: Path) -> None:
     names = "\n".join([*FINE, "unseen"]).encode()
     pack(tmp_path, members100() | {"fine_label_names.txt": names})
     with pytest.raises(DataError, match="no image of class unseen"):
-        read_all(open_source("cifar100", tmp_path))
+        read_all(open_source(Data(source="cifar100"), tmp_path))
 
 
 def test_a_truncated_archive_is_a_data_error(tmp_path: Path) -> None:
     path = pack(tmp_path, members100())
     path.write_bytes(path.read_bytes()[:-60])
     with pytest.raises(DataError, match="fetch it again"):
-        read_all(open_source("cifar100", tmp_path))
+        read_all(open_source(Data(source="cifar100"), tmp_path))
 
 
 def test_a_missing_member_is_named(tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ def test_a_missing_member_is_named(tmp_path: Path) -> None:
     del members["test.bin"]
     pack(tmp_path, members)
     with pytest.raises(DataError, match=r"holds no test\.bin \(the binary version"):
-        read_all(open_source("cifar100", tmp_path))
+        read_all(open_source(Data(source="cifar100"), tmp_path))
 
 
 def test_links_in_an_archive_are_not_followed_and_nothing_is_extracted(tmp_path: Path) -> None:
@@ -186,13 +187,13 @@ def test_links_in_an_archive_are_not_followed_and_nothing_is_extracted(tmp_path:
         link.type, link.linkname = tarfile.SYMTYPE, str(secret)
         tar.addfile(link)
     with pytest.raises(DataError, match=r"holds no test\.bin"):
-        read_all(open_source("cifar100", tmp_path))
+        read_all(open_source(Data(source="cifar100"), tmp_path))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cifar-100-binary.tar.gz", "secret"]
 
 
 def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--data-dir") as caught:
-        open_source("cifar100")
+        open_source(Data(source="cifar100"))
     assert CIFARS["cifar100"].url in str(caught.value)
     assert not list((tmp_path / "cache").rglob("*.tar.gz"))
 
@@ -206,7 +207,7 @@ def test_a_download_is_checked_before_it_gets_its_name(tmp_path: Path, monkeypat
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: Response(path.read_bytes()))
     counts: list[tuple[str, int, int]] = []
     with pytest.raises(DataError, match="arrived damaged"):
-        open_source("cifar100", None, lambda *step: counts.append(step))
+        open_source(Data(source="cifar100"), None, lambda *step: counts.append(step))
     assert list((tmp_path / "cache" / "downloads").iterdir()) == []
     found = archives.find_archive(
         path.name, "http://x", archives.hash_md5(path), None, lambda *step: counts.append(step)
@@ -219,7 +220,7 @@ def test_a_download_is_checked_before_it_gets_its_name(tmp_path: Path, monkeypat
 
 
 def test_digits_are_grey_squares_of_all_ten_classes() -> None:
-    source = open_source("digits")
+    source = open_source(Data(source="digits"))
     images, bad = read_all(source)
     assert (len(images), bad) == (source.count, [])
     assert {image.label for image in images} == set(range(10))
@@ -241,7 +242,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_of_classes_is_read_in_sorted_order(folder: Path) -> None:
-    source = open_source(str(folder))
+    source = open_source(Data(source=str(folder)))
     images, _ = read_all(source)
     assert source.name == "my-pets"
     assert source.class_names == ("ant", "cat")
@@ -255,7 +256,7 @@ def test_given_splits_are_kept(tmp_path: Path) -> None:
         for name in ("a", "b"):
             for index in range(3):
                 write_image(tmp_path / split / name / f"{index}.png")
-    images, _ = read_all(open_source(str(tmp_path)))
+    images, _ = read_all(open_source(Data(source=str(tmp_path))))
     assert [image.split for image in images].count("val") == 6
     assert {image.split for image in images} == {"train", "val", "test"}
     assert {image.label for image in images} == {0, 1}
@@ -265,7 +266,7 @@ def test_unreadable_images_are_named_with_a_reason_and_left_alone(folder: Path) 
     (folder / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
     (folder / "cat" / "empty.png").touch()
     (folder / "cat" / "gone.png").symlink_to(folder / "nowhere.png")
-    images, bad = read_all(open_source(str(folder)))
+    images, bad = read_all(open_source(Data(source=str(folder))))
     assert len(images) == 6
     assert [image.key for image in bad] == ["cat/broken.jpg", "cat/empty.png", "cat/gone.png"]
     assert all(image.reason for image in bad)
@@ -276,7 +277,7 @@ def test_hidden_files_are_skipped_and_foreign_ones_are_counted(folder: Path) -> 
     (folder / ".git").mkdir()
     (folder / "cat" / ".thumbs.png").touch()
     (folder / "cat" / "readme.txt").touch()
-    source = open_source(str(folder))
+    source = open_source(Data(source=str(folder)))
     assert source.count == 6
     assert source.notes == ("files ignored for their suffix: 1, such as cat/readme.txt",)
 
@@ -286,30 +287,30 @@ def test_links_are_followed_but_not_in_circles(folder: Path, tmp_path: Path) -> 
     (folder / "cat" / "more").symlink_to(tmp_path / "elsewhere")
     (folder / "cat" / "loop").symlink_to(folder)
     (folder / "cat" / "up").symlink_to(tmp_path)
-    images, _ = read_all(open_source(str(folder)))
+    images, _ = read_all(open_source(Data(source=str(folder))))
     assert [image.key for image in images if "/" in image.key[4:]] == ["cat/more/0.png"]
 
 
 def test_the_signature_changes_with_the_files(folder: Path) -> None:
-    before = open_source(str(folder)).signature
-    assert open_source(str(folder)).signature == before
+    before = open_source(Data(source=str(folder))).signature
+    assert open_source(Data(source=str(folder))).signature == before
     write_image(folder / "cat" / "0.png", "blue", (40, 40))
-    changed = open_source(str(folder)).signature
+    changed = open_source(Data(source=str(folder))).signature
     write_image(folder / "cat" / "new.png")
-    assert len({before, changed, open_source(str(folder)).signature}) == 3
+    assert len({before, changed, open_source(Data(source=str(folder))).signature}) == 3
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file names are always UTF-8")
 def test_names_that_are_not_utf8_still_work(folder: Path) -> None:
     odd = os.fsencode(folder / "cat") + b"/caf\xe9.png"
     (folder / "cat" / "0.png").rename(os.fsdecode(odd))
-    images, bad = read_all(open_source(str(folder)))
+    images, bad = read_all(open_source(Data(source=str(folder))))
     assert (len(images), bad) == (6, [])
     assert "cat/caf\\xe9.png" in [image.key for image in images]
 
 
 def test_a_file_that_vanishes_between_the_passes_is_a_data_error(folder: Path) -> None:
-    source = open_source(str(folder))
+    source = open_source(Data(source=str(folder)))
     (folder / "cat" / "0.png").unlink()
     with pytest.raises(DataError, match="was removed in the meantime"):
         list(source.fetch(["cat/0.png"]))
@@ -317,32 +318,32 @@ def test_a_file_that_vanishes_between_the_passes_is_a_data_error(folder: Path) -
 
 def test_an_unknown_name_gets_the_closest_name_as_a_hint() -> None:
     with pytest.raises(DataError, match="did you mean cifar100"):
-        open_source("cifar1000")
+        open_source(Data(source="cifar1000"))
     with pytest.raises(DataError, match="give cifar100, cifar10, digits or the path"):
-        open_source("/no/such/place")
+        open_source(Data(source="/no/such/place"))
 
 
 def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
     write_image(tmp_path / "x.png")
     with pytest.raises(DataError, match="is a file"):
-        open_source(str(tmp_path / "x.png"))
+        open_source(Data(source=str(tmp_path / "x.png")))
     with pytest.raises(DataError, match="--data-dir"):
-        open_source("digits", tmp_path / "x.png")
+        open_source(Data(source="digits"), tmp_path / "x.png")
 
 
 def test_unusable_folders_are_errors_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no images"):
-        open_source(str(tmp_path))
+        open_source(Data(source=str(tmp_path)))
     write_image(tmp_path / "flat.png")
     with pytest.raises(DataError, match="no class folders"):
-        open_source(str(tmp_path))
+        open_source(Data(source=str(tmp_path)))
     for index in range(3):
         write_image(tmp_path / "cat" / f"{index}.png")
     with pytest.raises(DataError, match="one class only, cat"):
-        open_source(str(tmp_path))
+        open_source(Data(source=str(tmp_path)))
     write_image(tmp_path / "dog" / "0.png")
     with pytest.raises(DataError, match=r"class dog in .* has fewer than 3 images \(1\)"):
-        open_source(str(tmp_path))
+        open_source(Data(source=str(tmp_path)))
 
 
 def test_a_class_that_is_only_tested_is_a_data_error(tmp_path: Path) -> None:
@@ -350,4 +351,4 @@ def test_a_class_that_is_only_tested_is_a_data_error(tmp_path: Path) -> None:
         for index in range(3):
             write_image(tmp_path / place / f"{index}.png")
     with pytest.raises(DataError, match=r"class c has no images in .*train"):
-        open_source(str(tmp_path))
+        open_source(Data(source=str(tmp_path)))

@@ -8,7 +8,7 @@ import pytest
 
 from bakeoff.data.shards import open_dataset, prepare_cached
 from bakeoff.errors import NothingTrainedError
-from bakeoff.runs.config import Run, read_run
+from bakeoff.runs.config import Data, Run, read_run
 from bakeoff.runs.findings import Verdict
 from bakeoff.runs.record import Stage, State, list_records
 from bakeoff.runs.study_file import StudyData
@@ -37,7 +37,7 @@ class _Silent:
 @pytest.fixture
 def trapped():
     """Digits with a test split that cannot be read."""
-    folder = prepare_cached("digits")
+    folder = prepare_cached(Data(source="digits"))
     for shard in folder.glob("*test*"):
         shard.write_bytes(b"opened")
     return folder
@@ -113,7 +113,7 @@ def test_trials_inside_a_larger_study_begin_with_a_probe_that_leaves_them_time(m
 
 @pytest.mark.usefixtures("workers_here")
 def test_a_base_recipe_that_cannot_be_trained_is_the_end(tmp_path):
-    folder = prepare_cached("digits")
+    folder = prepare_cached(Data(source="digits"))
     base = BASE.revised(model={"unfreeze": "block99"})
     plan = Search(budget_seconds=100.0, base=base, space=Space(parameters=(RATES,)).widened_to(base))
     study = open_state(tmp_path, plan, data=_facts(folder), command="bakeoff tune")

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from bakeoff.data.shards import prepare_cached
+from bakeoff.runs.config import Data
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import write_record
 from factories import make_record
@@ -25,7 +26,7 @@ TRAIN = ["train", "digits", *(part for setting in SETTINGS for part in ("--set",
 def study(tmp_path, monkeypatch):
     """A folder with a cache in which the data are prepared."""
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path / "cache"))
-    prepare_cached("digits")
+    prepare_cached(Data(source="digits"))
     return tmp_path
 
 

@@ -25,7 +25,16 @@ from bakeoff.networks.weights.torch_file import read_state_dict
 from bakeoff.networks.weights.transfer import read_kit
 from bakeoff.report import read_study
 from bakeoff.report.board import parse_criteria
-from bakeoff.runs.config import Run, override, parse_candidate, parse_duration, parse_weights, read_comparison, read_run
+from bakeoff.runs.config import (
+    Data,
+    Run,
+    override,
+    parse_candidate,
+    parse_duration,
+    parse_weights,
+    read_comparison,
+    read_run,
+)
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.paired import compare
 from bakeoff.runs.record import read_history, read_record, write_record
@@ -105,12 +114,12 @@ def _read_archive(data: bytes, folder: Path) -> None:
     # Half of the cases are damaged inside the compression, half outside.
     packed = gzip.compress(data, 1) if len(data) % 2 else gzip.compress(data[:-1], 1) + data[-1:]
     (folder / CIFARS["cifar100"].file).write_bytes(packed)
-    source = open_source("cifar100", folder)
+    source = open_source(Data(source="cifar100"), folder)
     assert source.count == sum(1 for _ in source.records())
 
 
 def _digits(folder: Path) -> Path:
-    prepare(open_source("digits"), folder / "shards")
+    prepare(open_source(Data(source="digits")), folder / "shards")
     return folder / "shards"
 
 

@@ -6,11 +6,12 @@ import math
 import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bakeoff.errors import ConfigError
-from bakeoff.runs.config import Candidate, Data, FolderLayout, Run, parse_candidate, parse_duration
+from bakeoff.runs.config import Candidate, Data, Fit, FolderLayout, Run, parse_candidate, parse_duration
 
 __all__ = [
     "Classes",
@@ -29,6 +30,8 @@ __all__ = [
     "read_texts",
     "read_whole",
 ]
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 PathLike = str | os.PathLike[str]
 Paths = PathLike | Sequence[PathLike]
@@ -97,6 +100,10 @@ def read_data(
     recipe: Run | None = None,
     *,
     layout: str | None = None,
+    image_folder: PathLike | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    fit: str | None = None,
 ) -> Data:
     """Images and classes; what is None is the recipe's."""
     default = (recipe or Run()).data
@@ -106,16 +113,26 @@ def read_data(
         source=os.fspath(data),  # `photos/` stays as it was written
         classes=default.classes if classes is None else _read_classes(classes),
         seed=default.seed if seed is None else seed,
-        layout=default.layout if layout is None else _read_layout(layout),
+        layout=default.layout if layout is None else _read_choice("layout", layout, FolderLayout),
+        image_folder=default.image_folder if image_folder is None else str(read_path("image_folder", image_folder)),
+        label=default.label if label is None else _read_text("label", label),
+        group=default.group if group is None else _read_text("group", group),
+        fit=default.fit if fit is None else _read_choice("fit", fit, Fit),
         exclude=default.exclude if excluded is None else str(excluded),
     )
 
 
-def _read_layout(value: str) -> FolderLayout:
+def _read_choice(name: str, value: str, choices: type[Choice]) -> Choice:
     try:
-        return FolderLayout(value)
+        return choices(value)
     except ValueError as error:
-        raise _wrong("layout", value, " or ".join(f'"{choice}"' for choice in FolderLayout)) from error
+        raise _wrong(name, value, " or ".join(f'"{choice}"' for choice in choices)) from error
+
+
+def _read_text(name: str, value: str) -> str:
+    if not isinstance(value, str):
+        raise _wrong(name, value, "a text")
+    return value
 
 
 def _read_classes(value: Classes) -> str:

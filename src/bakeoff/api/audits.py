@@ -44,6 +44,10 @@ def check(
     seed: int = 0,
     near: bool = True,
     layout: str | None = None,
+    image_folder: PathLike | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    fit: str | None = None,
     exclude: PathLike | None = None,
     out: PathLike | None = None,
     data_dir: PathLike | None = None,
@@ -61,6 +65,12 @@ def check(
         near: Compare all images across splits, pair by pair, to find near-duplicates.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
+        image_folder: Where the images of a table are; None: beside the table.
+        label: The table's column of labels; None: found out by the names of its columns.
+        group: What keeps images of one subject in one split: "folder" (the folder below the class), a regular
+            expression with one group, which is searched in the image's path, or a column of the table.
+        fit: "crop", "pad" or "squash": how pictures that are not square become square; None: the centre is cropped
+            where that cuts off at most a tenth of the median picture, else they are padded.
         exclude: CSV of an earlier check: the images that it lists are left out.
         out: Folder for `findings.csv` and `pairs.png`; None: `bakeoff-check-DATA` in the current folder.
         data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
@@ -73,7 +83,12 @@ def check(
         DataError: The images or classes cannot be used.
         OutputError: The folder cannot be written.
     """
-    wanted, directory = read_data(data, classes, seed, exclude, layout=layout), read_optional_path("data_dir", data_dir)
+    wanted, directory = (
+        read_data(
+            data, classes, seed, exclude, layout=layout, image_folder=image_folder, label=label, group=group, fit=fit
+        ),
+        read_optional_path("data_dir", data_dir),
+    )
     folder = read_optional_path("out", out)
     with count_progress(progress) as on_count:
         _, dataset = prepare_data(wanted, directory, on_count)

@@ -38,6 +38,10 @@ def train(
     deterministic: bool = False,
     classes: Classes = "all",
     layout: str | None = None,
+    image_folder: PathLike | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    fit: str | None = None,
     exclude: PathLike | None = None,
     out: PathLike | None = None,
     data_dir: PathLike | None = None,
@@ -55,6 +59,12 @@ def train(
         classes: "all", "coarse" (superclasses), a number of classes, or names; "all" leaves the recipe's.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
+        image_folder: Where the images of a table are; None: beside the table.
+        label: The table's column of labels; None: found out by the names of its columns.
+        group: What keeps images of one subject in one split: "folder" (the folder below the class), a regular
+            expression with one group, which is searched in the image's path, or a column of the table.
+        fit: "crop", "pad" or "squash": how pictures that are not square become square; None: the centre is cropped
+            where that cuts off at most a tenth of the median picture, else they are padded.
         exclude: CSV that `check` wrote: the images that it lists are left out.
         out: Folder that the run is written to, as `runs/ID` in it; None: `bakeoff-DATA` in the current folder.
         data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
@@ -69,7 +79,18 @@ def train(
     """
     recipe_path, folder = read_optional_path("recipe", recipe), read_optional_path("out", out)
     config = override(read_run(recipe_path) if recipe_path else Run(), read_settings(settings, deterministic))
-    wanted = read_data(data, None if classes == "all" else classes, None, exclude, config, layout=layout)
+    wanted = read_data(
+        data,
+        None if classes == "all" else classes,
+        None,
+        exclude,
+        config,
+        layout=layout,
+        image_folder=image_folder,
+        label=label,
+        group=group,
+        fit=fit,
+    )
     files = read_texts("weights", weights)
     if len(files) > 1:
         raise ConfigError("train takes one weights file; give auto, none or a path")

@@ -60,6 +60,10 @@ def run(
     partial: bool = False,
     tune: bool | None = None,
     layout: str | None = None,
+    image_folder: PathLike | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    fit: str | None = None,
     exclude: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
@@ -85,6 +89,12 @@ def run(
         tune: Search the leader's recipe, or do not; None decides by the budget.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
+        image_folder: Where the images of a table are; None: beside the table.
+        label: The table's column of labels; None: found out by the names of its columns.
+        group: What keeps images of one subject in one split: "folder" (the folder below the class), a regular
+            expression with one group, which is searched in the image's path, or a column of the table.
+        fit: "crop", "pad" or "squash": how pictures that are not square become square; None: the centre is cropped
+            where that cuts off at most a tenth of the median picture, else they are padded.
         exclude: CSV that `check` wrote: the images that it lists are left out.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
@@ -102,7 +112,9 @@ def run(
         NothingTrainedError: Every candidate failed.
     """
     request = StudyRequest(
-        read_data(data, classes, seed, exclude, layout=layout),
+        read_data(
+            data, classes, seed, exclude, layout=layout, image_folder=image_folder, label=label, group=group, fit=fit
+        ),
         seed=read_optional_whole("seed", seed, 0),
         candidates=read_candidates("candidates", candidates),
         weights=tuple(read_texts("weights", weights)),
@@ -126,6 +138,10 @@ def screen(
     weights: Paths | None = None,
     partial: bool = False,
     layout: str | None = None,
+    image_folder: PathLike | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    fit: str | None = None,
     exclude: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
@@ -148,6 +164,12 @@ def screen(
         partial: Accept a weight file that has only a part of the network; the rest stays random.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
+        image_folder: Where the images of a table are; None: beside the table.
+        label: The table's column of labels; None: found out by the names of its columns.
+        group: What keeps images of one subject in one split: "folder" (the folder below the class), a regular
+            expression with one group, which is searched in the image's path, or a column of the table.
+        fit: "crop", "pad" or "squash": how pictures that are not square become square; None: the centre is cropped
+            where that cuts off at most a tenth of the median picture, else they are padded.
         exclude: CSV that `check` wrote: the images that it lists are left out.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
@@ -164,7 +186,9 @@ def screen(
         NothingTrainedError: Every candidate failed.
     """
     request = StudyRequest(
-        read_data(data, classes, seed, exclude, layout=layout),
+        read_data(
+            data, classes, seed, exclude, layout=layout, image_folder=image_folder, label=label, group=group, fit=fit
+        ),
         seed=read_optional_whole("seed", seed, 0),
         candidates=read_candidates("candidates", candidates),
         weights=tuple(read_texts("weights", weights)),
@@ -192,6 +216,10 @@ def compare(
     weights: Paths | None = None,
     partial: bool = False,
     layout: str | None = None,
+    image_folder: PathLike | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    fit: str | None = None,
     exclude: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
@@ -223,6 +251,12 @@ def compare(
         partial: Accept a weight file that has only a part of the network; the rest stays random.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
+        image_folder: Where the images of a table are; None: beside the table.
+        label: The table's column of labels; None: found out by the names of its columns.
+        group: What keeps images of one subject in one split: "folder" (the folder below the class), a regular
+            expression with one group, which is searched in the image's path, or a column of the table.
+        fit: "crop", "pad" or "squash": how pictures that are not square become square; None: the centre is cropped
+            where that cuts off at most a tenth of the median picture, else they are padded.
         exclude: CSV that `check` wrote: the images that it lists are left out.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
@@ -248,7 +282,18 @@ def compare(
     seconds = None if budget is None else read_seconds("budget", budget)
     image_count, changes = read_optional_whole("images", images, 1), read_settings(settings, deterministic)
     request = StudyRequest(
-        read_data(data, classes, seed, exclude, base, layout=layout),
+        read_data(
+            data,
+            classes,
+            seed,
+            exclude,
+            base,
+            layout=layout,
+            image_folder=image_folder,
+            label=label,
+            group=group,
+            fit=fit,
+        ),
         seed=read_optional_whole("seed", seed, 0),
         candidates=read_candidates("candidates", candidates) or tuple(listed),
         weights=tuple(read_texts("weights", weights)),

@@ -63,6 +63,10 @@ def tune(
     partial: bool = False,
     dry_run: bool = False,
     layout: str | None = None,
+    image_folder: PathLike | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    fit: str | None = None,
     exclude: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
@@ -95,6 +99,12 @@ def tune(
         dry_run: Show the plan and stop: nothing is trained or written, and the results are empty.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
+        image_folder: Where the images of a table are; None: beside the table.
+        label: The table's column of labels; None: found out by the names of its columns.
+        group: What keeps images of one subject in one split: "folder" (the folder below the class), a regular
+            expression with one group, which is searched in the image's path, or a column of the table.
+        fit: "crop", "pad" or "squash": how pictures that are not square become square; None: the centre is cropped
+            where that cuts off at most a tenth of the median picture, else they are padded.
         exclude: CSV that `check` wrote: the images that it lists are left out.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
@@ -126,7 +136,18 @@ def tune(
         wanted = (Candidate(name=given.model.name, size=given.model.size),)
     given_space = read_space(space_path) if space_path else None
     request = StudyRequest(
-        read_data(data, classes, seed, exclude, given, layout=layout),
+        read_data(
+            data,
+            classes,
+            seed,
+            exclude,
+            given,
+            layout=layout,
+            image_folder=image_folder,
+            label=label,
+            group=group,
+            fit=fit,
+        ),
         seed=read_optional_whole("seed", seed, 0),
         candidates=wanted,
         weights=tuple(read_texts("weights", weights)),

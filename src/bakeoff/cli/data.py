@@ -6,12 +6,17 @@ from typing import Annotated
 import typer
 
 import bakeoff
+from bakeoff.api.arguments import read_data
 from bakeoff.cli.options import (
     ClassesOption,
     DataArgument,
     DataDirOption,
     ExcludeOption,
+    FitOption,
+    GroupOption,
+    ImageFolderOption,
     JsonOption,
+    LabelOption,
     LayoutOption,
     SeedOption,
 )
@@ -25,6 +30,10 @@ def prepare(
     *,
     data_dir: DataDirOption = None,
     layout: LayoutOption = None,
+    image_folder: ImageFolderOption = None,
+    label: LabelOption = None,
+    group: GroupOption = None,
+    fit: FitOption = None,
     exclude: ExcludeOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the shards; the cache if not given.")] = None,
 ) -> None:
@@ -38,15 +47,16 @@ def prepare(
     from bakeoff.data.shards import prepare as prepare_into
     from bakeoff.data.shards import prepare_cached, read_manifest
     from bakeoff.data.sources import open_source
-    from bakeoff.runs.config import FolderLayout
 
+    wanted = read_data(
+        data, None, None, exclude, layout=layout, image_folder=image_folder, label=label, group=group, fit=fit
+    )
     excluded = read_excluded(exclude) if exclude else {}
-    given = layout or FolderLayout.AUTO
     with exit_on_interrupt(), draw_bars() as move:
         if out is None:
-            out = prepare_cached(data, data_dir, layout=given, excluded=excluded, on_count=move)
+            out = prepare_cached(wanted, data_dir, excluded=excluded, on_count=move)
         else:
-            prepare_into(open_source(data, data_dir, move, layout=given), out, excluded=excluded, on_count=move)
+            prepare_into(open_source(wanted, data_dir, move), out, excluded=excluded, on_count=move)
     manifest = read_manifest(out)
     counts = {split: facts.count for split, facts in manifest.splits.items()}
     print_data(make_console(), manifest.name, len(manifest.class_names), counts, manifest)
@@ -59,6 +69,10 @@ def show(
     classes: ClassesOption = "all",
     seed: SeedOption = 0,
     layout: LayoutOption = None,
+    image_folder: ImageFolderOption = None,
+    label: LabelOption = None,
+    group: GroupOption = None,
+    fit: FitOption = None,
     columns: Annotated[int, typer.Option(help="Samples of each class.", min=1, max=50)] = 10,
     augment: Annotated[
         str | None, typer.Option(metavar="POLICY", help="Show what a policy makes of one image of each class.")
@@ -77,14 +91,16 @@ def show(
     """
     from bakeoff.console.bars import draw_bars
     from bakeoff.data.contact_sheet import draw_sheet
-    from bakeoff.runs.config import Data, FolderLayout, Run, override
+    from bakeoff.runs.config import Run, override
     from bakeoff.study.begin import prepare_data
 
     # The policy is one more setting, so that a wrong one gets the same error.
     chosen = [f"augment.policy={augment}"] if augment is not None else []
+    wanted = read_data(
+        data, classes, seed, None, layout=layout, image_folder=image_folder, label=label, group=group, fit=fit
+    )
     strengths = override(Run(), [*chosen, *(settings or [])]).augment
     with exit_on_interrupt(), draw_bars() as move:
-        wanted = Data(source=data, classes=classes, seed=seed, layout=layout or FolderLayout.AUTO)
         _, dataset = prepare_data(wanted, data_dir, move)
         path = out or Path(f"{dataset.name}{f'-{augment}' if augment else ''}.png")
         draw_sheet(dataset, path, columns=columns, augment=strengths if augment is not None else None)
@@ -100,6 +116,10 @@ def check(
         bool, typer.Option("--near/--no-near", help="Compare all images across splits, pair by pair.")
     ] = True,
     layout: LayoutOption = None,
+    image_folder: ImageFolderOption = None,
+    label: LabelOption = None,
+    group: GroupOption = None,
+    fit: FitOption = None,
     exclude: ExcludeOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for findings.csv and pairs.png.")] = None,
     data_dir: DataDirOption = None,
@@ -121,7 +141,18 @@ def check(
 
     with exit_on_interrupt():
         found = bakeoff.check(
-            data, classes=classes, seed=seed, near=near, layout=layout, exclude=exclude, out=out, data_dir=data_dir
+            data,
+            classes=classes,
+            seed=seed,
+            near=near,
+            layout=layout,
+            image_folder=image_folder,
+            label=label,
+            group=group,
+            fit=fit,
+            exclude=exclude,
+            out=out,
+            data_dir=data_dir,
         )
     if as_json:
         print_json(found.counts)

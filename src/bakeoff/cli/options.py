@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bakeoff.runs.config import FolderLayout
+from bakeoff.runs.config import Fit, FolderLayout
 
 __all__ = [
     "BudgetOption",
@@ -16,7 +16,11 @@ __all__ = [
     "DataDirOption",
     "DeterministicOption",
     "ExcludeOption",
+    "FitOption",
+    "GroupOption",
+    "ImageFolderOption",
     "JsonOption",
+    "LabelOption",
     "LayoutOption",
     "OutOption",
     "PartialOption",
@@ -44,6 +48,23 @@ LayoutOption = Annotated[
     FolderLayout | None,
     typer.Option(
         help="What the folders directly below a folder of images are.", show_default="by their names and contents"
+    ),
+]
+IMAGE_FOLDER_HELP = "Where the images of a table are; else beside the table."
+ImageFolderOption = Annotated[Path | None, typer.Option("--images", "--image-folder", help=IMAGE_FOLDER_HELP)]
+LabelOption = Annotated[str | None, typer.Option(help="The table's column of labels.", show_default="by its name")]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Keeps images of one subject in one split: folder (below the class), a regular expression with one group"
+        " for the image's path, or a column of the table."
+    ),
+]
+FitOption = Annotated[
+    Fit | None,
+    typer.Option(
+        help="How pictures that are not square become square.",
+        show_default="crop, or pad where the crop would cut off more than a tenth",
     ),
 ]
 ExcludeOption = Annotated[

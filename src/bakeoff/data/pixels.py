@@ -13,13 +13,17 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bakeoff.errors import DataError
+from bakeoff.runs.config import Fit
 
-__all__ = ["IMAGE_SUFFIXES", "PIXEL_LIMIT", "decode", "read_rgb", "read_size", "resize_to_square"]
+__all__ = ["IMAGE_SUFFIXES", "PAD_COLOUR", "PIXEL_LIMIT", "decode", "read_rgb", "read_size", "resize_to_square"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 PIXEL_LIMIT = 100_000_000
 """Largest width times height. A larger image is refused before it is decoded: as RGB it would take over 300 MB."""
+
+PAD_COLOUR = (124, 116, 104)
+"""The mean colour of ImageNet, which most networks scale to about zero: the colour of the bars of padded pictures."""
 
 # Pillow knows more formats. Some start other programs (EPS), and the others are not expected in an image folder.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
@@ -30,12 +34,14 @@ _ROTATED_BY_90 = (5, 6, 7, 8)
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def decode(data: bytes, side: int, limit: int = PIXEL_LIMIT) -> np.ndarray:
-    """Decode an image file, resize its shorter side to `side`, and crop the central square.
+def decode(data: bytes, side: int, fit: Fit = Fit.CROP, limit: int = PIXEL_LIMIT) -> np.ndarray:
+    """Decode an image file and make it square.
 
     Args:
         data: The bytes of the file.
         side: Side of the result in pixels.
+        fit: CROP resizes the shorter side to `side` and crops the central square; PAD resizes the longer side and adds
+            bars of PAD_COLOUR; SQUASH resizes both.
         limit: The largest number of pixels that is accepted.
 
     Returns:
@@ -47,7 +53,7 @@ def decode(data: bytes, side: int, limit: int = PIXEL_LIMIT) -> np.ndarray:
     with _open_image(data, limit) as image:
         # A JPEG decodes up to 8 times faster at a reduced size. Twice the target size loses nothing visible.
         image.draft(None, (2 * side, 2 * side))
-        return np.asarray(_resize_to_square(_to_rgb(image), side))
+        return np.asarray(_resize_to_square(_to_rgb(image), side, fit))
 
 
 def read_rgb(data: bytes) -> np.ndarray:
@@ -56,11 +62,11 @@ def read_rgb(data: bytes) -> np.ndarray:
         return np.asarray(_to_rgb(image))
 
 
-def resize_to_square(array: np.ndarray, side: int) -> np.ndarray:
-    """Resize and crop decoded pixels as `decode` does: uint8 (height, width, 3) to (side, side, 3)."""
+def resize_to_square(array: np.ndarray, side: int, fit: Fit = Fit.CROP) -> np.ndarray:
+    """Make decoded pixels square as `decode` does: uint8 (height, width, 3) to (side, side, 3)."""
     if array.shape[:2] == (side, side):
         return array
-    return np.asarray(_resize_to_square(Image.fromarray(array), side))
+    return np.asarray(_resize_to_square(Image.fromarray(array), side, fit))
 
 
 def read_size(data: bytes) -> tuple[int, int]:
@@ -103,11 +109,23 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return upright.convert("RGB")
 
 
-def _resize_to_square(image: Image.Image, side: int) -> Image.Image:
+def _resize_to_square(image: Image.Image, side: int, fit: Fit) -> Image.Image:
+    if fit is Fit.AUTO:
+        raise ValueError("the fit must be decided by the data before pictures are resized")
     width, height = image.size
-    if min(width, height) != side:
+    if fit is Fit.SQUASH or width == height:
+        width = height = side
+    elif fit is Fit.CROP:
         scale = side / min(width, height)
         width, height = max(side, round(width * scale)), max(side, round(height * scale))
+    else:
+        scale = side / max(width, height)
+        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+    if (width, height) != image.size:
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = (width - side) // 2, (height - side) // 2
-    return image.crop((left, top, left + side, top + side))
+    if fit is not Fit.PAD:
+        return image.crop((left, top, left + side, top + side))
+    padded = Image.new("RGB", (side, side), PAD_COLOUR)
+    padded.paste(image, (-left, -top))
+    return padded

@@ -31,7 +31,7 @@ from bakeoff.errors import ConfigError, DataError, OutputError
 from bakeoff.files import cache_dir, hash_file, hash_json
 from bakeoff.locks import replacing_folder, waiting_for
 from bakeoff.machine import import_tensorflow
-from bakeoff.runs.config import FolderLayout
+from bakeoff.runs.config import Data
 
 __all__ = ["prepare", "prepare_cached"]
 
@@ -47,19 +47,17 @@ _CHUNK_IMAGES = 256
 
 
 def prepare_cached(
-    name_or_path: str,
+    data: Data,
     data_dir: Path | None = None,
     *,
-    layout: FolderLayout = FolderLayout.AUTO,
     excluded: Mapping[str, str] = NONE_EXCLUDED,
     on_count: OnCount | None = None,
 ) -> Path:
     """Prepare data into the cache, unless that was done before.
 
     Args:
-        name_or_path: The data, as `open_source` takes it.
+        data: Which images; `classes` and `seed` are not used.
         data_dir: Where to look for archives first.
-        layout: What the folders directly below a folder of images are.
         excluded: Images to leave out: the reason by image id.
         on_count: Called with (what is being done, how much is done, how much in all).
 
@@ -70,7 +68,7 @@ def prepare_cached(
         DataError: The data do not exist or cannot be used.
         OutputError: The cache cannot be written.
     """
-    source = open_source(name_or_path, data_dir, on_count, layout=layout)
+    source = open_source(data, data_dir, on_count)
     folder = cache_dir() / "data" / f"{source.name}-{_compute_signature(source, _VAL_FRACTION, 0, excluded)[:12]}"
     prepare(source, folder, excluded=excluded, on_count=on_count)
     mark_used(folder)

@@ -7,7 +7,7 @@ from bakeoff.data.sources.digits import Digits
 from bakeoff.data.sources.folder import ImageFolder
 from bakeoff.data.sources.records import OnCount, Source
 from bakeoff.errors import DataError, suggest
-from bakeoff.runs.config import FolderLayout
+from bakeoff.runs.config import Data
 
 __all__ = ["SOURCE_NAMES", "open_source"]
 
@@ -15,25 +15,22 @@ SOURCE_NAMES = (*CIFARS, "digits")
 
 
 def open_source(
-    name_or_path: str,
+    data: Data,
     data_dir: Path | None = None,
     on_count: OnCount | None = None,
-    *,
-    layout: FolderLayout = FolderLayout.AUTO,
 ) -> Source:
     """Open a source of images.
 
     Args:
-        name_or_path: `cifar100`, `cifar10`, `digits`, or the path of a folder of images. A name has precedence over a
-            folder of the same name.
+        data: Which images; `classes` and `seed` are not used. A name has precedence over a folder of the same name.
         data_dir: The first folder in which CIFAR archives are looked for, before `$BAKEOFF_DATA_DIR`, the cache, and
             the download.
         on_count: Called with (what is being done, how much is done, how much in all).
-        layout: What the folders directly below a folder of images are.
 
     Raises:
         DataError: There are no such data, or they cannot be used.
     """
+    name_or_path = data.source
     if data_dir is not None and not data_dir.is_dir():
         raise DataError(f"--data-dir {data_dir} is not a folder; give the folder that holds the archives")
     if name_or_path in CIFARS:
@@ -42,7 +39,7 @@ def open_source(
         return Digits()
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
-        return ImageFolder(folder, layout)
+        return ImageFolder(folder, data.layout)
     if folder.exists():
         raise DataError(
             f"{name_or_path} is a file; give a folder of class folders, or one of {', '.join(SOURCE_NAMES)}"

@@ -29,6 +29,8 @@ class RawImage:
     shape: tuple[int, int]
     """(height, width) in pixels; (0, 0) if the file has not been decoded."""
     encoded: bool = False
+    group: str | None = None
+    """The subject, scene or day that the image belongs to, if the source knows."""
 
 
 @dataclass(frozen=True)

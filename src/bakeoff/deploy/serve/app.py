@@ -199,6 +199,6 @@ def _as_handler(respond: Callable[[], Response]) -> Callable[[], Awaitable[Respo
 def _decode(data: bytes, *, side: int, pixels: int) -> Images | str:
     """The decoded image, or why it cannot be read."""
     try:
-        return decode(data, side, pixels)
+        return decode(data, side, limit=pixels)
     except DataError as error:
         return str(error)

@@ -1,6 +1,7 @@
 """The config of a run: immutable, read from TOML or JSON, validated before TensorFlow starts.
 
-run.py     the sections and keys of a config, and the run id
+data.py    the section about the images
+run.py     the other sections and keys of a config, and the run id
 parse.py   values on the command line: candidates, durations, weights
 read.py    recipe files, and `--set` settings applied to them
 
@@ -12,6 +13,7 @@ hash of the three and of `RECIPE_VERSION`, so a run that has finished never need
     override(run, ["optim.learning_rate=0.001"])
 """
 
+from bakeoff.runs.config.data import Data, Fit, FolderLayout
 from bakeoff.runs.config.parse import first_message, parse_candidate, parse_duration, parse_weights
 from bakeoff.runs.config.read import differences, look_up, override, read_comparison, read_run, revise
 from bakeoff.runs.config.run import (
@@ -21,8 +23,6 @@ from bakeoff.runs.config.run import (
     AugmentStep,
     BatchNorm,
     Candidate,
-    Data,
-    FolderLayout,
     Mode,
     Model,
     Monitor,
@@ -44,6 +44,7 @@ __all__ = [
     "BatchNorm",
     "Candidate",
     "Data",
+    "Fit",
     "FolderLayout",
     "Mode",
     "Model",

@@ -4,10 +4,10 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bakeoff.files import hash_json
-from bakeoff.runs.facts import Facts
+from bakeoff.runs.config.data import Data, Section
 
 __all__ = [
     "INTERIM_IMAGES",
@@ -16,7 +16,6 @@ __all__ = [
     "AugmentStep",
     "BatchNorm",
     "Candidate",
-    "Data",
     "Mode",
     "Model",
     "Monitor",
@@ -110,42 +109,11 @@ class BatchNorm(StrEnum):
     """They stay in inference mode: nothing of them changes."""
 
 
-class _Section(Facts):
-    # `classes = 20` means the same as `classes = "20"`.
-    model_config = ConfigDict(coerce_numbers_to_str=True)
-
-
-class FolderLayout(StrEnum):
-    """What the folders directly below a folder of images are."""
-
-    AUTO = "auto"
-    """Found out by their names and contents; refused where that is not clear."""
-    CLASSES = "classes"
-    SPLITS = "splits"
-
-
-class Data(_Section):
-    """`[data]`: which images, and which of their classes."""
-
-    source: str = "digits"
-    """`cifar100`, `cifar10`, `digits`, or the path of a folder of images. The default needs no download."""
-    classes: str = "all"
-    """`all`, `coarse` (superclasses become the labels), a number (a random subset of that many classes), or the names
-    of at least two classes, separated by commas."""
-    seed: int = 0
-    """Seed of the random subset of classes. It differs from the run's `seed`, so that runs with different seeds share
-    their classes."""
-    layout: FolderLayout = FolderLayout.AUTO
-    """What the folders directly below a folder of images are: classes, or splits."""
-    exclude: str = ""
-    """Path of a CSV file written by `bakeoff data check`: the images that it lists are left out. Empty: none are."""
-
-
 # Side, in pixels, of the square input of a network.
 Side = Annotated[int, Field(ge=8, le=1024)]
 
 
-class Model(_Section):
+class Model(Section):
     """`[model]`: the network, its input size, its starting weights, and which layers are trained."""
 
     name: str = "efficientnet-lite0"
@@ -182,7 +150,7 @@ class Model(_Section):
         return value
 
 
-class Augment(_Section):
+class Augment(Section):
     """`[augment]`: random changes of each training batch. A strength counts only if its step is in the policy."""
 
     policy: str = "flip-crop"
@@ -235,7 +203,7 @@ class Augment(_Section):
         return () if self.policy == "none" else tuple(map(AugmentStep, self.policy.split("-")))
 
 
-class Optim(_Section):
+class Optim(Section):
     """`[optim]`: the optimiser, its learning rate, and the smoothing of targets and weights."""
 
     name: Optimizer = Optimizer.ADAMW
@@ -262,7 +230,7 @@ class Optim(_Section):
     """Largest global norm of the gradient; a larger gradient is scaled down to it. 0 switches clipping off."""
 
 
-class Train(_Section):
+class Train(Section):
     """`[train]`: length, batches, evaluation and early stopping. Give exactly one of seconds, images and epochs."""
 
     mode: Mode = Mode.FIT
@@ -319,7 +287,7 @@ class Train(_Section):
         return self
 
 
-class Run(_Section):
+class Run(Section):
     """The config of a run: everything that its result depends on, apart from the data and the weights themselves."""
 
     data: Data = Data()
@@ -343,7 +311,7 @@ class Run(_Section):
         return self.model_validate(raw)
 
 
-class Candidate(_Section):
+class Candidate(Section):
     """A network by name, and its input size; None: the study chooses the size."""
 
     name: str
@@ -353,7 +321,7 @@ class Candidate(_Section):
         return self.name if self.size is None else f"{self.name}@{self.size}"
 
 
-class WeightsChoice(_Section):
+class WeightsChoice(Section):
     """The starting weights of each network of a study: `auto`, `none`, or the path of a weights file."""
 
     default: str = "auto"

@@ -1,0 +1,31 @@
+"""What a reader of folders or of a table found out: which files are images, of which class, split and group."""
+
+from dataclasses import dataclass
+
+from bakeoff.data.sources.records import SplitName
+
+__all__ = ["Labelled", "Listing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A file that is an image, by its path in the tree, and what is known about it."""
+
+    path: str
+    split: SplitName | None
+    """None if the data give no split."""
+    label: str
+    """The name of its class."""
+    group: str | None = None
+    """The subject, scene or day that it belongs to, if that is known."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of a data set, in the order in which they are read."""
+
+    images: tuple[Labelled, ...]
+    class_names: tuple[str, ...]
+    """In the order of their labels."""
+    notes: tuple[str, ...] = ()
+    """What was decided or left out, for a reader of results."""
