@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bakeoff.data.checks import write_findings
 from bakeoff.data.sources import open_source
 from bakeoff.deploy.bundle import find_inputs
 from bakeoff.errors import DataError
+from bakeoff.files import write_json
 from bakeoff.runs.config import Data, FolderLayout
 
 CLASSES = ("cat", "dog")
@@ -74,14 +76,17 @@ def test_folders_beside_the_splits_are_left_out_and_named(tmp_path, beside):
 def test_what_systems_and_bakeoff_itself_leave_is_no_class(tmp_path):
     _fill(tmp_path, [*CLASSES, "__MACOSX", "@eaDir", "#recycle", ".ipynb_checkpoints", "bakeoff-photos", "check"])
     _fill(tmp_path / "cat", ["@eaDir", "study"])
-    (tmp_path / "cat" / "study" / "study.json").write_text("{}")
-    (tmp_path / "bakeoff-photos" / "study.json").write_text("{}")
-    (tmp_path / "check" / "findings.csv").write_text("")
+    write_json(tmp_path / "cat" / "study" / "study.json", {"schema": 1})
+    write_json(tmp_path / "bakeoff-photos" / "study.json", {"schema": 1})
+    write_findings(tmp_path / "check" / "findings.csv", [])
+    (tmp_path / "dog" / "manifest.json").write_text('{"made": "by another program"}')
     (tmp_path / "dog" / "Thumbs.db").write_bytes(b"x")
     source, _ = _read(tmp_path)
     assert source.class_names == CLASSES
     assert source.count == 6
-    assert source.notes == ()
+    (note,) = source.notes
+    assert "folders of systems and programs: 5, such as #recycle" in note
+    assert "folders that bakeoff wrote: 3, such as bakeoff-photos" in note
     # The same rule finds images to predict.
     assert len(find_inputs([str(tmp_path)])) == 6
 

@@ -279,7 +279,9 @@ def test_hidden_files_are_skipped_and_foreign_ones_are_counted(folder: Path) -> 
     (folder / "cat" / "readme.txt").touch()
     source = open_source(Data(source=str(folder)))
     assert source.count == 6
-    assert source.notes == ("files ignored for their suffix: 1, such as cat/readme.txt",)
+    (note,) = source.notes
+    assert ".txt files: 1, such as cat/readme.txt" in note
+    assert "hidden files and files of systems: 1, such as cat/.thumbs.png" in note
 
 
 def test_links_are_followed_but_not_in_circles(folder: Path, tmp_path: Path) -> None:
@@ -350,5 +352,5 @@ def test_a_class_that_is_only_tested_is_a_data_error(tmp_path: Path) -> None:
     for place in ("train/a", "train/b", "test/a", "test/c"):
         for index in range(3):
             write_image(tmp_path / place / f"{index}.png")
-    with pytest.raises(DataError, match=r"class c has no images in .*train"):
+    with pytest.raises(DataError, match=r"class c in .* has no images to train on"):
         open_source(Data(source=str(tmp_path)))

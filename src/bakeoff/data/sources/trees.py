@@ -1,4 +1,4 @@
-"""Files below a root, read only: a folder. Paths are texts with `/` between names; the root is ""."""
+"""Files below a root, read only: a folder, or an archive. Paths are texts with `/` between names; the root is ""."""
 
 import os
 from abc import ABC, abstractmethod
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bakeoff.errors import DataError
 
-__all__ = ["Entry", "FolderTree", "Tree", "join"]
+__all__ = ["Entry", "FolderTree", "Tree", "join", "stamp_file", "to_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,32 +24,60 @@ class Entry:
         """The last part of the path."""
         return self.path.rpartition("/")[2]
 
+    @property
+    def suffix(self) -> str:
+        """The suffix of the name, in lower case and with its dot; empty if there is none."""
+        stem, dot, suffix = self.name.rpartition(".")
+        return f".{suffix.lower()}" if stem and dot else ""
+
 
 class Tree(ABC):
     """A folder or an archive. Reading is safe in several threads."""
 
     path: Path
     """The folder or archive on this machine."""
+    is_archive: bool = False
 
     @abstractmethod
-    def list(self, folder: str) -> "list[Entry]":
+    def entries(self, folder: str) -> list[Entry]:
         """The files and folders in a folder, sorted by name. Raises DataError if it cannot be listed."""
 
     @abstractmethod
     def read(self, path: str) -> bytes:
-        """The contents of a file. Raises OSError or DataError if it cannot be read."""
+        """The contents of a file. Raises OSError, KeyError or DataError if it cannot be read."""
 
     @abstractmethod
     def head(self, path: str, size: int) -> bytes:
-        """The first `size` bytes of a file. Raises OSError or DataError if it cannot be read."""
+        """The first `size` bytes of a file. Raises as `read` does."""
 
     @abstractmethod
     def stamp(self, path: str) -> tuple[int, ...]:
-        """Numbers that change with the contents of a file."""
+        """Numbers that change with the contents of a file; in an archive, with those of the archive."""
 
-    @abstractmethod
     def identity(self, folder: str) -> Hashable:
         """The same for two paths of one folder, as links make them."""
+        return folder
+
+    def parents(self) -> tuple[Hashable, ...]:
+        """Identities of the folders above the root, into which links are not followed, and its own."""
+        return ()
+
+    @abstractmethod
+    def has(self, path: str) -> bool:
+        """Whether there is a regular file at a path."""
+
+    def is_broken_link(self, path: str) -> bool:  # noqa: ARG002
+        """Whether a path is a link that leads nowhere."""
+        return False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the tree cannot be read."""
+        return ()
+
+    def shown(self, path: str = "") -> str:
+        """A path in the tree as messages name it."""
+        return to_text(str(self.path / path))
 
 
 class FolderTree(Tree):
@@ -59,13 +87,13 @@ class FolderTree(Tree):
         """Remember the folder; nothing is read."""
         self.path = folder
 
-    def list(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> list[Entry]:
         """The files and folders in a folder, sorted by name; a broken link is a file."""
         try:
             with os.scandir(self.path / folder) as entries:
                 found = [Entry(join(folder, entry.name), entry.is_dir()) for entry in entries]
         except OSError as error:
-            raise DataError(f"cannot list {self.path / folder}: {error.strerror}; make it readable") from error
+            raise DataError(f"cannot list {self.shown(folder)}: {error.strerror}; make it readable") from error
         return sorted(found, key=lambda entry: entry.name)
 
     def read(self, path: str) -> bytes:
@@ -78,21 +106,45 @@ class FolderTree(Tree):
             return file.read(size)
 
     def stamp(self, path: str) -> tuple[int, ...]:
-        """Size, time of the last change of the contents and of the entry (ns), and inode; -1 for a broken link.
-
-        Two files that are swapped keep size and time of contents, but each has the other's inode.
-        """
+        """As `stamp_file`; -1 for a broken link."""
         try:
-            status = (self.path / path).stat()
+            return stamp_file(self.path / path)
         except OSError:
             return (-1,)
-        return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
     def identity(self, folder: str) -> Path:
         """The resolved path."""
         return (self.path / folder).resolve()
 
+    def parents(self) -> tuple[Path, ...]:
+        """The resolved paths of the folder and of those above it."""
+        real = self.path.resolve()
+        return (real, *real.parents)
+
+    def has(self, path: str) -> bool:
+        """Whether there is a regular file, or a link to one."""
+        return (self.path / path).is_file()
+
+    def is_broken_link(self, path: str) -> bool:
+        """Whether a path is a link that leads nowhere."""
+        return (self.path / path).is_symlink() and not (self.path / path).exists()
+
+
+def stamp_file(path: Path) -> tuple[int, ...]:
+    """Numbers that change when another file takes a path's place, or its contents change.
+
+    Size, inode, and the times in ns of the last change of the contents and of the inode: two files that are swapped
+    keep their size and their first time, but not their inode. Raises OSError.
+    """
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
 
 def join(folder: str, name: str) -> str:
     """The path of an entry of a folder."""
     return f"{folder}/{name}" if folder else name
+
+
+def to_text(name: str) -> str:
+    """A file name as text. Names are bytes; those that are not UTF-8 must still fit into JSON."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

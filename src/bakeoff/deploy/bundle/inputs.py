@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bakeoff.data.pixels import IMAGE_SUFFIXES
-from bakeoff.data.sources.layout import images_below
+from bakeoff.data.sources.walk import images_below
 from bakeoff.deploy.bundle.prediction import ImageInput
 from bakeoff.errors import BundleError
 

@@ -1,0 +1,82 @@
+"""Labels from folders: each class has one, alone or in each split."""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator
+
+from bakeoff.data.sources.layout import name_some, read_layout
+from bakeoff.data.sources.listing import Labelled, Listing
+from bakeoff.data.sources.trees import Tree, join, to_text
+from bakeoff.data.sources.walk import LeftOut, find_images, has_images, images_in, subfolders
+from bakeoff.errors import DataError
+from bakeoff.runs.config import FolderLayout
+
+__all__ = ["list_class_folders"]
+
+
+def list_class_folders(tree: Tree, layout: FolderLayout = FolderLayout.AUTO) -> Listing:
+    """List the images of class folders.
+
+    Args:
+        tree: `class/image`, or `train|val|test/class/image` under their usual names.
+        layout: What the folders directly in it are.
+
+    Raises:
+        DataError: The layout is wrong or unclear, or there are no images in class folders.
+    """
+    left_out = LeftOut()
+    found = read_layout(tree, layout, left_out)
+    images: list[Labelled] = []
+    spellings: dict[str, set[str]] = defaultdict(set)
+    empty: set[str] = set()
+    for root in found.roots:
+        for path in images_in(tree, root.path):
+            left_out.add("images beside the class folders", path)
+        for folder in subfolders(tree, root.path, left_out if root.split else None):
+            name = unicodedata.normalize("NFC", to_text(folder))
+            parents = (tree.identity(root.path), *tree.parents())
+            inside = list(find_images(tree, join(root.path, folder), parents, left_out))
+            if inside:
+                spellings[name].add(folder)
+            else:
+                empty.add(name)
+            images += [Labelled(path, root.split, name) for path in inside]
+    if not images:
+        raise _no_images(tree)
+    return Listing(
+        images=tuple(images),
+        class_names=tuple(sorted(spellings)),
+        notes=(
+            *found.notes,
+            *_describe_spellings(spellings),
+            *_describe_empty(sorted(empty - spellings.keys())),
+            *left_out.notes(),
+        ),
+    )
+
+
+def _no_images(tree: Tree) -> DataError:
+    if has_images(tree, ""):
+        return DataError(
+            f"{tree.shown()} holds images but no class folders; give each class its own folder, or give a table of"
+            " labels (train.csv) and --images"
+        )
+    return DataError(f"{tree.shown()} holds no images in class folders; add some")
+
+
+def _describe_spellings(spellings: dict[str, set[str]]) -> Iterator[str]:
+    """Names that people hardly tell apart: equal ones in other bytes are one class, others are not."""
+    several = sorted(name for name, folders in spellings.items() if len(folders) > 1)
+    if several:
+        yield f"folders whose names differ only in their Unicode form are one class: {name_some(several)}"
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(spellings):
+        alike[" ".join(name.casefold().split())].append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            yield f"classes whose names differ only in case or spaces stay apart: {name_some(names)}"
+
+
+def _describe_empty(names: list[str]) -> Iterator[str]:
+    if names:
+        yield f"folders without images, left out: {name_some(names)}"

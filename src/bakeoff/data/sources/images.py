@@ -1,0 +1,148 @@
+"""Image files with labels, in a folder or an archive. Nothing is written into it or removed from it."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+from bakeoff.data.pixels import read_rgb
+from bakeoff.data.sources.listing import Labelled, Listing
+from bakeoff.data.sources.records import BadImage, RawImage, Source
+from bakeoff.data.sources.trees import Tree, to_text
+from bakeoff.errors import DataError
+from bakeoff.files import hash_json
+
+__all__ = ["ImageFiles"]
+
+# A class needs at least one image in each of train, val and test.
+_MIN_IMAGES = 3
+# Files that are decoded in parallel: enough to use every core, few enough to hold in memory.
+_CHUNK_FILES = 64
+# Raise it whenever the same files would be read in another way: it is part of the signature.
+_READING = 2
+
+
+class ImageFiles(Source):
+    """The images of a listing, of at least two classes. Keys are their paths in the tree."""
+
+    licence = "not stated"
+
+    def __init__(
+        self,
+        tree: Tree,
+        make_listing: Callable[[Tree], Listing],
+        *,
+        options: Sequence[Any] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
+        """List a folder; an archive is listed at first use, since its stamp stands for its contents.
+
+        Args:
+            tree: Where the files are.
+            make_listing: Finds the images and their labels.
+            options: What `make_listing` depends on besides the tree, as JSON.
+            notes: What to say before the notes of the listing.
+
+        Raises:
+            DataError: The layout or the labels are wrong or unclear, or a class has too few images.
+        """
+        self.name = _make_name(tree)
+        self._tree = tree
+        self._make_listing = make_listing
+        self._notes = tuple(notes)
+        where = [_READING, to_text(str(tree.path.resolve())), list(options)]
+        if tree.is_archive:
+            self.signature = hash_json([*where, tree.stamp("")])
+        else:
+            images = self._listing.images
+            self.signature = hash_json(
+                [*where, [[key, image.split, image.label, image.group, *tree.stamp(image.path)]
+                          for key, image in zip(self._by_key, images, strict=True)]]
+            )  # fmt: skip
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, by label."""
+        return self._listing.class_names
+
+    @property
+    def count(self) -> int:
+        """Number of files that may be images."""
+        return len(self._by_key)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the files were understood, and what was left out."""
+        return (*self._notes, *self._listing.notes, *self._tree.notes)
+
+    def records(self) -> Iterator[RawImage | BadImage]:
+        """All images. Those that cannot be decoded are BadImages."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for keys in _chunks(list(self._by_key)):
+                yield from pool.map(self._read, keys)
+
+    def fetch(self, keys: Sequence[str]) -> Iterator[RawImage]:
+        """The files with these keys, in this order, not decoded: their `shape` is (0, 0)."""
+        for key in keys:
+            try:
+                yield self._record(key, self._tree.read(self._by_key[key].path), (0, 0))
+            except (OSError, KeyError) as error:
+                raise DataError(f"{self._tree.shown(key)} was removed in the meantime; start again") from error
+
+    @cached_property
+    def _listing(self) -> Listing:
+        listing = self._make_listing(self._tree)
+        _check_classes(self._tree, listing)
+        return listing
+
+    @cached_property
+    def _by_key(self) -> dict[str, Labelled]:
+        return {to_text(image.path): image for image in self._listing.images}
+
+    @cached_property
+    def _labels(self) -> dict[str, int]:
+        return {name: label for label, name in enumerate(self.class_names)}
+
+    def _read(self, key: str) -> RawImage | BadImage:
+        try:
+            data = self._tree.read(self._by_key[key].path)
+            height, width, _ = read_rgb(data).shape
+        except OSError as error:
+            return BadImage(key, f"the file cannot be read: {error.strerror}")
+        except DataError as error:
+            return BadImage(key, str(error))
+        return self._record(key, data, (height, width))
+
+    def _record(self, key: str, data: bytes, shape: tuple[int, int]) -> RawImage:
+        image = self._by_key[key]
+        label = self._labels[image.label]
+        return RawImage(key, image.split, label, None, data, shape, encoded=True, group=image.group)
+
+
+def _make_name(tree: Tree) -> str:
+    name = to_text(tree.path.resolve().name)
+    if tree.is_archive:
+        name = re.sub(r"(\.tar)?\.\w+$", "", name)
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "images"
+
+
+def _check_classes(tree: Tree, listing: Listing) -> None:
+    names = listing.class_names
+    if len(names) < 2:
+        raise DataError(f"{tree.shown()} has one class only, {', '.join(names)}; add images of another class")
+    counts = Counter(image.label for image in listing.images)
+    for name in names:
+        if counts[name] < _MIN_IMAGES:
+            found = f"has fewer than {_MIN_IMAGES} images ({counts[name]})"
+            raise DataError(f"class {name} in {tree.shown()} {found}; add some or remove the class")
+    trained = {image.label for image in listing.images if image.split in (None, "train")}
+    for name in names:
+        if name not in trained:
+            raise DataError(f"class {name} in {tree.shown()} has no images to train on; add some or remove the class")
+
+
+def _chunks(keys: list[str]) -> Iterator[list[str]]:
+    return (keys[start : start + _CHUNK_FILES] for start in range(0, len(keys), _CHUNK_FILES))

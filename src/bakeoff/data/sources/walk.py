@@ -1,0 +1,137 @@
+"""The files below a folder that may be images, and what is left out on the way: one rule for training and predicting.
+
+Left out are hidden files and folders, those of systems and programs, and folders that bakeoff wrote.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from pathlib import Path
+
+from bakeoff.data.pixels import IMAGE_SUFFIXES
+from bakeoff.data.sources.trees import Entry, FolderTree, Tree, join, to_text
+
+__all__ = ["LeftOut", "find_images", "has_images", "images_below", "images_in", "is_image_name", "subfolders"]
+
+# Folders that systems and programs leave among pictures.
+_SYSTEM_FOLDERS = {
+    "@eadir", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "__macosx", "__pycache__", "lost+found",
+    "system volume information", ".ipynb_checkpoints", ".git", ".thumbnails", ".cache", ".trash", ".trashes",
+    ".spotlight-v100", ".fseventsd", ".venv", ".tmp.driveupload", ".picasaoriginals", ".dvc", ".svn", ".idea",
+    ".vscode",
+}  # fmt: skip
+_SYSTEM_FILES = {"thumbs.db", "desktop.ini", ".ds_store", "ehthumbs.db", "icon\r"}
+# Files by which a folder that bakeoff wrote is known, and what they begin with.
+_WRITTEN_BY_BAKEOFF = {
+    **dict.fromkeys(("study.json", "bundle.json", "manifest.json"), b'{\n  "schema": '),
+    "findings.csv": b"kind,split,id",
+}
+# Kinds of things left out that a note names.
+_KINDS = 6
+
+
+class LeftOut:
+    """What a walk left out: how many things of each kind, and the first one."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+
+    def add(self, kind: str, path: str) -> None:
+        """Count a file or folder."""
+        self._counts[kind] += 1
+        self._first.setdefault(kind, to_text(path))
+
+    def notes(self) -> tuple[str, ...]:
+        """One line about everything; none if nothing was left out."""
+        if not self._counts:
+            return ()
+        shown = self._counts.most_common(_KINDS)
+        kinds = [f"{kind}: {count}, such as {self._first[kind]}" for kind, count in shown]
+        more = self._counts.total() - sum(count for _, count in shown)
+        return (f"left out: {'; '.join(kinds)}{f'; others: {more}' if more else ''}",)
+
+
+def find_images(
+    tree: Tree, folder: str, parents: tuple[Hashable, ...] = (), left_out: LeftOut | None = None
+) -> Iterator[str]:
+    """Paths of the images in a folder and its subfolders, sorted.
+
+    Args:
+        tree: The folder or archive.
+        folder: A folder in it.
+        parents: Identities of folders that links must not lead into; those on the way are added.
+        left_out: Counts what is left out.
+    """
+    identity = tree.identity(folder)
+    if identity in parents:
+        return
+    skipped = left_out or LeftOut()
+    for entry in tree.entries(folder):
+        if kind := _kind_left_out(tree, entry):
+            skipped.add(kind, entry.path)
+        elif entry.is_folder:
+            yield from find_images(tree, entry.path, (*parents, identity), left_out)
+        elif not is_image_name(entry):
+            skipped.add(f"{entry.suffix} files" if entry.suffix else "files without a suffix", entry.path)
+        elif tree.has(entry.path) or tree.is_broken_link(entry.path):
+            # A broken link is an image that cannot be read. A pipe or a socket is not an image.
+            yield entry.path
+
+
+def images_in(tree: Tree, folder: str) -> Iterator[str]:
+    """Paths of the images directly in a folder, sorted."""
+    for entry in tree.entries(folder):
+        if not entry.is_folder and is_image_name(entry) and not _kind_left_out(tree, entry):
+            yield entry.path
+
+
+def images_below(folder: Path) -> Iterator[Path]:
+    """The images in a folder on this machine and in its subfolders, sorted."""
+    return (folder / path for path in find_images(FolderTree(folder), ""))
+
+
+def subfolders(tree: Tree, folder: str, left_out: LeftOut | None = None) -> list[str]:
+    """Names of the folders in `folder` that may hold images, sorted."""
+    names = []
+    for entry in tree.entries(folder):
+        if not entry.is_folder:
+            continue
+        if kind := _kind_left_out(tree, entry):
+            if left_out:
+                left_out.add(kind, entry.path)
+        else:
+            names.append(entry.name)
+    return names
+
+
+def has_images(tree: Tree, folder: str, *, below: bool = False) -> bool:
+    """Whether there are images directly in a folder, or anywhere below it."""
+    return any(True for _ in (find_images(tree, folder) if below else images_in(tree, folder)))
+
+
+def is_image_name(entry: Entry) -> bool:
+    """Whether a file may be an image, by its suffix."""
+    return entry.suffix in IMAGE_SUFFIXES
+
+
+def _kind_left_out(tree: Tree, entry: Entry) -> str | None:
+    """The kind of things not looked at that a file or folder is; None if it is looked at."""
+    lower = entry.name.lower()
+    if entry.is_folder:
+        if lower in _SYSTEM_FOLDERS:
+            return "folders of systems and programs"
+        if lower.startswith("."):
+            return "hidden folders"
+        return "folders that bakeoff wrote" if _is_written_by_bakeoff(tree, entry.path) else None
+    if lower in _SYSTEM_FILES or lower.startswith("."):
+        return "hidden files and files of systems"
+    return None
+
+
+def _is_written_by_bakeoff(tree: Tree, folder: str) -> bool:
+    for name, beginning in _WRITTEN_BY_BAKEOFF.items():
+        path = join(folder, name)
+        if tree.has(path) and tree.head(path, len(beginning)) == beginning:
+            return True
+    return False
