@@ -1,13 +1,13 @@
 import keras
 import numpy as np
 import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score, top_k_accuracy_score
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from sklearn.metrics import log_loss as sklearn_log_loss
-from sklearn.metrics import top_k_accuracy_score
 
 from bakeoff.data.batches import Split
 from bakeoff.runs.calibration import softmax
-from bakeoff.runs.metrics import confusion_matrix, score
+from bakeoff.runs.metrics import confusion_matrix, describe_absent, score
 from bakeoff.training.inference import compile_forward, predict_logits
 
 
@@ -27,8 +27,24 @@ def test_scores_agree_with_scikit_learn(predictions):
     assert metrics.top1 == pytest.approx((logits.argmax(1) == labels).mean())
     assert metrics.top5 == pytest.approx(top_k_accuracy_score(labels, logits, k=5))
     assert metrics.log_loss == pytest.approx(sklearn_log_loss(labels, softmax(logits)), rel=1e-5)
+    assert metrics.macro_f1 == pytest.approx(f1_score(labels, logits.argmax(1), average="macro"))
+    assert metrics.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, logits.argmax(1)))
     assert metrics.superclass_top1 is None
+    assert metrics.absent == ()
     assert metrics.top1_ci95[0] < metrics.top1 < metrics.top1_ci95[1]
+
+
+def test_a_class_without_images_is_named_and_lowers_no_mean():
+    logits = np.eye(4, dtype=np.float32)[[0, 0, 2, 3]]
+    metrics = score(logits, np.array([0, 0, 2, 2], np.int32), None)
+    assert metrics.absent == (1, 3)
+    # Of class 2, one image of two is found: F1 is 2/3, recall is 1/2.
+    assert metrics.macro_f1 == pytest.approx((1 + 2 / 3) / 2)
+    assert metrics.balanced_accuracy == pytest.approx((1 + 1 / 2) / 2)
+    (sentence,) = describe_absent("test", metrics, ["ant", "bee", "cat", "dog"])
+    assert sentence.startswith("No test image shows these classes: bee, dog. ")
+    assert sentence.endswith("are means over the other 2.")
+    assert describe_absent("test", score(logits, np.array([0, 1, 2, 3], np.int32), None), ["ant"]) == []
 
 
 def test_the_confusion_matrix_has_true_classes_as_rows(predictions):

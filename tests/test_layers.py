@@ -39,7 +39,7 @@ INSIDE = {
     "deploy/serve": "settings responses uploads metrics batching guard documentation app server",
     "launch": "process executor messages run jobs node task cluster",
     "report": """
-        board figures facts class_names winner formats template gallery evidence failures certainty tuning summary page
+        board figures class_names facts winner formats template gallery evidence failures certainty tuning summary page
         page_text verify
     """,
     "report/board": "rows formatting criteria ranking reason table",

@@ -292,6 +292,15 @@ def test_opening_the_test_again_is_a_warning(tmp_path: Path) -> None:
     assert "mobilenet-v2@96 (3 times)" in page.text
 
 
+def test_classes_without_test_images_are_named(tmp_path: Path) -> None:
+    test = WINNER.test.model_copy(update={"absent": (1,)}) if WINNER.test else None
+    save(tmp_path, WINNER.model_copy(update={"test": test}))
+    save_names(tmp_path, ["ant", "bee", "cat"])
+    text = read_page(tmp_path).text
+    assert "No test image shows this class: bee. Macro F1 and balanced accuracy are means over the other 2." in text
+    assert "No validation image" not in text
+
+
 def test_superclasses_are_shown_where_there_are_any(tmp_path: Path) -> None:
     save(tmp_path, make_record(val=make_metrics(superclass_top1=0.912)))
     assert "Superclass top-1 91.2 %" in read_page(tmp_path).text

@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 import json
 import resource
@@ -354,6 +355,27 @@ def test_superclasses_can_be_the_labels(shards: Path) -> None:
 def test_superclasses_without_a_chosen_class_are_left_out(shards: Path) -> None:
     dataset = open_dataset(shards, "chair,dog")
     assert (dataset.superclass_names, dataset.superclass_of) == (("other",), (0, 0))
+
+
+def test_classes_with_few_or_no_images_to_score_are_noted_for_the_view_that_has_them(tmp_path: Path) -> None:
+    def split_of(number: int) -> SplitName:
+        # 20 images of each class; validation has 0 apples, 4 bears and 5 of the others, test has 5 of each.
+        place = number // 4
+        return "test" if place < 5 else "val" if place < (5, 9, 10, 10)[number % 4] else "train"
+
+    source = Invented()
+    for number, (key, old) in enumerate(source.images.items()):
+        source.images[key] = dataclasses.replace(old, split=split_of(number))
+    prepare(source, tmp_path / "s")
+    assert open_dataset(tmp_path / "s").notes == (
+        "1 of 4 classes has no validation images: apple",
+        "1 of 4 classes has fewer than 5 validation images, so the accuracy of each is uncertain: bear (4)",
+    )
+    (note,) = open_dataset(tmp_path / "s", "bear,dog").notes
+    assert note.startswith("1 of 2 classes has fewer than 5 validation images")
+    assert open_dataset(tmp_path / "s", "chair,dog").notes == ()
+    (note,) = open_dataset(tmp_path / "s", "coarse").notes
+    assert note.endswith("living (4)")
 
 
 def test_a_number_draws_classes_by_the_seed(shards: Path) -> None:

@@ -64,6 +64,20 @@ def test_a_study_that_was_moved_matches(study):
     assert _broken(study.rename(study.with_name("elsewhere"))) == []
 
 
+def test_an_older_record_that_counted_an_absent_class_as_zero_matches(study):
+    record = list_records(study)[0]
+    path = run_dir(study, record.id) / "val-logits.npz"
+    with np.load(path) as file:
+        kept = file["labels"] != 0
+        arrays = {name: file[name][kept] for name in file.files}
+    np.savez_compressed(path, **arrays)
+    scored = score(arrays["logits"].astype(np.float32), arrays["labels"], None)
+    assert scored.absent == (0,)
+    older = {"macro_f1": scored.macro_f1 * 4 / 5, "balanced_accuracy": None, "absent": ()}
+    write_record(run_dir(study, record.id), record.model_copy(update={"val": scored.model_copy(update=older)}))
+    assert [check for check in verify_records(study) if not check.matches] == []
+
+
 def test_a_changed_record_is_named_with_the_views_that_show_it(study):
     record = list_records(study)[0]
     _edit(run_dir(study, record.id) / "record.json", lambda raw: raw["val"].update(top1=0.99))

@@ -44,8 +44,8 @@ def prepare(
     from bakeoff.console.bars import draw_bars, make_console
     from bakeoff.console.data import print_data
     from bakeoff.data.checks import read_excluded
+    from bakeoff.data.shards import open_dataset, prepare_cached
     from bakeoff.data.shards import prepare as prepare_into
-    from bakeoff.data.shards import prepare_cached, read_manifest
     from bakeoff.data.sources import open_source
 
     wanted = read_data(
@@ -57,9 +57,7 @@ def prepare(
             out = prepare_cached(wanted, data_dir, excluded=excluded, on_count=move)
         else:
             prepare_into(open_source(wanted, data_dir, move), out, excluded=excluded, on_count=move)
-    manifest = read_manifest(out)
-    counts = {split: facts.count for split, facts in manifest.splits.items()}
-    print_data(make_console(), manifest.name, len(manifest.class_names), counts, manifest)
+    print_data(make_console(), open_dataset(out))
     print_line(str(out))
 
 

@@ -23,6 +23,10 @@ def evaluate(
 
     **Example**: `bakeoff evaluate bakeoff-cifar100`
     """
+    from bakeoff.report.class_names import read_classes
+    from bakeoff.runs.metrics import describe_absent
+    from bakeoff.runs.record import find_run, read_record
+
     with exit_on_interrupt():
         test = bakeoff.evaluate(run_dir, data_dir=data_dir)
     if as_json:
@@ -30,7 +34,16 @@ def evaluate(
         return
     low, high = test.top1_ci95
     print_line(f"test top-1 {test.top1:.2%} (95 % interval {low:.2%} to {high:.2%}), {test.n:,} images")
-    print_line(f"top-5 {test.top5:.2%}, macro F1 {test.macro_f1:.3f}, log loss {test.log_loss:.3f}, ECE {test.ece:.3f}")
+    assert test.balanced_accuracy is not None
+    print_line(
+        f"top-5 {test.top5:.2%}, macro F1 {test.macro_f1:.3f}, balanced accuracy {test.balanced_accuracy:.2%},"
+        f" log loss {test.log_loss:.3f}, ECE {test.ece:.3f}"
+    )
+    folder = find_run(run_dir).resolve()
+    record = read_record(folder)
+    names = read_classes(folder.parents[1], record, record.data.classes).names
+    for sentence in describe_absent("test", test, names):
+        print_line(sentence)
     if test.near_duplicates and test.top1_without is not None and test.top1_without_ci95:
         low, high = test.top1_without_ci95
         print_line(

@@ -1,21 +1,19 @@
 """The size of a data set, and what was unusual about it."""
 
-from collections.abc import Mapping
-
 from rich.console import Console
 
-from bakeoff.data.shards import Manifest
+from bakeoff.data.shards import Dataset
 
 __all__ = ["print_data", "print_note"]
 
 
-def print_data(console: Console, name: str, classes: int, counts: Mapping[str, int], manifest: Manifest) -> None:
+def print_data(console: Console, dataset: Dataset) -> None:
     """Print the classes and images of each split, the notes on the data, and the images that were left out."""
-    splits = ", ".join(f"{count:,} {split}" for split, count in counts.items())
-    console.print(f"{name}: {classes} classes, {splits} images", highlight=False)
-    for note in manifest.notes:
+    splits = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
+    console.print(f"{dataset.name}: {len(dataset.class_names)} classes, {splits} images", highlight=False)
+    for note in dataset.notes:
         print_note(console, note)
-    for bad in manifest.quarantined:
+    for bad in dataset.manifest.quarantined:
         _print(console, f"left out: {bad.key}: {bad.reason}")
 
 

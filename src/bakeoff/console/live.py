@@ -43,7 +43,7 @@ class StudyConsole:
     def study_began(self, dataset: Dataset, plan: AnyPlan) -> None:
         """Print the data and the plan."""
         self._counts.clear()
-        print_data(self._console, dataset.name, len(dataset.class_names), dataset.counts, dataset.manifest)
+        print_data(self._console, dataset)
         self._console.print(render_plan(plan), highlight=False)
 
     def stage_began(self, stage: str, runs: int | None, seconds_left: float | None) -> None:

@@ -16,8 +16,9 @@ from bakeoff.report.board import (
     format_seconds,
     read_row,
 )
+from bakeoff.report.class_names import read_classes
 from bakeoff.runs.config import Mode, Model, Run
-from bakeoff.runs.metrics import Metrics
+from bakeoff.runs.metrics import Metrics, describe_absent
 from bakeoff.runs.record import RunRecord
 from bakeoff.runs.study_file import AnyStudy, StudyData
 
@@ -25,6 +26,7 @@ __all__ = [
     "Spending",
     "describe_cost",
     "describe_data",
+    "describe_missing",
     "describe_recipe",
     "describe_scores",
     "describe_spending",
@@ -94,6 +96,12 @@ def describe_scores(record: RunRecord) -> list[tuple[str, str, str]]:
         for name, show in _SCORES.items()
         if name != "Superclass top-1" or _has_superclasses(record)
     ]
+
+
+def describe_missing(out: Path, record: RunRecord) -> list[str]:
+    """Name the classes that a run was scored without: a sentence for each split that lacks some."""
+    names = read_classes(out, record, record.data.classes).names
+    return [*describe_absent("validation", record.val, names), *describe_absent("test", record.test, names)]
 
 
 def describe_cost(record: RunRecord) -> list[tuple[str, str]]:
@@ -168,6 +176,7 @@ _SCORES: dict[str, Callable[[Metrics], str]] = {
     "Top-1, 95 % interval": lambda metrics: format_range(metrics.top1_ci95),
     "Top-5": lambda metrics: format_percent(metrics.top5),
     "Superclass top-1": lambda metrics: format_percent(metrics.superclass_top1),
+    "Balanced accuracy": lambda metrics: format_percent(metrics.balanced_accuracy),
     "Macro F1": lambda metrics: f"{metrics.macro_f1:.3f}",
     "Log loss (nats)": lambda metrics: f"{metrics.log_loss:.3f}",
     "Calibration error": lambda metrics: format_percent(metrics.ece),

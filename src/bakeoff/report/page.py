@@ -15,6 +15,7 @@ from bakeoff.report.evidence import draw_budget, draw_learning, draw_memory, dra
 from bakeoff.report.facts import (
     describe_cost,
     describe_data,
+    describe_missing,
     describe_recipe,
     describe_scores,
     describe_spending,
@@ -111,6 +112,7 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
         facts |= {
             "recipe": describe_recipe(config, winner.weights.origin),
             "scores": describe_scores(winner),
+            "absent": describe_missing(out, winner),
             "cost": describe_cost(winner),
             "source": shlex.quote(config.data.source),
         }

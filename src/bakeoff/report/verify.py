@@ -172,6 +172,11 @@ def _check_scores(
         yield Check(where, "scored", f"cannot be computed: {error}")
         return
     computed = score(predictions.logits, predictions.labels, superclass_of)
+    if metrics.balanced_accuracy is None:
+        # Written by a version that counted an absent class as an F1 of 0, and had no balanced accuracy.
+        share = 1 - len(computed.absent) / predictions.classes
+        older = {"macro_f1": computed.macro_f1 * share, "balanced_accuracy": None, "absent": ()}
+        computed = computed.model_copy(update=older)
     for key, value in computed.model_dump().items():
         if key != "superclass_top1" or dataset is not None:
             yield Check(f"{where}.{key}", _format(getattr(metrics, key)), _format(value))

@@ -133,7 +133,7 @@ def prepare_data(data: Data, data_dir: Path | None = None, on_count: OnCount | N
     excluded = read_excluded(Path(data.exclude)) if data.exclude else {}
     shards = prepare_cached(data, data_dir, excluded=excluded, on_count=on_count)
     dataset = open_dataset(shards, data.classes, data.seed)
-    for note in dataset.manifest.notes:
+    for note in dataset.notes:
         _log.info("%s: %s", dataset.name, note)
     for bad in dataset.manifest.quarantined:
         _log.warning("%s: left out: %s: %s", dataset.name, bad.key, bad.reason)
@@ -222,7 +222,7 @@ def open_study(prepared: PreparedStudy, plan: AnyPlan, slots: int, watcher: Stud
         counts=dataset.counts,
         classes=len(dataset.class_names),
         fingerprint=dataset.fingerprint,
-        notes=dataset.manifest.notes,
+        notes=dataset.notes,
         quarantined=tuple(LeftOut(**bad.model_dump()) for bad in dataset.manifest.quarantined),
     )
     study = open_state(out, plan, data=facts, command=prepared.request.command, slots=slots)

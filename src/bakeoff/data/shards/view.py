@@ -1,15 +1,19 @@
 """Views of prepared data: some of its classes, or its superclasses, as labels 0 to n-1. No image is copied."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bakeoff.data.shards.manifest import MANIFEST, Manifest, read_manifest
-from bakeoff.errors import DataError, suggest
+from bakeoff.errors import DataError, name_some, suggest
 from bakeoff.files import cache_dir, hash_json
 
 __all__ = ["Dataset", "find_dataset", "open_dataset"]
+
+# With fewer images of a class in a split, the accuracy of the class is told to be uncertain.
+_FEW_IMAGES = 5
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,11 @@ class Dataset:
     def side(self) -> int:
         """Side in pixels of the decoded images."""
         return self.manifest.side
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was unusual about the data and about the classes of this view, a sentence each."""
+        return (*self.manifest.notes, *_note_small_classes(self))
 
     @property
     def is_whole(self) -> bool:
@@ -128,3 +137,24 @@ def _choose(manifest: Manifest, classes: str, seed: int) -> list[int]:
     if len(wanted) < 2:
         raise DataError(f"--classes {classes!r} names fewer than two classes; give all, coarse, a number or more names")
     return [original for original, name in enumerate(names) if name in wanted]
+
+
+def _note_small_classes(dataset: Dataset) -> Iterator[str]:
+    """What validation and test cannot say about the classes of a view, for want of images."""
+    names = dataset.class_names
+    labels = np.array(dataset.label_map)
+    for split, title in (("val", "validation"), ("test", "test")):
+        on_disk = np.array(dataset.manifest.splits[split].class_counts)
+        counts = np.bincount(labels[labels >= 0], on_disk[labels >= 0], len(names)).astype(int)
+        if missing := [name for name, count in zip(names, counts, strict=True) if not count]:
+            yield f"{_count(missing, names)} no {title} images: {name_some(missing)}"
+        few = [f"{name} ({count})" for name, count in zip(names, counts, strict=True) if 0 < count < _FEW_IMAGES]
+        if few:
+            yield (
+                f"{_count(few, names)} fewer than {_FEW_IMAGES} {title} images, so the accuracy of each is uncertain:"
+                f" {name_some(few)}"
+            )
+
+
+def _count(some: Sequence[str], names: Sequence[str]) -> str:
+    return f"{len(some):,} of {len(names):,} classes {'has' if len(some) == 1 else 'have'}"

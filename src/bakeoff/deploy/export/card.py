@@ -3,7 +3,7 @@
 from bakeoff.data.shards import Dataset
 from bakeoff.deploy.bundle import BundleFacts
 from bakeoff.networks.table import find_network
-from bakeoff.runs.metrics import Metrics
+from bakeoff.runs.metrics import Metrics, describe_absent
 from bakeoff.runs.record import RunRecord
 
 __all__ = ["write_card"]
@@ -19,7 +19,7 @@ def write_card(record: RunRecord, dataset: Dataset, facts: BundleFacts) -> str:
         _data(record),
         dataset.manifest.licence,
         "## Scores",
-        _scores(record),
+        _scores(record, dataset),
         *_this_model(facts),
         "## Confidence",
         _confidence(facts),
@@ -44,7 +44,7 @@ def _data(record: RunRecord) -> str:
     return f"{record.data.name}, {counts} images; fingerprint `{record.data.fingerprint[:16]}`."
 
 
-def _scores(record: RunRecord) -> str:
+def _scores(record: RunRecord, dataset: Dataset) -> str:
     splits = [("validation", record.val), ("test", record.test)]
     opened = f"It was opened {record.test.openings} time(s)." if record.test else "It has not been opened yet."
     return "\n".join(
@@ -55,6 +55,7 @@ def _scores(record: RunRecord) -> str:
             "",
             "These are the scores of the run, before export. The run was selected on the validation split, not on the"
             f" test split. {opened}",
+            *(line for name, scores in splits for line in describe_absent(name, scores, dataset.class_names)),
         ]
     )
 
