@@ -37,6 +37,8 @@ _MOST_GROWTH, _GROWTH_BYTES = 200, 1 << 26
 # Bytes of free space that decompressing leaves on the disk.
 _LEFT_FREE_BYTES = 1 << 30
 _CHUNK_BYTES = 1 << 20
+# A TAR ends with at least two blocks of zeros; this is the size of one.
+_TAR_BLOCK = 512
 # The deepest path that is read.
 _MOST_FOLDERS = 64
 
@@ -251,6 +253,8 @@ class _Tar(_Packed[tuple[int, int]]):
                     yield member.name, (member.offset_data, member.size)
                 # tarfile remembers every member.
                 tar.members.clear()  # type: ignore[attr-defined]
+        if any(os.pread(self._file.fileno(), _TAR_BLOCK, self._file.seek(0, os.SEEK_END) - _TAR_BLOCK)):
+            raise DataError(f"{self.path} has no end: it was cut off; fetch it again")
 
 
 def _clean(name: str) -> str | None:

@@ -1,0 +1,178 @@
+"""Images in ZIP and TAR archives: read in place, and safely."""
+
+import io
+import stat
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bakeoff.data.shards import prepare_cached, read_manifest
+from bakeoff.data.sources import open_source
+from bakeoff.data.sources import packed as packed_module
+from bakeoff.errors import DataError
+from bakeoff.runs.config import Data
+
+CLASSES = ("cat", "dog")
+
+
+def _png(value):
+    file = io.BytesIO()
+    Image.fromarray(np.full((8, 8, 3), value, np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _files(root="pets", images=4):
+    """Contents by path, of a folder of two classes."""
+    paths = [f"{root}/{name}/{index}.png" for name in CLASSES for index in range(images)]
+    return {path: _png(10 * number) for number, path in enumerate(paths)}
+
+
+def _write_zip(path, files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+def _write_tar(path, files, mode="w"):
+    with tarfile.open(path, mode) as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+
+def _write(path, files):
+    if path.suffix == ".zip":
+        _write_zip(path, files)
+    else:
+        _write_tar(path, files, "w:" + {".tar": "", ".tgz": "gz"}.get(path.suffix, path.suffix[1:]))
+
+
+def _read(path):
+    source = open_source(Data(source=str(path)))
+    return source, {image.key: image for image in source.records()}
+
+
+@pytest.mark.parametrize("name", ["p.zip", "p.tar", "p.tar.gz", "p.tgz", "p.tar.bz2", "p.tar.xz"])
+def test_an_archive_gives_what_its_folder_gives(tmp_path, name):
+    files = _files()
+    _write(tmp_path / name, files)
+    source, found = _read(tmp_path / name)
+    assert (source.name, source.class_names) == ("p", CLASSES)
+    assert {key: image.data for key, image in found.items()} == files
+    assert {found[f"pets/{each}/0.png"].label for each in CLASSES} == {0, 1}
+    assert [image.data for image in source.fetch(["pets/dog/1.png"])] == [files["pets/dog/1.png"]]
+
+
+def test_it_is_what_its_contents_say(tmp_path):
+    _write_zip(tmp_path / "p.zip", _files())
+    (tmp_path / "p.zip").rename(tmp_path / "p.tar")
+    assert len(_read(tmp_path / "p.tar")[1]) == 8
+
+
+def test_prepared_archives_are_not_opened_again(tmp_path, monkeypatch):
+    _write_zip(tmp_path / "p.zip", _files())
+    data = Data(source=str(tmp_path / "p.zip"))
+    folder = prepare_cached(data)
+    assert sum(facts.count for facts in read_manifest(folder).splits.values()) == 8
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    assert prepare_cached(data) == folder
+
+
+def test_another_archive_of_the_same_name_is_other_data(tmp_path):
+    _write_zip(tmp_path / "p.zip", _files())
+    before = open_source(Data(source=str(tmp_path / "p.zip"))).signature
+    (tmp_path / "p.zip").rename(tmp_path / "old.zip")
+    _write_zip(tmp_path / "p.zip", _files())
+    assert open_source(Data(source=str(tmp_path / "p.zip"))).signature != before
+
+
+@pytest.mark.parametrize("name", ["../out.png", "pets/../../out.png", "/pets/cat/root.png", "C:\\pets\\cat\\root.png"])
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_paths_that_lead_out_are_left_out_and_counted(tmp_path, name, suffix):
+    _write(tmp_path / f"p{suffix}", {**_files(), name: _png(200)})
+    source, found = _read(tmp_path / f"p{suffix}")
+    assert len(found) == 8
+    assert any("1 files whose paths lead out of the archive" in note for note in source.notes)
+
+
+def test_links_and_devices_are_left_out_and_counted(tmp_path):
+    _write_tar(tmp_path / "p.tar", _files())
+    with tarfile.open(tmp_path / "p.tar", "a") as archive:
+        for kind, name in ((tarfile.SYMTYPE, "link"), (tarfile.LNKTYPE, "hard"), (tarfile.FIFOTYPE, "pipe")):
+            member = tarfile.TarInfo(f"pets/cat/{name}.png")
+            member.type, member.linkname = kind, "/etc/passwd"
+            archive.addfile(member)
+    _write_zip(tmp_path / "p.zip", _files())
+    with zipfile.ZipFile(tmp_path / "p.zip", "a") as archive:
+        info = zipfile.ZipInfo("pets/cat/link.png")
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(info, "/etc/passwd")
+    for name, count in (("p.tar", 3), ("p.zip", 1)):
+        source, found = _read(tmp_path / name)
+        assert len(found) == 8
+        assert any(f"{count} links and special files" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("name", ["p.zip", "p.tar"])
+def test_files_beyond_the_limit_are_left_out_and_counted(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(packed_module, "_FILE_LIMIT_BYTES", 1 << 20)
+    _write(tmp_path / name, {**_files(), "pets/cat/big.png": bytes((1 << 20) + 1)})
+    source, found = _read(tmp_path / name)
+    assert len(found) == 8
+    assert any("1 files of more than 1 MiB" in note for note in source.notes)
+
+
+def test_a_tar_that_grows_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(packed_module, "_GROWTH_BYTES", 1 << 20)
+    _write(tmp_path / "p.tgz", {"pets/cat/zeros.bin": bytes(1 << 25)})
+    with pytest.raises(DataError, match="grows without end"):
+        _read(tmp_path / "p.tgz")
+
+
+@pytest.mark.parametrize("name", ["p.zip", "p.tar", "p.tgz", "p.tar.xz"])
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.7])
+def test_a_truncated_archive_is_refused_or_read_as_far_as_it_goes(tmp_path, name, share):
+    _write(tmp_path / name, _files())
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: int(share * len(data))])
+    with pytest.raises(DataError, match=r"damaged|ends too early|has one class only|fewer than|not a ZIP"):
+        list(_read(tmp_path / name)[1])
+
+
+def test_an_encrypted_archive_is_refused(tmp_path):
+    _write_zip(tmp_path / "p.zip", _files())
+    data = bytearray((tmp_path / "p.zip").read_bytes())
+    start = data.index(b"PK\x01\x02")
+    data[start + 8] |= 1
+    (tmp_path / "p.zip").write_bytes(data)
+    with pytest.raises(DataError, match="is encrypted; unpack it"):
+        _read(tmp_path / "p.zip")
+
+
+def test_what_macos_and_windows_put_into_archives_is_read(tmp_path):
+    files = {f"pets/{name}/{index}.png": _png(10 * index) for name in ("ca\u0301t", "dog") for index in range(3)}
+    files |= {f"pets\\emu\\{index}.png": _png(90 + index) for index in range(3)}
+    _write_zip(tmp_path / "p.zip", {**files, **{f"__MACOSX/{name}": b"x" for name in files}})
+    # Names in UTF-8 without the flag that says so.
+    data = (tmp_path / "p.zip").read_bytes()
+    for header, place in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):
+        parts = data.split(header)
+        at = place - len(header)
+        data = header.join([parts[0], *(part[:at] + bytes([part[at] & 0xF7]) + part[at + 1 :] for part in parts[1:])])
+    (tmp_path / "p.zip").write_bytes(data)
+    source, found = _read(tmp_path / "p.zip")
+    assert source.class_names == ("c\u00e1t", "dog", "emu")
+    assert len(found) == 9
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path):
+    (tmp_path / "p.zip").write_bytes(b"<html>404</html>")
+    with pytest.raises(DataError, match="is not a ZIP or TAR archive"):
+        _read(tmp_path / "p.zip")
+    (tmp_path / "p.rar").write_bytes(b"Rar!")
+    with pytest.raises(DataError, match=r"p\.rar is a file; give a folder of class folders, an archive"):
+        _read(tmp_path / "p.rar")
