@@ -23,7 +23,7 @@ INSIDE = {
     "runs/config": "data run parse read",
     "data": "pixels sources shards augment batches checks contact_sheet",
     "data/sources": "records listing trees packed walk layout class_folders images archives cifar digits names",
-    "data/shards": "manifest plan writer view reader",
+    "data/shards": "manifest fit plan writer view reader",
     "data/augment": "mix steps randaugment",
     "data/checks": "findings near_duplicates examine",
     "networks": "table lenet efficientnet_lite weights graph kernels fuse model",

@@ -28,7 +28,7 @@ from bakeoff.data.shards.writer import _group_into_shards
 from bakeoff.data.sources import BadImage, RawImage, Source, SplitName, open_source
 from bakeoff.errors import ConfigError, DataError, OutputError
 from bakeoff.files import cache_dir
-from bakeoff.runs.config import Data
+from bakeoff.runs.config import Data, Fit
 
 CLASSES = ("apple", "bear", "chair", "dog")
 
@@ -495,7 +495,7 @@ def test_a_folder_of_mixed_images_is_read_as_squares_of_one_side(tmp_path: Path)
     folder = prepare_cached(Data(source=str(tmp_path / "pics")))
     manifest = read_manifest(folder)
     assert (manifest.side, manifest.uniform, len(manifest.quarantined)) == (80, False, 2)
-    dataset = open_dataset(folder)
+    dataset = open_dataset(folder, fit=Fit.CROP)
     blocks = [read_all(dataset, split) for split in ("train", "val", "test")]
     assert sum(len(block.ids) for block in blocks) == 12
     assert {block.images.shape[1:] for block in blocks} == {(80, 80, 3)}

@@ -135,7 +135,7 @@ def verify(
     if records_only:
         return [*checks, *verify_records(results.out)]
     with count_progress(progress) as on_count:
-        shards, dataset = prepare_data(records[0].config.data, read_optional_path("data_dir", data_dir), on_count)
+        shards, dataset = prepare_data(records[0].view, read_optional_path("data_dir", data_dir), on_count)
         checks += [*verify_data(shards, records), *verify_records(results.out, dataset)]
         checks += verify_bundles(results.out, dataset, on_count)
     return checks

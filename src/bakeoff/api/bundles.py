@@ -87,9 +87,9 @@ def export(
     kind, folder = format_label(form, bits), find_run(str(read_path("run", run)))
     study = folder.resolve().parent.parent
     bundle = read_optional_path("out", out) or study / ("bundle" if form is Format.KERAS else f"bundle-{kind}")
-    config = read_record(folder).config
+    record = read_record(folder)
     with count_progress(progress) as on_count:
-        shards, _ = prepare_data(config.data, read_optional_path("data_dir", data_dir), on_count)
+        shards, _ = prepare_data(record.view, read_optional_path("data_dir", data_dir), on_count)
         doing = f"exporting {kind}"
         on_count(doing, 0, 100)
         export_bundle(

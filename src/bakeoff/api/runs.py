@@ -136,10 +136,10 @@ def evaluate(run: PathLike, *, data_dir: PathLike | None = None, progress: Progr
         DataError: The data cannot be prepared again.
     """
     folder = find_run(str(read_path("run", run)))
-    config = read_record(folder).config
+    record = read_record(folder)
     with watch_progress(progress, "test") as watcher:
-        shards, _ = prepare_data(config.data, read_optional_path("data_dir", data_dir), watcher.counted)
-        watcher.run_began(config)
-        test = open_test(folder, shards, bind(watcher.run_moved, config)).test
+        shards, _ = prepare_data(record.view, read_optional_path("data_dir", data_dir), watcher.counted)
+        watcher.run_began(record.config)
+        test = open_test(folder, shards, bind(watcher.run_moved, record.config)).test
     assert test is not None
     return test

@@ -57,7 +57,7 @@ def prepare(
             out = prepare_cached(wanted, data_dir, excluded=excluded, on_count=move)
         else:
             prepare_into(open_source(wanted, data_dir, move), out, excluded=excluded, on_count=move)
-    print_data(make_console(), open_dataset(out))
+    print_data(make_console(), open_dataset(out, fit=wanted.fit))
     print_line(str(out))
 
 

@@ -20,7 +20,7 @@ from bakeoff.data.shards import Dataset, read_blocks
 from bakeoff.data.sources import SplitName
 from bakeoff.errors import DataError
 from bakeoff.files import replacing
-from bakeoff.runs.config import Augment
+from bakeoff.runs.config import Augment, Fit
 
 __all__ = ["draw_pairs", "draw_sheet"]
 
@@ -34,6 +34,7 @@ _TITLE = 64
 _MAX_NAME_WIDTH = 260
 # Width over height of a sheet, about.
 _ASPECT = 1.6
+_FITTED = {Fit.CROP: "centre crop", Fit.PAD: "padded", Fit.SQUASH: "squashed"}
 _TEXT, _MUTED_TEXT, _LINE, _BLANK = "#1d2430", "#5b6675", "#c9d0d9", "#f1f3f6"
 
 
@@ -201,7 +202,9 @@ def _title(dataset: Dataset, split: SplitName, augment: Augment | None) -> tuple
     parts = [f"{split} split", f"{len(dataset.class_names)} classes", f"{dataset.counts[split]:,} images"]
     if dataset.superclass_names:
         parts.insert(2, f"{len(dataset.superclass_names)} superclasses")
-    return dataset.name, "  ·  ".join([*parts, f"{dataset.side}x{dataset.side} pixels"])
+    # Images that are all square are as they were.
+    fitted = "" if dataset.manifest.uniform else f", {_FITTED[dataset.fit]}"
+    return dataset.name, "  ·  ".join([*parts, f"{dataset.side}x{dataset.side} pixels{fitted}"])
 
 
 def _draw_heading(draw: ImageDraw.ImageDraw, text: str, left: int, top: int, width: int, font: Any) -> None:

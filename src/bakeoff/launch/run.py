@@ -114,7 +114,7 @@ def _conclude(record: RunRecord, ended: Ended) -> RunRecord:
 def _make_record(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
     """The RUNNING record of a run about to start. Raises InputError if config, data or weights cannot be used."""
     check_size(find_network(run.model.name), run.model.size)
-    dataset = open_dataset(data, run.data.classes, run.data.seed)
+    dataset = open_dataset(data, run.data.classes, run.data.seed, run.data.fit)
     source = locate_starting_weights(run.model, out)
     return RunRecord(
         id=run_id(run, dataset.fingerprint, source.hash),
@@ -126,6 +126,7 @@ def _make_record(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
             fingerprint=dataset.fingerprint,
             counts=dict(dataset.counts),
             classes=len(dataset.class_names),
+            fit=dataset.fit,
         ),
         weights=WeightsFacts(origin=source.origin, hash=source.hash),
         micro_batch=run.train.batch if run.train.mode is Mode.FIT else 0,

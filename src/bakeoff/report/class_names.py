@@ -34,7 +34,7 @@ def read_classes(out: Path, record: RunRecord, count: int) -> Classes:
         names, supers, of = facts["classes"], facts["superclasses"], facts["superclass_of"]
     except (OSError, ValueError, KeyError, TypeError):
         # The bundle is absent or damaged (other commands report that); the shards have the names, too.
-        dataset = find_dataset(record.data.fingerprint, record.config.data.classes, record.config.data.seed)
+        dataset = find_dataset(record.data.fingerprint, record.view.classes, record.view.seed, record.view.fit)
         if dataset is None:
             return Classes(tuple(map(str, range(count))))
         names, supers, of = dataset.class_names, dataset.superclass_names, dataset.superclass_of

@@ -44,7 +44,7 @@ class Spending(NamedTuple):
 
 def describe_data(study: AnyStudy, records: Sequence[RunRecord]) -> dict[str, Any]:
     """Describe the data: name, counts, number of classes, fingerprint, notes, and number of unreadable images."""
-    facts = study.data or StudyData(**records[0].data.model_dump())
+    facts = study.data or StudyData(**records[0].data.model_dump(exclude={"fit"}))
     return facts.model_dump() | {"quarantined": len(facts.quarantined)}
 
 

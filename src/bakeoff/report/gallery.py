@@ -122,7 +122,7 @@ def _read_shards(record: RunRecord, wanted: Sequence[str]) -> Images | str:
     """Thumbnails by image id, or the reason why they are not available."""
     if not wanted:
         return {}
-    dataset = find_dataset(record.data.fingerprint, record.config.data.classes, record.config.data.seed)
+    dataset = find_dataset(record.data.fingerprint, record.view.classes, record.view.seed, record.view.fit)
     if dataset is None:
         return "The shards of these images are no longer in the cache. Prepare the data again to see the images here."
     if importlib.util.find_spec("tensorflow") is None:

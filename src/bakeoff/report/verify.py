@@ -100,7 +100,7 @@ def verify_data(shards: Path, records: list[RunRecord]) -> Iterator[Check]:
         records: The runs of the study.
     """
     for record in records:
-        dataset = open_dataset(shards, record.config.data.classes, record.config.data.seed)
+        dataset = open_dataset(shards, record.view.classes, record.view.seed, record.view.fit)
         where = f"runs/{record.id}/record.json: data.fingerprint"
         yield Check(where, record.data.fingerprint, dataset.fingerprint)
     for split in open_dataset(shards).manifest.splits.values():

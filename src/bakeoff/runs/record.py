@@ -17,7 +17,7 @@ from pydantic import ConfigDict, ValidationError
 
 from bakeoff.errors import OutputError
 from bakeoff.files import read_json, replacing, write_json
-from bakeoff.runs.config import Run
+from bakeoff.runs.config import Data, Fit, Run
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.metrics import Metrics, TestMetrics
@@ -74,6 +74,8 @@ class DataFacts(Facts):
     counts: dict[str, int]
     """Images by split."""
     classes: int
+    fit: Fit = Fit.CROP
+    """How images that are not square became square: what the config's fit came to."""
 
 
 class WeightsFacts(Facts):
@@ -134,6 +136,11 @@ class RunRecord(Facts):
     precision: str = ""
 
     model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
+
+    @property
+    def view(self) -> Data:
+        """The data as the run saw them: the config's, with what its fit came to."""
+        return self.config.data.model_copy(update={"fit": self.data.fit})
 
     @property
     def candidate(self) -> str:

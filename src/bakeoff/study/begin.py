@@ -132,7 +132,7 @@ def prepare_data(data: Data, data_dir: Path | None = None, on_count: OnCount | N
     require_tensorflow()
     excluded = read_excluded(Path(data.exclude)) if data.exclude else {}
     shards = prepare_cached(data, data_dir, excluded=excluded, on_count=on_count)
-    dataset = open_dataset(shards, data.classes, data.seed)
+    dataset = open_dataset(shards, data.classes, data.seed, data.fit)
     for note in dataset.notes:
         _log.info("%s: %s", dataset.name, note)
     for bad in dataset.manifest.quarantined:

@@ -101,7 +101,7 @@ def open_task(
     started = time.perf_counter()
     # Devices must be configured before TensorFlow computes anything.
     replicas = open_replicas(run.train.batch) if run.train.mode is Mode.FIT else Replicas()
-    dataset = open_dataset(data, run.data.classes, run.data.seed)
+    dataset = open_dataset(data, run.data.classes, run.data.seed, run.data.fit)
     train = load_split(dataset, "train", subset=run.train.subset)
     val = load_split(dataset, "val", subset=run.train.val_images)
     seconds_data = time.perf_counter() - started

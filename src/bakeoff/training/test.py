@@ -37,7 +37,7 @@ def open_test(folder: Path, data: Path) -> TestMetrics:
     """
     record = read_record(folder)
     model = load_model(folder, record)
-    dataset = open_dataset(data, record.config.data.classes, record.config.data.seed)
+    dataset = open_dataset(data, record.view.classes, record.view.seed, record.view.fit)
     if dataset.fingerprint != record.data.fingerprint:
         raise OutputError(f"{folder} was trained on other data than {data}; prepare the same data again")
     openings = RunFolder(folder).test_openings

@@ -58,7 +58,14 @@ class Manifest(Facts):
     signature: str
     """Hash of the source's signature and of the settings of the split: if it is equal, preparing can be skipped."""
     side: int
-    """Side in pixels of the square that images are read as."""
+    """Side in pixels of the square that images are read as where their centre is cropped: it follows the shorter side
+    of the median image."""
+    whole_side: int = 0
+    """The same where images are padded or squashed: it follows the longer side. 0 in shards of an older bakeoff."""
+    cut_area: float = 0.0
+    """Share of the area that the centre crop cuts off, in the median image: 0.75 of one of 400x100 pixels."""
+    cut_images: int = 0
+    """Images of which the centre crop cuts off more than a tenth."""
     uniform: bool
     """Whether all images are stored as raw pixels of that size."""
     class_names: tuple[str, ...]

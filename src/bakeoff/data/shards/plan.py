@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bakeoff.data.pixels import read_rgb
+from bakeoff.data.shards.fit import MAX_CUT
 from bakeoff.data.shards.manifest import Quarantined
 from bakeoff.data.sources import BadImage, OnCount, RawImage, Source, SplitName
 from bakeoff.errors import DataError
@@ -54,6 +55,9 @@ class ShardPlan:
     entries: tuple[ShardEntry, ...]
     quarantined: tuple[Quarantined, ...]
     side: int
+    whole_side: int
+    cut_area: float
+    cut_images: int
     uniform: bool
     fingerprint: str
     notes: tuple[str, ...]
@@ -110,12 +114,23 @@ def plan_shards(
     _check_splits(source, entries)
     shapes = {record.shape for record in records}
     uniform = len(shapes) == 1 and len(set(*shapes)) == 1 and all(raw for *_, raw in found)
-    median = int(np.median([min(record.shape) for record in records]))
-    side = median if uniform else min(median, _MAX_SIDE)
+    shorter, longer = np.sort([record.shape for record in records], axis=1).T
+    side, whole_side = (int(np.median(sides)) for sides in (shorter, longer))
+    if not uniform:
+        side, whole_side = min(side, _MAX_SIDE), min(whole_side, _MAX_SIDE)
+    cut = 1 - shorter / longer
     lines = sorted(f"{entry.sha256} {entry.label} {entry.coarse_label} {entry.split}" for entry in entries)
     fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return ShardPlan(
-        entries, tuple(quarantined), side, uniform, fingerprint, (*source.notes, *_note_duplicates(entries))
+        entries,
+        tuple(quarantined),
+        side,
+        whole_side,
+        float(np.median(cut)),
+        int((cut > MAX_CUT).sum()),
+        uniform,
+        fingerprint,
+        (*source.notes, *_note_duplicates(entries)),
     )
 
 

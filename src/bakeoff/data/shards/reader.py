@@ -109,9 +109,9 @@ def _parse(tf: Any, batch: Any, dataset: Dataset) -> dict[str, Any]:
 
 def _unpack(dataset: Dataset, data: bytes, height: int, width: int, key: str) -> np.ndarray:
     if height:
-        return resize_to_square(np.frombuffer(data, np.uint8).reshape(height, width, 3), dataset.side)
+        return resize_to_square(np.frombuffer(data, np.uint8).reshape(height, width, 3), dataset.side, dataset.fit)
     try:
-        return decode(data, dataset.side)
+        return decode(data, dataset.side, dataset.fit)
     except DataError as error:
         raise DataError(f"{key} in {dataset.folder}: {error}") from error
 

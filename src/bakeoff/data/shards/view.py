@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bakeoff.data.shards.fit import choose_fit, note_fit
 from bakeoff.data.shards.manifest import MANIFEST, Manifest, read_manifest
 from bakeoff.errors import DataError, name_some, suggest
 from bakeoff.files import cache_dir, hash_json
+from bakeoff.runs.config import Fit
 
 __all__ = ["Dataset", "find_dataset", "open_dataset"]
 
@@ -23,8 +25,6 @@ class Dataset:
     folder: Path
     manifest: Manifest
     name: str
-    fingerprint: str
-    """Hash of the prepared data and of the chosen classes: equal for equal images with equal labels."""
     class_names: tuple[str, ...]
     superclass_names: tuple[str, ...] | None
     superclass_of: tuple[int, ...] | None
@@ -33,16 +33,30 @@ class Dataset:
     """The label in this view for each label on disk; -1 for classes outside the view."""
     counts: dict[str, int]
     """Number of images by split."""
+    asked_fit: Fit
+    """How images become square, as it was asked for."""
+
+    @property
+    def fit(self) -> Fit:
+        """How images become square: what the fit that was asked for comes to; never AUTO."""
+        return choose_fit(self.manifest, self.asked_fit)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the prepared data, the chosen classes and the fit: equal for equal images with equal labels."""
+        parts = [self.manifest.fingerprint, self.class_names, self.label_map]
+        # The first versions only cropped: their fingerprints hold.
+        return hash_json(parts if self.fit is Fit.CROP else [*parts, self.fit])
 
     @property
     def side(self) -> int:
         """Side in pixels of the decoded images."""
-        return self.manifest.side
+        return self.manifest.side if self.fit is Fit.CROP else self.manifest.whole_side or self.manifest.side
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was unusual about the data and about the classes of this view, a sentence each."""
-        return (*self.manifest.notes, *_note_small_classes(self))
+        """What was unusual about the data, their shapes and the classes of this view, a sentence each."""
+        return (*self.manifest.notes, *note_fit(self.manifest, self.asked_fit), *_note_small_classes(self))
 
     @property
     def is_whole(self) -> bool:
@@ -50,7 +64,7 @@ class Dataset:
         return -1 not in self.label_map
 
 
-def open_dataset(folder: Path, classes: str = "all", seed: int = 0) -> Dataset:
+def open_dataset(folder: Path, classes: str = "all", seed: int = 0, fit: Fit = Fit.AUTO) -> Dataset:
     """Open a view of a folder of shards.
 
     Args:
@@ -58,13 +72,14 @@ def open_dataset(folder: Path, classes: str = "all", seed: int = 0) -> Dataset:
         classes: `all`, `coarse` (the superclasses are the labels), a number (so many classes, drawn at random), or
             names separated by commas. Classes keep their order on disk.
         seed: Draws the classes if `classes` is a number.
+        fit: How images become square; AUTO is decided by their shapes.
 
     Raises:
         DataError: The folder has no valid manifest, or there are no such classes.
     """
     manifest = read_manifest(folder)
     if classes.strip() == "coarse":
-        return _view_coarse(folder, manifest)
+        return _view_coarse(folder, manifest, fit)
     chosen = _choose(manifest, classes.strip(), seed)
     label_map = [-1] * len(manifest.class_names)
     for label, original in enumerate(chosen):
@@ -77,17 +92,17 @@ def open_dataset(folder: Path, classes: str = "all", seed: int = 0) -> Dataset:
     has_all = len(chosen) == len(manifest.class_names)
     name = manifest.name if has_all else f"{manifest.name}-{len(chosen)}"
     names = tuple(manifest.class_names[original] for original in chosen)
-    return _view(folder, manifest, name, names, label_map, superclass_names, superclass_of)
+    return _view(folder, manifest, fit, name, names, label_map, superclass_names, superclass_of)
 
 
-def find_dataset(fingerprint: str, classes: str = "all", seed: int = 0) -> Dataset | None:
+def find_dataset(fingerprint: str, classes: str = "all", seed: int = 0, fit: Fit = Fit.AUTO) -> Dataset | None:
     """Find the view with this fingerprint among all shards in the cache; None if it is not there.
 
-    `classes` and `seed` are those of `open_dataset`. Where the images came from does not matter.
+    `classes`, `seed` and `fit` are those of `open_dataset`. Where the images came from does not matter.
     """
     for path in sorted((cache_dir() / "data").glob(f"*/{MANIFEST}")):
         try:
-            dataset = open_dataset(path.parent, classes, seed)
+            dataset = open_dataset(path.parent, classes, seed, fit)
         except DataError:
             continue  # Damaged shards, or other data without these classes.
         if dataset.fingerprint == fingerprint:
@@ -95,28 +110,26 @@ def find_dataset(fingerprint: str, classes: str = "all", seed: int = 0) -> Datas
     return None
 
 
-def _view_coarse(folder: Path, manifest: Manifest) -> Dataset:
+def _view_coarse(folder: Path, manifest: Manifest, fit: Fit) -> Dataset:
     if not manifest.coarse_names or not manifest.coarse_of:
         raise DataError(f"{manifest.name} has no superclasses; choose all, a number or names of classes")
     name = f"{manifest.name}-coarse"
-    return _view(folder, manifest, name, manifest.coarse_names, list(manifest.coarse_of), None, None)
+    return _view(folder, manifest, fit, name, manifest.coarse_names, list(manifest.coarse_of), None, None)
 
 
 def _view(
     folder: Path,
     manifest: Manifest,
+    fit: Fit,
     name: str,
     class_names: tuple[str, ...],
     label_map: list[int],
     superclass_names: tuple[str, ...] | None,
     superclass_of: tuple[int, ...] | None,
 ) -> Dataset:
-    fingerprint = hash_json([manifest.fingerprint, class_names, label_map])
     kept = np.array(label_map) >= 0
     counts = {split: int(np.array(facts.class_counts)[kept].sum()) for split, facts in manifest.splits.items()}
-    return Dataset(
-        folder, manifest, name, fingerprint, class_names, superclass_names, superclass_of, tuple(label_map), counts
-    )
+    return Dataset(folder, manifest, name, class_names, superclass_names, superclass_of, tuple(label_map), counts, fit)
 
 
 def _choose(manifest: Manifest, classes: str, seed: int) -> list[int]:

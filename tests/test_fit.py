@@ -1,0 +1,139 @@
+"""Pictures that are not square: how they become square, decided once, for training as for predicting."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bakeoff.data.batches import load_split
+from bakeoff.data.pixels import PAD_COLOUR, decode
+from bakeoff.data.shards import Dataset, find_dataset, open_dataset, prepare_cached, read_manifest
+from bakeoff.files import hash_json
+from bakeoff.runs.config import Data, Fit
+from bakeoff.runs.record import DataFacts, RunRecord
+from factories import make_record
+from running import run_cli
+
+Sizes = list[tuple[int, int]]
+WIDE, TALL, SQUARE, PHOTO = (400, 100), (100, 400), (100, 100), (160, 120)
+ROTATED_BY_90 = 6
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Path]:
+    """Two classes, each with a PNG of noise of each of these (width, height)."""
+
+    def make(sizes: Sizes, name: str = "pictures") -> Path:
+        rng = np.random.default_rng(0)
+        for label in ("a", "b"):
+            (tmp_path / name / label).mkdir(parents=True)
+            for number, (width, height) in enumerate(sizes):
+                noise = rng.integers(0, 256, (height, width, 3), np.uint8)
+                Image.fromarray(noise).save(tmp_path / name / label / f"{number}.png")
+        return tmp_path / name
+
+    return make
+
+
+def view(folder: Path, fit: Fit = Fit.AUTO) -> Dataset:
+    return open_dataset(prepare_cached(Data(source=str(folder))), fit=fit)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fit", "side", "note"),
+    [
+        ([WIDE] * 5, Fit.PAD, 160, "the centre crop would cut off 75 % of the median picture, so pictures are padded"),
+        ([TALL] * 5, Fit.PAD, 160, "would cut off 75 %"),
+        ([WIDE] * 2 + [TALL] * 3, Fit.PAD, 160, "would cut off 75 %"),
+        ([PHOTO] * 5, Fit.PAD, 160, "would cut off 25 %"),
+        ([(60, 20)] * 5, Fit.PAD, 60, "would cut off 67 %"),
+        ([(100, 95)] * 5, Fit.CROP, 95, ""),
+        ([SQUARE] * 4 + [WIDE], Fit.CROP, 100, "the centre crop cuts off more than a tenth of 2 of the 10 pictures"),
+        ([SQUARE] * 5, Fit.CROP, 100, ""),
+        ([(1, 1)] * 5, Fit.CROP, 1, ""),
+    ],
+    ids=["wide", "tall", "wide and tall", "photographs", "small", "nearly square", "one wide", "square", "a pixel"],
+)
+def test_the_default_pads_where_the_crop_would_cut_off_more_than_a_tenth_and_says_so(
+    make: Callable[..., Path], sizes: Sizes, fit: Fit, side: int, note: str
+) -> None:
+    dataset = view(make(sizes))
+    assert (dataset.fit, dataset.side) == (fit, side)
+    assert load_split(dataset, "train").images.shape[1:] == (side, side, 3)
+    said = [text for text in dataset.notes if "centre crop" in text]
+    assert len(said) == bool(note)
+    assert note in "".join(said)
+
+
+def test_each_fit_has_its_side_its_pixels_and_its_fingerprint(make: Callable[..., Path]) -> None:
+    folder = make([WIDE] * 5)
+    views = {fit: view(folder, fit) for fit in (Fit.CROP, Fit.PAD, Fit.SQUASH)}
+    assert {fit: dataset.side for fit, dataset in views.items()} == {Fit.CROP: 100, Fit.PAD: 160, Fit.SQUASH: 160}
+    for fit, dataset in views.items():
+        split = load_split(dataset, "train")
+        for image, key in zip(split.images[:], split.ids, strict=True):
+            assert np.array_equal(image, decode((folder / key).read_bytes(), dataset.side, fit))
+        assert find_dataset(dataset.fingerprint, fit=fit) == dataset
+    assert (load_split(views[Fit.PAD], "train").images[:, :60] == PAD_COLOUR).all()
+    assert not any("padded" in note for note in views[Fit.PAD].notes)  # it was asked for
+    (cut,) = (note for note in views[Fit.CROP].notes if "centre crop" in note)
+    assert cut == "the centre crop cuts off 75 % of the median picture; --fit pad|squash shows all of it"
+    manifest = read_manifest(views[Fit.CROP].folder)
+    # What a bakeoff without fits computed.
+    assert views[Fit.CROP].fingerprint == hash_json([manifest.fingerprint, ["a", "b"], [0, 1]])
+    assert len({dataset.fingerprint for dataset in views.values()}) == 3
+    assert view(folder).fingerprint == views[Fit.PAD].fingerprint
+
+
+def test_a_picture_that_is_wide_after_its_rotation_is_padded_above_and_below(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = ROTATED_BY_90
+    for label, colour in (("a", "red"), ("b", "blue")):
+        (tmp_path / "rotated" / label).mkdir(parents=True)
+        for number in range(5):
+            tall = Image.new("RGB", (100, 400 + number), colour)
+            tall.save(tmp_path / "rotated" / label / f"{number}.jpg", exif=exif)
+    dataset = view(tmp_path / "rotated")
+    assert (dataset.fit, dataset.side) == (Fit.PAD, 160)
+    images = load_split(dataset, "train").images[:]
+    assert (images[:, [0, -1]] == PAD_COLOUR).all()
+    assert (images[:, 80, [0, -1]] != PAD_COLOUR).any(axis=-1).all()
+
+
+def test_shards_of_an_older_bakeoff_are_read_as_they_were(make: Callable[..., Path]) -> None:
+    shards = prepare_cached(Data(source=str(make([WIDE] * 5))))
+    path = shards / "manifest.json"
+    now = json.loads(path.read_text())
+    path.write_text(
+        json.dumps({name: now[name] for name in now if name not in ("whole_side", "cut_area", "cut_images")})
+    )
+    assert (open_dataset(shards).fit, open_dataset(shards).side) == (Fit.CROP, 100)
+    assert open_dataset(shards, fit=Fit.PAD).side == 100
+
+
+def test_an_older_run_saw_cropped_pictures() -> None:
+    record = make_record()
+    older = record.model_dump(mode="json", by_alias=True)
+    del older["data"]["fit"], older["config"]["data"]["fit"]
+    read = RunRecord.model_validate(older)
+    assert (read.config.data.fit, read.view.fit) == (Fit.AUTO, Fit.CROP)
+    padded = record.model_copy(update={"data": DataFacts(**record.data.model_dump() | {"fit": "pad"})})
+    assert RunRecord.model_validate(padded.model_dump(mode="json", by_alias=True)).view.fit is Fit.PAD
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "note: the centre crop would cut off 75 % of the median picture, so pictures are padded"),
+        (["--fit", "crop"], "note: the centre crop cuts off 75 % of the median picture; --fit pad|squash"),
+    ],
+    ids=["by default", "crop"],
+)
+def test_preparing_says_what_happens_to_the_pictures(make: Callable[..., Path], options: list[str], said: str) -> None:
+    done = run_cli("data", "prepare", make([WIDE] * 5), *options)
+    assert done.returncode == 0
+    assert said in done.stderr
+    assert "centre crop" not in run_cli("data", "prepare", make([WIDE] * 5, "again"), "--fit", "squash").stderr
