@@ -15,6 +15,7 @@ from pydantic import ConfigDict, ValidationError
 from bakeoff.deploy.bundle.formats import Format, Quantize, format_label
 from bakeoff.errors import BundleError
 from bakeoff.files import read_json, write_json
+from bakeoff.runs.config import Fit
 from bakeoff.runs.facts import Facts
 
 __all__ = [
@@ -101,6 +102,8 @@ class BundleFacts(_Facts):
     """Network and input size, as in `mobilenet-v2@96`."""
     side: int
     """Side in pixels of the images that the model takes; it resizes them to its input size itself."""
+    fit: Fit = Fit.CROP
+    """How pictures become square images of that side, in training and in predictions."""
     bakeoff: str
     """Version of bakeoff that wrote the bundle."""
     format: Format = Format.KERAS

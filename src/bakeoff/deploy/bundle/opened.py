@@ -12,6 +12,7 @@ from bakeoff.deploy.bundle.formats import MODEL_NAMES
 from bakeoff.deploy.bundle.runtimes import Floats, Runtime, open_runtime
 from bakeoff.errors import BakeoffError, BundleError
 from bakeoff.files import hash_file
+from bakeoff.runs.config import Fit
 
 __all__ = ["Bundle", "ClassScore", "open_bundle"]
 
@@ -38,6 +39,11 @@ class Bundle:
     def side(self) -> int:
         """Side in pixels of the square images that the model takes."""
         return self.facts.side
+
+    @property
+    def fit(self) -> Fit:
+        """How pictures become square."""
+        return self.facts.fit
 
     @property
     def class_names(self) -> Sequence[str]:

@@ -62,7 +62,7 @@ def predict(bundle: Bundle, inputs: Iterable[ImageInput], *, top: int = 5) -> It
         try:
             while True:
                 while len(pending) < _AHEAD and (batch := list(itertools.islice(inputs, BATCH))):
-                    pending.append((batch, [pool.submit(_load, image, bundle.side) for image in batch]))
+                    pending.append((batch, [pool.submit(_load, image, bundle) for image in batch]))
                 if not pending:
                     return
                 yield from _predict_batch(bundle, *pending.popleft(), top)
@@ -70,8 +70,8 @@ def predict(bundle: Bundle, inputs: Iterable[ImageInput], *, top: int = 5) -> It
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _load(image: ImageInput, side: int) -> Images:
-    return decode(image.read(), side)
+def _load(image: ImageInput, bundle: Bundle) -> Images:
+    return decode(image.read(), bundle.side, bundle.fit)
 
 
 def _predict_batch(

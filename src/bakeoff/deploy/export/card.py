@@ -1,8 +1,10 @@
 """`model_card.md`: the model, its data, scores, calibration, cost, weights and limits."""
 
+from bakeoff.data.pixels import PAD_COLOUR
 from bakeoff.data.shards import Dataset
 from bakeoff.deploy.bundle import BundleFacts
 from bakeoff.networks.table import find_network
+from bakeoff.runs.config import Fit
 from bakeoff.runs.metrics import Metrics, describe_absent
 from bakeoff.runs.record import RunRecord
 
@@ -29,14 +31,24 @@ def write_card(record: RunRecord, dataset: Dataset, facts: BundleFacts) -> str:
         "## Weights",
         _weights(record),
         "## Use and limits",
-        f"Input: any number of uint8 RGB images of {dataset.side}×{dataset.side} pixels (resize the shorter side, then"
-        " crop the centre). Scaling of the pixels is part of the model. Output: one probability for each class, in the"
-        " order of `labels.json`.",
+        f"Input: any number of uint8 RGB images of {facts.side}×{facts.side} pixels. {_fit(facts)} Scaling of the"
+        " pixels is part of the model. Output: one probability for each class, in the order of `labels.json`.",
         "The model is meant for images like those of its training data. It knows only its classes and predicts one of"
         " them for any image; a low probability is not a reliable sign that an image shows none of them. It has not"
         " been examined for fairness between groups of people, nor for uses where a wrong prediction does harm.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _fit(facts: BundleFacts) -> str:
+    match facts.fit:
+        case Fit.PAD:
+            rule = f"resize the longer side to {facts.side}, then centre the picture on the colour {PAD_COLOUR}"
+        case Fit.SQUASH:
+            rule = f"resize both sides to {facts.side}"
+        case _:
+            rule = f"resize the shorter side to {facts.side}, then crop the centre"
+    return f"Fit of pictures that are not square: `{facts.fit}` ({rule}); resizing is Pillow's `BICUBIC`."
 
 
 def _data(record: RunRecord) -> str:

@@ -107,6 +107,7 @@ def write_bundle(
             run=record.id,
             candidate=record.candidate,
             side=dataset.side,
+            fit=dataset.fit,
             bakeoff=bakeoff.__version__,
             format=model_format,
             quantize=quantize,

@@ -38,7 +38,7 @@ def export_run(
         BundleError: The format has no such quantisation, or the exported model differs from the run.
     """
     record = read_record(folder)
-    dataset = open_dataset(data, record.config.data.classes, record.config.data.seed)
+    dataset = open_dataset(data, record.view.classes, record.view.seed, record.view.fit)
     predictions = {
         split: read_predictions(folder, split)
         for split in SPLITS_SCORED

@@ -25,6 +25,7 @@ from bakeoff.deploy.serve.responses import Health, ImageAnswer, ModelAnswer, Pro
 from bakeoff.deploy.serve.settings import Settings
 from bakeoff.deploy.serve.uploads import Upload, Uploads
 from bakeoff.errors import DataError
+from bakeoff.runs.config import Fit
 
 __all__ = ["make_app"]
 
@@ -122,7 +123,7 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
 
     async def _predict_uploads(uploaded: list[Upload], top: int) -> list[ImageAnswer]:
         loop = asyncio.get_running_loop()
-        decode_one = partial(_decode, side=bundle.side, pixels=settings.image_pixels)
+        decode_one = partial(_decode, side=bundle.side, fit=bundle.fit, pixels=settings.image_pixels)
         decoded = await asyncio.gather(
             *(loop.run_in_executor(decoders, decode_one, upload.data) for upload in uploaded)
         )
@@ -196,9 +197,9 @@ def _as_handler(respond: Callable[[], Response]) -> Callable[[], Awaitable[Respo
     return handle
 
 
-def _decode(data: bytes, *, side: int, pixels: int) -> Images | str:
+def _decode(data: bytes, *, side: int, fit: Fit, pixels: int) -> Images | str:
     """The decoded image, or why it cannot be read."""
     try:
-        return decode(data, side, limit=pixels)
+        return decode(data, side, fit, pixels)
     except DataError as error:
         return str(error)
