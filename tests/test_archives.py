@@ -135,11 +135,11 @@ def test_a_tar_that_grows_without_end_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["p.zip", "p.tar", "p.tgz", "p.tar.xz"])
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.7])
-def test_a_truncated_archive_is_refused_or_read_as_far_as_it_goes(tmp_path, name, share):
+def test_a_truncated_archive_is_refused(tmp_path, name, share):
     _write(tmp_path / name, _files())
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: int(share * len(data))])
-    with pytest.raises(DataError, match=r"damaged|ends too early|has one class only|fewer than|not a ZIP"):
+    with pytest.raises(DataError, match=r"damaged|has no end|has one class only|fewer than|not a ZIP"):
         list(_read(tmp_path / name)[1])
 
 

@@ -1,25 +1,46 @@
-"""The size of a data set, and what was unusual about it."""
+"""What a data set is: its classes, its splits, and what was decided or left out when it was read."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from bakeoff.data.shards import Dataset
+from bakeoff.data.shards import Dataset, Quarantined
 
 __all__ = ["print_data", "print_note"]
+
+# Class names in the first line.
+_NAMES = 4
+# Images left out that have a line each; more of them are counted by reason.
+_LINES = 5
 
 
 def print_data(console: Console, dataset: Dataset) -> None:
     """Print the classes and images of each split, the notes on the data, and the images that were left out."""
-    splits = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
-    console.print(f"{dataset.name}: {len(dataset.class_names)} classes, {splits} images", highlight=False)
+    names = dataset.class_names
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    _print(console, f"{dataset.name}: {len(names)} classes ({', '.join(names[:_NAMES])}{more})")
+    _print(console, f"{', '.join(f'{count:,} {split}' for split, count in dataset.counts.items())} images")
     for note in dataset.notes:
         print_note(console, note)
-    for bad in dataset.manifest.quarantined:
-        _print(console, f"left out: {bad.key}: {bad.reason}")
+    for line in _describe_left_out(dataset.manifest.quarantined):
+        _print(console, f"left out: {line}")
 
 
 def print_note(console: Console, text: str) -> None:
     """Print a note."""
     _print(console, f"note: {text}")
+
+
+def _describe_left_out(images: Sequence[Quarantined]) -> Iterator[str]:
+    if len(images) <= _LINES:
+        yield from (f"{image.key}: {image.reason}" for image in images)
+        return
+    keys = defaultdict(list)
+    for image in images:
+        keys[image.reason].append(image.key)
+    for reason, found in sorted(keys.items(), key=lambda item: -len(item[1])):
+        yield f"{len(found):,} images, such as {found[0]}: {reason}"
 
 
 def _print(console: Console, text: str) -> None:

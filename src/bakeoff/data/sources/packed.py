@@ -213,7 +213,7 @@ class _Tar(_Packed[tuple[int, int]]):
         wanted = min(size, length)
         data = os.pread(self._file.fileno(), wanted, start)
         if len(data) < wanted:
-            raise DataError(f"{self.path} ends too early; fetch it again")
+            raise DataError(f"{self.path} has no end: it was cut off; fetch it again")
         return data
 
     @cached_property
