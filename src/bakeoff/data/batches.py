@@ -26,6 +26,7 @@ __all__ = [
     "Split",
     "TrainBatch",
     "eval_batches",
+    "is_large",
     "load_split",
     "sample_stratified",
     "train_batches",
@@ -85,6 +86,11 @@ class Split:
         return Split(self.images[positions], self.labels[positions], [self.ids[position] for position in positions])
 
 
+def is_large(dataset: Dataset, split: SplitName) -> bool:
+    """Whether the decoded images of a split are read from disk because they are too large for memory."""
+    return 3 * dataset.side**2 * dataset.counts[split] > MEMORY_LIMIT_BYTES
+
+
 def load_split(dataset: Dataset, split: SplitName, *, subset: int | None = None, unlock: bool = False) -> Split:
     """Decode a split.
 
@@ -99,7 +105,7 @@ def load_split(dataset: Dataset, split: SplitName, *, subset: int | None = None,
     """
     count = dataset.counts[split]
     shape = (count, dataset.side, dataset.side, 3)
-    if int(np.prod(shape)) > MEMORY_LIMIT_BYTES:
+    if is_large(dataset, split):
         whole = _load_on_disk(dataset, split, shape, unlock)
     else:
         images = np.empty(shape, np.uint8)
