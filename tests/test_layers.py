@@ -22,7 +22,10 @@ INSIDE = {
     "runs": "facts config folder events calibration metrics predictions versions record findings paired study_file",
     "runs/config": "data run parse read",
     "data": "pixels sources shards augment batches checks contact_sheet",
-    "data/sources": "records listing trees packed walk layout class_folders images archives cifar digits names",
+    "data/sources": """
+        records listing trees packed walk layout class_folders table finder columns labels beside images archives cifar
+        digits names
+    """,
     "data/shards": "manifest fit plan writer view reader",
     "data/augment": "mix steps randaugment",
     "data/checks": "findings near_duplicates examine",

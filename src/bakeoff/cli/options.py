@@ -35,7 +35,10 @@ __all__ = [
     "WorkersOption",
 ]
 
-DATA_HELP = "cifar100, cifar10, digits, or a folder: class/image, or train/class/image beside test/class/image."
+DATA_HELP = (
+    "cifar100, cifar10, digits, or a folder: class/image, or train/class/image beside test/class/image; or a table of"
+    " labels, such as a CSV."
+)
 DataArgument = Annotated[str, typer.Argument(help=DATA_HELP, show_default=True)]
 CLASSES_HELP = "all, coarse (superclasses), a number (drawn by --seed), or names separated by commas."
 ClassesOption = Annotated[str, typer.Option(help=CLASSES_HELP)]

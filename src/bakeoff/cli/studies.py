@@ -74,6 +74,8 @@ def run(
 
     - `bakeoff run photos/ --budget 1h --candidates efficientnet-lite0,efficientnet-lite2@128`
 
+    - `bakeoff run train.csv --images photos/` — labels in a table, beside a folder or archive of images
+
     - `bakeoff run photos/ --budget 1h --workers 8` — on a machine with many cores; `--cluster auto` for many machines
     """
     from bakeoff.console.results import render_end

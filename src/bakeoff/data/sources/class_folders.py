@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bakeoff.data.sources.layout import name_some, read_layout
 from bakeoff.data.sources.listing import Labelled, Listing
@@ -11,7 +11,7 @@ from bakeoff.data.sources.walk import LeftOut, find_images, has_images, images_i
 from bakeoff.errors import DataError
 from bakeoff.runs.config import FolderLayout
 
-__all__ = ["list_class_folders"]
+__all__ = ["describe_alike", "list_class_folders"]
 
 
 def list_class_folders(tree: Tree, layout: FolderLayout = FolderLayout.AUTO) -> Listing:
@@ -65,16 +65,21 @@ def _no_images(tree: Tree) -> DataError:
 
 
 def _describe_spellings(spellings: dict[str, set[str]]) -> Iterator[str]:
-    """Names that people hardly tell apart: equal ones in other bytes are one class, others are not."""
+    """Notes on names that people hardly tell apart: equal ones in other bytes are one class, others are not."""
     several = sorted(name for name, folders in spellings.items() if len(folders) > 1)
     if several:
         yield f"folders whose names differ only in their Unicode form are one class: {name_some(several)}"
+    yield from describe_alike(spellings)
+
+
+def describe_alike(names: Iterable[str]) -> Iterator[str]:
+    """Notes on classes whose names people hardly tell apart."""
     alike: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(spellings):
+    for name in sorted(names):
         alike[" ".join(name.casefold().split())].append(name)
-    for names in alike.values():
-        if len(names) > 1:
-            yield f"classes whose names differ only in case or spaces stay apart: {name_some(names)}"
+    for same in alike.values():
+        if len(same) > 1:
+            yield f"classes whose names differ only in case or spaces stay apart: {name_some(same)}"
 
 
 def _describe_empty(names: list[str]) -> Iterator[str]:

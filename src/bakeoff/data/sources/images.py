@@ -57,7 +57,8 @@ class ImageFiles(Source):
         if tree.is_archive:
             self.signature = hash_json([*where, tree.stamp("")])
         else:
-            images = self._listing.images
+            images, table = self._listing.images, self._listing.table
+            where += [table] if table else []
             self.signature = hash_json(
                 [*where, [[key, image.split, image.label, image.group, *tree.stamp(image.path)]
                           for key, image in zip(self._by_key, images, strict=True)]]

@@ -29,3 +29,5 @@ class Listing:
     """In the order of their labels."""
     notes: tuple[str, ...] = ()
     """What was decided or left out, for a reader of results."""
+    table: str = ""
+    """A hash of the table that the labels are from, if they are."""

@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from bakeoff.data.sources.beside import list_images
 from bakeoff.data.sources.cifar import CIFARS, Cifar
-from bakeoff.data.sources.class_folders import list_class_folders
 from bakeoff.data.sources.digits import Digits
 from bakeoff.data.sources.images import ImageFiles
+from bakeoff.data.sources.labels import list_table
+from bakeoff.data.sources.listing import Listing
 from bakeoff.data.sources.packed import ARCHIVE_SUFFIXES, is_archive, open_archive
 from bakeoff.data.sources.records import OnCount, Source
+from bakeoff.data.sources.table import TABLE_SUFFIXES, is_table_name, read_table_file
 from bakeoff.data.sources.trees import FolderTree, Tree
-from bakeoff.data.sources.walk import has_images
+from bakeoff.data.sources.walk import find_images, has_images
 from bakeoff.errors import DataError, suggest
-from bakeoff.runs.config import Data
+from bakeoff.runs.config import Data, FolderLayout
 
 __all__ = ["SOURCE_NAMES", "open_source"]
 
@@ -60,11 +63,35 @@ def _open_file(path: Path, data: Data, on_count: OnCount | None) -> Source:
             return Cifar(archive, path.parent, on_count)
     if is_archive(path):
         return _open_tree(open_archive(path, on_count), data)
+    if is_table_name(path.name):
+        return _open_table(path, data, on_count)
     raise DataError(
-        f"{path} is a file; give a folder of class folders, an archive ({', '.join(ARCHIVE_SUFFIXES)}), or one of"
-        f" {', '.join(SOURCE_NAMES)}"
+        f"{path} is a file; give a folder of class folders, an archive ({', '.join(ARCHIVE_SUFFIXES)}), a table of"
+        f" labels ({', '.join(TABLE_SUFFIXES)}), or one of {', '.join(SOURCE_NAMES)}"
     )
 
 
+def _open_table(path: Path, data: Data, on_count: OnCount | None) -> Source:
+    if data.layout is not FolderLayout.AUTO:
+        raise DataError(f"--layout {data.layout} says what folders are; the labels are in {path}, so leave it out")
+    table = read_table_file(path)
+    place = Path(data.image_folder).expanduser() if data.image_folder else path.parent
+    if place.is_dir():
+        tree: Tree = FolderTree(place)
+    elif place.is_file() and is_archive(place):
+        tree = open_archive(place, on_count)
+    else:
+        raise DataError(f"--images {place} is no folder and no archive; give the place of the images")
+
+    def list_rows(tree: Tree) -> Listing:
+        images = list(find_images(tree, "", tree.parents()[1:]))
+        return list_table(table, images, tree.shown(), label=data.label, group=data.group)
+
+    return ImageFiles(tree, list_rows, options=["table", table.hash, data.label, data.group])
+
+
 def _open_tree(tree: Tree, data: Data, notes: Sequence[str] = ()) -> Source:
-    return ImageFiles(tree, lambda tree: list_class_folders(tree, data.layout), options=[data.layout], notes=notes)
+    if data.image_folder:
+        raise DataError(f"--images {data.image_folder} says where a table's images are; {tree.shown()} is no table")
+    options = [data.layout, *([data.label, data.group] if data.label or data.group else [])]
+    return ImageFiles(tree, lambda tree: list_images(tree, data), options=options, notes=notes)

@@ -1,0 +1,232 @@
+"""Chooses the columns of a table: which names the images, which holds labels, splits and groups.
+
+Names of columns are compared by their letters and digits alone: `Class Name` is `class_name`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bakeoff.data.sources.finder import Found, How, ImageFinder, names_an_image
+from bakeoff.data.sources.layout import guess_split, name_some
+from bakeoff.data.sources.records import SplitName
+from bakeoff.data.sources.table import Table
+from bakeoff.errors import DataError, suggest
+
+__all__ = ["Columns", "choose_columns", "has_label_column", "is_about"]
+
+_IMAGE_NAMES = """
+    filename file filepath path image imagename imagefile imagepath imageid img imgname imgpath picture photo id
+""".split()  # noqa: SIM905
+_LABEL_NAMES = """
+    label labels class classes classname classlabel category categoryname categories target targetname y
+    breed species variety diagnosis dx disease finding genus kind type tag emotion
+""".split()  # noqa: SIM905
+_SPLIT_NAMES = ("split", "splits", "set", "subset", "partition", "dataset", "datasplit", "phase", "usage")
+# Columns of true and false, and what true means in them.
+_SPLIT_FLAGS: dict[str, SplitName] = {"isval": "val", "isvalid": "val", "isvalidation": "val", "istest": "test"}
+_TRUE, _FALSE = ("true", "1"), ("false", "0")
+# Rows by which the column of images is chosen.
+_SAMPLE_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A table by what its columns hold, a value for each row."""
+
+    table: Table
+    image: str
+    """The name of the column that names the images."""
+    found: list[Found]
+    label: str
+    """The name of the column of labels, or what stands for it."""
+    labels: list[str]
+    """Empty texts are no labels."""
+    splits: list[SplitName | None] | None
+    """None if the table gives no splits."""
+    groups: list[str] | None
+    notes: tuple[str, ...]
+
+
+def choose_columns(table: Table, finder: ImageFinder, where: str, *, label: str = "", group: str = "") -> Columns:
+    """Find out what the columns of a table hold.
+
+    Args:
+        table: The table.
+        finder: The images.
+        where: The place of the images as messages name it.
+        label: The column of labels; empty: chosen by its name, or because it is the only one that is left.
+        group: What keeps images together; a name that is not a column's means something else than a column.
+
+    Raises:
+        DataError: There is no such column, or fewer than half of the rows name an image.
+    """
+    if any(map(names_an_image, table.columns)):
+        table = table.without_header()
+    _require(table, label)
+    image = _choose_image(table, finder, label)
+    if finder.find([image])[0].paths and _plain(image) not in _IMAGE_NAMES:
+        position = table.columns.index(image)
+        table = table.without_header()
+        _require(table, label)
+        image = table.columns[position]
+    found = finder.find(table.column(image))
+    _require_half(table, image, found, where)
+    rest = [column for column in table.columns if column not in (image, group)]
+    split = _choose_split([column for column in rest if column != label], table)
+    rest = [column for column in rest if column != split]
+    name, used, labels = _read_labels(table, rest, label)
+    ignored = [column for column in rest if column not in used]
+    text = f"labels from {table.name}: column {image} -> {name}"
+    return Columns(
+        table,
+        image,
+        found,
+        name,
+        labels,
+        None if split is None else _read_splits(table, split),
+        table.column(group) if group in table.columns else None,
+        (f"{text}; columns not used: {name_some(ignored)}" if ignored else text, *table.notes),
+    )
+
+
+def has_label_column(table: Table, label: str = "") -> bool:
+    """Whether a table has the column `label`; if that is empty, a column with a usual name of labels."""
+    return label in table.columns if label else any(_plain(column) in _LABEL_NAMES for column in table.columns)
+
+
+def is_about(table: Table, finder: ImageFinder) -> bool:
+    """Whether a column of a table names images in at least half of its rows."""
+    found = finder.find(table.column(_choose_image(table, finder, "")))
+    return 2 * sum(bool(one.paths) for one in found) >= len(found)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+def _require(table: Table, label: str) -> None:
+    if label and label not in table.columns:
+        hint = suggest(label, table.columns, f"its columns are {name_some(table.columns)}")
+        raise DataError(f"--label {label}: {table.name} has no such column; {hint}")
+
+
+def _choose_image(table: Table, finder: ImageFinder, label: str) -> str:
+    """The column that names the most images; of several the one that names them most surely."""
+    step = -(-len(table.rows) // _SAMPLE_ROWS)
+
+    def rank(column: str) -> tuple[int, int, int]:
+        found = [one for one in finder.find(table.column(column)[::step]) if one.paths]
+        usual = _IMAGE_NAMES.index(_plain(column)) if _plain(column) in _IMAGE_NAMES else len(_IMAGE_NAMES)
+        for how in How:
+            sure = [one.paths for one in found if one.how <= how]
+            if 2 * len(sure) * step >= len(table.rows):
+                return how, -len(set(sure)), usual
+        return len(How), -len({one.paths for one in found}), usual
+
+    possible = [column for column in table.columns if column != label and _plain(column) not in _LABEL_NAMES]
+    return min(possible or table.columns, key=rank)
+
+
+def _require_half(table: Table, image: str, found: Sequence[Found], where: str) -> None:
+    named = sum(bool(one.paths) for one in found)
+    if 2 * named < len(found) or not named:
+        values = [value for value, one in zip(table.column(image), found, strict=True) if not one.paths]
+        raise DataError(
+            f"{table.name}: of {len(found)} rows, {named} name an image in {where} (column {image}; not found:"
+            f" {name_some(values)}); give the folder of the images as --images, or remove the other rows"
+        )
+
+
+def _choose_split(columns: Sequence[str], table: Table) -> str | None:
+    """The column of splits: one whose values are names of splits, train among them, or which is called like that."""
+    for column in columns:
+        values = {value for value in table.column(column) if value}
+        splits = {_guess_value(column, value) for value in values}
+        if values and None not in splits and (_is_split_name(column) or {"train"} < splits):
+            return column
+        if _plain(column) == "split" and values:
+            unknown = sorted(value for value in values if not guess_split(value))
+            raise DataError(
+                f"{table.name}: column {column} holds {name_some(unknown)}, which is no split; write train, val or"
+                " test, or rename the column"
+            )
+    return None
+
+
+def _is_split_name(column: str) -> bool:
+    return _plain(column) in (*_SPLIT_NAMES, *_SPLIT_FLAGS)
+
+
+def _guess_value(column: str, value: str) -> SplitName | None:
+    if flag := _SPLIT_FLAGS.get(_plain(column)):
+        lower = value.casefold().removesuffix(".0")
+        return flag if lower in _TRUE else "train" if lower in _FALSE else None
+    return guess_split(value)
+
+
+def _read_splits(table: Table, column: str) -> list[SplitName | None]:
+    splits = [_guess_value(column, value) for value in table.column(column)]
+    if "train" not in splits:
+        raise DataError(f"{table.name}: column {column} gives no image to train on; write train for some")
+    return splits
+
+
+def _read_labels(table: Table, rest: Sequence[str], label: str) -> tuple[str, list[str], list[str]]:
+    """What the labels are called, the columns that they are from, and the labels of all rows."""
+    column = label or _choose_label(table, rest)
+    if column:
+        return column, [column], [_clean(value) for value in table.column(column)]
+    columns = [name for name in rest if {_flag(value) for value in table.column(name)} <= {0, 1}]
+    if len(columns) > 1:
+        return f"the one of {len(columns)} columns that is 1", columns, _read_one_hot(table, columns)
+    told = f"columns {name_some(rest)} are left, and none is called label" if rest else "there is no column of labels"
+    raise DataError(f"{table.name}: {told}; say which one it is with --label COLUMN")
+
+
+def _choose_label(table: Table, rest: Sequence[str]) -> str:
+    """The column of labels by its name, or because no other is left; empty if that is not clear."""
+    plain = {_plain(column) for column in table.columns}
+    usual = [c for c in rest if _plain(c) in _LABEL_NAMES and not (_plain(c) == "y" and "x" in plain)]  # a place
+    if len(usual) > 1 and _all_agree([table.column(column) for column in usual]):
+        # A number and a name for each class: the name says more.
+        usual = [min(usual, key=lambda column: all(value.isdecimal() for value in table.column(column)))]
+    if len(usual) > 1:
+        raise DataError(f"{table.name}: {name_some(usual)} can be the labels; say which with --label COLUMN")
+    if usual:
+        return usual[0]
+    left = [column for column in rest if not _counts_rows(table.column(column))]
+    return left[0] if len(left) == 1 else ""
+
+
+def _all_agree(columns: Sequence[Sequence[str]]) -> bool:
+    """Whether each value of one column goes with one value of every other column."""
+    pairs = set(zip(*columns, strict=True))
+    return all(len({pair[place] for pair in pairs}) == len(pairs) for place in range(len(columns)))
+
+
+def _counts_rows(values: Sequence[str]) -> bool:
+    """Whether a column is the index that a table was written with."""
+    return any(all(value == str(number) for number, value in enumerate(values, first)) for first in (0, 1))
+
+
+def _clean(value: str) -> str:
+    return "" if value.casefold() == "nan" else value
+
+
+def _flag(value: str) -> int | None:
+    lower = re.sub(r"\.0+$", "", value.casefold())
+    return 1 if lower in _TRUE else 0 if lower in _FALSE else None
+
+
+def _read_one_hot(table: Table, columns: Sequence[str]) -> list[str]:
+    rows = zip(*([_flag(value) for value in table.column(column)] for column in columns), strict=True)
+    chosen = [[name for name, flag in zip(columns, row, strict=True) if flag] for row in rows]
+    for number, names in enumerate(chosen, 1):
+        if len(names) != 1:
+            many = f"several labels ({name_some(names)})" if names else "no label"
+            raise DataError(
+                f"{table.name}: row {number} has {many} in its columns of 0 and 1; an image must have exactly one,"
+                " so name the column to learn with --label COLUMN"
+            )
+    return [names[0] for names in chosen]

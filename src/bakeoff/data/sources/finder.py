@@ -1,0 +1,121 @@
+"""Finds the images that the values of a table name: by path, by file name, without suffix, or by a number.
+
+Tables come from other machines and through spreadsheets. A path may begin in another place or be Windows' own, a suffix
+may be missing or be another one, and `00012` may have become 12.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import PurePath
+
+from bakeoff.data.pixels import IMAGE_SUFFIXES
+
+__all__ = ["Found", "How", "ImageFinder", "names_an_image"]
+
+
+class How(IntEnum):
+    """In what a value and the name of a file agree, the surest first."""
+
+    NAME = 0
+    STEM = 1
+    """All but the suffix."""
+    LETTERS = 2
+    """All but the suffix and upper or lower case."""
+    NUMBER = 3
+    """Both are the same number, written with and without zeros."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The images that a value can mean: none, one, or several in different folders."""
+
+    paths: tuple[str, ...]
+    how: How = How.NAME
+
+
+class ImageFinder:
+    """The images of a tree by what a table may call them."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        """Take the paths of all images in the tree."""
+        self._indexes: dict[How, dict[str, list[str]]] = {how: defaultdict(list) for how in How}
+        self._parents: dict[str, tuple[str, ...]] = {}
+        for path in paths:
+            *parents, name = _normalise(path).split("/")
+            self._parents[path] = tuple(parents)
+            for how, index in self._indexes.items():
+                if key := _KEYS[how](name):
+                    index[key].append(path)
+
+    def find(self, values: Sequence[str]) -> list[Found]:
+        """What each value of a column names. Where few values name an image, folders that all share are dropped."""
+        split = [_split(value) for value in values]
+        found = [self._find(parts) for parts in split]
+        shared = _count_shared([parts[:-1] for parts in split if parts])
+        if shared and sum(bool(one.paths) for one in found) * 2 < len(found):
+            found = [self._find(parts[shared:]) for parts in split]
+        return found
+
+    def _find(self, parts: tuple[str, ...]) -> Found:
+        if not parts:
+            return Found(())
+        *parents, name = parts
+        for how, index in self._indexes.items():
+            key = _KEYS[how](name)
+            fitting = [path for path in index.get(key, ()) if _is_tail(parents, self._parents[path])] if key else []
+            # A path that is given in full means that file, also where another one ends in the same way.
+            if exact := [path for path in fitting if self._parents[path] == tuple(parents)]:
+                fitting = exact
+            if fitting:
+                return Found(tuple(fitting), how)
+        return Found(())
+
+
+def names_an_image(value: str) -> bool:
+    """Whether a value ends like the name of an image file."""
+    return PurePath(value).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _normalise(text: str) -> str:
+    # macOS writes é as two characters, other systems as one.
+    return unicodedata.normalize("NFC", text)
+
+
+def _split(value: str) -> tuple[str, ...]:
+    parts = _normalise(value.strip()).replace("\\", "/").split("/")
+    return tuple(part for part in parts if part not in ("", ".", "..") and not re.fullmatch("[A-Za-z]:", part))
+
+
+def _is_tail(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether one of two paths is the end of the other."""
+    length = min(len(one), len(other))
+    return list(one[len(one) - length :]) == list(other[len(other) - length :])
+
+
+def _count_shared(folders: Sequence[tuple[str, ...]]) -> int:
+    """How many folders all paths begin with."""
+    if not folders:
+        return 0
+    first, last = min(folders), max(folders)
+    return next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+
+
+def _stem(name: str) -> str:
+    return PurePath(name).stem if names_an_image(name) else name
+
+
+def _number(name: str) -> str:
+    stem = _stem(name).removesuffix(".0")
+    return str(int(stem)) if re.fullmatch("[0-9]{1,18}", stem) else ""
+
+
+_KEYS: dict[How, Callable[[str], str]] = {
+    How.NAME: lambda name: name,
+    How.STEM: _stem,
+    How.LETTERS: lambda name: _stem(name).casefold(),
+    How.NUMBER: _number,
+}

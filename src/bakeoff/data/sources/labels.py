@@ -1,0 +1,205 @@
+"""Joins the rows of a table to images: which file is of which class, split and group, and what fits nowhere."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import PurePath
+
+from bakeoff.data.sources.class_folders import describe_alike
+from bakeoff.data.sources.columns import Columns, choose_columns
+from bakeoff.data.sources.finder import Found, How, ImageFinder
+from bakeoff.data.sources.layout import guess_split, name_some
+from bakeoff.data.sources.listing import Labelled, Listing
+from bakeoff.data.sources.records import SplitName
+from bakeoff.data.sources.table import Table
+from bakeoff.errors import DataError
+
+__all__ = ["list_table"]
+
+
+def list_table(
+    table: Table,
+    images: Sequence[str],
+    where: str,
+    *,
+    label: str = "",
+    group: str = "",
+) -> Listing:
+    """List the images that a table gives labels to.
+
+    Args:
+        table: A row for each image, with a column that names it and one with its label.
+        images: The paths of all images that it may mean.
+        where: The place of the images as messages name it.
+        label: The column of labels; empty: chosen by its name, or because it is the only one that is left.
+        group: What keeps images together, if it is the name of a column.
+
+    Raises:
+        DataError: Labels would have to be guessed: the columns are not clear, few rows name an image, a row can mean
+            several images, or an image has two labels.
+    """
+    columns = choose_columns(table, ImageFinder(images), where, label=label, group=group)
+    # Of images of one name in `train/` and in `test/`, train.csv means the former.
+    rows = _Rows(columns, guess_split(PurePath(table.name).stem))
+    listed = _read_numbers(rows.images)
+    listed, split_notes = _split_by_folders(listed) if columns.splits is None else (listed, [])
+    if columns.splits:
+        split_notes = [f"splits are given by {table.name}"]
+    classes = _sort_classes({image.label for image in listed})
+    _require_repeated(columns, classes, listed)
+    notes = (*columns.notes, *rows.notes(), *_note_unnamed(table, images, rows.named), *split_notes)
+    return Listing(
+        tuple(sorted(listed, key=lambda image: image.path)),
+        tuple(classes),
+        (*notes, *describe_alike(classes), *_note_several(classes)),
+        table.hash,
+    )
+
+
+class _Rows:
+    """The images that rows give labels to, and what is to be said about the other rows."""
+
+    def __init__(self, columns: Columns, split: SplitName | None) -> None:
+        """Join the rows; `split` is that of the table's file. Raises DataError for rows that are not clear."""
+        self._columns, self._split = columns, split
+        self._images: dict[str, Labelled] = {}
+        self.named: set[str] = set()
+        """The paths of all images that are named, also of those without a label."""
+        self._missing: list[str] = []
+        self._unclear: list[str] = []
+        self._unlabelled: list[str] = []
+        self._differing: list[str] = []
+        self._doubled: list[str] = []
+        self._numbered: list[str] = []
+        values = columns.table.column(columns.image)
+        splits = columns.splits or [None] * len(values)
+        groups = columns.groups or [""] * len(values)
+        for row in zip(values, columns.found, columns.labels, splits, groups, strict=True):
+            self._add(*row)
+        name = columns.table.name
+        if self._unclear:
+            raise DataError(
+                f"{name}: several images can be meant by {name_some(self._unclear)}; write their folders into column"
+                f" {columns.image}, or give one folder as --images"
+            )
+        if self._differing:
+            raise DataError(f"{name} has rows that contradict each other: {name_some(self._differing)}; correct them")
+        if not self._images:
+            raise DataError(f"{name}: column {columns.label} has no label for any image; fill it in")
+
+    def _add(self, value: str, found: Found, label: str, split: SplitName | None, group: str) -> None:
+        paths = _in_split(found.paths, split or self._split)
+        self.named.update(paths)
+        if not paths:
+            self._missing.append(value or "a row without a name")
+        elif len(paths) > 1:
+            self._unclear.append(f"{value} ({' or '.join(paths[:2])})")
+        elif not label:
+            self._unlabelled.append(value)
+        else:
+            if found.how is How.NUMBER:
+                self._numbered.append(f"{value} is {paths[0]}")
+            self._put(value, Labelled(paths[0], split, unicodedata.normalize("NFC", label), group or None))
+
+    def _put(self, value: str, image: Labelled) -> None:
+        earlier = self._images.setdefault(image.path, image)
+        if earlier.label != image.label:
+            self._differing.append(f"{value} ({earlier.label} and {image.label})")
+        elif earlier.split != image.split:
+            self._differing.append(f"{value} ({earlier.split} and {image.split})")
+        elif earlier is not image:
+            self._doubled.append(value)
+
+    @property
+    def images(self) -> list[Labelled]:
+        """The images with labels."""
+        return list(self._images.values())
+
+    def notes(self) -> list[str]:
+        """What did not fit, and what was assumed."""
+        name = self._columns.table.name
+        told = (
+            (f"rows of {name} that name no image", self._missing),
+            (f"rows of {name} without a label, whose images are left out", self._unlabelled),
+            (f"rows of {name} that name an image again, with the same label", self._doubled),
+            ("images found by their number, without its zeros", self._numbered),
+        )
+        return [f"{what}: {len(values)}, such as {name_some(values)}" for what, values in told if values]
+
+
+def _in_split(paths: tuple[str, ...], split: SplitName | None) -> tuple[str, ...]:
+    """Of several images, those in folders of a split; all of them if there are none."""
+    if len(paths) < 2 or split is None:
+        return paths
+    return tuple(path for path in paths if _folder_split(path) == split) or paths
+
+
+def _folder_split(path: str) -> SplitName | None:
+    """The split that a folder on the way to an image stands for."""
+    return next((split for part in path.split("/")[:-1] if (split := guess_split(part))), None)
+
+
+def _split_by_folders(images: Sequence[Labelled]) -> tuple[list[Labelled], list[str]]:
+    """The images with the splits that their folders stand for, if there are several, and a note that says so."""
+    splits = [_folder_split(image.path) for image in images]
+    present = [split for split in ("train", "val", "test") if split in splits]
+    if "train" not in present or len(present) == 1:
+        return list(images), []
+    given = [replace(image, split=split) for image, split in zip(images, splits, strict=True)]
+    return given, [f"splits are given by folders: {', '.join(present)}"]
+
+
+def _read_numbers(images: Sequence[Labelled]) -> list[Labelled]:
+    """Labels that are all numbers, whole ones without a point: 1.0 is 1."""
+    if not all(_is_number(image.label) for image in images):
+        return list(images)
+    return [replace(image, label=re.sub(r"\.0+$", "", image.label)) for image in images]
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", text) is not None
+
+
+def _sort_classes(names: set[str]) -> list[str]:
+    """Numbers in numeric order, texts in alphabetic order."""
+    return sorted(names, key=lambda name: (float(name), name)) if all(map(_is_number, names)) else sorted(names)
+
+
+def _require_repeated(columns: Columns, classes: Sequence[str], images: Sequence[Labelled]) -> None:
+    if len(classes) > 2 and 2 * len(classes) > len(images):
+        raise DataError(
+            f"{columns.table.name}: column {columns.label} has {len(classes)} different values for {len(images)} images"
+            f" ({name_some(classes)}), so it holds no classes; say which column does with --label COLUMN"
+        )
+
+
+def _note_unnamed(table: Table, images: Sequence[str], named: set[str]) -> list[str]:
+    """Notes on images that no row names: folders of which none is named, then single ones."""
+    folders = defaultdict(list)
+    for path in images:
+        folders[path.partition("/")[0] if "/" in path else ""].append(path)
+    unused = {folder: paths for folder, paths in folders.items() if folder and named.isdisjoint(paths)}
+    single = [path for path in images if path not in named and path.partition("/")[0] not in unused]
+    notes = []
+    if unused:
+        counted = [f"{folder} ({len(paths)} images)" for folder, paths in unused.items()]
+        notes.append(
+            f"folders that {table.name} does not name: {name_some(counted)}; nothing uses them (`bakeoff predict` can"
+            " name what they show)"
+        )
+    if single:
+        notes.append(f"images that {table.name} does not name, left out: {len(single)}, such as {name_some(single)}")
+    return notes
+
+
+def _note_several(classes: Sequence[str]) -> list[str]:
+    """A note on classes such as `cat|dog` beside `cat` and `dog`."""
+    single = set(classes)
+    joined = [
+        name
+        for name in classes
+        if any(mark in name and {part.strip() for part in name.split(mark)} <= single for mark in "|;,")
+    ]
+    return [f"classes that look like several labels, each learned as one class: {name_some(joined)}"] if joined else []

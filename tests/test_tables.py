@@ -1,0 +1,466 @@
+"""Labels in a table: which file a row means, which column holds what, and what is refused instead of guessed."""
+
+import json
+import zipfile
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bakeoff.data.sources import open_source
+from bakeoff.data.sources.table import read_table
+from bakeoff.errors import DataError
+from bakeoff.runs.config import Data, FolderLayout
+
+CLASSES = ("cat", "dog", "emu")
+
+
+def _images(folder, names, offset=0):
+    for number, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), (offset + number) % 256, np.uint8)).save(path, format="PNG")
+
+
+def _names(count=12, form="{:04d}.png"):
+    return [form.format(number) for number in range(count)]
+
+
+def _label(number):
+    return CLASSES[number % 3]
+
+
+def _rows(names, *, header="id,label", label=_label):
+    return "".join(f"{row}\n" for row in [header, *(f"{name},{label(number)}" for number, name in enumerate(names))])
+
+
+def _open(source, images="", **options):
+    return open_source(Data(source=str(source), image_folder=str(images or ""), **options))
+
+
+def _found(source):
+    """The class and split of each image by its key."""
+    return {image.key: (source.class_names[image.label], image.split) for image in source.records()}
+
+
+def _classes(source):
+    return {key: label for key, (label, _) in _found(source).items()}
+
+
+EXPECTED = {name: _label(number) for number, name in enumerate(_names())}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Twelve flat images."""
+    _images(tmp_path / "photos", _names())
+    return tmp_path / "photos"
+
+
+# What is in a file
+
+
+@pytest.mark.parametrize(
+    ("suffix", "write"),
+    [
+        ("csv", lambda text: text.encode()),
+        ("csv", lambda text: text.replace("\n", "\r\n").encode("utf-8-sig")),
+        ("csv", lambda text: text.replace(",", ";").encode("utf-8-sig")),
+        ("csv", lambda text: ("sep=;\n" + text.replace(",", ";")).encode()),
+        ("csv", lambda text: text.replace(",", "\t").encode("utf-16")),
+        ("csv", lambda text: text.replace(",", "\t").encode("utf-16-le")),
+        ("tsv", lambda text: text.replace(",", "\t").encode()),
+        ("txt", lambda text: text.replace(",", "|").encode()),
+        ("csv", lambda text: "".join(f"{line},,\n" for line in text.splitlines()).encode()),
+        ("csv", lambda text: text.replace("cat", '"cat"').encode()),
+        ("jsonl", lambda text: "\n".join(json.dumps(dict(zip(("id", "label"), line.split(","), strict=True)))
+                                         for line in text.splitlines()[1:]).encode()),
+        ("json", lambda text: json.dumps([dict(zip(("id", "label"), line.split(","), strict=True))
+                                          for line in text.splitlines()[1:]]).encode()),
+        ("json", lambda text: json.dumps(dict(line.split(",") for line in text.splitlines()[1:])).encode()),
+    ],
+    ids=["comma", "bom-crlf", "semicolon", "sep-line", "utf16", "utf16-without-mark", "tab", "bar", "empty-columns",
+         "quotes", "json-lines", "json-objects", "json-mapping"],
+)  # fmt: skip
+def test_tables_of_many_forms_say_the_same(tmp_path, photos, suffix, write):
+    table = tmp_path / f"labels.{suffix}"
+    table.write_bytes(write(_rows(_names())))
+    assert _classes(_open(table, photos)) == EXPECTED
+
+
+def test_a_parquet_file_is_read(tmp_path, photos):
+    pytest.importorskip("pyarrow")
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = {"id": _names(), "label": list(map(_label, range(12))), "bytes": [{"bytes": b"x"}] * 12}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "labels.parquet")
+    assert _classes(_open(tmp_path / "labels.parquet", photos)) == EXPECTED
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(DataError, match=r"cannot read .*damaged\.parquet"):
+        _open(tmp_path / "damaged.parquet", photos)
+
+
+def test_parquet_names_the_extra_where_pyarrow_is_missing(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(DataError, match=r"pip install 'bakeoff\[parquet\]'"):
+        read_table("labels.parquet", b"PAR1")
+
+
+def test_cells_may_hold_line_breaks_and_delimiters(tmp_path, photos):
+    lines = [f'{name},"a note,\nof two; lines",{_label(number)}' for number, name in enumerate(_names())]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,note,label", *lines]))
+    assert _classes(_open(tmp_path / "labels.csv", photos)) == EXPECTED
+
+
+def test_windows_own_encoding_is_read_and_said(tmp_path, photos):
+    text = _rows(_names(), label=lambda number: ("Bär", "Maus")[number % 2])
+    (tmp_path / "labels.csv").write_bytes(text.encode("cp1252"))
+    source = _open(tmp_path / "labels.csv", photos)
+    assert source.class_names == ("Bär", "Maus")
+    assert any("read as Windows-1252" in note for note in source.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("empty.csv", b"", "has no rows"),
+        ("header.csv", b"id,label\n", "has no rows"),
+        ("wide.csv", b"id,label\na,b\na,b,c\n", "row 2 of wide.csv has 3 values for 2 columns"),
+        ("twice.csv", b"id,label,id\na,b,c\n", "two columns called id"),
+        ("open.csv", b'id,label\n1,"cat\n2,dog\n', "cannot read open.csv"),
+        ("labels.xlsx", b"PK", "save it as CSV"),
+        ("coco.json", b'{"images": [], "annotations": []}', "neither a list of objects"),
+        ("torn.jsonl", b'{"id": 1}\n{"id"', "cannot read torn.jsonl"),
+        ("deep.json", b"[" * 100_000, "cannot read deep.json"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "." in value and " " not in value else "",
+)
+def test_a_table_that_cannot_be_read_says_why(name, data, said):
+    with pytest.raises(DataError, match=said):
+        read_table(name, data)
+
+
+# Which file a row means
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{stem}",
+        "{name}",
+        "./{name}",
+        "{stem}.jpeg",
+        "{stem}.JPG",
+        "photos/{name}",
+        "../photos/{name}",
+        r"C:\Users\Ann\photos\{name}",
+        r"photos\{name}",
+        "/kaggle/input/pets/photos/{name}",
+        "file://server/photos/{name}",
+    ],
+)
+def test_a_row_may_name_its_image_in_many_ways(tmp_path, photos, value):
+    names = [value.format(name=name, stem=name[:-4]) for name in _names()]
+    (tmp_path / "labels.csv").write_text(_rows(names))
+    source = _open(tmp_path / "labels.csv", photos)
+    assert _classes(source) == EXPECTED
+    assert not any("number" in note for note in source.notes)
+
+
+def test_numbers_that_lost_their_zeros_are_found_and_said(tmp_path, photos):
+    (tmp_path / "labels.csv").write_text(_rows(range(12)))
+    source = _open(tmp_path / "labels.csv", photos)
+    assert _classes(source) == EXPECTED
+    assert "images found by their number, without its zeros: 12, such as 0 is 0000.png" in "\n".join(source.notes)
+    _images(photos, ["7.png", "007.png"], offset=100)
+    assert _classes(_open(tmp_path / "labels.csv", photos))["7.png"] == _label(7)
+    (photos / "7.png").unlink()
+    with pytest.raises(DataError, match=r"several images can be meant by 7 \(0007.png or 007.png\)"):
+        _open(tmp_path / "labels.csv", photos)
+
+
+def test_a_path_tells_files_of_one_name_apart(tmp_path):
+    names = [f"{folder}/{number}.png" for folder in "ab" for number in range(6)]
+    _images(tmp_path / "photos", names)
+    (tmp_path / "labels.csv").write_text(_rows([f"/elsewhere/photos/{name}" for name in names]))
+    expected = {name: _label(number) for number, name in enumerate(names)}
+    assert _classes(_open(tmp_path / "labels.csv", tmp_path / "photos")) == expected
+    # Folders that all rows share say nothing where they are unknown here.
+    (tmp_path / "labels.csv").write_text(_rows([f"/data/old/{name}" for name in names]))
+    assert _classes(_open(tmp_path / "labels.csv", tmp_path / "photos")) == expected
+    (tmp_path / "labels.csv").write_text(_rows([name.partition("/")[2] for name in names]))
+    with pytest.raises(DataError, match=r"can be meant by 0\.png \(a/0\.png or b/0\.png\), 1\.png .* and 8 more"):
+        _open(tmp_path / "labels.csv", tmp_path / "photos")
+
+
+def test_a_name_that_is_written_in_two_forms_of_unicode_is_one(tmp_path):
+    names = [f"cafe\u0301 {number}.png" for number in range(12)]
+    _images(tmp_path / "photos", names)
+    (tmp_path / "labels.csv").write_text(_rows([f"caf\u00e9 {number}.png" for number in range(12)]), encoding="utf-8")
+    assert _open(tmp_path / "labels.csv", tmp_path / "photos").count == 12
+
+
+def test_an_index_column_is_not_taken_for_the_images(tmp_path, photos):
+    # The numbers of the rows name files as well, but other ones than the column of names.
+    names = _names()[::-1]
+    lines = [f"{number},{name},{_label(number)}" for number, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join([",file,label", *lines]))
+    assert _classes(_open(tmp_path / "labels.csv", photos)) == {n: _label(i) for i, n in enumerate(names)}
+
+
+def test_rows_and_images_that_do_not_fit_are_counted_and_named(tmp_path, photos):
+    text = _rows([*_names(10), "lost1", "lost2"], label=lambda number: "" if number == 3 else _label(number))
+    (tmp_path / "labels.csv").write_text(text + "0001.png,dog\n,cat\n")
+    source = _open(tmp_path / "labels.csv", photos)
+    assert source.count == 9
+    notes = "\n".join(source.notes)
+    assert "that name no image: 3, such as lost1, lost2, a row without a name" in notes
+    assert "without a label, whose images are left out: 1, such as 0003.png" in notes
+    assert "with the same label: 1, such as 0001.png" in notes
+    assert "does not name, left out: 2, such as 0010.png, 0011.png" in notes
+
+
+def test_an_image_with_two_labels_is_refused(tmp_path, photos):
+    (tmp_path / "labels.csv").write_text(_rows(_names()) + "0001.png,emu\n")
+    with pytest.raises(DataError, match=r"contradict each other: 0001\.png \(dog and emu\)"):
+        _open(tmp_path / "labels.csv", photos)
+
+
+def test_a_table_of_other_images_is_refused(tmp_path, photos):
+    (tmp_path / "labels.csv").write_text(_rows([*_names(5), *_names(7, "other{}.png")]))
+    with pytest.raises(DataError, match=r"of 12 rows, 5 name an image in .*photos \(column id; not found: other0\.png"):
+        _open(tmp_path / "labels.csv", photos)
+
+
+# Which column holds what
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "label"),
+    [
+        ("image,Breed,weight", "{name},{label},{number}", ""),
+        ("weight,the kind of it,path", "{number},{label},{name}", "the kind of it"),
+        ("file_name,animal", "{name},{label}", ""),
+        ("id,class_id,class_name", "{name},{code},{label}", ""),
+        ("file,x,y,class", "{name},{number},{number},{label}", ""),
+        ("Unnamed: 0,img,animal", "{number},{name},{label}", ""),
+    ],
+)
+def test_columns_are_found_by_what_they_hold(tmp_path, photos, header, row, label):
+    lines = [row.format(name=n, label=_label(i), number=i, code=i % 3) for i, n in enumerate(_names())]
+    (tmp_path / "labels.csv").write_text("\n".join([header, *lines]))
+    assert _classes(_open(tmp_path / "labels.csv", photos, label=label)) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "label", "said"),
+    [
+        ("id,weight,animal", "{name},{number}7,{label}", "", "columns weight, animal are left.*--label COLUMN"),
+        ("id,breed,species", "{name},{label},{half}", "", "breed, species can be the labels.*--label COLUMN"),
+        ("id,label", "{name},{label}", "lable", "no such column; did you mean label"),
+        ("id", "{name}", "", "there is no column of labels"),
+        ("id,title", "{name},title {number}", "", "12 different values for 12 images"),
+        ("id,label,split", "{name},{label},extra", "", "column split holds extra, which is no split"),
+        ("id,label,split", "{name},{label},test", "", "gives no image to train on"),
+        ("id,red,round", "{name},1,{half}", "", r"row 2 has several labels \(red, round\)"),
+        ("id,red,round", "{name},0,0", "", "row 1 has no label"),
+        ("id,label", "{name},", "", "column label has no label for any image"),
+    ],
+    ids=["unclear", "two", "misspelled", "none", "titles", "odd-split", "no-train", "several", "zeros", "empty"],
+)
+def test_labels_are_never_guessed(tmp_path, photos, header, row, label, said):
+    lines = [row.format(name=n, label=_label(i), number=i, half=i % 2) for i, n in enumerate(_names())]
+    (tmp_path / "labels.csv").write_text("\n".join([header, *lines]))
+    with pytest.raises(DataError, match=said) as caught:
+        _open(tmp_path / "labels.csv", photos, label=label)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        ([10, 2, 1], ("1", "2", "10")),
+        (["1.0", "10.0", "2.0"], ("1", "2", "10")),
+        (["1", "1.0", "0"], ("0", "1")),
+        (["0.5", "-1", "10"], ("-1", "0.5", "10")),
+        (["10", "2", "b"], ("10", "2", "b")),
+        (["007", "010", "009"], ("007", "009", "010")),
+    ],
+    ids=["whole", "floats", "mixed", "fractions", "texts", "zeros"],
+)
+def test_numbers_as_labels_keep_their_order(tmp_path, photos, labels, classes):
+    (tmp_path / "labels.csv").write_text(_rows(_names(), label=lambda number: labels[number % 3]))
+    assert _open(tmp_path / "labels.csv", photos).class_names == classes
+
+
+def test_columns_of_zeros_and_a_one_are_classes(tmp_path, photos):
+    hot = ["1.0,0.0,0.0", "0.0,1.0,0.0", "0.0,0.0,1.0"]
+    (tmp_path / "labels.csv").write_text(_rows(_names(), header="image,cat,dog,emu", label=lambda n: hot[n % 3]))
+    source = _open(tmp_path / "labels.csv", photos)
+    assert _classes(source) == EXPECTED
+    assert "column image -> the one of 3 columns that is 1" in source.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "values"),
+    [
+        ("Split", {"train": "TRAIN", "val": "validation", "test": "Testing"}),
+        ("fold of mine", {"train": "train", "val": "dev", "test": "test"}),
+        ("is_test", {"train": "False", "test": "True"}),
+        ("is_valid", {"train": "0.0", "val": "1.0"}),
+    ],
+)
+def test_a_column_of_splits_is_kept(tmp_path, photos, header, values):
+    splits = list(values)
+    lines = [f"{n},{_label(i)},{values[splits[i // 3 % len(splits)]]}" for i, n in enumerate(_names())]
+    (tmp_path / "labels.csv").write_text("\n".join([f"id,label,{header}", *lines]))
+    source = _open(tmp_path / "labels.csv", photos)
+    assert {key: split for key, (_, split) in _found(source).items()} == {
+        name: splits[number // 3 % len(splits)] for number, name in enumerate(_names())
+    }
+    assert any("splits are given by" in note for note in source.notes)
+
+
+def test_a_column_of_groups_is_kept(tmp_path, photos):
+    lines = [f"{n},{_label(i)},p{i // 4}" for i, n in enumerate(_names())]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,label,patient", *lines]))
+    source = _open(tmp_path / "labels.csv", photos, group="patient")
+    assert Counter(image.group for image in source.records()) == {"p0": 4, "p1": 4, "p2": 4}
+    assert "columns not used" not in source.notes[0]
+    assert _open(tmp_path / "labels.csv", photos).notes[0].endswith("columns not used: patient")
+
+
+@pytest.mark.parametrize("form", ["{:04d}.png", "{:04d}"])
+def test_a_table_without_names_of_columns_loses_no_row(tmp_path, photos, form):
+    (tmp_path / "labels.csv").write_text(_rows(_names(form=form)).partition("\n")[2])
+    source = _open(tmp_path / "labels.csv", photos)
+    assert _classes(source) == EXPECTED
+    assert any("has no names of columns" in note for note in source.notes)
+
+
+def test_classes_that_look_like_several_labels_are_told(tmp_path, photos):
+    labels = ("cat", "dog", "cat|dog")
+    (tmp_path / "labels.csv").write_text(_rows(_names(), label=lambda number: labels[number % 3]))
+    assert any(
+        "several labels, each learned as one class: cat|dog" in n for n in _open(tmp_path / "labels.csv", photos).notes
+    )
+
+
+# A table that is found
+
+
+@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("train_images", "test_images"), ("Train", "TEST")])
+def test_kaggles_folders_are_read_by_their_table(tmp_path, train, test):
+    _images(tmp_path / train, _names())
+    _images(tmp_path / test, _names(), offset=100)
+    (tmp_path / "train.csv").write_text(_rows(_names()))
+    (tmp_path / "test.csv").write_text("id,label\n")
+    (tmp_path / "sample_submission.csv").write_text(_rows(_names(), label=lambda _: "cat"))
+    for place in (tmp_path, tmp_path / "train.csv", tmp_path / train):
+        source = _open(place)
+        assert {key.rpartition("/")[2]: label for key, label in _classes(source).items()} == EXPECTED
+        assert len(_found(source)) == 12
+        assert "train.csv: column id -> label" in source.notes[0]
+    (note,) = [note for note in _open(tmp_path).notes if test in note]
+    assert "12 images" in note
+    assert "bakeoff predict" in note
+
+
+@pytest.mark.parametrize("place", ["", "images", "labels.csv"])
+def test_a_table_beside_a_folder_of_images_is_found(tmp_path, place, monkeypatch):
+    _images(tmp_path / "images", _names())
+    (tmp_path / "labels.csv").write_text(_rows(_names()))
+    assert sorted(_classes(_open(tmp_path / place)).values()) == sorted(EXPECTED.values())
+    if place == "images":
+        monkeypatch.chdir(tmp_path / "images")
+        assert _classes(_open(".")) == EXPECTED
+
+
+@pytest.mark.parametrize("folder", ["data", ""])
+def test_hugging_faces_metadata_is_read(tmp_path, folder):
+    for split, count in (("train", 12), ("test", 6)):
+        _images(tmp_path / folder / split, _names(count), offset=len(split))
+        lines = [json.dumps({"file_name": n, "label": i % 3}) for i, n in enumerate(_names(count))]
+        (tmp_path / folder / split / "metadata.jsonl").write_text("\n".join(lines))
+    source = _open(tmp_path)
+    assert Counter(split for _, split in _found(source).values()) == {"train": 12, "test": 6}
+    assert source.class_names == ("0", "1", "2")
+    assert any("splits are given by folders: train, test" in note for note in source.notes)
+
+
+def test_metadata_in_the_folder_itself_is_read(photos):
+    (photos / "metadata.csv").write_text(_rows(_names(), header="file_name,label"))
+    assert _classes(_open(photos)) == EXPECTED
+
+
+def test_a_table_for_each_split_makes_the_splits(tmp_path):
+    _images(tmp_path / "images", _names(24))
+    for number, split in enumerate(("train", "valid", "test")):
+        (tmp_path / f"{split}.csv").write_text(_rows(_names(24)[8 * number : 8 * number + 8]))
+    source = _open(tmp_path)
+    assert Counter(split for _, split in _found(source).values()) == {"train": 8, "val": 8, "test": 8}
+
+
+def test_of_several_tables_none_is_chosen(photos):
+    (photos / "labels.csv").write_text(_rows(_names()))
+    (photos / "labels_v2.csv").write_text(_rows(_names(), label=lambda number: CLASSES[number % 2]))
+    with pytest.raises(DataError, match=r"labels can be in labels\.csv or in labels_v2\.csv; give one"):
+        _open(photos)
+    (photos / "labels_v2.csv").write_text(_rows(_names(), header="id,weight"))
+    assert _classes(_open(photos)) == EXPECTED
+
+
+def test_class_folders_beside_a_table_stay_class_folders(tmp_path):
+    names = [f"{_label(number)}/{name}" for number, name in enumerate(_names())]
+    _images(tmp_path, names)
+    plain = _open(tmp_path)
+    (tmp_path / "notes.csv").write_text("day,weather\n1,rain\n")
+    (tmp_path / "sizes.csv").write_text(_rows(names, header="file,bytes", label=lambda number: 100 * number))
+    assert _open(tmp_path).signature == plain.signature
+    (tmp_path / "labels.csv").write_text(_rows(names))
+    source = _open(tmp_path)
+    assert _classes(source) == _classes(plain)
+    assert "labels from folders; labels.csv is not used" in source.notes
+    (tmp_path / "labels.csv").write_text(_rows(names, label=lambda number: ("sick", "well")[number // 6]))
+    with pytest.raises(DataError, match=r"can be the folders \(cat, dog, emu\) or those of labels\.csv \(sick, well\)"):
+        _open(tmp_path)
+    assert _classes(_open(tmp_path, layout=FolderLayout.CLASSES)) == _classes(plain)
+    assert set(_classes(_open(tmp_path / "labels.csv")).values()) == {"sick", "well"}
+    assert set(_classes(_open(tmp_path, label="label")).values()) == {"sick", "well"}
+
+
+def test_options_that_do_not_fit_are_refused(tmp_path, photos):
+    (tmp_path / "labels.csv").write_text(_rows(_names()))
+    for options, said in (
+        ({"source": photos, "images": photos}, "is no table"),
+        ({"source": tmp_path / "labels.csv", "images": tmp_path / "nowhere"}, "nowhere is no folder and no archive"),
+        ({"source": tmp_path / "labels.csv", "layout": FolderLayout.CLASSES}, "so leave it out"),
+        ({"source": photos, "layout": FolderLayout.CLASSES, "label": "label"}, "give one of them"),
+        ({"source": photos, "label": "breed"}, "no table with that column"),
+    ):
+        with pytest.raises(DataError, match=said):
+            _open(**options)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_archive_may_hold_the_images_and_the_table(tmp_path, photos, inside):
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for name in _names():
+            archive.write(photos / name, f"pets/images/{name}")
+        if inside:
+            archive.writestr("pets/labels.csv", _rows(_names()))
+    (tmp_path / "labels.csv").write_text(_rows(_names()))
+    source = _open(tmp_path / "pets.zip") if inside else _open(tmp_path / "labels.csv", tmp_path / "pets.zip")
+    assert _classes(source) == {f"pets/images/{name}": label for name, label in EXPECTED.items()}
+
+
+def test_the_signature_follows_the_table(tmp_path, photos):
+    table = tmp_path / "labels.csv"
+    signatures = set()
+    for text in (_rows(_names()), _rows(_names(), label=lambda n: _label(n + 1)), _rows(_names()) + "lost.png,cat\n"):
+        table.write_text(text)
+        signatures |= {_open(table, photos).signature, _open(photos).signature}
+        assert _open(table, photos).signature in signatures
+    assert len(signatures) == 6
