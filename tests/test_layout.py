@@ -1,5 +1,6 @@
 """What the folders of a public archive are taken for, or why they are refused."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -97,7 +98,75 @@ def test_a_folder_that_holds_one_folder_is_opened_and_says_so(tmp_path, wrapper)
     _fill(tmp_path / wrapper / "test")
     source, found = _read(tmp_path)
     assert {split for split, _ in found} == {"train", "test"}
-    assert f"{tmp_path.name} holds nothing but {wrapper}, which is read in its place" in source.notes
+    assert f"all images of {tmp_path.name} are in {wrapper}, which is read in its place" in source.notes
+
+
+def test_folders_of_annotations_beside_a_folder_of_classes_are_left_out(tmp_path):
+    _fill(tmp_path / "Images")
+    for name in CLASSES:
+        (tmp_path / "Annotation" / name).mkdir(parents=True)
+        (tmp_path / "Annotation" / name / "0.xml").write_text("<xml/>")
+    source, _ = _read(tmp_path)
+    assert source.class_names == CLASSES
+    assert "folders without images, left out: Annotation" in source.notes
+
+
+def test_an_empty_class_is_named_and_a_single_class_refused(tmp_path):
+    _fill(tmp_path)
+    (tmp_path / "emu").mkdir()
+    assert "folders without images, left out: emu" in _read(tmp_path)[0].notes
+    shutil.rmtree(tmp_path / "dog")
+    _fill(tmp_path / "cat")
+    with pytest.raises(DataError, match="has one class only, cat"):
+        _read(tmp_path)
+
+
+def test_classes_are_the_same_in_any_unicode_form_and_hardly_different_names_are_told(tmp_path):
+    _fill(tmp_path / "train", ["caf\u00e9", "Dog"])
+    _fill(tmp_path / "test", ["cafe\u0301", "Dog"])
+    source, found = _read(tmp_path)
+    assert source.class_names == ("Dog", "caf\u00e9")
+    assert ("test", "caf\u00e9") in found
+    assert any("differ only in their Unicode form" in note for note in source.notes)
+    _fill(tmp_path / "train", ["dog"])
+    assert any("differ only in case or spaces stay apart: Dog, dog" in note for note in _read(tmp_path)[0].notes)
+
+
+def test_a_hidden_class_folder_is_named(tmp_path):
+    _fill(tmp_path, [*CLASSES, ".emu"])
+    source, _ = _read(tmp_path)
+    assert source.class_names == CLASSES
+    assert "left out: hidden folders: 1, such as .emu" in source.notes
+
+
+def test_a_folder_called_like_built_in_data_is_taken_if_it_has_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert open_source(Data(source="digits")).count == 1797
+    (tmp_path / "digits").mkdir()
+    assert open_source(Data(source="digits")).count == 1797
+    _fill(tmp_path / "digits")
+    source = open_source(Data(source="digits"))
+    assert source.class_names == CLASSES
+    assert "digits is the folder of that name; builtin:digits names the built-in images" in source.notes
+    assert open_source(Data(source="builtin:digits")).count == 1797
+
+
+def test_files_that_are_swapped_are_seen(tmp_path):
+    """Equal in size and time, as files of a reproducible archive are."""
+    _fill(tmp_path)
+    pair = [tmp_path / name / "0.png" for name in CLASSES]
+    for path in pair:
+        data = path.read_bytes()
+        path.write_bytes(data.ljust(100, b"\0"))
+        os.utime(path, (1, 1))
+    before = open_source(Data(source=str(tmp_path))).signature
+    pair[0].rename(tmp_path / "x")
+    pair[1].rename(pair[0])
+    (tmp_path / "x").rename(pair[1])
+    swapped = open_source(Data(source=str(tmp_path))).signature
+    pair[0].write_bytes(pair[0].read_bytes())
+    os.utime(pair[0], (1, 1))
+    assert len({before, swapped, open_source(Data(source=str(tmp_path))).signature}) == 3
 
 
 def test_test_images_without_labels_are_not_used_and_named(tmp_path):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bakeoff.data.sources.records import SplitName
 from bakeoff.data.sources.trees import Tree, join, to_text
-from bakeoff.data.sources.walk import LeftOut, find_images, has_images, subfolders
+from bakeoff.data.sources.walk import LeftOut, find_images, has_files, has_images, subfolders
 from bakeoff.errors import DataError
 from bakeoff.runs.config import FolderLayout
 
@@ -59,9 +59,11 @@ def read_layout(tree: Tree, choice: FolderLayout = FolderLayout.AUTO, left_out: 
         DataError: The folder can be read in two ways, or the choice does not fit.
     """
     notes: list[str] = []
-    folder, wrappers = _unwrap(tree)
+    folder, wrappers, beside = _unwrap(tree)
     if wrappers:
-        notes.append(f"{wrappers[0]} holds nothing but {'/'.join(wrappers[1:])}, which is read in its place")
+        notes.append(f"all images of {wrappers[0]} are in {'/'.join(wrappers[1:])}, which is read in its place")
+    if beside:
+        notes.append(f"folders without images, left out: {name_some(beside)}")
     names = subfolders(tree, folder, left_out)
     splits = {name: split for name in names if (split := guess_split(name))}
     if choice is FolderLayout.CLASSES:
@@ -104,9 +106,10 @@ def _read_splits(
     ]
     if others := [name for name in inside if name not in splits]:
         notes.append(f"folders beside the splits, left out: {name_some(others)}")
-    named = ", ".join(f"{split} from {to_text(name)}" for name, split in splits.items() if name in roots)
+    roots = dict(sorted(roots.items(), key=lambda item: item[1].split != "train"))
+    named = ", ".join(f"{root.split} from {to_text(name)}" for name, root in roots.items())
     notes.append(f"splits are given by folders: {named}")
-    return Layout(tuple(sorted(roots.values(), key=lambda root: root.split != "train")), tuple(notes))
+    return Layout(tuple(roots.values()), tuple(notes))
 
 
 def _are_splits(tree: Tree, folder: str, splits: dict[str, SplitName], inside: dict[str, list[str]]) -> bool:
@@ -150,16 +153,25 @@ def _refuse_same_subfolders(tree: Tree, folder: str, names: Sequence[str]) -> No
         )
 
 
-def _unwrap(tree: Tree) -> tuple[str, list[str]]:
-    """Open folders that hold one folder and nothing else; the names on the way, the first one included."""
-    folder, opened = "", [to_text(tree.path.resolve().name)]
+def _unwrap(tree: Tree) -> tuple[str, list[str], list[str]]:
+    """Open folders whose images are all in one folder of folders.
+
+    Returns:
+        The folder that was reached, the names on the way with the first one, and folders beside them without images.
+    """
+    folder, opened, beside = "", [to_text(tree.path.resolve().name)], []
     for _ in range(_MOST_WRAPPERS):
         names = subfolders(tree, folder)
-        if len(names) != 1 or not subfolders(tree, join(folder, names[0])) or has_images(tree, folder):
+        full = [name for name in names if has_images(tree, join(folder, name), below=True)]
+        others = [name for name in names if name not in full]
+        # A class may still be empty, while folders of annotations hold files.
+        is_wrapper = len(full) == 1 and _class_names(tree, join(folder, full[0])) and not has_images(tree, folder)
+        if not is_wrapper or not all(has_files(tree, join(folder, name)) for name in others):
             break
-        folder = join(folder, names[0])
-        opened.append(to_text(names[0]))
-    return folder, opened if len(opened) > 1 else []
+        folder = join(folder, full[0])
+        opened.append(to_text(full[0]))
+        beside += others
+    return folder, opened if len(opened) > 1 else [], beside
 
 
 def _split_root(tree: Tree, folder: str) -> str:

@@ -10,7 +10,16 @@ from pathlib import Path
 from bakeoff.data.pixels import IMAGE_SUFFIXES
 from bakeoff.data.sources.trees import Entry, FolderTree, Tree, join, to_text
 
-__all__ = ["LeftOut", "find_images", "has_images", "images_below", "images_in", "is_image_name", "subfolders"]
+__all__ = [
+    "LeftOut",
+    "find_images",
+    "has_files",
+    "has_images",
+    "images_below",
+    "images_in",
+    "is_image_name",
+    "subfolders",
+]
 
 # Folders that systems and programs leave among pictures.
 _SYSTEM_FOLDERS = {
@@ -108,6 +117,11 @@ def subfolders(tree: Tree, folder: str, left_out: LeftOut | None = None) -> list
 def has_images(tree: Tree, folder: str, *, below: bool = False) -> bool:
     """Whether there are images directly in a folder, or anywhere below it."""
     return any(True for _ in (find_images(tree, folder) if below else images_in(tree, folder)))
+
+
+def has_files(tree: Tree, folder: str) -> bool:
+    """Whether there are files of any kind in a folder or below it."""
+    return any(has_files(tree, entry.path) if entry.is_folder else True for entry in tree.entries(folder))
 
 
 def is_image_name(entry: Entry) -> bool:
