@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from bakeoff.data.shards import prepare_cached, read_manifest
+from bakeoff.data.sources import archives as archives_module
 from bakeoff.data.sources import open_source
-from bakeoff.data.sources import packed as packed_module
 from bakeoff.errors import DataError
 from bakeoff.runs.config import Data
 
@@ -119,7 +119,7 @@ def test_links_and_devices_are_left_out_and_counted(tmp_path):
 
 @pytest.mark.parametrize("name", ["p.zip", "p.tar"])
 def test_files_beyond_the_limit_are_left_out_and_counted(tmp_path, name, monkeypatch):
-    monkeypatch.setattr(packed_module, "_FILE_LIMIT_BYTES", 1 << 20)
+    monkeypatch.setattr(archives_module, "_FILE_LIMIT_BYTES", 1 << 20)
     _write(tmp_path / name, {**_files(), "pets/cat/big.png": bytes((1 << 20) + 1)})
     source, found = _read(tmp_path / name)
     assert len(found) == 8
@@ -127,7 +127,7 @@ def test_files_beyond_the_limit_are_left_out_and_counted(tmp_path, name, monkeyp
 
 
 def test_a_tar_that_grows_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(packed_module, "_GROWTH_BYTES", 1 << 20)
+    monkeypatch.setattr(archives_module, "_GROWTH_BYTES", 1 << 20)
     _write(tmp_path / "p.tgz", {"pets/cat/zeros.bin": bytes(1 << 25)})
     with pytest.raises(DataError, match="grows without end"):
         _read(tmp_path / "p.tgz")

@@ -23,8 +23,8 @@ INSIDE = {
     "runs/config": "data run parse read",
     "data": "pixels sources shards augment batches checks contact_sheet",
     "data/sources": """
-        records listing trees packed walk layout class_folders table finder columns labels beside images archives cifar
-        digits names
+        records listing trees archives walk layout class_folders table finder columns labels beside images download
+        cifar digits names
     """,
     "data/shards": "manifest fit plan writer view reader",
     "data/augment": "mix steps randaugment",

@@ -19,6 +19,7 @@ from bakeoff.data.pixels import decode, read_rgb, read_size
 from bakeoff.data.shards import open_dataset, prepare, read_blocks, read_manifest
 from bakeoff.data.sources import open_source
 from bakeoff.data.sources.cifar import CIFARS
+from bakeoff.data.sources.table import read_table_file
 from bakeoff.deploy.bundle import open_bundle
 from bakeoff.networks.weights.keras_file import read_models
 from bakeoff.networks.weights.torch_file import read_state_dict
@@ -116,6 +117,34 @@ def _read_archive(data: bytes, folder: Path) -> None:
     (folder / CIFARS["cifar100"].file).write_bytes(packed)
     source = open_source(Data(source="cifar100"), folder)
     assert source.count == sum(1 for _ in source.records())
+
+
+def _packed_images(folder: Path) -> list[bytes]:
+    image = _images(folder)[0]
+    members = {f"pets/{name}/{index}.png": image for name in ("cat", "dog") for index in range(3)}
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return [stream.getvalue(), _tar(members), gzip.compress(_tar(members), 1)]
+
+
+def _read_packed_images(data: bytes, folder: Path) -> None:
+    (folder / "pets.zip").write_bytes(data)
+    source = open_source(Data(source=str(folder / "pets.zip")))
+    assert source.count == sum(1 for _ in source.records())
+
+
+def _tables(folder: Path) -> list[bytes]:  # noqa: ARG001
+    rows = [("image", "label"), *((f"{index}.png", f"{index % 2}") for index in range(8))]
+    text = "\n".join(",".join(row) for row in rows)
+    return [text.encode(), b"\xef\xbb\xbf" + text.replace(",", ";").encode(), text.encode("utf-16"), DEEP]
+
+
+def _read_any_table(data: bytes, folder: Path) -> None:
+    for suffix in (".csv", ".jsonl", ".json"):
+        (folder / f"table{suffix}").write_bytes(data)
+        read_table_file(folder / f"table{suffix}")
 
 
 def _digits(folder: Path) -> Path:
@@ -334,7 +363,9 @@ def _read_bundle(data: bytes, folder: Path) -> None:
 
 TARGETS = [
     Target("images", _images, _read_image),
-    Target("archives", _archives, _read_archive),
+    Target("CIFAR archives", _archives, _read_archive),
+    Target("image archives", _packed_images, _read_packed_images),
+    Target("tables", _tables, _read_any_table),
     Target("shards", _shard, _read_shard),
     Target("manifests", _manifest, _read_manifest),
     Target("records", _record, _read_record),

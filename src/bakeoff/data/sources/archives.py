@@ -1,83 +1,274 @@
-"""Finds a published archive on this machine, or downloads it.
+"""Archives of images, read in place: ZIP, and TAR, which may be compressed.
 
-The order is: the given folder, `$BAKEOFF_DATA_DIR`, `downloads` in the cache, then the download.
+Only regular files are read. Links, devices, paths that lead out of the archive, and files beyond a size are left out
+and counted. Nothing is unpacked into the user's folders: a compressed TAR, whose files cannot be reached singly, is
+decompressed into a temporary file that has no name.
 """
 
-import hashlib
-import http.client
+import bz2
+import gzip
+import lzma
 import os
-import urllib.request
-from collections.abc import Iterator
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import IO, Generic, TypeVar, cast
 
 from bakeoff.data.sources.records import OnCount
+from bakeoff.data.sources.trees import Entry, Tree, stamp_file
 from bakeoff.errors import DataError
-from bakeoff.files import cache_dir, replacing
+from bakeoff.files import cache_dir
 
-__all__ = ["find_archive", "hash_md5"]
+__all__ = ["ARCHIVE_SUFFIXES", "is_archive", "open_archive"]
 
-_TIMEOUT_SECONDS = 20
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+
+# The largest file that is read out of an archive, in bytes: more than an uncompressed image at the limit of pixels.
+_FILE_LIMIT_BYTES = 1 << 29
+# A TAR may grow by this factor when it is decompressed, and by this many bytes more. Images hardly compress.
+_MOST_GROWTH, _GROWTH_BYTES = 200, 1 << 26
+# Bytes of free space that decompressing leaves on the disk.
+_LEFT_FREE_BYTES = 1 << 30
 _CHUNK_BYTES = 1 << 20
+# A TAR ends with at least two blocks of zeros; this is the size of one.
+_TAR_BLOCK = 512
+# The deepest path that is read.
+_MOST_FOLDERS = 64
+
+_READ_ERRORS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+
+Member = TypeVar("Member")
 
 
-def find_archive(name: str, url: str, md5: str, data_dir: Path | None, on_count: OnCount | None) -> Path:
-    """Find an archive, or download it into the cache.
+def is_archive(path: Path) -> bool:
+    """Whether a file's name is that of an archive which can be read."""
+    return path.name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def open_archive(path: Path, on_count: OnCount | None = None) -> Tree:
+    """An archive as a tree. It is opened at first use.
 
     Args:
-        name: The archive's file name.
-        url: Where to download it.
-        md5: The published MD5, which a download must have; a file found on this machine is not checked here.
-        data_dir: The first folder to look in.
-        on_count: Called with (what is being done, bytes done, bytes in all, 0 if unknown).
-
-    Returns:
-        The path of the archive.
+        path: The archive; what it is is decided by its contents, not by its suffix.
+        on_count: Called with (what is being done, bytes done, bytes in all) while a TAR is decompressed.
 
     Raises:
-        DataError: The download failed. The message says where to put the file instead.
+        DataError: The file is no ZIP and no TAR, or cannot be read.
     """
-    downloads = cache_dir() / "downloads"
-    variable = os.environ.get("BAKEOFF_DATA_DIR")
-    folders = [folder for folder in (data_dir, Path(variable) if variable else None, downloads) if folder is not None]
-    for folder in folders:
-        if (folder / name).is_file():
-            return folder / name
     try:
-        _download(url, md5, downloads / name, on_count)
-    except DataError as error:
-        raise DataError(f"{name} {error}; fetch {url} and give its folder with --data-dir") from error
-    return downloads / name
+        with path.open("rb") as file:
+            head = file.read(6)
+        if zipfile.is_zipfile(path):
+            return _Zip(path)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; make it readable") from error
+    for magic, open_stream in _COMPRESSED:
+        if head.startswith(magic):
+            return _Tar(path, open_stream, on_count)
+    if tarfile.is_tarfile(path):
+        return _Tar(path, None, on_count)
+    raise DataError(f"{path} is not a ZIP or TAR archive; fetch it again, or unpack it and give the folder")
 
 
-def hash_md5(path: Path) -> str:
-    """MD5 of a file, as the publishers of these archives print it. It detects damage, not tampering."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+def _open_gzip(file: IO[bytes]) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=file))
 
 
-def _download(url: str, md5: str, path: Path, on_count: OnCount | None) -> None:
-    digest = hashlib.md5(usedforsecurity=False)
-    done = 0
+def _open_bzip2(file: IO[bytes]) -> IO[bytes]:
+    return cast("IO[bytes]", bz2.BZ2File(file))
+
+
+def _open_xz(file: IO[bytes]) -> IO[bytes]:
+    return cast("IO[bytes]", lzma.LZMAFile(file))
+
+
+# What a compressed file begins with.
+_COMPRESSED = ((b"\x1f\x8b", _open_gzip), (b"BZh", _open_bzip2), (b"\xfd7zXZ", _open_xz))
+
+
+class _Packed(Tree, Generic[Member]):
+    """What ZIP and TAR share: a table of members by path, and the folders that their paths make."""
+
+    is_archive = True
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._skipped: Counter[str] = Counter()
+
+    def entries(self, folder: str) -> list[Entry]:
+        """The files and folders in a folder, sorted by name."""
+        return self._folders.get(folder, [])
+
+    def has(self, path: str) -> bool:
+        """Whether there is a file at a path."""
+        return path in self._members
+
+    def stamp(self, path: str) -> tuple[int, ...]:  # noqa: ARG002
+        """The stamp of the archive itself."""
+        return stamp_file(self.path)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Members that are not read, counted by kind."""
+        _ = self._members
+        return tuple(f"{self.path.name}: left out {count} {kind}" for kind, count in self._skipped.most_common())
+
+    @cached_property
+    def _members(self) -> dict[str, Member]:
+        members: dict[str, Member] = {}
+        try:
+            for name, member in self._read_members():
+                if (path := _clean(name)) is None:
+                    self._skipped["files whose paths lead out of the archive, or are too deep"] += 1
+                elif path in members:
+                    self._skipped["files of the same path as another"] += 1
+                elif path:
+                    members[path] = member
+        except (*_READ_ERRORS, OSError) as error:
+            raise self._damaged(error) from error
+        return members
+
+    @cached_property
+    def _folders(self) -> dict[str, list[Entry]]:
+        folders: dict[str, dict[str, Entry]] = {"": {}}
+        for path in self._members:
+            parts = path.split("/")
+            for depth in range(len(parts)):
+                folder, inner = "/".join(parts[:depth]), "/".join(parts[: depth + 1])
+                is_folder = depth < len(parts) - 1
+                folders.setdefault(folder, {}).setdefault(parts[depth], Entry(inner, is_folder))
+        return {folder: [found[name] for name in sorted(found)] for folder, found in folders.items()}
+
+    def _accept(self, size: int, is_regular: bool) -> bool:
+        if not is_regular:
+            self._skipped["links and special files"] += 1
+        elif size > _FILE_LIMIT_BYTES:
+            self._skipped[f"files of more than {_FILE_LIMIT_BYTES >> 20} MiB"] += 1
+        else:
+            return True
+        return False
+
+    def _read_members(self) -> Iterator[tuple[str, Member]]:
+        raise NotImplementedError
+
+    def _damaged(self, error: Exception) -> DataError:
+        return DataError(f"{self.path} is damaged ({error or type(error).__name__}); fetch it again")
+
+
+class _Zip(_Packed[zipfile.ZipInfo]):
+    def read(self, path: str) -> bytes:
+        """The contents of a file. Raises DataError if it is damaged or larger than it says."""
+        return self.head(path, self._members[path].file_size)
+
+    def head(self, path: str, size: int) -> bytes:
+        """The first `size` bytes of a file."""
+        try:
+            with self._zip.open(self._members[path]) as file:
+                return file.read(size)
+        except _READ_ERRORS as error:
+            raise DataError(f"damaged in {self.path.name} ({error}); fetch the archive again") from error
+
+    @cached_property
+    def _zip(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except (*_READ_ERRORS, OSError) as error:
+            raise self._damaged(error) from error
+
+    def _read_members(self) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+        for info in self._zip.infolist():
+            if info.is_dir():
+                continue
+            if info.flag_bits & 0x1:
+                raise DataError(f"{self.path} is encrypted; unpack it and give the folder")
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if self._accept(info.file_size, kind in (0, stat.S_IFREG)):
+                yield _decode_zip_name(info), info
+
+
+class _Tar(_Packed[tuple[int, int]]):
+    """A TAR. A member is its place and its size in the (decompressed) file, in bytes."""
+
+    def __init__(
+        self, path: Path, open_stream: Callable[[IO[bytes]], IO[bytes]] | None, on_count: OnCount | None
+    ) -> None:
+        super().__init__(path)
+        self._open_stream = open_stream
+        self._on_count = on_count
+
+    def read(self, path: str) -> bytes:
+        """The contents of a file."""
+        return self.head(path, self._members[path][1])
+
+    def head(self, path: str, size: int) -> bytes:
+        """The first `size` bytes of a file. Raises DataError if the archive ends before them."""
+        start, length = self._members[path]
+        wanted = min(size, length)
+        data = os.pread(self._file.fileno(), wanted, start)
+        if len(data) < wanted:
+            raise DataError(f"{self.path} has no end: it was cut off; fetch it again")
+        return data
+
+    @cached_property
+    def _file(self) -> IO[bytes]:
+        try:
+            file = self.path.open("rb")
+            return file if self._open_stream is None else self._decompress(file, self._open_stream)
+        except (*_READ_ERRORS, OSError) as error:
+            raise self._damaged(error) from error
+
+    def _decompress(self, packed: IO[bytes], open_stream: Callable[[IO[bytes]], IO[bytes]]) -> IO[bytes]:
+        total = self.path.stat().st_size
+        folder = cache_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free - _LEFT_FREE_BYTES
+        limit = min(_MOST_GROWTH * total + _GROWTH_BYTES, free)
+        unpacked = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        done = 0
+        with packed, open_stream(packed) as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                done += len(chunk)
+                if done > limit:
+                    unpacked.close()
+                    reason = "there is no room to decompress it" if limit == free else "it grows without end"
+                    raise DataError(f"{self.path}: {reason} (more than {limit:,} bytes); unpack it and give the folder")
+                unpacked.write(chunk)
+                if self._on_count:
+                    self._on_count(f"decompressing {self.path.name}", packed.tell(), total)
+        unpacked.flush()
+        return unpacked
+
+    def _read_members(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        self._file.seek(0)
+        with tarfile.open(fileobj=self._file, mode="r:") as tar:
+            for member in tar:
+                if not member.isdir() and self._accept(member.size, member.isreg() and not member.issparse()):
+                    yield member.name, (member.offset_data, member.size)
+                # tarfile remembers every member.
+                tar.members.clear()  # type: ignore[attr-defined]
+        if any(os.pread(self._file.fileno(), _TAR_BLOCK, self._file.seek(0, os.SEEK_END) - _TAR_BLOCK)):
+            raise DataError(f"{self.path} has no end: it was cut off; fetch it again")
+
+
+def _clean(name: str) -> str | None:
+    """A member's path with `/` between names; None if it leads out of the archive."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    is_absolute = name.startswith(("/", "\\")) or (name[1:2] == ":" and name[:1].isalpha())
+    return None if is_absolute or ".." in parts or "\0" in name or len(parts) > _MOST_FOLDERS else "/".join(parts)
+
+
+def _decode_zip_name(info: zipfile.ZipInfo) -> str:
+    """A name as UTF-8 where it is, also if the archive does not say so, as those of macOS do not."""
+    if info.flag_bits & 0x800:
+        return info.filename
     try:
-        response = urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise DataError(f"is not on this machine and cannot be downloaded ({error})") from error
-    with response, replacing(path) as temporary, temporary.open("wb") as file:
-        total = int(response.headers.get("Content-Length") or 0)
-        for chunk in _chunks(response):
-            file.write(chunk)
-            digest.update(chunk)
-            done += len(chunk)
-            if on_count:
-                on_count(f"downloading {path.name}", done, total)
-        if digest.hexdigest() != md5:
-            raise DataError(f"arrived damaged ({done:,} of {total:,} bytes, MD5 not the published one)")
-
-
-def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    # Network failures are OSErrors, as are failures to write the file. Only the former are caught here.
-    try:
-        while chunk := response.read(_CHUNK_BYTES):
-            yield chunk
-    except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"could not be downloaded completely ({error})") from error
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from bakeoff.data.sources.archives import find_archive, hash_md5
+from bakeoff.data.sources.download import find_archive, hash_md5
 from bakeoff.data.sources.records import BadImage, OnCount, RawImage, Source, SplitName
 from bakeoff.errors import DataError
 from bakeoff.files import hash_json

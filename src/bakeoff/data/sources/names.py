@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from bakeoff.data.sources.archives import ARCHIVE_SUFFIXES, is_archive, open_archive
 from bakeoff.data.sources.beside import list_images
 from bakeoff.data.sources.cifar import CIFARS, Cifar
 from bakeoff.data.sources.digits import Digits
 from bakeoff.data.sources.images import ImageFiles
 from bakeoff.data.sources.labels import list_table
 from bakeoff.data.sources.listing import Listing
-from bakeoff.data.sources.packed import ARCHIVE_SUFFIXES, is_archive, open_archive
 from bakeoff.data.sources.records import OnCount, Source
 from bakeoff.data.sources.table import TABLE_SUFFIXES, is_table_name, read_table_file
 from bakeoff.data.sources.trees import FolderTree, Tree
