@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.data.sources import BadImage, RawImage, Source, archives, open_source
+from bakeoff.data.sources import BadImage, RawImage, Source, download, open_source
 from bakeoff.data.sources.cifar import CIFARS
 from bakeoff.errors import DataError
 from bakeoff.runs.config import Data
@@ -209,8 +209,8 @@ def test_a_download_is_checked_before_it_gets_its_name(tmp_path: Path, monkeypat
     with pytest.raises(DataError, match="arrived damaged"):
         open_source(Data(source="cifar100"), None, lambda *step: counts.append(step))
     assert list((tmp_path / "cache" / "downloads").iterdir()) == []
-    found = archives.find_archive(
-        path.name, "http://x", archives.hash_md5(path), None, lambda *step: counts.append(step)
+    found = download.find_archive(
+        path.name, "http://x", download.hash_md5(path), None, lambda *step: counts.append(step)
     )
     assert found.read_bytes() == path.read_bytes()
     assert counts[-1] == (f"downloading {path.name}", path.stat().st_size, 0)

@@ -18,6 +18,8 @@ class Entry:
     path: str
     """From the root of the tree."""
     is_folder: bool
+    is_special: bool = False
+    """Whether it is a pipe, a socket or a device. A link that leads nowhere is a file that cannot be read."""
 
     @property
     def name(self) -> str:
@@ -66,10 +68,6 @@ class Tree(ABC):
     def has(self, path: str) -> bool:
         """Whether there is a regular file at a path."""
 
-    def is_broken_link(self, path: str) -> bool:  # noqa: ARG002
-        """Whether a path is a link that leads nowhere."""
-        return False
-
     @property
     def notes(self) -> tuple[str, ...]:
         """What of the tree cannot be read."""
@@ -81,34 +79,38 @@ class Tree(ABC):
 
 
 class FolderTree(Tree):
-    """A folder on this machine. Links are followed."""
+    """A folder on this machine, each of its folders listed once. Links are followed."""
 
     def __init__(self, folder: Path) -> None:
         """Remember the folder; nothing is read."""
         self.path = folder
+        self._root = os.fspath(folder)
+        self._entries: dict[str, list[Entry]] = {}
 
     def entries(self, folder: str) -> list[Entry]:
-        """The files and folders in a folder, sorted by name; a broken link is a file."""
-        try:
-            with os.scandir(self.path / folder) as entries:
-                found = [Entry(join(folder, entry.name), entry.is_dir()) for entry in entries]
-        except OSError as error:
-            raise DataError(f"cannot list {self.shown(folder)}: {error.strerror}; make it readable") from error
-        return sorted(found, key=lambda entry: entry.name)
+        """The files and folders in a folder, sorted by name."""
+        if folder not in self._entries:
+            try:
+                with os.scandir(self._locate(folder)) as entries:
+                    found = [_describe(folder, entry) for entry in entries]
+            except OSError as error:
+                raise DataError(f"cannot list {self.shown(folder)}: {error.strerror}; make it readable") from error
+            self._entries[folder] = sorted(found, key=lambda entry: entry.name)
+        return self._entries[folder]
 
     def read(self, path: str) -> bytes:
         """The contents of a file."""
-        return (self.path / path).read_bytes()
+        return Path(self._locate(path)).read_bytes()
 
     def head(self, path: str, size: int) -> bytes:
         """The first `size` bytes of a file."""
-        with (self.path / path).open("rb") as file:
+        with open(self._locate(path), "rb", buffering=0) as file:  # noqa: PTH123
             return file.read(size)
 
     def stamp(self, path: str) -> tuple[int, ...]:
         """As `stamp_file`; -1 for a broken link."""
         try:
-            return stamp_file(self.path / path)
+            return stamp_file(self._locate(path))
         except OSError:
             return (-1,)
 
@@ -123,20 +125,26 @@ class FolderTree(Tree):
 
     def has(self, path: str) -> bool:
         """Whether there is a regular file, or a link to one."""
-        return (self.path / path).is_file()
+        return Path(self._locate(path)).is_file()
 
-    def is_broken_link(self, path: str) -> bool:
-        """Whether a path is a link that leads nowhere."""
-        return (self.path / path).is_symlink() and not (self.path / path).exists()
+    def _locate(self, path: str) -> str:
+        # pathlib takes ten times as long, which counts where there are a million files.
+        return f"{self._root}/{path}" if path else self._root
 
 
-def stamp_file(path: Path) -> tuple[int, ...]:
+def _describe(folder: str, entry: os.DirEntry[str]) -> Entry:
+    is_folder = entry.is_dir()
+    is_special = not is_folder and not entry.is_file() and not entry.is_symlink()
+    return Entry(join(folder, entry.name), is_folder, is_special)
+
+
+def stamp_file(path: str | Path) -> tuple[int, ...]:
     """Numbers that change when another file takes a path's place, or its contents change.
 
     Size, inode, and the times in ns of the last change of the contents and of the inode: two files that are swapped
     keep their size and their first time, but not their inode. Raises OSError.
     """
-    status = path.stat()
+    status = os.stat(path)  # noqa: PTH116
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 

@@ -81,10 +81,9 @@ def find_images(
             skipped.add(kind, entry.path)
         elif entry.is_folder:
             yield from find_images(tree, entry.path, (*parents, identity), left_out)
-        elif not is_image_name(entry):
+        elif entry.is_special or not is_image_name(entry):
             skipped.add(f"{entry.suffix} files" if entry.suffix else "files without a suffix", entry.path)
-        elif tree.has(entry.path) or tree.is_broken_link(entry.path):
-            # A broken link is an image that cannot be read. A pipe or a socket is not an image.
+        else:
             yield entry.path
 
 
