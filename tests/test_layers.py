@@ -13,7 +13,7 @@ PACKAGE = Path(bakeoff.__file__).parent
 
 # From nothing to everything. A room may import from the rooms before it, as docs/architecture.md draws it.
 ROOMS = """
-    errors files locks machine runs cache data networks training deploy launch report study console api cli worker
+    text errors files locks machine runs cache data networks training deploy launch report study console api cli worker
     __main__
 """.split()  # noqa: SIM905
 
@@ -21,7 +21,7 @@ ROOMS = """
 INSIDE = {
     "runs": "facts config folder events calibration metrics predictions versions record findings paired study_file",
     "runs/config": "data run parse read",
-    "data": "pixels sources shards augment batches checks contact_sheet",
+    "data": "pixels sources shards augment batches checks fonts lettering contact_sheet",
     "data/sources": """
         records listing trees archives walk layout class_folders table finder columns labels beside images download
         cifar digits names

@@ -5,17 +5,18 @@ side by side as give the sheet the aspect ratio of a screen.
 """
 
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from bakeoff.data.augment import augment_batch, describe
 from bakeoff.data.checks import Finding, load_all
+from bakeoff.data.lettering import Lettering, Style
 from bakeoff.data.shards import Dataset, read_blocks
 from bakeoff.data.sources import SplitName
 from bakeoff.errors import DataError
@@ -31,7 +32,7 @@ _ROW = _THUMB + _GAP
 _HEADING = 40
 _MARGIN = 28
 _TITLE = 64
-_MAX_NAME_WIDTH = 260
+_MAX_NAME_WIDTH, _MAX_TITLE_WIDTH, _MAX_LINE_WIDTH = 260, 600, 360
 # Width over height of a sheet, about.
 _ASPECT = 1.6
 _FITTED = {Fit.CROP: "centre crop", Fit.PAD: "padded", Fit.SQUASH: "squashed"}
@@ -58,7 +59,7 @@ def draw_sheet(
     columns: int = 10,
     rows: int | None = None,
     augment: Augment | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Write a contact sheet.
 
     Args:
@@ -70,6 +71,9 @@ def draw_sheet(
         augment: If given, the first column shows one image of every class as stored, and the others show the same
             image after the policy.
 
+    Returns:
+        Notes: which names are not drawn as they are written, and why.
+
     Raises:
         DataError: The split is locked, or a number is below 1.
         OutputError: The file cannot be written.
@@ -79,34 +83,36 @@ def draw_sheet(
     samples = (
         _collect(dataset, split, columns) if augment is None else _augment_samples(dataset, split, columns, augment)
     )
-    bold, plain = _load_font("DejaVuSans-Bold.ttf"), _load_font("DejaVuSans.ttf")
-    names = plain(17)
-    margin = min(_MAX_NAME_WIDTH, max(math.ceil(names.getlength(_to_text(name))) for name in dataset.class_names)) + 16
+    title, facts = _title(dataset, split, augment)
+    lettering = Lettering([title, facts, *map(_to_text, (*dataset.class_names, *(dataset.superclass_names or ())))])
+    names, heading, large = lettering.style(17), lettering.style(16, bold=True), lettering.style(22, bold=True)
+    labels = [names.shorten(_to_text(name), _MAX_NAME_WIDTH) for name in dataset.class_names]
+    margin = max(map(math.ceil, map(names.width, labels))) + 16
     width = margin + columns * _ROW
     groups = _group(dataset)
     panels = _fill_panels(groups, rows) if rows else _fit_to_aspect(groups, width)
     height = max(sum(row.height for row in panel) for panel in panels)
-    title, facts = _title(dataset, split, augment)
-    indent = _MARGIN + math.ceil(bold(22).getlength(title)) + 16
-    total = _MARGIN + max(len(panels) * (width + _MARGIN), indent + math.ceil(names.getlength(facts)))
+    title = large.shorten(title, _MAX_TITLE_WIDTH)
+    indent = _MARGIN + math.ceil(large.width(title)) + 16
+    total = _MARGIN + max(len(panels) * (width + _MARGIN), indent + math.ceil(names.width(facts)))
     sheet = Image.new("RGB", (total, _TITLE + height + _MARGIN + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, 34), title, _TEXT, bold(22), anchor="ls")
-    draw.text((indent, 34), facts, _MUTED_TEXT, names, anchor="ls")
+    large.draw(draw, _MARGIN, 34, title, _TEXT)
+    names.draw(draw, indent, 34, facts, _MUTED_TEXT)
     for number, panel in enumerate(panels):
         left, top = _MARGIN + number * (width + _MARGIN), _TITLE
         for row in panel:
             if row.label is None:
-                _draw_heading(draw, row.text, left, top, width, bold(16))
+                _draw_heading(draw, row.text, left, top, width, heading)
             else:
-                text = _shorten(row.text, names, margin - 16)
-                draw.text((left, top + _THUMB // 2), text, _TEXT, names, anchor="lm")
+                names.draw_centred(draw, left, top + _THUMB // 2, labels[row.label], _TEXT)
                 _draw_samples(sheet, samples[row.label], left + margin, top, columns)
             top += row.height
     _save(sheet, path)
+    return lettering.notes
 
 
-def draw_pairs(dataset: Dataset, findings: Sequence[Finding], path: Path, *, limit: int = 60) -> None:
+def draw_pairs(dataset: Dataset, findings: Sequence[Finding], path: Path, *, limit: int = 60) -> tuple[str, ...]:
     """Write a PNG of pairs of images with their splits, labels and similarity.
 
     Args:
@@ -114,6 +120,9 @@ def draw_pairs(dataset: Dataset, findings: Sequence[Finding], path: Path, *, lim
         findings: The findings; those that are not about a pair are skipped.
         path: The PNG to write.
         limit: The largest number of pairs; the first ones are drawn.
+
+    Returns:
+        Notes: which names are not drawn as they are written, and why.
 
     Raises:
         OutputError: The file cannot be written.
@@ -124,21 +133,30 @@ def draw_pairs(dataset: Dataset, findings: Sequence[Finding], path: Path, *, lim
         for name, split in load_all(dataset).items()
         for position, key in enumerate(split.ids)
     }
-    bold, plain = _load_font("DejaVuSans-Bold.ttf"), _load_font("DejaVuSans.ttf")
     columns = max(1, min(3, -(-len(pairs) // 20)))
     rows, width = -(-len(pairs) // columns), 480
+    title = f"{dataset.name}: {len(pairs)} pairs"
+    lines = [
+        (
+            f"{pair.similarity:.2f}  {_to_text(pair.label)}, {pair.split}",
+            f"{_to_text(pair.other_label)}, {pair.other_split}",
+        )
+        for pair in pairs
+    ]
+    lettering = Lettering([title, *itertools.chain(*lines)])
+    plain, large = lettering.style(14), lettering.style(22, bold=True)
     sheet = Image.new("RGB", (_MARGIN + columns * width, _TITLE + rows * _ROW + _MARGIN), "white")
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, 34), f"{dataset.name}: {len(pairs)} pairs", _TEXT, bold(22), anchor="ls")
-    for number, finding in enumerate(pairs):
+    large.draw(draw, _MARGIN, 34, large.shorten(title, columns * width), _TEXT)
+    for number, (pair, (first, second)) in enumerate(zip(pairs, lines, strict=True)):
         left, top = _MARGIN + number // rows * width, _TITLE + number % rows * _ROW
-        both = [images[finding.split, finding.id], images[finding.other_split, finding.other_id]]
+        both = [images[pair.split, pair.id], images[pair.other_split, pair.other_id]]
         _draw_samples(sheet, both, left, top, 2)
-        words = f"{finding.similarity:.2f}  {_to_text(finding.label)}, {finding.split}"
-        other = f"{_to_text(finding.other_label)}, {finding.other_split}"
-        draw.text((left + 2 * _ROW + 8, top + 15), _shorten(words, plain(14), 360), _TEXT, plain(14), anchor="lm")
-        draw.text((left + 2 * _ROW + 8, top + 34), _shorten(other, plain(14), 360), _MUTED_TEXT, plain(14), anchor="lm")
+        left += 2 * _ROW + 8
+        plain.draw_centred(draw, left, top + 15, plain.shorten(first, _MAX_LINE_WIDTH), _TEXT)
+        plain.draw_centred(draw, left, top + 34, plain.shorten(second, _MAX_LINE_WIDTH), _MUTED_TEXT)
     _save(sheet, path)
+    return lettering.notes
 
 
 def _collect(dataset: Dataset, split: SplitName, columns: int) -> list[list[np.ndarray]]:
@@ -207,10 +225,10 @@ def _title(dataset: Dataset, split: SplitName, augment: Augment | None) -> tuple
     return dataset.name, "  ·  ".join([*parts, f"{dataset.side}x{dataset.side} pixels{fitted}"])
 
 
-def _draw_heading(draw: ImageDraw.ImageDraw, text: str, left: int, top: int, width: int, font: Any) -> None:
+def _draw_heading(draw: ImageDraw.ImageDraw, text: str, left: int, top: int, width: int, style: Style) -> None:
     line = top + _HEADING - 10
     draw.line((left, line, left + width - _GAP, line), _LINE, 1)
-    draw.text((left, line - 7), text, _MUTED_TEXT, font, anchor="ls")
+    style.draw(draw, left, line - 7, style.shorten(text, width), _MUTED_TEXT)
 
 
 def _draw_samples(sheet: Image.Image, images: Sequence[np.ndarray], left: int, top: int, columns: int) -> None:
@@ -233,21 +251,5 @@ def _save(sheet: Image.Image, path: Path) -> None:
         temporary.write_bytes(buffer.getvalue())
 
 
-def _load_font(name: str) -> Any:
-    import matplotlib
-
-    # matplotlib contains the DejaVu fonts, which cover many alphabets.
-    file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
-    return lambda size: ImageFont.truetype(str(file), size)
-
-
 def _to_text(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _shorten(text: str, font: Any, width: int) -> str:
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
