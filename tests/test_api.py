@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import os
 import pydoc
 import re
@@ -19,6 +20,7 @@ from PIL import Image
 
 import bakeoff
 from bakeoff import errors
+from bakeoff.api.arguments import read_data
 from bakeoff.cli import data, studies, tuning, use, views
 from bakeoff.errors import BakeoffError, ConfigError, NothingTrainedError, OutputError
 from bakeoff.locks import hold, release
@@ -204,6 +206,13 @@ def test_arguments_are_pythons_and_numpys(study: SimpleNamespace) -> None:
     command = read_study(study.results.out).command
     assert command.startswith("bakeoff.compare('digits', candidates=['lenet'], images=256, settings={'train.batch': ")
     assert "progress" not in command
+
+
+def test_names_of_classes_are_taken_as_they_are() -> None:
+    names = ["a, b", " c", "new\nline", "20"]
+    assert json.loads(read_data("photos", names, None, None).classes) == names
+    assert read_data("photos", "a,b", None, None).classes == "a,b"
+    assert read_data("photos", 20, None, None).classes == "20"
 
 
 def test_a_progress_function_gets_events_from_the_preparation_to_the_record(study: SimpleNamespace) -> None:

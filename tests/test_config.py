@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import (
     Candidate,
+    Data,
     Mode,
     Run,
     Train,
@@ -140,6 +141,17 @@ def test_settings_are_read_as_toml_or_else_as_text() -> None:
     run = override(Run(), settings)
     assert (run.model.name, run.train.flip_test, run.train.sizes) == ("vgg-16", True, (32, 64))
     assert run.data.classes == "apple,bear=1"
+
+
+def test_names_of_classes_are_a_list_or_a_text(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text('[data]\nclasses = ["a, b", "猫"]\n')
+    assert read_run(tmp_path / "recipe.toml").data.classes == '["a, b", "猫"]'
+    assert override(Run(), ['data.classes=["a, b", "c"]']).data.classes == '["a, b", "c"]'
+    assert override(Run(), ["data.classes=20"]).data.classes == "20"
+    # A byte of a command line that is not UTF-8 is an escape, as in the names of classes.
+    assert Data(classes="tea,caf\udce9").classes == "tea,caf\\xe9"
+    with pytest.raises(ConfigError, match=r"data\.classes"):
+        override(Run(), ["data.classes=[[1], 2]"])
 
 
 def test_the_last_of_two_settings_counts_and_none_changes_nothing() -> None:

@@ -26,7 +26,7 @@ INSIDE = {
         records listing trees archives walk layout class_folders table finder columns labels beside images download
         cifar digits names
     """,
-    "data/shards": "manifest fit plan writer view reader",
+    "data/shards": "manifest fit plan writer classes view reader",
     "data/augment": "mix steps randaugment",
     "data/checks": "findings near_duplicates examine",
     "networks": "table lenet efficientnet_lite weights graph kernels fuse model",

@@ -23,6 +23,7 @@ from bakeoff.data.shards import (
     read_blocks,
     read_manifest,
 )
+from bakeoff.data.shards.classes import choose_classes
 from bakeoff.data.shards.plan import assign_splits
 from bakeoff.data.shards.writer import _group_into_shards
 from bakeoff.data.sources import BadImage, RawImage, Source, SplitName, open_source
@@ -390,6 +391,43 @@ def test_the_fingerprint_of_a_view_depends_on_its_classes(shards: Path) -> None:
     assert len(set(views)) == 4
     assert open_dataset(shards, "bear,apple").fingerprint == views[2]
     assert open_dataset(shards, "4").fingerprint == views[0]
+
+
+NAMES = ("cat", "dog", "salt, pepper", "new\nline", " cat", "caf\u00e9", "20", "all", "a", "b", "a,b", "caf\\xe9")
+
+
+@pytest.mark.parametrize(
+    ("classes", "chosen"),
+    [
+        ("dog, cat", ["cat", "dog"]),
+        ("dog,salt, pepper", ["dog", "salt, pepper"]),
+        ("a,b", ["a", "b"]),
+        ('["a,b", "dog"]', ["dog", "a,b"]),
+        ('[" cat", "cat"]', ["cat", " cat"]),
+        ("dog,new\nline", ["dog", "new\nline"]),
+        ("dog,new\\nline", ["dog", "new\nline"]),
+        ("dog,cafe\u0301", ["dog", "caf\u00e9"]),
+        ('["dog", "cafe\u0301"]', ["dog", "caf\u00e9"]),
+        ("dog,caf\\xe9", ["dog", "caf\\xe9"]),
+        ("all,20", ["20", "all"]),
+        ("[20, 3]", ["20", "3"]),
+    ],
+    ids=lambda value: None if isinstance(value, list) else value.encode("unicode_escape").decode(),
+)
+def test_any_name_of_a_class_can_be_chosen(classes: str, chosen: list[str]) -> None:
+    names = (*NAMES, "3")
+    assert [names[label] for label in choose_classes(classes, names, 0, "pictures")] == chosen
+
+
+def test_of_two_names_in_two_forms_of_unicode_each_is_found_by_its_own() -> None:
+    names = ("caf\u00e9", "cafe\u0301", "tea")
+    assert choose_classes("tea,cafe\u0301", names, 0, "drinks") == [1, 2]
+    assert choose_classes("tea,caf\u00e9", names, 0, "drinks") == [0, 2]
+
+
+def test_a_comma_in_a_name_is_explained_where_a_name_is_not_found() -> None:
+    with pytest.raises(DataError, match=r"no class 'salt'; .*as a JSON list: \[\"a, b\", \"c\"\]"):
+        choose_classes("dog,salt, peper", NAMES, 0, "pictures")
 
 
 @pytest.mark.parametrize(

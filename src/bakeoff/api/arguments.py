@@ -135,15 +135,15 @@ def _read_text(name: str, value: str) -> str:
     return value
 
 
-def _read_classes(value: Classes) -> str:
+def _read_classes(value: Classes) -> Any:
     if isinstance(value, str):
         return value
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return str(int(value))
+        return int(value)
     names = read_texts("classes", value) if isinstance(value, Sequence) else []
     if len(names) < 2:
         raise _wrong("classes", value, 'a number, "all", "coarse", or at least two names')
-    return ",".join(names)
+    return names
 
 
 def read_settings(value: Settings | None, deterministic: bool = False) -> list[str]:

@@ -97,9 +97,7 @@ def check(
     table, pairs = folder / "findings.csv", folder / "pairs.png"
     write_findings(table, findings)
     has_pairs = any(finding.other_id for finding in findings)
-    if has_pairs:
-        draw_pairs(dataset, findings, pairs)
-    notes = []
+    notes = [*draw_pairs(dataset, findings, pairs)] if has_pairs else []
     if near and dataset.side < MIN_SIDE_PIXELS:
         notes.append(f"near-duplicates were not searched for: {dataset.side} pixels are too few to tell images apart")
     return CheckResult(tuple(findings), table, pairs if has_pairs else None, tuple(notes))

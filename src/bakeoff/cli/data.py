@@ -20,7 +20,7 @@ from bakeoff.cli.options import (
     LayoutOption,
     SeedOption,
 )
-from bakeoff.cli.output import exit_on_interrupt, print_info, print_json, print_line
+from bakeoff.cli.output import exit_on_interrupt, print_json, print_line
 
 __all__ = ["check", "prepare", "show"]
 
@@ -87,7 +87,8 @@ def show(
 
     - `bakeoff data show cifar100 --classes 20 --augment flip-crop-cutout --set augment.cutout=0.5`
     """
-    from bakeoff.console.bars import draw_bars
+    from bakeoff.console.bars import draw_bars, make_console
+    from bakeoff.console.data import print_note
     from bakeoff.data.contact_sheet import draw_sheet
     from bakeoff.runs.config import Run, override
     from bakeoff.study.begin import prepare_data
@@ -101,7 +102,9 @@ def show(
     with exit_on_interrupt(), draw_bars() as move:
         _, dataset = prepare_data(wanted, data_dir, move)
         path = out or Path(f"{dataset.name}{f'-{augment}' if augment else ''}.png")
-        draw_sheet(dataset, path, columns=columns, augment=strengths if augment is not None else None)
+        notes = draw_sheet(dataset, path, columns=columns, augment=strengths if augment is not None else None)
+    for note in notes:
+        print_note(make_console(), note)
     print_line(str(path))
 
 
@@ -137,6 +140,9 @@ def check(
     from rich.console import Console
     from rich.table import Table
 
+    from bakeoff.console.bars import make_console
+    from bakeoff.console.data import print_note
+
     with exit_on_interrupt():
         found = bakeoff.check(
             data,
@@ -162,5 +168,5 @@ def check(
         table.add_row(kind, f"{count:,}")
     Console().print(table)
     for note in found.notes:
-        print_info(f"note: {note}")
+        print_note(make_console(), note)
     print_line(str(found.table))

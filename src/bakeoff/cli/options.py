@@ -40,7 +40,9 @@ DATA_HELP = (
     " labels, such as a CSV."
 )
 DataArgument = Annotated[str, typer.Argument(help=DATA_HELP, show_default=True)]
-CLASSES_HELP = "all, coarse (superclasses), a number (drawn by --seed), or names separated by commas."
+CLASSES_HELP = (
+    "all, coarse (superclasses), a number (drawn by --seed), or names: apple,bear or a JSON list, for any names."
+)
 ClassesOption = Annotated[str, typer.Option(help=CLASSES_HELP)]
 RecipeClassesOption = Annotated[str | None, typer.Option(help=f"{CLASSES_HELP} Else the recipe's, or all.")]
 SEED_HELP = "Draws classes, weights, data order and augmentation."

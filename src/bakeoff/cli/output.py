@@ -9,6 +9,8 @@ from typing import Any
 
 import typer
 
+from bakeoff.text import printable
+
 __all__ = [
     "exit_on_interrupt",
     "parse_weigh",
@@ -58,17 +60,19 @@ def print_info(text: str) -> None:
 
 def print_line(text: str) -> None:
     """Print a line of result on standard output."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(printable(text) + "\n")
 
 
 def print_json(value: Any) -> None:
     """Print a result as JSON on standard output."""
-    print_line(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    # A file name that is not UTF-8 has halves of pairs, which JSON can only write as escapes.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
 
 def print_error(message: str) -> None:
     """Print one line on standard error."""
-    sys.stderr.write(f"bakeoff: {' '.join(message.split())}\n")
+    sys.stderr.write(f"bakeoff: {printable(' '.join(message.split()))}\n")
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 
 from bakeoff.data.shards import Dataset, Quarantined
+from bakeoff.text import printable
 
 __all__ = ["print_data", "print_note"]
 
@@ -44,4 +45,4 @@ def _describe_left_out(images: Sequence[Quarantined]) -> Iterator[str]:
 
 
 def _print(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(printable(text), highlight=False, markup=False, soft_wrap=True)

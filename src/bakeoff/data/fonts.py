@@ -26,7 +26,8 @@ class Font(NamedTuple):
 
     def load(self, size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
         """The font at a size in pixels. Raises OSError if Pillow cannot read it."""
-        return _load(self.bold if bold else self.regular, size, 700 if bold else 400)
+        engine = ImageFont.Layout.RAQM if can_shape() else ImageFont.Layout.BASIC
+        return _load(self.bold if bold else self.regular, size, 700 if bold else 400, engine)
 
 
 _FOLDER = Path(matplotlib.get_data_path(), "fonts", "ttf")
@@ -39,9 +40,8 @@ def choose_fonts(characters: set[str]) -> list[tuple[Font, set[str]]]:
     Returns:
         The fonts, DejaVu first, each with those of the characters that it has.
     """
-    covered = _find_covered(DEJAVU.regular, characters)
-    # The bold one has fewer.
-    chosen = [(DEJAVU, _find_covered(DEJAVU.bold, covered)), (Font(DEJAVU.regular, DEJAVU.regular), covered)]
+    covered = _find_covered(DEJAVU.regular, characters) & _find_covered(DEJAVU.bold, characters)
+    chosen = [(DEJAVU, covered)]
     missing = characters - covered
     found = [(path, _find_covered(path, characters)) for path in _find_files()] if missing else []
     while missing and found:
@@ -62,8 +62,7 @@ def can_shape() -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _load(path: Path, size: int, weight: int) -> ImageFont.FreeTypeFont:
-    engine = ImageFont.Layout.RAQM if can_shape() else ImageFont.Layout.BASIC
+def _load(path: Path, size: int, weight: int, engine: ImageFont.Layout) -> ImageFont.FreeTypeFont:
     font = ImageFont.truetype(str(path), size, layout_engine=engine)
     try:
         axes = font.get_variation_axes()

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bakeoff.data.shards.classes import choose_classes
 from bakeoff.data.shards.fit import choose_fit, note_fit
 from bakeoff.data.shards.manifest import MANIFEST, Manifest, read_manifest
-from bakeoff.errors import DataError, name_some, suggest
+from bakeoff.errors import DataError, name_some
 from bakeoff.files import cache_dir, hash_json
 from bakeoff.runs.config import Fit
 
@@ -69,8 +70,8 @@ def open_dataset(folder: Path, classes: str = "all", seed: int = 0, fit: Fit = F
 
     Args:
         folder: The folder.
-        classes: `all`, `coarse` (the superclasses are the labels), a number (so many classes, drawn at random), or
-            names separated by commas. Classes keep their order on disk.
+        classes: `coarse` (the superclasses are the labels), or what `choose_classes` reads: `all`, a number (so many
+            classes, drawn at random), or names. Classes keep their order on disk.
         seed: Draws the classes if `classes` is a number.
         fit: How images become square; AUTO is decided by their shapes.
 
@@ -80,7 +81,7 @@ def open_dataset(folder: Path, classes: str = "all", seed: int = 0, fit: Fit = F
     manifest = read_manifest(folder)
     if classes.strip() == "coarse":
         return _view_coarse(folder, manifest, fit)
-    chosen = _choose(manifest, classes.strip(), seed)
+    chosen = choose_classes(classes, manifest.class_names, seed, manifest.name)
     label_map = [-1] * len(manifest.class_names)
     for label, original in enumerate(chosen):
         label_map[original] = label
@@ -130,26 +131,6 @@ def _view(
     kept = np.array(label_map) >= 0
     counts = {split: int(np.array(facts.class_counts)[kept].sum()) for split, facts in manifest.splits.items()}
     return Dataset(folder, manifest, name, class_names, superclass_names, superclass_of, tuple(label_map), counts, fit)
-
-
-def _choose(manifest: Manifest, classes: str, seed: int) -> list[int]:
-    names = manifest.class_names
-    if classes == "all":
-        return list(range(len(names)))
-    if classes.isdecimal():
-        if not 2 <= int(classes) <= len(names):
-            raise DataError(
-                f"--classes {classes}: {manifest.name} has {len(names)} classes; give a number from 2 to {len(names)}"
-            )
-        drawn = np.random.default_rng(seed).choice(len(names), int(classes), replace=False)
-        return sorted(int(original) for original in drawn)
-    wanted = {name.strip() for name in classes.split(",") if name.strip()}
-    for name in sorted(wanted - set(names)):
-        hint = suggest(name, names, f"the first are {', '.join(names[:5])}")
-        raise DataError(f"--classes: {manifest.name} has no class {name!r}; {hint}")
-    if len(wanted) < 2:
-        raise DataError(f"--classes {classes!r} names fewer than two classes; give all, coarse, a number or more names")
-    return [original for original, name in enumerate(names) if name in wanted]
 
 
 def _note_small_classes(dataset: Dataset) -> Iterator[str]:

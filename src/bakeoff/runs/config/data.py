@@ -1,8 +1,10 @@
 """`[data]` of a recipe: which images, of which classes, and how they are read."""
 
+import json
 from enum import StrEnum
+from typing import Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, field_validator
 
 from bakeoff.runs.facts import Facts
 
@@ -46,7 +48,7 @@ class Data(Section):
     default needs no download."""
     classes: str = "all"
     """`all`, `coarse` (superclasses become the labels), a number (a random subset of that many classes), or the names
-    of at least two classes, separated by commas."""
+    of at least two classes: separated by commas, or as a list, which can hold any name."""
     seed: int = 0
     """Seed of the random subset of classes. It differs from the run's `seed`, so that runs with different seeds share
     their classes."""
@@ -63,3 +65,13 @@ class Data(Section):
     """How pictures that are not square become square."""
     exclude: str = ""
     """Path of a CSV file written by `bakeoff data check`: the images that it lists are left out. Empty: none are."""
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _read_classes(cls, value: Any) -> Any:
+        """A list of names as JSON; bytes of a command line that are not UTF-8 as escapes, which are text."""
+        if isinstance(value, list | tuple) and all(isinstance(name, str | int) for name in value):
+            value = json.dumps([str(name) for name in value], ensure_ascii=False)
+        if isinstance(value, str):
+            value = value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return value
