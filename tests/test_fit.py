@@ -49,7 +49,7 @@ def view(folder: Path, fit: Fit = Fit.AUTO) -> Dataset:
         ([TALL] * 5, Fit.PAD, 160, "would cut off 75 %"),
         ([WIDE] * 2 + [TALL] * 3, Fit.PAD, 160, "would cut off 75 %"),
         ([PHOTO] * 5, Fit.PAD, 160, "would cut off 25 %"),
-        ([(60, 20)] * 5, Fit.PAD, 60, "would cut off 67 %"),
+        ([(60, 20)] * 5, Fit.PAD, 60, "would cut off 66.7 %"),
         ([(100, 95)] * 5, Fit.CROP, 95, ""),
         ([SQUARE] * 4 + [WIDE], Fit.CROP, 100, "the centre crop cuts off more than a tenth of 2 of the 10 pictures"),
         ([SQUARE] * 5, Fit.CROP, 100, ""),
@@ -124,16 +124,36 @@ def test_an_older_run_saw_cropped_pictures() -> None:
     assert RunRecord.model_validate(padded.model_dump(mode="json", by_alias=True)).view.fit is Fit.PAD
 
 
+def test_very_long_pictures_are_told_to_be_small_when_padded(make: Callable[..., Path]) -> None:
+    folder = make([(2000, 40)] * 5)
+    assert view(folder).notes[0] == (
+        "the centre crop would cut off 98 % of the median picture, so pictures are padded; --fit crop|squash"
+    )
+    small = "when padded, the shorter side of the median picture has 3 of 160 pixels; --fit squash shows more of it"
+    assert view(folder).notes[1] == view(folder, Fit.PAD).notes[0] == small
+    assert small not in view(folder, Fit.SQUASH).notes
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ([], "note: the centre crop would cut off 75 % of the median picture, so pictures are padded"),
         (["--fit", "crop"], "note: the centre crop cuts off 75 % of the median picture; --fit pad|squash"),
+        (["--fit", "squash"], ""),
     ],
-    ids=["by default", "crop"],
+    ids=["by default", "crop", "squash"],
 )
-def test_preparing_says_what_happens_to_the_pictures(make: Callable[..., Path], options: list[str], said: str) -> None:
-    done = run_cli("data", "prepare", make([WIDE] * 5), *options)
-    assert done.returncode == 0
-    assert said in done.stderr
-    assert "centre crop" not in run_cli("data", "prepare", make([WIDE] * 5, "again"), "--fit", "squash").stderr
+def test_every_verb_on_images_says_what_happens_to_them(
+    make: Callable[..., Path], tmp_path: Path, options: list[str], said: str
+) -> None:
+    folder = make([WIDE] * 5)
+    for verb, *more in (
+        ("prepare",),
+        ("show", "--out", str(tmp_path / "sheet.png")),
+        ("check", "--no-near", "--out", str(tmp_path / "checked")),
+    ):
+        done = run_cli("data", verb, folder, *options, *more)
+        assert done.returncode == 0
+        assert "pictures: 2 classes (a, b)" in done.stderr
+        assert ("centre crop" in done.stderr) == bool(said)
+        assert said in done.stderr

@@ -9,6 +9,7 @@ from bakeoff.api.progress import ProgressOption, count_progress
 from bakeoff.api.results import load
 from bakeoff.data.checks import MIN_SIDE_PIXELS, Finding, FindingKind, examine, write_findings
 from bakeoff.data.contact_sheet import draw_pairs
+from bakeoff.data.shards import Dataset
 from bakeoff.machine import tensorflow_settings
 from bakeoff.report.verify import Check, verify_bundles, verify_data, verify_records, verify_views
 from bakeoff.study.begin import prepare_data, require_tensorflow
@@ -26,6 +27,8 @@ class CheckResult:
     """`findings.csv`, for `exclude`."""
     pairs: Path | None
     """`pairs.png`, the pairs of images that are the same or nearly so; None if there are none."""
+    dataset: Dataset
+    """The prepared data: classes, splits, and `notes` on how they were read."""
     notes: tuple[str, ...] = ()
     """What could not be examined."""
 
@@ -100,7 +103,7 @@ def check(
     notes = [*draw_pairs(dataset, findings, pairs)] if has_pairs else []
     if near and dataset.side < MIN_SIDE_PIXELS:
         notes.append(f"near-duplicates were not searched for: {dataset.side} pixels are too few to tell images apart")
-    return CheckResult(tuple(findings), table, pairs if has_pairs else None, tuple(notes))
+    return CheckResult(tuple(findings), table, pairs if has_pairs else None, dataset, tuple(notes))
 
 
 @tensorflow_settings()

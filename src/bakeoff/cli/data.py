@@ -88,7 +88,7 @@ def show(
     - `bakeoff data show cifar100 --classes 20 --augment flip-crop-cutout --set augment.cutout=0.5`
     """
     from bakeoff.console.bars import draw_bars, make_console
-    from bakeoff.console.data import print_note
+    from bakeoff.console.data import print_data, print_note
     from bakeoff.data.contact_sheet import draw_sheet
     from bakeoff.runs.config import Run, override
     from bakeoff.study.begin import prepare_data
@@ -103,6 +103,7 @@ def show(
         _, dataset = prepare_data(wanted, data_dir, move)
         path = out or Path(f"{dataset.name}{f'-{augment}' if augment else ''}.png")
         notes = draw_sheet(dataset, path, columns=columns, augment=strengths if augment is not None else None)
+    print_data(make_console(), dataset)
     for note in notes:
         print_note(make_console(), note)
     print_line(str(path))
@@ -141,7 +142,7 @@ def check(
     from rich.table import Table
 
     from bakeoff.console.bars import make_console
-    from bakeoff.console.data import print_note
+    from bakeoff.console.data import print_data, print_note
 
     with exit_on_interrupt():
         found = bakeoff.check(
@@ -158,6 +159,7 @@ def check(
             out=out,
             data_dir=data_dir,
         )
+    print_data(make_console(), found.dataset)
     if as_json:
         print_json(found.counts)
         return

@@ -1,5 +1,7 @@
 """How the images of prepared data become square: what `auto` comes to, and what a reader of results must know of it."""
 
+from collections.abc import Iterator
+
 from bakeoff.data.shards.manifest import Manifest
 from bakeoff.runs.config import Fit
 
@@ -7,6 +9,8 @@ __all__ = ["MAX_CUT", "choose_fit", "note_fit"]
 
 # The centre crop may cut off this share of an image's area.
 MAX_CUT = 0.1
+# Padded images are told to be small if their shorter side has fewer pixels.
+_MIN_SHORTER_SIDE = 16
 
 
 def choose_fit(manifest: Manifest, asked: Fit) -> Fit:
@@ -16,15 +20,19 @@ def choose_fit(manifest: Manifest, asked: Fit) -> Fit:
     return Fit.PAD if manifest.cut_area > MAX_CUT else Fit.CROP
 
 
-def note_fit(manifest: Manifest, asked: Fit) -> tuple[str, ...]:
-    """A note if the centre crop cuts images, or if they are padded without having been asked for; else nothing."""
-    share = f"{100 * manifest.cut_area:.0f} % of the median picture"
-    if asked is Fit.AUTO and choose_fit(manifest, asked) is Fit.PAD:
-        return (f"the centre crop would cut off {share}, so pictures are padded; --fit crop|squash",)
-    if choose_fit(manifest, asked) is not Fit.CROP or not manifest.cut_images:
-        return ()
-    if manifest.cut_area > MAX_CUT:
-        return (f"the centre crop cuts off {share}; --fit pad|squash shows all of it",)
-    total = sum(split.count for split in manifest.splits.values())
-    few = f"more than a tenth of {manifest.cut_images:,} of the {total:,} pictures"
-    return (f"the centre crop cuts off {few}; --fit pad|squash shows all of them",)
+def note_fit(manifest: Manifest, asked: Fit) -> Iterator[str]:
+    """Notes on images that are cut, that are padded without having been asked for, or that padding makes very small."""
+    share = f"{100 * manifest.cut_area:.3g} % of the median picture"
+    if choose_fit(manifest, asked) is Fit.PAD:
+        if asked is Fit.AUTO:
+            yield f"the centre crop would cut off {share}, so pictures are padded; --fit crop|squash"
+        shorter = max(1, round(manifest.whole_side * (1 - manifest.cut_area)))
+        if shorter < min(_MIN_SHORTER_SIDE, manifest.side):
+            few = f"the shorter side of the median picture has {shorter} of {manifest.whole_side} pixels"
+            yield f"when padded, {few}; --fit squash shows more of it"
+    elif choose_fit(manifest, asked) is Fit.CROP and manifest.cut_area > MAX_CUT:
+        yield f"the centre crop cuts off {share}; --fit pad|squash shows all of it"
+    elif choose_fit(manifest, asked) is Fit.CROP and manifest.cut_images:
+        total = sum(split.count for split in manifest.splits.values())
+        few = f"more than a tenth of {manifest.cut_images:,} of the {total:,} pictures"
+        yield f"the centre crop cuts off {few}; --fit pad|squash shows all of them"
