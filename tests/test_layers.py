@@ -22,6 +22,7 @@ INSIDE = {
     "runs": "facts config folder events calibration metrics predictions versions record findings paired study_file",
     "runs/config": "data run parse read",
     "data": "pixels sources shards augment batches checks fonts lettering contact_sheet",
+    "data/pixels": "kinds metadata depth colour opened square reading",
     "data/sources": """
         records listing trees archives walk layout class_folders table finder columns labels beside images download
         cifar digits names

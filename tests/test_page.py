@@ -134,7 +134,7 @@ def test_an_image_gets_five_bars_with_their_superclasses(tab: Tab, address: str,
 
 def test_a_file_that_is_no_image_gets_a_message_and_the_next_is_predicted(tab: Tab) -> None:
     tab.choose("notes.txt", "text/plain", b"these are words")
-    tab.message("This image cannot be read: not a PNG, JPEG, BMP, GIF or WebP image")
+    tab.message("This image cannot be read: not a JPEG, PNG, BMP, GIF, WebP, TIFF, JPEG 2000, AVIF, HEIC or PPM image")
     assert tab.bars() == []
     assert not tab.page.is_visible("#shown")
     tab.choose("apple.png", "image/png", picture("red"))

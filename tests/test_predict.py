@@ -72,7 +72,7 @@ def test_an_unreadable_image_is_reported_and_does_not_stop_the_rest(bundle, pict
     rows = list(csv.DictReader(io.StringIO(stdout)))
     assert [row["path"] for row in rows] == [str(path) for path in (first, bad, missing, last)]
     assert [bool(row["label"]) for row in rows] == [True, False, False, True]
-    assert "not a PNG" in rows[1]["error"]
+    assert "not a JPEG, PNG" in rows[1]["error"]
     assert "No such file" in rows[2]["error"]
     assert 0 < float(rows[0]["probability"]) <= 1
 

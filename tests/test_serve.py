@@ -67,7 +67,7 @@ def test_files_of_a_form_are_predicted_in_order_and_a_bad_one_has_its_error(make
     rows = answer.json()
     assert [row["name"] for row in rows] == ["a.png", "b.png", "c.png"]
     assert [row["top"][0]["label"] if row["top"] else None for row in rows] == ["sea", None, "apple"]
-    assert "not a PNG" in rows[1]["error"]
+    assert "not a JPEG, PNG" in rows[1]["error"]
 
 
 def _claim(width, height):
@@ -85,7 +85,7 @@ BOUNDARY = {"Content-Type": "multipart/form-data; boundary=x"}
 PART = b'--x\r\nContent-Disposition: form-data; name="a"'
 BAD = {
     "empty": (b"", PNG, 422, "no image"),
-    "words": (b"these are words", PNG, 422, "not a PNG"),
+    "words": (b"these are words", PNG, 422, "not a JPEG, PNG"),
     "cut off": (_png("red")[:40], PNG, 422, "convert or remove it"),
     "too many pixels": (_png("red", (2000, 2000)), PNG, 422, "2000x2000 pixels"),
     "bomb": (_claim(60_000, 60_000), PNG, 422, "more than 1,000,000"),

@@ -2,13 +2,13 @@
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
-from bakeoff.data.pixels import read_rgb
+from bakeoff.data.pixels import check
 from bakeoff.data.sources.listing import Labelled, Listing
 from bakeoff.data.sources.records import BadImage, RawImage, Source
 from bakeoff.data.sources.trees import Tree, to_text
@@ -22,7 +22,7 @@ _MIN_IMAGES = 3
 # Files that are decoded in parallel: enough to use every core, few enough to hold in memory.
 _CHUNK_FILES = 64
 # Raise it whenever the same files would be read in another way: it is part of the signature.
-_READING = 2
+_READING = 3
 
 
 class ImageFiles(Source):
@@ -53,6 +53,7 @@ class ImageFiles(Source):
         self._tree = tree
         self._make_listing = make_listing
         self._notes = tuple(notes)
+        self._remarks: defaultdict[str, list[str]] = defaultdict(list)
         where = [_READING, to_text(str(tree.path.resolve())), list(options)]
         if tree.is_archive:
             self.signature = hash_json([*where, tree.stamp("")])
@@ -76,14 +77,19 @@ class ImageFiles(Source):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How the files were understood, and what was left out."""
-        return (*self._notes, *self._listing.notes, *self._tree.notes)
+        """How the files were understood, and what was left out; after `records`, also how pictures were converted."""
+        remarks = [f"{remark}: {len(keys)}, such as {keys[0]}" for remark, keys in sorted(self._remarks.items())]
+        return (*self._notes, *self._listing.notes, *self._tree.notes, *remarks)
 
     def records(self) -> Iterator[RawImage | BadImage]:
         """All images. Those that cannot be decoded are BadImages."""
+        self._remarks.clear()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for keys in _chunks(list(self._by_key)):
-                yield from pool.map(self._read, keys)
+                for record, remarks in pool.map(self._read, keys):
+                    for remark in remarks:
+                        self._remarks[remark].append(record.key)
+                    yield record
 
     def fetch(self, keys: Sequence[str]) -> Iterator[RawImage]:
         """The files with these keys, in this order, not decoded: their `shape` is (0, 0)."""
@@ -107,15 +113,16 @@ class ImageFiles(Source):
     def _labels(self) -> dict[str, int]:
         return {name: label for label, name in enumerate(self.class_names)}
 
-    def _read(self, key: str) -> RawImage | BadImage:
+    def _read(self, key: str) -> tuple[RawImage | BadImage, tuple[str, ...]]:
+        """An image, and how it was converted."""
         try:
             data = self._tree.read(self._by_key[key].path)
-            height, width, _ = read_rgb(data).shape
+            checked = check(data)
         except OSError as error:
-            return BadImage(key, f"the file cannot be read: {error.strerror}")
+            return BadImage(key, f"the file cannot be read: {error.strerror}"), ()
         except DataError as error:
-            return BadImage(key, str(error))
-        return self._record(key, data, (height, width))
+            return BadImage(key, str(error)), ()
+        return self._record(key, data, checked.shape), checked.remarks
 
     def _record(self, key: str, data: bytes, shape: tuple[int, int]) -> RawImage:
         image = self._by_key[key]

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bakeoff.data.pixels import IMAGE_SUFFIXES
 from bakeoff.data.sources.walk import images_below
 from bakeoff.deploy.bundle.prediction import ImageInput
 from bakeoff.errors import BundleError
@@ -37,7 +36,7 @@ def find_inputs(names: Sequence[str]) -> list[ImageInput]:
             continue
         found = list(_find(name))
         if not found:
-            raise BundleError(f"there are no images in {name}; give files ending in {', '.join(IMAGE_SUFFIXES)}")
+            raise BundleError(f"there are no images in {name}; give image files, such as .jpg or .png")
         inputs.extend(ImageInput.of(path) for path in found)
     return inputs
 
