@@ -89,7 +89,7 @@ BAD = {
     "cut off": (_png("red")[:40], PNG, 422, "convert or remove it"),
     "too many pixels": (_png("red", (2000, 2000)), PNG, 422, "2000x2000 pixels"),
     "bomb": (_claim(60_000, 60_000), PNG, 422, "more than 1,000,000"),
-    "fewer pixels than claimed": (_claim(900, 900), PNG, 422, "cannot be read"),
+    "fewer pixels than claimed": (_claim(900, 900), PNG, 422, "cut short"),
     "no image's type": (b"{}", {"Content-Type": "application/json"}, 415, "application/json"),
     "too many bytes": (bytes(200_000), PNG, 413, "0.1 MB"),
     "another boundary": (b"--y\r\nnonsense", BOUNDARY, 400, "multipart"),
