@@ -24,10 +24,10 @@ INSIDE = {
     "data": "pixels sources shards augment batches checks fonts lettering contact_sheet",
     "data/pixels": "kinds metadata depth colour opened square reading",
     "data/sources": """
-        records listing trees archives walk layout class_folders table finder columns labels beside images download
-        cifar digits names
+        records listing trees groups archives walk layout class_folders table finder columns labels beside images
+        download cifar digits names
     """,
-    "data/shards": "manifest fit plan writer classes view reader",
+    "data/shards": "manifest fit splits grouping plan writer classes view reader",
     "data/augment": "mix steps randaugment",
     "data/checks": "findings near_duplicates examine",
     "networks": "table lenet efficientnet_lite weights graph kernels fuse model",

@@ -24,7 +24,7 @@ from bakeoff.data.shards import (
     read_manifest,
 )
 from bakeoff.data.shards.classes import choose_classes
-from bakeoff.data.shards.plan import assign_splits
+from bakeoff.data.shards.splits import assign_splits
 from bakeoff.data.shards.writer import _group_into_shards
 from bakeoff.data.sources import BadImage, RawImage, Source, SplitName, open_source
 from bakeoff.errors import ConfigError, DataError, OutputError
@@ -282,7 +282,7 @@ def test_an_image_that_changes_between_the_passes_is_a_data_error(
 
 def test_shards_are_cut_at_64_megabytes() -> None:
     class ShardEntry:
-        key = "k"
+        key, group = "k", None
         size = 20_000_000
 
     assert [len(shard) for shard in _group_into_shards([ShardEntry()] * 7)] == [3, 3, 1]  # type: ignore[list-item]

@@ -8,7 +8,7 @@ from rich.console import Console
 from bakeoff.data.shards import Dataset, Quarantined
 from bakeoff.text import printable
 
-__all__ = ["print_data", "print_note"]
+__all__ = ["print_data", "print_note", "print_warning"]
 
 # Class names in the first line.
 _NAMES = 4
@@ -17,7 +17,9 @@ _LINES = 5
 
 
 def print_data(console: Console, dataset: Dataset) -> None:
-    """Print the classes and images of each split, the notes on the data, and the images that were left out."""
+    """Print warnings, the classes and images of each split, the notes, and the images that were left out."""
+    for warning in dataset.manifest.warnings:
+        print_warning(console, warning)
     names = dataset.class_names
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
     _print(console, f"{dataset.name}: {len(names)} classes ({', '.join(names[:_NAMES])}{more})")
@@ -26,6 +28,11 @@ def print_data(console: Console, dataset: Dataset) -> None:
         print_note(console, note)
     for line in _describe_left_out(dataset.manifest.quarantined):
         _print(console, f"left out: {line}")
+
+
+def print_warning(console: Console, text: str) -> None:
+    """Print why scores will mislead."""
+    _print(console, f"warning: {text}", "bold yellow")
 
 
 def print_note(console: Console, text: str) -> None:
@@ -44,5 +51,5 @@ def _describe_left_out(images: Sequence[Quarantined]) -> Iterator[str]:
         yield f"{len(found):,} images, such as {found[0]}: {reason}"
 
 
-def _print(console: Console, text: str) -> None:
-    console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
+def _print(console: Console, text: str, style: str | None = None) -> None:
+    console.print(printable(text), style=style, highlight=False, markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,8 @@ class Split:
     """int32 (n,)."""
     ids: list[str]
     """The ids of the records: n strings."""
+    groups: list[str] | None = None
+    """The groups of the images, n strings: images of a group stay in one split or fold. None if there are none."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -83,7 +86,18 @@ class Split:
 
     def take(self, positions: NDArray[np.intp]) -> "Split":
         """The images at these positions, in this order."""
-        return Split(self.images[positions], self.labels[positions], [self.ids[position] for position in positions])
+        groups = self.groups and [self.groups[position] for position in positions]
+        return Split(
+            self.images[positions], self.labels[positions], [self.ids[position] for position in positions], groups
+        )
+
+
+class _Rows(NamedTuple):
+    """What a Split has besides its images."""
+
+    labels: NDArray[np.int32]
+    ids: list[str]
+    groups: list[str] | None
 
 
 def is_large(dataset: Dataset, split: SplitName) -> bool:
@@ -175,9 +189,7 @@ def eval_batches(split: Split, batch: int) -> Iterator[Batch]:
         yield split.images[first : first + batch], split.labels[first : first + batch]
 
 
-def _read_into(
-    images: NDArray[np.uint8], dataset: Dataset, split: SplitName, unlock: bool
-) -> tuple[NDArray[np.int32], list[str]]:
+def _read_into(images: NDArray[np.uint8], dataset: Dataset, split: SplitName, unlock: bool) -> _Rows:
     first = 0
 
     def write(block: NDArray[np.uint8]) -> None:
@@ -196,26 +208,25 @@ def _is_complete(pixels: Path, rest: Path) -> bool:
         return False
 
 
-def _decode_to(
-    path: Path, shape: tuple[int, ...], dataset: Dataset, split: SplitName, unlock: bool
-) -> tuple[NDArray[np.int32], list[str]]:
+def _decode_to(path: Path, shape: tuple[int, ...], dataset: Dataset, split: SplitName, unlock: bool) -> _Rows:
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         return _read(lambda block: file.write(block.tobytes()), dataset, split, unlock)
 
 
-def _read(
-    write: Callable[[NDArray[np.uint8]], object], dataset: Dataset, split: SplitName, unlock: bool
-) -> tuple[NDArray[np.int32], list[str]]:
-    """Pass the images of a split to `write`, block by block; return all labels (n,) and ids."""
+def _read(write: Callable[[NDArray[np.uint8]], object], dataset: Dataset, split: SplitName, unlock: bool) -> _Rows:
+    """Pass the images of a split to `write`, block by block; return the rest of all blocks."""
     labels: list[NDArray[np.int32]] = []
     ids: list[str] = []
+    groups: list[str] = []
     for block in read_blocks(dataset, split, unlock=unlock):
         write(block.images)
         labels.append(block.labels)
         ids.extend(block.ids)
-    return np.concatenate(labels) if labels else np.empty(0, np.int32), ids
+        groups.extend(block.groups or ())
+    joined = np.concatenate(labels) if labels else np.empty(0, np.int32)
+    return _Rows(joined, ids, groups if dataset.manifest.groups else None)
 
 
 def _load_on_disk(dataset: Dataset, split: SplitName, shape: tuple[int, ...], unlock: bool) -> Split:
@@ -224,9 +235,11 @@ def _load_on_disk(dataset: Dataset, split: SplitName, shape: tuple[int, ...], un
     pixels, rest = folder / f"{name}.npy", folder / f"{name}.npz"
     if not _is_complete(pixels, rest):
         with replacing(pixels) as temporary:
-            labels, ids = _decode_to(temporary, shape, dataset, split, unlock)
+            rows = _decode_to(temporary, shape, dataset, split, unlock)
         with replacing(rest) as temporary:
-            np.savez(temporary, labels=labels, ids=np.array(ids))
+            columns = {name: np.array(column) for name, column in rows._asdict().items() if column is not None}
+            np.savez(temporary, allow_pickle=False, **columns)
     mark_used(pixels)
     facts = read_arrays(rest)
-    return Split(ImagesOnDisk(pixels), facts["labels"], facts["ids"].tolist())
+    names = facts["groups"].tolist() if "groups" in facts else None
+    return Split(ImagesOnDisk(pixels), facts["labels"], facts["ids"].tolist(), names)

@@ -12,6 +12,7 @@ from bakeoff.runs.facts import Facts
 __all__ = [
     "MANIFEST",
     "SCHEMA",
+    "GroupFacts",
     "Manifest",
     "Quarantined",
     "ShardFile",
@@ -41,6 +42,16 @@ class SplitFacts(Facts):
     files: tuple[ShardFile, ...]
 
 
+class GroupFacts(Facts):
+    """The groups that stay in one split: images of one subject, scene or day."""
+
+    by: str
+    """What they are, as in `the folder below the class`."""
+    count: int
+    splits: dict[str, int]
+    """Groups in each split."""
+
+
 class Quarantined(Facts):
     """An image that was left out, and the reason."""
 
@@ -54,7 +65,7 @@ class Manifest(Facts):
     schema_: int = SCHEMA
     name: str
     fingerprint: str
-    """SHA-256 over the hash, labels and split of every image: equal for equal data, independent of file names."""
+    """SHA-256 over the hash, labels, split and group of every image: equal for equal data, independent of names."""
     signature: str
     """Hash of the source's signature and of the settings of the split: if it is equal, preparing can be skipped."""
     side: int
@@ -73,6 +84,12 @@ class Manifest(Facts):
     coarse_of: tuple[int, ...] | None
     splits: dict[str, SplitFacts]
     quarantined: tuple[Quarantined, ...]
+    groups: GroupFacts | None = None
+    """None if the images have no groups."""
+    drawn: tuple[str, ...] = ()
+    """The splits that were drawn because the data do not give them."""
+    warnings: tuple[str, ...] = ()
+    """Why scores on these data will mislead, a sentence each."""
     notes: tuple[str, ...]
     licence: str
     version: str

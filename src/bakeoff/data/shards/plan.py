@@ -1,27 +1,26 @@
 """Reads a source once and assigns each image to a split: the first of two passes over the source. It keeps no pixels.
 
-Splits that the source gives are kept. Otherwise validation (and test, if the source has none) is drawn from train:
-stratified by class, with a seed, and with byte-identical images in the same split.
+Splits that the source gives are kept. Otherwise validation (and test, if the source has none) is drawn from train.
 """
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from bakeoff.data.pixels import read_rgb
 from bakeoff.data.shards.fit import MAX_CUT
-from bakeoff.data.shards.manifest import Quarantined
+from bakeoff.data.shards.grouping import Grouping
+from bakeoff.data.shards.manifest import GroupFacts, Quarantined
+from bakeoff.data.shards.splits import SPLITS, assign_splits
 from bakeoff.data.sources import BadImage, OnCount, RawImage, Source, SplitName
 from bakeoff.errors import DataError
 
-__all__ = ["SPLITS", "ShardEntry", "ShardPlan", "assign_splits", "plan_shards", "stored_form"]
+__all__ = ["ShardEntry", "ShardPlan", "plan_shards", "stored_form"]
 
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-
-_TEST_FRACTION = 0.1
 # Images of at most this width and height, in pixels, are stored as raw pixels: encoded files would be smaller, but not
 # worth the time to decode them.
 _MAX_RAW_SIDE = 64
@@ -46,6 +45,8 @@ class ShardEntry:
     """Number of bytes that are stored."""
     shape: tuple[int, int]
     """(height, width) in pixels."""
+    group: str | None = None
+    """The group that it is in, if the source has groups; an image without one is a group with its own key."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ class ShardPlan:
     cut_images: int
     uniform: bool
     fingerprint: str
+    groups: GroupFacts | None
+    drawn: tuple[SplitName, ...]
+    """The splits that the source does not give."""
+    warnings: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -80,57 +85,48 @@ def plan_shards(
         on_count: Called with (what is being done, images done, images in all).
 
     Raises:
-        DataError: A class has fewer than 3 readable images, or none to train on, or a split stays empty.
+        DataError: A class has fewer than 3 readable images, or none to train on, or too few groups, or a split stays
+            empty.
     """
-    found: list[tuple[RawImage, str, int, bool]] = []
-    quarantined = []
-    for index, record in enumerate(source.records()):
-        if on_count and index % _COUNT_EVERY == 0:
-            on_count(f"reading {source.name}", index, source.count)
-        if isinstance(record, BadImage):
-            quarantined.append(Quarantined(key=record.key, reason=record.reason))
-            continue
-        if record.key in excluded:
-            quarantined.append(Quarantined(key=record.key, reason=f"excluded: {excluded[record.key]}"))
-            continue
-        data, raw = stored_form(record, record.shape)
-        found.append((_without_data(record), hashlib.sha256(data).hexdigest(), len(data), raw))
+    found, left_out = _read(source, excluded, on_count)
     # Sorted by content first, so that splits, order and fingerprint do not depend on file names.
-    found.sort(key=lambda item: (item[1], item[0].label, item[0].split or "", item[0].key))
-    records = [record for record, *_ in found]
-    hashes = [sha256 for _, sha256, *_ in found]
-    _check_classes(source, Counter(record.label for record in records))
-    splits = assign_splits(
-        [record.split for record in records],
-        [record.label for record in records],
-        hashes,
-        val_fraction=val_fraction,
-        seed=seed,
-    )
+    found.sort(key=lambda one: (one.sha256, one.record.label, one.record.split or "", one.record.key))
+    records = [one.record for one in found]
+    hashes = [one.sha256 for one in found]
+    labels = [record.label for record in records]
+    given = [record.split for record in records]
+    _check_classes(source, Counter(labels), left_out)
+    grouping = Grouping(source.grouped_by, records, hashes) if source.grouped_by else None
+    if grouping and "test" not in given:
+        grouping.check_classes(source.name, source.class_names)
+    groups = grouping.groups if grouping else None
+    splits = assign_splits(given, labels, hashes, groups, val_fraction=val_fraction, seed=seed)
+    group_of: Sequence[str | None] = groups or [None] * len(found)
     entries = tuple(
-        ShardEntry(record.key, split, record.label, record.coarse_label, sha256, size, record.shape)
-        for (record, sha256, size, _), split in zip(found, splits, strict=True)
+        ShardEntry(record.key, split, record.label, record.coarse_label, sha256, size, record.shape, group)
+        for (record, sha256, size, _), split, group in zip(found, splits, group_of, strict=True)
     )
     _check_splits(source, entries)
     shapes = {record.shape for record in records}
-    uniform = len(shapes) == 1 and len(set(*shapes)) == 1 and all(raw for *_, raw in found)
+    uniform = len(shapes) == 1 and len(set(*shapes)) == 1 and all(one.is_raw for one in found)
     shorter, longer = np.sort([record.shape for record in records], axis=1).T
     side, whole_side = (int(np.median(sides)) for sides in (shorter, longer))
     if not uniform:
         side, whole_side = min(side, _MAX_SIDE), min(whole_side, _MAX_SIDE)
     cut = 1 - shorter / longer
-    lines = sorted(f"{entry.sha256} {entry.label} {entry.coarse_label} {entry.split}" for entry in entries)
-    fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return ShardPlan(
         entries,
-        tuple(quarantined),
+        tuple(bad for _, bad in left_out),
         side,
         whole_side,
         float(np.median(cut)),
         int((cut > MAX_CUT).sum()),
         uniform,
-        fingerprint,
-        (*source.notes, *_note_duplicates(entries)),
+        _compute_fingerprint(entries),
+        grouping.count(splits) if grouping else None,
+        tuple(split for split in SPLITS[1:] if split not in given),
+        tuple(grouping.warn(splits)) if grouping else (),
+        (*source.notes, *(grouping.note(splits) if grouping else ()), *_note_duplicates(entries)),
     )
 
 
@@ -143,74 +139,69 @@ def stored_form(record: RawImage, shape: tuple[int, int]) -> tuple[bytes, bool]:
     return record.data, False
 
 
-def assign_splits(
-    given: Sequence[SplitName | None], labels: Sequence[int], hashes: Sequence[str], *, val_fraction: float, seed: int
-) -> list[SplitName]:
-    """Assign each image to a split. Test is drawn only if no image has it, and so is validation.
+class _Found(NamedTuple):
+    """A readable image without its data, and what is stored of it."""
 
-    Args:
-        given: The split that the source gives for each image. `train` and None may be moved to another split.
-        labels: The label of each image.
-        hashes: The hash of each image: byte-identical images go to the same split.
-        val_fraction: Share of the movable images that becomes validation. Test gets a tenth.
-        seed: The seed of the draw.
-
-    Returns:
-        The split of each image.
-    """
-    splits: list[SplitName] = [split or "train" for split in given]
-    movable = [index for index, split in enumerate(splits) if split == "train"]
-    per_class = Counter(labels[index] for index in movable)
-    rng = np.random.default_rng(seed)
-    fractions: dict[SplitName, float] = {"test": _TEST_FRACTION, "val": val_fraction}
-    for split, fraction in fractions.items():
-        if split in given:
-            continue
-        remaining = [index for index in movable if splits[index] == "train"]
-        for index in _draw_images(remaining, labels, hashes, per_class, fraction, rng):
-            splits[index] = split
-    return splits
+    record: RawImage
+    sha256: str
+    size: int
+    is_raw: bool
 
 
-def _draw_images(
-    indices: Sequence[int],
-    labels: Sequence[int],
-    hashes: Sequence[str],
-    per_class: Counter[int],
-    fraction: float,
-    rng: np.random.Generator,
-) -> list[int]:
-    """Draw about `fraction` of each class, in whole groups of identical images."""
-    by_hash: dict[str, list[int]] = defaultdict(list)
-    for index in indices:
-        by_hash[hashes[index]].append(index)
-    groups: dict[int, list[list[int]]] = defaultdict(list)
-    for group in by_hash.values():
-        # An image with two labels stays in train: no prediction for it could be correct.
-        if len({labels[index] for index in group}) == 1:
-            groups[labels[group[0]]].append(group)
-    drawn: list[int] = []
-    for label in sorted(groups):
-        room = max(1, round(fraction * per_class[label]))
-        # The first group stays in train, so that a class with few different images keeps one to train on.
-        for position in rng.permutation(len(groups[label]))[1:]:
-            group = groups[label][position]
-            if len(group) <= room:
-                drawn += group
-                room -= len(group)
-            if room == 0:
-                break
-    return drawn
+_LeftOut = tuple[int | None, Quarantined]
+"""An image that is left out, and its label if that is known."""
+
+
+def _read(source: Source, excluded: Mapping[str, str], on_count: OnCount | None) -> tuple[list[_Found], list[_LeftOut]]:
+    found = []
+    left_out: list[_LeftOut] = []
+    for index, record in enumerate(source.records()):
+        if on_count and index % _COUNT_EVERY == 0:
+            on_count(f"reading {source.name}", index, source.count)
+        if isinstance(record, BadImage):
+            left_out.append((record.label, Quarantined(key=record.key, reason=record.reason)))
+        elif record.key in excluded:
+            reason = f"excluded: {excluded[record.key]}"
+            left_out.append((record.label, Quarantined(key=record.key, reason=reason)))
+        else:
+            data, is_raw = stored_form(record, record.shape)
+            found.append(_Found(_without_data(record), hashlib.sha256(data).hexdigest(), len(data), is_raw))
+    return found, left_out
 
 
 def _without_data(record: RawImage) -> RawImage:
-    return RawImage(record.key, record.split, record.label, record.coarse_label, b"", record.shape, record.encoded)
+    return RawImage(
+        record.key,
+        record.split,
+        record.label,
+        record.coarse_label,
+        b"",
+        record.shape,
+        record.encoded,
+        record.group,
+    )
 
 
-def _check_classes(source: Source, counts: Counter[int]) -> None:
+def _compute_fingerprint(entries: Sequence[ShardEntry]) -> str:
+    """A hash that does not depend on names: a group stands there as the first of its hashes."""
+    first: dict[str | None, str] = {}
+    for entry in entries:
+        first[entry.group] = min(entry.sha256, first.get(entry.group, entry.sha256))
+    lines = sorted(
+        f"{entry.sha256} {entry.label} {entry.coarse_label} {entry.split}"
+        + (f" {first[entry.group]}" if entry.group is not None else "")
+        for entry in entries
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _check_classes(source: Source, counts: Counter[int], left_out: Sequence[_LeftOut]) -> None:
     for label, name in enumerate(source.class_names):
-        if counts[label] < _MIN_IMAGES:
-            found = f"has fewer than {_MIN_IMAGES} readable images ({counts[label]})"
+        count = counts[label]
+        if count < _MIN_IMAGES:
+            others = [bad for own, bad in left_out if own == label]
+            seen = f" of {count + len(others):,}; {others[0].key} is left out: {others[0].reason}" if others else ""
+            found = f"has fewer than {_MIN_IMAGES} readable images ({count}{seen})"
             raise DataError(f"class {name} of {source.name} {found}; add some or remove the class")
 
 
@@ -222,7 +213,8 @@ def _check_splits(source: Source, entries: Sequence[ShardEntry]) -> None:
     present = {entry.split for entry in entries}
     for split in SPLITS:
         if split not in present:
-            raise DataError(f"{source.name} has too few different images to draw any for {split}; add some")
+            few = f"groups by {source.grouped_by}" if source.grouped_by else "different images"
+            raise DataError(f"{source.name} has too few {few} to draw any for {split}; add some")
 
 
 def _note_duplicates(entries: Sequence[ShardEntry]) -> list[str]:

@@ -36,6 +36,8 @@ class Block:
     """int32 (n,), the labels of the view."""
     ids: list[str]
     """n ids of records."""
+    groups: list[str] | None = None
+    """The n groups that the images are in, which stay on one side of every split; None if there are no groups."""
 
 
 def read_blocks(dataset: Dataset, split: SplitName, block: int = 1024, *, unlock: bool = False) -> Iterator[Block]:
@@ -71,7 +73,8 @@ def _read(dataset: Dataset, split: SplitName, block: int) -> Iterator[Block]:
                 else:
                     columns = (batch["image"][kept], batch["height"][kept], batch["width"][kept], ids)
                     images = np.stack(list(pool.map(partial(_unpack, dataset), *columns)))
-                yield Block(images, labels[kept], ids)
+                groups = [group.decode() for group in batch["group"][kept]] if dataset.manifest.groups else None
+                yield Block(images, labels[kept], ids, groups)
 
 
 def _read_file(dataset: Dataset, file: ShardFile, block: int) -> Iterator[Mapping[str, np.ndarray]]:
@@ -100,6 +103,8 @@ def _parse(tf: Any, batch: Any, dataset: Dataset) -> dict[str, Any]:
         "height": tf.io.FixedLenFeature([], tf.int64),
         "width": tf.io.FixedLenFeature([], tf.int64),
     }
+    if dataset.manifest.groups:
+        features["group"] = tf.io.FixedLenFeature([], tf.string)
     parsed: dict[str, Any] = tf.io.parse_example(batch, features)
     if dataset.manifest.uniform:
         shape = [-1, dataset.side, dataset.side, 3]

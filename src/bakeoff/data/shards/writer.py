@@ -1,7 +1,7 @@
 """Writes the images of a source as a folder of TFRecord shards: the second of two passes over the source.
 
-A record is a tf.train.Example with `image`, `label`, `coarse_label` (if there are superclasses), `id`,
-`height` and `width`; the last two are 0 if `image` is an encoded file rather than raw uint8 RGB.
+A record is a tf.train.Example with `image`, `label`, `coarse_label` (if there are superclasses), `group` (if there are
+groups), `id`, `height` and `width`; the last two are 0 if `image` is an encoded file rather than raw uint8 RGB.
 """
 
 import hashlib
@@ -25,7 +25,8 @@ from bakeoff.data.shards.manifest import (
     read_manifest,
     write_manifest,
 )
-from bakeoff.data.shards.plan import SPLITS, ShardEntry, plan_shards, stored_form
+from bakeoff.data.shards.plan import ShardEntry, plan_shards, stored_form
+from bakeoff.data.shards.splits import SPLITS
 from bakeoff.data.sources import OnCount, Source, SplitName, open_source
 from bakeoff.errors import ConfigError, DataError, OutputError
 from bakeoff.files import cache_dir, hash_file, hash_json
@@ -152,6 +153,9 @@ def _prepare(
             coarse_of=source.coarse_of,
             splits={split: _write_split(source, temporary, split, entries, on_count) for split in SPLITS},
             quarantined=plan.quarantined,
+            groups=plan.groups,
+            drawn=plan.drawn,
+            warnings=plan.warnings,
             notes=plan.notes,
             licence=source.licence,
             version=__version__,
@@ -204,7 +208,7 @@ def _group_into_shards(entries: Sequence[ShardEntry]) -> Iterator[Sequence[Shard
     """Consecutive entries that fit into one shard file each."""
     start = size = 0
     for index, entry in enumerate(entries):
-        added = entry.size + len(entry.key.encode()) + _RECORD_OVERHEAD_BYTES
+        added = entry.size + len(f"{entry.key}{entry.group or ''}".encode()) + _RECORD_OVERHEAD_BYTES
         if index > start and size + added > _SHARD_BYTES:
             yield entries[start:index]
             start, size = index, 0
@@ -246,6 +250,8 @@ def _serialize_example(tf: Any, entry: ShardEntry, data: bytes, raw: bool) -> by
     }
     if entry.coarse_label is not None:
         feature["coarse_label"] = integer(entry.coarse_label)
+    if entry.group is not None:
+        feature["group"] = text(entry.group.encode())
     example = tf.train.Example(features=tf.train.Features(feature=feature))
     serialized: bytes = example.SerializeToString()
     return serialized

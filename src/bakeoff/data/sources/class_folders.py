@@ -35,12 +35,13 @@ def list_class_folders(tree: Tree, layout: FolderLayout = FolderLayout.AUTO) -> 
         for folder in subfolders(tree, root.path, left_out if root.split else None):
             name = unicodedata.normalize("NFC", to_text(folder))
             parents = (tree.identity(root.path), *tree.parents())
-            inside = list(find_images(tree, join(root.path, folder), parents, left_out))
+            place = join(root.path, folder)
+            inside = list(find_images(tree, place, parents, left_out))
             if inside:
                 spellings[name].add(folder)
             else:
                 empty.add(name)
-            images += [Labelled(path, root.split, name) for path in inside]
+            images += [Labelled(path, root.split, name, class_folder=place) for path in inside]
     if not images:
         raise _no_images(tree)
     return Listing(

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from bakeoff.data.pixels import check
+from bakeoff.data.sources.groups import group_images
 from bakeoff.data.sources.listing import Labelled, Listing
 from bakeoff.data.sources.records import BadImage, RawImage, Source
 from bakeoff.data.sources.trees import Tree, to_text
@@ -35,6 +36,7 @@ class ImageFiles(Source):
         tree: Tree,
         make_listing: Callable[[Tree], Listing],
         *,
+        group: str = "",
         options: Sequence[Any] = (),
         notes: Sequence[str] = (),
     ) -> None:
@@ -43,18 +45,21 @@ class ImageFiles(Source):
         Args:
             tree: Where the files are.
             make_listing: Finds the images and their labels.
+            group: The rule by which images belong together, as `group_images` takes it.
             options: What `make_listing` depends on besides the tree, as JSON.
             notes: What to say before the notes of the listing.
 
         Raises:
+            ConfigError: There is no such rule of groups.
             DataError: The layout or the labels are wrong or unclear, or a class has too few images.
         """
         self.name = _make_name(tree)
         self._tree = tree
         self._make_listing = make_listing
+        self._group = group
         self._notes = tuple(notes)
         self._remarks: defaultdict[str, list[str]] = defaultdict(list)
-        where = [_READING, to_text(str(tree.path.resolve())), list(options)]
+        where = [_READING, to_text(str(tree.path.resolve())), [*options, *([group] if group else [])]]
         if tree.is_archive:
             self.signature = hash_json([*where, tree.stamp("")])
         else:
@@ -81,6 +86,11 @@ class ImageFiles(Source):
         remarks = [f"{remark}: {len(keys)}, such as {keys[0]}" for remark, keys in sorted(self._remarks.items())]
         return (*self._notes, *self._listing.notes, *self._tree.notes, *remarks)
 
+    @property
+    def grouped_by(self) -> str:
+        """What the groups of the images are; empty if there are none."""
+        return self._listing.grouped_by
+
     def records(self) -> Iterator[RawImage | BadImage]:
         """All images. Those that cannot be decoded are BadImages."""
         self._remarks.clear()
@@ -101,7 +111,7 @@ class ImageFiles(Source):
 
     @cached_property
     def _listing(self) -> Listing:
-        listing = self._make_listing(self._tree)
+        listing = group_images(self._make_listing(self._tree), self._group)
         _check_classes(self._tree, listing)
         return listing
 
@@ -119,15 +129,17 @@ class ImageFiles(Source):
             data = self._tree.read(self._by_key[key].path)
             checked = check(data)
         except OSError as error:
-            return BadImage(key, f"the file cannot be read: {error.strerror}"), ()
+            return BadImage(key, f"the file cannot be read: {error.strerror}", self._label_of(key)), ()
         except DataError as error:
-            return BadImage(key, str(error)), ()
+            return BadImage(key, str(error), self._label_of(key)), ()
         return self._record(key, data, checked.shape), checked.remarks
 
     def _record(self, key: str, data: bytes, shape: tuple[int, int]) -> RawImage:
         image = self._by_key[key]
-        label = self._labels[image.label]
-        return RawImage(key, image.split, label, None, data, shape, encoded=True, group=image.group)
+        return RawImage(key, image.split, self._label_of(key), None, data, shape, encoded=True, group=image.group)
+
+    def _label_of(self, key: str) -> int:
+        return self._labels[self._by_key[key].label]
 
 
 def _make_name(tree: Tree) -> str:

@@ -109,6 +109,8 @@ class _Rows:
             self._differing.append(f"{value} ({earlier.label} and {image.label})")
         elif earlier.split != image.split:
             self._differing.append(f"{value} ({earlier.split} and {image.split})")
+        elif earlier.group != image.group:
+            self._differing.append(f"{value} ({earlier.group} and {image.group})")
         elif earlier is not image:
             self._doubled.append(value)
 

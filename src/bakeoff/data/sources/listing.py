@@ -18,6 +18,8 @@ class Labelled:
     """The name of its class."""
     group: str | None = None
     """The subject, scene or day that it belongs to, if that is known."""
+    class_folder: str = ""
+    """The path of the folder that gave it its label; empty if something else did."""
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,5 @@ class Listing:
     """What was decided or left out, for a reader of results."""
     table: str = ""
     """A hash of the table that the labels are from, if they are."""
+    grouped_by: str = ""
+    """What the groups of the images are, as in `the folder below the class`; empty if there are none."""

@@ -14,7 +14,7 @@ from bakeoff.data.sources.records import OnCount, Source
 from bakeoff.data.sources.table import TABLE_SUFFIXES, is_table_name, read_table_file
 from bakeoff.data.sources.trees import FolderTree, Tree
 from bakeoff.data.sources.walk import find_images, has_images
-from bakeoff.errors import DataError, suggest
+from bakeoff.errors import ConfigError, DataError, suggest
 from bakeoff.runs.config import Data, FolderLayout
 
 __all__ = ["SOURCE_NAMES", "open_source"]
@@ -36,6 +36,7 @@ def open_source(data: Data, data_dir: Path | None = None, on_count: OnCount | No
         on_count: Called with (what is being done, how much is done, how much in all).
 
     Raises:
+        ConfigError: They cannot be grouped as `data.group` says.
         DataError: There are no such data, or they cannot be used.
     """
     if data_dir is not None and not data_dir.is_dir():
@@ -45,10 +46,8 @@ def open_source(data: Data, data_dir: Path | None = None, on_count: OnCount | No
     if path.is_dir() and (name not in SOURCE_NAMES or has_images(FolderTree(path), "", below=True)):
         beside = f"{name} is the folder of that name; {BUILT_IN}{name} names the built-in images"
         return _open_tree(FolderTree(path), data, [beside] if name in SOURCE_NAMES else [])
-    if name in CIFARS:
-        return Cifar(CIFARS[name], data_dir, on_count)
-    if name == "digits":
-        return Digits()
+    if name in SOURCE_NAMES:
+        return _open_built_in(name, data, data_dir, on_count)
     if path.is_file():
         return _open_file(path, data, on_count)
     hint = suggest(
@@ -57,10 +56,16 @@ def open_source(data: Data, data_dir: Path | None = None, on_count: OnCount | No
     raise DataError(f"there is no data or folder called {data.source!r}; {hint}")
 
 
+def _open_built_in(name: str, data: Data, data_dir: Path | None, on_count: OnCount | None) -> Source:
+    if data.group:
+        raise ConfigError(f"--group {data.group}: the images of {name} have neither folders nor groups; leave it out")
+    return Cifar(CIFARS[name], data_dir, on_count) if name in CIFARS else Digits()
+
+
 def _open_file(path: Path, data: Data, on_count: OnCount | None) -> Source:
-    for archive in CIFARS.values():
+    for name, archive in CIFARS.items():
         if path.name == archive.file:
-            return Cifar(archive, path.parent, on_count)
+            return _open_built_in(name, data, path.parent, on_count)
     if is_archive(path):
         return _open_tree(open_archive(path, on_count), data)
     if is_table_name(path.name):
@@ -87,11 +92,16 @@ def _open_table(path: Path, data: Data, on_count: OnCount | None) -> Source:
         images = list(find_images(tree, "", tree.parents()[1:]))
         return list_table(table, images, tree.shown(), label=data.label, group=data.group)
 
-    return ImageFiles(tree, list_rows, options=["table", table.hash, data.label, data.group])
+    return ImageFiles(tree, list_rows, group=data.group, options=["table", table.hash, data.label])
 
 
 def _open_tree(tree: Tree, data: Data, notes: Sequence[str] = ()) -> Source:
     if data.image_folder:
         raise DataError(f"--images {data.image_folder} says where a table's images are; {tree.shown()} is no table")
-    options = [data.layout, *([data.label, data.group] if data.label or data.group else [])]
-    return ImageFiles(tree, lambda tree: list_images(tree, data), options=options, notes=notes)
+    return ImageFiles(
+        tree,
+        lambda tree: list_images(tree, data),
+        group=data.group,
+        options=[data.layout, *([data.label] if data.label else [])],
+        notes=notes,
+    )

@@ -39,6 +39,8 @@ class BadImage:
 
     key: str
     reason: str
+    label: int | None = None
+    """The label that it would have, if the source knows."""
 
 
 class Source(ABC):
@@ -64,6 +66,11 @@ class Source(ABC):
     def coarse_of(self) -> tuple[int, ...] | None:
         """The coarse label of each label, if there are any."""
         return None
+
+    @property
+    def grouped_by(self) -> str:
+        """What the groups of the images are, as in `the folder below the class`; empty if there are none."""
+        return ""
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -1,0 +1,109 @@
+"""Groups of images that must stay in one split: subjects, scenes or days."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from bakeoff.data.shards.manifest import GroupFacts
+from bakeoff.data.shards.splits import SPLITS
+from bakeoff.data.sources import RawImage, SplitName
+from bakeoff.errors import DataError, name_some
+
+__all__ = ["Grouping"]
+
+
+class Grouping:
+    """The groups of a source's images. Those that share a byte-identical image are one."""
+
+    def __init__(self, by: str, records: Sequence[RawImage], hashes: Sequence[str]) -> None:
+        """Group images; those without a group are groups of their own.
+
+        Args:
+            by: What the groups are, as in `the folder below the class`.
+            records: The images.
+            hashes: The hash of each image.
+        """
+        self._by, self._records = by, records
+        self.groups = _join([record.group or record.key for record in records], hashes)
+        """The group of each image."""
+
+    def check_classes(self, name: str, class_names: Sequence[str]) -> None:
+        """Raise DataError for a class of one group, which cannot be both in train and in test."""
+        inside: dict[int, set[str]] = defaultdict(set)
+        for record, group in zip(self._records, self.groups, strict=True):
+            inside[record.label].add(group)
+        single = {class_names[label]: min(groups) for label, groups in sorted(inside.items()) if len(groups) == 1}
+        if single:
+            has = "class {} has" if len(single) == 1 else "classes {} have"
+            raise DataError(
+                f"{name}, grouped by {self._by}: {has.format(name_some(list(single)))} one group only"
+                f" ({next(iter(single.values()))}), which cannot be in train and in test; add images of another group,"
+                " remove the class, or group by something else"
+            )
+
+    def count(self, splits: Sequence[SplitName]) -> GroupFacts:
+        """Count the groups, given the split of each image."""
+        inside = self._list_splits(splits).values()
+        return GroupFacts(
+            by=self._by, count=len(inside), splits={split: sum(split in found for found in inside) for split in SPLITS}
+        )
+
+    def warn(self, splits: Sequence[SplitName]) -> Iterator[str]:
+        """A warning if groups are in several splits, as only splits that the source gives can make them."""
+        found = self._list_splits(splits)
+        crossing = [f"{group} ({', '.join(inside)})" for group, inside in sorted(found.items()) if len(inside) > 1]
+        if crossing:
+            yield (
+                f"{len(crossing):,} of {len(found):,} groups are in more than one split, as the data give them:"
+                f" {name_some(crossing)}. The scores will not hold for new groups"
+            )
+
+    def note(self, splits: Sequence[SplitName]) -> Iterator[str]:
+        """Say what the groups are, and what was decided about them."""
+        facts = self.count(splits)
+        yield (
+            f"grouped by {facts.by}: {facts.count:,} groups,"
+            f" {', '.join(f'{count:,} in {split}' for split, count in facts.splits.items())}"
+        )
+        labels: dict[str, set[int]] = defaultdict(set)
+        names: dict[str, set[str]] = defaultdict(set)
+        for record, group in zip(self._records, self.groups, strict=True):
+            labels[group].add(record.label)
+            if record.group:
+                names[group].add(record.group)
+        if several := sorted(group for group in names if len(labels[group]) > 1):
+            yield f"groups with images of several classes: {len(several):,}, such as {name_some(several)}"
+        if joined := [" and ".join(sorted(inside)) for inside in names.values() if len(inside) > 1]:
+            yield f"groups that are one because they share a byte-identical image: {name_some(sorted(joined))}"
+        if alone := sorted(record.key for record in self._records if not record.group):
+            yield f"images without a group, each on its own: {len(alone):,}, such as {alone[0]}"
+
+    def _list_splits(self, splits: Sequence[SplitName]) -> dict[str, list[SplitName]]:
+        """The splits that each group is in, in the order of SPLITS."""
+        found: dict[str, set[SplitName]] = defaultdict(set)
+        for group, split in zip(self.groups, splits, strict=True):
+            found[group].add(split)
+        return {group: [split for split in SPLITS if split in inside] for group, inside in found.items()}
+
+
+def _join(groups: Sequence[str], hashes: Sequence[str]) -> list[str]:
+    """Join groups that share a byte-identical image.
+
+    Args:
+        groups: The group of each image.
+        hashes: The hash of each image.
+
+    Returns:
+        The joined group of each image, called like the first of its groups.
+    """
+    parents: dict[str, str] = {}
+
+    def find(group: str) -> str:
+        while (parent := parents.setdefault(group, group)) != group:
+            parents[group] = group = parents[parent]
+        return group
+
+    seen: dict[str, str] = {}
+    for group, sha256 in zip(groups, hashes, strict=True):
+        first, second = sorted((find(group), find(seen.setdefault(sha256, group))))
+        parents[second] = first
+    return [find(group) for group in groups]
