@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bakeoff.data.checks import write_findings
-from bakeoff.data.sources import open_source
+from bakeoff.data.sources import BadImage, open_source
 from bakeoff.deploy.bundle import find_inputs
 from bakeoff.errors import DataError
 from bakeoff.files import write_json
@@ -219,3 +219,26 @@ def test_another_layout_of_the_same_files_is_other_data(tmp_path):
     assert splits.signature != classes.signature
     shutil.move(tmp_path / "test", tmp_path / "val")
     assert open_source(Data(source=str(tmp_path))).signature != splits.signature
+
+
+def test_an_image_is_one_whatever_its_suffix_and_other_files_are_counted(tmp_path):
+    _fill(tmp_path)
+    for suffix in ("", ".jpg_large", ".jpg ", ".JPG", ".photo"):
+        shutil.copy(tmp_path / "cat" / "0.png", tmp_path / "cat" / f"saved{suffix}")
+    for name in ("notes.txt", "notes.doc2", "LICENSE"):
+        (tmp_path / "cat" / name).write_text("no image")
+    source, _ = _read(tmp_path)
+    assert source.count == 6 + 5
+    (note,) = source.notes
+    for kind in (".txt files: 1", ".doc2 files: 1", "files without a suffix: 1, such as cat/LICENSE"):
+        assert kind in note
+    assert len(find_inputs([str(tmp_path)])) == 11
+
+
+def test_unreadable_pictures_of_known_suffix_are_named_and_others_counted(tmp_path):
+    _fill(tmp_path)
+    (tmp_path / "cat" / "broken.heic").write_bytes(b"no picture")
+    (tmp_path / "cat" / "raw.cr3").write_bytes(b"no picture")
+    source = open_source(Data(source=str(tmp_path)))
+    assert [record.key for record in source.records() if isinstance(record, BadImage)] == ["cat/broken.heic"]
+    assert ".cr3 files: 1, such as cat/raw.cr3" in source.notes[0]

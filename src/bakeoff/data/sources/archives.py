@@ -99,7 +99,7 @@ class _Packed(Tree, Generic[Member]):
     is_archive = True
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self._skipped: Counter[str] = Counter()
 
     def entries(self, folder: str) -> list[Entry]:

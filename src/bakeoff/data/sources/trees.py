@@ -6,9 +6,20 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bakeoff.data.pixels import HEAD_BYTES, IMAGE_SUFFIXES, is_image
 from bakeoff.errors import DataError
 
 __all__ = ["Entry", "FolderTree", "Tree", "join", "stamp_file", "to_text"]
+
+# Frequent suffixes of files that are no images: they need not be opened to know it.
+_OTHER_SUFFIXES = frozenset(
+    """
+    .txt .csv .tsv .json .jsonl .ndjson .xml .yaml .yml .toml .ini .cfg .md .rst .html .htm .css .js .py .ipynb .m .mat
+    .npy .npz .pkl .h5 .hdf5 .pt .pth .keras .onnx .tflite .tfrecord .parquet .arrow .zip .tar .gz .tgz .bz2 .xz .7z
+    .rar .pdf .doc .docx .xls .xlsx .ppt .pptx .log .db .sqlite .mp4 .mov .avi .mkv .webm .wav .mp3 .flac .exe .dll
+    .so .lnk .url .tmp .bak .part .lock .sha256 .md5
+    """.split()  # noqa: SIM905
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +47,30 @@ class Entry:
 class Tree(ABC):
     """A folder or an archive. Reading is safe in several threads."""
 
-    path: Path
-    """The folder or archive on this machine."""
     is_archive: bool = False
+
+    def __init__(self, path: Path) -> None:
+        """Remember where the tree is; nothing is read."""
+        self.path = path
+        """The folder or archive on this machine."""
+        self._is_image: dict[str, bool] = {}
+
+    def is_image(self, entry: Entry) -> bool:
+        """Whether a file is an image, by its suffix, or else by what it begins with."""
+        if entry.is_folder or entry.is_special:
+            return False
+        suffix = entry.suffix
+        if suffix in IMAGE_SUFFIXES:
+            return True
+        if suffix in _OTHER_SUFFIXES:
+            return False
+        if entry.path not in self._is_image:
+            try:
+                self._is_image[entry.path] = is_image(self.head(entry.path, HEAD_BYTES))
+            except (OSError, DataError):
+                # What cannot be read and does not look like an image is left out and counted like other such files.
+                self._is_image[entry.path] = False
+        return self._is_image[entry.path]
 
     @abstractmethod
     def entries(self, folder: str) -> list[Entry]:
@@ -83,7 +115,7 @@ class FolderTree(Tree):
 
     def __init__(self, folder: Path) -> None:
         """Remember the folder; nothing is read."""
-        self.path = folder
+        super().__init__(folder)
         self._root = os.fspath(folder)
         self._entries: dict[str, list[Entry]] = {}
 

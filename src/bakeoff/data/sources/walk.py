@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 
-from bakeoff.data.pixels import IMAGE_SUFFIXES
 from bakeoff.data.sources.trees import Entry, FolderTree, Tree, join, to_text
 
 __all__ = [
@@ -17,7 +16,6 @@ __all__ = [
     "has_images",
     "images_below",
     "images_in",
-    "is_image_name",
     "subfolders",
 ]
 
@@ -81,7 +79,7 @@ def find_images(
             skipped.add(kind, entry.path)
         elif entry.is_folder:
             yield from find_images(tree, entry.path, (*parents, identity), left_out)
-        elif entry.is_special or not is_image_name(entry):
+        elif not tree.is_image(entry):
             skipped.add(f"{entry.suffix} files" if entry.suffix else "files without a suffix", entry.path)
         else:
             yield entry.path
@@ -90,7 +88,7 @@ def find_images(
 def images_in(tree: Tree, folder: str) -> Iterator[str]:
     """Paths of the images directly in a folder, sorted."""
     for entry in tree.entries(folder):
-        if not entry.is_folder and is_image_name(entry) and not _kind_left_out(tree, entry):
+        if tree.is_image(entry) and not _kind_left_out(tree, entry):
             yield entry.path
 
 
@@ -121,11 +119,6 @@ def has_images(tree: Tree, folder: str, *, below: bool = False) -> bool:
 def has_files(tree: Tree, folder: str) -> bool:
     """Whether there are files of any kind in a folder or below it."""
     return any(has_files(tree, entry.path) if entry.is_folder else True for entry in tree.entries(folder))
-
-
-def is_image_name(entry: Entry) -> bool:
-    """Whether a file may be an image, by its suffix."""
-    return entry.suffix in IMAGE_SUFFIXES
 
 
 def _kind_left_out(tree: Tree, entry: Entry) -> str | None:
