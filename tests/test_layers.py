@@ -24,8 +24,8 @@ INSIDE = {
     "data": "pixels sources shards augment batches checks fonts lettering contact_sheet",
     "data/pixels": "kinds metadata depth colour opened square reading",
     "data/sources": """
-        records listing trees groups archives walk layout class_folders table finder columns labels beside images
-        download cifar digits names
+        records listing trees groups archives walk layout class_names class_folders table finder columns labels beside
+        images download cifar digits given arrays names
     """,
     "data/shards": "manifest fit splits grouping plan writer classes view reader",
     "data/augment": "mix steps randaugment",
@@ -53,7 +53,7 @@ INSIDE = {
         state recipe context begin tune loop
     """,
     "console": "bars data plans live results watch",
-    "api": "arguments progress results studies tuning runs bundles audits",
+    "api": "given arguments progress results studies tuning runs bundles audits",
     "cli": "options output answers cache data studies tuning use views weights app",
 }
 

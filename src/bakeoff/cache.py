@@ -5,6 +5,7 @@ decoded/     decoded images of splits that do not fit into memory
 features/    features of frozen backbones
 downloads/   archives as published
 weights/     starting weights that the driver of a cluster sent to this node
+given/       tables and arrays that were given in Python
 """
 
 import os
@@ -19,7 +20,7 @@ from bakeoff.files import PARTIAL, cache_dir
 
 __all__ = ["KINDS", "CacheEntry", "clear", "list_entries", "mark_used", "prune"]
 
-KINDS = ("data", "decoded", "features", "weights", "downloads")
+KINDS = ("data", "decoded", "features", "weights", "given", "downloads")
 # The cache's largest size in bytes, unless $BAKEOFF_CACHE_BYTES is set.
 DEFAULT_LIMIT_BYTES = 20e9
 # An entry that was used in the last so many seconds is not pruned, because a study may be using it.

@@ -1,5 +1,6 @@
 """bakeoff in Python: a function for each verb of the command line, with the same name.
 
+given.py       DataFrames and arrays as data
 arguments.py   the types that Python users give, checked and read
 progress.py    what `progress=` shows, logs or calls
 results.py     Results, load: a study's folder, opened

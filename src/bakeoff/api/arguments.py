@@ -10,11 +10,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bakeoff.api.given import DataLike, is_frame, keep_given, name_given
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Candidate, Data, Fit, FolderLayout, Run, parse_candidate, parse_duration
 
 __all__ = [
     "Classes",
+    "DataLike",
     "Names",
     "PathLike",
     "Paths",
@@ -93,7 +95,7 @@ def read_candidates(name: str, value: Names | None) -> tuple[Candidate, ...]:
 
 
 def read_data(
-    data: PathLike,
+    data: DataLike,
     classes: Classes | None,
     seed: int | None,
     exclude: PathLike | None,
@@ -108,9 +110,10 @@ def read_data(
     """Images and classes; what is None is the recipe's."""
     default = (recipe or Run()).data
     excluded, seed = read_optional_path("exclude", exclude), read_optional_whole("seed", seed, 0)
-    read_path("data", data)
+    if is_frame(data) and image_folder is None and not default.image_folder:
+        raise _wrong("image_folder", None, "the folder of the images that the DataFrame names")
     return Data(
-        source=os.fspath(data),  # `photos/` stays as it was written
+        source=_read_source(data),
         classes=default.classes if classes is None else _read_classes(classes),
         seed=default.seed if seed is None else seed,
         layout=default.layout if layout is None else _read_choice("layout", layout, FolderLayout),
@@ -120,6 +123,14 @@ def read_data(
         fit=default.fit if fit is None else _read_choice("fit", fit, Fit),
         exclude=default.exclude if excluded is None else str(excluded),
     )
+
+
+def _read_source(data: DataLike) -> str:
+    if (address := keep_given(data)) is not None:
+        return address
+    if not isinstance(data, str | os.PathLike):
+        raise _wrong("data", data, "a name, a path, a pandas DataFrame, or a tuple (images, labels)")
+    return os.fspath(data)  # `photos/` stays as it was written
 
 
 def _read_choice(name: str, value: str, choices: type[Choice]) -> Choice:
@@ -173,7 +184,7 @@ def describe_call(function: Callable[..., Any], arguments: Mapping[str, Any]) ->
     parts = []
     for name, parameter in inspect.signature(function).parameters.items():
         value = arguments[name]
-        text = repr(os.fspath(value) if isinstance(value, os.PathLike) else _to_python(value))
+        text = name_given(value) or repr(os.fspath(value) if isinstance(value, os.PathLike) else _to_python(value))
         if parameter.kind is not parameter.KEYWORD_ONLY:
             parts.append(text)
         elif name not in ("progress", "command") and text != repr(parameter.default):

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakeoff.api.arguments import Classes, PathLike, read_data, read_optional_path
+from bakeoff.api.arguments import Classes, DataLike, PathLike, read_data, read_optional_path
 from bakeoff.api.progress import ProgressOption, count_progress
 from bakeoff.api.results import load
 from bakeoff.data.checks import MIN_SIDE_PIXELS, Finding, FindingKind, examine, write_findings
@@ -41,7 +41,7 @@ class CheckResult:
 
 @tensorflow_settings()
 def check(
-    data: PathLike = "digits",
+    data: DataLike = "digits",
     *,
     classes: Classes = "all",
     seed: int = 0,
@@ -62,7 +62,9 @@ def check(
     one colour, tiny and uneven classes. The list is written to `out/findings.csv`.
 
     Args:
-        data: `cifar100`, `cifar10`, `digits`, or a folder: class/image, or train/class/image beside test/class/image.
+        data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
+            test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
+            width, 3) or grey (n, height, width), or a list of such images, and n labels.
         classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names.
         seed: Draws the classes.
         near: Compare all images across splits, pair by pair, to find near-duplicates.

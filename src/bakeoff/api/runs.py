@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bakeoff.api.arguments import (
     Classes,
+    DataLike,
     PathLike,
     Settings,
     read_data,
@@ -30,7 +31,7 @@ __all__ = ["evaluate", "train"]
 
 @tensorflow_settings()
 def train(
-    data: PathLike = "digits",
+    data: DataLike = "digits",
     *,
     recipe: PathLike | None = None,
     settings: Settings | None = None,
@@ -50,7 +51,9 @@ def train(
     """Train one network by a recipe, as `bakeoff train` does; a run that is finished is not trained again.
 
     Args:
-        data: `cifar100`, `cifar10`, `digits`, or a folder: class/image, or train/class/image beside test/class/image.
+        data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
+            test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
+            width, 3) or grey (n, height, width), or a list of such images, and n labels.
         recipe: TOML or JSON file with the run's settings; None: the defaults of each setting.
         settings: Over the recipe: ["model.name=lenet", "train.epochs=3"], or {"model.name": "lenet", ...}.
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it. None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bakeoff.api.arguments import (
     Classes,
+    DataLike,
     Names,
     PathLike,
     Paths,
@@ -50,7 +51,7 @@ __all__ = ["carry_out", "compare", "run", "screen"]
 
 @tensorflow_settings()
 def run(
-    data: PathLike = "digits",
+    data: DataLike = "digits",
     *,
     budget: str | float = "10m",
     classes: Classes = "all",
@@ -77,7 +78,9 @@ def run(
     The same call again resumes the study where it was.
 
     Args:
-        data: `cifar100`, `cifar10`, `digits`, or a folder: class/image, or train/class/image beside test/class/image.
+        data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
+            test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
+            width, 3) or grey (n, height, width), or a list of such images, and n labels.
         budget: Wall clock for everything, as in "90s", "10m", "1h30m", or in seconds.
         classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names.
         seed: Draws classes, weights, data order and augmentation.
@@ -129,7 +132,7 @@ def run(
 
 @tensorflow_settings()
 def screen(
-    data: PathLike = "digits",
+    data: DataLike = "digits",
     *,
     budget: str | float = "10m",
     classes: Classes = "all",
@@ -153,7 +156,9 @@ def screen(
     """Rank candidates from frozen features, as `bakeoff screen` does; `run` with the same arguments continues it.
 
     Args:
-        data: `cifar100`, `cifar10`, `digits`, or a folder: class/image, or train/class/image beside test/class/image.
+        data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
+            test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
+            width, 3) or grey (n, height, width), or a list of such images, and n labels.
         budget: Wall clock of the whole job, of which the screen is a part, as in "90s", "10m", or in seconds.
         classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names.
         seed: Draws classes, weights, data order and augmentation.
@@ -203,7 +208,7 @@ def screen(
 
 @tensorflow_settings()
 def compare(
-    data: PathLike = "digits",
+    data: DataLike = "digits",
     *,
     candidates: Names | None = None,
     budget: str | float | None = None,
@@ -234,7 +239,9 @@ def compare(
     the test split stays locked. The same call again resumes the comparison.
 
     Args:
-        data: `cifar100`, `cifar10`, `digits`, or a folder: class/image, or train/class/image beside test/class/image.
+        data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
+            test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
+            width, 3) or grey (n, height, width), or a list of such images, and n labels.
         candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), in a list or
             separated by commas; None takes the recipe's, else every network whose weights are on this machine.
         budget: Wall clock for everything, split evenly, as in "10m", or in seconds; None: 10 minutes, unless `images`

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bakeoff.api.arguments import (
     Classes,
+    DataLike,
     Names,
     PathLike,
     Paths,
@@ -47,7 +48,7 @@ DEFAULT_NETWORK = "efficientnet-lite0"
 
 @tensorflow_settings()
 def tune(
-    data: PathLike = "digits",
+    data: DataLike = "digits",
     *,
     candidate: str | None = None,
     strategy: str = "tpe",
@@ -81,7 +82,9 @@ def tune(
     only if it beats the recipe that the search began with a second time, with another seed.
 
     Args:
-        data: `cifar100`, `cifar10`, `digits`, or a folder: class/image, or train/class/image beside test/class/image.
+        data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
+            test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
+            width, 3) or grey (n, height, width), or a list of such images, and n labels.
         candidate: The network, as "name" or "name@size" (size in pixels along the side of the input); None: the
             recipe's, or efficientnet-lite0.
         strategy: "tpe" searches all parameters at once; "ablate" varies one factor at a time.

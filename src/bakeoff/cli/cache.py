@@ -43,7 +43,8 @@ def show(*, as_json: JsonOption = False) -> None:
 
 def clear(
     kinds: Annotated[
-        list[str] | None, typer.Argument(help="data, decoded, features, weights, downloads.", metavar="[KIND]...")
+        list[str] | None,
+        typer.Argument(help="data, decoded, features, weights, given, downloads.", metavar="[KIND]..."),
     ] = None,
 ) -> None:
     """Delete what is in the cache; all of it can be made again. Downloads only if they are named.

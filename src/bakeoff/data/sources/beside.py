@@ -89,9 +89,10 @@ def _find_tables(tree: Tree, finder: ImageFinder, label: str) -> dict[str, Table
     """The tables that name images of the tree, by name; if any has a column of labels by its name, only those."""
     folder = _skip_wrappers(tree)
     places = [(tree, path, path) for path in _table_paths(tree, folder)]
-    for name in subfolders(tree, folder):
-        inner = _table_paths(tree, join(folder, name))
-        places += [(tree, path, path) for path in inner if PurePath(path).stem.lower() == _METADATA]
+    for inner in (join(folder, name) for name in subfolders(tree, folder)):
+        is_apart = not has_images(tree, inner, below=True)
+        found = [path for path in _table_paths(tree, inner) if is_apart or PurePath(path).stem.lower() == _METADATA]
+        places += [(tree, path, path) for path in found]
     if not places and isinstance(tree, FolderTree) and has_images(tree, ""):
         own = tree.path if tree.path.name not in ("", "..") else tree.path.resolve()
         beside = FolderTree(own.parent)

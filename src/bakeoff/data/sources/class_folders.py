@@ -2,8 +2,9 @@
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
+from bakeoff.data.sources.class_names import describe_alike
 from bakeoff.data.sources.layout import name_some, read_layout
 from bakeoff.data.sources.listing import Labelled, Listing
 from bakeoff.data.sources.trees import Tree, join, to_text
@@ -11,7 +12,7 @@ from bakeoff.data.sources.walk import LeftOut, find_images, has_images, images_i
 from bakeoff.errors import DataError
 from bakeoff.runs.config import FolderLayout
 
-__all__ = ["describe_alike", "list_class_folders"]
+__all__ = ["list_class_folders"]
 
 
 def list_class_folders(tree: Tree, layout: FolderLayout = FolderLayout.AUTO) -> Listing:
@@ -71,16 +72,6 @@ def _describe_spellings(spellings: dict[str, set[str]]) -> Iterator[str]:
     if several:
         yield f"folders whose names differ only in their Unicode form are one class: {name_some(several)}"
     yield from describe_alike(spellings)
-
-
-def describe_alike(names: Iterable[str]) -> Iterator[str]:
-    """Notes on classes whose names people hardly tell apart."""
-    alike: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(names):
-        alike[" ".join(name.casefold().split())].append(name)
-    for same in alike.values():
-        if len(same) > 1:
-            yield f"classes whose names differ only in case or spaces stay apart: {name_some(same)}"
 
 
 def _describe_empty(names: list[str]) -> Iterator[str]:

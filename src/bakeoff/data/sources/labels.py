@@ -1,13 +1,12 @@
 """Joins the rows of a table to images: which file is of which class, split and group, and what fits nowhere."""
 
-import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
-from bakeoff.data.sources.class_folders import describe_alike
+from bakeoff.data.sources.class_names import describe_alike, read_numbers, sort_classes
 from bakeoff.data.sources.columns import Columns, choose_columns
 from bakeoff.data.sources.finder import Found, How, ImageFinder
 from bakeoff.data.sources.layout import guess_split, name_some
@@ -43,16 +42,18 @@ def list_table(
     columns = choose_columns(table, ImageFinder(images), where, label=label, group=group)
     # Of images of one name in `train/` and in `test/`, train.csv means the former.
     rows = _Rows(columns, guess_split(PurePath(table.name).stem))
-    listed = _read_numbers(rows.images)
-    listed, split_notes = _split_by_folders(listed) if columns.splits is None else (listed, [])
+    labels = read_numbers([image.label for image in rows.images])
+    listed = [replace(image, label=label) for image, label in zip(rows.images, labels, strict=True)]
     if columns.splits:
         split_notes = [f"splits are given by {table.name}"]
-    classes = _sort_classes({image.label for image in listed})
+    else:
+        listed, split_notes = _split_by_folders(listed)
+    classes = sort_classes(labels)
     _require_repeated(columns, classes, listed)
     notes = (*columns.notes, *rows.notes(), *_note_unnamed(table, images, rows.named), *split_notes)
     return Listing(
         tuple(sorted(listed, key=lambda image: image.path)),
-        tuple(classes),
+        classes,
         (*notes, *describe_alike(classes), *_note_several(classes)),
         table.hash,
     )
@@ -151,22 +152,6 @@ def _split_by_folders(images: Sequence[Labelled]) -> tuple[list[Labelled], list[
         return list(images), []
     given = [replace(image, split=split) for image, split in zip(images, splits, strict=True)]
     return given, [f"splits are given by folders: {', '.join(present)}"]
-
-
-def _read_numbers(images: Sequence[Labelled]) -> list[Labelled]:
-    """Labels that are all numbers, whole ones without a point: 1.0 is 1."""
-    if not all(_is_number(image.label) for image in images):
-        return list(images)
-    return [replace(image, label=re.sub(r"\.0+$", "", image.label)) for image in images]
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", text) is not None
-
-
-def _sort_classes(names: set[str]) -> list[str]:
-    """Numbers in numeric order, texts in alphabetic order."""
-    return sorted(names, key=lambda name: (float(name), name)) if all(map(_is_number, names)) else sorted(names)
 
 
 def _require_repeated(columns: Columns, classes: Sequence[str], images: Sequence[Labelled]) -> None:

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bakeoff.data.sources.archives import ARCHIVE_SUFFIXES, is_archive, open_archive
+from bakeoff.data.sources.arrays import Arrays
 from bakeoff.data.sources.beside import list_images
 from bakeoff.data.sources.cifar import CIFARS, Cifar
 from bakeoff.data.sources.digits import Digits
+from bakeoff.data.sources.given import is_arrays_address, is_table_address, read_kept_table
 from bakeoff.data.sources.images import ImageFiles
 from bakeoff.data.sources.labels import list_table
 from bakeoff.data.sources.listing import Listing
 from bakeoff.data.sources.records import OnCount, Source
-from bakeoff.data.sources.table import TABLE_SUFFIXES, is_table_name, read_table_file
+from bakeoff.data.sources.table import TABLE_SUFFIXES, Table, is_table_name, read_table_file
 from bakeoff.data.sources.trees import FolderTree, Tree
 from bakeoff.data.sources.walk import find_images, has_images
 from bakeoff.errors import ConfigError, DataError, suggest
@@ -50,6 +52,11 @@ def open_source(data: Data, data_dir: Path | None = None, on_count: OnCount | No
         return _open_built_in(name, data, data_dir, on_count)
     if path.is_file():
         return _open_file(path, data, on_count)
+    if is_table_address(data.source):
+        return _open_table(read_kept_table(data.source), Path(), data, on_count)
+    if is_arrays_address(data.source):
+        _refuse_options(data, data.source)
+        return Arrays(data.source)
     hint = suggest(
         data.source.lower(), SOURCE_NAMES, f"give {', '.join(SOURCE_NAMES)} or the path of a folder or an archive"
     )
@@ -57,9 +64,21 @@ def open_source(data: Data, data_dir: Path | None = None, on_count: OnCount | No
 
 
 def _open_built_in(name: str, data: Data, data_dir: Path | None, on_count: OnCount | None) -> Source:
-    if data.group:
-        raise ConfigError(f"--group {data.group}: the images of {name} have neither folders nor groups; leave it out")
+    _refuse_options(data, name)
     return Cifar(CIFARS[name], data_dir, on_count) if name in CIFARS else Digits()
+
+
+def _refuse_options(data: Data, name: str) -> None:
+    """Raise ConfigError for options that say where labels or groups of files are."""
+    options = {
+        "--images": data.image_folder,
+        "--label": data.label,
+        "--group": data.group,
+        "--layout": "" if data.layout is FolderLayout.AUTO else data.layout,
+    }
+    for option, value in options.items():
+        if value:
+            raise ConfigError(f"{option} {value}: the images of {name} have neither folders nor a table; leave it out")
 
 
 def _open_file(path: Path, data: Data, on_count: OnCount | None) -> Source:
@@ -69,18 +88,19 @@ def _open_file(path: Path, data: Data, on_count: OnCount | None) -> Source:
     if is_archive(path):
         return _open_tree(open_archive(path, on_count), data)
     if is_table_name(path.name):
-        return _open_table(path, data, on_count)
+        return _open_table(read_table_file(path), path.parent, data, on_count)
     raise DataError(
         f"{path} is a file; give a folder of class folders, an archive ({', '.join(ARCHIVE_SUFFIXES)}), a table of"
         f" labels ({', '.join(TABLE_SUFFIXES)}), or one of {', '.join(SOURCE_NAMES)}"
     )
 
 
-def _open_table(path: Path, data: Data, on_count: OnCount | None) -> Source:
+def _open_table(table: Table, folder: Path, data: Data, on_count: OnCount | None) -> Source:
     if data.layout is not FolderLayout.AUTO:
-        raise DataError(f"--layout {data.layout} says what folders are; the labels are in {path}, so leave it out")
-    table = read_table_file(path)
-    place = Path(data.image_folder).expanduser() if data.image_folder else path.parent
+        raise DataError(
+            f"--layout {data.layout} says what folders are; the labels are in {table.name}, so leave it out"
+        )
+    place = Path(data.image_folder).expanduser() if data.image_folder else folder
     if place.is_dir():
         tree: Tree = FolderTree(place)
     elif place.is_file() and is_archive(place):

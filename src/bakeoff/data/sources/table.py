@@ -14,7 +14,16 @@ from typing import Any
 from bakeoff.errors import DataError
 from bakeoff.files import hash_json
 
-__all__ = ["TABLE_SUFFIXES", "Table", "is_table_name", "join_tables", "make_table", "read_table", "read_table_file"]
+__all__ = [
+    "TABLE_SUFFIXES",
+    "Table",
+    "is_table_name",
+    "join_tables",
+    "make_table",
+    "read_table",
+    "read_table_file",
+    "to_cell",
+]
 
 _TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 _JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
@@ -126,12 +135,12 @@ def make_table(name: str, columns: Sequence[Any], rows: Iterable[Sequence[Any]],
     Raises:
         DataError: Two columns have one name, a row has more values than there are columns, or there are no rows.
     """
-    names = tuple(_to_text(column) or f"column {number}" for number, column in enumerate(columns, 1))
+    names = tuple(to_cell(column) or f"column {number}" for number, column in enumerate(columns, 1))
     if doubled := [column for column in dict.fromkeys(names) if names.count(column) > 1]:
         raise DataError(f"{name} has two columns called {doubled[0]}; rename one")
     cells = []
     for number, row in enumerate(rows, 1):
-        texts = tuple(map(_to_text, row))
+        texts = tuple(map(to_cell, row))
         if any(texts[len(names) :]):
             raise DataError(f"row {number} of {name} has {len(texts)} values for {len(names)} columns; mend it")
         if any(texts):
@@ -151,12 +160,14 @@ def join_tables(tables: Sequence[Table]) -> Table:
     return Table(" and ".join(table.name for table in tables), first.columns, tuple(rows), tuple(notes))
 
 
-def _to_text(value: Any) -> str:
+def to_cell(value: Any) -> str:
     """A cell as text. A whole number is written without a point: one empty cell makes a column of numbers floats."""
     if value is None or value != value:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace").strip()
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value).strip()
