@@ -4,11 +4,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.data.contact_sheet import _augment_samples, _collect, _fill_panels, _fit_to_aspect, _Row, draw_sheet
+from bakeoff.data.contact_sheet import (
+    _augment_samples,
+    _collect,
+    _fill_panels,
+    _fit_to_aspect,
+    _Row,
+    _title,
+    draw_sheet,
+)
+from bakeoff.data.pixels import PAD_COLOUR
 from bakeoff.data.shards import Dataset, open_dataset, prepare
 from bakeoff.data.sources import open_source
 from bakeoff.errors import DataError, OutputError
-from bakeoff.runs.config import Augment, Data
+from bakeoff.runs.config import Augment, Data, Fit
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +60,26 @@ def test_a_class_with_too_few_images_leaves_its_places_empty(digits: Dataset, tm
     draw_sheet(digits, tmp_path / "wide.png", split="val", columns=40, rows=10)
     corner = np.asarray(Image.open(tmp_path / "wide.png"))[64 + 20, -28 - 28]
     assert corner.tolist() == [0xF1, 0xF3, 0xF6]
+
+
+@pytest.mark.parametrize("fit", [Fit.CROP, Fit.PAD, Fit.SQUASH])
+def test_a_sheet_shows_and_names_what_the_network_sees(tmp_path: Path, fit: Fit) -> None:
+    for label, colour in (("a", "red"), ("b", "blue")):
+        (tmp_path / "wide" / label).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (96, 24 + number), colour).save(tmp_path / "wide" / label / f"{number}.png")
+    prepare(open_source(Data(source=str(tmp_path / "wide"))), tmp_path / "shards")
+    dataset = open_dataset(tmp_path / "shards", fit=fit)
+    words = {
+        Fit.CROP: "25x25 pixels, centre crop",
+        Fit.PAD: "96x96 pixels, padded",
+        Fit.SQUASH: "96x96 pixels, squashed",
+    }
+    assert _title(dataset, "train", None)[1].endswith(words[fit])
+    assert words[fit].partition(", ")[2] in _title(dataset, "train", Augment())[1]
+    draw_sheet(dataset, tmp_path / "sheet.png", columns=1)
+    colours = {tuple(pixel) for pixel in np.asarray(Image.open(tmp_path / "sheet.png")).reshape(-1, 3).tolist()}
+    assert (PAD_COLOUR in colours) == (fit is Fit.PAD)
 
 
 def test_superclasses_are_never_split_between_panels() -> None:

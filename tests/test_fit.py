@@ -11,7 +11,9 @@ from PIL import Image
 from bakeoff.data.batches import load_split
 from bakeoff.data.pixels import PAD_COLOUR, decode
 from bakeoff.data.shards import Dataset, find_dataset, open_dataset, prepare_cached, read_manifest
+from bakeoff.deploy.bundle import BundleFacts, ImageInput, open_bundle, predict, read_facts, write_facts
 from bakeoff.files import hash_json
+from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import Data, Fit
 from bakeoff.runs.record import DataFacts, RunRecord
 from factories import make_record
@@ -19,7 +21,7 @@ from running import run_cli
 
 Sizes = list[tuple[int, int]]
 WIDE, TALL, SQUARE, PHOTO = (400, 100), (100, 400), (100, 100), (160, 120)
-ROTATED_BY_90 = 6
+ORIENTATION, ROTATED_BY_90 = 0x0112, 6
 
 
 @pytest.fixture
@@ -88,9 +90,47 @@ def test_each_fit_has_its_side_its_pixels_and_its_fingerprint(make: Callable[...
     assert view(folder).fingerprint == views[Fit.PAD].fingerprint
 
 
+def test_a_bundle_answers_for_files_what_the_run_predicted_for_them(tmp_path: Path) -> None:
+    from bakeoff.deploy.export import write_bundle
+    from learned import learn
+
+    rng = np.random.default_rng(0)
+    for label, colour in (("red", (220, 40, 40)), ("green", (40, 190, 60)), ("blue", (40, 60, 220))):
+        (tmp_path / "wide" / label).mkdir(parents=True)
+        for number in range(10):
+            pixels = rng.integers(100, 156, (24, 96, 3), np.uint8)
+            pixels[6:18, 2:20] = colour  # away from the centre
+            picture, exif = Image.fromarray(pixels), Image.Exif()
+            if number % 2:
+                picture, exif[ORIENTATION] = picture.transpose(Image.Transpose.ROTATE_90), ROTATED_BY_90
+            picture.save(tmp_path / "wide" / label / f"{number}.jpg", exif=exif)
+    dataset = view(tmp_path / "wide")
+    finished = learn("lenet", 32, dataset)
+    facts = write_bundle(finished, tmp_path / "bundle")
+    assert (facts.fit, facts.side) == (Fit.PAD, 96)
+    card = (tmp_path / "bundle" / "model_card.md").read_text()
+    assert "`pad` (resize the longer side to 96, then centre the picture on the colour (124, 116, 104))" in card
+    bundle, keys = open_bundle(tmp_path / "bundle"), load_split(dataset, "val").ids
+    answers = list(predict(bundle, [ImageInput.of(tmp_path / "wide" / key) for key in keys], top=1))
+    assert facts.calibration is not None
+    expected = softmax(finished.predictions["val"].logits / np.float32(facts.calibration.temperature))
+    for answer, row in zip(answers, expected, strict=True):
+        assert answer.top[0].label == dataset.class_names[row.argmax()]
+        assert answer.top[0].probability == pytest.approx(row.max(), abs=1e-4)
+
+
+def test_a_bundle_of_an_older_bakeoff_crops(tmp_path: Path) -> None:
+    write_facts(tmp_path, BundleFacts(run="r", candidate="lenet@32", side=8, fit=Fit.PAD, bakeoff="0", files={}))
+    assert read_facts(tmp_path).fit is Fit.PAD
+    written = json.loads((tmp_path / "bundle.json").read_text())
+    del written["fit"]
+    (tmp_path / "bundle.json").write_text(json.dumps(written))
+    assert read_facts(tmp_path).fit is Fit.CROP
+
+
 def test_a_picture_that_is_wide_after_its_rotation_is_padded_above_and_below(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = ROTATED_BY_90
+    exif[ORIENTATION] = ROTATED_BY_90
     for label, colour in (("a", "red"), ("b", "blue")):
         (tmp_path / "rotated" / label).mkdir(parents=True)
         for number in range(5):

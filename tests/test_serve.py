@@ -13,6 +13,7 @@ from PIL import Image
 
 from bakeoff.deploy.bundle import Bundle, BundleFacts, Labels
 from bakeoff.deploy.serve import Settings, make_app
+from bakeoff.runs.config import Fit
 
 SIDE = 4
 LOCAL = "http://127.0.0.1"
@@ -35,10 +36,10 @@ def _png(color, size=(8, 8)):
 def make_client(tmp_path):
     (tmp_path / "model_card.md").write_text("# A card")
     (tmp_path / "report.html").write_text("<p>report</p>")
-    facts = BundleFacts(run="r", candidate="lenet@32", side=SIDE, bakeoff="0", files={})
     labels = Labels(classes=("apple", "sea"), superclasses=("fruit", "water"), superclass_of=(0, 1))
 
-    def make(runtime=_redness, **settings):
+    def make(runtime=_redness, fit=Fit.CROP, **settings):
+        facts = BundleFacts(run="r", candidate="lenet@32", side=SIDE, fit=fit, bakeoff="0", files={})
         bundle = Bundle(tmp_path, facts, labels, runtime)
         app = make_app(bundle, Settings(**settings), tmp_path / "report.html")
         return TestClient(app, base_url=LOCAL)
@@ -57,6 +58,18 @@ def test_a_raw_image_is_classified_with_its_superclass(make_client):
             "error": None,
         }
     ]
+
+
+@pytest.mark.parametrize(("fit", "label"), [(Fit.CROP, "sea"), (Fit.PAD, "apple"), (Fit.SQUASH, "apple")])
+def test_a_wide_image_becomes_square_as_the_bundle_says(make_client, fit, label):
+    image = Image.new("RGB", (4 * SIDE, SIDE), "red")
+    image.paste("blue", (SIDE + SIDE // 2, 0, 2 * SIDE + SIDE // 2, SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    with make_client(fit=fit) as client:
+        answer = client.post("/predict?top=1", content=buffer.getvalue(), headers=PNG)
+        assert client.get("/model").json()["bundle"]["fit"] == fit
+    assert answer.json()[0]["top"][0]["label"] == label
 
 
 def test_files_of_a_form_are_predicted_in_order_and_a_bad_one_has_its_error(make_client):

@@ -215,13 +215,13 @@ def _fill_panels(groups: Sequence[list[_Row]], rows: int) -> list[list[_Row]]:
 
 
 def _title(dataset: Dataset, split: SplitName, augment: Augment | None) -> tuple[str, str]:
+    # Images that are all square are as they were.
+    fitted = "" if dataset.manifest.uniform else f", {_FITTED[dataset.fit]}"
     if augment is not None:
-        return f"{dataset.name}  ·  {augment.policy}", f"first as stored, then {describe(augment) or 'drawn'}"
+        return f"{dataset.name}  ·  {augment.policy}", f"first as stored{fitted}, then {describe(augment) or 'drawn'}"
     parts = [f"{split} split", f"{len(dataset.class_names)} classes", f"{dataset.counts[split]:,} images"]
     if dataset.superclass_names:
         parts.insert(2, f"{len(dataset.superclass_names)} superclasses")
-    # Images that are all square are as they were.
-    fitted = "" if dataset.manifest.uniform else f", {_FITTED[dataset.fit]}"
     return dataset.name, "  ·  ".join([*parts, f"{dataset.side}x{dataset.side} pixels{fitted}"])
 
 
