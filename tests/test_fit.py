@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from bakeoff.runs.config import Data, Fit
 from bakeoff.runs.record import DataFacts, RunRecord
 from factories import make_record
 from running import run_cli
+from test_docs import ROOT, blocks
 
 Sizes = list[tuple[int, int]]
 WIDE, TALL, SQUARE, PHOTO = (400, 100), (100, 400), (100, 100), (160, 120)
@@ -126,6 +128,24 @@ def test_a_bundle_of_an_older_bakeoff_crops(tmp_path: Path) -> None:
     del written["fit"]
     (tmp_path / "bundle.json").write_text(json.dumps(written))
     assert read_facts(tmp_path).fit is Fit.CROP
+
+
+@pytest.mark.parametrize("fit", [Fit.CROP, Fit.PAD, Fit.SQUASH])
+def test_the_documented_reading_without_bakeoff_gives_the_same_pixels(tmp_path: Path, fit: Fit) -> None:
+    (code,) = (block for block in blocks(ROOT / "docs" / "deploy.md", "python") if "def read_image" in block)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    rng = np.random.default_rng(0)
+    for side in (7, 32):
+        write_facts(tmp_path, BundleFacts(run="r", candidate="lenet@32", side=side, fit=fit, bakeoff="0", files={}))
+        for width, height in ((400, 100), (101, 380), (64, 64), (33, 20), (500, 3), (side, side)):
+            for suffix in ("png", "jpg"):
+                path = tmp_path / f"picture.{suffix}"
+                exif = Image.Exif()
+                exif[ORIENTATION] = ROTATED_BY_90
+                Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(path, exif=exif)
+                expected = decode(path.read_bytes(), side, fit)
+                assert np.array_equal(names["read_image"](str(path), str(tmp_path))[0], expected)
 
 
 def test_a_picture_that_is_wide_after_its_rotation_is_padded_above_and_below(tmp_path: Path) -> None:

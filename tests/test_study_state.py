@@ -3,6 +3,7 @@
 import pytest
 
 from bakeoff.errors import OutputError
+from bakeoff.runs.config import Data, Fit
 from bakeoff.runs.study_file import StudyData
 from bakeoff.study import open_state, planned_slots
 from test_plan import _plan
@@ -25,6 +26,9 @@ def test_another_study_in_the_folder_is_refused_and_not_changed(tmp_path):
         open_state(tmp_path / "study", _plan(900), data=DATA, command="")
     with pytest.raises(OutputError, match="other images"):
         open_state(tmp_path / "study", _plan(600), data=DATA.model_copy(update={"fingerprint": "e"}), command="")
+    padded = _plan(600).model_copy(update={"data": Data(source="cifar100", classes="20", fit=Fit.PAD)})
+    with pytest.raises(OutputError, match=r"data\.fit is 'auto', not 'pad'"):
+        open_state(tmp_path / "study", padded, data=DATA, command="")
     assert (tmp_path / "study" / "study.json").read_bytes() == before
 
 

@@ -126,11 +126,15 @@ def _read(path: Path) -> StudyState:
 def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> str:
     """In what the study in the folder differs from the one that was asked for."""
     if study.data.fingerprint != data.fingerprint:
-        return f"its data is {study.data.name}, with other images or classes"
+        return f"its data is {study.data.name}, with other images, classes or fit"
     if type(study.plan) is not type(plan):
         return f"it was started by `{study.command}`"
-    old, new = study.plan.model_dump(), plan.model_dump()
+    old, new = study.plan.model_dump(mode="json"), plan.model_dump(mode="json")
     field = next(name for name in new if old[name] != new[name])
     if field in ("runs", "base", "levels", "space"):
         return "its candidates or their settings are different"
+    if field == "data":
+        old, new = old["data"], new["data"]
+        field = next(name for name in new if old[name] != new[name])
+        return f"its data.{field} is {old[field]!r}, not {new[field]!r}"
     return f"its {field} is {old[field]!r}, not {new[field]!r}"
