@@ -23,7 +23,9 @@ def print_data(console: Console, dataset: Dataset) -> None:
     names = dataset.class_names
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
     _print(console, f"{dataset.name}: {len(names)} classes ({', '.join(names[:_NAMES])}{more})")
-    _print(console, f"{', '.join(f'{count:,} {split}' for split, count in dataset.counts.items())} images")
+    counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
+    drawn = " and ".join(dataset.manifest.drawn)
+    _print(console, f"{counts} images{f' ({drawn} drawn here, about a tenth of each class)' if drawn else ''}")
     for note in dataset.notes:
         print_note(console, note)
     for line in _describe_left_out(dataset.manifest.quarantined):
