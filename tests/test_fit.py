@@ -14,6 +14,7 @@ from bakeoff.data.pixels import PAD_COLOUR, decode
 from bakeoff.data.shards import Dataset, find_dataset, open_dataset, prepare_cached, read_manifest
 from bakeoff.deploy.bundle import BundleFacts, ImageInput, open_bundle, predict, read_facts, write_facts
 from bakeoff.files import hash_json
+from bakeoff.report.facts import describe_recipe
 from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import Data, Fit
 from bakeoff.runs.record import DataFacts, RunRecord
@@ -128,6 +129,18 @@ def test_a_bundle_of_an_older_bakeoff_crops(tmp_path: Path) -> None:
     del written["fit"]
     (tmp_path / "bundle.json").write_text(json.dumps(written))
     assert read_facts(tmp_path).fit is Fit.CROP
+
+
+def test_the_fingerprint_of_square_images_is_that_of_an_older_bakeoff(shards: Path) -> None:
+    study = json.loads((ROOT / "tests" / "assets" / "study-0.1" / "study.json").read_text())
+    assert open_dataset(shards).fingerprint == study["data"]["fingerprint"]
+
+
+def test_the_report_says_how_pictures_became_square() -> None:
+    config = make_record().config
+    for fit, words in ((Fit.CROP, "96 by 96 pixels"), (Fit.PAD, "96 by 96 pixels, pictures padded to a square")):
+        fitted = config.model_copy(update={"data": Data(fit=fit)})
+        assert ("Input", words) in describe_recipe(fitted)
 
 
 @pytest.mark.parametrize("fit", [Fit.CROP, Fit.PAD, Fit.SQUASH])

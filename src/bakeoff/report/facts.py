@@ -17,7 +17,7 @@ from bakeoff.report.board import (
     read_row,
 )
 from bakeoff.report.class_names import read_classes
-from bakeoff.runs.config import Mode, Model, Run
+from bakeoff.runs.config import Fit, Mode, Model, Run
 from bakeoff.runs.metrics import Metrics, describe_absent
 from bakeoff.runs.record import RunRecord
 from bakeoff.runs.study_file import AnyStudy, StudyData
@@ -61,7 +61,7 @@ def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
     model, train, optim = run.model, run.train, run.optim
     network = [
         ("Network", model.name),
-        ("Input", f"{model.size} by {model.size} pixels"),
+        ("Input", f"{model.size} by {model.size} pixels{_FITTED.get(run.data.fit, '')}"),
         ("Weights", _describe_weights(model, origin)),
     ]
     if train.mode is Mode.PROBE:
@@ -163,6 +163,9 @@ def describe_spending(study: AnyStudy, records: Sequence[RunRecord]) -> list[Spe
 def _has_superclasses(record: RunRecord) -> bool:
     return any(metrics and metrics.superclass_top1 is not None for metrics in (record.val, record.test))
 
+
+# What is said of pictures that are not only cropped.
+_FITTED = {Fit.PAD: ", pictures padded to a square", Fit.SQUASH: ", pictures squashed to a square"}
 
 _ORIGINS = {
     "package": "pretrained on ImageNet, from an installed package",

@@ -110,7 +110,7 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
     if winner:
         config = winner.config
         facts |= {
-            "recipe": describe_recipe(config, winner.weights.origin),
+            "recipe": describe_recipe(config.model_copy(update={"data": winner.view}), winner.weights.origin),
             "scores": describe_scores(winner),
             "absent": describe_missing(out, winner),
             "cost": describe_cost(winner),

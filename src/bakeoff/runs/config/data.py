@@ -62,7 +62,8 @@ class Data(Section):
     """What keeps images of one subject, scene or day in one split: `folder` (the folder below the class), a regular
     expression with one group, which is searched in the image's path, or a column of the table. Empty: nothing."""
     fit: Fit = Fit.AUTO
-    """How pictures that are not square become square."""
+    """How pictures that are not square become square: `crop`, `pad` or `squash`. `auto` crops the centre if that cuts
+    off at most a tenth of the median picture, and pads otherwise."""
     exclude: str = ""
     """Path of a CSV file written by `bakeoff data check`: the images that it lists are left out. Empty: none are."""
 
