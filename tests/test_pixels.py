@@ -7,10 +7,12 @@ import pytest
 from PIL import Image
 
 from bakeoff.data.pixels import IMAGE_SUFFIXES, decode, read_rgb, read_size, resize_to_square
+from bakeoff.data.pixels.metadata import read_metadata
+from bakeoff.data.pixels.opened import opened
 from bakeoff.errors import DataError
 from factories import encode_png
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000", "AVIF", "PPM")
 
 
 def save(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -137,6 +139,44 @@ def test_a_decompression_bomb_is_refused_from_its_header() -> None:
 def test_the_pixel_limit_names_the_size() -> None:
     with pytest.raises(DataError, match="11x10 pixels, more than 100"):
         decode(save(picture(11, 10)), 8, limit=100)
+
+
+@pytest.mark.parametrize(("limit", "part"), [(120_000, 1), (60_000, 2), (20_000, 4), (15_000, 4)])
+def test_a_jpeg_beyond_the_limit_is_decoded_at_a_part_of_its_size(limit: int, part: int) -> None:
+    data = save(picture(400, 300), "JPEG")
+    with opened(data, limit) as file:
+        file.image.load()
+        assert file.image.size == (400 // part, 300 // part)
+        assert file.is_reduced == (part > 1)
+        assert file.shape == (300, 400)
+    expected = resize_to_square(np.asarray(picture(400, 300)), 30)
+    assert np.abs(decode(data, 30, limit=limit).astype(int) - expected).mean() < 6
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_far_beyond_the_limit_is_refused(progressive: bool) -> None:
+    most = 2 if progressive else 8
+    data = save(picture(400, 300), "JPEG", progressive=progressive)
+    assert decode(data, 30, limit=120_000 // most).shape == (30, 30, 3)
+    with pytest.raises(DataError, match="400x300 pixels, more than"):
+        decode(data, 30, limit=120_000 // most - 1)
+
+
+def test_a_jpeg_that_its_decoder_must_hold_in_memory_is_known() -> None:
+    baseline, progressive = (save(picture(40, 30), "JPEG", progressive=value) for value in (False, True))
+    scan = baseline.index(b"\xff\xda")
+    one_channel_first = baseline[: scan + 2] + b"\0\x08\1\1\0\0\x3f\0" + baseline[scan + 14 :]
+    junk = baseline[:2] + b"\0\0" + baseline[2:]
+    assert [read_metadata(data, "JPEG").buffered for data in (baseline, progressive, one_channel_first, junk)] == [
+        False, True, True, True,
+    ]  # fmt: skip
+
+
+def test_other_formats_beyond_the_limit_are_refused() -> None:
+    for kind in FORMATS:
+        if kind != "JPEG":
+            with pytest.raises(DataError, match="40x30 pixels, more than 1,000"):
+                decode(save(picture(40, 30), kind), 8, limit=1000)
 
 
 def test_formats_that_start_other_programs_are_refused() -> None:

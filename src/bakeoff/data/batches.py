@@ -231,7 +231,7 @@ def _read(write: Callable[[NDArray[np.uint8]], object], dataset: Dataset, split:
 
 def _load_on_disk(dataset: Dataset, split: SplitName, shape: tuple[int, ...], unlock: bool) -> Split:
     folder = cache_dir() / "decoded"
-    name = hash_json([dataset.fingerprint, split, list(shape)])[:24]
+    name = hash_json([dataset.decoded_key, split, list(shape)])[:24]
     pixels, rest = folder / f"{name}.npy", folder / f"{name}.npz"
     if not _is_complete(pixels, rest):
         with replacing(pixels) as temporary:

@@ -42,7 +42,7 @@ def frozen_features(task: Task, *splits: Split) -> list[Features]:
 
 def _read_or_compute(task: Task, split: Split, forward: Forward) -> Features:
     run = task.run
-    key = [run.model.name, run.model.size, task.source.hash, run.train.precision, task.dataset.fingerprint, split.ids]
+    key = [run.model.name, run.model.size, task.source.hash, run.train.precision, task.dataset.decoded_key, split.ids]
     if task.source.path is None:
         key.append(run.seed)  # random weights depend on the seed
     path = cache_dir() / "features" / f"{hash_json(key)[:32]}.npy"

@@ -16,10 +16,11 @@ In import order:
 
 from bakeoff.data.pixels.kinds import HEAD_BYTES, IMAGE_SUFFIXES, is_image
 from bakeoff.data.pixels.opened import PIXEL_LIMIT
-from bakeoff.data.pixels.reading import Checked, check, decode, read_rgb, read_size
+from bakeoff.data.pixels.reading import DECODING, Checked, check, decode, read_rgb, read_size
 from bakeoff.data.pixels.square import PAD_COLOUR, resize_to_square
 
 __all__ = [
+    "DECODING",
     "HEAD_BYTES",
     "IMAGE_SUFFIXES",
     "PAD_COLOUR",

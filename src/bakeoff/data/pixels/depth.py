@@ -51,19 +51,20 @@ def load_eight_bits(image: ImageFile.ImageFile, found: Metadata, reopen: Callabl
         DataError: Nothing says which values are black and white.
     """
     depth = _read_depth(image, found)
-    form = _form(image)
+    tiles = image.tile
+    form = _form(tiles)
     if image.mode == "F":
         return _from_floats(np.asarray(image), depth)
     if image.mode.startswith("I"):
         return _from_grey(image, depth)
     if form == "LA;16B":
         # Four bytes a pixel, of which Pillow would drop two.
-        _set_form(image, "RGBA")
+        image.tile = _with_form(image.tile, "RGBA")
         pairs = np.asarray(image).astype(np.uint16)
         return _from_channels(pairs[..., 0::2] << 8 | pairs[..., 1::2], "LA", depth)
     image.load()
     if ";16" in form:
-        return _from_high_bytes(image, form, depth, reopen)
+        return _from_high_bytes(image, tiles, depth, reopen)
     if 0 < depth.white < 255:
         return image.point([*_table(depth)[:256]] * len(image.getbands())), []
     return image, []
@@ -133,20 +134,17 @@ def _from_floats(values: _Values, depth: _Depth) -> _Loaded:
 
 
 def _from_high_bytes(
-    image: Image.Image, form: str, depth: _Depth, reopen: Callable[[], ImageFile.ImageFile]
+    image: Image.Image, tiles: list[Any], depth: _Depth, reopen: Callable[[], ImageFile.ImageFile]
 ) -> _Loaded:
     """Pillow keeps the high byte of each value. Small values are decoded again, to their low bytes."""
-    name, order = form[:-1], form[-1]
-    if order == "N":
-        order = "L" if sys.byteorder == "little" else "B"
     colours = [band for name, band in zip(image.getbands(), image.split(), strict=True) if name != "A"]
-    highest = max(band.getextrema()[1] for band in colours)
-    if highest >= 2 ** (_BITS[-2] - 8) or "a" in form:  # "a": Pillow has divided by the opacity
+    is_full = not depth.white and max(band.getextrema()[1] for band in colours) >= 2 ** (_BITS[-2] - 8)
+    if is_full or "a;" in _form(tiles):  # "a": Pillow has divided by the opacity
         if isinstance(image.info.get("transparency"), tuple):
             image.info["transparency"] = tuple(value >> 8 for value in image.info["transparency"])
         return image, [_remark(16, said=False)]
     with reopen() as again:
-        _set_form(again, name + ("B" if order == "L" else "L"))
+        again.tile = _with_form(tiles, _swapped(_form(tiles)))
         low = np.asarray(again)
     return _from_channels(np.asarray(image).astype(np.uint16) << 8 | low, image.mode, depth)
 
@@ -185,14 +183,18 @@ def _remark(bits: int, *, said: bool) -> str:
     return f"16-bit images scaled as {bits} bits, {'as their files say' if said else 'by the range of their values'}"
 
 
-def _form(image: ImageFile.ImageFile) -> str:
+def _form(tiles: list[Any]) -> str:
     """Pillow's name of the order of bits in the file ("raw mode"), such as RGB;16B."""
-    args = image.tile[0].args if image.tile else ""
+    args = tiles[0].args if tiles else ""
     form = args[0] if isinstance(args, tuple) and args else args
     return form if isinstance(form, str) else ""
 
 
-def _set_form(image: ImageFile.ImageFile, form: str) -> None:
-    image.tile = [
-        tile._replace(args=(form, *tile.args[1:]) if isinstance(tile.args, tuple) else form) for tile in image.tile
-    ]
+def _with_form(tiles: list[Any], form: str) -> list[Any]:
+    return [tile._replace(args=(form, *tile.args[1:]) if isinstance(tile.args, tuple) else form) for tile in tiles]
+
+
+def _swapped(form: str) -> str:
+    """The same form with the bytes of each value in the other order: little, big, or N for this machine's."""
+    is_little = form.endswith("L") or (form.endswith("N") and sys.byteorder == "little")
+    return form[:-1] + ("B" if is_little else "L")

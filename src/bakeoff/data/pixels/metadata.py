@@ -40,6 +40,8 @@ class Metadata:
     """Of a PNG: the bits of a value that carry information; 0 if not known."""
     wide: bool = False
     """Whether code points instead of a profile name a wide or HDR colour space."""
+    is_animated: bool = False
+    """Of a PNG: whether it has several frames."""
     buffered: bool = False
     """Of a JPEG: whether its decoder holds all of it in memory, even to decode it at a reduced size."""
 
@@ -138,6 +140,8 @@ def _read_png(data: bytes) -> Metadata:
             is_srgb = True
         elif name == b"cICP" and length == 4:
             found.wide = _is_wide(data[position + 8], data[position + 9])
+        elif name == b"acTL":
+            found.is_animated = True
         position = end
     if is_srgb or found.profile is not None or found.gamma in _SRGB_GAMMA:
         found.gamma = 0

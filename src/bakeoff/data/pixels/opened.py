@@ -62,7 +62,7 @@ _TURNS = {
 }
 # TIFF's tag NewSubfileType, and its bit for a smaller version of another page.
 _SUBFILE, _IS_PREVIEW = 254, 1
-_CUT_SHORT = re.compile(r"(?i)truncat|end of file|buffer is not large enough|no more data")
+_CUT_SHORT = re.compile(r"(?i)truncat|buffer|end of|no more|only got|too small|cannot read full")
 
 # Our limit differs from Pillow's, and damaged metadata lose no picture. The texts vary, and Python stores each variant.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -122,11 +122,7 @@ def opened(data: bytes, limit: int = PIXEL_LIMIT, *, shorter: int | None = None)
         raise DataError(f"the image has more than {limit:,} pixels; make it smaller") from error
     except Exception as error:  # Pillow's parsers raise many kinds of errors: struct.error, SyntaxError, KeyError
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if _CUT_SHORT.search(reason):
-            raise DataError(
-                "the image is cut short (a copy or download that broke off?); restore or remove it"
-            ) from error
-        raise DataError(f"the image is damaged or cannot be read: {reason}; restore, convert or remove it") from error
+        raise DataError(_explain(reason, kind)) from error
 
 
 def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
@@ -152,7 +148,7 @@ def _describe(image: Any, found: Metadata, kind: str) -> Opened:
             )
         orientation = 1
     else:
-        orientation = orientation_of(found.exif or image.info.get("exif", b""))
+        orientation = orientation_of(found.exif or image.info.get("exif") or b"")
     if found.profile is None:
         found.profile = image.info.get("icc_profile")
     shape = (width, height) if orientation in _TURNED else (height, width)
@@ -173,3 +169,12 @@ def _reduce(file: Opened, limit: int, shorter: int | None) -> bool:
     if is_jpeg:
         file.image.draft(None, (max(width // part, 1), max(height // part, 1)))
     return needed > 1
+
+
+def _explain(reason: str, kind: str) -> str:
+    """A line on what is wrong with a file that Pillow refuses for this reason."""
+    if _CUT_SHORT.search(reason):
+        return "the image is cut short (a copy or download that broke off?); restore or remove it"
+    if kind == "TIFF":
+        return f"a damaged TIFF, or one of a rare form ({reason}); save it as a usual TIFF or PNG"
+    return f"the image is damaged or cut short ({reason.rstrip('.')}); restore or remove it"

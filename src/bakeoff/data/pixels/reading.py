@@ -11,7 +11,10 @@ from bakeoff.data.pixels.opened import PIXEL_LIMIT, Opened, opened
 from bakeoff.data.pixels.square import make_square
 from bakeoff.runs.config import Fit
 
-__all__ = ["Checked", "check", "decode", "read_rgb", "read_size"]
+__all__ = ["DECODING", "Checked", "check", "decode", "read_rgb", "read_size"]
+
+DECODING = 2
+"""Raise it whenever a file would be decoded to other pixels: what is kept of decoded files is keyed by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ def decode(data: bytes, side: int, fit: Fit = Fit.CROP, limit: int = PIXEL_LIMIT
     """
     # A JPEG decodes up to 8 times faster at a reduced size. Twice the target size loses nothing visible.
     with opened(data, limit, shorter=2 * side) as file:
-        return np.asarray(make_square(_to_rgb(file)[0], side, fit))
+        return np.asarray(make_square(_to_rgb(file), side, fit))
 
 
 def read_rgb(data: bytes) -> np.ndarray:
@@ -52,14 +55,19 @@ def read_rgb(data: bytes) -> np.ndarray:
     A JPEG of more than PIXEL_LIMIT pixels is decoded at the largest reduced size that has no more.
     """
     with opened(data) as file:
-        return np.asarray(_to_rgb(file)[0])
+        return np.asarray(_to_rgb(file))
 
 
 def check(data: bytes) -> Checked:
     """Decode all of an image file, at a reduced size if it can be. Raises DataError as `decode` does."""
     with opened(data, shorter=1) as file:
         remarks = _count_frames(file)
-        remarks += _to_rgb(file)[1]
+        image, scaled = load_eight_bits(file.image, file.found, file.reopen)
+        colours, opacity = _split_opacity(image)
+        # One pixel tells how all are converted.
+        remarks += [*scaled, *to_srgb(colours.crop((0, 0, 1, 1)), file.found)[1]]
+        if opacity:
+            remarks.append("images with transparent pixels, which become white")
         if file.is_reduced:
             remarks.append(f"images of more than {PIXEL_LIMIT // 10**6} megapixels, decoded at a reduced size")
         return Checked(file.shape, tuple(remarks))
@@ -72,33 +80,31 @@ def read_size(data: bytes) -> tuple[int, int]:
         return width, height
 
 
-def _to_rgb(file: Opened) -> tuple[Image.Image, list[str]]:
-    """The upright image in sRGB, transparent pixels white; and remarks."""
-    image, remarks = load_eight_bits(file.image, file.found, file.reopen)
-    image = file.turn(image)
+def _to_rgb(file: Opened) -> Image.Image:
+    """The upright image in sRGB, with transparent pixels white."""
+    image, _ = load_eight_bits(file.image, file.found, file.reopen)
+    colours, opacity = _split_opacity(file.turn(image))
+    image, _ = to_srgb(colours, file.found)
+    if opacity is None:
+        return image
+    image.putalpha(opacity)
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def _split_opacity(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """The colours of an image without transparency, and its opacity; None if it is opaque."""
     if not image.has_transparency_data:
-        image, more = to_srgb(image, file.found)
-        return image, remarks + more
+        return image, None
     # Pillow converts premultiplied grey ("La") to LA only.
-    opaque, alpha = _split_alpha(image.convert("LA") if image.mode == "La" else image)
-    colours, more = to_srgb(opaque, file.found)
-    if alpha.getextrema()[0] == 255:
-        return colours, remarks + more
-    colours.putalpha(alpha)
-    on_white = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
-    return on_white.convert("RGB"), [*remarks, *more, "images with transparent pixels, which become white"]
-
-
-def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """The colours, in the mode L or RGB, and the opacity."""
-    whole = image.convert("RGBA")
+    whole = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     opacity = whole.getchannel("A")
-    return whole.getchannel("R") if image.mode in ("1", "L", "LA") else whole.convert("RGB"), opacity
+    colours = whole.getchannel("R") if image.mode in ("1", "L", "LA", "La") else whole.convert("RGB")
+    return colours, None if opacity.getextrema()[0] == 255 else opacity
 
 
 def _count_frames(file: Opened) -> list[str]:
     try:
-        several = getattr(file.image, "is_animated", False)
+        several = file.found.is_animated or getattr(file.image, "is_animated", False)
     except Exception:  # what follows the first frame is not read, so it may be damaged
         several = False
     return ["images of several frames or pages, of which the first is read"] if several else []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bakeoff.data.pixels import DECODING
 from bakeoff.data.shards.classes import choose_classes
 from bakeoff.data.shards.fit import choose_fit, note_fit
 from bakeoff.data.shards.manifest import MANIFEST, Manifest, read_manifest
@@ -48,6 +49,11 @@ class Dataset:
         parts = [self.manifest.fingerprint, self.class_names, self.label_map]
         # The first versions only cropped: their fingerprints hold.
         return hash_json(parts if self.fit is Fit.CROP else [*parts, self.fit])
+
+    @property
+    def decoded_key(self) -> str:
+        """Hash of the decoded images: the fingerprint and, where files are decoded, how they are."""
+        return self.fingerprint if self.manifest.uniform else hash_json([self.fingerprint, DECODING])
 
     @property
     def side(self) -> int:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
-from bakeoff.data.pixels import check
+from bakeoff.data.pixels import DECODING, check
 from bakeoff.data.sources.groups import group_images
 from bakeoff.data.sources.listing import Labelled, Listing
 from bakeoff.data.sources.records import BadImage, RawImage, Source
@@ -59,7 +59,7 @@ class ImageFiles(Source):
         self._group = group
         self._notes = tuple(notes)
         self._remarks: defaultdict[str, list[str]] = defaultdict(list)
-        where = [_READING, to_text(str(tree.path.resolve())), [*options, *([group] if group else [])]]
+        where = [_READING, DECODING, to_text(str(tree.path.resolve())), [*options, *([group] if group else [])]]
         if tree.is_archive:
             self.signature = hash_json([*where, tree.stamp("")])
         else:
