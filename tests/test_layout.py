@@ -202,11 +202,10 @@ def test_folders_inside_classes_are_no_splits(tmp_path):
     assert _read(tmp_path)[0].class_names == CLASSES
 
 
-def test_flat_splits_have_no_labels(tmp_path):
-    _fill(tmp_path, ["train", "test"])
-    with pytest.raises(
-        DataError, match="test, train look like splits, but hold no class folders, so there are no labels"
-    ):
+@pytest.mark.parametrize("train", ["train", "images", "My photos"])
+def test_flat_splits_have_no_labels(tmp_path, train):
+    _fill(tmp_path, [train, "test"])
+    with pytest.raises(DataError, match="look like splits, but hold no class folders, so there are no labels"):
         open_source(Data(source=str(tmp_path)))
 
 

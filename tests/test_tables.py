@@ -351,6 +351,26 @@ def test_classes_that_look_like_several_labels_are_told(tmp_path, photos):
 # A table that is found
 
 
+def test_an_image_of_the_test_folder_never_gets_the_label_of_a_missing_one(tmp_path):
+    _images(tmp_path / "train", _names()[1:])
+    _images(tmp_path / "test", _names(), offset=100)
+    (tmp_path / "train.csv").write_text(_rows(_names()))
+    for place in (tmp_path, tmp_path / "train", tmp_path / "train.csv"):
+        source = _open(place)
+        assert source.count == 11
+        assert any("that name no image: 1, such as 0000.png" in note for note in source.notes)
+    with pytest.raises(DataError, match="holds images but no class folders"):
+        _open(tmp_path / "test")
+
+
+def test_a_table_of_few_of_its_images_says_so(tmp_path):
+    _images(tmp_path / "train", _names(5))
+    _images(tmp_path / "test", _names(5), offset=100)
+    (tmp_path / "train.csv").write_text(_rows(_names()))
+    with pytest.raises(DataError, match=r"train\.csv: of 12 rows, 5 name an image"):
+        _open(tmp_path)
+
+
 @pytest.mark.parametrize(("train", "test"), [("train", "test"), ("train_images", "test_images"), ("Train", "TEST")])
 def test_kaggles_folders_are_read_by_their_table(tmp_path, train, test):
     _images(tmp_path / train, _names())
@@ -366,6 +386,18 @@ def test_kaggles_folders_are_read_by_their_table(tmp_path, train, test):
     (note,) = [note for note in _open(tmp_path).notes if test in note]
     assert "12 images" in note
     assert "bakeoff predict" in note
+
+
+@pytest.mark.parametrize("table", ["archive/labels.csv", "archive/annotations/labels.csv"])
+@pytest.mark.parametrize("images", ["archive/images", "archive/train/train"])
+def test_a_table_deeper_inside_is_found(tmp_path, table, images):
+    _images(tmp_path / images, _names())
+    _images(tmp_path / "archive" / "test" / "test", [f"t{name}" for name in _names(5)], offset=100)
+    (tmp_path / table).parent.mkdir(exist_ok=True)
+    (tmp_path / table).write_text(_rows(_names()))
+    source = _open(tmp_path)
+    assert _classes(source) == {f"{images}/{name}": label for name, label in EXPECTED.items()}
+    assert any("archive/test (5 images); nothing uses them" in note for note in source.notes)
 
 
 @pytest.mark.parametrize("place", ["", "images", "labels.csv"])
@@ -422,13 +454,27 @@ def test_class_folders_beside_a_table_stay_class_folders(tmp_path):
     (tmp_path / "labels.csv").write_text(_rows(names))
     source = _open(tmp_path)
     assert _classes(source) == _classes(plain)
-    assert "labels from folders; labels.csv is not used" in source.notes
+    assert "labels from folders; not used: labels.csv" in source.notes
     (tmp_path / "labels.csv").write_text(_rows(names, label=lambda number: ("sick", "well")[number // 6]))
     with pytest.raises(DataError, match=r"can be the folders \(cat, dog, emu\) or those of labels\.csv \(sick, well\)"):
         _open(tmp_path)
     assert _classes(_open(tmp_path, layout=FolderLayout.CLASSES)) == _classes(plain)
     assert set(_classes(_open(tmp_path / "labels.csv")).values()) == {"sick", "well"}
     assert set(_classes(_open(tmp_path, label="label")).values()) == {"sick", "well"}
+
+
+def test_tables_about_class_folders_do_not_disturb(tmp_path):
+    names = [f"Train/{_label(number)}/{name}" for number, name in enumerate(_names())]
+    _images(tmp_path, names)
+    _images(tmp_path / "Test", _names(3), offset=100)
+    (tmp_path / "Train.csv").write_text(_rows(names, header="Path,ClassId", label=lambda number: number % 3))
+    (tmp_path / "Test.csv").write_text(_rows([f"Test/{name}" for name in _names(3)], header="Path,ClassId"))
+    boxes = _rows(names, header="file,class,x", label=lambda number: f"eye,{number}")
+    (tmp_path / "boxes.csv").write_text(boxes + _rows(names, label=lambda number: f"ear,{number}").partition("\n")[2])
+    (tmp_path / "findings.csv").write_text("kind,split,id,label\ngrey,train,Train/cat/0000.png,dog\n")
+    source = _open(tmp_path)
+    assert set(_classes(source).values()) == set(CLASSES)
+    assert "labels from folders; not used: Test.csv, Train.csv, boxes.csv" in source.notes
 
 
 def test_options_that_do_not_fit_are_refused(tmp_path, photos):

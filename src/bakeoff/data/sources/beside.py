@@ -4,12 +4,12 @@ Kaggle's form is `train/`, `test/` and `train.csv`; another is `images/` and `la
 `metadata.csv`, `.jsonl` or `.parquet` with a column `file_name` into the folders of the images.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
 from bakeoff.data.sources.class_folders import list_class_folders
-from bakeoff.data.sources.columns import has_label_column, is_about
+from bakeoff.data.sources.columns import has_label_column, share_found
 from bakeoff.data.sources.finder import ImageFinder
 from bakeoff.data.sources.labels import list_table
 from bakeoff.data.sources.layout import guess_split, name_some
@@ -29,6 +29,10 @@ _PARQUET = ".parquet"
 _NO_LABELS = "submission"
 # Hugging Face's name for tables in the folders of the images, whose paths begin there.
 _METADATA, _METADATA_COLUMN = "metadata", "file_name"
+# The first columns of the lists that `bakeoff data check` writes.
+_FINDINGS = ("kind", "split", "id")
+# A table is about the images if at least this share of its rows names one.
+_MOST = 0.5
 # So much of a table is read to find out whether it is about the images.
 _HEAD_BYTES = 1 << 16
 
@@ -47,59 +51,68 @@ def list_images(tree: Tree, data: Data) -> Listing:
         if data.label:
             raise DataError(f"--layout {data.layout} takes labels from folders, --label from a table; give one of them")
         return list_class_folders(tree, data.layout)
+    places = _find_places(tree)
+    if not places and not data.label:
+        return list_class_folders(tree)
     images = list(find_images(tree, "", tree.parents()[1:]))
-    tables = _find_tables(tree, ImageFinder(images), data.label)
+    finder = ImageFinder(images)
+    found = [table for place in places if (table := _read_related(*place, finder))]
+    tables = [table for table in found if share_found(table, finder) >= _MOST]
+    labelled = [table for table in tables if has_label_column(table, data.label)]
     if data.label:
-        if not tables:
+        if not labelled:
             raise DataError(f"--label {data.label}: {tree.shown()} has no table with that column that names its images")
-        return _list_table(tree, _choose(tree, tables), images, data)
+        return _list_table(tree, _choose(tree, labelled), images, data)
     try:
         folders = list_class_folders(tree)
     except DataError:
-        if not tables:
+        if not found:
             raise
-        return _list_table(tree, _choose(tree, tables), images, data)
-    labelled = {name: table for name, table in tables.items() if has_label_column(table)}
-    if not labelled:
-        return folders
-    return _compare(tree, folders, _choose(tree, labelled), images, data)
+        # Where few rows name an image, the table says so.
+        return _list_table(tree, _choose(tree, labelled or tables or found), images, data)
+    if labelled and len(folders.class_names) < 2:
+        return _list_table(tree, _choose(tree, labelled), images, data)
+    return _compare(tree, folders, labelled, images, data) if labelled else folders
 
 
 def _list_table(tree: Tree, table: Table, images: Sequence[str], data: Data) -> Listing:
     return list_table(table, images, tree.shown(), label=data.label, group=data.group)
 
 
-def _compare(tree: Tree, folders: Listing, table: Table, images: Sequence[str], data: Data) -> Listing:
-    """The labels of class folders, unless a table has other ones."""
-    rows = _list_table(tree, table, images, data)
-    if len(folders.class_names) < 2:
-        return rows
+def _compare(tree: Tree, folders: Listing, tables: Sequence[Table], images: Sequence[str], data: Data) -> Listing:
+    """The labels of class folders. Raises DataError if a table has other ones for most of the images."""
     of_folder = {image.path: image.label for image in folders.images}
-    pairs = {(of_folder[image.path], image.label) for image in rows.images if image.path in of_folder}
-    is_same = len({folder for folder, _ in pairs}) == len({label for _, label in pairs}) == len(pairs)
-    if is_same or 2 * len(rows.images) < len(folders.images):
-        return replace(folders, notes=(*folders.notes, f"labels from folders; {table.name} is not used"))
-    raise DataError(
-        f"{tree.shown()}: labels can be the folders ({name_some(folders.class_names)}) or those of {table.name}"
-        f" ({name_some(rows.class_names)}); say --layout classes, or give the table and --images {tree.shown()}"
-    )
+    for table in tables:
+        try:
+            rows = _list_table(tree, table, images, data)
+        except DataError:
+            continue  # It gives no image one class, as a list of objects in the images, so it cannot be meant.
+        pairs = [(of_folder[image.path], image.label) for image in rows.images if image.path in of_folder]
+        different = set(pairs)
+        is_same = len({folder for folder, _ in different}) == len({label for _, label in different}) == len(different)
+        if not is_same and len(pairs) >= _MOST * len(folders.images):
+            raise DataError(
+                f"{tree.shown()}: labels can be the folders ({name_some(folders.class_names)}) or those of {table.name}"
+                f" ({name_some(rows.class_names)}); say --layout classes, or give the table and --images {tree.shown()}"
+            )
+    note = f"labels from folders; not used: {name_some([table.name for table in tables])}"
+    return replace(folders, notes=(*folders.notes, note))
 
 
-def _find_tables(tree: Tree, finder: ImageFinder, label: str) -> dict[str, Table]:
-    """The tables that name images of the tree, by name; if any has a column of labels by its name, only those."""
+def _find_places(tree: Tree) -> list[tuple[Tree, str, str]]:
+    """The tables in or beside a tree: the tree that each is in, its path there, and its name in messages."""
     folder = _skip_wrappers(tree)
-    places = [(tree, path, path) for path in _table_paths(tree, folder)]
+    paths = _table_paths(tree, folder)
     for inner in (join(folder, name) for name in subfolders(tree, folder)):
         is_apart = not has_images(tree, inner, below=True)
-        found = [path for path in _table_paths(tree, inner) if is_apart or PurePath(path).stem.lower() == _METADATA]
-        places += [(tree, path, path) for path in found]
-    if not places and isinstance(tree, FolderTree) and has_images(tree, ""):
-        own = tree.path if tree.path.name not in ("", "..") else tree.path.resolve()
-        beside = FolderTree(own.parent)
-        places = [(beside, path, beside.shown(path)) for path in _table_paths(beside, "")]
-    tables = {name: table for place, path, name in places if (table := _read_relevant(place, path, name, finder))}
-    named = {name: table for name, table in tables.items() if has_label_column(table, label)}
-    return named or ({} if label else tables)
+        paths += [path for path in _table_paths(tree, inner) if is_apart or _is_metadata(path)]
+    if paths or not isinstance(tree, FolderTree) or not has_images(tree, ""):
+        return [(tree, path, path) for path in paths]
+    own = tree.path if tree.path.name not in ("", "..") else tree.path.resolve()
+    beside, split = FolderTree(own.parent), guess_split(own.name)
+    # The images of test/ have the numbers of those of train/, so that train.csv would give them labels.
+    fitting = [path for path in _table_paths(beside, "") if split in (None, guess_split(PurePath(path).stem))]
+    return [(beside, path, beside.shown(path)) for path in fitting]
 
 
 def _skip_wrappers(tree: Tree) -> str:
@@ -115,35 +128,36 @@ def _table_paths(tree: Tree, folder: str) -> list[str]:
     return [e.path for e in entries if not e.name.startswith(".") and _NO_LABELS not in e.name.lower()]
 
 
-def _read_relevant(tree: Tree, path: str, name: str, finder: ImageFinder) -> Table | None:
-    """Read a table; None if it is about something other than the images."""
+def _read_related(tree: Tree, path: str, name: str, finder: ImageFinder) -> Table | None:
+    """Read a table; None if its first rows name no image, or if `bakeoff data check` wrote it."""
     if path.lower().endswith(_PARQUET):
         table = read_table(name, tree.read(path))
-        return table if is_about(table, finder) else None
+        return table if share_found(table, finder) else None
     try:
         head = read_table(name, tree.head(path, _HEAD_BYTES), is_head=True)
     except DataError:
         return None
-    return read_table(name, tree.read(path)) if is_about(head, finder) else None
+    if head.columns[: len(_FINDINGS)] == _FINDINGS or not share_found(head, finder):
+        return None
+    return read_table(name, tree.read(path))
 
 
-def _choose(tree: Tree, tables: Mapping[str, Table]) -> Table:
+def _is_metadata(path: str) -> bool:
+    return PurePath(path).stem.lower() == _METADATA
+
+
+def _choose(tree: Tree, tables: Sequence[Table]) -> Table:
     """The one table, or the tables of the splits as one. Raises DataError if different ones could be meant."""
-    stems = {name: PurePath(name).stem for name in tables}
-    if all(stem.lower() == _METADATA for stem in stems.values()) and _have_same_columns(tables.values()):
-        return join_tables([_from_root(table) for table in tables.values()])
-    splits = {name: split for name, stem in stems.items() if (split := guess_split(stem))}
+    have_same_columns = len({frozenset(table.columns) for table in tables}) == 1
+    if have_same_columns and all(_is_metadata(table.name) for table in tables):
+        return join_tables([_from_root(table) for table in tables])
     if len(tables) == 1:
-        return next(iter(tables.values()))
-    if len(set(splits.values())) == len(tables) and "train" in splits.values() and _have_same_columns(tables.values()):
-        return join_tables([table.with_column("split", splits[name]) for name, table in tables.items()])
-    raise DataError(
-        f"{tree.shown()}: the labels can be in {' or in '.join(tables)}; give one of them, and --images {tree.shown()}"
-    )
-
-
-def _have_same_columns(tables: Iterable[Table]) -> bool:
-    return len({frozenset(table.columns) for table in tables}) == 1
+        return tables[0]
+    splits = [guess_split(PurePath(table.name).stem) or "" for table in tables]
+    if have_same_columns and "train" in splits and "" not in splits and len(set(splits)) == len(splits):
+        return join_tables([table.with_column("split", split) for table, split in zip(tables, splits, strict=True)])
+    names = " or in ".join(table.name for table in tables)
+    raise DataError(f"{tree.shown()}: the labels can be in {names}; give one of them, and --images {tree.shown()}")
 
 
 def _from_root(table: Table) -> Table:

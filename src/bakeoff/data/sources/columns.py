@@ -13,13 +13,14 @@ from bakeoff.data.sources.records import SplitName
 from bakeoff.data.sources.table import Table
 from bakeoff.errors import DataError, suggest
 
-__all__ = ["Columns", "choose_columns", "has_label_column", "is_about"]
+__all__ = ["Columns", "choose_columns", "has_label_column", "share_found"]
 
 _IMAGE_NAMES = """
     filename file filepath path image imagename imagefile imagepath imageid img imgname imgpath picture photo id
 """.split()  # noqa: SIM905
 _LABEL_NAMES = """
-    label labels class classes classname classlabel category categoryname categories target targetname y
+    label labels labelname labelid class classes classname classlabel classid category categories categoryname
+    categoryid target targetname targetid y
     breed species variety diagnosis dx disease finding genus kind type tag emotion
 """.split()  # noqa: SIM905
 _SPLIT_NAMES = ("split", "splits", "set", "subset", "partition", "dataset", "datasplit", "phase", "usage")
@@ -95,10 +96,10 @@ def has_label_column(table: Table, label: str = "") -> bool:
     return label in table.columns if label else any(_plain(column) in _LABEL_NAMES for column in table.columns)
 
 
-def is_about(table: Table, finder: ImageFinder) -> bool:
-    """Whether a column of a table names images in at least half of its rows."""
+def share_found(table: Table, finder: ImageFinder) -> float:
+    """The share of a table's rows that name an image, in the column that names the most."""
     found = finder.find(table.column(_choose_image(table, finder, "")))
-    return 2 * sum(bool(one.paths) for one in found) >= len(found)
+    return sum(bool(one.paths) for one in found) / len(found)
 
 
 def _plain(name: str) -> str:

@@ -1,9 +1,11 @@
 """Joins the rows of a table to images: which file is of which class, split and group, and what fits nowhere."""
 
+import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import PurePath
 
 from bakeoff.data.sources.class_names import describe_alike, read_numbers, sort_classes
@@ -41,7 +43,7 @@ def list_table(
     """
     columns = choose_columns(table, ImageFinder(images), where, label=label, group=group)
     # Of images of one name in `train/` and in `test/`, train.csv means the former.
-    rows = _Rows(columns, guess_split(PurePath(table.name).stem))
+    rows = _Rows(columns, guess_split(PurePath(table.name).stem), {_folder_split(path) for path in images})
     labels = read_numbers([image.label for image in rows.images])
     listed = [replace(image, label=label) for image, label in zip(rows.images, labels, strict=True)]
     if columns.splits:
@@ -62,9 +64,18 @@ def list_table(
 class _Rows:
     """The images that rows give labels to, and what is to be said about the other rows."""
 
-    def __init__(self, columns: Columns, split: SplitName | None) -> None:
-        """Join the rows; `split` is that of the table's file. Raises DataError for rows that are not clear."""
-        self._columns, self._split = columns, split
+    def __init__(self, columns: Columns, split: SplitName | None, folders: set[SplitName | None]) -> None:
+        """Join the rows.
+
+        Args:
+            columns: The table.
+            split: The split that the table's name stands for.
+            folders: The splits that folders stand for.
+
+        Raises:
+            DataError: Rows are unclear, or contradict each other.
+        """
+        self._columns, self._split, self._folders = columns, split, folders
         self._images: dict[str, Labelled] = {}
         self.named: set[str] = set()
         """The paths of all images that are named, also of those without a label."""
@@ -91,7 +102,7 @@ class _Rows:
             raise DataError(f"{name}: column {columns.label} has no label for any image; fill it in")
 
     def _add(self, value: str, found: Found, label: str, split: SplitName | None, group: str) -> None:
-        paths = _in_split(found.paths, split or self._split)
+        paths = self._in_split(value, found.paths, split or self._split)
         self.named.update(paths)
         if not paths:
             self._missing.append(value or "a row without a name")
@@ -103,6 +114,12 @@ class _Rows:
             if found.how is How.NUMBER:
                 self._numbered.append(f"{value} is {paths[0]}")
             self._put(value, Labelled(paths[0], split, unicodedata.normalize("NFC", label), group or None))
+
+    def _in_split(self, value: str, paths: tuple[str, ...], split: SplitName | None) -> tuple[str, ...]:
+        """Without the images of one name that lie in the folders of other splits."""
+        if split not in self._folders or split is None or _folder_split(value.replace("\\", "/")):
+            return paths
+        return tuple(path for path in paths if _folder_split(path) in (split, None))
 
     def _put(self, value: str, image: Labelled) -> None:
         earlier = self._images.setdefault(image.path, image)
@@ -132,16 +149,14 @@ class _Rows:
         return [f"{what}: {len(values)}, such as {name_some(values)}" for what, values in told if values]
 
 
-def _in_split(paths: tuple[str, ...], split: SplitName | None) -> tuple[str, ...]:
-    """Of several images, those in folders of a split; all of them if there are none."""
-    if len(paths) < 2 or split is None:
-        return paths
-    return tuple(path for path in paths if _folder_split(path) == split) or paths
-
-
 def _folder_split(path: str) -> SplitName | None:
     """The split that a folder on the way to an image stands for."""
-    return next((split for part in path.split("/")[:-1] if (split := guess_split(part))), None)
+    return _guess_folders(path.rpartition("/")[0])
+
+
+@lru_cache(maxsize=1024)
+def _guess_folders(folder: str) -> SplitName | None:
+    return next((split for part in folder.split("/") if (split := guess_split(part))), None)
 
 
 def _split_by_folders(images: Sequence[Labelled]) -> tuple[list[Labelled], list[str]]:
@@ -164,11 +179,15 @@ def _require_repeated(columns: Columns, classes: Sequence[str], images: Sequence
 
 def _note_unnamed(table: Table, images: Sequence[str], named: set[str]) -> list[str]:
     """Notes on images that no row names: folders of which none is named, then single ones."""
+    # Folders that all images are in tell nothing apart.
+    shared = os.path.commonpath([path.rpartition("/")[0] for path in images])
+    start = len(shared) + 1 if shared else 0
     folders = defaultdict(list)
     for path in images:
-        folders[path.partition("/")[0] if "/" in path else ""].append(path)
+        first, slash, _ = path[start:].partition("/")
+        folders[path[:start] + first if slash else ""].append(path)
     unused = {folder: paths for folder, paths in folders.items() if folder and named.isdisjoint(paths)}
-    single = [path for path in images if path not in named and path.partition("/")[0] not in unused]
+    single = [path for folder, paths in folders.items() if folder not in unused for path in paths if path not in named]
     notes = []
     if unused:
         counted = [f"{folder} ({len(paths)} images)" for folder, paths in unused.items()]

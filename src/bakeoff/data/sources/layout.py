@@ -72,16 +72,21 @@ def read_layout(tree: Tree, choice: FolderLayout = FolderLayout.AUTO, left_out: 
         inside = {name: _class_names(tree, _split_root(tree, join(folder, name))) for name in names}
         if choice is FolderLayout.SPLITS or _are_splits(tree, folder, splits, inside):
             return _read_splits(tree, folder, splits, inside, notes)
-        _refuse_names_of_splits(tree.shown(folder), splits, inside)
+        _refuse_names_of_splits(tree, folder, splits, inside)
     _refuse_same_subfolders(tree, folder, names)
     return Layout((Root(folder, None),), tuple(notes))
 
 
 def guess_split(name: str) -> SplitName | None:
     """The split that a name stands for, as in `Training`, `seg_train`, `test-images`; None for other names."""
-    words = [word for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) if word]
-    telling = [word.lower() for word in words if word.lower() not in _FILLERS]
+    telling = _telling_words(name)
     return _SPLIT_WORDS.get(telling[0]) if len(telling) == 1 else None
+
+
+def _telling_words(name: str) -> list[str]:
+    """The words of a name, in lower case, without those that say nothing: none for `images` and `my_data`."""
+    words = (word.lower() for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) if word)
+    return [word for word in words if word not in _FILLERS]
 
 
 def name_some(names: Sequence[str]) -> str:
@@ -123,10 +128,13 @@ def _are_splits(tree: Tree, folder: str, splits: dict[str, SplitName], inside: d
     return len(with_classes) > 1 or not any(has_images(tree, join(folder, name), below=True) for name in others)
 
 
-def _refuse_names_of_splits(shown: str, splits: dict[str, SplitName], inside: dict[str, list[str]]) -> None:
+def _refuse_names_of_splits(
+    tree: Tree, folder: str, splits: dict[str, SplitName], inside: dict[str, list[str]]
+) -> None:
     """Raise DataError for a folder of which some subfolders are called like splits and cannot be read as splits."""
-    others = [name for name in inside if name not in splits]
-    if not others and not any(inside.values()):
+    shown, beside = tree.shown(folder), [name for name in inside if name not in splits]
+    others = [name for name in beside if has_images(tree, join(folder, name), below=True)]
+    if not any(map(_telling_words, others)) and not any(inside.values()):
         raise DataError(
             f"{shown}: {name_some(list(splits))} look like splits, but hold no class folders, so there are no labels;"
             " give each class a folder in them, or say --layout classes if they are the classes"
