@@ -59,9 +59,10 @@ def open_test(folder: Path, data: Path) -> TestMetrics:
 
 def _score_without_leaks(predictions: Predictions, test: Split, dataset: Dataset) -> dict[str, Any]:
     """Test top-1 without images that have a near-duplicate in training (Barz & Denzler 2020, arXiv 1902.00423)."""
-    leaked = find_leaks(dataset, test)
-    if leaked is None:
+    leaks = find_leaks(dataset)
+    if leaks is None:
         return {}
+    leaked = np.isin(test.ids, leaks.test)
     correct = predictions.correct[~leaked]
     return {
         "near_duplicates": int(leaked.sum()),
