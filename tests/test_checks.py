@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from bakeoff.data.checks import (
+    Finding,
     FindingKind,
     examine,
     find_leaks,
@@ -20,6 +21,7 @@ from bakeoff.data.shards import open_dataset, prepare, read_manifest
 from bakeoff.data.sources import open_source
 from bakeoff.errors import DataError
 from bakeoff.runs.config import Data
+from running import run_cli
 
 
 def _photographs(count, side=32, seed=0):
@@ -154,8 +156,69 @@ def test_images_whose_rows_were_deleted_are_not_excluded(folder, tmp_path):
 def test_a_file_that_is_no_list_of_findings_is_an_error(tmp_path, content):
     path = tmp_path / "list.csv"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="bakeoff data check"):
+    with pytest.raises(DataError, match=r"list\.csv.*; (mend it|give the CSV that `bakeoff data check` wrote)"):
         read_excluded(path)
+
+
+TABLE = "kind,split,id,label\nsame image twice,train,cat/caf\u00e9.png,cat\ngrey,train,cat/2.png,cat\n"
+EDITED = {
+    "as written": TABLE.encode(),
+    "byte-order mark and CRLF": b"\xef\xbb\xbf" + TABLE.replace("\n", "\r\n").encode(),
+    "semicolons": TABLE.replace(",", ";").encode(),
+    "tabs in UTF-16": TABLE.replace(",", "\t").encode("utf-16"),
+    "Windows-1252": TABLE.encode("cp1252"),
+    "capitals": TABLE.replace("kind", "Kind").replace("id", "ID").replace("grey", "Grey").encode(),
+    "empty lines": TABLE.replace("\n", "\n\n").encode() + b",,,\n",
+    "more columns": TABLE.replace("\n", ",x\n").replace("label,x", "label,my note").encode(),
+}
+
+
+@pytest.mark.parametrize("edited", EDITED)
+def test_what_a_spreadsheet_makes_of_the_list_is_read(tmp_path, edited):
+    path = tmp_path / "findings.csv"
+    path.write_bytes(EDITED[edited])
+    assert read_excluded(path) == {"cat/caf\u00e9.png": "same image twice"}
+
+
+def test_a_list_of_ids_is_enough(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("id\ncat/1.png\ncat/2.png\n")
+    assert read_excluded(path) == {"cat/1.png": "listed", "cat/2.png": "listed"}
+
+
+def test_ids_of_any_form_are_written_and_read(tmp_path):
+    ids = ["=cmd.png", "a,b;c.png", "new\nline.png", "'=x.png", '"q".png', "-1"]
+    write_findings(tmp_path / "findings.csv", [Finding(FindingKind.CONSTANT, id=key) for key in ids])
+    assert list(read_excluded(tmp_path / "findings.csv")) == ids
+    assert "\none colour,,'=cmd.png," in (tmp_path / "findings.csv").read_text()
+
+
+@pytest.mark.parametrize("form", ["train/cafe\u0301/ 1.png", "train\\caf\u00e9\\ 1.png", "train/caf\u00e9/ 1.png "])
+def test_an_image_is_left_out_in_whatever_form_its_id_is_listed(tmp_path, form):
+    for name in ("caf\u00e9", "tea"):
+        for split, count in (("train", 10), ("test", 4)):
+            (tmp_path / "data" / split / name).mkdir(parents=True)
+            for number, image in enumerate(_photographs(count, seed=len(name + split))):
+                Image.fromarray(image).save(tmp_path / "data" / split / name / f" {number}.png")
+    dataset = _prepared(tmp_path / "data", tmp_path / "shards", excluded={form: "listed"})
+    assert [bad.key for bad in dataset.manifest.quarantined] == ["train/caf\u00e9/ 1.png"]
+
+
+def test_a_list_about_other_images_is_refused(folder, tmp_path):
+    with pytest.raises(DataError, match=r"none of the 2 ids to exclude .* the first is 'a/1.png'; give the list"):
+        _prepared(folder, tmp_path / "shards", excluded={"a/1.png": "listed", "b/2.png": "listed"})
+    assert not (tmp_path / "shards").exists()
+
+
+def test_ids_of_no_image_and_an_empty_list_are_told(folder, tmp_path):
+    excluded = {"train/cat/00.png": "listed", "a/1.png": "listed", "b/2.png": "listed"}
+    (tmp_path / "list.csv").write_text("\n".join(["id", *excluded]))
+    done = run_cli("data", "prepare", folder, "--exclude", tmp_path / "list.csv", "--out", tmp_path / "shards")
+    assert "2 of its 3 ids name no image of images, the first is a/1.png" in " ".join(done.stderr.split())
+    (tmp_path / "empty.csv").write_text("kind,id\ngrey,train/cat/00.png\n")
+    done = run_cli("data", "prepare", folder, "--exclude", tmp_path / "empty.csv", "--out", tmp_path / "all")
+    assert done.returncode == 0
+    assert "leaves nothing out" in done.stderr
 
 
 def test_tiny_and_imbalanced_classes_are_reported(tmp_path):

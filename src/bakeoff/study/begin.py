@@ -12,12 +12,12 @@ import importlib.util
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from bakeoff.cache import prune
-from bakeoff.data.checks import MIN_SIDE_PIXELS, find_leaks, read_excluded, warn_of_leaks
+from bakeoff.data.checks import MIN_SIDE_PIXELS, find_leaks, note_excluded, read_excluded, warn_of_leaks
 from bakeoff.data.shards import Dataset, open_dataset, prepare_cached
 from bakeoff.data.sources import OnCount
 from bakeoff.errors import ConfigError, InputError
@@ -139,6 +139,8 @@ def prepare_data(data: Data, data_dir: Path | None = None, on_count: OnCount | N
     excluded = read_excluded(Path(data.exclude)) if data.exclude else {}
     shards = prepare_cached(data, data_dir, excluded=excluded, on_count=on_count)
     dataset = open_dataset(shards, data.classes, data.seed, data.fit)
+    if data.exclude:
+        dataset = replace(dataset, more_notes=note_excluded(Path(data.exclude), excluded, dataset.manifest))
     for warning in dataset.manifest.warnings:
         _log.warning("%s: %s", dataset.name, warning)
     for note in dataset.notes:

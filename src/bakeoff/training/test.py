@@ -19,6 +19,7 @@ from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.metrics import TestMetrics, score, wilson_interval
 from bakeoff.runs.predictions import Predictions, round_logits, write_predictions
 from bakeoff.runs.record import read_record, write_record
+from bakeoff.text import to_cell
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.run import load_model
 
@@ -74,7 +75,7 @@ def _score_without_leaks(predictions: Predictions, test: Split, dataset: Dataset
 def _write_confusion(path: Path, matrix: NDArray[np.int64], dataset: Dataset) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(dataset.class_names)
+        writer.writerow(map(to_cell, dataset.class_names))
         writer.writerows(matrix.tolist())
 
 
