@@ -22,8 +22,9 @@ __all__ = ["Leaks", "find_leaks", "warn_of_leaks", "without_bars", "write_leaks"
 
 # Above this many pairs with a training image nothing is searched: this many take about fifteen seconds.
 MAX_LEAK_PAIRS = 75_000_000
-# Nor is it where the files of the images have more bytes than this: to decode so many takes about ten seconds.
-MAX_LEAK_BYTES = 500_000_000
+# Nor is it where the files of the images have more bytes than this, of which an image counts as at least so many: two
+# cores take about fifteen seconds to decode them.
+MAX_LEAK_BYTES, _LEAST_BYTES = 400_000_000, 20_000
 # A split is warned of if more than this share of its images, and at least so many, have a near-duplicate in training.
 _SHARE, _IMAGES = 0.05, 5
 
@@ -105,7 +106,8 @@ def without_bars(dataset: Dataset) -> Dataset:
 
 def _is_cheap(dataset: Dataset) -> bool:
     counts = dataset.counts
-    size = sum(file.bytes for split in dataset.manifest.splits.values() for file in split.files)
+    files = [file for split in dataset.manifest.splits.values() for file in split.files]
+    size = sum(max(file.bytes, _LEAST_BYTES * file.records) for file in files)
     return (
         counts["train"] * (counts["val"] + counts["test"]) <= MAX_LEAK_PAIRS
         and (dataset.manifest.uniform or size <= MAX_LEAK_BYTES)
