@@ -24,7 +24,8 @@ _LABEL_NAMES = """
     breed species variety diagnosis dx disease finding genus kind type tag emotion
 """.split()  # noqa: SIM905
 _GROUP_NAMES = """
-    group subject patient person individual specimen lesion case user scene session sequence video location site camera day
+    group subject patient person individual specimen lesion case user scene session sequence video location site camera
+    day
 """.split()  # noqa: SIM905
 _SPLIT_NAMES = ("split", "splits", "set", "subset", "partition", "dataset", "datasplit", "phase", "usage")
 # Columns of true and false, and what true means in them.
@@ -100,7 +101,7 @@ def _note_groups(table: Table, columns: Sequence[str]) -> Iterator[str]:
     for column in columns:
         values = [value for value in table.column(column) if value]
         if _plain(column).removesuffix("id") in _GROUP_NAMES and 1 < len(set(values)) < len(values):
-            yield f"if column {column} says which images show one subject or scene, --group {column} keeps them together"
+            yield f"if column {column} says which images show one subject, --group {column} keeps them together"
             return
 
 
