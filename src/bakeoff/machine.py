@@ -35,7 +35,7 @@ _STARTUP_LINE = re.compile(
 
 
 def tensorflow_environment(*, onednn: bool = False) -> dict[str, str]:
-    """This process's environment variables with bakeoff's settings for TensorFlow.
+    """This process's environment variables with bakeoff's settings for TensorFlow and ONNX Runtime.
 
     Variables that the user has set stay, except for KERAS_BACKEND.
 
@@ -44,7 +44,8 @@ def tensorflow_environment(*, onednn: bool = False) -> dict[str, str]:
             to 1.7 times as fast with it. TensorFlow then prints a notice on standard error, so this is for processes
             whose output goes to a log.
     """
-    defaults = {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    # From 1.29 on, ONNX Runtime reports what it runs to its maker unless this is set.
+    defaults = {"TF_CPP_MIN_LOG_LEVEL": "2", "ORT_DISABLE_TELEMETRY": "1"}
     if onednn:
         defaults["TF_ENABLE_ONEDNN_OPTS"] = "1"
     return defaults | os.environ | {"KERAS_BACKEND": "tensorflow"}
