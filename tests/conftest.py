@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from dataclasses import asdict
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -114,6 +115,14 @@ def finished(make_once, shards):
     (record,) = list_records(out)
     events = [RunProgress(**event) for event in json.loads((out / "events.json").read_text())]
     return SimpleNamespace(out=out, record=record, events=events)
+
+
+@pytest.fixture
+def make_client(tmp_path):
+    """`make_client(**settings)` is a client of a server in this process."""
+    from serving import make_client
+
+    return partial(make_client, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ INSIDE = {
     """,
     "data/shards": "manifest fit splits grouping plan writer classes view reader",
     "data/augment": "mix steps randaugment",
-    "data/checks": "findings near_duplicates leaks examine",
+    "data/checks": "findings near_duplicates examine",
     "networks": "table lenet efficientnet_lite weights graph kernels fuse model",
     "networks/weights": "torch_file transfer locate keras_file load fetch",
     "training": """
@@ -40,7 +40,9 @@ INSIDE = {
     "deploy": "bundle export serve",
     "deploy/bundle": "formats facts runtimes opened prediction inputs benchmark",
     "deploy/export": "exported_model temperature parity keras_file saved_model onnx_file litert_file card folder run",
-    "deploy/serve": "settings responses uploads metrics batching guard documentation app server",
+    "deploy/serve": """
+        settings responses base64_images uploads metrics batching guard access paths documentation app protocol server
+    """,
     "launch": "process executor messages run jobs node task cluster",
     "report": """
         board figures class_names facts winner formats template gallery evidence failures certainty tuning summary page

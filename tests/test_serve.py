@@ -1,55 +1,22 @@
 """The server: images get predictions, and bad requests a 4xx or 503 that says why."""
 
 import io
-import json
 import struct
 import threading
 import zlib
 
-import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 from PIL import Image
 
-from bakeoff.deploy.bundle import Bundle, BundleFacts, Labels
-from bakeoff.deploy.serve import Settings, make_app
 from bakeoff.runs.config import Fit
+from serving import SIDE, encode, redness
 
-SIDE = 4
-LOCAL = "http://127.0.0.1"
 PNG = {"Content-Type": "image/png"}
-
-
-def _redness(images):
-    """Two classes: how red the mean pixel is, and how blue."""
-    mean = images.reshape(len(images), -1, 3).astype(np.float32).mean(axis=1) + 1
-    return mean[:, [0, 2]] / mean[:, [0, 2]].sum(axis=1, keepdims=True)
-
-
-def _png(color, size=(8, 8)):
-    buffer = io.BytesIO()
-    Image.new("RGB", size, color).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def make_client(tmp_path):
-    (tmp_path / "model_card.md").write_text("# A card")
-    (tmp_path / "report.html").write_text("<p>report</p>")
-    labels = Labels(classes=("apple", "sea"), superclasses=("fruit", "water"), superclass_of=(0, 1))
-
-    def make(runtime=_redness, fit=Fit.CROP, **settings):
-        facts = BundleFacts(run="r", candidate="lenet@32", side=SIDE, fit=fit, bakeoff="0", files={})
-        bundle = Bundle(tmp_path, facts, labels, runtime)
-        app = make_app(bundle, Settings(**settings), tmp_path / "report.html")
-        return TestClient(app, base_url=LOCAL)
-
-    return make
 
 
 def test_a_raw_image_is_classified_with_its_superclass(make_client):
     with make_client() as client:
-        answer = client.post("/predict?top=1", content=_png("red"), headers=PNG)
+        answer = client.post("/predict?top=1", content=encode("red"), headers=PNG)
     assert answer.status_code == 200
     assert answer.json() == [
         {
@@ -73,7 +40,7 @@ def test_a_wide_image_becomes_square_as_the_bundle_says(make_client, fit, label)
 
 
 def test_files_of_a_form_are_predicted_in_order_and_a_bad_one_has_its_error(make_client):
-    files = [("image", ("a.png", _png("blue"))), ("image", ("b.png", b"no")), ("other", ("c.png", _png("red")))]
+    files = [("image", ("a.png", encode("blue"))), ("image", ("b.png", b"no")), ("other", ("c.png", encode("red")))]
     with make_client() as client:
         answer = client.post("/predict", files=files)
     assert answer.status_code == 200
@@ -99,11 +66,11 @@ PART = b'--x\r\nContent-Disposition: form-data; name="a"'
 BAD = {
     "empty": (b"", PNG, 422, "no image"),
     "words": (b"these are words", PNG, 422, "not a JPEG, PNG"),
-    "cut off": (_png("red")[:40], PNG, 422, "is damaged"),
-    "too many pixels": (_png("red", (2000, 2000)), PNG, 422, "2000x2000 pixels"),
+    "cut off": (encode("red")[:40], PNG, 422, "cut short"),
+    "too many pixels": (encode("red", (2000, 2000)), PNG, 422, "2000x2000 pixels"),
     "bomb": (_claim(60_000, 60_000), PNG, 422, "more than 1,000,000"),
     "fewer pixels than claimed": (_claim(900, 900), PNG, 422, "cut short"),
-    "no image's type": (b"{}", {"Content-Type": "application/json"}, 415, "application/json"),
+    "no image's type": (b"words", {"Content-Type": "text/plain"}, 415, "text/plain"),
     "too many bytes": (bytes(200_000), PNG, 413, "0.1 MB"),
     "another boundary": (b"--y\r\nnonsense", BOUNDARY, 400, "multipart"),
     "no boundary": (b"", {"Content-Type": "multipart/form-data"}, 400, "boundary"),
@@ -121,12 +88,12 @@ def test_bad_requests_get_a_4xx_that_says_why(make_client, content, headers, sta
         answer = client.post("/predict", content=content, headers=headers)
         assert answer.status_code == status, answer.text
         assert words in answer.text
-        good = client.post("/predict", content=_png("red"), headers=PNG)
+        good = client.post("/predict", content=encode("red"), headers=PNG)
     assert good.status_code == 200
 
 
 def test_images_beyond_the_queue_are_rejected_with_retry_after(make_client):
-    files = [("image", (f"{number}.png", _png("red"))) for number in range(3)]
+    files = [("image", (f"{number}.png", encode("red"))) for number in range(3)]
     with make_client(waiting_images=2) as client:
         answer = client.post("/predict", files=files)
     assert answer.status_code == 503
@@ -138,9 +105,9 @@ def test_a_request_beyond_its_deadline_is_rejected_and_the_next_is_answered(make
 
     def stuck_at_first(images):
         gate.wait(20)
-        return _redness(images)
+        return redness(images)
 
-    ask = {"content": _png("red"), "headers": PNG}
+    ask = {"content": encode("red"), "headers": PNG}
     with make_client(stuck_at_first, request_seconds=0.3) as client:
         answer = client.post("/predict", **ask)
         gate.set()
@@ -154,7 +121,7 @@ def test_a_request_beyond_its_deadline_is_rejected_and_the_next_is_answered(make
 
 def test_too_many_concurrent_requests_are_rejected(make_client):
     with make_client(running_requests=0) as client:
-        answer = client.get("/healthz")
+        answer = client.get("/readyz")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
 
 
@@ -164,9 +131,9 @@ def test_a_failing_model_is_a_500_without_details_and_the_next_request_is_answer
     def moody(images):
         if error := next(moods):
             raise error
-        return _redness(images)
+        return redness(images)
 
-    ask = {"content": _png("red"), "headers": PNG}
+    ask = {"content": encode("red"), "headers": PNG}
     with make_client(moody) as client:
         client._transport.raise_server_exceptions = False
         answer = client.post("/predict", **ask)
@@ -207,7 +174,7 @@ def test_the_page_loads_nothing_from_other_servers_and_may_not(make_client):
 
 def test_requests_are_counted_under_existing_paths(make_client):
     with make_client() as client:
-        client.post("/predict", content=_png("red"), headers=PNG)
+        client.post("/predict", content=encode("red"), headers=PNG)
         client.get("/nowhere/1")
         client.get("/nowhere/2")
         text = client.get("/metrics").text
@@ -223,5 +190,7 @@ def test_the_model_and_the_api_are_described(make_client):
         described = client.get("/openapi.json").json()
     assert model["card"] == "# A card"
     assert model["classes"] == ["apple", "sea"]
-    assert set(described["paths"]) == {"/predict", "/healthz", "/metrics", "/model", "/report"}
-    assert "image/*" in json.dumps(described["paths"]["/predict"]["post"]["requestBody"])
+    assert set(described["paths"]) == {"/predict", "/healthz", "/readyz", "/metrics", "/model", "/report"}
+    assert {"image/*", "multipart/form-data", "application/json"} == set(
+        described["paths"]["/predict"]["post"]["requestBody"]["content"]
+    )

@@ -1,82 +1,23 @@
 """The server as a process: slow and broken clients are disconnected, and a stop finishes running requests."""
 
 import http.client
-import io
-import json
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
-from PIL import Image
 
 from bakeoff.deploy.bundle import Bundle, BundleFacts, Labels
 from bakeoff.deploy.serve import Settings, serve
 from bakeoff.deploy.serve.server import _listen
 from bakeoff.errors import OutputError
-
-# A slow model, without a framework.
-PROGRAM = """
-import sys, time
-from pathlib import Path
-import numpy as np
-from bakeoff.deploy.bundle import Bundle, BundleFacts, Labels
-from bakeoff.deploy.serve import Settings, serve
-from bakeoff.deploy.serve.server import _listen
-
-def answer(images):
-    time.sleep(float(sys.argv[2]))
-    return np.tile(np.float32([0.75, 0.25]), (len(images), 1))
-
-facts = BundleFacts(run="r", candidate="lenet@32", side=4, bakeoff="0", files={})
-bundle = Bundle(Path(sys.argv[1]), facts, Labels(classes=("apple", "sea")), answer)
-settings = Settings(port=0, upload_seconds=0.5, idle_seconds=1)
-serve(bundle, settings, on_ready=lambda address: print(address, flush=True))
-"""
-
-
-class Running:
-    """A server in its own process."""
-
-    def __init__(self, folder, seconds):
-        (folder / "model_card.md").write_text("# A card")
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(folder), str(seconds)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.port = int(self.process.stdout.readline().rpartition(":")[2])
-
-    def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
-
-    def ask(self):
-        """The status and the body of a response, and whether the connection stays open."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request("POST", "/predict", picture(), {"Content-Type": "image/png"})
-        answer = connection.getresponse()
-        found = answer.status, json.loads(answer.read()), answer.headers["Connection"]
-        connection.close()
-        return found
-
-    def stop(self, number):
-        self.process.send_signal(number)
-        return self.process.wait(30), self.process.stderr.read()
-
-
-def picture():
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(buffer, format="PNG")
-    return buffer.getvalue()
+from serving import Running
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
-    running = Running(tmp_path_factory.mktemp("bundle"), 0)
+    running = Running(tmp_path_factory.mktemp("bundle"), upload_seconds=0.5, idle_seconds=1)
     yield running
     assert running.stop(signal.SIGTERM) == (0, "")
 
@@ -106,6 +47,49 @@ def test_a_slow_or_broken_client_gets_an_error_and_the_next_is_answered(quick, s
             answer += part
     assert answer.split()[1] == status, answer
     assert quick.ask()[0] == 200
+
+
+def test_a_client_that_sends_on_after_its_rejection_gets_the_response(tmp_path):
+    running = Running(tmp_path, request_bytes=100_000)
+    with running.connect() as client:
+        client.sendall(HEAD + b"Content-Length: 20000000\r\n\r\n")
+        for _ in range(200):
+            client.sendall(bytes(100_000))
+        answer = b""
+        while part := client.recv(65536):
+            answer += part
+    assert answer.split()[1] == b"413"
+    assert running.stop() == (0, "")
+
+
+def test_a_client_that_never_stops_sending_is_disconnected(quick):
+    with quick.connect() as client:
+        client.sendall(HEAD + b"Content-Length: 1000000000000\r\n\r\n")
+        for _ in range(1000):
+            try:
+                client.sendall(b"some")
+            except OSError:
+                break
+            time.sleep(0.02)
+        else:
+            pytest.fail("the server reads without an end")
+    assert quick.ask()[0] == 200
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(0.2, False), (75, True)])
+def test_an_idle_connection_is_kept_as_long_as_is_set(tmp_path, seconds, kept):
+    running = Running(tmp_path, idle_seconds=seconds)
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
+    connection.request("GET", "/healthz")
+    connection.getresponse().read()
+    if kept:
+        connection.sock.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            connection.sock.recv(1)
+    else:
+        assert connection.sock.recv(1) == b""
+    connection.close()
+    assert running.stop() == (0, "")
 
 
 def test_a_client_that_hangs_up_leaves_nothing_behind(quick):

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import typer
 
-from bakeoff.text import encodable, printable
+from bakeoff.text import printable
 
 __all__ = [
     "exit_on_interrupt",
@@ -25,8 +24,8 @@ __all__ = [
 
 
 def shell_command() -> str:
-    """The command, as a shell takes it."""
-    return encodable(shlex.join(["bakeoff", *sys.argv[1:]]))
+    """The command as it was typed."""
+    return " ".join(["bakeoff", *sys.argv[1:]])
 
 
 def parse_weigh(text: str | None) -> dict[str, float] | None:
@@ -67,8 +66,8 @@ def print_line(text: str) -> None:
 def print_json(value: Any) -> None:
     """Print a result as JSON on standard output."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    # The escapes are those of JSON.
-    sys.stdout.write(encodable(text) + "\n")
+    # A file name that is not UTF-8 has halves of pairs, which JSON can only write as escapes.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
 
 def print_error(message: str) -> None:

@@ -104,14 +104,42 @@ def serve(
     max_megapixels: Annotated[float, typer.Option(help="Largest image.", min=0.001)] = 25.0,
     max_waiting: Annotated[int, typer.Option(help="Images that wait; more are turned away with 503.", min=1)] = 256,
     timeout: Annotated[float, typer.Option(help="Seconds for a request, arrival and answer.", min=0.1)] = 30.0,
+    keep_alive: Annotated[
+        float, typer.Option(help="Seconds that an idle connection is kept; more than a proxy in front keeps it.", min=1)
+    ] = 75.0,
+    root_path: Annotated[
+        str, typer.Option(help="Path under which a proxy shows the server, as in /pictures; the proxy may remove it.")
+    ] = "",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host name that requests may be for: model.example.org, *.example.org, or * for all; may be repeated.",
+            show_default="local names if --host is local, else all",
+        ),
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Origin whose pages may ask: https://example.org, or * for all; may be repeated.", show_default="none"
+        ),
+    ] = None,
+    trust_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Address or network whose X-Forwarded-For and -Proto are believed, or * for all; may be repeated.",
+            show_default="$FORWARDED_ALLOW_IPS, else 127.0.0.1",
+        ),
+    ] = None,
 ) -> None:
-    """Answer over HTTP: a page to drop pictures on at /, POST /predict, /model, /metrics, /healthz, /docs.
+    """Answer over HTTP: a page to drop pictures on at /, POST /predict, /model, /metrics, /healthz, /readyz, /docs.
 
     **Examples**
 
     - `bakeoff serve bakeoff-cifar100/bundle`
 
     - `BAKEOFF_TOKEN=… bakeoff serve bakeoff-cifar100/bundle-onnx --host 0.0.0.0 --port 80`
+
+    - `bakeoff serve bakeoff-cifar100/bundle-onnx --root-path /pictures --allow-host model.example.org`
     """
     needed = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
@@ -121,21 +149,24 @@ def serve(
     from bakeoff.deploy.serve import Settings
     from bakeoff.deploy.serve import serve as serve_bundle
 
-    if token is not None and not token.isascii():
-        raise ConfigError("--token has characters that a header cannot carry; use letters, digits and signs")
     settings = Settings(
         host=host,
         port=port,
         token=token or None,
+        root_path=root_path,
+        allowed_hosts=tuple(allow_host or ()),
+        cors_origins=tuple(cors_origin or ()),
+        trusted_proxies=tuple(trust_proxy or ()),
         request_bytes=round(max_megabytes * 1e6),
         image_pixels=round(max_megapixels * 1e6),
         request_images=min(32, max_waiting),
         waiting_images=max_waiting,
         upload_seconds=min(10.0, timeout),
         request_seconds=timeout,
+        idle_seconds=keep_alive,
     )
-    if not settings.is_local and not settings.token:
-        print_error(f"note: without --token everybody who reaches {host} can ask this model")
+    if not settings.token and not (settings.is_local and not settings.allowed_hosts):
+        print_error(f"note: without --token everybody who reaches {host}, or a proxy before it, can ask this model")
     report = bundle.resolve().parent / "report.html"
     serve_bundle(
         open_bundle(bundle, threads),

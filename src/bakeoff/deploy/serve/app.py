@@ -13,14 +13,18 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from starlette.routing import Route
 
 import bakeoff
 from bakeoff.data.pixels import decode
 from bakeoff.deploy.bundle import Bundle, Images
+from bakeoff.deploy.serve.access import Access, CrossOrigin
+from bakeoff.deploy.serve.base64_images import ImageRequest
 from bakeoff.deploy.serve.batching import Batcher, BusyError
 from bakeoff.deploy.serve.documentation import render_documentation
 from bakeoff.deploy.serve.guard import Guard
 from bakeoff.deploy.serve.metrics import ServerMetrics
+from bakeoff.deploy.serve.paths import Methods, Prefix
 from bakeoff.deploy.serve.responses import Health, ImageAnswer, ModelAnswer, Problem, to_response
 from bakeoff.deploy.serve.settings import Settings
 from bakeoff.deploy.serve.uploads import Upload, Uploads
@@ -40,6 +44,7 @@ _BODY = {
                     "properties": {"image": {"type": "array", "items": {"type": "string", "format": "binary"}}},
                 }
             },
+            "application/json": {"schema": ImageRequest.model_json_schema()},
         },
     }
 }
@@ -48,13 +53,14 @@ _REASONS = {
     401: "The token is missing or wrong",
     408: "The request took too long to arrive",
     413: "The request is too large",
-    415: "Neither an image nor a form",
+    415: "Neither an image, nor a form, nor JSON",
     503: "The queue is full; see Retry-After",
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     **{status: {"model": Problem, "description": reason} for status, reason in _REASONS.items()},
     422: {"description": "No image could be read"},
 }
+_DOWN: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "description": "No; the detail says why"}}
 
 
 def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> FastAPI:
@@ -94,6 +100,9 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
         # FastAPI's documentation pages load scripts from other servers.
         docs_url=None,
         redoc_url=None,
+        # Its redirects contain the address that the proxy sees, not the one that the client sees.
+        redirect_slashes=False,
+        servers=[{"url": settings.root_path}] if settings.root_path else None,
     )
 
     app.state.stopping = False
@@ -103,7 +112,7 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
         request: Request,
         top: Annotated[int, Query(ge=1, description="Number of classes in each prediction.")] = 5,
     ) -> Any:
-        """Predict the classes of an image (sent as the body) or of several (files of a form), in their order.
+        """Predict the classes of an image (the body) or of several (files of a form, base64 in JSON), in their order.
 
         An image that cannot be read has an error instead of classes. If none can be read, the status is 422.
         """
@@ -124,9 +133,7 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
     async def _predict_uploads(uploaded: list[Upload], top: int) -> list[ImageAnswer]:
         loop = asyncio.get_running_loop()
         decode_one = partial(_decode, side=bundle.side, fit=bundle.fit, pixels=settings.image_pixels)
-        decoded = await asyncio.gather(
-            *(loop.run_in_executor(decoders, decode_one, upload.data) for upload in uploaded)
-        )
+        decoded = await asyncio.gather(*(loop.run_in_executor(decoders, decode_one, upload) for upload in uploaded))
         images = [image for image in decoded if not isinstance(image, str)]
         rows = iter(await batcher.predict(np.stack(images)) if images else ())
         return [
@@ -136,9 +143,19 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
             for upload, image in zip(uploaded, decoded, strict=True)
         ]
 
-    @app.get("/healthz")
+    @app.get("/healthz", responses=_DOWN)
     async def healthz() -> Health:
-        """Whether the server accepts requests."""
+        """Whether the server is alive, also with too much to do; it is to be restarted otherwise."""
+        if not batcher.runs:
+            raise HTTPException(503, "the model does not run any more; start the server again")
+        return Health(status="ok")
+
+    @app.get("/readyz", responses=_DOWN)
+    async def readyz() -> Health:
+        """Whether the server can take another image now; requests are to be sent elsewhere otherwise."""
+        if app.state.stopping or batcher.is_full or not batcher.runs:
+            reason = "too many images wait for their prediction" if batcher.is_full else "the server stops"
+            raise HTTPException(503, reason, {"Retry-After": "1"})
         return Health(status="ok")
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
@@ -162,18 +179,12 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
         )
 
     @app.get("/docs", include_in_schema=False)
-    async def documentation() -> HTMLResponse:
-        return HTMLResponse(render_documentation(app.openapi()))
+    async def documentation(request: Request) -> HTMLResponse:
+        address = f"{request.url.scheme}://{request.url.netloc}{settings.root_path}"
+        return HTMLResponse(render_documentation(app.openapi(), address))
 
     _add_page(app)
-
-    paths = {getattr(route, "path", "") for route in app.routes}
-
-    def count(path: str, status: int, seconds: float) -> None:
-        # Other paths share one label, because clients could otherwise create any number of labels.
-        metrics.count_request(path if path in paths else "other", status, seconds)
-
-    app.add_middleware(Guard, settings=settings, on_response=count)
+    _add_middleware(app, settings, metrics)
     return app
 
 
@@ -197,9 +208,29 @@ def _as_handler(respond: Callable[[], Response]) -> Callable[[], Awaitable[Respo
     return handle
 
 
-def _decode(data: bytes, *, side: int, fit: Fit, pixels: int) -> Images | str:
+def _add_middleware(app: FastAPI, settings: Settings, metrics: ServerMetrics) -> None:
+    methods: dict[str, set[str]] = {}
+    for route in app.routes:
+        assert isinstance(route, Route)
+        methods.setdefault(route.path, set()).update(route.methods or ())
+
+    def count(path: str, status: int, seconds: float) -> None:
+        # Other paths share one label, because clients could otherwise create any number of labels.
+        metrics.count_request(path if path in methods else "other", status, seconds)
+
+    # The last one added is the first that a request passes.
+    app.add_middleware(Methods, methods=methods, root_path=settings.root_path)
+    app.add_middleware(Access, settings=settings)
+    if settings.cors_origins:
+        # Before the access is checked: a page may read why it is rejected, and a preflight has no token.
+        app.add_middleware(CrossOrigin, origins=settings.cors_origins)
+    app.add_middleware(Guard, settings=settings, on_response=count)
+    app.add_middleware(Prefix, root_path=settings.root_path, paths=methods.keys())
+
+
+def _decode(upload: Upload, *, side: int, fit: Fit, pixels: int) -> Images | str:
     """The decoded image, or why it cannot be read."""
     try:
-        return decode(data, side, fit, pixels)
+        return decode(upload.read(), side, fit, pixels)
     except DataError as error:
         return str(error)

@@ -55,6 +55,13 @@ class Batcher:
         self._arrived = asyncio.Event()
         self.reserved = 0
         """Images that have a place in the queue: from before they are decoded until their prediction."""
+        self.runs = False
+        """Whether `run` is running. Nothing is predicted otherwise."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the queue has no place for another image."""
+        return self.reserved >= self._waiting_images
 
     @contextmanager
     def reserve(self, images: int) -> Iterator[None]:
@@ -76,25 +83,32 @@ class Batcher:
 
     async def run(self) -> None:
         """Process batches until cancelled; a batch that has started is finished."""
+        self.runs = True
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix="model") as thread:
+                await self._process(thread)
+        finally:
+            self.runs = False
+
+    async def _process(self, thread: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, thread_name_prefix="model") as thread:
-            while True:
-                await self._arrived.wait()
-                batch = self._take()
-                if not batch:
-                    continue
-                images = np.concatenate([request.images for request in batch])
-                started = time.perf_counter()
-                try:
-                    rows = await loop.run_in_executor(thread, self._probabilities, images)
-                except Exception as error:  # each runtime has its own exceptions; the requests of the batch get them
-                    _fail(batch, error)
-                    continue
-                self._on_batch(len(images), time.perf_counter() - started)
-                ends = np.cumsum([len(request.images) for request in batch])[:-1]
-                for request, part in zip(batch, np.split(rows, ends), strict=True):
-                    if not request.probabilities.done():
-                        request.probabilities.set_result(part)
+        while True:
+            await self._arrived.wait()
+            batch = self._take()
+            if not batch:
+                continue
+            images = np.concatenate([request.images for request in batch])
+            started = time.perf_counter()
+            try:
+                rows = await loop.run_in_executor(thread, self._probabilities, images)
+            except Exception as error:  # each runtime has its own exceptions; the requests of the batch get them
+                _fail(batch, error)
+                continue
+            self._on_batch(len(images), time.perf_counter() - started)
+            ends = np.cumsum([len(request.images) for request in batch])[:-1]
+            for request, part in zip(batch, np.split(rows, ends), strict=True):
+                if not request.probabilities.done():
+                    request.probabilities.set_result(part)
 
     def _take(self) -> list[_Request]:
         """Take the first requests that fit into a batch, without cancelled ones."""

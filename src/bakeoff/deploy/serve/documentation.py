@@ -7,8 +7,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 __all__ = ["render_documentation"]
 
 
-def render_documentation(description: dict[str, Any]) -> str:
-    """Render an OpenAPI description as HTML."""
+def render_documentation(description: dict[str, Any], address: str) -> str:
+    """Render an OpenAPI description as HTML.
+
+    Args:
+        description: The OpenAPI description.
+        address: The URL of the server, for the examples.
+    """
     operations = [
         (method.upper(), path, operation)
         for path, methods in description["paths"].items()
@@ -21,4 +26,4 @@ def render_documentation(description: dict[str, Any]) -> str:
         trim_blocks=True,
     )
     page = environment.get_template("documentation.html.j2")
-    return page.render(info=description["info"], operations=operations)
+    return page.render(info=description["info"], operations=operations, address=address)

@@ -1,20 +1,16 @@
-"""Checks that every request passes: load, host, token and deadline."""
+"""What every request passes first: the limits of load and time. Its response gets the security headers."""
 
 import asyncio
-import hmac
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bakeoff.deploy.serve.settings import LOOPBACK, Settings
+from bakeoff.deploy.serve.settings import Settings
 
 __all__ = ["Guard"]
-
-# Paths without a token: the page itself, which holds nothing of the model, and the health check.
-_WITHOUT_TOKEN = ("/", "/page.css", "/page.js", "/healthz")
 
 _HEADERS = {
     # Only files of this server are loaded or run. Images that the page shows are `blob:`.
@@ -29,7 +25,7 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware that rejects requests and limits their time.
+    """ASGI middleware that limits the number and the time of requests.
 
     `on_response` is called with the path, the status (0 if none was sent) and the seconds of each request.
     """
@@ -60,8 +56,9 @@ class Guard:
 
         self._running += 1
         try:
-            if rejection := self._check(scope):
-                await rejection(scope, receive, send_safely)
+            # A server that has too much to do is alive: a restart by its supervisor would lose what it does.
+            if self._running > self._settings.running_requests and scope["path"] != "/healthz":
+                await _busy("there are too many concurrent requests; try again")(scope, receive, send_safely)
                 return
             async with asyncio.timeout(self._settings.request_seconds):
                 await self._app(scope, receive, send_safely)
@@ -73,37 +70,6 @@ class Guard:
             self._running -= 1
             self._on_response(scope["path"], status, time.perf_counter() - started)
 
-    def _check(self, scope: Scope) -> JSONResponse | None:
-        """The response to a request that is rejected; None for others."""
-        if self._running > self._settings.running_requests:
-            return _busy("there are too many concurrent requests; try again")
-        headers = Headers(scope=scope)
-        # Protects against DNS rebinding: a foreign page whose host name resolves to this machine.
-        if self._settings.is_local and _host_of(headers.get("host", "")) not in LOOPBACK:
-            return _reject(
-                421, f"this server accepts the hosts {', '.join(LOOPBACK)} only; start it with --host to accept others"
-            )
-        token = self._settings.token
-        if token is None or scope["path"] in _WITHOUT_TOKEN:
-            return None
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
-            return None
-        return _reject(
-            401, "a token is needed: send the header Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"}
-        )
-
 
 def _busy(detail: str) -> JSONResponse:
-    return _reject(503, detail, {"Retry-After": "1"})
-
-
-def _reject(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status, {"Connection": "close"} | dict(headers or {}))
-
-
-def _host_of(header: str) -> str:
-    """The host in a Host header, without its port."""
-    if header.startswith("["):
-        return header[1:].partition("]")[0]
-    return header.partition(":")[0].lower()
+    return JSONResponse({"detail": detail}, 503, {"Connection": "close", "Retry-After": "1"})

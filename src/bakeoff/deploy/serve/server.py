@@ -1,6 +1,5 @@
-"""The server process: its socket, a time limit for slow clients, and a stop that finishes running requests."""
+"""The server process: its socket, and a stop that finishes running requests."""
 
-import asyncio
 import logging
 import os
 import signal
@@ -9,14 +8,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bakeoff.deploy.bundle import Bundle
 from bakeoff.deploy.serve.app import make_app
+from bakeoff.deploy.serve.protocol import make_protocol
 from bakeoff.deploy.serve.settings import Settings
 from bakeoff.errors import OutputError
 
@@ -41,11 +38,13 @@ def serve(
     bundle.warm_up(1, settings.batch_images)
     config = uvicorn.Config(
         make_app(bundle, settings, report),
-        http=_protocol_with_header_timeout(settings.upload_seconds),
+        http=make_protocol(settings.upload_seconds),
         ws="none",
         log_level="error",
         access_log=False,
         server_header=False,
+        # uvicorn takes the client's address and scheme from X-Forwarded-For and -Proto, if it trusts the sender.
+        forwarded_allow_ips="*" if "*" in settings.trusted_proxies else list(settings.trusted_proxies) or None,
         timeout_keep_alive=settings.idle_seconds,  # type: ignore[arg-type]
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]
         limit_concurrency=settings.connections,
@@ -89,41 +88,3 @@ def _listen(settings: Settings) -> socket.socket:
     # of the first. asyncio sets it only on sockets that it creates.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
-
-
-def _protocol_with_header_timeout(seconds: float) -> type[H11Protocol]:
-    """uvicorn's HTTP protocol with a time limit, in seconds, for the headers of a request; uvicorn has none."""
-
-    class HeaderTimeoutProtocol(H11Protocol):
-        _timer: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._start_timer()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            # Until the headers are complete, h11 considers the client idle.
-            if self.conn.their_state is not h11.IDLE:
-                self._stop_timer()
-            elif self._timer is None:
-                self._start_timer()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_timer()
-            super().connection_lost(exc)
-
-        def _start_timer(self) -> None:
-            self._timer = self.loop.call_later(seconds, self._time_out)
-
-        def _stop_timer(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-        def _time_out(self) -> None:
-            if not self.transport.is_closing():
-                self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-                self.transport.close()
-
-    return HeaderTimeoutProtocol

@@ -10,13 +10,17 @@ from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
+from bakeoff.deploy.serve.base64_images import decode_base64, parse_images
 from bakeoff.deploy.serve.settings import Settings
+from bakeoff.errors import DataError
 
 __all__ = ["Upload", "Uploads"]
 
 # The connection is closed, so that the rest of a rejected body is not read as the next request.
 _CLOSE = {"Connection": "close"}
 _RAW = ("application/octet-stream", "image/")
+_FORM = "multipart/form-data"
+_JSON = "application/json"
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,12 @@ class Upload:
     """An encoded image, and its name in the request."""
 
     name: str
-    data: bytes
+    data: bytes | str
+    """Its bytes, or a text that encodes them as base64 or as a data URL."""
+
+    def read(self) -> bytes:
+        """The bytes of the encoded image. Raises DataError if the text is not base64."""
+        return self.data if isinstance(self.data, bytes) else decode_base64(self.data)
 
 
 class Uploads:
@@ -36,14 +45,16 @@ class Uploads:
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[list[Upload]]:
-        """Read the images of a request: its body as one image, or the files of a form.
+        """Read the images of a request: its body as one image, the files of a form, or base64 in JSON.
 
         The images count towards the limit until the block ends. Raises HTTPException.
         """
         media_type = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
-        if media_type != "multipart/form-data" and not media_type.startswith(_RAW):
+        if media_type not in (_FORM, _JSON) and not media_type.startswith(_RAW):
             raise HTTPException(
-                415, f"cannot read {media_type}; send an image as it is, or several as multipart/form-data", _CLOSE
+                415,
+                f"cannot read {media_type}; send an image, several as {_FORM}, or base64 as {_JSON}",
+                _CLOSE,
             )
         expected = self._expected_bytes(request)
         if self._bytes_in_memory + expected > self._settings.upload_bytes:
@@ -51,8 +62,10 @@ class Uploads:
         self._bytes_in_memory += expected
         try:
             body = await self._body(request)
-            if media_type == "multipart/form-data":
+            if media_type == _FORM:
                 yield await self._files(request, body)
+            elif media_type == _JSON:
+                yield self._images(body)
             elif body:
                 yield [Upload("image", body)]
             else:
@@ -99,6 +112,18 @@ class Uploads:
             raise HTTPException(400, "the form cannot be read; send multipart/form-data with a boundary") from error
         if not uploads:
             raise HTTPException(422, "there is no image in the form; send files, as in -F image=@cat.png")
+        return uploads
+
+    def _images(self, body: bytes) -> list[Upload]:
+        limit = self._settings.request_images
+        try:
+            uploads = [Upload(name, text) for name, text in parse_images(body).items()]
+        except DataError as error:
+            raise HTTPException(400, str(error)) from error
+        if not uploads:
+            raise HTTPException(422, 'there is no image in the JSON; send {"image": "BASE64"}')
+        if len(uploads) > limit:
+            raise HTTPException(400, f"Too many images. Maximum number of images is {limit}.")
         return uploads
 
     def _too_large(self) -> HTTPException:

@@ -2,7 +2,11 @@
 "use strict";
 
 const byId = (id) => document.getElementById(id);
-let token = sessionStorage.getItem("token") || "";
+// A proxy may show the server under any path: everything is beside this script.
+const home = new URL(".", document.currentScript.src);
+// Other servers may be under other paths of the same host.
+const kept = `token ${home.pathname}`;
+let token = sessionStorage.getItem(kept) || "";
 let stream = null;
 let latest = 0;
 
@@ -54,7 +58,7 @@ async function predict(image) {
   byId("shown").src = url;
   let response;
   try {
-    response = await fetch("/predict?top=5", {
+    response = await fetch(new URL("predict?top=5", home), {
       method: "POST",
       headers: headers({ "Content-Type": image.type.startsWith("image/") ? image.type : "application/octet-stream" }),
       body: image,
@@ -88,7 +92,7 @@ function askForToken() {
 }
 
 async function showModel() {
-  const response = await fetch("/model", { headers: headers() }).catch(() => null);
+  const response = await fetch(new URL("model", home), { headers: headers() }).catch(() => null);
   if (response?.status === 401) return askForToken();
   if (!response?.ok) return showMessage("The server does not respond.", true);
   const { bundle, classes, card, report } = await response.json();
@@ -102,12 +106,12 @@ async function showModel() {
 async function openLink(event) {
   if (!token) return;
   event.preventDefault();
-  const { pathname } = new URL(event.currentTarget.href);
-  const response = await fetch(pathname, { headers: headers() });
+  const { href, id } = event.currentTarget;
+  const response = await fetch(href, { headers: headers() });
   if (!response.ok) return showMessage(`The server responded with status ${response.status}.`, true);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await response.blob());
-  link.download = `${pathname.slice(1)}.html`;
+  link.download = `${id}.html`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
@@ -156,7 +160,7 @@ for (const id of ["report", "docs"]) byId(id).addEventListener("click", openLink
 byId("access").addEventListener("submit", (event) => {
   event.preventDefault();
   token = byId("token").value;
-  sessionStorage.setItem("token", token);
+  sessionStorage.setItem(kept, token);
   byId("access").hidden = true;
   showMessage("");
   showModel();
