@@ -1,18 +1,17 @@
 """The checks of the data, on data with known faults."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from bakeoff.data.checks import (
+    Finding,
     FindingKind,
     examine,
     find_leaks,
     find_near_duplicates,
-    have_near_duplicates,
     load_all,
     read_excluded,
     write_findings,
@@ -22,6 +21,7 @@ from bakeoff.data.shards import open_dataset, prepare, read_manifest
 from bakeoff.data.sources import open_source
 from bakeoff.errors import DataError
 from bakeoff.runs.config import Data
+from running import run_cli
 
 
 def _photographs(count, side=32, seed=0):
@@ -57,11 +57,11 @@ def test_a_changed_copy_is_a_near_duplicate_of_its_original_alone(change):
     assert {(pair.first, pair.second) for pair in pairs} == {(number + 20, number) for number in range(20)}
 
 
-def test_images_with_a_near_duplicate_are_marked():
+def test_near_duplicates_are_found_among_other_images():
     images = _photographs(60)
     others = np.concatenate([images[3:4, :, ::-1], images[40:41], _photographs(20, seed=9)])
-    assert np.flatnonzero(have_near_duplicates(images, others)).tolist() == [3, 40]
-    assert have_near_duplicates(images[:0], others).tolist() == []
+    assert {(pair.first, pair.second) for pair in find_near_duplicates(images, others)} == {(3, 0), (40, 1)}
+    assert find_near_duplicates(images[:0], others) == []
 
 
 def test_images_of_one_colour_are_not_near_duplicates():
@@ -140,20 +140,6 @@ def test_listed_images_are_excluded_and_the_manifest_has_the_reason(folder, tmp_
     assert kinds <= {FindingKind.UNREADABLE, FindingKind.GREY}
 
 
-def test_leaks_that_were_found_before_are_read_when_the_test_split_is_scored(folder, tmp_path):
-    dataset = _prepared(folder, tmp_path / "shards")
-    splits = load_all(dataset)
-    before = find_leaks(dataset, splits["test"])
-    assert before.tolist() == have_near_duplicates(splits["test"].images, splits["train"].images).tolist()
-    examine(dataset)
-    path = dataset.folder / "near-duplicates.json"
-    assert find_leaks(dataset, splits["test"]).tolist() == before.tolist()
-    path.write_text(json.dumps(splits["test"].ids[:3]))
-    assert find_leaks(dataset, splits["test"]).sum() == 3
-    path.write_text("[")
-    assert find_leaks(dataset, splits["test"]).tolist() == before.tolist()
-
-
 def test_images_whose_rows_were_deleted_are_not_excluded(folder, tmp_path):
     path = tmp_path / "findings.csv"
     write_findings(path, examine(_prepared(folder, tmp_path / "shards")))
@@ -170,8 +156,69 @@ def test_images_whose_rows_were_deleted_are_not_excluded(folder, tmp_path):
 def test_a_file_that_is_no_list_of_findings_is_an_error(tmp_path, content):
     path = tmp_path / "list.csv"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="bakeoff data check"):
+    with pytest.raises(DataError, match=r"list\.csv.*; (mend it|give the CSV that `bakeoff data check` wrote)"):
         read_excluded(path)
+
+
+TABLE = "kind,split,id,label\nsame image twice,train,cat/caf\u00e9.png,cat\ngrey,train,cat/2.png,cat\n"
+EDITED = {
+    "as written": TABLE.encode(),
+    "byte-order mark and CRLF": b"\xef\xbb\xbf" + TABLE.replace("\n", "\r\n").encode(),
+    "semicolons": TABLE.replace(",", ";").encode(),
+    "tabs in UTF-16": TABLE.replace(",", "\t").encode("utf-16"),
+    "Windows-1252": TABLE.encode("cp1252"),
+    "capitals": TABLE.replace("kind", "Kind").replace("id", "ID").replace("grey", "Grey").encode(),
+    "empty lines": TABLE.replace("\n", "\n\n").encode() + b",,,\n",
+    "more columns": TABLE.replace("\n", ",x\n").replace("label,x", "label,my note").encode(),
+}
+
+
+@pytest.mark.parametrize("edited", EDITED)
+def test_what_a_spreadsheet_makes_of_the_list_is_read(tmp_path, edited):
+    path = tmp_path / "findings.csv"
+    path.write_bytes(EDITED[edited])
+    assert read_excluded(path) == {"cat/caf\u00e9.png": "same image twice"}
+
+
+def test_a_list_of_ids_is_enough(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("id\ncat/1.png\ncat/2.png\n")
+    assert read_excluded(path) == {"cat/1.png": "listed", "cat/2.png": "listed"}
+
+
+def test_ids_of_any_form_are_written_and_read(tmp_path):
+    ids = ["=cmd.png", "a,b;c.png", "new\nline.png", "'=x.png", '"q".png', "-1"]
+    write_findings(tmp_path / "findings.csv", [Finding(FindingKind.CONSTANT, id=key) for key in ids])
+    assert list(read_excluded(tmp_path / "findings.csv")) == ids
+    assert "\none colour,,'=cmd.png," in (tmp_path / "findings.csv").read_text()
+
+
+@pytest.mark.parametrize("form", ["train/cafe\u0301/ 1.png", "train\\caf\u00e9\\ 1.png", "train/caf\u00e9/ 1.png "])
+def test_an_image_is_left_out_in_whatever_form_its_id_is_listed(tmp_path, form):
+    for name in ("caf\u00e9", "tea"):
+        for split, count in (("train", 10), ("test", 4)):
+            (tmp_path / "data" / split / name).mkdir(parents=True)
+            for number, image in enumerate(_photographs(count, seed=len(name + split))):
+                Image.fromarray(image).save(tmp_path / "data" / split / name / f" {number}.png")
+    dataset = _prepared(tmp_path / "data", tmp_path / "shards", excluded={form: "listed"})
+    assert [bad.key for bad in dataset.manifest.quarantined] == ["train/caf\u00e9/ 1.png"]
+
+
+def test_a_list_about_other_images_is_refused(folder, tmp_path):
+    with pytest.raises(DataError, match=r"none of the 2 ids to exclude .* the first is 'a/1.png'; give the list"):
+        _prepared(folder, tmp_path / "shards", excluded={"a/1.png": "listed", "b/2.png": "listed"})
+    assert not (tmp_path / "shards").exists()
+
+
+def test_ids_of_no_image_and_an_empty_list_are_told(folder, tmp_path):
+    excluded = {"train/cat/00.png": "listed", "a/1.png": "listed", "b/2.png": "listed"}
+    (tmp_path / "list.csv").write_text("\n".join(["id", *excluded]))
+    done = run_cli("data", "prepare", folder, "--exclude", tmp_path / "list.csv", "--out", tmp_path / "shards")
+    assert "2 of its 3 ids name no image of images, the first is a/1.png" in " ".join(done.stderr.split())
+    (tmp_path / "empty.csv").write_text("kind,id\ngrey,train/cat/00.png\n")
+    done = run_cli("data", "prepare", folder, "--exclude", tmp_path / "empty.csv", "--out", tmp_path / "all")
+    assert done.returncode == 0
+    assert "leaves nothing out" in done.stderr
 
 
 def test_tiny_and_imbalanced_classes_are_reported(tmp_path):
@@ -210,7 +257,8 @@ def test_the_bars_of_padded_images_make_no_near_duplicates_and_hide_none(tmp_pat
     assert (near.id, near.other_id) == ("train/cat/near.png", "test/cat/130.png")
     (blank,) = (finding for finding in findings if finding.kind is FindingKind.CONSTANT)
     assert blank.id == "train/cat/blank.png"
-    saved = find_leaks(dataset, padded["test"])
-    (dataset.folder / "near-duplicates-whole.json").unlink()
-    assert np.array_equal(find_leaks(dataset, padded["test"]), saved)
-    assert np.array(padded["test"].ids)[saved].tolist() == ["test/cat/130.png"]
+    saved = find_leaks(dataset)
+    for path in dataset.folder.glob("near-duplicates-*.json"):
+        path.unlink()
+    assert find_leaks(dataset) == saved
+    assert saved.test == ("test/cat/130.png",)

@@ -75,8 +75,11 @@ def test_the_groups_of_a_table_are_kept():
     assert (found.images, found.grouped_by) == (images, "column patient of the table")
 
 
-def test_without_a_rule_nothing_is_grouped():
-    assert group_images(listing("cat/s1/1.png"), "") == listing("cat/s1/1.png")
+def test_without_a_rule_nothing_is_grouped_but_folders_below_the_classes_are_pointed_out():
+    plain = listing("cat/1.png", "cat/2.png", "cat/s1/1.png")
+    assert group_images(plain, "") == plain
+    (note,) = group_images(listing("cat/1.png", "cat/s1/1.png", "cat/s2/1.png"), "").notes
+    assert note.startswith("images lie in folders below their classes, such as cat/s1; ")
 
 
 @pytest.mark.parametrize(
@@ -221,6 +224,7 @@ def test_the_manifest_says_how_images_are_grouped(prepared):
         f" {counts['test']} in test"
     ) in manifest.notes
     assert "images without a group, each on its own: 1, such as cat/loose.png" in manifest.notes
+    assert any(note.startswith(f"few groups in val ({counts['val']}) and test (") for note in manifest.notes)
 
 
 def test_images_without_groups_are_prepared_as_before(prepared, tmp_path):

@@ -29,7 +29,7 @@ INSIDE = {
     """,
     "data/shards": "manifest fit splits grouping plan writer classes view reader",
     "data/augment": "mix steps randaugment",
-    "data/checks": "findings near_duplicates examine",
+    "data/checks": "findings near_duplicates leaks examine",
     "networks": "table lenet efficientnet_lite weights graph kernels fuse model",
     "networks/weights": "torch_file transfer locate keras_file load fetch",
     "training": """

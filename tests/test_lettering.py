@@ -19,7 +19,6 @@ from bakeoff.data.lettering import Lettering
 from bakeoff.data.shards import Dataset, open_dataset, prepare
 from bakeoff.data.sources import open_source
 from bakeoff.runs.config import Data
-from bakeoff.text import printable
 
 NAMES = (
     "new\nline",
@@ -153,8 +152,3 @@ def test_a_letter_keeps_its_marks_when_a_name_is_shortened() -> None:
     for width in range(30, 60):
         short = style.shorten("q\u0323" * 20, width)
         assert short.removesuffix("…").replace("q\u0323", "") == ""
-
-
-def test_what_cannot_be_seen_is_printed_as_an_escape() -> None:
-    assert printable("a\nb\tc\x1b[31m\u202e\udce9\x85") == r"a\nb\tc\x1b[31m\u202e\udce9\x85"
-    assert printable("naïve 猫 👩\u200d🔬") == "naïve 猫 👩\u200d🔬"

@@ -172,6 +172,13 @@ def test_a_jpeg_that_its_decoder_must_hold_in_memory_is_known() -> None:
     ]  # fmt: skip
 
 
+def test_a_jpeg_of_thousands_of_scans_is_refused() -> None:
+    data = save(picture(40, 30), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    with pytest.raises(DataError, match=r"a JPEG of 3,0\d\d scans"):
+        decode(data[:-2] + 3000 * last + data[-2:], 8)
+
+
 def test_other_formats_beyond_the_limit_are_refused() -> None:
     for kind in FORMATS:
         if kind != "JPEG":

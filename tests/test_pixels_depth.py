@@ -41,6 +41,7 @@ def tiff(values: np.ndarray, order: str = "<", bits: int = 16, **tags: int) -> b
     """A TIFF of one strip; `tags` go over what it would say, by name."""
     height, width, channels = values.shape
     numbers = {"photometric": 262, "planes": 284, "largest": 281, "preview": 254, "form": 339}
+    numbers |= {"tile_width": 322, "tile_height": 323}
     says = {
         256: width,
         257: height,
@@ -170,13 +171,17 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "negative": (tiff(picture(1).astype(np.int16) - 30, form=2), "values from -10 to 20"),
     "32 bits": (tiff(picture(1).astype(np.uint32) * 70_000, bits=32), "values from 1,400,000 to"),
     "planes": (tiff(spread(picture(3), 16), planes=2), "its channels one after the other"),
-    "doubles": (tiff(picture(1).astype(np.float64), bits=64, form=3), "a rare form"),
+    "doubles": (tiff(picture(1).astype(np.float64), bits=64, form=3), "of a rare form"),
+    "tiles": (
+        tiff(picture(3), bits=8, tile_width=40_000, tile_height=40_000),
+        "40000x40000 pixels, more than 100,000,000",
+    ),
     "preview": (tiff(picture(3), bits=8, preview=1), "first page is a preview"),
 }
 
 
 @pytest.mark.parametrize("name", list(REFUSED))
-def test_what_has_no_known_white_is_refused(name: str) -> None:
+def test_a_tiff_that_cannot_be_shown_is_refused(name: str) -> None:
     data, message = REFUSED[name]
     with pytest.raises(DataError, match=message) as caught:
         read_rgb(data)

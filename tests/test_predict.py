@@ -12,8 +12,10 @@ import threading
 
 import pytest
 
+from bakeoff.cli.answers import print_csv
 from bakeoff.data.batches import load_split
-from bakeoff.deploy.bundle import Format, open_bundle
+from bakeoff.deploy.bundle import Format, Prediction, open_bundle
+from bakeoff.deploy.bundle.opened import ClassScore
 from factories import encode_png
 from running import BAKEOFF, run_cli
 
@@ -75,6 +77,12 @@ def test_an_unreadable_image_is_reported_and_does_not_stop_the_rest(bundle, pict
     assert "not a JPEG, PNG" in rows[1]["error"]
     assert "No such file" in rows[2]["error"]
     assert 0 < float(rows[0]["probability"]) <= 1
+
+
+def test_a_table_of_answers_runs_no_formula_and_holds_any_file_name(capsys):
+    print_csv([Prediction("=1.png", [ClassScore("@sum(a)", 0.5, None)]), Prediction("caf\udce9.png", [], "torn")])
+    _, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert rows == [["'=1.png", "1", "'@sum(a)", "0.500000", ""], ["caf\\udce9.png", "", "", "", "torn"]]
 
 
 def test_globs_and_standard_input_are_read(bundle, pictures):

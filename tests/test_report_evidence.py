@@ -315,6 +315,13 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return out, record, dict(zip(block.ids, zip(block.images, block.labels, strict=True), strict=True)), cache
 
 
+def test_names_of_classes_are_shown_on_one_line_and_cannot_turn_the_text_around(tmp_path: Path) -> None:
+    names = ["new\nline", "\u202ecat", "red_fox", "قط"]
+    write_json(tmp_path / "bundle" / "labels.json", {"classes": names, "superclasses": None, "superclass_of": None})
+    shown = read_classes(tmp_path, make_record(), 4).names
+    assert shown == ("new\\nline", "\\u202ecat", "red fox", "\u2068قط\u2069")
+
+
 def test_the_gallery_shows_the_original_images_and_saves_them(digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     out, record, images, cache = digits
     missing = show_images(out, record)

@@ -66,7 +66,7 @@ PART = b'--x\r\nContent-Disposition: form-data; name="a"'
 BAD = {
     "empty": (b"", PNG, 422, "no image"),
     "words": (b"these are words", PNG, 422, "not a JPEG, PNG"),
-    "cut off": (encode("red")[:40], PNG, 422, "cut short"),
+    "cut off": (encode("red")[:40], PNG, 422, "is damaged"),
     "too many pixels": (encode("red", (2000, 2000)), PNG, 422, "2000x2000 pixels"),
     "bomb": (_claim(60_000, 60_000), PNG, 422, "more than 1,000,000"),
     "fewer pixels than claimed": (_claim(900, 900), PNG, 422, "cut short"),

@@ -284,6 +284,17 @@ def test_hidden_files_are_skipped_and_foreign_ones_are_counted(folder: Path) -> 
     assert "hidden files and files of systems: 1, such as cat/.thumbs.png" in note
 
 
+def test_images_that_are_converted_are_counted(folder: Path) -> None:
+    deep = np.full((8, 8), 4000, np.uint16)
+    deep[0, 0] = 0
+    for name in ("x", "y"):
+        Image.fromarray(deep).save(folder / "cat" / f"{name}.png")
+    source = open_source(Data(source=str(folder)))
+    for _ in range(2):
+        read_all(source)
+        assert source.notes == ("16-bit images scaled as 12 bits, by the range of their values: 2, such as cat/x.png",)
+
+
 def test_links_are_followed_but_not_in_circles(folder: Path, tmp_path: Path) -> None:
     write_image(tmp_path / "elsewhere" / "0.png")
     (folder / "cat" / "more").symlink_to(tmp_path / "elsewhere")

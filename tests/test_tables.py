@@ -323,6 +323,15 @@ def test_a_column_of_splits_is_kept(tmp_path, photos, header, values):
     assert any("splits are given by" in note for note in source.notes)
 
 
+@pytest.mark.parametrize(("column", "told"), [("patient_id", True), ("Group", True), ("weight", False)])
+def test_a_column_that_may_hold_groups_is_pointed_out(tmp_path, photos, column, told):
+    rows = "".join(f"{name},{_label(number)},p{number // 2}\n" for number, name in enumerate(_names()))
+    (tmp_path / "t.csv").write_text(f"id,label,{column}\n{rows}")
+    notes = " ".join(_open(tmp_path / "t.csv", photos).notes)
+    assert (f"--group {column} keeps them together" in notes) == told
+    assert "keeps them together" not in " ".join(_open(tmp_path / "t.csv", photos, group=column).notes)
+
+
 def test_a_column_of_groups_is_kept(tmp_path, photos):
     lines = [f"{n},{_label(i)},p{i // 4}" for i, n in enumerate(_names())]
     (tmp_path / "labels.csv").write_text("\n".join(["id,label,patient", *lines]))

@@ -2,12 +2,14 @@
 
 import unicodedata
 
-__all__ = ["JOINERS", "escape", "printable"]
+__all__ = ["JOINERS", "comparable", "encodable", "escape", "from_cell", "isolated", "printable", "to_cell"]
 
 # Zero-width non-joiner and joiner. They cannot be seen, but emoji and several scripts are written with them.
 JOINERS = "\u200c\u200d"
 # Control and format characters (line breaks, escape sequences, marks of direction), halves of pairs, separators.
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+# A spreadsheet takes a cell that begins so for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def printable(text: str) -> str:
@@ -20,6 +22,38 @@ def printable(text: str) -> str:
     )
 
 
+def encodable(text: str) -> str:
+    r"""A text that UTF-8 can hold: the bytes of a file name that is not UTF-8 become escapes, as in `caf\udce9`."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def escape(char: str) -> str:
     r"""A character as the code that Python writes for it: `\u732b`."""
     return char.encode("unicode_escape").decode()
+
+
+def isolated(text: str) -> str:
+    """A text with marks that keep letters written from right to left from reordering what stands around it."""
+    is_right = any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
+    return f"\u2068{text}\u2069" if is_right else text
+
+
+def comparable(path: str) -> str:
+    """A path in the form in which it is the same on every system: Unicode's NFC, `/` between names, no outer spaces."""
+    return unicodedata.normalize("NFC", path.replace("\\", "/")).strip()
+
+
+def to_cell(text: str) -> str:
+    """A text as a cell of a CSV file: a spreadsheet runs none, because what looks like a formula gets an apostrophe."""
+    return f"'{text}" if _is_formula(text.lstrip("'")) else text
+
+
+def from_cell(cell: str) -> str:
+    """The text of a cell that `to_cell` wrote."""
+    return cell[1:] if cell.startswith("'") and _is_formula(cell.lstrip("'")) else cell
+
+
+def _is_formula(text: str) -> bool:
+    # -1 is a number, and may be the name of a class.
+    is_number = text.lstrip("+-").replace(".", "", 1).isdecimal()
+    return text.startswith(_FORMULA) and not is_number

@@ -41,6 +41,7 @@ from bakeoff.runs.paired import compare
 from bakeoff.runs.record import read_history, read_record, write_record
 from bakeoff.study import read_space
 from factories import make_record
+from profiles import ADOBE, cmyk_profile
 from test_torch_file import ONE, SIX, Call, Name, write_legacy, write_zip
 
 DEEP = b"[" * 100_000
@@ -74,6 +75,15 @@ def _images(folder: Path) -> list[bytes]:  # noqa: ARG001
         (plain.convert("P"), "GIF", {"save_all": True, "append_images": [plain.convert("P")]}),
         (plain, "WEBP", {"lossless": True}),
         (plain, "BMP", {}),
+        (plain, "DIB", {}),
+        (plain, "TIFF", {"compression": "tiff_lzw"}),
+        (Image.fromarray(rng.integers(0, 4096, (9, 7)).astype(np.uint16)), "TIFF", {}),
+        (plain, "JPEG2000", {}),
+        (plain, "AVIF", {}),
+        (plain, "MPO", {"save_all": True, "append_images": [plain]}),
+        (plain, "PPM", {}),
+        (plain, "PNG", {"icc_profile": ADOBE}),
+        (plain.convert("CMYK"), "JPEG", {"icc_profile": cmyk_profile()}),
     ]
     made = []
     for image, form, options in forms:

@@ -98,6 +98,10 @@ class _EventWatcher:
         """Log a note."""
         _log.info(text)
 
+    def warned(self, text: str) -> None:
+        """Log a warning."""
+        _log.warning(text)
+
     def study_began(self, dataset: "Dataset", plan: "AnyPlan") -> None:
         """Log the data and the budget."""
         budget = "no time limit" if plan.budget_seconds is None else f"{plan.budget_seconds:g} s"

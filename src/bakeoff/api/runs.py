@@ -24,7 +24,7 @@ from bakeoff.runs.config import Candidate, Run, WeightsChoice, override, read_ru
 from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import Stage, State, find_run, read_record
 from bakeoff.study import find_missing
-from bakeoff.study.begin import fetch_missing, prepare_data
+from bakeoff.study.begin import check_splits, fetch_missing, prepare_data
 
 __all__ = ["evaluate", "train"]
 
@@ -101,6 +101,7 @@ def train(
     config = config.revised(data=wanted.model_dump(), model=start)
     with watch_progress(progress, Stage.TRAIN) as watcher:
         shards, dataset = prepare_data(config.data, read_optional_path("data_dir", data_dir), watcher.counted)
+        check_splits(dataset, watcher)
         if not config.model.start:
             choice = WeightsChoice(default=config.model.weights)
             network = Candidate(name=config.model.name, size=config.model.size)

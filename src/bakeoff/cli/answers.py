@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from bakeoff.cli.output import print_json, print_line
+from bakeoff.text import encodable, printable, to_cell
 
 if TYPE_CHECKING:
     from bakeoff.deploy.bundle import Prediction
@@ -22,11 +23,14 @@ def print_lines(answers: "Iterable[Prediction]") -> None:
 
 
 def print_csv(answers: "Iterable[Prediction]") -> None:
-    """Each as it comes: a row for each class, or one with the error."""
+    """Each as it comes: a row for each class, or one with the error. Nothing is a formula for a spreadsheet."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["path", "rank", "label", "probability", "error"])
+    # A file gets the names as they are, a terminal must not execute them.
+    show = printable if sys.stdout.isatty() else encodable
     for answer in answers:
-        writer.writerows(_rows(answer))
+        for row in _rows(answer):
+            writer.writerow(to_cell(show(cell)) if isinstance(cell, str) else cell for cell in row)
 
 
 def print_list(answers: "Iterable[Prediction]") -> None:

@@ -1,5 +1,6 @@
 """Verbs about images: data prepare, data show, data check."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +44,7 @@ def prepare(
     """
     from bakeoff.console.bars import draw_bars, make_console
     from bakeoff.console.data import print_data
-    from bakeoff.data.checks import read_excluded
+    from bakeoff.data.checks import note_excluded, read_excluded
     from bakeoff.data.shards import open_dataset, prepare_cached
     from bakeoff.data.shards import prepare as prepare_into
     from bakeoff.data.sources import open_source
@@ -57,7 +58,10 @@ def prepare(
             out = prepare_cached(wanted, data_dir, excluded=excluded, on_count=move)
         else:
             prepare_into(open_source(wanted, data_dir, move), out, excluded=excluded, on_count=move)
-    print_data(make_console(), open_dataset(out, fit=wanted.fit))
+    dataset = open_dataset(out, fit=wanted.fit)
+    if exclude:
+        dataset = replace(dataset, more_notes=note_excluded(exclude, excluded, dataset.manifest))
+    print_data(make_console(), dataset)
     print_line(str(out))
 
 

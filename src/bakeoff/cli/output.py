@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import typer
 
-from bakeoff.text import printable
+from bakeoff.text import encodable, printable
 
 __all__ = [
     "exit_on_interrupt",
@@ -24,8 +25,8 @@ __all__ = [
 
 
 def shell_command() -> str:
-    """The command as it was typed."""
-    return " ".join(["bakeoff", *sys.argv[1:]])
+    """The command, as a shell takes it."""
+    return encodable(shlex.join(["bakeoff", *sys.argv[1:]]))
 
 
 def parse_weigh(text: str | None) -> dict[str, float] | None:
@@ -66,8 +67,8 @@ def print_line(text: str) -> None:
 def print_json(value: Any) -> None:
     """Print a result as JSON on standard output."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    # A file name that is not UTF-8 has halves of pairs, which JSON can only write as escapes.
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+    # The escapes are those of JSON.
+    sys.stdout.write(encodable(text) + "\n")
 
 
 def print_error(message: str) -> None:

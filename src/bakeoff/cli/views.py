@@ -50,6 +50,10 @@ def evaluate(
             f"top-1 {test.top1_without:.2%} ({low:.2%} to {high:.2%}) without the {test.near_duplicates:,} images that"
             " have a near-duplicate in training"
         )
+    elif test.near_duplicates:
+        print_line(
+            "every test image has a near-duplicate in training, so this accuracy says nothing about new pictures"
+        )
     print_line(f"the test split has been opened {test.openings} time(s) for this run")
 
 

@@ -25,7 +25,8 @@ def print_data(console: Console, dataset: Dataset) -> None:
     _print(console, f"{dataset.name}: {len(names)} classes ({', '.join(names[:_NAMES])}{more})")
     counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
     drawn = " and ".join(dataset.manifest.drawn)
-    _print(console, f"{counts} images{f' ({drawn} drawn here, about a tenth of each class)' if drawn else ''}")
+    share = "by groups" if dataset.manifest.groups else "about a tenth of each class"
+    _print(console, f"{counts} images{f' ({drawn} drawn here, {share})' if drawn else ''}")
     for note in dataset.notes:
         print_note(console, note)
     for line in _describe_left_out(dataset.manifest.quarantined):

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bakeoff.console.bars import BAR_WIDTH, CountBars, make_console, make_progress
-from bakeoff.console.data import print_data, print_note
+from bakeoff.console.data import print_data, print_note, print_warning
 from bakeoff.console.plans import render_plan
 from bakeoff.data.shards import Dataset
 from bakeoff.report.board import format_bytes, format_changes, format_range, format_seconds
@@ -39,6 +39,11 @@ class StudyConsole:
     def noted(self, text: str) -> None:
         """Print a note."""
         print_note(self._console, text)
+
+    def warned(self, text: str) -> None:
+        """Print a warning."""
+        self._counts.clear()
+        print_warning(self._console, text)
 
     def study_began(self, dataset: Dataset, plan: AnyPlan) -> None:
         """Print the data and the plan."""

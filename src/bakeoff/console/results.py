@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 
 from bakeoff.networks.table import NetworkSpec, Origin
@@ -61,6 +62,7 @@ def render_end(out: Path, winner: RunRecord, study: AnyStudy) -> str:
     spent = f"{format_seconds(sum(study.seconds.values()))} of {format_seconds(study.budget_seconds or 0.0)}"
     return "\n".join(
         [
+            *(f"[bold yellow]warning: {escape(warning)}[/]" for warning in (study.data.warnings if study.data else ())),
             f"[bold]{winner.candidate}[/]: test top-1 [bold]{winner.test.top1:.1%}[/]"
             f" (95 % interval {format_range(winner.test.top1_ci95)}; opened {winner.test.openings}x), {spent} spent",
             f"  report   {out / 'report.html'}",

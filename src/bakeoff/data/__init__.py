@@ -3,7 +3,7 @@
 In: a folder of images, an archive, or a built-in data set. Out: TFRecord shards with a manifest, then uint8 batches.
 May import: runs and what runs may import, cache, locks. TensorFlow is loaded only when shards are read or written.
 
-pixels.py         decodes image files to square uint8 RGB, the same for training and serving
+pixels/           decodes image files to square uint8 RGB, the same for training and serving
 sources/          where images and labels come from
 shards/           TFRecord files, their manifest, and views of some classes
 augment/          augmentation of whole batches

@@ -7,6 +7,7 @@ from pathlib import Path
 from bakeoff.data.shards import find_dataset
 from bakeoff.files import read_json
 from bakeoff.runs.record import RunRecord
+from bakeoff.text import isolated, printable
 
 __all__ = ["Classes", "read_classes"]
 
@@ -44,5 +45,5 @@ def read_classes(out: Path, record: RunRecord, count: int) -> Classes:
 
 
 def _format_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Replace the underscores of folder names with spaces."""
-    return tuple(name.replace("_", " ") for name in names)
+    """As they are shown: on one line, with spaces for the underscores of folder names."""
+    return tuple(isolated(printable(name.replace("_", " "))) for name in names)

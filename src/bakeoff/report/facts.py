@@ -21,6 +21,7 @@ from bakeoff.runs.config import Fit, Mode, Model, Run
 from bakeoff.runs.metrics import Metrics, describe_absent
 from bakeoff.runs.record import RunRecord
 from bakeoff.runs.study_file import AnyStudy, StudyData
+from bakeoff.text import printable
 
 __all__ = [
     "Spending",
@@ -45,7 +46,8 @@ class Spending(NamedTuple):
 def describe_data(study: AnyStudy, records: Sequence[RunRecord]) -> dict[str, Any]:
     """Describe the data: name, counts, number of classes, fingerprint, notes, and number of unreadable images."""
     facts = study.data or StudyData(**records[0].data.model_dump(exclude={"fit"}))
-    return facts.model_dump() | {"quarantined": len(facts.quarantined)}
+    notes = tuple(map(printable, facts.notes))
+    return facts.model_dump() | {"notes": notes, "quarantined": len(facts.quarantined)}
 
 
 def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:

@@ -23,5 +23,6 @@ def render_summary(out: Path) -> str:
             why="" if choose_run(study, records) else explain(rows),
             rows=rows,
             out=str(out),
+            warnings=study.data.warnings if study.data else (),
         )
     )

@@ -40,6 +40,8 @@ class StudyData(Facts):
     classes: int = 0
     """Number of classes."""
     fingerprint: str = ""
+    warnings: tuple[str, ...] = ()
+    """Why scores on the data will mislead, one line each."""
     notes: tuple[str, ...] = ()
     """What was unusual about the data, one sentence each."""
     quarantined: tuple[LeftOut, ...] = ()

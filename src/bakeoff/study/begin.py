@@ -12,12 +12,12 @@ import importlib.util
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bakeoff.cache import prune
-from bakeoff.data.checks import read_excluded
+from bakeoff.data.checks import MIN_SIDE_PIXELS, find_leaks, note_excluded, read_excluded, warn_of_leaks
 from bakeoff.data.shards import Dataset, open_dataset, prepare_cached
 from bakeoff.data.sources import OnCount
 from bakeoff.errors import ConfigError, InputError
@@ -36,8 +36,10 @@ from bakeoff.study.state import AnyPlan, StudyState, open_state
 __all__ = [
     "NO_TENSORFLOW",
     "PreparedStudy",
+    "SplitFindings",
     "StudyRequest",
     "StudyWatcher",
+    "check_splits",
     "fetch_missing",
     "open_executor",
     "open_study",
@@ -59,6 +61,9 @@ class StudyWatcher(Watcher, Protocol):
 
     def noted(self, text: str) -> None:
         """Something happened that the user should know."""
+
+    def warned(self, text: str) -> None:
+        """The scores will mislead: to be told before everything else."""
 
     def study_began(self, dataset: Dataset, plan: AnyPlan) -> None:
         """The data and the plan are known, and the study's folder is open."""
@@ -101,6 +106,7 @@ class PreparedStudy:
     """With their input sizes."""
     weights: WeightsChoice
     seed: int
+    findings: "SplitFindings"
 
     @property
     def out(self) -> Path:
@@ -133,11 +139,44 @@ def prepare_data(data: Data, data_dir: Path | None = None, on_count: OnCount | N
     excluded = read_excluded(Path(data.exclude)) if data.exclude else {}
     shards = prepare_cached(data, data_dir, excluded=excluded, on_count=on_count)
     dataset = open_dataset(shards, data.classes, data.seed, data.fit)
+    if data.exclude:
+        dataset = replace(dataset, more_notes=note_excluded(Path(data.exclude), excluded, dataset.manifest))
+    for warning in dataset.manifest.warnings:
+        _log.warning("%s: %s", dataset.name, warning)
     for note in dataset.notes:
         _log.info("%s: %s", dataset.name, note)
     for bad in dataset.manifest.quarantined:
         _log.warning("%s: left out: %s: %s", dataset.name, bad.key, bad.reason)
     return shards, dataset
+
+
+class SplitFindings(NamedTuple):
+    """What a comparison of the splits found before training, for the terminal and the report."""
+
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def check_splits(dataset: Dataset, watcher: StudyWatcher) -> SplitFindings:
+    """Look for validation and test images that are nearly the same as training images, and tell the watcher.
+
+    Takes about ten seconds at most, once for the same data. Raises DataError if a shard is damaged.
+    """
+    leaks = find_leaks(dataset, watcher.counted)
+    if leaks is None:
+        if dataset.side < MIN_SIDE_PIXELS:
+            return SplitFindings()
+        note = (
+            "test and validation images that are nearly the same as training images were not searched for, because that"
+            " would take long; `bakeoff data check` does"
+        )
+        watcher.noted(note)
+        return SplitFindings(notes=(note,))
+    warning = warn_of_leaks(dataset, leaks)
+    if not warning:
+        return SplitFindings()
+    watcher.warned(warning)
+    return SplitFindings(warnings=(warning,))
 
 
 def fetch_missing(networks: Sequence[NetworkSpec], on_count: OnCount) -> None:
@@ -195,12 +234,13 @@ def prepare_study(request: StudyRequest, watcher: StudyWatcher) -> PreparedStudy
         # A wrong name is refused before the data are prepared, which can take minutes.
         choose_candidates(request.candidates, 32, weights)
     shards, dataset = prepare_data(request.data, request.data_dir, watcher.counted)
+    findings = check_splits(dataset, watcher)
     seconds_per_image = (request.budget or 0.0) / max(dataset.counts["train"], 1)
     candidates = choose_candidates(request.candidates or None, dataset.side, weights, seconds_per_image)
     weights = assign_weights(candidates, weights)
     fetch_missing(find_missing(candidates, weights), watcher.counted)
     seed = recipe.seed if request.seed is None else request.seed
-    return PreparedStudy(request, started, shards, dataset, tuple(candidates), weights, seed)
+    return PreparedStudy(request, started, shards, dataset, tuple(candidates), weights, seed, findings)
 
 
 @contextlib.contextmanager
@@ -222,7 +262,8 @@ def open_study(prepared: PreparedStudy, plan: AnyPlan, slots: int, watcher: Stud
         counts=dataset.counts,
         classes=len(dataset.class_names),
         fingerprint=dataset.fingerprint,
-        notes=dataset.notes,
+        warnings=(*prepared.findings.warnings, *dataset.manifest.warnings),
+        notes=(*dataset.notes, *prepared.findings.notes),
         quarantined=tuple(LeftOut(**bad.model_dump()) for bad in dataset.manifest.quarantined),
     )
     study = open_state(out, plan, data=facts, command=prepared.request.command, slots=slots)

@@ -19,6 +19,7 @@ from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.metrics import TestMetrics, score, wilson_interval
 from bakeoff.runs.predictions import Predictions, round_logits, write_predictions
 from bakeoff.runs.record import read_record, write_record
+from bakeoff.text import to_cell
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.run import load_model
 
@@ -59,9 +60,10 @@ def open_test(folder: Path, data: Path) -> TestMetrics:
 
 def _score_without_leaks(predictions: Predictions, test: Split, dataset: Dataset) -> dict[str, Any]:
     """Test top-1 without images that have a near-duplicate in training (Barz & Denzler 2020, arXiv 1902.00423)."""
-    leaked = find_leaks(dataset, test)
-    if leaked is None:
+    leaks = find_leaks(dataset)
+    if leaks is None:
         return {}
+    leaked = np.isin(test.ids, leaks.test)
     correct = predictions.correct[~leaked]
     return {
         "near_duplicates": int(leaked.sum()),
@@ -73,7 +75,7 @@ def _score_without_leaks(predictions: Predictions, test: Split, dataset: Dataset
 def _write_confusion(path: Path, matrix: NDArray[np.int64], dataset: Dataset) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(dataset.class_names)
+        writer.writerow(map(to_cell, dataset.class_names))
         writer.writerows(matrix.tolist())
 
 

@@ -3,23 +3,19 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import combinations, pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bakeoff.data.batches import Split, is_large, load_split
+from bakeoff.data.batches import Split, load_split
 from bakeoff.data.checks.findings import Finding, FindingKind
-from bakeoff.data.checks.near_duplicates import MIN_SIDE_PIXELS, find_near_duplicates, have_near_duplicates
+from bakeoff.data.checks.leaks import without_bars, write_leaks
+from bakeoff.data.checks.near_duplicates import MIN_SIDE_PIXELS, find_near_duplicates
 from bakeoff.data.shards import Dataset
 from bakeoff.data.sources import OnCount, SplitName
-from bakeoff.files import read_json, write_json
-from bakeoff.runs.config import Fit
 
-__all__ = ["examine", "find_leaks", "load_all"]
+__all__ = ["examine", "load_all"]
 
 # A class with fewer training images than this is reported as tiny.
 TINY_CLASS_IMAGES = 20
@@ -27,8 +23,6 @@ TINY_CLASS_IMAGES = 20
 IMBALANCE_RATIO = 10.0
 # An image whose pixels (0..255) have a smaller standard deviation than this is reported as one colour.
 CONSTANT_STD = 2.0
-# Above this many (train, test) pairs `find_leaks` does not search: this many take about ten seconds.
-MAX_LEAK_PAIRS = 50_000_000
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
@@ -41,8 +35,7 @@ class _Image(NamedTuple):
 def examine(dataset: Dataset, *, near: bool = True, on_count: OnCount | None = None) -> list[Finding]:
     """Run all checks on a data set. Reads the test split, but trains nothing.
 
-    The near-duplicates between the training and the test split are saved beside the shards, where `find_leaks` reads
-    them.
+    The near-duplicates of training images are kept beside the shards, where `find_leaks` reads them.
 
     Args:
         dataset: The prepared data.
@@ -65,50 +58,13 @@ def examine(dataset: Dataset, *, near: bool = True, on_count: OnCount | None = N
         identical = {frozenset((finding.id, finding.other_id)) for finding in findings}
         near_leaks = list(_find_near(splits, dataset.class_names, on_count))
         findings += [leak for leak in near_leaks if frozenset((leak.id, leak.other_id)) not in identical]
-        if dataset.is_whole:
-            leaked = {leak.other_id for leak in near_leaks if (leak.split, leak.other_split) == ("train", "test")}
-            write_json(_leaks_file(without_bars(dataset)), sorted(leaked))
+        leaked = {
+            split: {leak.other_id for leak in near_leaks if (leak.split, leak.other_split) == ("train", split)}
+            for split in ("val", "test")
+        }
+        write_leaks(dataset, **leaked)
     order = list(FindingKind)
     return sorted(findings, key=lambda finding: (order.index(finding.kind), -finding.similarity))
-
-
-def find_leaks(dataset: Dataset, test: Split) -> NDArray[np.bool_] | None:
-    """Which test images have a near-duplicate in the training split: a mask (n,).
-
-    Reads the result of an earlier `examine` if there is one, and searches otherwise. Returns None if neither is
-    possible: the images are too small to compare, or the search would take too long.
-    """
-    if dataset.side < MIN_SIDE_PIXELS:
-        return None
-    compared = without_bars(dataset)
-    if dataset.is_whole and (leaked := _read_leaks(_leaks_file(compared))) is not None:
-        return np.array([key in leaked for key in test.ids], np.bool_)
-    if dataset.counts["train"] * len(test) > MAX_LEAK_PAIRS or is_large(compared, "train"):
-        return None
-    if compared is not dataset:
-        test = load_split(compared, "test", unlock=True)
-    return have_near_duplicates(test.images[:], load_split(compared, "train").images[:])
-
-
-def without_bars(dataset: Dataset) -> Dataset:
-    """The same images as the checks compare them: those that are padded are squashed.
-
-    The bars are the same in every image. They would make different images look alike: of 240 flowers, cut to 4:1, 47
-    seemed to have a near-duplicate when padded, and 25 when squashed; of the uncut pictures, 27.
-    """
-    return replace(dataset, asked_fit=Fit.SQUASH) if dataset.fit is Fit.PAD else dataset
-
-
-def _leaks_file(compared: Dataset) -> Path:
-    """Beside the shards: ids of the test images that have a near-duplicate in the training split."""
-    return compared.folder / f"near-duplicates{'' if compared.fit is Fit.CROP else '-whole'}.json"
-
-
-def _read_leaks(path: Path) -> set[str] | None:
-    try:
-        return set(read_json(path))
-    except (OSError, ValueError, TypeError):
-        return None  # Not searched before, or the file is damaged: the caller searches.
 
 
 def load_all(dataset: Dataset) -> dict[str, Split]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MIN_SIDE_PIXELS", "MIN_SIMILARITY", "NearDuplicate", "find_near_duplicates", "have_near_duplicates"]
+__all__ = ["MIN_SIDE_PIXELS", "MIN_SIMILARITY", "NearDuplicate", "find_near_duplicates"]
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -92,13 +92,6 @@ def find_near_duplicates(
             on_block(min(start + _BLOCK_IMAGES, len(images)), len(images))
     found = [NearDuplicate(*pair, similarity) for pair, similarity in best.items() if similarity >= min_similarity]
     return sorted(found, key=lambda pair: -pair.similarity)
-
-
-def have_near_duplicates(images: Images, others: Images) -> NDArray[np.bool_]:
-    """Which of the images (n, side, side, 3) have a near-duplicate among the others: a mask (n,)."""
-    mask = np.zeros(len(images), np.bool_)
-    mask[[pair.first for pair in find_near_duplicates(images, others)]] = True
-    return mask
 
 
 def _find_nearest(cosines: Floats) -> tuple[Indices, Indices]:

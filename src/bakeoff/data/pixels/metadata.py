@@ -44,6 +44,8 @@ class Metadata:
     """Of a PNG: whether it has several frames."""
     buffered: bool = False
     """Of a JPEG: whether its decoder holds all of it in memory, even to decode it at a reduced size."""
+    scans: int = 0
+    """Of a JPEG: how many times its decoder goes through all of it."""
 
 
 def read_metadata(data: bytes, kind: str) -> Metadata:
@@ -110,6 +112,7 @@ def _read_jpeg(data: bytes) -> Metadata:
             kept.append(data[position:end])
         position = end
     found.data = b"".join([*kept, memoryview(data)[position:]])
+    found.scans = found.data.count(b"\xff\xda")  # in coded pixels, 0xff is followed by 0
     if profile:
         found.profile = b"".join(part for _, part in sorted(profile.items()))
     return found

@@ -36,6 +36,9 @@ PIXEL_LIMIT = 100_000_000
 _REDUCED = 8
 _REDUCED_BUFFERED = 2
 
+# Progressive JPEGs have about ten. Thousands, in a small file, would keep the decoder busy for minutes.
+_MOST_SCANS = 500
+
 # The plugins themselves, because Image.open hides why a plugin refuses a file, and has a limit of its own.
 _PLUGINS: dict[str, Any] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
@@ -60,8 +63,9 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# TIFF's tag NewSubfileType, and its bit for a smaller version of another page.
+# TIFF's tags NewSubfileType, with its bit for a smaller version of another page, and those of the sides of a tile.
 _SUBFILE, _IS_PREVIEW = 254, 1
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _CUT_SHORT = re.compile(r"(?i)truncat|buffer|end of|no more|only got|too small|cannot read full")
 
 # Our limit differs from Pillow's, and damaged metadata lose no picture. The texts vary, and Python stores each variant.
@@ -73,7 +77,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.(Tiff|Png)
 class Opened:
     """An image file whose header has been read."""
 
-    image: ImageFile.ImageFile
+    image: Any
     found: Metadata
     kind: str
     orientation: int
@@ -122,7 +126,7 @@ def opened(data: bytes, limit: int = PIXEL_LIMIT, *, shorter: int | None = None)
         raise DataError(f"the image has more than {limit:,} pixels; make it smaller") from error
     except Exception as error:  # Pillow's parsers raise many kinds of errors: struct.error, SyntaxError, KeyError
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(_explain(reason, kind)) from error
+        raise DataError(_explain(reason)) from error
 
 
 def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
@@ -159,6 +163,13 @@ def _reduce(file: Opened, limit: int, shorter: int | None) -> bool:
     """Choose the size that is decoded; whether it is reduced because of the limit."""
     width, height = file.image.size
     pixels = width * height
+    if file.found.scans > _MOST_SCANS:
+        raise DataError(f"the image is a JPEG of {file.found.scans:,} scans; save it anew")
+    if file.kind == "TIFF":
+        # A tile is held in memory as a whole, even where it reaches beyond the image.
+        tile = [file.image.tag_v2.get(tag, 0) for tag in (_TILE_WIDTH, _TILE_HEIGHT)]
+        if tile[0] * tile[1] > limit:
+            raise DataError(f"a TIFF of tiles of {tile[0]}x{tile[1]} pixels, more than {limit:,}; save it anew")
     is_jpeg = file.kind == "JPEG"
     most = limit * (_REDUCED_BUFFERED if file.found.buffered else _REDUCED) if is_jpeg else limit
     if pixels > most:
@@ -171,10 +182,8 @@ def _reduce(file: Opened, limit: int, shorter: int | None) -> bool:
     return needed > 1
 
 
-def _explain(reason: str, kind: str) -> str:
+def _explain(reason: str) -> str:
     """A line on what is wrong with a file that Pillow refuses for this reason."""
     if _CUT_SHORT.search(reason):
         return "the image is cut short (a copy or download that broke off?); restore or remove it"
-    if kind == "TIFF":
-        return f"a damaged TIFF, or one of a rare form ({reason}); save it as a usual TIFF or PNG"
-    return f"the image is damaged or cut short ({reason.rstrip('.')}); restore or remove it"
+    return f"the image is damaged, or of a rare form ({reason.rstrip('.')}); restore, convert or remove it"

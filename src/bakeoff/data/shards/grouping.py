@@ -10,6 +10,9 @@ from bakeoff.errors import DataError, name_some
 
 __all__ = ["Grouping"]
 
+# With fewer groups in a split, the intervals of its scores are told to be too narrow.
+_FEW_GROUPS = 20
+
 
 class Grouping:
     """The groups of a source's images. Those that share a byte-identical image are one."""
@@ -64,6 +67,12 @@ class Grouping:
             f"grouped by {facts.by}: {facts.count:,} groups,"
             f" {', '.join(f'{count:,} in {split}' for split, count in facts.splits.items())}"
         )
+        few = [f"{split} ({facts.splits[split]})" for split in SPLITS[1:] if facts.splits[split] < _FEW_GROUPS]
+        if few:
+            yield (
+                f"few groups in {' and '.join(few)}: the intervals of scores take the images of a group as independent,"
+                " so they are too narrow"
+            )
         labels: dict[str, set[int]] = defaultdict(set)
         names: dict[str, set[str]] = defaultdict(set)
         for record, group in zip(self._records, self.groups, strict=True):

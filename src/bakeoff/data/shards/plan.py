@@ -18,6 +18,7 @@ from bakeoff.data.shards.manifest import GroupFacts, Quarantined
 from bakeoff.data.shards.splits import SPLITS, assign_splits
 from bakeoff.data.sources import BadImage, OnCount, RawImage, Source, SplitName
 from bakeoff.errors import DataError
+from bakeoff.text import comparable
 
 __all__ = ["ShardEntry", "ShardPlan", "plan_shards", "stored_form"]
 
@@ -155,17 +156,22 @@ _LeftOut = tuple[int | None, Quarantined]
 def _read(source: Source, excluded: Mapping[str, str], on_count: OnCount | None) -> tuple[list[_Found], list[_LeftOut]]:
     found = []
     left_out: list[_LeftOut] = []
+    reasons = {comparable(key): reason for key, reason in excluded.items()}
     for index, record in enumerate(source.records()):
         if on_count and index % _COUNT_EVERY == 0:
             on_count(f"reading {source.name}", index, source.count)
         if isinstance(record, BadImage):
             left_out.append((record.label, Quarantined(key=record.key, reason=record.reason)))
-        elif record.key in excluded:
-            reason = f"excluded: {excluded[record.key]}"
-            left_out.append((record.label, Quarantined(key=record.key, reason=reason)))
+        elif reasons and (reason := reasons.get(comparable(record.key))):
+            left_out.append((record.label, Quarantined(key=record.key, reason=f"excluded: {reason}")))
         else:
             data, is_raw = stored_form(record, record.shape)
             found.append(_Found(_without_data(record), hashlib.sha256(data).hexdigest(), len(data), is_raw))
+    if reasons and reasons.keys().isdisjoint(comparable(bad.key) for _, bad in left_out):
+        raise DataError(
+            f"none of the {len(excluded):,} ids to exclude names an image of {source.name}, the first is"
+            f" {next(iter(excluded))!r}; give the list that `bakeoff data check` wrote about these images"
+        )
     return found, left_out
 
 

@@ -37,6 +37,8 @@ class Dataset:
     """Number of images by split."""
     asked_fit: Fit
     """How images become square, as it was asked for."""
+    more_notes: tuple[str, ...] = ()
+    """What else is to be said about how this view came about, a sentence each."""
 
     @property
     def fit(self) -> Fit:
@@ -63,7 +65,8 @@ class Dataset:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was unusual about the data, their shapes and the classes of this view, a sentence each."""
-        return (*self.manifest.notes, *note_fit(self.manifest, self.asked_fit), *_note_small_classes(self))
+        fit = note_fit(self.manifest, self.asked_fit)
+        return (*self.manifest.notes, *self.more_notes, *fit, *_note_small_classes(self))
 
     @property
     def is_whole(self) -> bool:

@@ -6,5 +6,15 @@ for record in source.records(): ...
 
 from bakeoff.data.sources.names import SOURCE_NAMES, open_source
 from bakeoff.data.sources.records import BadImage, OnCount, RawImage, Source, SplitName
+from bakeoff.data.sources.table import read_table_file
 
-__all__ = ["SOURCE_NAMES", "BadImage", "OnCount", "RawImage", "Source", "SplitName", "open_source"]
+__all__ = [
+    "SOURCE_NAMES",
+    "BadImage",
+    "OnCount",
+    "RawImage",
+    "Source",
+    "SplitName",
+    "open_source",
+    "read_table_file",
+]

@@ -4,7 +4,7 @@ Names of columns are compared by their letters and digits alone: `Class Name` is
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bakeoff.data.sources.finder import Found, How, ImageFinder, names_an_image
@@ -22,6 +22,10 @@ _LABEL_NAMES = """
     label labels labelname labelid class classes classname classlabel classid category categories categoryname
     categoryid target targetname targetid y
     breed species variety diagnosis dx disease finding genus kind type tag emotion
+""".split()  # noqa: SIM905
+_GROUP_NAMES = """
+    group subject patient person individual specimen lesion case user scene session sequence video location site camera
+    day
 """.split()  # noqa: SIM905
 _SPLIT_NAMES = ("split", "splits", "set", "subset", "partition", "dataset", "datasplit", "phase", "usage")
 # Columns of true and false, and what true means in them.
@@ -87,8 +91,18 @@ def choose_columns(table: Table, finder: ImageFinder, where: str, *, label: str 
         labels,
         None if split is None else _read_splits(table, split),
         table.column(group) if group in table.columns else None,
-        (f"{text}; columns not used: {name_some(ignored)}" if ignored else text, *table.notes),
+        (f"{text}; columns not used: {name_some(ignored)}" if ignored else text, *table.notes)
+        + (() if group else tuple(_note_groups(table, ignored))),
     )
+
+
+def _note_groups(table: Table, columns: Sequence[str]) -> Iterator[str]:
+    """A note on the first column that seems to say which images show one subject or scene."""
+    for column in columns:
+        values = [value for value in table.column(column) if value]
+        if _plain(column).removesuffix("id") in _GROUP_NAMES and 1 < len(set(values)) < len(values):
+            yield f"if column {column} says which images show one subject, --group {column} keeps them together"
+            return
 
 
 def has_label_column(table: Table, label: str = "") -> bool:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from bakeoff.data.sources.listing import Labelled, Listing
@@ -32,7 +32,7 @@ def group_images(listing: Listing, rule: str) -> Listing:
     if any(image.group for image in listing.images):
         return replace(listing, grouped_by=f"column {rule or 'group'} of the table")
     if not rule:
-        return listing
+        return replace(listing, notes=(*listing.notes, *_note_folders(listing)))
     find: Callable[[Labelled], str | None]
     if rule == FOLDER:
         find, missing = _find_folder, "lies in a folder below its class"
@@ -44,6 +44,16 @@ def group_images(listing: Listing, rule: str) -> Listing:
         example = to_text(images[0].path)
         raise DataError(f"--group {rule}: none of the {len(images):,} images {missing}, such as {example}")
     return replace(listing, images=images, grouped_by=grouped_by)
+
+
+def _note_folders(listing: Listing) -> Iterator[str]:
+    """A note if most images lie in folders below their classes, which may be subjects."""
+    inside = [image.path.rpartition("/")[0] for image in listing.images if image.class_folder and _find_folder(image)]
+    if 2 * len(inside) > len(listing.images):
+        yield (
+            f"images lie in folders below their classes, such as {to_text(inside[0])}; if each of these shows one"
+            " subject, scene or day, keep it in one split with --group folder"
+        )
 
 
 def _find_folder(image: Labelled) -> str | None:

@@ -81,24 +81,25 @@ def is_table_name(name: str) -> bool:
     return PurePath(name).suffix.lower() in (*TABLE_SUFFIXES, *_SPREADSHEET_SUFFIXES)
 
 
-def read_table_file(path: Path) -> Table:
+def read_table_file(path: Path, *, may_be_empty: bool = False) -> Table:
     """Read a table from a file. Raises DataError as `read_table` does, or if the file cannot be read."""
     try:
         size = path.stat().st_size
         if size > _LIMIT_BYTES:
             raise DataError(f"{path} has {size:,} bytes, more than {_LIMIT_BYTES:,}; keep the columns that are needed")
-        return read_table(str(path), path.read_bytes())
+        return read_table(str(path), path.read_bytes(), may_be_empty=may_be_empty)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}; make it readable") from error
 
 
-def read_table(name: str, data: bytes, *, is_head: bool = False) -> Table:
+def read_table(name: str, data: bytes, *, is_head: bool = False, may_be_empty: bool = False) -> Table:
     """Read a table.
 
     Args:
         name: The file's name or path. Its suffix says what it holds.
         data: The contents of the file.
         is_head: Whether these are only its first bytes: what comes after the last line break is left out.
+        may_be_empty: Whether a table without rows is read, too.
 
     Raises:
         DataError: It cannot be read, is empty, or needs a package that is not installed.
@@ -108,22 +109,31 @@ def read_table(name: str, data: bytes, *, is_head: bool = False) -> Table:
         raise DataError(f"{name} is a spreadsheet; save it as CSV and give that file")
     try:
         if suffix in _PARQUET_SUFFIXES:
-            return make_table(name, *_read_parquet(name, data))
+            return make_table(name, *_read_parquet(name, data), may_be_empty=may_be_empty)
         text, notes = _decode(name, data, "ignore" if is_head else "strict")
         if is_head:
             text = text[: text.rfind("\n") + 1]
         if suffix in _JSON_LINES_SUFFIXES:
-            return make_table(name, *_gather([json.loads(line) for line in text.split("\n") if line.strip()]), notes)
-        if suffix == ".json":
-            return make_table(name, *_gather(json.loads(text)), notes)
-        return make_table(name, *_read_delimited(text, strict=not is_head), notes)
+            columns, rows = _gather([json.loads(line) for line in text.split("\n") if line.strip()])
+        elif suffix == ".json":
+            columns, rows = _gather(json.loads(text))
+        else:
+            columns, rows = _read_delimited(text, strict=not is_head)
+        return make_table(name, columns, rows, notes, may_be_empty=may_be_empty)
     except csv.Error as error:
         raise DataError(f"cannot read {name}: {error}; mend it, or save it again as CSV") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"cannot read {name}: {error}; mend it, or give a CSV file") from error
 
 
-def make_table(name: str, columns: Sequence[Any], rows: Iterable[Sequence[Any]], notes: Sequence[str] = ()) -> Table:
+def make_table(
+    name: str,
+    columns: Sequence[Any],
+    rows: Iterable[Sequence[Any]],
+    notes: Sequence[str] = (),
+    *,
+    may_be_empty: bool = False,
+) -> Table:
     """Make a table of any values.
 
     Args:
@@ -131,6 +141,7 @@ def make_table(name: str, columns: Sequence[Any], rows: Iterable[Sequence[Any]],
         columns: The names of its columns.
         rows: Its rows; a row that ends early has no values in its last columns, an empty row is none.
         notes: What was unusual about it.
+        may_be_empty: Whether a table without rows is a table, too.
 
     Raises:
         DataError: Two columns have one name, a row has more values than there are columns, or there are no rows.
@@ -145,7 +156,7 @@ def make_table(name: str, columns: Sequence[Any], rows: Iterable[Sequence[Any]],
             raise DataError(f"row {number} of {name} has {len(texts)} values for {len(names)} columns; mend it")
         if any(texts):
             cells.append((*texts, *[""] * (len(names) - len(texts)))[: len(names)])
-    if not cells:
+    if not cells and not may_be_empty:
         raise DataError(f"{name} has no rows; give a table with a row for each image")
     return Table(name, names, tuple(cells), tuple(notes))
 

@@ -67,9 +67,20 @@ def _scores(record: RunRecord, dataset: Dataset) -> str:
             "",
             "These are the scores of the run, before export. The run was selected on the validation split, not on the"
             f" test split. {opened}",
+            *_leaks(record),
             *(line for name, scores in splits for line in describe_absent(name, scores, dataset.class_names)),
         ]
     )
+
+
+def _leaks(record: RunRecord) -> list[str]:
+    test = record.test
+    if test is None or not test.near_duplicates:
+        return []
+    return [
+        f"{test.near_duplicates:,} of the {test.n:,} test images have a near-duplicate among the training images, which"
+        " makes the score on test too high for new images."
+    ]
 
 
 def _score_row(name: str, scores: Metrics) -> str:

@@ -1,0 +1,130 @@
+"""Validation and test images that have a near-duplicate in training: found before training, where that is cheap.
+
+No model is asked, so the test split stays as locked as `bakeoff data check` leaves it.
+"""
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bakeoff.data.batches import is_large, load_split
+from bakeoff.data.checks.near_duplicates import MIN_SIDE_PIXELS, find_near_duplicates
+from bakeoff.data.shards import Dataset
+from bakeoff.data.sources import OnCount
+from bakeoff.files import read_json, write_json
+from bakeoff.runs.config import Fit
+from bakeoff.runs.facts import Facts
+
+__all__ = ["Leaks", "find_leaks", "warn_of_leaks", "without_bars", "write_leaks"]
+
+# Above this many pairs with a training image nothing is searched: this many take about fifteen seconds.
+MAX_LEAK_PAIRS = 75_000_000
+# Nor is it where the files of the images have more bytes than this, of which an image counts as at least so many: two
+# cores take about fifteen seconds to decode them.
+MAX_LEAK_BYTES, _LEAST_BYTES = 400_000_000, 20_000
+# A split is warned of if more than this share of its images, and at least so many, have a near-duplicate in training.
+_SHARE, _IMAGES = 0.05, 5
+
+
+class Leaks(Facts):
+    """Ids of the images that are nearly the same as an image of the training split."""
+
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def find_leaks(dataset: Dataset, on_count: OnCount | None = None) -> Leaks | None:
+    """Find near-duplicates of training images in validation and test, or read what was found before.
+
+    Args:
+        dataset: The prepared data.
+        on_count: Called with (what is being done, images done, images in all).
+
+    Returns:
+        What was found, which is kept beside the shards; None if the images are too small to be compared, or too many to
+        compare them in about ten seconds.
+    """
+    compared = without_bars(dataset)
+    try:
+        return Leaks.model_validate(read_json(_file(compared)))
+    except (OSError, ValueError):
+        pass  # Not searched before, or the file is damaged.
+    if dataset.side < MIN_SIDE_PIXELS or not _is_cheap(compared):
+        return None
+    train, val, test = (load_split(compared, name, unlock=True) for name in ("train", "val", "test"))
+
+    def on_block(done: int, total: int) -> None:
+        if on_count:
+            on_count("comparing validation and test with training images", done, total)
+
+    images = np.concatenate([val.images[:], test.images[:]])
+    on_block(0, len(images))
+    ids = [*val.ids, *test.ids]
+    found = {pair.first for pair in find_near_duplicates(images, train.images[:], on_block=on_block)}
+    return write_leaks(
+        dataset,
+        [ids[place] for place in found if place < len(val)],
+        [ids[place] for place in found if place >= len(val)],
+    )
+
+
+def write_leaks(dataset: Dataset, val: Collection[str], test: Collection[str]) -> Leaks:
+    """Keep ids of images with a near-duplicate in training beside the shards, where `find_leaks` reads them."""
+    leaks = Leaks(val=tuple(sorted(val)), test=tuple(sorted(test)))
+    if os.access(dataset.folder, os.W_OK):
+        write_json(_file(without_bars(dataset)), leaks.model_dump(mode="json"))
+    return leaks
+
+
+def warn_of_leaks(dataset: Dataset, leaks: Leaks) -> str:
+    """Why scores will mislead: a line for people; empty if few images have a near-duplicate in training."""
+    counts = {"test": len(leaks.test), "val": len(leaks.val)}
+    shares = {split: count / dataset.counts[split] for split, count in counts.items() if count}
+    loud = [split for split, share in shares.items() if share == 1 or (share > _SHARE and counts[split] >= _IMAGES)]
+    if not loud:
+        return ""
+    titles = {"test": "test", "val": "validation"}
+    found = [f"{counts[split]:,} of {dataset.counts[split]:,} {titles[split]} images" for split in loud]
+    worst = max(shares[split] for split in loud)
+    effect = "will not hold" if worst > 0.5 else "are higher than they would be"
+    return f"{' and '.join(found)} are nearly the same as training images: scores {effect} for new pictures. " + (
+        _advise(dataset, loud)
+    )
+
+
+def without_bars(dataset: Dataset) -> Dataset:
+    """The same images as the checks compare them: those that are padded are squashed.
+
+    The bars are the same in every image. They would make different images look alike: of 240 flowers, cut to 4:1, 47
+    seemed to have a near-duplicate when padded, and 25 when squashed; of the uncut pictures, 27.
+    """
+    return replace(dataset, asked_fit=Fit.SQUASH) if dataset.fit is Fit.PAD else dataset
+
+
+def _is_cheap(dataset: Dataset) -> bool:
+    counts = dataset.counts
+    files = [file for split in dataset.manifest.splits.values() for file in split.files]
+    size = sum(max(file.bytes, _LEAST_BYTES * file.records) for file in files)
+    return (
+        counts["train"] * (counts["val"] + counts["test"]) <= MAX_LEAK_PAIRS
+        and (dataset.manifest.uniform or size <= MAX_LEAK_BYTES)
+        and not any(is_large(dataset, split) for split in ("train", "val", "test"))
+    )
+
+
+def _advise(dataset: Dataset, loud: Sequence[str]) -> str:
+    manifest = dataset.manifest
+    if not set(loud) & set(manifest.drawn):
+        return "The data give these splits; `bakeoff data check` lists the pairs, and --exclude leaves images out"
+    if manifest.groups:
+        return f"They are grouped by {manifest.groups.by}; larger groups, such as scenes or days, may be needed"
+    return (
+        "If several pictures show one subject, scene or day, keep them in one split: --group folder, or --group 'REGEX'"
+    )
+
+
+def _file(compared: Dataset) -> Path:
+    return compared.folder / f"near-duplicates-{compared.fingerprint[:12]}.json"

@@ -1,0 +1,197 @@
+"""Validation and test images that are nearly the same as training images are told before anything is trained."""
+
+import json
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bakeoff
+from bakeoff.data.checks import Leaks, examine, find_leaks, leaks, warn_of_leaks
+from bakeoff.data.shards import open_dataset, prepare
+from bakeoff.data.sources import open_source
+from bakeoff.report import write_report
+from bakeoff.report.summary import render_summary
+from bakeoff.runs.config import Candidate, Data
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import write_record
+from bakeoff.runs.study_file import read_study
+from bakeoff.study.begin import StudyRequest, check_splits, open_study, prepare_study
+from bakeoff.study.compare import make_comparison
+from factories import make_record
+from running import run_cli
+
+
+def fill(folder, subjects=8, frames=6, side=32):
+    """Two classes of subjects, each with frames that hardly differ."""
+    rng = np.random.default_rng(0)
+    for number in range(2 * subjects):
+        coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8))
+        pixels = np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC)).astype(float)
+        home = folder / ("ill", "well")[number % 2] / f"subject{number}"
+        home.mkdir(parents=True)
+        for frame in range(frames):
+            noisy = pixels + rng.normal(0, 3, pixels.shape)
+            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(home / f"{frame}.png")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("leaks") / "photos"
+    fill(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(photos, tmp_path_factory):
+    """Shards without groups, and with them."""
+    folder = tmp_path_factory.mktemp("shards")
+    for name, group in (("apart", ""), ("grouped", "folder")):
+        prepare(open_source(Data(source=str(photos), group=group)), folder / name)
+    return folder
+
+
+@pytest.fixture
+def dataset(prepared):
+    """The images without groups, of which nothing was found yet."""
+    for path in prepared.glob("*/near-duplicates-*.json"):
+        path.unlink()
+    return open_dataset(prepared / "apart")
+
+
+class Watcher:
+    def __init__(self):
+        self.told = []
+
+    def counted(self, *step):
+        self.told.append(("counted", step))
+
+    def noted(self, text):
+        self.told.append(("noted", text))
+
+    def warned(self, text):
+        self.told.append(("warned", text))
+
+    def study_began(self, *what):
+        self.told.append(("began", what))
+
+
+# finding
+
+
+def test_frames_of_a_subject_leak_unless_they_are_grouped(dataset, prepared):
+    found = find_leaks(dataset)
+    assert len(found.test) == dataset.counts["test"]
+    assert len(found.val) == dataset.counts["val"]
+    assert find_leaks(open_dataset(prepared / "grouped")) == Leaks(val=(), test=())
+
+
+def test_what_was_found_is_kept_and_read(dataset, monkeypatch):
+    steps = []
+    before = find_leaks(dataset, on_count=lambda *step: steps.append(step))
+    assert steps[-1] == ("comparing validation and test with training images", 20, 20)
+    monkeypatch.setattr(leaks, "find_near_duplicates", None)
+    assert find_leaks(dataset) == before
+    (path,) = dataset.folder.glob("near-duplicates-*.json")
+    path.write_text(json.dumps({"val": [], "test": ["a"]}))
+    assert find_leaks(dataset).test == ("a",)
+
+
+def test_a_damaged_file_of_what_was_found_is_written_again(dataset):
+    before = find_leaks(dataset)
+    (path,) = dataset.folder.glob("near-duplicates-*.json")
+    path.write_text("[")
+    assert find_leaks(dataset) == before
+    assert json.loads(path.read_text())["test"] == list(before.test)
+
+
+def test_the_checks_of_the_data_find_the_same(dataset):
+    before = find_leaks(dataset)
+    (path,) = dataset.folder.glob("near-duplicates-*.json")
+    path.unlink()
+    examine(dataset)
+    assert Leaks.model_validate_json(path.read_text()) == before
+
+
+@pytest.mark.parametrize(("name", "limit"), [("MAX_LEAK_PAIRS", 20 * 76 - 1), ("MAX_LEAK_BYTES", 1000)])
+def test_what_takes_long_is_not_searched_and_the_user_is_told(dataset, monkeypatch, name, limit):
+    # Images of one size are read without decoding, so only the number of pairs counts for them.
+    mixed = replace(dataset, manifest=dataset.manifest.model_copy(update={"uniform": name == "MAX_LEAK_PAIRS"}))
+    monkeypatch.setattr(leaks, name, limit)
+    watcher = Watcher()
+    findings = check_splits(mixed, watcher)
+    assert findings.warnings == ()
+    ((kind, note),) = watcher.told
+    assert (kind, note) == ("noted", findings.notes[0])
+    assert "were not searched for" in note
+
+
+def test_images_of_few_pixels_are_not_compared(tmp_path):
+    fill(tmp_path / "small", side=16)
+    prepare(open_source(Data(source=str(tmp_path / "small"))), tmp_path / "s")
+    watcher = Watcher()
+    assert check_splits(open_dataset(tmp_path / "s"), watcher) == ((), ())
+    assert watcher.told == []
+
+
+# telling
+
+
+@pytest.mark.parametrize(
+    ("val", "test", "beginning"),
+    [
+        (0, 10, "10 of 10 test images are nearly the same as training images: scores will not hold for new pictures"),
+        (9, 6, "6 of 10 test images and 9 of 10 validation images are nearly the same"),
+        (0, 5, "5 of 10 test images are nearly the same as training images: scores are higher than they would be"),
+        (10, 4, "10 of 10 validation images"),
+        (4, 4, ""),
+        (0, 0, ""),
+    ],
+)
+def test_a_warning_counts_the_images_where_they_are_many(dataset, val, test, beginning):
+    assert dataset.counts == {"train": 76, "val": 10, "test": 10}
+    warning = warn_of_leaks(dataset, Leaks(val=("a",) * val, test=("a",) * test))
+    assert warning.startswith(beginning)
+    assert bool(warning) == bool(beginning)
+
+
+def test_a_warning_says_what_helps(dataset, prepared):
+    found = Leaks(val=(), test=("a",) * 10)
+    assert "--group folder" in warn_of_leaks(dataset, found)
+    given = replace(dataset, manifest=dataset.manifest.model_copy(update={"drawn": ("val",)}))
+    assert "The data give these splits" in warn_of_leaks(given, found)
+    grouped = open_dataset(prepared / "grouped")
+    assert "They are grouped by the folder below the class" in warn_of_leaks(grouped, found)
+
+
+def test_a_study_begins_with_the_warning_and_keeps_it(photos, tmp_path):
+    watcher = Watcher()
+    request = StudyRequest(Data(source=str(photos)), candidates=(Candidate(name="lenet"),), out=tmp_path / "out")
+    ready = prepare_study(request, watcher)
+    plan = make_comparison(
+        ready.candidates, data=request.data, counts=ready.dataset.counts, weights=ready.weights, seed=0, images=100
+    )
+    with open_study(ready, plan, 1, watcher):
+        pass
+    told = [event for event in watcher.told if event[0] != "counted"]
+    assert [kind for kind, _ in told] == ["warned", "began"]
+    assert read_study(tmp_path / "out").data.warnings == (told[0][1],)
+    record = make_record("lenet@32", 0.9)
+    write_record(run_dir(tmp_path / "out", record.id), record)
+    page = write_report(tmp_path / "out").read_text()
+    assert page.index("are nearly the same as training images") < page.index('class="score"')
+    assert "are nearly the same as training images" in render_summary(tmp_path / "out")
+
+
+def test_a_dry_run_shows_the_warning_first(photos):
+    done = run_cli("tune", photos, "--candidate", "lenet", "--budget", "10m", "--dry-run")
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[0].startswith("warning: 10 of 10 test images and 10 of 10 validation images")
+
+
+def test_in_python_the_warning_is_logged(photos, caplog):
+    with caplog.at_level(logging.WARNING, "bakeoff"):
+        bakeoff.tune(photos, candidate="lenet", budget="10m", dry_run=True, progress=False)
+    assert "10 of 10 test images" in caplog.text
