@@ -12,7 +12,16 @@ from PIL import Image
 from bakeoff.data.batches import load_split
 from bakeoff.data.pixels import PAD_COLOUR, decode
 from bakeoff.data.shards import Dataset, find_dataset, open_dataset, prepare_cached, read_manifest
-from bakeoff.deploy.bundle import BundleFacts, ImageInput, open_bundle, predict, read_facts, write_facts
+from bakeoff.deploy.bundle import (
+    BundleFacts,
+    Format,
+    ImageInput,
+    Quantize,
+    open_bundle,
+    predict,
+    read_facts,
+    write_facts,
+)
 from bakeoff.files import hash_json
 from bakeoff.report.facts import describe_recipe
 from bakeoff.runs.calibration import softmax
@@ -93,33 +102,58 @@ def test_each_fit_has_its_side_its_pixels_and_its_fingerprint(make: Callable[...
     assert view(folder).fingerprint == views[Fit.PAD].fingerprint
 
 
-def test_a_bundle_answers_for_files_what_the_run_predicted_for_them(tmp_path: Path) -> None:
-    from bakeoff.deploy.export import write_bundle
-    from learned import learn
-
-    rng = np.random.default_rng(0)
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """JPEGs of 4:1, half of them stored upright with an EXIF rotation; their class shows away from the centre."""
+    folder, rng = tmp_path_factory.mktemp("pictures") / "wide", np.random.default_rng(0)
     for label, colour in (("red", (220, 40, 40)), ("green", (40, 190, 60)), ("blue", (40, 60, 220))):
-        (tmp_path / "wide" / label).mkdir(parents=True)
+        (folder / label).mkdir(parents=True)
         for number in range(10):
             pixels = rng.integers(100, 156, (24, 96, 3), np.uint8)
-            pixels[6:18, 2:20] = colour  # away from the centre
+            pixels[6:18, 2:20] = colour
             picture, exif = Image.fromarray(pixels), Image.Exif()
             if number % 2:
                 picture, exif[ORIENTATION] = picture.transpose(Image.Transpose.ROTATE_90), ROTATED_BY_90
-            picture.save(tmp_path / "wide" / label / f"{number}.jpg", exif=exif)
-    dataset = view(tmp_path / "wide")
-    finished = learn("lenet", 32, dataset)
-    facts = write_bundle(finished, tmp_path / "bundle")
+            picture.save(folder / label / f"{number}.jpg", exif=exif)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def learned(wide: Path) -> Any:
+    """A LeNet that has seen them padded, and smaller than they are stored."""
+    from learned import learn
+
+    return learn("lenet", 32, view(wide))
+
+
+@pytest.mark.parametrize("model_format", Format)
+def test_a_bundle_answers_for_files_what_the_run_predicted_for_them(
+    wide: Path, learned: Any, model_format: Format, tmp_path: Path
+) -> None:
+    from bakeoff.deploy.export import write_bundle
+
+    facts = write_bundle(learned, tmp_path / "bundle", model_format)
     assert (facts.fit, facts.side) == (Fit.PAD, 96)
     card = (tmp_path / "bundle" / "model_card.md").read_text()
     assert "`pad` (resize the longer side to 96, then centre the picture on the colour (124, 116, 104))" in card
-    bundle, keys = open_bundle(tmp_path / "bundle"), load_split(dataset, "val").ids
-    answers = list(predict(bundle, [ImageInput.of(tmp_path / "wide" / key) for key in keys], top=1))
+    bundle, keys = open_bundle(tmp_path / "bundle"), load_split(learned.dataset, "val").ids
+    answers = list(predict(bundle, [ImageInput.of(wide / key) for key in keys], top=1))
     assert facts.calibration is not None
-    expected = softmax(finished.predictions["val"].logits / np.float32(facts.calibration.temperature))
+    expected = softmax(learned.predictions["val"].logits / np.float32(facts.calibration.temperature))
     for answer, row in zip(answers, expected, strict=True):
-        assert answer.top[0].label == dataset.class_names[row.argmax()]
+        assert answer.top[0].label == bundle.class_names[row.argmax()]
         assert answer.top[0].probability == pytest.approx(row.max(), abs=1e-4)
+
+
+@pytest.mark.parametrize("model_format", [Format.ONNX, Format.LITERT])
+def test_the_integers_of_a_quantised_bundle_make_large_images_smaller_too(
+    learned: Any, model_format: Format, tmp_path: Path
+) -> None:
+    from bakeoff.deploy.export import write_bundle
+
+    parity = write_bundle(learned, tmp_path / "bundle", model_format, Quantize.INT8).parity
+    assert parity is not None
+    assert parity.mean_gap < 0.05
 
 
 def test_a_bundle_of_an_older_bakeoff_crops(tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ INSIDE = {
     "training/memory": "measure walk predict",
     "deploy": "bundle export serve",
     "deploy/bundle": "formats facts runtimes opened prediction inputs benchmark",
-    "deploy/export": "exported_model temperature parity keras_file saved_model onnx_file litert_file card folder run",
+    "deploy/export": """
+        exported_model shrinking temperature parity keras_file saved_model onnx_file litert_file card folder run
+    """,
     "deploy/serve": """
         settings responses base64_images uploads metrics batching guard access paths documentation app protocol server
     """,

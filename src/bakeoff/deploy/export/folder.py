@@ -30,6 +30,7 @@ from bakeoff.deploy.export.litert_file import write_litert
 from bakeoff.deploy.export.onnx_file import write_onnx
 from bakeoff.deploy.export.parity import TOLERANCES, check_parity, predict_split
 from bakeoff.deploy.export.saved_model import write_saved_model
+from bakeoff.deploy.export.shrinking import replace_shrinking
 from bakeoff.deploy.export.temperature import calibrate
 from bakeoff.errors import OutputError
 from bakeoff.files import hash_file, write_json, write_text
@@ -144,9 +145,9 @@ def _write_model(
         case Format.SAVED_MODEL:
             write_saved_model(model, path)
         case Format.ONNX:
-            write_onnx(model, path, quantize, training_images)
+            write_onnx(replace_shrinking(model), path, quantize, training_images)
         case Format.LITERT:
-            write_litert(model, path, quantize, training_images)
+            write_litert(replace_shrinking(model), path, quantize, training_images)
 
 
 def _write_labels(folder: Path, dataset: Dataset) -> None:
