@@ -54,10 +54,9 @@ def list_images(tree: Tree, data: Data) -> Listing:
     places = _find_places(tree)
     if not places and not data.label:
         return list_class_folders(tree)
-    images = list(find_images(tree, "", tree.parents()[1:]))
-    finder = ImageFinder(images)
-    found = [table for place in places if (table := _read_related(*place, finder))]
-    tables = [table for table in found if share_found(table, finder) >= _MOST]
+    images = ImageFinder(find_images(tree, "", tree.parents()[1:]))
+    found = [table for place in places if (table := _read_related(*place, images))]
+    tables = [table for table in found if share_found(table, images) >= _MOST]
     labelled = [table for table in tables if has_label_column(table, data.label)]
     if data.label:
         if not labelled:
@@ -75,11 +74,11 @@ def list_images(tree: Tree, data: Data) -> Listing:
     return _compare(tree, folders, labelled, images, data) if labelled else folders
 
 
-def _list_table(tree: Tree, table: Table, images: Sequence[str], data: Data) -> Listing:
+def _list_table(tree: Tree, table: Table, images: ImageFinder, data: Data) -> Listing:
     return list_table(table, images, tree.shown(), label=data.label, group=data.group)
 
 
-def _compare(tree: Tree, folders: Listing, tables: Sequence[Table], images: Sequence[str], data: Data) -> Listing:
+def _compare(tree: Tree, folders: Listing, tables: Sequence[Table], images: ImageFinder, data: Data) -> Listing:
     """The labels of class folders. Raises DataError if a table has other ones for most of the images."""
     of_folder = {image.path: image.label for image in folders.images}
     for table in tables:

@@ -10,11 +10,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import PurePath
 
 from bakeoff.data.pixels import IMAGE_SUFFIXES
 
 __all__ = ["Found", "How", "ImageFinder", "names_an_image"]
+
+
+_SUFFIXES = frozenset(IMAGE_SUFFIXES)
 
 
 class How(IntEnum):
@@ -42,14 +44,14 @@ class ImageFinder:
 
     def __init__(self, paths: Iterable[str]) -> None:
         """Take the paths of all images in the tree."""
-        self._indexes: dict[How, dict[str, list[str]]] = {how: defaultdict(list) for how in How}
+        self.paths = tuple(paths)
+        self._names: list[str] = []
         self._parents: dict[str, tuple[str, ...]] = {}
-        for path in paths:
+        for path in self.paths:
             *parents, name = _normalise(path).split("/")
+            self._names.append(name)
             self._parents[path] = tuple(parents)
-            for how, index in self._indexes.items():
-                if key := _KEYS[how](name):
-                    index[key].append(path)
+        self._indexes: dict[How, dict[str, list[str]]] = {}
 
     def find(self, values: Sequence[str]) -> list[Found]:
         """What each value of a column names. Where few values name an image, folders that all share are dropped."""
@@ -64,9 +66,9 @@ class ImageFinder:
         if not parts:
             return Found(())
         *parents, name = parts
-        for how, index in self._indexes.items():
-            key = _KEYS[how](name)
-            fitting = [path for path in index.get(key, ()) if _is_tail(parents, self._parents[path])] if key else []
+        for how in How:
+            candidates = self._index(how).get(_KEYS[how](name), ())
+            fitting = [path for path in candidates if _is_tail(parents, self._parents[path])]
             # A path that is given in full means that file, also where another one ends in the same way.
             if exact := [path for path in fitting if self._parents[path] == tuple(parents)]:
                 fitting = exact
@@ -74,10 +76,20 @@ class ImageFinder:
                 return Found(tuple(fitting), how)
         return Found(())
 
+    def _index(self, how: How) -> dict[str, list[str]]:
+        """The paths of the images by what of their names a value must agree with; made at first use."""
+        if how not in self._indexes:
+            index = self._indexes[how] = defaultdict(list)
+            for name, path in zip(self._names, self.paths, strict=True):
+                if key := _KEYS[how](name):
+                    index[key].append(path)
+        return self._indexes[how]
+
 
 def names_an_image(value: str) -> bool:
     """Whether a value ends like the name of an image file."""
-    return PurePath(value).suffix.lower() in IMAGE_SUFFIXES
+    stem, dot, suffix = value.rpartition(".")
+    return bool(stem) and f"{dot}{suffix.lower()}" in _SUFFIXES
 
 
 def _normalise(text: str) -> str:
@@ -105,12 +117,12 @@ def _count_shared(folders: Sequence[tuple[str, ...]]) -> int:
 
 
 def _stem(name: str) -> str:
-    return PurePath(name).stem if names_an_image(name) else name
+    return name.rpartition(".")[0] if names_an_image(name) else name
 
 
 def _number(name: str) -> str:
     stem = _stem(name).removesuffix(".0")
-    return str(int(stem)) if re.fullmatch("[0-9]{1,18}", stem) else ""
+    return stem.lstrip("0") or "0" if stem.isascii() and stem.isdecimal() else ""
 
 
 _KEYS: dict[How, Callable[[str], str]] = {

@@ -22,7 +22,7 @@ __all__ = ["list_table"]
 
 def list_table(
     table: Table,
-    images: Sequence[str],
+    images: ImageFinder,
     where: str,
     *,
     label: str = "",
@@ -32,7 +32,7 @@ def list_table(
 
     Args:
         table: A row for each image, with a column that names it and one with its label.
-        images: The paths of all images that it may mean.
+        images: All images that it may mean.
         where: The place of the images as messages name it.
         label: The column of labels; empty: chosen by its name, or because it is the only one that is left.
         group: What keeps images together, if it is the name of a column.
@@ -41,9 +41,9 @@ def list_table(
         DataError: Labels would have to be guessed: the columns are not clear, few rows name an image, a row can mean
             several images, or an image has two labels.
     """
-    columns = choose_columns(table, ImageFinder(images), where, label=label, group=group)
+    columns = choose_columns(table, images, where, label=label, group=group)
     # Of images of one name in `train/` and in `test/`, train.csv means the former.
-    rows = _Rows(columns, guess_split(PurePath(table.name).stem), {_folder_split(path) for path in images})
+    rows = _Rows(columns, guess_split(PurePath(table.name).stem), {_folder_split(path) for path in images.paths})
     labels = read_numbers([image.label for image in rows.images])
     listed = [replace(image, label=label) for image, label in zip(rows.images, labels, strict=True)]
     if columns.splits:
@@ -52,7 +52,7 @@ def list_table(
         listed, split_notes = _split_by_folders(listed)
     classes = sort_classes(labels)
     _require_repeated(columns, classes, listed)
-    notes = (*columns.notes, *rows.notes(), *_note_unnamed(table, images, rows.named), *split_notes)
+    notes = (*columns.notes, *rows.notes(), *_note_unnamed(table, images.paths, rows.named), *split_notes)
     return Listing(
         tuple(sorted(listed, key=lambda image: image.path)),
         classes,

@@ -8,6 +8,7 @@ from bakeoff.data.sources.arrays import Arrays
 from bakeoff.data.sources.beside import list_images
 from bakeoff.data.sources.cifar import CIFARS, Cifar
 from bakeoff.data.sources.digits import Digits
+from bakeoff.data.sources.finder import ImageFinder
 from bakeoff.data.sources.given import is_arrays_address, is_table_address, read_kept_table
 from bakeoff.data.sources.images import ImageFiles
 from bakeoff.data.sources.labels import list_table
@@ -109,7 +110,7 @@ def _open_table(table: Table, folder: Path, data: Data, on_count: OnCount | None
         raise DataError(f"--images {place} is no folder and no archive; give the place of the images")
 
     def list_rows(tree: Tree) -> Listing:
-        images = list(find_images(tree, "", tree.parents()[1:]))
+        images = ImageFinder(find_images(tree, "", tree.parents()[1:]))
         return list_table(table, images, tree.shown(), label=data.label, group=data.group)
 
     return ImageFiles(tree, list_rows, group=data.group, options=["table", table.hash, data.label])
