@@ -410,9 +410,10 @@ def test_a_table_deeper_inside_is_found(tmp_path, table, images):
 
 
 @pytest.mark.parametrize("place", ["", "images", "labels.csv"])
-def test_a_table_beside_a_folder_of_images_is_found(tmp_path, place, monkeypatch):
+@pytest.mark.parametrize("header", ["id,label", "Datei,Tierart"])
+def test_a_table_beside_a_folder_of_images_is_found(tmp_path, place, header, monkeypatch):
     _images(tmp_path / "images", _names())
-    (tmp_path / "labels.csv").write_text(_rows(_names()))
+    (tmp_path / "labels.csv").write_text(_rows(_names(), header=header))
     assert sorted(_classes(_open(tmp_path / place)).values()) == sorted(EXPECTED.values())
     if place == "images":
         monkeypatch.chdir(tmp_path / "images")
@@ -465,7 +466,7 @@ def test_class_folders_beside_a_table_stay_class_folders(tmp_path):
     assert _classes(source) == _classes(plain)
     assert "labels from folders; not used: labels.csv" in source.notes
     (tmp_path / "labels.csv").write_text(_rows(names, label=lambda number: ("sick", "well")[number // 6]))
-    with pytest.raises(DataError, match=r"can be the folders \(cat, dog, emu\) or those of labels\.csv \(sick, well\)"):
+    with pytest.raises(DataError, match=r"\(cat, dog, emu\) or those of labels\.csv \(sick, well\).*--label label"):
         _open(tmp_path)
     assert _classes(_open(tmp_path, layout=FolderLayout.CLASSES)) == _classes(plain)
     assert set(_classes(_open(tmp_path / "labels.csv")).values()) == {"sick", "well"}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import PurePath
 
 from bakeoff.data.sources.class_folders import list_class_folders
-from bakeoff.data.sources.columns import has_label_column, share_found
+from bakeoff.data.sources.columns import label_column, share_found
 from bakeoff.data.sources.finder import ImageFinder
 from bakeoff.data.sources.labels import list_table
 from bakeoff.data.sources.layout import guess_split, name_some
@@ -57,7 +57,7 @@ def list_images(tree: Tree, data: Data) -> Listing:
     images = ImageFinder(find_images(tree, "", tree.parents()[1:]))
     found = [table for place in places if (table := _read_related(*place, images))]
     tables = [table for table in found if share_found(table, images) >= _MOST]
-    labelled = [table for table in tables if has_label_column(table, data.label)]
+    labelled = [table for table in tables if label_column(table, data.label)]
     if data.label:
         if not labelled:
             raise DataError(f"--label {data.label}: {tree.shown()} has no table with that column that names its images")
@@ -67,11 +67,11 @@ def list_images(tree: Tree, data: Data) -> Listing:
     except DataError:
         if not found:
             raise
-        # Where few rows name an image, the table says so.
-        return _list_table(tree, _choose(tree, labelled or tables or found), images, data)
-    if labelled and len(folders.class_names) < 2:
-        return _list_table(tree, _choose(tree, labelled), images, data)
-    return _compare(tree, folders, labelled, images, data) if labelled else folders
+    else:
+        if len(folders.class_names) > 1 or not found:
+            return _compare(tree, folders, labelled, images, data) if labelled else folders
+    # Where few rows name an image, the error says so.
+    return _list_table(tree, _choose(tree, labelled or tables or found), images, data)
 
 
 def _list_table(tree: Tree, table: Table, images: ImageFinder, data: Data) -> Listing:
@@ -92,7 +92,7 @@ def _compare(tree: Tree, folders: Listing, tables: Sequence[Table], images: Imag
         if not is_same and len(pairs) >= _MOST * len(folders.images):
             raise DataError(
                 f"{tree.shown()}: labels can be the folders ({name_some(folders.class_names)}) or those of {table.name}"
-                f" ({name_some(rows.class_names)}); say --layout classes, or give the table and --images {tree.shown()}"
+                f" ({name_some(rows.class_names)}); say --layout classes, or --label {label_column(table)}"
             )
     note = f"labels from folders; not used: {name_some([table.name for table in tables])}"
     return replace(folders, notes=(*folders.notes, note))

@@ -13,7 +13,7 @@ from bakeoff.data.sources.records import SplitName
 from bakeoff.data.sources.table import Table
 from bakeoff.errors import DataError, suggest
 
-__all__ = ["Columns", "choose_columns", "has_label_column", "share_found"]
+__all__ = ["Columns", "choose_columns", "label_column", "share_found"]
 
 _IMAGE_NAMES = """
     filename file filepath path image imagename imagefile imagepath imageid img imgname imgpath picture photo id
@@ -105,9 +105,11 @@ def _note_groups(table: Table, columns: Sequence[str]) -> Iterator[str]:
             return
 
 
-def has_label_column(table: Table, label: str = "") -> bool:
-    """Whether a table has the column `label`; if that is empty, a column with a usual name of labels."""
-    return label in table.columns if label else any(_plain(column) in _LABEL_NAMES for column in table.columns)
+def label_column(table: Table, label: str = "") -> str:
+    """The column `label` of a table, or else the first with a usual name of labels; empty if there is none."""
+    if label:
+        return label if label in table.columns else ""
+    return next((column for column in table.columns if _plain(column) in _LABEL_NAMES), "")
 
 
 def share_found(table: Table, finder: ImageFinder) -> float:

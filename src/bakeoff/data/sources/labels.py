@@ -1,6 +1,7 @@
 """Joins the rows of a table to images: which file is of which class, split and group, and what fits nowhere."""
 
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
@@ -116,10 +117,13 @@ class _Rows:
             self._put(value, Labelled(paths[0], split, unicodedata.normalize("NFC", label), group or None))
 
     def _in_split(self, value: str, paths: tuple[str, ...], split: SplitName | None) -> tuple[str, ...]:
-        """Without the images of one name that lie in the folders of other splits."""
-        if split not in self._folders or split is None or _folder_split(value.replace("\\", "/")):
+        """Without the images of one name that lie in the folders of other splits, unless the value names the folder."""
+        if split is None or split not in self._folders:
             return paths
-        return tuple(path for path in paths if _folder_split(path) in (split, None))
+        fitting = tuple(path for path in paths if _folder_split(path) in (split, None))
+        if len(fitting) < len(paths) and guess_split(re.split(r"[/\\]", f"/{value}")[-2]):
+            return paths
+        return fitting
 
     def _put(self, value: str, image: Labelled) -> None:
         earlier = self._images.setdefault(image.path, image)
