@@ -161,7 +161,9 @@ def test_a_warning_says_what_helps(dataset, prepared):
     found = Leaks(val=(), test=("a",) * 10)
     assert "--group folder" in warn_of_leaks(dataset, found)
     given = replace(dataset, manifest=dataset.manifest.model_copy(update={"drawn": ("val",)}))
-    assert "The data give these splits" in warn_of_leaks(given, found)
+    assert "The data give the test split; " in warn_of_leaks(given, found)
+    both = Leaks(val=("a",) * 10, test=("a",) * 10)
+    assert "The data give the test split; " in warn_of_leaks(given, both)
     grouped = open_dataset(prepared / "grouped")
     assert "They are grouped by the folder below the class" in warn_of_leaks(grouped, found)
 

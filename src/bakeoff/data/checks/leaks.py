@@ -27,6 +27,7 @@ MAX_LEAK_PAIRS = 75_000_000
 MAX_LEAK_BYTES, _LEAST_BYTES = 400_000_000, 20_000
 # A split is warned of if more than this share of its images, and at least so many, have a near-duplicate in training.
 _SHARE, _IMAGES = 0.05, 5
+_TITLES = {"test": "test", "val": "validation"}
 
 
 class Leaks(Facts):
@@ -86,8 +87,7 @@ def warn_of_leaks(dataset: Dataset, leaks: Leaks) -> str:
     loud = [split for split, share in shares.items() if share == 1 or (share > _SHARE and counts[split] >= _IMAGES)]
     if not loud:
         return ""
-    titles = {"test": "test", "val": "validation"}
-    found = [f"{counts[split]:,} of {dataset.counts[split]:,} {titles[split]} images" for split in loud]
+    found = [f"{counts[split]:,} of {dataset.counts[split]:,} {_TITLES[split]} images" for split in loud]
     worst = max(shares[split] for split in loud)
     effect = "will not hold" if worst > 0.5 else "are higher than they would be"
     return f"{' and '.join(found)} are nearly the same as training images: scores {effect} for new pictures. " + (
@@ -117,8 +117,9 @@ def _is_cheap(dataset: Dataset) -> bool:
 
 def _advise(dataset: Dataset, loud: Sequence[str]) -> str:
     manifest = dataset.manifest
-    if not set(loud) & set(manifest.drawn):
-        return "The data give these splits; `bakeoff data check` lists the pairs, and --exclude leaves images out"
+    if given := [_TITLES[split] for split in loud if split not in manifest.drawn]:
+        splits = f"{' and '.join(given)} split{'s' if len(given) > 1 else ''}"
+        return f"The data give the {splits}; `bakeoff data check` lists the pairs, and --exclude leaves images out"
     if manifest.groups:
         return f"They are grouped by {manifest.groups.by}; larger groups, such as scenes or days, may be needed"
     return (
