@@ -384,14 +384,14 @@ def test_a_table_of_few_of_its_images_says_so(tmp_path):
 def test_kaggles_folders_are_read_by_their_table(tmp_path, train, test):
     _images(tmp_path / train, _names())
     _images(tmp_path / test, _names(), offset=100)
-    (tmp_path / "train.csv").write_text(_rows(_names()))
+    (tmp_path / "train_labels.csv").write_text(_rows(_names()))
     (tmp_path / "test.csv").write_text("id,label\n")
     (tmp_path / "sample_submission.csv").write_text(_rows(_names(), label=lambda _: "cat"))
-    for place in (tmp_path, tmp_path / "train.csv", tmp_path / train):
+    for place in (tmp_path, tmp_path / "train_labels.csv", tmp_path / train):
         source = _open(place)
         assert {key.rpartition("/")[2]: label for key, label in _classes(source).items()} == EXPECTED
         assert len(_found(source)) == 12
-        assert "train.csv: column id -> label" in source.notes[0]
+        assert "train_labels.csv: column id -> label" in source.notes[0]
     (note,) = [note for note in _open(tmp_path).notes if test in note]
     assert "12 images" in note
     assert "bakeoff predict" in note
@@ -437,12 +437,33 @@ def test_metadata_in_the_folder_itself_is_read(photos):
     assert _classes(_open(photos)) == EXPECTED
 
 
-def test_a_table_for_each_split_makes_the_splits(tmp_path):
+@pytest.mark.parametrize("header", ["id,label", "id,animal", ""])
+def test_a_table_for_each_split_makes_the_splits(tmp_path, header):
     _images(tmp_path / "images", _names(24))
     for number, split in enumerate(("train", "valid", "test")):
-        (tmp_path / f"{split}.csv").write_text(_rows(_names(24)[8 * number : 8 * number + 8]))
+        text = _rows(_names(24)[8 * number : 8 * number + 8], header=header)
+        (tmp_path / f"{split}_labels.csv").write_text(text.lstrip())
     source = _open(tmp_path)
     assert Counter(split for _, split in _found(source).values()) == {"train": 8, "val": 8, "test": 8}
+
+
+def test_a_table_of_test_images_without_labels_is_not_used(tmp_path):
+    for folder, offset in (("train", 0), ("test", 100)):
+        _images(tmp_path / folder, _names(), offset=offset)
+    (tmp_path / "train.csv").write_text(_rows(_names(), header="id,animal"))
+    (tmp_path / "test.csv").write_text("\n".join(["id", *_names()]))
+    source = _open(tmp_path)
+    assert source.count == 12
+    assert "not used, for it has other columns: test.csv" in source.notes
+    assert all(key.startswith("train/") for key in _found(source))
+
+
+def test_the_name_of_a_table_is_no_split_where_its_rows_say_otherwise(tmp_path):
+    _images(tmp_path / "photos" / "train", _names()[:9])
+    _images(tmp_path / "photos" / "test", _names()[9:], offset=100)
+    (tmp_path / "my test labels.csv").write_text(_rows(_names()))
+    source = _open(tmp_path / "my test labels.csv", tmp_path / "photos")
+    assert Counter(split for _, split in _found(source).values()) == {"train": 9, "test": 3}
 
 
 def test_of_several_tables_none_is_chosen(photos):

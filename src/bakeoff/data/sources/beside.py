@@ -10,8 +10,8 @@ from pathlib import PurePath
 
 from bakeoff.data.sources.class_folders import list_class_folders
 from bakeoff.data.sources.columns import label_column, share_found
-from bakeoff.data.sources.finder import ImageFinder
-from bakeoff.data.sources.labels import list_table
+from bakeoff.data.sources.finder import ImageFinder, names_an_image
+from bakeoff.data.sources.labels import list_table, table_split
 from bakeoff.data.sources.layout import guess_split, name_some
 from bakeoff.data.sources.listing import Listing
 from bakeoff.data.sources.table import Table, join_tables, read_table
@@ -110,7 +110,7 @@ def _find_places(tree: Tree) -> list[tuple[Tree, str, str]]:
     own = tree.path if tree.path.name not in ("", "..") else tree.path.resolve()
     beside, split = FolderTree(own.parent), guess_split(own.name)
     # The images of test/ have the numbers of those of train/, so that train.csv would give them labels.
-    fitting = [path for path in _table_paths(beside, "") if split in (None, guess_split(PurePath(path).stem))]
+    fitting = [path for path in _table_paths(beside, "") if split in (None, table_split(path))]
     return [(beside, path, beside.shown(path)) for path in fitting]
 
 
@@ -138,7 +138,8 @@ def _read_related(tree: Tree, path: str, name: str, finder: ImageFinder) -> Tabl
         return None
     if head.columns[: len(_FINDINGS)] == _FINDINGS or not share_found(head, finder):
         return None
-    return read_table(name, tree.read(path))
+    table = read_table(name, tree.read(path))
+    return table.without_header() if any(map(names_an_image, table.columns)) else table
 
 
 def _is_metadata(path: str) -> bool:
@@ -147,14 +148,19 @@ def _is_metadata(path: str) -> bool:
 
 def _choose(tree: Tree, tables: Sequence[Table]) -> Table:
     """The one table, or the tables of the splits as one. Raises DataError if different ones could be meant."""
-    have_same_columns = len({frozenset(table.columns) for table in tables}) == 1
-    if have_same_columns and all(_is_metadata(table.name) for table in tables):
+    if all(_is_metadata(table.name) and set(table.columns) == set(tables[0].columns) for table in tables):
         return join_tables([_from_root(table) for table in tables])
     if len(tables) == 1:
         return tables[0]
-    splits = [guess_split(PurePath(table.name).stem) or "" for table in tables]
-    if have_same_columns and "train" in splits and "" not in splits and len(set(splits)) == len(splits):
-        return join_tables([table.with_column("split", split) for table, split in zip(tables, splits, strict=True)])
+    by_split = {split: table for table in tables if (split := table_split(table.name))}
+    if "train" in by_split and len(by_split) == len(tables):
+        # The table of test images may have everything but the labels.
+        columns = set(by_split["train"].columns)
+        same = [table.with_column("split", split) for split, table in by_split.items() if columns == set(table.columns)]
+        joined = join_tables(same)
+        others = [table.name for table in tables if columns != set(table.columns)]
+        notes = [f"not used, for it has other columns: {name}" for name in others]
+        return replace(joined, notes=(*joined.notes, *notes))
     names = " or in ".join(table.name for table in tables)
     raise DataError(f"{tree.shown()}: the labels can be in {names}; give one of them, and --images {tree.shown()}")
 

@@ -18,7 +18,7 @@ from bakeoff.data.sources.records import SplitName
 from bakeoff.data.sources.table import Table
 from bakeoff.errors import DataError
 
-__all__ = ["list_table"]
+__all__ = ["list_table", "table_split"]
 
 
 def list_table(
@@ -43,8 +43,8 @@ def list_table(
             several images, or an image has two labels.
     """
     columns = choose_columns(table, images, where, label=label, group=group)
-    # Of images of one name in `train/` and in `test/`, train.csv means the former.
-    rows = _Rows(columns, guess_split(PurePath(table.name).stem), {_folder_split(path) for path in images.paths})
+    folders = {_folder_split(path) for path in images.paths}
+    rows = _Rows(columns, _meant_split(columns, folders), folders)
     labels = read_numbers([image.label for image in rows.images])
     listed = [replace(image, label=label) for image, label in zip(rows.images, labels, strict=True)]
     if columns.splits:
@@ -70,7 +70,7 @@ class _Rows:
 
         Args:
             columns: The table.
-            split: The split that the table's name stands for.
+            split: The split in whose folder the images are, if the table's name says so.
             folders: The splits that folders stand for.
 
         Raises:
@@ -151,6 +151,21 @@ class _Rows:
             ("images found by their number, without its zeros", self._numbered),
         )
         return [f"{what}: {len(values)}, such as {name_some(values)}" for what, values in told if values]
+
+
+def table_split(name: str) -> SplitName | None:
+    """The split that a table's name says, as `train_labels.csv` does."""
+    words = re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", PurePath(name).stem)
+    splits = {split for word in words if (split := guess_split(word))}
+    return splits.pop() if len(splits) == 1 else None
+
+
+def _meant_split(columns: Columns, folders: set[SplitName | None]) -> SplitName | None:
+    """The split in whose folder the images are: of one name in `train/` and in `test/`, train.csv means the former."""
+    split = table_split(columns.table.name)
+    found = [one.paths for one in columns.found if one.paths]
+    inside = sum(any(_folder_split(path) in (split, None) for path in paths) for paths in found)
+    return split if split in folders and 2 * inside > len(found) else None
 
 
 def _folder_split(path: str) -> SplitName | None:
