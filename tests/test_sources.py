@@ -295,6 +295,18 @@ def test_images_that_are_converted_are_counted(folder: Path) -> None:
         assert source.notes == ("16-bit images scaled as 12 bits, by the range of their values: 2, such as cat/x.png",)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("猫と犬", "猫と犬"), ("बिल्ली!", "बिल्ली"), ("!?", "images"), ("n" * 200, "n" * 50)],
+    ids=range(4),
+)
+def test_data_are_called_like_their_folder_as_files_can_be(tmp_path: Path, name: str, expected: str) -> None:
+    for label in ("cat", "dog"):
+        for number in range(3):
+            write_image(tmp_path / name / label / f"{number}.png")
+    assert open_source(Data(source=str(tmp_path / name))).name == expected
+
+
 def test_links_are_followed_but_not_in_circles(folder: Path, tmp_path: Path) -> None:
     write_image(tmp_path / "elsewhere" / "0.png")
     (folder / "cat" / "more").symlink_to(tmp_path / "elsewhere")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakeoff.text import comparable, encodable, from_cell, isolated, printable, to_cell
+from bakeoff.text import comparable, encodable, from_cell, isolated, markdown, printable, to_cell
 
 
 def test_what_cannot_be_seen_is_printed_as_an_escape() -> None:
@@ -38,6 +38,10 @@ def test_a_cell_holds_any_text(text: str) -> None:
 def test_paths_are_compared_in_one_form() -> None:
     assert comparable("cafe\u0301\\1.png ") == comparable("caf\u00e9/1.png")
     assert comparable("a/1.png") != comparable("A/1.png")
+
+
+def test_a_name_in_markdown_is_shown_as_it_is() -> None:
+    assert markdown("a|b\n<i>`_x_") == r"a\|b\\n\<i\>\`\_x\_"
 
 
 def test_a_name_from_right_to_left_keeps_its_order_to_itself() -> None:

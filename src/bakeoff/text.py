@@ -1,8 +1,9 @@
 """Texts that came with the data (names of classes, files and folders), as they are shown to a person."""
 
+import re
 import unicodedata
 
-__all__ = ["JOINERS", "comparable", "encodable", "escape", "from_cell", "isolated", "printable", "to_cell"]
+__all__ = ["JOINERS", "comparable", "encodable", "escape", "from_cell", "isolated", "markdown", "printable", "to_cell"]
 
 # Zero-width non-joiner and joiner. They cannot be seen, but emoji and several scripts are written with them.
 JOINERS = "\u200c\u200d"
@@ -36,6 +37,11 @@ def isolated(text: str) -> str:
     """A text with marks that keep letters written from right to left from reordering what stands around it."""
     is_right = any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
     return f"\u2068{text}\u2069" if is_right else text
+
+
+def markdown(text: str) -> str:
+    """A text in Markdown, which shows it as it is: none of its characters makes a table, a link or a tag."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~$!&])", r"\\\1", printable(text))
 
 
 def comparable(path: str) -> str:

@@ -136,10 +136,11 @@ def draw_pairs(dataset: Dataset, findings: Sequence[Finding], path: Path, *, lim
     columns = max(1, min(3, -(-len(pairs) // 20)))
     rows, width = -(-len(pairs) // columns), 480
     title = f"{dataset.name}: {len(pairs)} pairs"
+    # The split comes first: a line is written in the direction of its first letter.
     lines = [
         (
-            f"{pair.similarity:.2f}  {_to_text(pair.label)}, {pair.split}",
-            f"{_to_text(pair.other_label)}, {pair.other_split}",
+            f"{pair.similarity:.2f}  {pair.split}: {_to_text(pair.label)}",
+            f"{pair.other_split}: {_to_text(pair.other_label)}",
         )
         for pair in pairs
     ]

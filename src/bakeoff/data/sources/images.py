@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,8 @@ __all__ = ["ImageFiles"]
 _MIN_IMAGES = 3
 # Files that are decoded in parallel: enough to use every core, few enough to hold in memory.
 _CHUNK_FILES = 64
+# Characters of a data set's name. Files are called by it, with a few words more, and may have 255 bytes.
+_MAX_NAME = 50
 # Raise it whenever the same files would be read in another way: it is part of the signature.
 _READING = 3
 
@@ -146,7 +149,10 @@ def _make_name(tree: Tree) -> str:
     name = to_text(tree.path.resolve().name)
     if tree.is_archive:
         name = re.sub(r"(\.tar)?\.\w+$", "", name)
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "images"
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not slug:  # Its letters are of another script.
+        slug = "-".join("".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in name).split())
+    return slug[:_MAX_NAME] or "images"
 
 
 def _check_classes(tree: Tree, listing: Listing) -> None:

@@ -7,6 +7,7 @@ from bakeoff.networks.table import find_network
 from bakeoff.runs.config import Fit
 from bakeoff.runs.metrics import Metrics, describe_absent
 from bakeoff.runs.record import RunRecord
+from bakeoff.text import markdown
 
 __all__ = ["write_card"]
 
@@ -58,6 +59,7 @@ def _data(record: RunRecord) -> str:
 
 def _scores(record: RunRecord, dataset: Dataset) -> str:
     splits = [("validation", record.val), ("test", record.test)]
+    names = [markdown(name) for name in dataset.class_names]
     opened = f"It was opened {record.test.openings} time(s)." if record.test else "It has not been opened yet."
     return "\n".join(
         [
@@ -68,7 +70,7 @@ def _scores(record: RunRecord, dataset: Dataset) -> str:
             "These are the scores of the run, before export. The run was selected on the validation split, not on the"
             f" test split. {opened}",
             *_leaks(record),
-            *(line for name, scores in splits for line in describe_absent(name, scores, dataset.class_names)),
+            *(line for name, scores in splits for line in describe_absent(name, scores, names)),
         ]
     )
 
