@@ -88,10 +88,11 @@ def warn_of_leaks(dataset: Dataset, leaks: Leaks) -> str:
     if not loud:
         return ""
     found = [f"{counts[split]:,} of {dataset.counts[split]:,} {_TITLES[split]} images" for split in loud]
-    worst = max(shares[split] for split in loud)
-    effect = "will not hold" if worst > 0.5 else "are higher than they would be"
-    return f"{' and '.join(found)} are nearly the same as training images: scores {effect} for new pictures. " + (
-        _advise(dataset, loud)
+    most = max(shares[split] for split in loud) > 0.5
+    effect = "will not hold" if most else "are higher than they would be"
+    return (
+        f"{' and '.join(found)} are nearly the same as training images: scores {effect} for new pictures."
+        f" {_advise(dataset, loud, most)}"
     )
 
 
@@ -115,10 +116,14 @@ def _is_cheap(dataset: Dataset) -> bool:
     )
 
 
-def _advise(dataset: Dataset, loud: Sequence[str]) -> str:
+def _advise(dataset: Dataset, loud: Sequence[str], most: bool) -> str:
     manifest = dataset.manifest
     if given := [_TITLES[split] for split in loud if split not in manifest.drawn]:
         splits = f"{' and '.join(given)} split{'s' if len(given) > 1 else ''}"
+        if most:
+            return (
+                f"The data give the {splits}; without splits, --group draws some that keep a subject or scene together"
+            )
         return f"The data give the {splits}; `bakeoff data check` lists the pairs, and --exclude leaves images out"
     if manifest.groups:
         return f"They are grouped by {manifest.groups.by}; larger groups, such as scenes or days, may be needed"
