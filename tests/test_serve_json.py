@@ -50,6 +50,7 @@ BAD = {
     "not UTF-8": (b'{"image": "\xff\xfe"}', 400, "JSON"),
     "half of a surrogate pair": (b'{"image": "\\ud800"}', 400, "JSON"),
     "deep": (b'{"image": ' + b"[" * 90_000, 400, "JSON"),
+    "ten lists deep": (b'{"image": ' + b"[" * 10 + b"]" * 10 + b"}", 400, "image"),
     "a number of many digits": (b'{"image": ' + b"9" * 90_000 + b"}", 400, "image"),
     "a list": (json.dumps([TEXT]).encode(), 400, '{"image": "BASE64"}'),
     "a number": (b'{"image": 7}', 400, "image"),
@@ -60,6 +61,9 @@ BAD = {
     "no field": (b"{}", 422, "no image"),
     "null": (b'{"image": null}', 422, "no image"),
     "no images": (b'{"images": []}', 422, "no image"),
+    "many numbers": (b'{"images": [' + b"0," * 40_000 + b"0]}", 400, "more values than 32 images"),
+    "many lists": (b'{"images": ' + b"[[]," * 20_000, 400, "more values than 32 images"),
+    "many fields": (b"{" + b'"a":0,' * 15_000 + b'"b":0}', 400, "more values than 32 images"),
     "too many images": (json.dumps({"images": ["aaaa"] * 33}).encode(), 400, "32"),
     "too many bytes": (json.dumps({"image": "a" * 200_000}).encode(), 413, "0.1 MB"),
     "too many pixels": (
@@ -85,6 +89,12 @@ def test_bad_json_gets_a_4xx_that_says_why_in_one_line(make_client, content, sta
         assert "\n" not in said
         assert len(said) < 300
         assert client.post("/predict", json={"image": TEXT}).status_code == 200
+
+
+def test_as_many_images_as_are_allowed_are_predicted(make_client):
+    with make_client() as client:
+        answer = client.post("/predict", json={"images": [f"data:image/png;base64,{TEXT}"] * 32})
+    assert (answer.status_code, len(answer.json())) == (200, 32)
 
 
 def test_images_in_json_have_their_places_in_the_queue(make_client):

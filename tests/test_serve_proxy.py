@@ -8,9 +8,11 @@ from urllib.parse import urljoin
 
 import pytest
 
+from bakeoff.deploy.bundle import Format
 from bakeoff.deploy.serve import Settings
 from bakeoff.deploy.serve.batching import Batcher
 from bakeoff.errors import ConfigError
+from running import run_cli
 from serving import Running, encode, redness
 
 PNG = {"Content-Type": "image/png"}
@@ -175,6 +177,30 @@ def test_a_setting_that_cannot_be_is_refused(name, given):
     option = {"allowed_hosts": "allow-host", "cors_origins": "cors-origin", "trusted_proxies": "trust-proxy"}
     with pytest.raises(ConfigError, match=f"--{option.get(name, name.replace('_', '-'))} "):
         Settings(**{name: given if name in ("root_path", "token") else ("*", given)})
+
+
+def test_an_option_that_cannot_be_is_one_line_and_exit_code_2(tmp_path):
+    done = run_cli("serve", tmp_path, "--cors-origin", "null")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--cors-origin takes" in done.stderr
+
+
+def test_the_options_of_the_command_become_settings(bundled, monkeypatch):
+    served = []
+    monkeypatch.setattr("bakeoff.deploy.serve.serve", lambda _bundle, settings, *_: served.append(settings))
+    options = ["--root-path", "pictures/", "--keep-alive", "120", "--cors-origin", "*", "--trust-proxy", "10.0.0.0/8"]
+    done = run_cli("serve", bundled(Format.KERAS), *options, "--allow-host", "a.test", "--allow-host", "*.b.test")
+    assert done.returncode == 0, done.stderr
+    assert "without --token" in done.stderr
+    assert served == [
+        Settings(
+            root_path="/pictures",
+            idle_seconds=120,
+            cors_origins=("*",),
+            trusted_proxies=("10.0.0.0/8",),
+            allowed_hosts=("a.test", "*.b.test"),
+        )
+    ]
 
 
 def test_a_server_with_a_full_queue_is_alive_but_not_ready(make_client):

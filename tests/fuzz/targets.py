@@ -21,6 +21,7 @@ from bakeoff.data.sources import open_source
 from bakeoff.data.sources.cifar import CIFARS
 from bakeoff.data.sources.table import read_table_file
 from bakeoff.deploy.bundle import open_bundle
+from bakeoff.deploy.serve.base64_images import decode_base64, parse_images
 from bakeoff.networks.weights.keras_file import read_models
 from bakeoff.networks.weights.torch_file import read_state_dict
 from bakeoff.networks.weights.transfer import read_kit
@@ -372,6 +373,16 @@ def _read_bundle(data: bytes, folder: Path) -> None:
     open_bundle(folder)
 
 
+def _encoded_images(folder: Path) -> list[bytes]:  # noqa: ARG001
+    texts = ["aGVsbG8=", "data:image/png;base64,aGVsbG8%3D", "aGVs\n bG8", "aGVsbG8-_w"]
+    return [json.dumps({"image": texts[1]}).encode(), json.dumps({"images": texts}).encode(), b'{"image": ' + DEEP]
+
+
+def _read_encoded_images(data: bytes, folder: Path) -> None:  # noqa: ARG001
+    for text in parse_images(data, 32).values():
+        decode_base64(text)
+
+
 TARGETS = [
     Target("images", _images, _read_image),
     Target("CIFAR archives", _archives, _read_archive),
@@ -393,4 +404,5 @@ TARGETS = [
     Target("kits", _kits, _read_kit),
     Target("spaces", _spaces, _read_space),
     Target("bundles", _bundles, _read_bundle),
+    Target("images in JSON", _encoded_images, _read_encoded_images),
 ]

@@ -115,16 +115,13 @@ class Uploads:
         return uploads
 
     def _images(self, body: bytes) -> list[Upload]:
-        limit = self._settings.request_images
         try:
-            uploads = [Upload(name, text) for name, text in parse_images(body).items()]
+            images = parse_images(body, self._settings.request_images)
         except DataError as error:
             raise HTTPException(400, str(error)) from error
-        if not uploads:
+        if not images:
             raise HTTPException(422, 'there is no image in the JSON; send {"image": "BASE64"}')
-        if len(uploads) > limit:
-            raise HTTPException(400, f"Too many images. Maximum number of images is {limit}.")
-        return uploads
+        return [Upload(name, text) for name, text in images.items()]
 
     def _too_large(self) -> HTTPException:
         megabytes = self._settings.request_bytes / 1e6
