@@ -97,7 +97,7 @@ def test_sheets_are_drawn_whatever_the_classes_are_called(
     assert (tmp_path / "pairs.png").stat().st_size > 1000
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.text(st.characters(codec=None), max_size=30))
 def test_any_text_is_drawn_in_the_room_that_it_has(text: str) -> None:
     style = Lettering([text]).style(17)

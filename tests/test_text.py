@@ -19,7 +19,7 @@ def test_any_text_can_be_printed_on_one_line(text: str) -> None:
     assert shown == encodable(shown)
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+x", "@SUM(A1)", "-a.png", "\tx", "=1", "'=1", "''+x"])
+@pytest.mark.parametrize("text", ["=1+1", "+x", "@SUM(A1)", "-a.png", "\tx", "=1", "'=1", "''+x", "＝1"])
 def test_a_formula_gets_an_apostrophe_and_loses_it_again(text: str) -> None:
     assert to_cell(text) == f"'{text}"
     assert from_cell(to_cell(text)) == text

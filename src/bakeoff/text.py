@@ -10,7 +10,7 @@ JOINERS = "\u200c\u200d"
 # Control and format characters (line breaks, escape sequences, marks of direction), halves of pairs, separators.
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 # A spreadsheet takes a cell that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
 
 
 def printable(text: str) -> str:
