@@ -303,6 +303,15 @@ def test_the_command_groups_by_a_pattern(prepared):
     assert r"grouped by '\d/(\d)' in the path: 5 groups" in done.stderr
 
 
+def test_a_class_of_other_files_says_what_they_are(tmp_path):
+    fill(tmp_path / "p", ["cat", "dog"])
+    for index in range(2):
+        (tmp_path / "p" / "dog" / f"{index}.png").rename(tmp_path / "p" / "dog" / f"{index}.txt")
+        (tmp_path / "p" / "dog" / f"{index}.txt").write_text("a note")
+    with pytest.raises(DataError, match=r"fewer than 3 images \(2; left out: \.txt files: 2, such as dog/0\.txt\)"):
+        open_source(Data(source=str(tmp_path / "p")))
+
+
 def test_a_class_that_cannot_be_read_says_how_many_files_were_seen(tmp_path: Path) -> None:
     fill(tmp_path / "p", ["cat", "dog"])
     for index in range(2, 4):

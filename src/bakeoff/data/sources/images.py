@@ -14,6 +14,7 @@ from bakeoff.data.sources.groups import group_images
 from bakeoff.data.sources.listing import Labelled, Listing
 from bakeoff.data.sources.records import BadImage, RawImage, Source
 from bakeoff.data.sources.trees import Tree, to_text
+from bakeoff.data.sources.walk import LeftOut, find_images
 from bakeoff.errors import DataError
 from bakeoff.files import hash_json
 
@@ -162,12 +163,22 @@ def _check_classes(tree: Tree, listing: Listing) -> None:
     counts = Counter(image.label for image in listing.images)
     for name in names:
         if counts[name] < _MIN_IMAGES:
-            found = f"has fewer than {_MIN_IMAGES} images ({counts[name]})"
+            seen = "; ".join([str(counts[name]), *_describe_others(tree, listing, name)])
+            found = f"has fewer than {_MIN_IMAGES} images ({seen})"
             raise DataError(f"class {name} in {tree.shown()} {found}; add some or remove the class")
     trained = {image.label for image in listing.images if image.split in (None, "train")}
     for name in names:
         if name not in trained:
             raise DataError(f"class {name} in {tree.shown()} has no images to train on; add some or remove the class")
+
+
+def _describe_others(tree: Tree, listing: Listing, name: str) -> tuple[str, ...]:
+    """What else is in the folders of a class, and why it is not used."""
+    left_out = LeftOut()
+    for folder in sorted({image.class_folder for image in listing.images if image.label == name} - {""}):
+        for _ in find_images(tree, folder, left_out=left_out):
+            pass
+    return left_out.notes()
 
 
 def _chunks(keys: list[str]) -> Iterator[list[str]]:
