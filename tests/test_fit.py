@@ -26,7 +26,7 @@ from bakeoff.files import hash_json
 from bakeoff.report.facts import describe_recipe
 from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import Data, Fit
-from bakeoff.runs.record import DataFacts, RunRecord
+from bakeoff.runs.record import DataFacts, RunRecord, read_record
 from factories import make_record
 from running import run_cli
 from test_docs import ROOT, blocks
@@ -264,3 +264,18 @@ def test_every_verb_on_images_says_what_happens_to_them(
         assert "pictures: 2 classes (a, b)" in done.stderr
         assert ("centre crop" in done.stderr) == bool(said)
         assert said in done.stderr
+
+
+@pytest.mark.usefixtures("workers_here")
+@pytest.mark.parametrize(("fit", "came_to"), [("crop", Fit.CROP), ("auto", Fit.PAD)])
+def test_a_run_and_its_evaluation_see_the_same_pictures(wide: Path, tmp_path: Path, fit: str, came_to: Fit) -> None:
+    settings = ["model.name=lenet", "model.size=32", "train.images=32", f"data.fit={fit}"]
+    done = run_cli("train", wide, *(f"--set={setting}" for setting in settings), "--out", tmp_path)
+    assert done.returncode == 0
+    assert "centre crop" in done.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    record = read_record(run)
+    assert (record.config.data.fit, record.data.fit) == (fit, came_to)
+    assert record.data.fingerprint == view(wide, came_to).fingerprint
+    assert run_cli("evaluate", run).returncode == 0
+    assert (run / "test-logits.npz").is_file()

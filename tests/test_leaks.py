@@ -74,6 +74,9 @@ class Watcher:
     def warned(self, text):
         self.told.append(("warned", text))
 
+    def data_read(self, dataset):
+        self.told.append(("read", dataset))
+
     def study_began(self, *what):
         self.told.append(("began", what))
 

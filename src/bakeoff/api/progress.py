@@ -102,6 +102,10 @@ class _EventWatcher:
         """Log a warning."""
         _log.warning(text)
 
+    def data_read(self, dataset: "Dataset") -> None:
+        """Log the size of the data."""
+        _log.info("%s: %d classes, %s images", dataset.name, len(dataset.class_names), dataset.counts)
+
     def study_began(self, dataset: "Dataset", plan: "AnyPlan") -> None:
         """Log the data and the budget."""
         budget = "no time limit" if plan.budget_seconds is None else f"{plan.budget_seconds:g} s"

@@ -102,6 +102,7 @@ def train(
     with watch_progress(progress, Stage.TRAIN) as watcher:
         shards, dataset = prepare_data(config.data, read_optional_path("data_dir", data_dir), watcher.counted)
         check_splits(dataset, watcher)
+        watcher.data_read(dataset)
         if not config.model.start:
             choice = WeightsChoice(default=config.model.weights)
             network = Candidate(name=config.model.name, size=config.model.size)

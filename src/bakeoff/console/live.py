@@ -45,10 +45,14 @@ class StudyConsole:
         self._counts.clear()
         print_warning(self._console, text)
 
-    def study_began(self, dataset: Dataset, plan: AnyPlan) -> None:
-        """Print the data and the plan."""
+    def data_read(self, dataset: Dataset) -> None:
+        """Print the data."""
         self._counts.clear()
         print_data(self._console, dataset)
+
+    def study_began(self, dataset: Dataset, plan: AnyPlan) -> None:
+        """Print the data and the plan."""
+        self.data_read(dataset)
         self._console.print(render_plan(plan), highlight=False)
 
     def stage_began(self, stage: str, runs: int | None, seconds_left: float | None) -> None:

@@ -65,6 +65,9 @@ class StudyWatcher(Watcher, Protocol):
     def warned(self, text: str) -> None:
         """The scores will mislead: to be told before everything else."""
 
+    def data_read(self, dataset: Dataset) -> None:
+        """The data of a single run are prepared."""
+
     def study_began(self, dataset: Dataset, plan: AnyPlan) -> None:
         """The data and the plan are known, and the study's folder is open."""
 
