@@ -1,5 +1,6 @@
 """The command line as a shell sees it: exit codes, one clear line, JSON that scripts can read."""
 
+import io
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 import bakeoff
+from bakeoff.cli.output import escape_what_cannot_be_encoded, print_json, print_line
 from bakeoff.errors import WeightsError
 from running import run_cli, run_process
 
@@ -152,6 +154,18 @@ def test_a_terminal_sees_that_line_and_nothing_else(cache, tmp_path, tmp_path_fa
     monkeypatch.chdir(tmp_path)
     _assert_refused(run_process("run", "digits", "--budget", "3s"), "30s")
     assert not list(tmp_path.iterdir())
+
+
+def test_letters_that_the_terminal_lacks_are_printed_as_escapes(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    escape_what_cannot_be_encoded()
+    print_line("猫 cat")
+    print_json({"label": "🐱"})
+    stream.flush()
+    line, _, text = stream.buffer.getvalue().decode().partition("\n")
+    assert line == r"\u732b cat"
+    assert json.loads(text) == {"label": "🐱"}
 
 
 def test_the_version_is_printed_and_is_that_of_the_package():

@@ -8,7 +8,7 @@ import typer
 
 import bakeoff
 from bakeoff.cli import cache, data, studies, tuning, use, views, weights
-from bakeoff.cli.output import print_error, print_line
+from bakeoff.cli.output import escape_what_cannot_be_encoded, print_error, print_line
 from bakeoff.errors import BakeoffError
 from bakeoff.machine import tensorflow_environment
 
@@ -77,6 +77,7 @@ def _options(
 def main() -> None:
     """Run the command line; exits with 0, 1, 2, 3 or 130 as documented."""
     os.environ.update(tensorflow_environment())
+    escape_what_cannot_be_encoded()
     try:
         app()
     except BakeoffError as error:

@@ -1,6 +1,7 @@
 """Printing, and what an interrupt becomes."""
 
 import contextlib
+import io
 import json
 import shlex
 import sys
@@ -13,6 +14,7 @@ import typer
 from bakeoff.text import encodable, printable
 
 __all__ = [
+    "escape_what_cannot_be_encoded",
     "exit_on_interrupt",
     "parse_weigh",
     "print_board",
@@ -34,6 +36,12 @@ def parse_weigh(text: str | None) -> dict[str, float] | None:
     from bakeoff.report.board import parse_criteria
 
     return None if text is None else parse_criteria(text)
+
+
+def escape_what_cannot_be_encoded() -> None:
+    """Write escapes on a standard output that is not UTF-8, instead of stopping at the first letter that it lacks."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None) -> None:
@@ -66,9 +74,9 @@ def print_line(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a result as JSON on standard output."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    is_utf8 = "utf" in (sys.stdout.encoding or "utf-8").lower()
     # The escapes are those of JSON.
-    sys.stdout.write(encodable(text) + "\n")
+    sys.stdout.write(encodable(json.dumps(value, indent=2, ensure_ascii=not is_utf8)) + "\n")
 
 
 def print_error(message: str) -> None:
