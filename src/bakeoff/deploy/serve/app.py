@@ -153,9 +153,14 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
     @app.get("/readyz", responses=_DOWN)
     async def readyz() -> Health:
         """Whether the server can take another image now; requests are to be sent elsewhere otherwise."""
-        if app.state.stopping or batcher.is_full or not batcher.runs:
-            reason = "too many images wait for their prediction" if batcher.is_full else "the server stops"
-            raise HTTPException(503, reason, {"Retry-After": "1"})
+        reasons = {
+            "the server stops": app.state.stopping,
+            "too many images wait for their prediction": batcher.is_full,
+            "the model does not run any more": not batcher.runs,
+        }
+        for reason, holds in reasons.items():
+            if holds:
+                raise HTTPException(503, reason, {"Retry-After": "1"})
         return Health(status="ok")
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -97,9 +97,9 @@ class Batcher:
             batch = self._take()
             if not batch:
                 continue
-            images = np.concatenate([request.images for request in batch])
             started = time.perf_counter()
             try:
+                images = np.concatenate([request.images for request in batch])
                 rows = await loop.run_in_executor(thread, self._probabilities, images)
             except Exception as error:  # each runtime has its own exceptions; the requests of the batch get them
                 _fail(batch, error)
