@@ -71,6 +71,7 @@ def test_arrays_may_have_different_sizes(pictures):
     assert source.notes == ("30 arrays, given in Python; grey images, each channel the same: 1",)
     assert [record.shape for record in records] == [picture.shape[:2] for picture in several]
     assert (_pixels(records[29]) == several[29]).all()
+    assert _data((pd.Series(several), LABELS)) == _data((several, LABELS))
 
 
 @pytest.mark.parametrize(
@@ -108,13 +109,16 @@ GOOD = np.zeros((4, 8, 8, 3), np.uint8)
         ([GOOD[0], FLOAT[0]], "ab", r"images\[1\] is float32"),
         ([GOOD[0], GOOD], "ab", r"images\[1\] has shape \(4, 8, 8, 3\)"),
         ("photos/", "ab", "images is a str"),
+        ([Image.new("P", (8, 8))] * 2, "ab", r"images\[0\] is a Image; give uint8 arrays"),
+        ([[[0, 1]]] * 2, "ab", r"images\[0\] is a list; give uint8 arrays"),
         (GOOD, "aba", "4 images and 3 labels"),
         (GOOD, "aaaa", "all labels are a; give images of at least two classes"),
         (GOOD, np.eye(4), r"labels has shape \(4, 4\).*argmax"),
         (GOOD, ["a", None, "b", "a"], r"labels\[1\] is empty"),
         ([], [], "all labels are missing"),
     ],
-    ids=["unit", "float", "centred", "bool", "flat", "channels-first", "rgba", "list", "nested", "text", "lengths",
+    ids=["unit", "float", "centred", "bool", "flat", "channels-first", "rgba", "list", "nested", "text", "pillow",
+         "numbers", "lengths",
          "one-class", "one-hot", "empty", "nothing"],
 )  # fmt: skip
 def test_arrays_that_would_have_to_be_guessed_are_refused(images, labels, said):
@@ -194,7 +198,7 @@ def test_what_does_not_go_with_such_data_is_refused(pictures):
         _data(frame)
     with pytest.raises(ConfigError, match=r"a tuple of 3; give \(images, labels\)"):
         _data((pictures, LABELS, LABELS))
-    with pytest.raises(ConfigError, match="data=3: give a name, a path, a pandas DataFrame, or a tuple"):
+    with pytest.raises(ConfigError, match="data is a int; give a name, a path, a pandas DataFrame, or a tuple"):
         _data(3)
     for options in ({"label": "x"}, {"layout": "classes"}, {"group": "folder"}, {"image_folder": "photos"}):
         with pytest.raises(ConfigError, match="have neither folders nor a table; leave it out"):

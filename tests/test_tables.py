@@ -96,7 +96,9 @@ def test_a_parquet_file_is_read(tmp_path, photos):
 
     columns = {"id": _names(), "label": list(map(_label, range(12))), "bytes": [{"bytes": b"x"}] * 12}
     parquet.write_table(pyarrow.table(columns), tmp_path / "labels.parquet")
-    assert _classes(_open(tmp_path / "labels.parquet", photos)) == EXPECTED
+    source = _open(tmp_path / "labels.parquet", photos)
+    assert _classes(source) == EXPECTED
+    assert any("are not read, only files (column bytes)" in note for note in source.notes)
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(DataError, match=r"cannot read .*damaged\.parquet"):
         _open(tmp_path / "damaged.parquet", photos)

@@ -129,7 +129,8 @@ def _read_source(data: DataLike) -> str:
     if (address := keep_given(data)) is not None:
         return address
     if not isinstance(data, str | os.PathLike):
-        raise _wrong("data", data, "a name, a path, a pandas DataFrame, or a tuple (images, labels)")
+        kind = type(data).__name__
+        raise ConfigError(f"data is a {kind}; give a name, a path, a pandas DataFrame, or a tuple (images, labels)")
     return os.fspath(data)  # `photos/` stays as it was written
 
 

@@ -38,6 +38,8 @@ def keep_arrays(images: Any, labels: Any) -> str:
         OutputError: The cache cannot be written.
     """
     whole = np.asarray(images) if hasattr(images, "__array__") else None
+    if whole is not None and whole.dtype == object:
+        images, whole = list(whole), None
     pictures = list(_check_array(whole)) if whole is not None else _check_list(images)
     names = _check_labels(labels, len(pictures))
     shapes = np.array([picture.shape if picture.ndim == 3 else (*picture.shape, _GREY) for picture in pictures])
@@ -142,13 +144,19 @@ def _check_array(images: NDArray[Any]) -> NDArray[np.uint8]:
 def _check_list(images: Any) -> list[NDArray[np.uint8]]:
     if not isinstance(images, Sequence) or isinstance(images, str):
         raise DataError(f"images is a {type(images).__name__}; give an array, or a list of arrays")
-    pictures = [np.asarray(image) for image in images]
-    for number, picture in enumerate(pictures):
+    pictures = []
+    for number, image in enumerate(images):
         name = f"images[{number}]"
+        if not hasattr(image, "__array__"):
+            # Of Pillow's images only some are grey or RGB.
+            kind = type(image).__name__
+            raise DataError(f"{name} is a {kind}; give uint8 arrays, such as np.asarray(image.convert('RGB'))")
+        picture = np.asarray(image)
         _check_pixels(name, picture)
         if picture.ndim not in (2, 3) or not picture.size:
             raise DataError(f"{name} has shape {picture.shape}; give (height, width, 3), or grey (height, width)")
         _check_channels(name, picture.shape)
+        pictures.append(picture)
     return pictures
 
 

@@ -152,6 +152,7 @@ def _require_half(table: Table, image: str, found: Sequence[Found], where: str) 
         raise DataError(
             f"{table.name}: of {len(found)} rows, {named} name an image in {where} (column {image}; not found:"
             f" {name_some(values)}); give the folder of the images as --images, or remove the other rows"
+            f"{''.join(f'; {note}' for note in table.notes)}"
         )
 
 

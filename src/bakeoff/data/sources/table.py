@@ -109,7 +109,8 @@ def read_table(name: str, data: bytes, *, is_head: bool = False, may_be_empty: b
         raise DataError(f"{name} is a spreadsheet; save it as CSV and give that file")
     try:
         if suffix in _PARQUET_SUFFIXES:
-            return make_table(name, *_read_parquet(name, data), may_be_empty=may_be_empty)
+            columns, rows, notes = _read_parquet(name, data)
+            return make_table(name, columns, rows, notes, may_be_empty=may_be_empty)
         text, notes = _decode(name, data, "ignore" if is_head else "strict")
         if is_head:
             text = text[: text.rfind("\n") + 1]
@@ -233,7 +234,8 @@ def _gather(records: Any) -> tuple[list[str], list[list[Any]]]:
     return columns, [[record.get(column) for column in columns] for record in records]
 
 
-def _read_parquet(name: str, data: bytes) -> tuple[list[str], list[list[Any]]]:
+def _read_parquet(name: str, data: bytes) -> tuple[list[str], list[list[Any]], list[str]]:
+    """Columns, rows, and a note if there are columns that are not read."""
     try:
         import pyarrow as arrow
         from pyarrow import parquet
@@ -242,13 +244,11 @@ def _read_parquet(name: str, data: bytes) -> tuple[list[str], list[list[Any]]]:
     try:
         file = parquet.ParquetFile(io.BytesIO(data))
         # Images inside the table would take all the memory.
-        kept = [
-            field.name
-            for field in file.schema_arrow
-            if not (arrow.types.is_struct(field.type) or arrow.types.is_binary(field.type))
-        ]
-        columns = file.read(columns=kept)
+        kinds = {field.name: field.type for field in file.schema_arrow}
+        left_out = [name for name, kind in kinds.items() if arrow.types.is_struct(kind) or arrow.types.is_binary(kind)]
+        columns = file.read(columns=[name for name in kinds if name not in left_out])
     except (arrow.ArrowException, OSError) as error:
         raise ValueError(str(error).splitlines()[0]) from error
     values = [column.to_pylist() for column in columns.columns]
-    return columns.column_names, [list(row) for row in zip(*values, strict=True)]
+    note = f"images inside {name} are not read, only files (column {', '.join(left_out)})"
+    return columns.column_names, [list(row) for row in zip(*values, strict=True)], [note] if left_out else []
