@@ -1,7 +1,6 @@
-"""Fonts that have given characters: DejaVu, which matplotlib brings, the extra `fonts`, and those of this machine."""
+"""Fonts that have given characters: DejaVu, which matplotlib brings, and those of this machine."""
 
 import functools
-import importlib.util
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +9,6 @@ from PIL import ImageFont, features
 
 __all__ = ["DEJAVU", "Font", "can_shape", "choose_fonts"]
 
-# Packages of the extra `fonts`: folders with files of Noto fonts.
-_PACKAGES = ("manimgx_fonts", "manimgx_fonts_cjk")
 # Fonts that have a box for every character.
 _PLACEHOLDERS = ("lastresort", "adobeblank")
 _STYLES = ("bold", "italic", "oblique", "light", "thin", "black", "condensed", "mono")
@@ -73,15 +70,12 @@ def _load(path: Path, size: int, weight: int, engine: ImageFont.Layout) -> Image
 
 
 def _find_files() -> list[Path]:
-    """The font files on this machine, those of the extra and regular sans-serif ones first."""
+    """The font files on this machine, regular sans-serif ones first."""
     # It looks into the folders of Linux, macOS and Windows, and asks fontconfig where that is installed.
     from matplotlib.font_manager import findSystemFonts
 
-    packages = [spec for name in _PACKAGES if (spec := importlib.util.find_spec(name)) is not None]
-    folders = [Path(folder) for spec in packages for folder in spec.submodule_search_locations or ()]
-    extra = [path for folder in folders for path in folder.iterdir() if path.suffix in (".ttf", ".otf", ".ttc")]
     files = [path for path in map(Path, findSystemFonts()) if not path.stem.lower().startswith(_PLACEHOLDERS)]
-    return sorted(extra) + sorted(files, key=_rank)
+    return sorted(files, key=_rank)
 
 
 def _rank(path: Path) -> tuple[bool, bool, str]:

@@ -46,8 +46,8 @@ class Lettering:
             first = self._missing[0]
             notes.append(
                 f"no font on this machine has {len(self._missing)} of the characters in the names, the first is"
-                f" {first}; codes such as {escape(first)} are drawn instead; pip install 'bakeoff[fonts]' brings fonts,"
-                " and so do packages of the system (Debian: fonts-noto-cjk, fonts-noto-core)"
+                f" {first}; codes such as {escape(first)} are drawn instead; install a font that has them (Debian:"
+                " fonts-noto-cjk and fonts-noto-core; or put a font file into ~/.local/share/fonts)"
             )
         if self._unshaped:
             notes.append(
