@@ -1,5 +1,6 @@
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -47,6 +48,17 @@ def test_the_crop_is_central() -> None:
     stripes[:, 10:20] = 255
     assert decode(encode_png(stripes), 10).min() == 255
     assert resize_to_square(stripes, 10).min() == 255
+
+
+def test_the_middle_of_a_very_long_picture_is_shown_in_little_memory() -> None:
+    long = np.zeros((2, 1_000_001, 3), np.uint8)
+    long[:, 499_998:500_003] = 255
+    tracemalloc.start()
+    for pixels in (decode(encode_png(long), 64), resize_to_square(long, 64), resize_to_square(long.swapaxes(0, 1), 64)):
+        assert pixels.shape == (64, 64, 3)
+        assert pixels.min() > 200
+    assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    tracemalloc.stop()
 
 
 def test_pixels_are_resized_as_files_are() -> None:

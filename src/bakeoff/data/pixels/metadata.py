@@ -111,8 +111,10 @@ def _read_jpeg(data: bytes) -> Metadata:
         if code in (0xE0, 0xEE) or not (0xE0 <= code <= 0xEF or code == 0xFE):
             kept.append(data[position:end])
         position = end
-    found.data = b"".join([*kept, memoryview(data)[position:]])
-    found.scans = found.data.count(b"\xff\xda")  # in coded pixels, 0xff is followed by 0
+    if sum(map(len, kept)) < position:
+        found.data = b"".join([*kept, memoryview(data)[position:]])
+    if found.buffered:
+        found.scans = found.data.count(b"\xff\xda")  # in coded pixels, 0xff is followed by 0
     if profile:
         found.profile = b"".join(part for _, part in sorted(profile.items()))
     return found

@@ -81,10 +81,16 @@ class Opened:
     found: Metadata
     kind: str
     orientation: int
-    shape: tuple[int, int]
-    """(height, width) in pixels, after the rotation and before any reduction."""
+    size: tuple[int, int] | None
+    """Of a JPEG: its (width, height) in pixels before any reduction."""
     is_reduced: bool = False
     """Whether it is decoded at a reduced size because of its own."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in pixels, after the rotation and before any reduction; of HEIC, certain once decoded."""
+        width, height = self.size or self.image.size
+        return (width, height) if self.orientation in _TURNED else (height, width)
 
     def reopen(self) -> ImageFile.ImageFile:
         """Open the same file again."""
@@ -143,7 +149,6 @@ def _load_heif() -> Any:
 
 
 def _describe(image: Any, found: Metadata, kind: str) -> Opened:
-    width, height = image.size
     if kind == "TIFF":
         # Pillow turns it while it decodes.
         if image.tag_v2.get(_SUBFILE, 0) & _IS_PREVIEW:
@@ -155,8 +160,7 @@ def _describe(image: Any, found: Metadata, kind: str) -> Opened:
         orientation = orientation_of(found.exif or image.info.get("exif") or b"")
     if found.profile is None:
         found.profile = image.info.get("icc_profile")
-    shape = (width, height) if orientation in _TURNED else (height, width)
-    return Opened(image, found, kind, orientation, shape)
+    return Opened(image, found, kind, orientation, image.size if kind == "JPEG" else None)
 
 
 def _reduce(file: Opened, limit: int, shorter: int | None) -> bool:

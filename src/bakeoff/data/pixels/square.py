@@ -7,6 +7,9 @@ from bakeoff.runs.config import Fit
 
 __all__ = ["PAD_COLOUR", "make_square", "resize_to_square"]
 
+# In multiples of the shorter side: pictures that are longer are shortened first.
+_LONG = 256
+
 PAD_COLOUR = (124, 116, 104)
 """The mean colour of ImageNet, which most networks scale to about zero: the colour of the bars of padded pictures."""
 
@@ -22,6 +25,8 @@ def make_square(image: Image.Image, side: int, fit: Fit) -> Image.Image:
     """Make a picture square: `side` pixels on each side."""
     if fit is Fit.AUTO:
         raise ValueError("the fit must be decided by the data before pictures are resized")
+    if fit is Fit.CROP:
+        image = _cut_ends(image)
     width, height = image.size
     if fit is Fit.SQUASH or width == height:
         width = height = side
@@ -41,3 +46,11 @@ def make_square(image: Image.Image, side: int, fit: Fit) -> Image.Image:
     padded = Image.new("RGB", (side, side), PAD_COLOUR)
     padded.paste(image, (-left, -top))
     return padded
+
+
+def _cut_ends(image: Image.Image) -> Image.Image:
+    """A very long picture without its ends: resized as a whole, it could take any amount of memory."""
+    width, height = image.size
+    most = _LONG * min(width, height)
+    left, top = max(width - most, 0) // 2, max(height - most, 0) // 2
+    return image.crop((left, top, width - left, height - top)) if left or top else image
