@@ -138,6 +138,8 @@ def test_listed_images_are_excluded_and_the_manifest_has_the_reason(folder, tmp_
     assert reasons["train/cat/leak.png"] == "excluded: same image in two splits"
     kinds = {finding.kind for finding in examine(after)}
     assert kinds <= {FindingKind.UNREADABLE, FindingKind.GREY}
+    # What the user left out is not unreadable.
+    assert not any(finding.id in excluded for finding in examine(after) if finding.kind is FindingKind.UNREADABLE)
 
 
 def test_images_whose_rows_were_deleted_are_not_excluded(folder, tmp_path):

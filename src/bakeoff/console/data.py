@@ -10,8 +10,8 @@ from bakeoff.text import printable
 
 __all__ = ["print_data", "print_note", "print_warning"]
 
-# Class names in the first line.
-_NAMES = 4
+# Class names in the first line, and the characters of each.
+_NAMES, _NAME_LENGTH = 4, 40
 # Images left out that have a line each; more of them are counted by reason.
 _LINES = 5
 
@@ -22,7 +22,8 @@ def print_data(console: Console, dataset: Dataset) -> None:
         print_warning(console, warning)
     names = dataset.class_names
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    _print(console, f"{dataset.name}: {len(names)} classes ({', '.join(names[:_NAMES])}{more})")
+    first = ", ".join(name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…" for name in names[:_NAMES])
+    _print(console, f"{dataset.name}: {len(names)} classes ({first}{more})")
     counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
     drawn = " and ".join(dataset.manifest.drawn)
     share = "by groups" if dataset.manifest.groups else "about a tenth of each class"

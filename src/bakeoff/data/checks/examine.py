@@ -50,7 +50,8 @@ def examine(dataset: Dataset, *, near: bool = True, on_count: OnCount | None = N
         DataError: A shard is damaged.
     """
     splits = load_all(without_bars(dataset))
-    findings = [Finding(FindingKind.UNREADABLE, id=bad.key, note=bad.reason) for bad in dataset.manifest.quarantined]
+    unreadable = [bad for bad in dataset.manifest.quarantined if not bad.is_excluded]
+    findings = [Finding(FindingKind.UNREADABLE, id=bad.key, note=bad.reason) for bad in unreadable]
     findings += _find_identical(splits, dataset.class_names)
     findings += _find_colourless(splits, dataset.class_names)
     findings += _check_class_sizes(splits, dataset.class_names)

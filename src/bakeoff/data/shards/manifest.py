@@ -23,6 +23,8 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
+EXCLUDED = "excluded: "
+"""What the reason begins with where the user left an image out."""
 
 
 class ShardFile(Facts):
@@ -57,6 +59,11 @@ class Quarantined(Facts):
 
     key: str
     reason: str
+
+    @property
+    def is_excluded(self) -> bool:
+        """Whether the user left it out."""
+        return self.reason.startswith(EXCLUDED)
 
 
 class Manifest(Facts):

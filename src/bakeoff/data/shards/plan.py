@@ -14,7 +14,7 @@ import numpy as np
 from bakeoff.data.pixels import read_rgb
 from bakeoff.data.shards.fit import MAX_CUT
 from bakeoff.data.shards.grouping import Grouping
-from bakeoff.data.shards.manifest import GroupFacts, Quarantined
+from bakeoff.data.shards.manifest import EXCLUDED, GroupFacts, Quarantined
 from bakeoff.data.shards.splits import SPLITS, assign_splits
 from bakeoff.data.sources import BadImage, OnCount, RawImage, Source, SplitName
 from bakeoff.errors import DataError
@@ -163,7 +163,7 @@ def _read(source: Source, excluded: Mapping[str, str], on_count: OnCount | None)
         if isinstance(record, BadImage):
             left_out.append((record.label, Quarantined(key=record.key, reason=record.reason)))
         elif reasons and (reason := reasons.get(comparable(record.key))):
-            left_out.append((record.label, Quarantined(key=record.key, reason=f"excluded: {reason}")))
+            left_out.append((record.label, Quarantined(key=record.key, reason=f"{EXCLUDED}{reason}")))
         else:
             data, is_raw = stored_form(record, record.shape)
             found.append(_Found(_without_data(record), hashlib.sha256(data).hexdigest(), len(data), is_raw))
