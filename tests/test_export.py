@@ -159,3 +159,12 @@ def test_the_documentation_states_the_tolerances(quantize):
     kind, images = (f"`{quantize}`", "all of validation") if quantize else ("not quantised", folder.PARITY_IMAGES)
     row = f"| {kind} | {images} | {found.agreement:.0%} | {found.near_tie} | {found.mean_gap} | {found.worst_gap:g} |"
     assert row in DEPLOY.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("form", [Format.SAVED_MODEL, Format.LITERT], ids=str)
+def test_a_bundle_is_written_and_opened_whatever_its_folder_is_called(lenet, bundled, digits, tmp_path, form):
+    odd = tmp_path / "a[1]*?\\ #%20."
+    write_bundle(lenet, odd, form)
+    images = load_split(digits, "val").images[:4]
+    expected = open_bundle(bundled(form)).probabilities(images)
+    np.testing.assert_allclose(open_bundle(odd).probabilities(images), expected, atol=1e-6)

@@ -11,6 +11,7 @@ from bakeoff.runs.record import Stage, State, write_record
 from bakeoff.study import make_search
 from bakeoff.study.search import MIN_SEARCH_SECONDS, run_search
 from bakeoff.study.space import Parameter, Space
+from bakeoff.study.trials import open_trials
 from factories import make_record
 
 BASE = Run().revised(optim={"learning_rate": 5e-4}, train={"epochs": None, "seconds": 60.0})
@@ -235,3 +236,12 @@ def test_a_damaged_database_is_named(tmp_path):
     (tmp_path / "tune.db").write_text("this is no database")
     with pytest.raises(Exception, match=r"tune\.db.*delete it"):
         _search(tmp_path, Trainer(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["a?b", "x%20y", "c#d", "e f.", "g[1]*", "h;i&j=k", "{l}"])
+def test_the_trials_lie_in_the_folder_of_the_study_whatever_it_is_called(tmp_path, name):
+    out = tmp_path / name
+    out.mkdir()
+    open_trials(out, base=BASE, space=SPACE, parallel=False)
+    assert [path.name for path in out.iterdir()] == ["tune.db"]
+    assert list(tmp_path.iterdir()) == [out]

@@ -33,6 +33,7 @@ __all__ = [
     "read_json",
     "read_toml",
     "replacing",
+    "without_wildcards",
     "write_json",
     "write_text",
 ]
@@ -121,6 +122,18 @@ def read_arrays(path: Path) -> "dict[str, NDArray[Any]]":
         raise
     except Exception as error:  # zipfile, zlib and numpy raise whatever the damage leads them to
         raise ValueError(str(error) or type(error).__name__) from error
+
+
+@contextlib.contextmanager
+def without_wildcards(folder: Path) -> Iterator[Path]:
+    """Yield a folder's path, or a link to it where TensorFlow would take the path of a SavedModel for a pattern."""
+    if not set("*?[]\\") & set(str(folder.absolute())):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        link = Path(temporary) / "link"
+        link.symlink_to(folder.absolute(), target_is_directory=True)
+        yield link
 
 
 def hash_json(value: Any) -> str:

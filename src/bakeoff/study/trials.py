@@ -49,6 +49,7 @@ def open_trials(out: Path, *, base: Run, space: Space, parallel: bool) -> "optun
         OutputError: `tune.db` is damaged.
     """
     import optuna
+    from sqlalchemy import URL
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -58,7 +59,7 @@ def open_trials(out: Path, *, base: Run, space: Space, parallel: bool) -> "optun
             # Optuna warns that the sampler's options may still change.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study = optuna.create_study(
-                storage=f"sqlite:///{path.resolve()}",
+                storage=URL.create("sqlite", database=str(path.resolve())).render_as_string(),
                 study_name="tune",
                 direction="maximize",
                 load_if_exists=True,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bakeoff.deploy.bundle.formats import Format
 from bakeoff.errors import BundleError
+from bakeoff.files import without_wildcards
 from bakeoff.machine import count_cores, import_tensorflow
 
 __all__ = ["Floats", "Images", "Runtime", "open_runtime"]
@@ -64,7 +65,8 @@ def _open_keras(path: Path, threads: int | None) -> Runtime:
 
 def _open_saved_model(path: Path, threads: int | None) -> Runtime:
     tf = _import_tensorflow(path, threads)
-    loaded = tf.saved_model.load(str(path))
+    with without_wildcards(path) as plain:
+        loaded = tf.saved_model.load(str(plain))
     signature = loaded.signatures["serving_default"]
     ((name, _),) = signature.structured_input_signature[1].items()
 

@@ -8,6 +8,7 @@ import keras
 
 from bakeoff.deploy.bundle import Images, Quantize
 from bakeoff.deploy.export.saved_model import write_saved_model
+from bakeoff.files import without_wildcards
 
 __all__ = ["write_litert"]
 
@@ -27,9 +28,9 @@ def write_litert(model: keras.Model, path: Path, quantize: Quantize | None, trai
         for image in training_images:
             yield [image[None]]
 
-    with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
-        write_saved_model(model, Path(temporary) / "saved_model")
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(temporary) / "saved_model"))
+    with tempfile.TemporaryDirectory(dir=path.parent) as temporary, without_wildcards(Path(temporary)) as folder:
+        write_saved_model(model, folder / "saved_model")
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved_model"))
         if quantize is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantize is Quantize.FLOAT16:
