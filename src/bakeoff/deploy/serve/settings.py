@@ -39,7 +39,7 @@ class Settings:
     request_bytes: int = 10_000_000
     """Largest body of a request."""
     image_pixels: int = 25_000_000
-    """Largest number of pixels of an image."""
+    """Largest number of pixels that are decoded of an image."""
     request_images: int = 32
     """Largest number of images in a request."""
     waiting_images: int = 256
