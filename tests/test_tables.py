@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections import Counter
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from bakeoff.data.sources import open_source
 from bakeoff.data.sources.table import read_table
+from bakeoff.data.sources.trees import FolderTree
 from bakeoff.errors import DataError
 from bakeoff.runs.config import Data, FolderLayout
 
@@ -380,6 +382,11 @@ def test_a_table_of_few_of_its_images_says_so(tmp_path):
     (tmp_path / "train.csv").write_text(_rows(_names()))
     with pytest.raises(DataError, match=r"train\.csv: of 12 rows, 5 name an image"):
         _open(tmp_path)
+    with (
+        pytest.raises(DataError, match=r"cannot read .*train\.csv"),
+        mock.patch.object(FolderTree, "head", side_effect=PermissionError(13, "Permission denied")),
+    ):
+        _open(tmp_path)
 
 
 @pytest.mark.parametrize(("train", "test"), [("train", "test"), ("train_images", "test_images"), ("Train", "TEST")])
@@ -468,6 +475,24 @@ def test_the_name_of_a_table_is_no_split_where_its_rows_say_otherwise(tmp_path):
     assert Counter(split for _, split in _found(source).values()) == {"train": 9, "test": 3}
 
 
+def test_a_table_that_is_needed_and_damaged_says_so(tmp_path, photos):
+    (tmp_path / "labels.csv").write_text(_rows(_names()) + "0001.png,cat,or dog\n")
+    for options in ({}, {"label": "label"}):
+        with pytest.raises(DataError, match=r"row 13 of .*labels\.csv has 3 values for 2 columns"):
+            _open(photos, **options)
+
+
+def test_a_table_is_bounded(monkeypatch, tmp_path, photos):
+    from bakeoff.data.sources import beside, table
+
+    for module in (beside, table):
+        monkeypatch.setattr(module, "LIMIT_BYTES", 100)
+    (tmp_path / "labels.csv").write_text(_rows(_names()))
+    for place in (photos, tmp_path / "labels.csv"):
+        with pytest.raises(DataError, match=r"labels\.csv has more than 100 bytes"):
+            _open(place, photos if place.is_file() else "")
+
+
 def test_of_several_tables_none_is_chosen(photos):
     (photos / "labels.csv").write_text(_rows(_names()))
     (photos / "labels_v2.csv").write_text(_rows(_names(), label=lambda number: CLASSES[number % 2]))
@@ -496,6 +521,14 @@ def test_class_folders_beside_a_table_stay_class_folders(tmp_path):
     assert set(_classes(_open(tmp_path, label="label")).values()) == {"sick", "well"}
 
 
+def test_a_table_of_something_else_is_not_taken_for_labels(tmp_path):
+    names = [f"{folder}/{name}" for folder in ("train", "plane", "boat") for name in _names(4)]
+    _images(tmp_path, names)
+    (tmp_path / "cameras.csv").write_text(_rows(names, header="file,camera"))
+    with pytest.raises(DataError, match="train can be a split, or a class beside boat, plane"):
+        _open(tmp_path)
+
+
 def test_tables_about_class_folders_do_not_disturb(tmp_path):
     names = [f"Train/{_label(number)}/{name}" for number, name in enumerate(_names())]
     _images(tmp_path, names)
@@ -504,6 +537,8 @@ def test_tables_about_class_folders_do_not_disturb(tmp_path):
     (tmp_path / "Test.csv").write_text(_rows([f"Test/{name}" for name in _names(3)], header="Path,ClassId"))
     boxes = _rows(names, header="file,class,x", label=lambda number: f"eye,{number}")
     (tmp_path / "boxes.csv").write_text(boxes + _rows(names, label=lambda number: f"ear,{number}").partition("\n")[2])
+    (tmp_path / "damaged.csv").write_text("file,class\n" + 60 * "Train/cat/0000.png,cat,or\n")
+    (tmp_path / "labels.parquet").write_bytes(b"PAR1 and nothing else")
     (tmp_path / "findings.csv").write_text("kind,split,id,label\ngrey,train,Train/cat/0000.png,dog\n")
     source = _open(tmp_path)
     assert set(_classes(source).values()) == set(CLASSES)

@@ -36,8 +36,8 @@ __all__ = [
 ]
 
 DATA_HELP = (
-    "cifar100, cifar10, digits, or a folder: class/image, or train/class/image beside test/class/image; or a table of"
-    " labels, such as a CSV."
+    "cifar100, cifar10, digits; a folder or archive: class/image, or train/class/image beside test/class/image; or a"
+    " table of labels, such as a CSV."
 )
 DataArgument = Annotated[str, typer.Argument(help=DATA_HELP, show_default=True)]
 CLASSES_HELP = (

@@ -12,9 +12,9 @@ from bakeoff.data.sources.class_folders import list_class_folders
 from bakeoff.data.sources.columns import label_column, share_found
 from bakeoff.data.sources.finder import ImageFinder, names_an_image
 from bakeoff.data.sources.labels import list_table, table_split
-from bakeoff.data.sources.layout import guess_split, name_some
+from bakeoff.data.sources.layout import guess_split, may_be_class, name_some
 from bakeoff.data.sources.listing import Listing
-from bakeoff.data.sources.table import Table, join_tables, read_table
+from bakeoff.data.sources.table import LIMIT_BYTES, Table, join_tables, read_table
 from bakeoff.data.sources.trees import FolderTree, Tree, join
 from bakeoff.data.sources.walk import find_images, has_images, subfolders
 from bakeoff.errors import DataError
@@ -55,23 +55,49 @@ def list_images(tree: Tree, data: Data) -> Listing:
     if not places and not data.label:
         return list_class_folders(tree)
     images = ImageFinder(find_images(tree, "", tree.parents()[1:]))
-    found = [table for place in places if (table := _read_related(*place, images))]
-    tables = [table for table in found if share_found(table, images) >= _MOST]
-    labelled = [table for table in tables if label_column(table, data.label)]
+    found, problems = _read_tables(places, images)
+    labelled = [table for table in found if label_column(table, data.label)]
     if data.label:
         if not labelled:
-            raise DataError(f"--label {data.label}: {tree.shown()} has no table with that column that names its images")
+            told = f"--label {data.label}: {tree.shown()} has no table with that column that names its images"
+            raise problems[0] if problems else DataError(told)
         return _list_table(tree, _choose(tree, labelled), images, data)
+    # Where folders may be classes, a table is meant only if it says that it has labels.
+    meant = _most_related(labelled, images) or (_most_related(found, images) if _is_flat(images.paths) else [])
     try:
         folders = list_class_folders(tree)
     except DataError:
-        if not found:
+        if not meant and not problems:
             raise
     else:
-        if len(folders.class_names) > 1 or not found:
+        if len(folders.class_names) > 1 or not (meant or problems):
             return _compare(tree, folders, labelled, images, data) if labelled else folders
-    # Where few rows name an image, the error says so.
-    return _list_table(tree, _choose(tree, labelled or tables or found), images, data)
+    if not meant:
+        raise problems[0]
+    return _list_table(tree, _choose(tree, meant), images, data)
+
+
+def _read_tables(places: Sequence[tuple[Tree, str, str]], images: ImageFinder) -> tuple[list[Table], list[DataError]]:
+    """The tables that name images, and what is wrong with others."""
+    found, problems = [], []
+    for place in places:
+        try:
+            if table := _read_related(*place, images):
+                found.append(table)
+        except DataError as error:
+            problems.append(error)
+    return found, problems
+
+
+def _most_related(tables: Sequence[Table], images: ImageFinder) -> Sequence[Table]:
+    """The tables of which most rows name images; if there are none, all: the error about such a table says more."""
+    return [table for table in tables if share_found(table, images) >= _MOST] or tables
+
+
+def _is_flat(paths: Sequence[str]) -> bool:
+    """Whether images lie in one folder, or in folders of splits."""
+    folders = {path.rpartition("/")[0] for path in paths}
+    return len(folders) == 1 or not any(may_be_class(folder.rpartition("/")[2]) for folder in folders)
 
 
 def _list_table(tree: Tree, table: Table, images: ImageFinder, data: Data) -> Listing:
@@ -130,16 +156,24 @@ def _table_paths(tree: Tree, folder: str) -> list[str]:
 def _read_related(tree: Tree, path: str, name: str, finder: ImageFinder) -> Table | None:
     """Read a table; None if its first rows name no image, or if `bakeoff data check` wrote it."""
     if path.lower().endswith(_PARQUET):
-        table = read_table(name, tree.read(path))
+        table = read_table(name, _read_head(tree, path, LIMIT_BYTES + 1))
         return table if share_found(table, finder) else None
+    beginning = _read_head(tree, path, _HEAD_BYTES)
     try:
-        head = read_table(name, tree.head(path, _HEAD_BYTES), is_head=True)
+        head = read_table(name, beginning, is_head=True)
     except DataError:
         return None
     if head.columns[: len(_FINDINGS)] == _FINDINGS or not share_found(head, finder):
         return None
-    table = read_table(name, tree.read(path))
+    table = read_table(name, _read_head(tree, path, LIMIT_BYTES + 1))
     return table.without_header() if any(map(names_an_image, table.columns)) else table
+
+
+def _read_head(tree: Tree, path: str, size: int) -> bytes:
+    try:
+        return tree.head(path, size)
+    except OSError as error:
+        raise DataError(f"cannot read {tree.shown(path)}: {error.strerror}; make it readable") from error
 
 
 def _is_metadata(path: str) -> bool:

@@ -15,7 +15,7 @@ from bakeoff.data.sources.walk import LeftOut, find_images, has_files, has_image
 from bakeoff.errors import DataError
 from bakeoff.runs.config import FolderLayout
 
-__all__ = ["Layout", "Root", "guess_split", "name_some", "read_layout"]
+__all__ = ["Layout", "Root", "guess_split", "may_be_class", "name_some", "read_layout"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,11 @@ def guess_split(name: str) -> SplitName | None:
     return _SPLIT_WORDS.get(telling[0]) if len(telling) == 1 else None
 
 
+def may_be_class(name: str) -> bool:
+    """Whether a folder's name may be that of a class: no split, and more than that images are inside."""
+    return bool(_telling_words(name)) and not guess_split(name)
+
+
 def _telling_words(name: str) -> list[str]:
     """The words of a name, in lower case, without those that say nothing: none for `images` and `my_data`."""
     words = (word.lower() for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) if word)
@@ -134,7 +139,7 @@ def _refuse_names_of_splits(
     """Raise DataError for a folder of which some subfolders are called like splits and cannot be read as splits."""
     shown, beside = tree.shown(folder), [name for name in inside if name not in splits]
     others = [name for name in beside if has_images(tree, join(folder, name), below=True)]
-    if not any(map(_telling_words, others)) and not any(inside.values()):
+    if not any(map(may_be_class, others)) and not any(inside.values()):
         raise DataError(
             f"{shown}: {name_some(list(splits))} look like splits, but hold no class folders, so there are no labels;"
             " give each class a folder in them, or say --layout classes if they are the classes"

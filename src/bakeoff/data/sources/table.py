@@ -15,6 +15,7 @@ from bakeoff.errors import DataError
 from bakeoff.files import hash_json
 
 __all__ = [
+    "LIMIT_BYTES",
     "TABLE_SUFFIXES",
     "Table",
     "is_table_name",
@@ -31,8 +32,9 @@ _PARQUET_SUFFIXES = (".parquet", ".pq")
 TABLE_SUFFIXES = (*_TEXT_SUFFIXES, *_JSON_LINES_SUFFIXES, ".json", *_PARQUET_SUFFIXES)
 _SPREADSHEET_SUFFIXES = (".xlsx", ".xls", ".ods", ".numbers")
 
-# The largest table in bytes: a few million rows.
-_LIMIT_BYTES = 1 << 28
+LIMIT_BYTES = 1 << 28
+"""The largest table that is read, in bytes: a few million rows."""
+
 # Sorted by how likely they are where two fit equally well.
 _DELIMITERS = ",;\t|"
 # Rows by which a delimiter is chosen.
@@ -84,12 +86,11 @@ def is_table_name(name: str) -> bool:
 def read_table_file(path: Path, *, may_be_empty: bool = False) -> Table:
     """Read a table from a file. Raises DataError as `read_table` does, or if the file cannot be read."""
     try:
-        size = path.stat().st_size
-        if size > _LIMIT_BYTES:
-            raise DataError(f"{path} has {size:,} bytes, more than {_LIMIT_BYTES:,}; keep the columns that are needed")
-        return read_table(str(path), path.read_bytes(), may_be_empty=may_be_empty)
+        with path.open("rb") as file:
+            data = file.read(LIMIT_BYTES + 1)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}; make it readable") from error
+    return read_table(str(path), data, may_be_empty=may_be_empty)
 
 
 def read_table(name: str, data: bytes, *, is_head: bool = False, may_be_empty: bool = False) -> Table:
@@ -98,7 +99,8 @@ def read_table(name: str, data: bytes, *, is_head: bool = False, may_be_empty: b
     Args:
         name: The file's name or path. Its suffix says what it holds.
         data: The contents of the file.
-        is_head: Whether these are only its first bytes: what comes after the last line break is left out.
+        is_head: Whether these are only its first bytes: what comes after the last line break is left out, and so are
+            values beyond the last column.
         may_be_empty: Whether a table without rows is read, too.
 
     Raises:
@@ -107,6 +109,8 @@ def read_table(name: str, data: bytes, *, is_head: bool = False, may_be_empty: b
     suffix = PurePath(name).suffix.lower()
     if suffix in _SPREADSHEET_SUFFIXES:
         raise DataError(f"{name} is a spreadsheet; save it as CSV and give that file")
+    if len(data) > LIMIT_BYTES and not is_head:
+        raise DataError(f"{name} has more than {LIMIT_BYTES:,} bytes; keep only the columns that are needed")
     try:
         if suffix in _PARQUET_SUFFIXES:
             columns, rows, notes = _read_parquet(name, data)
@@ -120,6 +124,8 @@ def read_table(name: str, data: bytes, *, is_head: bool = False, may_be_empty: b
             columns, rows = _gather(json.loads(text))
         else:
             columns, rows = _read_delimited(text, strict=not is_head)
+        if is_head:
+            rows = [row[: len(columns)] for row in rows]
         return make_table(name, columns, rows, notes, may_be_empty=may_be_empty)
     except csv.Error as error:
         raise DataError(f"cannot read {name}: {error}; mend it, or save it again as CSV") from error
