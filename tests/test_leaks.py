@@ -139,6 +139,20 @@ def test_images_of_few_pixels_are_not_compared(tmp_path):
     assert watcher.told == []
 
 
+def test_copies_of_training_images_are_told_where_nearly_equal_ones_are_not_searched_for(tmp_path):
+    fill(tmp_path / "small" / "train", subjects=4, side=16)
+    fill(tmp_path / "small" / "test", subjects=2, side=16)
+    # The frames of the first subjects are drawn from the same numbers in both.
+    assert (tmp_path / "small/test/ill/subject0/0.png").read_bytes() == (
+        tmp_path / "small/train/ill/subject0/0.png"
+    ).read_bytes()
+    prepare(open_source(Data(source=str(tmp_path / "small"))), tmp_path / "s")
+    (warning,) = check_splits(open_dataset(tmp_path / "s"), Watcher()).warnings
+    # The other two were drawn for validation.
+    assert warning.startswith("22 of 24 test images are byte-identical to training images: scores will not hold")
+    assert check_splits(open_dataset(tmp_path / "s", "ill,well"), Watcher()).warnings == (warning,)
+
+
 # telling
 
 

@@ -166,20 +166,17 @@ def check_splits(dataset: Dataset, watcher: StudyWatcher) -> SplitFindings:
     Takes about ten seconds at most, once for the same data. Raises DataError if a shard is damaged.
     """
     leaks = find_leaks(dataset, watcher.counted)
-    if leaks is None:
-        if dataset.side < MIN_SIDE_PIXELS:
-            return SplitFindings()
-        note = (
-            "test and validation images that are nearly the same as training images were not searched for, because that"
-            " would take long; `bakeoff data check` does"
-        )
-        watcher.noted(note)
-        return SplitFindings(notes=(note,))
-    warning = warn_of_leaks(dataset, leaks)
-    if not warning:
-        return SplitFindings()
-    watcher.warned(warning)
-    return SplitFindings(warnings=(warning,))
+    warnings = (warning,) if (warning := warn_of_leaks(dataset, leaks)) else ()
+    for warning in warnings:
+        watcher.warned(warning)
+    if leaks is not None or dataset.side < MIN_SIDE_PIXELS:
+        return SplitFindings(warnings)
+    note = (
+        "test and validation images that are nearly the same as training images were not searched for, because that"
+        " would take long; `bakeoff data check` does"
+    )
+    watcher.noted(note)
+    return SplitFindings(warnings, (note,))
 
 
 def fetch_missing(networks: Sequence[NetworkSpec], on_count: OnCount) -> None:

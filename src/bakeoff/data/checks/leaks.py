@@ -80,18 +80,33 @@ def write_leaks(dataset: Dataset, val: Collection[str], test: Collection[str]) -
     return leaks
 
 
-def warn_of_leaks(dataset: Dataset, leaks: Leaks) -> str:
-    """Why scores will mislead: a line for people; empty if few images have a near-duplicate in training."""
-    counts = {"test": len(leaks.test), "val": len(leaks.val)}
+def warn_of_leaks(dataset: Dataset, leaks: Leaks | None) -> str:
+    """Why scores will mislead, in a line for people.
+
+    Args:
+        dataset: The prepared data.
+        leaks: What was found; None if that was not possible: then byte-identical images count, which are known anyway.
+
+    Returns:
+        The line; empty if few images are concerned.
+    """
+    if leaks is None:
+        counts, alike = dataset.manifest.copies if dataset.is_whole else {}, "byte-identical to"
+    else:
+        counts, alike = {"test": len(leaks.test), "val": len(leaks.val)}, "nearly the same as"
     shares = {split: count / dataset.counts[split] for split, count in counts.items() if count}
-    loud = [split for split, share in shares.items() if share == 1 or (share > _SHARE and counts[split] >= _IMAGES)]
+    loud = [
+        split
+        for split in _TITLES
+        if (share := shares.get(split, 0)) == 1 or (share > _SHARE and counts[split] >= _IMAGES)
+    ]
     if not loud:
         return ""
     found = [f"{counts[split]:,} of {dataset.counts[split]:,} {_TITLES[split]} images" for split in loud]
     most = max(shares[split] for split in loud) > 0.5
     effect = "will not hold" if most else "are higher than they would be"
     return (
-        f"{' and '.join(found)} are nearly the same as training images: scores {effect} for new pictures."
+        f"{' and '.join(found)} are {alike} training images: scores {effect} for new pictures."
         f" {_advise(dataset, loud, most)}"
     )
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from bakeoff.errors import DataError
 from bakeoff.files import read_json, write_json
@@ -95,6 +95,8 @@ class Manifest(Facts):
     """None if the images have no groups."""
     drawn: tuple[str, ...] = ()
     """The splits that were drawn because the data do not give them."""
+    copies: dict[str, int] = Field(default_factory=dict)
+    """Images of validation and of test that are byte-identical to a training image."""
     warnings: tuple[str, ...] = ()
     """Why scores on these data will mislead, a sentence each."""
     notes: tuple[str, ...]

@@ -65,6 +65,7 @@ class ShardPlan:
     groups: GroupFacts | None
     drawn: tuple[SplitName, ...]
     """The splits that the source does not give."""
+    copies: dict[str, int]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -126,6 +127,7 @@ def plan_shards(
         _compute_fingerprint(entries),
         grouping.count(splits) if grouping else None,
         tuple(split for split in SPLITS[1:] if split not in given),
+        _count_copies(entries),
         tuple(grouping.warn(splits)) if grouping else (),
         (*source.notes, *(grouping.note(splits) if grouping else ()), *_note_duplicates(entries)),
     )
@@ -221,6 +223,14 @@ def _check_splits(source: Source, entries: Sequence[ShardEntry]) -> None:
         if split not in present:
             few = f"groups by {source.grouped_by}" if source.grouped_by else "different images"
             raise DataError(f"{source.name} has too few {few} to draw any for {split}; add some")
+
+
+def _count_copies(entries: Sequence[ShardEntry]) -> dict[str, int]:
+    """Images of validation and of test that are byte-identical to a training image."""
+    trained = {entry.sha256 for entry in entries if entry.split == "train"}
+    return {
+        split: sum(entry.sha256 in trained for entry in entries if entry.split == split) for split in ("val", "test")
+    }
 
 
 def _note_duplicates(entries: Sequence[ShardEntry]) -> list[str]:

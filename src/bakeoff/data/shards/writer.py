@@ -155,6 +155,7 @@ def _prepare(
             quarantined=plan.quarantined,
             groups=plan.groups,
             drawn=plan.drawn,
+            copies=plan.copies,
             warnings=plan.warnings,
             notes=plan.notes,
             licence=source.licence,
