@@ -441,6 +441,18 @@ def test_hugging_faces_metadata_is_read(tmp_path, folder):
     assert any("splits are given by folders: train, test" in note for note in source.notes)
 
 
+def test_hugging_faces_test_images_may_have_no_labels(tmp_path):
+    for split, text in (
+        ("train", _rows(_names(), header="file_name,animal")),
+        ("test", "\n".join(["file_name", *_names()])),
+    ):
+        _images(tmp_path / split, _names(), offset=len(split))
+        (tmp_path / split / "metadata.csv").write_text(text)
+    source = _open(tmp_path)
+    assert _classes(source) == {f"train/{name}": label for name, label in EXPECTED.items()}
+    assert "not used, for it has other columns: test/metadata.csv" in source.notes
+
+
 def test_metadata_in_the_folder_itself_is_read(photos):
     (photos / "metadata.csv").write_text(_rows(_names(), header="file_name,label"))
     assert _classes(_open(photos)) == EXPECTED

@@ -182,11 +182,14 @@ def _is_metadata(path: str) -> bool:
 
 def _choose(tree: Tree, tables: Sequence[Table]) -> Table:
     """The one table, or the tables of the splits as one. Raises DataError if different ones could be meant."""
-    if all(_is_metadata(table.name) and set(table.columns) == set(tables[0].columns) for table in tables):
-        return join_tables([_from_root(table) for table in tables])
+    if are_metadata := all(_is_metadata(table.name) for table in tables):
+        tables = [_from_root(table) for table in tables]
+        if all(set(table.columns) == set(tables[0].columns) for table in tables):
+            return join_tables(tables)
     if len(tables) == 1:
         return tables[0]
-    by_split = {split: table for table in tables if (split := table_split(table.name))}
+    names = {table.name.rpartition("/")[0] if are_metadata else table.name: table for table in tables}
+    by_split = {split: table for name, table in names.items() if (split := table_split(name))}
     if "train" in by_split and len(by_split) == len(tables):
         # The table of test images may have everything but the labels.
         columns = set(by_split["train"].columns)
@@ -195,8 +198,8 @@ def _choose(tree: Tree, tables: Sequence[Table]) -> Table:
         others = [table.name for table in tables if columns != set(table.columns)]
         notes = [f"not used, for it has other columns: {name}" for name in others]
         return replace(joined, notes=(*joined.notes, *notes))
-    names = " or in ".join(table.name for table in tables)
-    raise DataError(f"{tree.shown()}: the labels can be in {names}; give one of them, and --images {tree.shown()}")
+    told = " or in ".join(table.name for table in tables)
+    raise DataError(f"{tree.shown()}: the labels can be in {told}; give one of them, and --images {tree.shown()}")
 
 
 def _from_root(table: Table) -> Table:

@@ -44,8 +44,8 @@ class Data(Section):
     """`[data]`: which images, and which of their classes."""
 
     source: str = "digits"
-    """`cifar100`, `cifar10`, `digits`, or the path of a folder or archive of images, or of a table of labels. The
-    default needs no download."""
+    """`cifar100`, `cifar10`, `digits`, or the path of a folder or archive of images, or of a table of labels; or
+    the name of data that were given in Python. The default needs no download."""
     classes: str = "all"
     """`all`, `coarse` (superclasses become the labels), a number (a random subset of that many classes), or the names
     of at least two classes: separated by commas, or as a list, which can hold any name."""
