@@ -9,12 +9,22 @@ __all__ = ["replace_shrinking"]
 
 
 def replace_shrinking(model: keras.Model) -> keras.Model:
-    """A model of the same layers and weights, in which matrix products make large images smaller."""
+    """A model of the same layers and weights, in which matrix products make large images smaller.
+
+    A model that makes no image smaller is returned as it is.
+    """
 
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return _Shrink(layer) if isinstance(layer, keras.layers.Resizing) and layer.antialias else layer
+        return _Shrink(layer) if _shrinks(layer) else layer
 
+    inner = [layer for part in model.layers for layer in (part, *getattr(part, "layers", ()))]
+    if not any(map(_shrinks, inner)):
+        return model
     return keras.models.clone_model(model, clone_function=replace, recursive=True)
+
+
+def _shrinks(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.Resizing) and bool(layer.antialias)
 
 
 class _Shrink(keras.layers.Layer):  # type: ignore[misc]
