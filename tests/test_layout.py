@@ -48,6 +48,9 @@ def _read(folder, layout=FolderLayout.AUTO):
         ("train", "dev", "val"),
         ("train", "eval", "val"),
         ("my data (train)", "my data (holdout)", "test"),
+        ("train2017", "val2017", "val"),
+        ("train/images", "test/images", "test"),
+        ("train_jpg", "test1", "test"),
     ],
 )
 def test_splits_are_known_under_their_usual_names(tmp_path, training, other, split):
@@ -71,7 +74,8 @@ def test_folders_beside_the_splits_are_left_out_and_named(tmp_path, beside):
         (tmp_path / beside).mkdir()
     source, found = _read(tmp_path)
     assert {split for split, _ in found} == {"train", "test"}
-    assert f"folders beside the splits, left out: {beside}" in source.notes
+    counted = {"samples": " (3 images)", "copy": " (6 images)"}.get(beside, "")
+    assert f"folders beside the splits, left out: {beside}{counted}" in source.notes
 
 
 def test_what_systems_and_bakeoff_itself_leave_is_no_class(tmp_path):
@@ -196,10 +200,28 @@ def test_folders_of_the_same_folders_look_like_splits_whatever_their_names(tmp_p
     assert _read(tmp_path, FolderLayout.CLASSES)[0].class_names == ("first", "second")
 
 
+@pytest.mark.parametrize("beside", ["other", "single"])
+def test_versions_of_the_same_images_are_no_classes(tmp_path, beside):
+    _fill(tmp_path / "colour", [*CLASSES, "emu"])
+    _fill(tmp_path / "masks" / "png")
+    _fill(tmp_path, ["samples"]) if beside == "single" else _fill(tmp_path / "samples", ["big", "small"])
+    with pytest.raises(DataError, match=r"colour, masks hold folders of the same names \(cat, dog\).*give one of them"):
+        _read(tmp_path)
+    assert _read(tmp_path, FolderLayout.CLASSES)[0].class_names == ("colour", "masks", "samples")
+
+
 def test_folders_inside_classes_are_no_splits(tmp_path):
     _fill(tmp_path / "cat", ["summer", "winter"])
     _fill(tmp_path / "dog", ["summer", "spring"])
     assert _read(tmp_path)[0].class_names == CLASSES
+
+
+def test_a_folder_of_images_in_a_split_is_no_class(tmp_path):
+    _fill(tmp_path / "train")
+    _fill(tmp_path / "val", ["images"])
+    source, found = _read(tmp_path)
+    assert found == {("train", name) for name in CLASSES}
+    assert any(note.startswith("val holds 3 images without class folders") for note in source.notes)
 
 
 @pytest.mark.parametrize("train", ["train", "images", "My photos"])

@@ -6,6 +6,7 @@ so what is not clear is refused, with both readings.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,7 +41,12 @@ _SPLIT_WORDS: dict[str, SplitName] = {
     **dict.fromkeys(("test", "testing", "testset", "tst", "te", "holdout"), "test"),
 }
 # Words that stand beside the name of a split and say nothing about which it is.
-_FILLERS = {"set", "split", "data", "dataset", "images", "image", "img", "imgs", "pictures", "photos", "seg", "my"}
+_FILLERS = {
+    "set", "split", "data", "dataset", "images", "image", "img", "imgs", "pictures", "photos", "pics", "jpg", "jpeg",
+    "png", "files", "seg", "my",
+}  # fmt: skip
+# Shorter ones with a number, as `te1`, are rather names.
+_SHORTEST_NUMBERED = 3
 # Wrappers that are opened one inside the other, as in archive/archive/train.
 _MOST_WRAPPERS = 4
 # Folders and classes that a message names.
@@ -69,7 +75,7 @@ def read_layout(tree: Tree, choice: FolderLayout = FolderLayout.AUTO, left_out: 
     if choice is FolderLayout.CLASSES:
         return Layout((Root(folder, None),), tuple(notes))
     if splits or choice is FolderLayout.SPLITS:
-        inside = {name: _class_names(tree, _split_root(tree, join(folder, name))) for name in names}
+        inside = {name: _labels_inside(tree, join(folder, name)) for name in names}
         if choice is FolderLayout.SPLITS or _are_splits(tree, folder, splits, inside):
             return _read_splits(tree, folder, splits, inside, notes)
         _refuse_names_of_splits(tree, folder, splits, inside)
@@ -78,9 +84,12 @@ def read_layout(tree: Tree, choice: FolderLayout = FolderLayout.AUTO, left_out: 
 
 
 def guess_split(name: str) -> SplitName | None:
-    """The split that a name stands for, as in `Training`, `seg_train`, `test-images`; None for other names."""
+    """The split that a name stands for, as in `Training`, `seg_train`, `test-images`, `val2017`; None for others."""
     telling = _telling_words(name)
-    return _SPLIT_WORDS.get(telling[0]) if len(telling) == 1 else None
+    if len(telling) != 1:
+        return None
+    word = telling[0].rstrip("0123456789")
+    return _SPLIT_WORDS.get(word if len(word) >= _SHORTEST_NUMBERED else telling[0])
 
 
 def may_be_class(name: str) -> bool:
@@ -115,7 +124,9 @@ def _read_splits(
         if count
     ]
     if others := [name for name in inside if name not in splits]:
-        notes.append(f"folders beside the splits, left out: {name_some(others)}")
+        counts = {name: sum(1 for _ in find_images(tree, join(folder, name))) for name in others}
+        counted = [f"{name} ({count} images)" if count else name for name, count in counts.items()]
+        notes.append(f"folders beside the splits, left out: {name_some(counted)}")
     roots = dict(sorted(roots.items(), key=lambda item: item[1].split != "train"))
     named = ", ".join(f"{root.split} from {to_text(name)}" for name, root in roots.items())
     notes.append(f"splits are given by folders: {named}")
@@ -152,18 +163,31 @@ def _refuse_names_of_splits(
 
 
 def _refuse_same_subfolders(tree: Tree, folder: str, names: Sequence[str]) -> None:
-    """Raise DataError if all folders hold folders of the same names: they look like splits under unknown names."""
-    first: list[str] = []
+    """Raise DataError if folders hold nearly the same folders: they look like splits or versions, not like classes."""
+    inside = {}
     for name in names:
-        found = _class_names(tree, join(folder, name))
-        if len(found) < 2 or (first and found != first):
-            return
-        first = found
-    if len(names) > 1:
+        place = _open_single(tree, join(folder, name))
+        if len(found := _class_names(tree, place)) > 1:
+            inside[name] = found
+    counts = Counter(name for found in inside.values() for name in found)
+    common = [name for name, count in counts.items() if 2 * count > len(inside)]
+    alike = [name for name, found in inside.items() if 2 * len(set(found).intersection(common)) > len(found)]
+    if len(common) > 1 and len(alike) > 1:
         raise DataError(
-            f"{tree.shown(folder)}: {name_some(names)} hold folders of the same names ({name_some(first)}), so they"
-            " look like splits and not like classes; name them train, val and test, or say --layout classes"
+            f"{tree.shown(folder)}: {name_some(alike)} hold folders of the same names ({name_some(common)}), so they"
+            " look like splits or versions of the images and not like classes; name them train, val and test, give one"
+            f" of them ({tree.shown(join(folder, alike[0]))}), or say --layout classes"
         )
+
+
+def _open_single(tree: Tree, folder: str) -> str:
+    """The folder itself, or the one inside that holds everything, if folders of images are in it."""
+    for _ in range(_MOST_WRAPPERS):
+        full = _class_names(tree, folder)
+        if len(full) != 1 or not _class_names(tree, join(folder, full[0])):
+            break
+        folder = join(folder, full[0])
+    return folder
 
 
 def _unwrap(tree: Tree) -> tuple[str, list[str], list[str]]:
@@ -188,11 +212,18 @@ def _unwrap(tree: Tree) -> tuple[str, list[str], list[str]]:
 
 
 def _split_root(tree: Tree, folder: str) -> str:
-    """A split's folder of classes: `seg_train/seg_train` for `seg_train`."""
-    names = subfolders(tree, folder)
-    own = folder.rpartition("/")[2]
-    is_wrapper = len(names) == 1 and guess_split(names[0]) == guess_split(own) is not None
-    return _split_root(tree, join(folder, names[0])) if is_wrapper else folder
+    """A split's folder of classes: `seg_train/seg_train` for `seg_train`, `train/images` for `train`."""
+    names, own = subfolders(tree, folder), folder.rpartition("/")[2]
+    if len(names) != 1 or may_be_class(names[0]) or guess_split(names[0]) not in (None, guess_split(own)):
+        return folder
+    inner = join(folder, names[0])
+    return _split_root(tree, inner) if _class_names(tree, inner) else folder
+
+
+def _labels_inside(tree: Tree, folder: str) -> list[str]:
+    """The names of a split's classes; none if the folders inside only say that images are in them."""
+    names = _class_names(tree, _split_root(tree, folder))
+    return names if any(map(may_be_class, names)) else []
 
 
 def _class_names(tree: Tree, folder: str) -> list[str]:
