@@ -195,7 +195,7 @@ def test_a_path_tells_files_of_one_name_apart(tmp_path):
     (tmp_path / "labels.csv").write_text(_rows([f"/data/old/{name}" for name in names]))
     assert _classes(_open(tmp_path / "labels.csv", tmp_path / "photos")) == expected
     (tmp_path / "labels.csv").write_text(_rows([name.partition("/")[2] for name in names]))
-    with pytest.raises(DataError, match=r"can be meant by 0\.png \(a/0\.png or b/0\.png\), 1\.png .* and 8 more"):
+    with pytest.raises(DataError, match=r"can be meant by 0\.png \(a/0\.png or b/0\.png\) and by 11 more rows"):
         _open(tmp_path / "labels.csv", tmp_path / "photos")
 
 
@@ -476,7 +476,31 @@ def test_a_table_of_test_images_without_labels_is_not_used(tmp_path):
     source = _open(tmp_path)
     assert source.count == 12
     assert "not used, for it has other columns: test.csv" in source.notes
-    assert all(key.startswith("train/") for key in _found(source))
+    assert all(key.startswith("train/") and split is None for key, (_, split) in _found(source).items())
+    assert not any(note.startswith("splits are given") for note in source.notes)
+
+
+def test_a_table_of_other_images_beside_those_of_the_splits_is_not_used(tmp_path):
+    for offset, split in enumerate(("Train", "Test", "Meta")):
+        names = [f"{split}/{name}" for name in _names()]
+        _images(tmp_path, names, offset=20 * offset)
+        (tmp_path / f"{split}.csv").write_text(_rows(names, header="Path,ClassId"))
+    source = _open(tmp_path)
+    assert Counter(split for _, split in _found(source).values()) == {"train": 12, "test": 12}
+    assert "not used, for it names other images: Meta.csv" in source.notes
+    (tmp_path / "Meta.csv").write_text(_rows([f"Train/{name}" for name in _names()], header="Path,ClassId"))
+    with pytest.raises(DataError, match=r"labels can be in Meta\.csv or in Test\.csv or in Train\.csv"):
+        _open(tmp_path)
+
+
+def test_folders_that_hold_copies_are_no_classes_beside_a_table_of_their_images(tmp_path):
+    for folder in ("part_1", "PART_1"):
+        _images(tmp_path / folder, _names())
+    (tmp_path / "metadata.csv").write_text(_rows(_names(), header="image_id,dx"))
+    said = r"by 0000\.png \(.*1/0000\.png\) and by 11 more rows.*remove copies.*--layout classes if the folders are"
+    with pytest.raises(DataError, match=said):
+        _open(tmp_path)
+    assert _open(tmp_path, layout=FolderLayout.CLASSES).class_names == ("PART_1", "part_1")
 
 
 def test_the_name_of_a_table_is_no_split_where_its_rows_say_otherwise(tmp_path):
@@ -554,7 +578,10 @@ def test_tables_about_class_folders_do_not_disturb(tmp_path):
     (tmp_path / "findings.csv").write_text("kind,split,id,label\ngrey,train,Train/cat/0000.png,dog\n")
     source = _open(tmp_path)
     assert set(_classes(source).values()) == set(CLASSES)
-    assert "labels from folders; not used: Test.csv, Train.csv, boxes.csv" in source.notes
+    assert source.notes[-1] == (
+        "labels from folders; not used: Test.csv, Train.csv, boxes.csv"
+        " (--label ClassId takes labels and splits from tables)"
+    )
 
 
 def test_options_that_do_not_fit_are_refused(tmp_path, photos):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import PurePath
 
 from bakeoff.data.sources.class_folders import list_class_folders
-from bakeoff.data.sources.columns import label_column, share_found
+from bakeoff.data.sources.columns import find_rows, label_column, share_found
 from bakeoff.data.sources.finder import ImageFinder, names_an_image
 from bakeoff.data.sources.labels import list_table, table_split
 from bakeoff.data.sources.layout import guess_split, may_be_class, name_some
@@ -61,7 +61,7 @@ def list_images(tree: Tree, data: Data) -> Listing:
         if not labelled:
             told = f"--label {data.label}: {tree.shown()} has no table with that column that names its images"
             raise problems[0] if problems else DataError(told)
-        return _list_table(tree, _choose(tree, labelled), images, data)
+        return _list_table(tree, _choose(tree, labelled, images), images, data)
     # Where folders may be classes, a table is meant only if it says that it has labels.
     meant = _most_related(labelled, images) or (_most_related(found, images) if _is_flat(images.paths) else [])
     try:
@@ -74,7 +74,7 @@ def list_images(tree: Tree, data: Data) -> Listing:
             return _compare(tree, folders, labelled, images, data) if labelled else folders
     if not meant:
         raise problems[0]
-    return _list_table(tree, _choose(tree, meant), images, data)
+    return _list_table(tree, _choose(tree, meant, images), images, data)
 
 
 def _read_tables(places: Sequence[tuple[Tree, str, str]], images: ImageFinder) -> tuple[list[Table], list[DataError]]:
@@ -107,10 +107,13 @@ def _list_table(tree: Tree, table: Table, images: ImageFinder, data: Data) -> Li
 def _compare(tree: Tree, folders: Listing, tables: Sequence[Table], images: ImageFinder, data: Data) -> Listing:
     """The labels of class folders. Raises DataError if a table has other ones for most of the images."""
     of_folder = {image.path: image.label for image in folders.images}
+    has_splits = any(image.split for image in folders.images)
     for table in tables:
         try:
             rows = _list_table(tree, table, images, data)
-        except DataError:
+        except DataError as error:
+            if not has_splits and _is_unclear(table, images):
+                raise DataError(f"{error}; say --layout classes if the folders are the classes") from error
             continue  # It gives no image one class, as a list of objects in the images, so it cannot be meant.
         pairs = [(of_folder[image.path], image.label) for image in rows.images if image.path in of_folder]
         different = set(pairs)
@@ -121,7 +124,15 @@ def _compare(tree: Tree, folders: Listing, tables: Sequence[Table], images: Imag
                 f" ({name_some(rows.class_names)}); say --layout classes, or --label {label_column(table)}"
             )
     note = f"labels from folders; not used: {name_some([table.name for table in tables])}"
+    if any(map(table_split, (table.name for table in tables))):
+        note += f" (--label {label_column(tables[0])} takes labels and splits from tables)"
     return replace(folders, notes=(*folders.notes, note))
+
+
+def _is_unclear(table: Table, images: ImageFinder) -> bool:
+    """Whether most rows of a table can mean several images, as where a folder was copied."""
+    found = find_rows(table, images)
+    return sum(len(one.paths) > 1 for one in found) >= _MOST * len(found)
 
 
 def _find_places(tree: Tree) -> list[tuple[Tree, str, str]]:
@@ -180,7 +191,7 @@ def _is_metadata(path: str) -> bool:
     return PurePath(path).stem.lower() == _METADATA
 
 
-def _choose(tree: Tree, tables: Sequence[Table]) -> Table:
+def _choose(tree: Tree, tables: Sequence[Table], images: ImageFinder) -> Table:
     """The one table, or the tables of the splits as one. Raises DataError if different ones could be meant."""
     if are_metadata := all(_is_metadata(table.name) for table in tables):
         tables = [_from_root(table) for table in tables]
@@ -190,16 +201,27 @@ def _choose(tree: Tree, tables: Sequence[Table]) -> Table:
         return tables[0]
     names = {table.name.rpartition("/")[0] if are_metadata else table.name: table for table in tables}
     by_split = {split: table for name, table in names.items() if (split := table_split(name))}
-    if "train" in by_split and len(by_split) == len(tables):
+    others = [table for table in tables if table not in by_split.values()]
+    if "train" in by_split and _are_apart(others, list(by_split.values()), images):
         # The table of test images may have everything but the labels.
         columns = set(by_split["train"].columns)
-        same = [table.with_column("split", split) for split, table in by_split.items() if columns == set(table.columns)]
-        joined = join_tables(same)
-        others = [table.name for table in tables if columns != set(table.columns)]
-        notes = [f"not used, for it has other columns: {name}" for name in others]
-        return replace(joined, notes=(*joined.notes, *notes))
+        same = {split: table for split, table in by_split.items() if columns == set(table.columns)}
+        joined = join_tables([table.with_column("split", split) for split, table in same.items()])
+        notes = [
+            *(f"not used, for it has other columns: {table.name}" for table in by_split.values()
+              if table not in same.values()),
+            *(f"not used, for it names other images: {table.name}" for table in others),
+        ]  # fmt: skip
+        return replace(joined if len(same) > 1 else by_split["train"], notes=(*joined.notes, *notes))
     told = " or in ".join(table.name for table in tables)
     raise DataError(f"{tree.shown()}: the labels can be in {told}; give one of them, and --images {tree.shown()}")
+
+
+def _are_apart(some: Sequence[Table], others: Sequence[Table], images: ImageFinder) -> bool:
+    """Whether no image is named by tables of both."""
+    one, other = ({path for table in each for found in find_rows(table, images) for path in found.paths}
+                  for each in (some, others))  # fmt: skip
+    return one.isdisjoint(other)
 
 
 def _from_root(table: Table) -> Table:

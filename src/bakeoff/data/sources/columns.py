@@ -13,7 +13,7 @@ from bakeoff.data.sources.records import SplitName
 from bakeoff.data.sources.table import Table
 from bakeoff.errors import DataError, suggest
 
-__all__ = ["Columns", "choose_columns", "label_column", "share_found"]
+__all__ = ["Columns", "choose_columns", "find_rows", "label_column", "share_found"]
 
 _IMAGE_NAMES = """
     filename file filepath path image imagename imagefile imagepath imageid img imgname imgpath picture photo id
@@ -112,9 +112,14 @@ def label_column(table: Table, label: str = "") -> str:
     return next((column for column in table.columns if _plain(column) in _LABEL_NAMES), "")
 
 
+def find_rows(table: Table, finder: ImageFinder) -> list[Found]:
+    """What the rows of a table name, in the column that names the most images."""
+    return finder.find(table.column(_choose_image(table, finder, "")))
+
+
 def share_found(table: Table, finder: ImageFinder) -> float:
-    """The share of a table's rows that name an image, in the column that names the most."""
-    found = finder.find(table.column(_choose_image(table, finder, "")))
+    """The share of a table's rows that name an image."""
+    found = find_rows(table, finder)
     return sum(bool(one.paths) for one in found) / len(found)
 
 

@@ -93,9 +93,10 @@ class _Rows:
             self._add(*row)
         name = columns.table.name
         if self._unclear:
+            more = f" and by {len(self._unclear) - 1} more rows" if len(self._unclear) > 1 else ""
             raise DataError(
-                f"{name}: several images can be meant by {name_some(self._unclear)}; write their folders into column"
-                f" {columns.image}, or give one folder as --images"
+                f"{name}: several images can be meant by {self._unclear[0]}{more}; write their folders into column"
+                f" {columns.image}, remove copies, or give one folder as --images"
             )
         if self._differing:
             raise DataError(f"{name} has rows that contradict each other: {name_some(self._differing)}; correct them")
