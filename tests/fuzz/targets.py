@@ -22,7 +22,7 @@ from bakeoff.data.sources.cifar import CIFARS
 from bakeoff.data.sources.table import read_table_file
 from bakeoff.deploy.bundle import open_bundle
 from bakeoff.deploy.serve.base64_images import decode_base64, parse_images
-from bakeoff.networks.weights.keras_file import read_models
+from bakeoff.networks.weights.keras_file import open_models
 from bakeoff.networks.weights.torch_file import read_state_dict
 from bakeoff.networks.weights.transfer import read_kit
 from bakeoff.report import read_study
@@ -339,7 +339,9 @@ def _keras_files(folder: Path) -> list[bytes]:
 
 def _read_keras_file(data: bytes, folder: Path) -> None:
     (folder / "weights.h5").write_bytes(data)
-    read_models(folder / "weights.h5")
+    with open_models(folder / "weights.h5") as models:
+        for tensor in (tensor for model in models for layer in model.layers for tensor in layer.tensors):
+            assert tensor.read().nbytes <= 4 * len(data)
 
 
 def _kits(folder: Path) -> list[bytes]:  # noqa: ARG001

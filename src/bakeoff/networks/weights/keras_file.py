@@ -1,69 +1,89 @@
-"""Reads the tensors of a Keras weight file, by model and by layer. Runs no code from the file.
+"""Reads a Keras weight file: its layers with their names, their order and their tensors. Runs no code from the file.
+
+Keras 2 and the `.h5` files of Keras 3 list `layer_names`, and for each layer `weight_names`, in the order of the model.
+`.keras` and `.weights.h5` have a group for each layer, named by its class and a number, and its name in an attribute
+(from Keras 3.9 on) or in `config.json` (`.keras`), or nowhere.
 
 A file may hold a backbone alone, or a whole classifier in which the backbone is one layer or many. So all models in the
-file are returned, and `load.py` takes the one that fits best.
+file are given, and `match.py` takes the one that fits best.
 """
 
-import io
+import contextlib
 import json
 import re
 import zipfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from bakeoff.errors import WeightsError
+from bakeoff.networks.weights.hdf5 import Group, Tensor, open_hdf5
 
-__all__ = ["StoredLayer", "StoredModel", "count_names", "read_models"]
+__all__ = ["StoredLayer", "StoredModel", "canonical", "count_names", "open_models", "split_number"]
 
-Array = NDArray[Any]
+# A member of a .keras file may grow by so much when it is unpacked: weights hardly shrink.
+_MOST_GROWTH = 10
+_MOST_CONFIG_BYTES = 16 << 20
+# What Keras 3 and Keras 2.13 call the list of a model's layers. Both are left out of a layer's place.
+_LISTS = ("layers", "_layer_checkpoint_dependencies")
+# Members of a file that are no layers.
+_NO_LAYERS = ("optimizer", "optimizer_weights", "seed_generator", "top_level_model_weights", "loss_tracker")
 
 
-class StoredLayer(NamedTuple):
-    """The tensors of one layer in the file's order, and the names of its variables, if the file has names."""
+@dataclass(frozen=True)
+class StoredLayer:
+    """The tensors of one layer, in the file's order."""
 
-    tensors: list[Array]
-    names: list[str]
+    names: tuple[str, ...]
+    """What the layer may be called, the longest first, `canonical`; empty if the file has no names."""
+    place: tuple[str, ...]
+    """Where it is among the groups of its model: `sequential_1`, `conv2d_3`. Empty if the file has no such groups."""
+    line: tuple[str, ...]
+    """What it is counted among: layers of one line are in the order of their `index`."""
+    index: tuple[int, ...]
+    tensors: tuple[Tensor, ...]
+    variables: tuple[str, ...] = ()
+    """The names of the tensors, if the file has them."""
+
+    @property
+    def title(self) -> str:
+        """The name for messages."""
+        return self.names[0] if self.names else "/".join(self.place)
 
 
-class StoredModel(NamedTuple):
-    """The layers of one model in a file.
+@dataclass(frozen=True)
+class StoredModel:
+    """The layers of one model in a file, those of models inside it included."""
 
-    If `is_named`, keys are the layers' names. Keras 3 before 3.9 stored no names: then keys are `class` or `class_n`
-    (`count_names`).
+    layers: tuple[StoredLayer, ...]
+
+
+@contextlib.contextmanager
+def open_models(path: Path) -> Iterator[list[StoredModel]]:
+    """Yield all models in a `.keras`, `.weights.h5` or `.h5` file, outer before inner. Tensors are read in the block.
+
+    Raises:
+        WeightsError: The file is damaged, of another format, or needs what no file of weights needs.
     """
-
-    layers: dict[str, StoredLayer]
-    is_named: bool
-
-
-def read_models(path: Path) -> list[StoredModel]:
-    """All models in a `.keras`, `.weights.h5` or `.h5` file, outer before inner.
-
-    Raises WeightsError if the file is damaged or of another format.
-    """
-    import h5py  # type: ignore[import-untyped]
-
     try:
-        data: Any = path
-        names: dict[str, str] = {}
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                data = io.BytesIO(archive.read("model.weights.h5"))
-                names = dict(_names_in_config(json.loads(archive.read("config.json")), ""))
-        with h5py.File(data, "r") as file:
-            group = file.get("model_weights", file)
-            models = list(_read_legacy(group) if "layer_names" in group.attrs else _read_nested(group, names))
+        with contextlib.ExitStack() as stack:
+            data, names = _unpack(path) if zipfile.is_zipfile(path) else (path, {})
+            root = stack.enter_context(open_hdf5(data))
+            group = root.groups.get("model_weights", root)
+            names_in_order = group.texts("layer_names")
+            models = list(_read_legacy(group, names_in_order) if names_in_order else _read_nested(group, names))
+            opened = stack.pop_all()
+    except WeightsError as error:
+        raise WeightsError(f"{path} {error}; save the weights again with Keras") from error
     except Exception as error:  # A damaged file can make h5py raise any exception.
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:200]
         raise WeightsError(
             f"{path} is not a Keras weight file ({reason}); give a .weights.h5, .h5 or .keras"
         ) from error
-    return [model for model in models if model.layers]
+    with opened:
+        yield [model for model in models if model.layers]
 
 
 def count_names(kinds: list[str]) -> list[str]:
@@ -80,63 +100,117 @@ def count_names(kinds: list[str]) -> list[str]:
     return names
 
 
-def _read_legacy(group: Any) -> Iterator[StoredModel]:
-    """Read the format of Keras 2, and of .h5 files of Keras 3: `layer_names`, and for each layer `weight_names`.
+def split_number(name: str) -> tuple[str, int]:
+    """A name and its number: `conv2d_3` is (`conv2d`, 3), `conv2d` is (`conv2d`, 0)."""
+    match = re.fullmatch(r"(.+?)_(\d{1,9})", name)
+    return (match[1], int(match[2])) if match else (name, 0)
 
-    There, a model inside a model is one layer, with weights named LAYER/VARIABLE.
-    """
-    outer: dict[str, StoredLayer] = {}
-    inner: list[StoredModel] = []
-    for name in map(_as_text, group.attrs["layer_names"]):
-        layers: dict[str, StoredLayer] = defaultdict(lambda: StoredLayer([], []))
-        for path in map(_as_text, group[name].attrs["weight_names"]):
+
+def canonical(name: str) -> str:
+    """The name under which a layer of Keras 2 and the same layer of Keras 3 are equal."""
+    # Keras 2 wrote Conv/BatchNorm and conv1/bn where Keras 3 writes conv_bn and conv1_bn.
+    return name.replace("/", "_").lower().replace("batchnorm", "bn")
+
+
+def _unpack(path: Path) -> tuple[bytes, dict[str, tuple[int, str]]]:
+    """The HDF5 file in a `.keras` file, and the position and name of each layer by its group."""
+    with zipfile.ZipFile(path) as archive:
+        for name, limit in (
+            ("model.weights.h5", _MOST_GROWTH * path.stat().st_size),
+            ("config.json", _MOST_CONFIG_BYTES),
+        ):
+            if (size := archive.getinfo(name).file_size) > limit:
+                raise WeightsError(f"declares {size:,} bytes for {name}, which is more than {limit:,}")
+        config = json.loads(archive.read("config.json"))
+        named = enumerate(_names_in_config(config, ()))
+        return archive.read("model.weights.h5"), {"/".join(place): (i, name) for i, (place, name) in named}
+
+
+def _read_legacy(group: Group, names: list[str]) -> Iterator[StoredModel]:
+    """The whole file, then each layer that is a model: its weights are named LAYER/VARIABLE."""
+    inner: list[list[StoredLayer]] = []
+    for name in names:
+        member = group.groups.get(name) or _descend(group, name)
+        owners: dict[str, list[tuple[str, Tensor]]] = {}
+        for path in member.texts("weight_names") if member else []:
             owner, _, variable = path.rpartition("/")
-            layer = layers[owner.rpartition("/")[2] or name]
-            layer.tensors.append(np.asarray(group[name][path]))
-            layer.names.append(variable.partition(":")[0])
-        if len(layers) == 1:
-            outer[name] = next(iter(layers.values()))
-        if layers:
-            inner.append(StoredModel(dict(layers), is_named=True))
-    return iter([StoredModel(outer, is_named=True), *inner])
+            tensor = member.find(path) if member else None
+            if tensor is None:
+                raise WeightsError(f"lists the tensor {path}, and does not hold it")
+            owners.setdefault(owner or name, []).append((variable.partition(":")[0], tensor))
+        if owners:
+            inner.append([_legacy_layer(name, owner, owners) for owner in owners])
+    layers = [replace(layer, index=(index,)) for index, layer in enumerate(layer for part in inner for layer in part)]
+    yield StoredModel(tuple(layers))
+    for part in inner:
+        if len(part) > 1:
+            yield StoredModel(tuple(layers[: len(part)]))
+        del layers[: len(part)]
 
 
-def _read_nested(group: Any, names: dict[str, str]) -> Iterator[StoredModel]:
-    """Read the format of Keras 3: a group for each model, with `layers` in it, each with numbered `vars`.
-
-    `names` are the layers' names by group, for files that have no names in the groups.
-    """
-    members = group.get("layers", {})
-    layers = {}
-    is_named = True
-    for member in members.values():
-        variables = member.get("vars", {})
-        if not len(variables):
-            continue
-        name = variables.attrs.get("name") or names.get(member.name)
-        is_named = is_named and name is not None
-        tensors = [np.asarray(variables[key]) for key in sorted(variables, key=int)]
-        layers[str(name) if name is not None else member.name.rpartition("/")[2]] = StoredLayer(tensors, [])
-    yield StoredModel(layers, is_named)
-    for key, member in (members or group).items():
-        if key != "vars" and hasattr(member, "keys"):
-            yield from _read_nested(member, names)
+def _legacy_layer(name: str, owner: str, owners: dict[str, list[tuple[str, Tensor]]]) -> StoredLayer:
+    parts = owner.split("/")
+    names = [name] if len(owners) == 1 else []
+    names += ["/".join(parts[start:]) for start in range(len(parts))]
+    variables, tensors = zip(*owners[owner], strict=True)
+    return StoredLayer(tuple(dict.fromkeys(map(canonical, names))), (), (), (), tensors, variables)
 
 
-def _names_in_config(config: Any, place: str) -> Iterator[tuple[str, str]]:
-    """The group in the file and the name of each layer of a serialised model, layers of inner models included."""
+def _descend(group: Group, path: str) -> Group | None:
+    found: Group | None = group
+    for name in path.split("/"):
+        found = found.groups.get(name) if found else None
+    return found
+
+
+def _read_nested(group: Group, names: dict[str, tuple[int, str]]) -> Iterator[StoredModel]:
+    """Each group with layers below it is a model."""
+    layers: dict[tuple[str, ...], StoredLayer] = {}
+    _collect(group, (), names, layers)
+    starts = dict.fromkeys(place[:depth] for place in layers for depth in range(len(place)))
+    for start in sorted(starts, key=len):
+        below = [(place[len(start) :], layer) for place, layer in layers.items() if place[: len(start)] == start]
+        yield StoredModel(tuple(replace(layer, place=place, **_count(place, layer)) for place, layer in below))
+
+
+def _count(place: tuple[str, ...], layer: StoredLayer) -> dict[str, Any]:
+    if layer.index:  # from the config
+        return {}
+    bases, numbers = zip(*map(split_number, place), strict=True)
+    return {"line": bases, "index": numbers}
+
+
+def _collect(
+    group: Group,
+    place: tuple[str, ...],
+    names: dict[str, tuple[int, str]],
+    layers: dict[tuple[str, ...], StoredLayer],
+) -> None:
+    values = group.groups.get("vars")
+    if place and values and values.tensors:
+        position, given = names.get("/".join(place), (None, ""))
+        name = given or "".join(values.texts("name"))
+        layers[place] = StoredLayer(
+            names=(canonical(name),) if name else (),
+            place=place,
+            line=(),
+            index=() if position is None else (position,),
+            tensors=tuple(values.tensors[key] for key in sorted(values.tensors, key=int)),
+        )
+    for name, member in group.groups.items():
+        if name != "vars" and name not in _NO_LAYERS:
+            _collect(member, place if name in _LISTS else (*place, name), names, layers)
+
+
+def _names_in_config(config: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The place in the file and the name of each layer of a serialised model, layers of inner models included."""
     layers = config.get("config", {}).get("layers", []) if isinstance(config.get("config"), dict) else []
     for layer, key in zip(layers, count_names([layer["class_name"] for layer in layers]), strict=True):
-        inner = f"{place}/layers/{key}"
-        yield inner, layer["config"]["name"]
-        yield from _names_in_config(layer, inner)
+        yield (*place, key), layer["config"]["name"]
+        yield from _names_in_config(layer, (*place, key))
 
 
 def _snake_case(kind: str) -> str:
     # The rule by which Keras names groups: BatchNormalization becomes batch_normalization, Conv2D becomes conv2d.
     kind = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", kind).lower()
-
-
-def _as_text(name: Any) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name)

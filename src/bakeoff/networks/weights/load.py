@@ -1,6 +1,6 @@
 """Loads a located weight file into a network: every tensor, or none and an error."""
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.errors import WeightsError
+from bakeoff.errors import WeightsError, name_some
 from bakeoff.networks.efficientnet_lite import torch_prefixes
 from bakeoff.networks.table import NetworkSpec
-from bakeoff.networks.weights.keras_file import StoredLayer, StoredModel, count_names, read_models
+from bakeoff.networks.weights.keras_file import open_models
+from bakeoff.networks.weights.known import recognise
 from bakeoff.networks.weights.locate import WeightsSource
+from bakeoff.networks.weights.match import Match, Wanted, arrange, find_match, list_layers
 from bakeoff.networks.weights.torch_file import read_state_dict
 
 __all__ = ["LoadReport", "load_weights"]
@@ -47,21 +49,30 @@ def load_weights(backbone: Any, spec: NetworkSpec, source: WeightsSource, *, par
     if source.origin == "hub":
         _load_hub(backbone, source.path)
         found = len(backbone.weights)
+        _check_finite([(layer, layer.get_weights()) for layer in backbone.layers], source.path)
     else:
         if source.origin == "package":
-            stored = _read_torch(backbone, source.path)
+            pairs = _read_torch(backbone, source.path)
         else:
-            stored = _find(backbone, read_models(source.path))
-        _check(backbone, spec, stored, source.path, partial)
-        found = sum(map(len, stored.values()))
-        for name, tensors in stored.items():
-            layer = backbone.get_layer(name)
+            pairs = _read_keras(backbone, spec, source.path, partial)
+        _check_finite(pairs, source.path)
+        found = sum(len(tensors) for _, tensors in pairs)
+        for layer, tensors in pairs:
             layer.set_weights(tensors)
             if hasattr(layer, "finalize_state"):
                 layer.finalize_state()  # A Normalization layer computes with a copy of its weights.
     if spec.family == "efficientnet":
         _correct_input_variance(backbone)
     return LoadReport(found, len(backbone.weights))
+
+
+def _check_finite(pairs: Sequence[tuple[Any, Tensors]], path: Path) -> None:
+    for layer, tensors in pairs:
+        if not all(np.isfinite(tensor).all() for tensor in tensors):
+            raise WeightsError(
+                f"{path} holds numbers that are not finite, first in {layer.name}; give a file of a training that"
+                " did not diverge"
+            )
 
 
 def _load_hub(backbone: Any, path: Path) -> None:
@@ -73,16 +84,17 @@ def _load_hub(backbone: Any, path: Path) -> None:
         raise WeightsError(f"{path} does not fit {backbone.name}: {reason}; delete it and fetch it again") from error
 
 
-def _read_torch(backbone: Any, path: Path) -> dict[str, Tensors]:
+def _read_torch(backbone: Any, path: Path) -> list[tuple[Any, Tensors]]:
     """The tensors of an EfficientNet-Lite checkpoint by the backbone's layers, in the layout of Keras."""
     tensors = read_state_dict(path)
-    stored = {}
+    stored = []
     for layer, prefix in torch_prefixes(layer.name for layer in backbone.layers).items():
         parts = ("weight", "bias", "running_mean", "running_var") if layer.endswith("_bn") else ("weight",)
         missing = [f"{prefix}.{part}" for part in parts if f"{prefix}.{part}" not in tensors]
         if missing:
             raise WeightsError(f"{path} lacks the tensor {missing[0]}; reinstall its package")
-        stored[layer] = [_to_keras_layout(layer, tensors[f"{prefix}.{part}"]) for part in parts]
+        values = [_to_keras_layout(layer, tensors[f"{prefix}.{part}"]) for part in parts]
+        stored.append((backbone.get_layer(layer), values))
     return stored
 
 
@@ -93,72 +105,42 @@ def _to_keras_layout(layer_name: str, value: np.ndarray) -> np.ndarray:
     return value.transpose(2, 3, 0, 1) if layer_name.endswith("depthwise_conv") else value.transpose(2, 3, 1, 0)
 
 
-def _find(backbone: Any, models: list[StoredModel]) -> dict[str, Tensors]:
-    """The tensors, by layer, of the model in a file that matches most tensors of the backbone."""
-    fits = [_match(backbone, model) for model in models]
-    return max(fits, key=lambda fit: sum(map(len, fit.values())), default={})
+def _read_keras(backbone: Any, spec: NetworkSpec, path: Path, partial: bool) -> list[tuple[Any, Tensors]]:
+    """The tensors of a Keras file by the backbone's layers. Raises WeightsError if the file does not fit."""
+    wanted = list_layers(backbone)
+    with open_models(path) as models:
+        match = find_match(wanted, models)
+        if len(match.pairs) < len(wanted):
+            if not partial:
+                raise WeightsError(_say_what_is_missing(spec, wanted, match, path))
+            match = find_match(wanted, models, by_name_only=True)
+            if not match.pairs:
+                raise WeightsError(f"{path} holds nothing of {spec.name} by name; give a file with that network in it")
+        elif match.between:
+            raise WeightsError(
+                f"{path} holds all tensors of {spec.name}, and between them layers that it does not have:"
+                f" {name_some([layer.title for layer in match.between])}{_looks_like(match)};"
+                f" give a file of {spec.name}"
+            )
+        return [(each.layer, [tensor.read() for tensor in arrange(each, stored)]) for each, stored in match.pairs]
 
 
-def _match(backbone: Any, model: StoredModel) -> dict[str, Tensors]:
-    """The stored tensors by layer of the backbone, for the layers whose name and shapes match."""
-    if model.is_named:
-        names = {layer.name: layer.name for layer in backbone.layers} | _renumber(list(model.layers), backbone)
-    else:
-        kinds = count_names([type(layer).__name__ for layer in backbone.layers])
-        names = {layer.name: kind for layer, kind in zip(backbone.layers, kinds, strict=True)}
-    matched = {}
-    for layer in backbone.layers:
-        stored = model.layers.get(names[layer.name])
-        if layer.weights and stored and (tensors := _in_order(layer, stored)) is not None:
-            matched[layer.name] = tensors
-    return matched
-
-
-def _in_order(layer: Any, stored: StoredLayer) -> Tensors | None:
-    """A stored layer's tensors in the order of `layer.weights`; None if their shapes differ."""
-    wanted = [weight.name for weight in layer.weights]
-    tensors = stored.tensors
-    if sorted(stored.names) == sorted(wanted):
-        tensors = [tensors[stored.names.index(name)] for name in wanted]
-    shapes = [tuple(weight.shape) for weight in layer.weights]
-    return tensors if [tensor.shape for tensor in tensors] == shapes else None
-
-
-def _renumber(stored: list[str], backbone: Any) -> dict[str, str]:
-    """The stored name of each layer that Keras named automatically by class and number (`conv2d_7`).
-
-    The numbers count the layers of a process, so they differ between processes. Their order does not.
-    """
-    kinds = {re.sub(r"_\d+$", "", layer.name): type(layer).__name__.lower() for layer in backbone.layers}
-    automatic = {base for base, kind in kinds.items() if base.replace("_", "") == kind}
-    here = _counted([layer.name for layer in backbone.layers if layer.weights], automatic)
-    there = _counted(stored, automatic)
-    return {name: old for base in here for name, old in zip(here[base], there[base], strict=False)}
-
-
-def _counted(names: list[str], bases: set[str]) -> dict[str, list[str]]:
-    """The names of the form BASE or BASE_N, by base, in order of N."""
-    groups: dict[str, list[tuple[int, str]]] = {base: [] for base in bases}
-    for name in names:
-        match = re.fullmatch(r"(.+?)(?:_(\d+))?", name)
-        if match and match[1] in groups:
-            groups[match[1]].append((int(match[2] or 0), name))
-    return {base: [name for _, name in sorted(group)] for base, group in groups.items()}
-
-
-def _check(backbone: Any, spec: NetworkSpec, stored: dict[str, Tensors], path: Path, partial: bool) -> None:
-    """Raise WeightsError if a file has only a part of the tensors, unless `partial`, or none."""
-    missing = [layer for layer in backbone.layers if layer.weights and layer.name not in stored]
-    if not missing or (partial and stored):
-        return
-    found, total = sum(map(len, stored.values())), len(backbone.weights)
-    if not stored:
-        raise WeightsError(f"{path} holds nothing of {spec.name}; give a file with that network in it")
-    shapes = ", ".join(str(tuple(weight.shape)) for weight in missing[0].weights)
-    raise WeightsError(
-        f"{path} holds {found} of the {total} tensors of {spec.name}: {missing[0].name} with {shapes} is the first one"
-        " missing; give a file with all of it, or --partial-weights to leave the rest random"
+def _say_what_is_missing(spec: NetworkSpec, wanted: list[Wanted], match: Match, path: Path) -> str:
+    if not match.pairs:
+        return f"{path} holds nothing of {spec.name}{_looks_like(match)}; give a file with that network in it"
+    found = {id(each) for each, _ in match.pairs}
+    first = next(each for each in wanted if id(each) not in found)
+    total = sum(len(each.layer.weights) for each in wanted)
+    return (
+        f"{path} holds {match.tensors} of the {total} tensors of {spec.name}: {first.layer.name} with"
+        f" {', '.join(map(str, first.shapes))} is the first one missing{_looks_like(match)}; give a file with all"
+        " of it, or --partial-weights to leave the rest random"
     )
+
+
+def _looks_like(match: Match) -> str:
+    name = recognise(match.model)
+    return f"; it looks like {name}" if name else ""
 
 
 def _correct_input_variance(backbone: Any) -> None:

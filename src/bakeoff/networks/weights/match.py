@@ -1,0 +1,165 @@
+"""Matches the layers of a network with those in a weight file.
+
+Names decide. Layers that Keras named by class and number (`conv2d_7`), and those of files without names, are matched by
+their order and shapes: all layers of a class must be there one after the other, in one place only.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bakeoff.networks.weights.hdf5 import Tensor
+from bakeoff.networks.weights.keras_file import StoredLayer, StoredModel, canonical, count_names, split_number
+
+__all__ = ["Match", "Wanted", "arrange", "find_match", "list_layers"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A layer of the network that has weights."""
+
+    layer: Any
+    name: str
+    """`canonical`."""
+    place: tuple[str, ...]
+    """The names that Keras 3 gives it and the models around it in a file."""
+    base: str | None
+    """`conv2d` if Keras named the layer by its class and a number."""
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of its tensors."""
+        return [tuple(weight.shape) for weight in self.layer.weights]
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which layers of a model in a file belong to which layers of a network."""
+
+    model: StoredModel
+    pairs: list[tuple[Wanted, StoredLayer]]
+
+    @property
+    def tensors(self) -> int:
+        """Number of the network's tensors that are in the file."""
+        return sum(len(wanted.layer.weights) for wanted, _ in self.pairs)
+
+    @property
+    def left(self) -> list[StoredLayer]:
+        """The layers of the model in the file that are not in the network."""
+        taken = {id(stored) for _, stored in self.pairs}
+        return [stored for stored in self.model.layers if id(stored) not in taken]
+
+    @property
+    def between(self) -> list[StoredLayer]:
+        """Those of `left` that lie between layers of the network, so that they are neither its head nor before it."""
+        spans: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
+        for _, stored in self.pairs:
+            spans.setdefault(stored.line, []).append(stored.index)
+        return [
+            stored
+            for stored in self.left
+            if stored.line in spans and min(spans[stored.line]) < stored.index < max(spans[stored.line])
+        ]
+
+
+def list_layers(model: Any) -> list[Wanted]:
+    """The layers with weights of a Keras model, those of models inside it included, in its order."""
+    return list(_list_layers(model, ()))
+
+
+def find_match(wanted: list[Wanted], models: list[StoredModel], *, by_name_only: bool = False) -> Match:
+    """The model in a file with most of a network's tensors and the fewest other layers.
+
+    Args:
+        wanted: The network's layers.
+        models: The models in the file.
+        by_name_only: Leave out layers that Keras named by a number, because where a part of the network is missing,
+            another number may mean another layer.
+    """
+    rules = (_match_titled,) if by_name_only else (_match_named, _match_placed, _match_in_order)
+    matches = [rule(wanted, model) for model in models for rule in rules]
+    nothing = Match(StoredModel(()), [])
+    return max(matches, key=lambda match: (match.tensors, -len(match.between), -len(match.left)), default=nothing)
+
+
+def _list_layers(model: Any, place: tuple[str, ...]) -> Iterator[Wanted]:
+    keys = count_names([type(layer).__name__ for layer in model.layers])
+    for layer, key in zip(model.layers, keys, strict=True):
+        if hasattr(layer, "layers"):
+            yield from _list_layers(layer, (*place, key))
+        elif layer.weights:
+            base = split_number(layer.name)[0]
+            is_numbered = base.replace("_", "") == type(layer).__name__.lower()
+            yield Wanted(layer, canonical(layer.name), (*place, key), base if is_numbered else None)
+
+
+def _match_named(wanted: list[Wanted], model: StoredModel) -> Match:
+    pairs = _match_titled(wanted, model).pairs
+    for base in {each.base: None for each in wanted if each.base}:
+        numbers = {
+            index: split_number(name)[1]
+            for index, stored in enumerate(model.layers)
+            for name in stored.names
+            if re.fullmatch(rf"{base}(_\d+)?", name)
+        }
+        stored = [model.layers[index] for index in sorted(numbers, key=lambda index: (numbers[index], index))]
+        pairs += _align([each for each in wanted if each.base == base], stored)
+    return Match(model, pairs)
+
+
+def _match_titled(wanted: list[Wanted], model: StoredModel) -> Match:
+    """By the names that people gave."""
+    known: dict[str, list[StoredLayer]] = {}
+    for depth in range(max((len(stored.names) for stored in model.layers), default=0)):
+        level: dict[str, list[StoredLayer]] = {}
+        for stored in model.layers:
+            if depth < len(stored.names):
+                level.setdefault(stored.names[depth], []).append(stored)
+        known = level | known
+    found = [(each, known.get(each.name, [])) for each in wanted if not each.base]
+    return Match(model, [(each, same[0]) for each, same in found if len(same) == 1 and _fits(each, same[0])])
+
+
+def _match_placed(wanted: list[Wanted], model: StoredModel) -> Match:
+    """By the place among the file's groups, which counts the layers of each class."""
+    lines: dict[tuple[str, ...], tuple[list[Wanted], list[StoredLayer]]] = {}
+    for each in wanted:
+        lines.setdefault(_bases(each.place), ([], []))[0].append(each)
+    for stored in sorted(model.layers, key=lambda stored: [split_number(part)[1] for part in stored.place]):
+        if stored.place and (line := lines.get(_bases(stored.place))):
+            line[1].append(stored)
+    return Match(model, [pair for line in lines.values() for pair in _align(*line)])
+
+
+def _match_in_order(wanted: list[Wanted], model: StoredModel) -> Match:
+    """By the order of the whole file, for files of old versions, in which layers had other names."""
+    is_ordered = not any(stored.place for stored in model.layers)
+    return Match(model, _align(wanted, list(model.layers)) if is_ordered else [])
+
+
+def _align(wanted: list[Wanted], stored: list[StoredLayer]) -> list[tuple[Wanted, StoredLayer]]:
+    """Pair all of `wanted` with as many layers in a row whose shapes fit; nothing if no place fits, or several do."""
+    starts = [
+        start
+        for start in range(len(stored) - len(wanted) + 1)
+        if all(_fits(each, stored[start + index]) for index, each in enumerate(wanted))
+    ]
+    return list(zip(wanted, stored[starts[0] :], strict=False)) if len(starts) == 1 else []
+
+
+def arrange(wanted: Wanted, stored: StoredLayer) -> list[Tensor]:
+    """A stored layer's tensors in the order of the network's."""
+    names = [weight.name for weight in wanted.layer.weights]
+    if sorted(stored.variables) != sorted(names):
+        return list(stored.tensors)
+    return [stored.tensors[stored.variables.index(name)] for name in names]
+
+
+def _fits(wanted: Wanted, stored: StoredLayer) -> bool:
+    return [tensor.shape for tensor in arrange(wanted, stored)] == wanted.shapes
+
+
+def _bases(place: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(split_number(part)[0] for part in place)

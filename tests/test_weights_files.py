@@ -1,0 +1,207 @@
+"""Files that people have: what Keras 2 and Keras 3 wrote of each network, bare or inside a classifier, is loaded."""
+
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+
+from bakeoff.networks.table import TABLE, NetworkSpec, build_backbone
+from bakeoff.networks.weights import WeightsSource, load_weights
+from bakeoff.networks.weights.match import list_layers
+
+FAST = ("lenet", "mobilenet-v3-small")
+ROWS = [pytest.param(row, id=row.name, marks=() if row.name in FAST else pytest.mark.slow) for row in TABLE]
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*HDF5 file.*")
+
+
+def shuffled(row: NetworkSpec) -> Any:
+    """A network whose tensors are all different, and small enough to compute with."""
+    side = max(row.min_size, 32)
+    backbone = build_backbone(row, (side, side, 3))
+    rng = np.random.default_rng(3)
+    for weight in backbone.weights:
+        weight.assign(rng.uniform(0.5, 1, weight.shape) / max(1.0, np.sqrt(np.prod(weight.shape[:-1]))))
+    return backbone
+
+
+def classifiers(backbone: Any) -> Iterator[tuple[str, Any]]:
+    """The ways in which people build on a backbone; the last one is a class of their own."""
+    pool = [keras.layers.GlobalAveragePooling2D()] if len(backbone.output.shape) == 4 else []
+    x = backbone.output
+    for layer in pool:
+        x = layer(x)
+    yield "inlined", keras.Model(backbone.input, keras.layers.Dense(19)(keras.layers.Dense(8)(x)))
+    augment = keras.Sequential([keras.layers.RandomFlip(), keras.layers.RandomContrast(0.1)])
+    yield (
+        "nested",
+        keras.Sequential([keras.Input(backbone.input.shape[1:]), augment, backbone, *pool, keras.layers.Dense(19)]),
+    )
+    yield "own class", Own(backbone, pool)
+
+
+class Own(keras.Model):
+    def __init__(self, backbone: Any, pool: list[Any]) -> None:
+        super().__init__()
+        self.body, self.pool, self.top = backbone, pool, keras.layers.Dense(19)
+        self(np.zeros((1, *backbone.input.shape[1:]), np.float32))
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+    def call(self, x: Any) -> Any:
+        x = self.body(x)
+        for layer in self.pool:
+            x = layer(x)
+        return self.top(x)
+
+
+def assert_loads(path: Path, row: NetworkSpec, saved: Any, fresh: Any, what: str) -> None:
+    for weight in fresh.weights:
+        weight.assign(np.zeros(weight.shape))
+    report = load_weights(fresh, row, WeightsSource("file", "x", path))
+    assert (report.matched, report.total) == (len(saved.weights), len(saved.weights)), what
+    for old, new in zip(saved.get_weights(), fresh.get_weights(), strict=True):
+        np.testing.assert_allclose(new, old, rtol=1e-6, err_msg=what)
+    path.unlink()
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_file_that_keras_3_wrote_of_a_network_is_loaded_whatever_is_around_it(
+    tmp_path: Path, row: NetworkSpec
+) -> None:
+    saved = shuffled(row)
+    fresh = build_backbone(row, saved.input.shape[1:])
+    for kind, model in [("bare", saved), *classifiers(saved)]:
+        for suffix in (".weights.h5", ".keras", ".h5"):
+            path = tmp_path / f"a{suffix}"
+            if kind == "own class" and suffix == ".h5":
+                continue  # Keras does not write it.
+            (model.save_weights if suffix == ".weights.h5" else model.save)(path)
+            assert_loads(path, row, saved, fresh, f"{kind}{suffix}")
+    pixels = np.random.default_rng(1).uniform(0, 1, (1, *saved.input.shape[1:])).astype(np.float32)
+    np.testing.assert_allclose(fresh.predict_on_batch(pixels), saved.predict_on_batch(pixels), rtol=1e-5, atol=1e-5)
+
+
+def keras_2_name(name: str) -> str:
+    """What tf_keras 2.21 calls a layer of DenseNet or MobileNetV3 (checked against its files)."""
+    name = re.sub(r"^conv1_(conv|bn)$", r"conv1/\1", name)
+    if re.match(r"(conv|expanded_conv)(_|$)", name):
+        name = re.sub(r"_bn$", "/BatchNorm", name)
+        name = re.sub(r"_(expand|depthwise|project|squeeze_excite)(?=/|_|$)", r"/\1", name)
+        name = re.sub(r"squeeze_excite_conv", "squeeze_excite/Conv", name)
+        name = re.sub(r"^conv", "Conv", name)
+    return name
+
+
+def write_legacy(group: Any, layers: list[tuple[str, list[Any]]], owner: str = "") -> None:
+    """Keras 2: `layer_names`, and the weights of each layer under LAYER/WEIGHT:0."""
+    group.attrs["layer_names"] = [name.encode() for name, _ in layers]
+    for name, inside in layers:
+        member = group.create_group(name)
+        paths = []
+        for layer in inside:
+            called = keras_2_name(layer.name)
+            for weight in layer.weights:
+                paths.append(f"{owner}{called}/{weight.name}:0")
+                member[paths[-1]] = weight.numpy()
+        member.attrs["weight_names"] = [path.encode() for path in paths]
+
+
+def inside(layer: Any) -> list[Any]:
+    return [each.layer for each in list_layers(layer)] if hasattr(layer, "layers") else [layer]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_file_that_keras_2_wrote_of_a_network_is_loaded_whatever_is_around_it(
+    tmp_path: Path, row: NetworkSpec
+) -> None:
+    saved = shuffled(row)
+    fresh = build_backbone(row, saved.input.shape[1:])
+    top = keras.layers.Dense(5, name="predictions")
+    top.build((None, 7))
+    layers = [(keras_2_name(layer.name), inside(layer)) for layer in saved.layers]
+    forms = {
+        "bare": (layers, ""),
+        "inlined": ([*layers, ("predictions", [top])], ""),
+        "nested": ([(saved.name, inside(saved)), ("predictions", [top])], ""),
+        "own class": ([(saved.name, inside(saved)), ("predictions", [top])], "own/"),
+    }
+    for kind, (written, owner) in forms.items():
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            write_legacy(file.create_group("model_weights") if kind == "nested" else file, written, owner)
+        assert_loads(tmp_path / "a.h5", row, saved, fresh, kind)
+        # Its .keras and .weights.h5 are those of Keras 3 without any names.
+    for kind, model in [("bare", saved), *classifiers(saved)]:
+        model.save_weights(tmp_path / "a.weights.h5")
+        with h5py.File(tmp_path / "a.weights.h5", "r+") as file:
+            file.visititems(lambda _, node: node.attrs.clear())
+        assert_loads(tmp_path / "a.weights.h5", row, saved, fresh, f"{kind} without names")
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16", "float64"])
+def test_tensors_of_other_types_are_loaded(tmp_path: Path, kind: str) -> None:
+    row = TABLE[0]
+    saved = shuffled(row)
+    saved.save_weights(tmp_path / "a.weights.h5")
+    dtype = ml_dtypes.bfloat16 if kind == "bfloat16" else np.dtype(kind)
+    with h5py.File(tmp_path / "a.weights.h5", "r+") as file:
+        paths: list[str] = []
+        file.visititems(lambda path, node: paths.append(path) if isinstance(node, h5py.Dataset) else None)
+        for path in paths:
+            values = file[path][()].astype(dtype)
+            del file[path]
+            file.create_dataset(path, data=values)
+            if kind == "bfloat16":
+                file[path].attrs["dtype"] = "bfloat16"  # as Keras marks it
+    fresh = build_backbone(row, saved.input.shape[1:])
+    load_weights(fresh, row, WeightsSource("file", "x", tmp_path / "a.weights.h5"))
+    for old, new in zip(saved.get_weights(), fresh.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old.astype(dtype).astype(np.float32))
+
+
+def numbered(inputs: Any, x: Any) -> Any:
+    """A network whose layers Keras names by numbers, with a model inside, as in ConvNeXt."""
+    for filters in (4, 4, 8):
+        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+        x = keras.layers.BatchNormalization()(x)
+    x = keras.Sequential([keras.layers.Conv2D(8, 1, name="inner_conv"), keras.layers.LayerNormalization()])(x)
+    return keras.Model(inputs, keras.layers.LayerNormalization()(x))
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
+def test_numbered_layers_are_found_behind_a_layer_of_ones_own(tmp_path: Path, suffix: str, named: bool) -> None:
+    grey, colour = keras.Input((8, 8, 1)), keras.Input((8, 8, 3))
+    saved, fresh = numbered(grey, keras.layers.Conv2D(3, 1)(grey)), numbered(colour, colour)
+    rng = np.random.default_rng(4)
+    for weight in saved.weights:
+        weight.assign(rng.uniform(0.5, 1, weight.shape))
+    path = tmp_path / f"m{suffix}"
+    (saved.save_weights if suffix == ".weights.h5" else saved.save)(path)
+    if suffix == ".weights.h5" and not named:
+        with h5py.File(path, "r+") as file:
+            file.visititems(lambda _, node: node.attrs.clear())
+    report = load_weights(fresh, TABLE[0], WeightsSource("file", "x", path))
+    assert report.matched == report.total
+    for old, new in zip(saved.get_weights()[2:], fresh.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+def test_a_compressed_keras_file_is_loaded(tmp_path: Path) -> None:
+    saved = shuffled(TABLE[0])
+    saved.save(tmp_path / "a.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "a.keras") as old,
+        zipfile.ZipFile(tmp_path / "b.keras", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert_loads(tmp_path / "b.keras", TABLE[0], saved, build_backbone(TABLE[0], saved.input.shape[1:]), "compressed")
