@@ -208,7 +208,7 @@ def test_a_changed_source_or_seed_replaces_the_shards(tmp_path: Path) -> None:
     first = prepare(Invented(), tmp_path / "s")
     second = prepare(Invented(signature="b", per_class=10), tmp_path / "s")
     assert second.splits["train"].count == 32
-    assert read_manifest(tmp_path / "s") == second
+    assert open_dataset(tmp_path / "s").manifest == second
     third = prepare(Invented(signature="b", per_class=10), tmp_path / "s", seed=1)
     assert len({first.fingerprint, second.fingerprint, third.fingerprint}) == 3
     assert [p.name for p in tmp_path.iterdir()] == ["s"]
@@ -253,6 +253,22 @@ def test_duplicates_and_conflicting_labels_are_noted(tmp_path: Path) -> None:
         "images that occur in more than one split, as the source has them: 1",
         "images that occur under more than one label: 1",
     )
+
+
+def test_notes_follow_the_files_beside_the_images_and_shards_stay(tmp_path: Path) -> None:
+    for number in range(8):
+        path = tmp_path / "photos" / ("bear", "dog")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (min(number, 6), 0, 0)).save(path)
+    data = Data(source=str(tmp_path / "photos"))
+    first = prepare(open_source(data), tmp_path / "s")
+    (tmp_path / "photos" / "dog" / "notes.txt").write_text("not an image")
+    second = prepare(open_source(data), tmp_path / "s")
+    assert second.notes == ("left out: .txt files: 1, such as dog/notes.txt", *first.notes)
+    assert second.splits == first.splits
+    assert open_dataset(tmp_path / "s").manifest == second
+    (tmp_path / "photos" / "dog" / "notes.txt").unlink()
+    assert prepare(open_source(data), tmp_path / "s") == first
 
 
 def test_bad_images_are_quarantined(tmp_path: Path) -> None:

@@ -100,6 +100,8 @@ class Manifest(Facts):
     warnings: tuple[str, ...] = ()
     """Why scores on these data will mislead, a sentence each."""
     notes: tuple[str, ...]
+    changing_notes: int | None = None
+    """How many of the first notes are written anew when the data are asked for again; None: it was not kept."""
     licence: str
     version: str
     """Version of the bakeoff that wrote it."""

@@ -110,7 +110,7 @@ def prepare(
         raise ConfigError(f"a validation fraction of {val_fraction} leaves nothing to train or to select by; try 0.1")
     signature = _compute_signature(source, val_fraction, seed, excluded)
     if ready := _find_ready(folder, signature):
-        return ready
+        return _renew_notes(source, folder, ready)
 
     def report_wait() -> None:
         if on_count:
@@ -158,6 +158,7 @@ def _prepare(
             copies=plan.copies,
             warnings=plan.warnings,
             notes=plan.notes,
+            changing_notes=len(source.changing_notes),
             licence=source.licence,
             version=__version__,
         )
@@ -184,6 +185,18 @@ def _find_ready(folder: Path, signature: str) -> Manifest | None:
         path.is_file() and path.stat().st_size == file.bytes for path, file in zip(paths, files, strict=True)
     )
     return manifest if complete and manifest.signature == signature else None
+
+
+def _renew_notes(source: Source, folder: Path, manifest: Manifest) -> Manifest:
+    """Write down what files beside the images have changed, such as a table or a folder that is left out."""
+    count, notes = manifest.changing_notes, source.changing_notes
+    if count is None or notes == manifest.notes[:count]:
+        return manifest
+    renewed = manifest.model_copy(
+        update={"notes": (*notes, *manifest.notes[count:]), "changing_notes": len(notes)},
+    )
+    write_manifest(folder, renewed)
+    return renewed
 
 
 def _write_split(

@@ -88,7 +88,16 @@ class ImageFiles(Source):
     def notes(self) -> tuple[str, ...]:
         """How the files were understood, and what was left out; after `records`, also how pictures were converted."""
         remarks = [f"{remark}: {len(keys)}, such as {keys[0]}" for remark, keys in sorted(self._remarks.items())]
-        return (*self._notes, *self._listing.notes, *self._tree.notes, *remarks)
+        return (*self._listing_notes, *remarks)
+
+    @property
+    def changing_notes(self) -> tuple[str, ...]:
+        """How the files were understood, and what was left out; none for archives, which change as a whole."""
+        return () if self._tree.is_archive else self._listing_notes
+
+    @property
+    def _listing_notes(self) -> tuple[str, ...]:
+        return (*self._notes, *self._listing.notes, *self._tree.notes)
 
     @property
     def grouped_by(self) -> str:

@@ -1,7 +1,7 @@
 """Opens data by name or path."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from bakeoff.data.sources.archives import ARCHIVE_SUFFIXES, is_archive, open_archive
 from bakeoff.data.sources.arrays import Arrays
@@ -113,7 +113,9 @@ def _open_table(table: Table, folder: Path, data: Data, on_count: OnCount | None
         images = ImageFinder(find_images(tree, "", tree.parents()[1:]))
         return list_table(table, images, tree.shown(), label=data.label, group=data.group)
 
-    return ImageFiles(tree, list_rows, group=data.group, options=["table", table.hash, data.label])
+    return ImageFiles(
+        tree, list_rows, group=data.group, options=["table", PurePath(table.name).name, table.hash, data.label]
+    )
 
 
 def _open_tree(tree: Tree, data: Data, notes: Sequence[str] = ()) -> Source:

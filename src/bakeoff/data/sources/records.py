@@ -78,6 +78,11 @@ class Source(ABC):
         return ()
 
     @property
+    def changing_notes(self) -> tuple[str, ...]:
+        """The first of the notes, if files that the signature does not know can change them."""
+        return ()
+
+    @property
     @abstractmethod
     def count(self) -> int:
         """Number of records, bad images included."""
