@@ -1,7 +1,8 @@
 """Export: writes a trained run as a bundle, in any format, and checks it before the bundle gets its name.
 
 exported_model.py   the trained model with mirrored evaluation, temperature and softmax as layers
-shrinking.py        the step that makes images smaller, for converters that do not know Keras' own
+full_precision.py   a network that was trained under mixed precision, in float32
+convertible.py      layers in a form that the converters to ONNX and LiteRT know
 temperature.py      the temperature, fitted on validation logits
 parity.py           comparison of the exported model with the run's own evaluation
 keras_file.py, saved_model.py, onnx_file.py, litert_file.py    one writer for each format

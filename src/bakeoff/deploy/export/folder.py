@@ -24,18 +24,20 @@ from bakeoff.deploy.bundle import (
     write_facts,
 )
 from bakeoff.deploy.export.card import write_card
+from bakeoff.deploy.export.convertible import make_convertible
 from bakeoff.deploy.export.exported_model import build_exported_model
+from bakeoff.deploy.export.full_precision import build_in_float32
 from bakeoff.deploy.export.keras_file import write_keras
 from bakeoff.deploy.export.litert_file import write_litert
 from bakeoff.deploy.export.onnx_file import write_onnx
-from bakeoff.deploy.export.parity import TOLERANCES, check_parity, predict_split
+from bakeoff.deploy.export.parity import PRECISIONS, TOLERANCES, check_parity, predict_split
 from bakeoff.deploy.export.saved_model import write_saved_model
-from bakeoff.deploy.export.shrinking import replace_shrinking
 from bakeoff.deploy.export.temperature import calibrate
 from bakeoff.errors import OutputError
 from bakeoff.files import hash_file, write_json, write_text
 from bakeoff.locks import replacing_folder
 from bakeoff.runs.calibration import softmax
+from bakeoff.runs.config import Precision
 from bakeoff.runs.folder import SplitScored
 from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.predictions import Predictions
@@ -91,17 +93,25 @@ def write_bundle(
     _check_target(folder)
     record, dataset, flip = finished.record, finished.dataset, finished.record.config.train.flip_test
     calibration = calibrate(finished.predictions)
-    exported = build_exported_model(finished.model, flip=flip, temperature=calibration.temperature)
+    exact = _in_float32(finished)
+    exported = build_exported_model(exact, flip=flip, temperature=calibration.temperature)
     with replacing_folder(folder) as staged:
         path = staged / MODEL_NAMES[model_format]
         on_step(f"writing {model_format}", 0.1)
         _write_model(exported, path, model_format, quantize, dataset)
         on_step("checking", 0.4)
         val = load_split(dataset, "val", subset=None if quantize else PARITY_IMAGES)
-        logits = predict_logits(compile_forward(finished.model), val, flip=flip)
-        written = predict_split(open_runtime(path, model_format), val)
-        expected = softmax(logits / np.float32(calibration.temperature))
-        parity = check_parity(expected, written, TOLERANCES[model_format, quantize])
+        tolerance, precision = TOLERANCES[model_format, quantize], record.config.train.precision
+
+        def expect(model: keras.Model) -> Floats:
+            logits = predict_logits(compile_forward(model), val, flip=flip)
+            return softmax(logits / np.float32(calibration.temperature))
+
+        written, expected = predict_split(open_runtime(path, model_format), val), expect(finished.model)
+        if exact is not finished.model:
+            # A failed conversion is smaller than the tolerance of 16-bit operations may be.
+            check_parity(expect(exact), written, tolerance)
+        parity = check_parity(expected, written, tolerance.widened(PRECISIONS[precision]))
         on_step("timing", 0.8)
         _write_labels(staged, dataset)
         facts = BundleFacts(
@@ -132,6 +142,13 @@ def _check_target(folder: Path) -> None:
         raise OutputError(f"{folder} holds something else than a bundle; choose another --out")
 
 
+def _in_float32(finished: FinishedRun) -> keras.Model:
+    config = finished.record.config
+    if config.train.precision is Precision.FLOAT32:
+        return finished.model
+    return build_in_float32(finished.model, config.model, len(finished.dataset.class_names))
+
+
 def _write_model(
     model: keras.Model, path: Path, model_format: Format, quantize: Quantize | None, dataset: Dataset
 ) -> None:
@@ -145,9 +162,9 @@ def _write_model(
         case Format.SAVED_MODEL:
             write_saved_model(model, path)
         case Format.ONNX:
-            write_onnx(replace_shrinking(model), path, quantize, training_images)
+            write_onnx(make_convertible(model), path, quantize, training_images)
         case Format.LITERT:
-            write_litert(replace_shrinking(model), path, quantize, training_images)
+            write_litert(make_convertible(model), path, quantize, training_images)
 
 
 def _write_labels(folder: Path, dataset: Dataset) -> None:

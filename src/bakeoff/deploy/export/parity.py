@@ -7,8 +7,9 @@ import numpy as np
 from bakeoff.data.batches import Split, eval_batches
 from bakeoff.deploy.bundle import QUANTIZATIONS, Floats, Format, Parity, Quantize, Runtime
 from bakeoff.errors import BundleError
+from bakeoff.runs.config import Precision
 
-__all__ = ["TOLERANCES", "Tolerance", "check_parity", "predict_split"]
+__all__ = ["PRECISIONS", "TOLERANCES", "Tolerance", "check_parity", "predict_split"]
 
 BATCH = 64
 
@@ -25,6 +26,11 @@ class Tolerance(NamedTuple):
     worst_gap: float = 1.0
     """Limit of the largest difference of a probability on any image."""
 
+    def widened(self, other: "Tolerance") -> "Tolerance":
+        """The wider limit of both, for a model that differs for two reasons."""
+        least, *limits = zip(self, other, strict=True)
+        return Tolerance(min(least), *map(max, limits))
+
 
 # The same computation with another order of additions: every image must agree, up to rounding.
 _EXACT = Tolerance(agreement=1.0, near_tie=1e-4, mean_gap=2e-5, worst_gap=1e-4)
@@ -38,6 +44,15 @@ _QUANTIZED = {
 TOLERANCES: dict[tuple[Format, Quantize | None], Tolerance] = {
     (model_format, None): _EXACT for model_format in Format
 } | {(model_format, kind): _QUANTIZED[kind] for model_format, kinds in QUANTIZATIONS.items() for kind in kinds}
+
+# The shipped model computes in float32 whatever precision the run was scored in. bfloat16 has 8 significant bits, and
+# float16 has 11.
+PRECISIONS: dict[Precision, Tolerance] = {
+    Precision.FLOAT32: _EXACT,
+    Precision.FLOAT16: _QUANTIZED[Quantize.FLOAT16],
+    Precision.BFLOAT16: _QUANTIZED[Quantize.DYNAMIC],
+}
+"""How far a run's own evaluation may be from the same weights in float32, by the run's precision."""
 
 
 def predict_split(runtime: Runtime, split: Split) -> Floats:
