@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from bakeoff.data.checks import write_findings
 from bakeoff.data.sources import BadImage, open_source
+from bakeoff.data.sources.trees import FolderTree
 from bakeoff.deploy.bundle import find_inputs
 from bakeoff.errors import DataError
 from bakeoff.files import write_json
@@ -79,7 +81,10 @@ def test_folders_beside_the_splits_are_left_out_and_named(tmp_path, beside):
 
 
 def test_what_systems_and_bakeoff_itself_leave_is_no_class(tmp_path):
-    _fill(tmp_path, [*CLASSES, "__MACOSX", "@eaDir", "#recycle", ".ipynb_checkpoints", "bakeoff-photos", "check"])
+    _fill(
+        tmp_path,
+        [*CLASSES, "__MACOSX", "@eaDir", "#recycle", "@Recycle", ".ipynb_checkpoints", "bakeoff-photos", "check"],
+    )
     _fill(tmp_path / "cat", ["@eaDir", "study"])
     write_json(tmp_path / "cat" / "study" / "study.json", {"schema": 1})
     write_json(tmp_path / "bakeoff-photos" / "study.json", {"schema": 1})
@@ -90,10 +95,20 @@ def test_what_systems_and_bakeoff_itself_leave_is_no_class(tmp_path):
     assert source.class_names == CLASSES
     assert source.count == 6
     (note,) = source.notes
-    assert "folders of systems and programs: 5, such as #recycle" in note
+    assert "folders of systems and programs: 6, such as #recycle" in note
     assert "folders that bakeoff wrote: 3, such as bakeoff-photos" in note
     # The same rule finds images to predict.
     assert len(find_inputs([str(tmp_path)])) == 6
+
+
+def test_what_the_system_does_not_let_read_is_told(tmp_path, monkeypatch):
+    _fill(tmp_path)
+    (tmp_path / "dog" / "manifest.json").write_text("{}")
+    with pytest.raises(DataError, match=r"cannot read .*: File name too long; give a path"):
+        _read(tmp_path / (300 * "x"))
+
+    monkeypatch.setattr(FolderTree, "head", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
+    assert _read(tmp_path)[0].class_names == CLASSES
 
 
 @pytest.mark.parametrize("wrapper", ["archive", "archive/archive", "photos v2/data"])
@@ -198,6 +213,42 @@ def test_folders_of_the_same_folders_look_like_splits_whatever_their_names(tmp_p
     with pytest.raises(DataError, match=r"first, second hold folders of the same names \(cat, dog\)"):
         open_source(Data(source=str(tmp_path)))
     assert _read(tmp_path, FolderLayout.CLASSES)[0].class_names == ("first", "second")
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["images", "masks"], "images"),
+        (["JPEGImages", "SegmentationClass"], "JPEGImages"),
+        (["images_001", "images_002"], "images_001, images_002"),
+        (["jpg"], "jpg"),
+    ],
+)
+def test_names_of_folders_that_say_that_images_are_inside_are_no_labels(tmp_path, names, told):
+    _fill(tmp_path, names)
+    with pytest.raises(
+        DataError, match=rf"folders \({told}\) say nothing of what their images show; .*--layout classes"
+    ):
+        _read(tmp_path)
+    if len(names) > 1:
+        assert _read(tmp_path, FolderLayout.CLASSES)[0].class_names == tuple(names)
+    for split in ("train", "test"):
+        _fill(tmp_path / "given" / split, ["masks", "png"])
+    with pytest.raises(DataError, match=r"folders \(png\) say nothing .*--layout splits"):
+        _read(tmp_path / "given")
+
+
+def test_a_folder_without_images_says_what_it_holds(tmp_path):
+    (tmp_path / "train.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"no images in class folders \(left out: \.zip files: 1, such as train\.zip\)"):
+        _read(tmp_path)
+
+
+def test_a_class_of_the_test_split_that_is_spelt_otherwise_says_so(tmp_path):
+    _fill(tmp_path / "train")
+    _fill(tmp_path / "test", ["cat", "DOG"])
+    with pytest.raises(DataError, match=r"class DOG in .* has no images to train on; rename it if it is dog"):
+        _read(tmp_path)
 
 
 @pytest.mark.parametrize("beside", ["other", "single"])

@@ -354,11 +354,11 @@ def test_a_table_without_names_of_columns_loses_no_row(tmp_path, photos, form):
 
 
 def test_classes_that_look_like_several_labels_are_told(tmp_path, photos):
-    labels = ("cat", "dog", "cat|dog")
-    (tmp_path / "labels.csv").write_text(_rows(_names(), label=lambda number: labels[number % 3]))
-    assert any(
-        "several labels, each learned as one class: cat|dog" in n for n in _open(tmp_path / "labels.csv", photos).notes
-    )
+    for both in ("cat|dog", "cat dog"):
+        labels = ("cat", "dog", both)
+        (tmp_path / "labels.csv").write_text(_rows(_names(), label=lambda number, labels=labels: labels[number % 3]))
+        notes = _open(tmp_path / "labels.csv", photos).notes
+        assert f"classes that look like several labels, each learned as one class: {both}" in notes
 
 
 # A table that is found
@@ -493,14 +493,24 @@ def test_a_table_of_other_images_beside_those_of_the_splits_is_not_used(tmp_path
         _open(tmp_path)
 
 
+def test_folders_of_pieces_are_no_classes_beside_a_table(tmp_path):
+    for number, name in enumerate(_names()):
+        _images(tmp_path / f"scans_images_part_{number % 2}", [name], offset=number)
+    (tmp_path / "metadata.csv").write_text(_rows(_names(), header="image_id,dx"))
+    assert _open(tmp_path).class_names == CLASSES
+    (tmp_path / "metadata.csv").unlink()
+    with pytest.raises(DataError, match=r"folders \(scans_images_part_0, scans_images_part_1\) say nothing of what"):
+        _open(tmp_path)
+
+
 def test_folders_that_hold_copies_are_no_classes_beside_a_table_of_their_images(tmp_path):
-    for folder in ("part_1", "PART_1"):
+    for folder in ("new", "old"):
         _images(tmp_path / folder, _names())
     (tmp_path / "metadata.csv").write_text(_rows(_names(), header="image_id,dx"))
-    said = r"by 0000\.png \(.*1/0000\.png\) and by 11 more rows.*remove copies.*--layout classes if the folders are"
+    said = r"by 0000\.png \(new/0000\.png or old/0000\.png\) and by 11 more rows.*remove copies.*--layout classes"
     with pytest.raises(DataError, match=said):
         _open(tmp_path)
-    assert _open(tmp_path, layout=FolderLayout.CLASSES).class_names == ("PART_1", "part_1")
+    assert _open(tmp_path, layout=FolderLayout.CLASSES).class_names == ("new", "old")
 
 
 def test_the_name_of_a_table_is_no_split_where_its_rows_say_otherwise(tmp_path):

@@ -2,10 +2,10 @@
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bakeoff.data.sources.class_names import describe_alike
-from bakeoff.data.sources.layout import name_some, read_layout
+from bakeoff.data.sources.layout import find_containers, name_some, read_layout
 from bakeoff.data.sources.listing import Labelled, Listing
 from bakeoff.data.sources.trees import Tree, join, to_text
 from bakeoff.data.sources.walk import LeftOut, find_images, has_images, images_in, subfolders
@@ -45,6 +45,8 @@ def list_class_folders(tree: Tree, layout: FolderLayout = FolderLayout.AUTO) -> 
             images += [Labelled(path, root.split, name, class_folder=place) for path in inside]
     if not images:
         raise _no_images(tree)
+    if layout is FolderLayout.AUTO:
+        _refuse_containers(tree, list(spellings), has_splits=any(root.split for root in found.roots))
     return Listing(
         images=tuple(images),
         class_names=tuple(sorted(spellings)),
@@ -63,7 +65,22 @@ def _no_images(tree: Tree) -> DataError:
             f"{tree.shown()} holds images but no class folders; give each class its own folder, or give a table of"
             " labels (train.csv) and --images"
         )
-    return DataError(f"{tree.shown()} holds no images in class folders; add some")
+    others = LeftOut()
+    for _ in find_images(tree, "", left_out=others):
+        pass
+    told = "".join(f" ({note})" for note in others.notes())
+    return DataError(f"{tree.shown()} holds no images in class folders{told}; add some, or unpack what they are in")
+
+
+def _refuse_containers(tree: Tree, names: Sequence[str], *, has_splits: bool) -> None:
+    """Raise DataError if folders that are called `images` or `part_2` would be classes."""
+    if containers := find_containers(names):
+        layout = FolderLayout.SPLITS if has_splits else FolderLayout.CLASSES
+        raise DataError(
+            f"{tree.shown()}: the names of folders ({name_some(containers)}) say nothing of what their images show;"
+            " give each class its own folder, or give a table of labels (train.csv) and --images, or say --layout"
+            f" {layout} if they are classes"
+        )
 
 
 def _describe_spellings(spellings: dict[str, set[str]]) -> Iterator[str]:

@@ -178,7 +178,9 @@ def _check_classes(tree: Tree, listing: Listing) -> None:
     trained = {image.label for image in listing.images if image.split in (None, "train")}
     for name in names:
         if name not in trained:
-            raise DataError(f"class {name} in {tree.shown()} has no images to train on; add some or remove the class")
+            alike = [each for each in sorted(trained) if each.casefold() == name.casefold()]
+            mend = f"rename it if it is {alike[0]}" if alike else "add some or remove the class"
+            raise DataError(f"class {name} in {tree.shown()} has no images to train on; {mend}")
 
 
 def _describe_others(tree: Tree, listing: Listing, name: str) -> tuple[str, ...]:

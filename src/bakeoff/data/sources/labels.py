@@ -226,6 +226,6 @@ def _note_several(classes: Sequence[str]) -> list[str]:
     joined = [
         name
         for name in classes
-        if any(mark in name and {part.strip() for part in name.split(mark)} <= single for mark in "|;,")
+        if any(mark in name and {part.strip() for part in name.split(mark)} <= single for mark in "|;, ")
     ]
     return [f"classes that look like several labels, each learned as one class: {name_some(joined)}"] if joined else []

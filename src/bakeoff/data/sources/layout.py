@@ -16,7 +16,7 @@ from bakeoff.data.sources.walk import LeftOut, find_images, has_files, has_image
 from bakeoff.errors import DataError
 from bakeoff.runs.config import FolderLayout
 
-__all__ = ["Layout", "Root", "guess_split", "may_be_class", "name_some", "read_layout"]
+__all__ = ["Layout", "Root", "find_containers", "guess_split", "may_be_class", "name_some", "read_layout"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ _SPLIT_WORDS: dict[str, SplitName] = {
 _FILLERS = {
     "set", "split", "data", "dataset", "images", "image", "img", "imgs", "pictures", "photos", "pics", "jpg", "jpeg",
     "png", "files", "seg", "my",
+}  # fmt: skip
+# Words that say what is in a folder, and nothing of what the images show.
+_CONTAINERS = {
+    "images", "image", "img", "imgs", "jpegimages", "jpg", "jpeg", "png", "data", "dataset", "files", "part", "batch",
 }  # fmt: skip
 # Shorter ones with a number, as `te1`, are rather names.
 _SHORTEST_NUMBERED = 3
@@ -97,10 +101,27 @@ def may_be_class(name: str) -> bool:
     return bool(_telling_words(name)) and not guess_split(name)
 
 
+def find_containers(names: Sequence[str]) -> list[str]:
+    """The names that say that images are inside, alone or with a number, as `images`, `images_001` and `ham_part_2`."""
+    words = {name: _words(name) for name in names}
+    # What is left without numbers; several names that differ in nothing else are pieces of one whole.
+    bases = {name: tuple(word for word in each if not word.isdecimal()) for name, each in words.items()}
+    counts = Counter(bases.values())
+    return [
+        name
+        for name, base in bases.items()
+        if not _CONTAINERS.isdisjoint(base) and (counts[base] > 1 or _CONTAINERS.union(_FILLERS).issuperset(base))
+    ]
+
+
 def _telling_words(name: str) -> list[str]:
-    """The words of a name, in lower case, without those that say nothing: none for `images` and `my_data`."""
-    words = (word.lower() for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) if word)
-    return [word for word in words if word not in _FILLERS]
+    """The words of a name without those that say nothing: none for `images` and `my_data`."""
+    return [word for word in _words(name) if word not in _FILLERS]
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name, in lower case."""
+    return [word.lower() for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) if word]
 
 
 def name_some(names: Sequence[str]) -> str:

@@ -46,12 +46,13 @@ def open_source(data: Data, data_dir: Path | None = None, on_count: OnCount | No
         raise DataError(f"--data-dir {data_dir} is not a folder; give the folder that holds the archives")
     name = data.source.removeprefix(BUILT_IN)
     path = Path(data.source).expanduser()
-    if path.is_dir() and (name not in SOURCE_NAMES or has_images(FolderTree(path), "", below=True)):
+    is_folder, is_file = _look_at(path)
+    if is_folder and (name not in SOURCE_NAMES or has_images(FolderTree(path), "", below=True)):
         beside = f"{name} is the folder of that name; {BUILT_IN}{name} names the built-in images"
         return _open_tree(FolderTree(path), data, [beside] if name in SOURCE_NAMES else [])
     if name in SOURCE_NAMES:
         return _open_built_in(name, data, data_dir, on_count)
-    if path.is_file():
+    if is_file:
         return _open_file(path, data, on_count)
     if is_table_address(data.source):
         return _open_table(read_kept_table(data.source), Path(), data, on_count)
@@ -62,6 +63,14 @@ def open_source(data: Data, data_dir: Path | None = None, on_count: OnCount | No
         data.source.lower(), SOURCE_NAMES, f"give {', '.join(SOURCE_NAMES)} or the path of a folder or an archive"
     )
     raise DataError(f"there is no data or folder called {data.source!r}; {hint}")
+
+
+def _look_at(path: Path) -> tuple[bool, bool]:
+    """Whether a path is a folder, and whether it is a file. Raises DataError if the system does not say."""
+    try:
+        return path.is_dir(), path.is_file()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; give a path that can be read") from error
 
 
 def _open_built_in(name: str, data: Data, data_dir: Path | None, on_count: OnCount | None) -> Source:
@@ -102,9 +111,10 @@ def _open_table(table: Table, folder: Path, data: Data, on_count: OnCount | None
             f"--layout {data.layout} says what folders are; the labels are in {table.name}, so leave it out"
         )
     place = Path(data.image_folder).expanduser() if data.image_folder else folder
-    if place.is_dir():
+    is_folder, is_file = _look_at(place)
+    if is_folder:
         tree: Tree = FolderTree(place)
-    elif place.is_file() and is_archive(place):
+    elif is_file and is_archive(place):
         tree = open_archive(place, on_count)
     else:
         raise DataError(f"--images {place} is no folder and no archive; give the place of the images")

@@ -21,10 +21,11 @@ __all__ = [
 
 # Folders that systems and programs leave among pictures.
 _SYSTEM_FOLDERS = {
-    "@eadir", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "__macosx", "__pycache__", "lost+found",
-    "system volume information", ".ipynb_checkpoints", ".git", ".thumbnails", ".cache", ".trash", ".trashes",
-    ".spotlight-v100", ".fseventsd", ".venv", ".tmp.driveupload", ".picasaoriginals", ".dvc", ".svn", ".idea",
-    ".vscode",
+    "@eadir", "@recently-snapshot", "@recycle", "@sharebin", "@tmp", "#recycle", "#snapshot", "$recycle.bin",
+    "__macosx", "__pycache__", "lost+found", "system volume information", ".ipynb_checkpoints", ".git", ".thumbnails",
+    ".cache", ".trash", ".trashes", ".spotlight-v100", ".fseventsd", ".venv", ".tmp.driveupload", ".picasaoriginals",
+    ".dvc", ".svn", ".idea", ".vscode", "~snapshot", "network trash folder", "temporary items", "node_modules",
+    "venv",
 }  # fmt: skip
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini", ".ds_store", "ehthumbs.db", "icon\r"}
 # Files by which a folder that bakeoff wrote is known, and what they begin with.
@@ -136,8 +137,12 @@ def _kind_left_out(tree: Tree, entry: Entry) -> str | None:
 
 
 def _is_written_by_bakeoff(tree: Tree, folder: str) -> bool:
-    for name, beginning in _WRITTEN_BY_BAKEOFF.items():
-        path = join(folder, name)
-        if tree.has(path) and tree.head(path, len(beginning)) == beginning:
-            return True
-    return False
+    return any(_begins_with(tree, join(folder, name), beginning) for name, beginning in _WRITTEN_BY_BAKEOFF.items())
+
+
+def _begins_with(tree: Tree, path: str, beginning: bytes) -> bool:
+    try:
+        return tree.has(path) and tree.head(path, len(beginning)) == beginning
+    except OSError:
+        # What bakeoff wrote can be read. A folder that cannot be read says so when its images are looked for.
+        return False
