@@ -91,6 +91,15 @@ def test_tables_of_many_forms_say_the_same(tmp_path, photos, suffix, write):
     assert _classes(_open(table, photos)) == EXPECTED
 
 
+def test_a_list_with_spaces_between_its_values_is_read(tmp_path, photos):
+    (tmp_path / "val.txt").write_text("".join(f"{name} {number % 3}\n" for number, name in enumerate(_names())))
+    source = _open(tmp_path / "val.txt", photos)
+    assert (source.count, source.class_names) == (12, ("0", "1", "2"))
+    (tmp_path / "names.csv").write_text("name\nred cat\nold dog\n")
+    assert read_table("names.csv", (tmp_path / "names.csv").read_bytes()).columns == ("name",)
+    assert read_table("names.txt", b"a name,a label\nred cat.png,a b\n").rows[0] == ("red cat.png", "a b")
+
+
 def test_a_parquet_file_is_read(tmp_path, photos):
     pytest.importorskip("pyarrow")
     import pyarrow

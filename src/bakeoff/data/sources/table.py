@@ -37,6 +37,8 @@ LIMIT_BYTES = 1 << 28
 
 # Sorted by how likely they are where two fit equally well.
 _DELIMITERS = ",;\t|"
+# Lists such as ImageNet's have spaces between values. Elsewhere a space is rather part of a name.
+_SPACED_SUFFIX = ".txt"
 # Rows by which a delimiter is chosen.
 _SAMPLE_ROWS = 50
 # Names of the two columns of a JSON object that maps files to labels.
@@ -123,7 +125,7 @@ def read_table(name: str, data: bytes, *, is_head: bool = False, may_be_empty: b
         elif suffix == ".json":
             columns, rows = _gather(json.loads(text))
         else:
-            columns, rows = _read_delimited(text, strict=not is_head)
+            columns, rows = _read_delimited(text, strict=not is_head, may_be_spaced=suffix == _SPACED_SUFFIX)
         if is_head:
             rows = [row[: len(columns)] for row in rows]
         return make_table(name, columns, rows, notes, may_be_empty=may_be_empty)
@@ -203,14 +205,17 @@ def _decode(name: str, data: bytes, errors: str) -> tuple[str, list[str]]:
         return data.decode("cp1252"), [f"{name} is not UTF-8; it was read as Windows-1252"]
 
 
-def _read_delimited(text: str, *, strict: bool) -> tuple[list[str], list[list[str]]]:
+def _read_delimited(text: str, *, strict: bool, may_be_spaced: bool) -> tuple[list[str], list[list[str]]]:
     first, _, rest = text.partition("\n")
     told = first.strip()
     if told.lower().startswith("sep=") and len(told) == 5:  # Excel's own line
         text, delimiter = rest, told[4]
     else:
         delimiter = max(_DELIMITERS, key=lambda each: _fits(text, each))
-    rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=strict) if row]
+        if may_be_spaced and _fits(text, delimiter)[1] == 1 and _fits(text, " ") > (True, 1):
+            delimiter = " "
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=strict, skipinitialspace=True)
+    rows = [row for row in lines if row]
     if not rows:
         return [], []
     header, *body = rows
@@ -222,7 +227,7 @@ def _read_delimited(text: str, *, strict: bool) -> tuple[list[str], list[list[st
 
 def _fits(text: str, delimiter: str) -> tuple[bool, int]:
     """Whether most rows have as many values as the first one, and how many these are."""
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         widths = [len(row) for row, _ in zip(lines, range(_SAMPLE_ROWS), strict=False) if row]
     except csv.Error:
