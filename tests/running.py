@@ -91,7 +91,7 @@ class WorkerHere:
 
         del limit
         # What a deterministic run switches on stays on.
-        assert not read_record(Path(self._arguments[0])).config.train.deterministic
+        assert self._job != "run" or not read_record(Path(self._arguments[0])).config.train.deterministic
         started = time.monotonic()
         failure = input_error = stop_reason = ""
         try:

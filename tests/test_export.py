@@ -41,7 +41,7 @@ def leaky(lenet, digits):
     x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
     model = keras.Model(images, keras.layers.Dense(classes, kernel_initializer="random_normal")(x))
     val = load_split(digits, "val")
-    predictions = Predictions(predict_logits(compile_forward(model), val), val.labels)
+    predictions = Predictions(predict_logits(compile_forward(model), val), val.labels, val.ids)
     return dataclasses.replace(lenet, model=model, predictions={"val": predictions})
 
 

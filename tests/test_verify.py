@@ -1,18 +1,25 @@
 """`bakeoff verify` names the values that were changed."""
 
 import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
+from bakeoff.errors import InputError
 from bakeoff.files import write_json
+from bakeoff.launch import export_bundle, open_test
 from bakeoff.report import write_report
 from bakeoff.report.board import rank, write_board
 from bakeoff.report.verify import verify_records, verify_views
+from bakeoff.report.verify_models import verify_models
 from bakeoff.runs.config import run_id
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import score
-from bakeoff.runs.record import Stage, list_records, write_record
+from bakeoff.runs.record import Stage, list_records, read_record, write_record
 from factories import make_record
 
 CLASSES = 5
@@ -114,3 +121,96 @@ def test_damaged_and_missing_logits_do_not_match(study):
     (run_dir(study, second.id) / "val-logits.npz").unlink()
     broken = [check.where for check in verify_records(study) if not check.matches]
     assert broken == [f"runs/{record.id}/record.json: val" for record in (first, second)]
+
+
+@pytest.fixture
+def trained(finished, tmp_path):
+    """A copy of a study with one run that was trained, and the folder of that run."""
+    out = Path(shutil.copytree(finished.out, tmp_path / "trained"))
+    return SimpleNamespace(out=out, record=finished.record, folder=run_dir(out, finished.record.id))
+
+
+def _check_models(trained, **settings):
+    return list(verify_models(trained.out, list_records(trained.out), **settings))
+
+
+def _forget_hash(trained):
+    """Make the record one of version 0.1.0."""
+    write_record(trained.folder, trained.record.model_copy(update={"model_sha256": ""}))
+
+
+def _scale_weights(path, factor):
+    model = keras.models.load_model(path, compile=False)
+    model.set_weights([weight * factor for weight in model.get_weights()])
+    model.save(path)
+
+
+@pytest.mark.usefixtures("workers_here")
+def test_the_shipped_model_has_its_hash_and_predicts_what_is_stored(trained, shards, monkeypatch):
+    before = sorted(trained.folder.iterdir())
+    checks = _check_models(trained, shards=shards)
+    assert [check.matches for check in checks] == [True, True]
+    assert "sha256" in checks[0].where
+    assert "179 validation images" in checks[1].where
+    assert sorted(trained.folder.iterdir()) == before
+    monkeypatch.setattr("bakeoff.report.verify_models.find_winner", lambda *_: None)
+    assert len(_check_models(trained, shards=shards)) == 1
+    assert len(_check_models(trained, shards=shards, deep=True)) == 2
+
+
+@pytest.mark.parametrize("damage", ["swapped", "cut off", "absent"])
+def test_a_model_that_is_not_the_runs_is_named(trained, shards, damage):
+    path = trained.folder / "model.keras"
+    match damage:
+        case "swapped":
+            _scale_weights(path, 1.01)
+        case "cut off":
+            path.write_bytes(path.read_bytes()[:-100])
+        case "absent":
+            path.unlink()
+    (check,) = _check_models(trained, shards=shards)
+    assert check.where == f"runs/{trained.record.id}/model.keras: sha256"
+    assert check.written == trained.record.model_sha256
+    assert not check.matches
+
+
+@pytest.mark.usefixtures("workers_here")
+@pytest.mark.parametrize(("factor", "holds"), [(1.0, True), (1.02, False)], ids=["the run's own", "another"])
+def test_a_model_without_a_hash_on_record_predicts_again(trained, shards, factor, holds):
+    _forget_hash(trained)
+    _scale_weights(trained.folder / "model.keras", factor)
+    note, check = _check_models(trained, shards=shards)
+    assert "hash of model.keras is not on record, so it predicted again instead" in note.note
+    assert check.matches == holds
+    (note,) = _check_models(trained)
+    assert "without the data no model predicts" in note.note
+
+
+@pytest.mark.usefixtures("workers_here")
+def test_a_damaged_model_without_a_hash_on_record_is_named(trained, shards):
+    _forget_hash(trained)
+    path = trained.folder / "model.keras"
+    path.write_bytes(path.read_bytes()[:-100])
+    _, check = _check_models(trained, shards=shards)
+    assert "model.keras cannot be opened" in check.computed
+
+
+def test_an_older_study_without_models_says_so():
+    out = Path(__file__).parent / "assets" / "study-0.1"
+    (note,) = _check_models(SimpleNamespace(out=out))
+    assert "there is no model.keras" in note.note
+    assert note.matches
+
+
+@pytest.mark.usefixtures("workers_here")
+def test_a_swapped_model_is_neither_exported_nor_scored(trained, shards, tmp_path):
+    _scale_weights(trained.folder / "model.keras", 1.02)
+    with pytest.raises(InputError, match="is not the model that this run wrote"):
+        export_bundle(trained.folder, shards, tmp_path / "bundle")
+    with pytest.raises(InputError, match="is not the model that this run wrote"):
+        open_test(trained.folder, shards)
+    _forget_hash(trained)
+    with pytest.raises(InputError, match="does not predict what the run stored"):
+        export_bundle(trained.folder, shards, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+    assert read_record(trained.folder).test is None

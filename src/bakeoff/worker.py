@@ -4,6 +4,8 @@
         Train and score a run.
     python -m bakeoff.worker test   RUN_DIR DATA_DIR [BUNDLE_DIR]
         Score it on the locked test split, which is counted, then export it if a folder is given.
+    python -m bakeoff.worker again  RUN_DIR DATA_DIR TARGET_DIR
+        Compute the predictions of its model again, into a folder of their own.
     python -m bakeoff.worker bundle RUN_DIR DATA_DIR BUNDLE_DIR [FORMAT [QUANTIZE]]
         Export it; with a format, measure latency and memory too.
     python -m bakeoff.worker fetch  NETWORK FILE
@@ -19,28 +21,41 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bakeoff.deploy.bundle import Format, Quantize
-from bakeoff.deploy.export.run import export_run
 from bakeoff.errors import BakeoffError, WeightsError
+from bakeoff.machine import start_keras
 from bakeoff.networks.table import find_network
 from bakeoff.networks.weights import download_weights
 from bakeoff.runs.events import RunProgress, WorkerError, write_event
-from bakeoff.training.run import finish_run
-from bakeoff.training.test import open_test
 
 __all__ = ["main"]
 
 
+# Each job imports what it needs, after Keras has been started with the right settings.
 def _run(folder: str, data: str) -> None:
+    from bakeoff.training.run import finish_run
+
     finish_run(Path(folder), Path(data))
 
 
 def _test(folder: str, data: str, bundle: str | None = None) -> None:
+    from bakeoff.training.test import open_test
+
     open_test(Path(folder), Path(data))
     if bundle is not None:
+        from bakeoff.deploy.export.run import export_run
+
         export_run(Path(folder), Path(data), Path(bundle), timed=False)
 
 
+def _again(folder: str, data: str, target: str) -> None:
+    from bakeoff.training.again import predict_again
+
+    predict_again(Path(folder), Path(data), Path(target))
+
+
 def _bundle(folder: str, data: str, bundle: str, model_format: str | None = None, quantize: str | None = None) -> None:
+    from bakeoff.deploy.export.run import export_run
+
     export_run(
         Path(folder),
         Path(data),
@@ -65,7 +80,13 @@ def _fetch(network: str, target: str) -> None:
     )
 
 
-_JOBS: dict[str, Callable[..., None]] = {"run": _run, "test": _test, "bundle": _bundle, "fetch": _fetch}
+_JOBS: dict[str, Callable[..., None]] = {
+    "run": _run,
+    "test": _test,
+    "again": _again,
+    "bundle": _bundle,
+    "fetch": _fetch,
+}
 
 
 def _end_with_parent() -> None:
@@ -82,6 +103,7 @@ def main(job: str, *arguments: str) -> int:
     """Do one job and return the exit code. An error for the user is reported as an event."""
     _end_with_parent()
     try:
+        start_keras()
         _JOBS[job](*arguments)
     except BakeoffError as error:
         write_event(WorkerError(str(error), error.exit_code))

@@ -10,8 +10,10 @@ from bakeoff.api.results import load
 from bakeoff.data.checks import MIN_SIDE_PIXELS, Finding, FindingKind, examine, write_findings
 from bakeoff.data.contact_sheet import draw_pairs
 from bakeoff.data.shards import Dataset
+from bakeoff.errors import ConfigError
 from bakeoff.machine import tensorflow_settings
 from bakeoff.report.verify import Check, verify_bundles, verify_data, verify_records, verify_views
+from bakeoff.report.verify_models import verify_models
 from bakeoff.study.begin import prepare_data, require_tensorflow
 
 __all__ = ["CheckResult", "check", "verify"]
@@ -98,7 +100,7 @@ def check(
     with count_progress(progress) as on_count:
         _, dataset = prepare_data(wanted, directory, on_count)
         findings = examine(dataset, near=near, on_count=on_count)
-    folder = folder or Path(f"bakeoff-check-{dataset.name}")
+    folder = (folder or Path(f"bakeoff-check-{dataset.name}")).absolute()
     table, pairs = folder / "findings.csv", folder / "pairs.png"
     write_findings(table, findings)
     has_pairs = any(finding.other_id for finding in findings)
@@ -110,35 +112,47 @@ def check(
 
 @tensorflow_settings()
 def verify(
-    out: PathLike, *, records_only: bool = False, data_dir: PathLike | None = None, progress: ProgressOption = True
+    out: PathLike,
+    *,
+    records_only: bool = False,
+    deep: bool = False,
+    data_dir: PathLike | None = None,
+    progress: ProgressOption = True,
 ) -> list[Check]:
     """Recompute every number of a study from its files, as `bakeoff verify` does.
 
-    Scores are recomputed from the saved logits, board and report from the records; bundles are checked by their hashes
-    and their predictions, shards by their hashes. Nothing is written, and nothing is chosen on the test split.
+    Scores are recomputed from the saved logits, board and report from the records; shards, models and bundles are
+    checked by their hashes. The shipped model, the bundles, and models without a hash on record predict again, and must
+    predict what is stored. Nothing is written, and nothing is chosen on the test split.
 
     Args:
         out: The folder of the study.
-        records_only: Skip the checks that need the data: shards, labels, the bundle's predictions.
+        records_only: Skip the checks that need the data: shards, labels, what models and bundles predict.
+        deep: Let the models of all runs predict again, not only the shipped one; that takes about a minute for each.
         data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
         progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
 
     Returns:
-        A Check for each number: `where`, `written`, `computed`, and `matches`, whether the two agree.
+        A Check for each number: `where`, `written`, `computed`, and `matches`, whether the two agree. Where `note` is
+        not empty, it says what could not be checked.
 
     Raises:
         OutputError: The folder holds no runs, or a file in it is damaged.
         DataError: The data cannot be prepared again.
         InputError: TensorFlow is not installed.
     """
+    if records_only and deep:
+        raise ConfigError("give --records-only or --deep, not both: a model predicts images of the data")
     results = load(out)
     require_tensorflow()
     records = results.records
     checks = list(verify_views(results.out))
-    if records_only:
-        return [*checks, *verify_records(results.out)]
     with count_progress(progress) as on_count:
+        if records_only:
+            models = verify_models(results.out, records, on_progress=on_count)
+            return [*checks, *verify_records(results.out), *models]
         shards, dataset = prepare_data(records[0].view, read_optional_path("data_dir", data_dir), on_count)
         checks += [*verify_data(shards, records), *verify_records(results.out, dataset)]
+        checks += verify_models(results.out, records, shards=shards, deep=deep, on_progress=on_count)
         checks += verify_bundles(results.out, dataset, on_count)
     return checks

@@ -1,4 +1,4 @@
-"""Jobs that a study does once, each in a fresh process on this machine: test split, bundle, weights to download."""
+"""Jobs besides runs, each in a fresh process on this machine: test split, bundle, predictions, weights to download."""
 
 import tempfile
 from collections.abc import Sequence
@@ -11,10 +11,11 @@ from bakeoff.locks import clear_left
 from bakeoff.networks.table import NetworkSpec
 from bakeoff.networks.weights import hint_to_get_weights, hub_path
 from bakeoff.runs.events import OnProgress
-from bakeoff.runs.folder import RunFolder
+from bakeoff.runs.folder import SPLITS_SCORED, RunFolder, SplitScored
+from bakeoff.runs.predictions import Predictions, has_predictions, read_predictions
 from bakeoff.runs.record import RunRecord, read_record
 
-__all__ = ["export_bundle", "fetch_weights", "open_test"]
+__all__ = ["export_bundle", "fetch_weights", "open_test", "predict_again"]
 
 
 def open_test(
@@ -60,6 +61,33 @@ def export_bundle(
     finally:
         # A worker that is killed cannot delete its half-written folder.
         clear_left(bundle.absolute().parent)
+
+
+def predict_again(folder: Path, data: Path, on_progress: OnProgress | None = None) -> dict[SplitScored, Predictions]:
+    """Compute the predictions of a finished run's model again, on the splits for which the run has stored some.
+
+    Args:
+        folder: The run's folder, in which nothing is changed.
+        data: The folder of the shards.
+        on_progress: Called with each progress event.
+
+    Returns:
+        The predictions by split.
+
+    Raises:
+        InputError: The run's model or the data cannot be used.
+        BakeoffError: The process failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="bakeoff-") as temporary:
+        target = Path(temporary)
+        log = RunFolder(target).log
+        ended = Worker("again", [folder, data, target], log).follow(on_progress=on_progress)
+        if ended.input_error:
+            raise InputError(ended.input_error)
+        if ended.failure:
+            last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+            raise BakeoffError(f"{ended.failure}: {last}")
+        return {split: read_predictions(target, split) for split in SPLITS_SCORED if has_predictions(target, split)}
 
 
 def fetch_weights(spec: NetworkSpec, on_progress: OnProgress | None = None) -> None:

@@ -51,7 +51,7 @@ class Worker:
         """Start the process.
 
         Args:
-            job: The name of the job: `run`, `test`, `bundle` or `fetch`.
+            job: The name of the job: `run`, `test`, `again`, `bundle` or `fetch`.
             arguments: The job's arguments, as `bakeoff.worker` lists them.
             log: The file to which its standard error is appended.
             environment: Environment variables in addition to this process's.

@@ -10,6 +10,7 @@ failures.py   the winner's predictions by class, by confusion and by confidence
 gallery.py    the images of its mistakes
 tuning.py     how the recipe was found
 verify.py     recomputes every number from the files
+verify_models.py  compares every model with its hash, and what it predicts with what is stored
 summary.py    a study in a few lines, for notebooks
 
 The page can be rebuilt at any time. The same files give the same bytes.

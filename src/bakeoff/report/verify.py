@@ -26,18 +26,17 @@ from bakeoff.files import hash_file
 from bakeoff.report.board import format_csv, rank
 from bakeoff.report.page import render_report
 from bakeoff.report.page_text import read_page_text
+from bakeoff.runs.agreement import choose_tolerance
 from bakeoff.runs.config import read_run, run_id
 from bakeoff.runs.folder import RunFolder, SplitScored, run_dir
 from bakeoff.runs.metrics import Metrics, score
 from bakeoff.runs.paired import compare
 from bakeoff.runs.predictions import has_predictions, read_predictions
-from bakeoff.runs.record import RunRecord, State, list_records
+from bakeoff.runs.record import RunRecord, State, list_records, read_record
 from bakeoff.runs.study_file import read_study
 
-__all__ = ["Check", "verify_bundles", "verify_data", "verify_records", "verify_views"]
+__all__ = ["Check", "OnCount", "verify_bundles", "verify_data", "verify_records", "verify_views"]
 
-# The share of images on which the bundle may predict another class than the run: fused layers round differently.
-TOLERANCE = 0.001
 _BATCH = 256
 OnCount = Callable[[str, int, int], None]
 
@@ -49,6 +48,8 @@ class Check(NamedTuple):
     """The file and the field."""
     written: str
     computed: str
+    note: str = ""
+    """What could not be checked, and why; the other fields then say nothing. Else empty."""
 
     @property
     def matches(self) -> bool:
@@ -148,8 +149,9 @@ def _verify_predictions(folder: Path, run: Path, dataset: Dataset, on_progress: 
     else:
         return
     agree = f"as in {source}"
+    limit = choose_tolerance(read_record(run)).differing
     where = f"{folder.name}/{MODEL_NAMES[bundle.facts.format]}: predictions on {len(split):,} {name} images"
-    yield Check(where, agree, agree if differing <= TOLERANCE * len(split) else f"{differing:,} differ")
+    yield Check(where, agree, agree if differing <= limit * len(split) else f"{differing:,} differ")
 
 
 def _predict(bundle: Bundle, split: Split, name: str, on_progress: OnCount | None) -> NDArray[np.intp]:

@@ -12,6 +12,7 @@ metrics.py      scores of a split, with intervals
 predictions.py  logits, labels and image ids of a split
 versions.py     software versions that a result depends on
 record.py       record.json and history.csv
+agreement.py    predictions computed again, compared with the stored ones
 findings.py     results of a search or a factor-by-factor study
 paired.py       paired comparison of runs on the same images
 study_file.py   study.json

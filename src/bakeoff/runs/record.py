@@ -119,6 +119,8 @@ class RunRecord(Facts):
     """Measured peak above the framework and the images."""
     model_bytes: int = 0
     """Size of `model.keras`; 0 for probes."""
+    model_sha256: str = ""
+    """Hash of `model.keras`; empty for probes, and for runs of version 0.1.0."""
     micro_batch: int = 0
     """Images in memory at once; with fewer than the batch, gradients were accumulated."""
     replicas: int = 1

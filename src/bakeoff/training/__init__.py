@@ -17,5 +17,7 @@ checkpoint.py     the state that a run resumes from
 tensorboard.py    the history for TensorBoard
 loop.py           the training loop
 run.py            the entry point: from a RUNNING record to a COMPLETE one
+model.py          the model that a finished run saved
 test.py           evaluation on the locked test split
+again.py          predictions of that model, computed again
 """

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from bakeoff.data.batches import Split, eval_batches
 from bakeoff.networks.fuse import fuse
 from bakeoff.runs.calibration import softmax
+from bakeoff.runs.events import RunProgress, write_event
 
-__all__ = ["EVAL_BATCH", "Forward", "compile_forward", "predict_logits"]
+__all__ = ["EVAL_BATCH", "Forward", "compile_forward", "predict_logits", "report_batches"]
 
 EVAL_BATCH = 128
 
@@ -65,3 +66,15 @@ def predict_logits(
         if on_batch is not None:
             on_batch(len(images))
     return np.concatenate(outputs)
+
+
+def report_batches(doing: str, total: int) -> Callable[[int], None]:
+    """Make an `on_batch` for `predict_logits` that reports the progress of this process, of `total` images."""
+    done = 0
+
+    def report(images: int) -> None:
+        nonlocal done
+        done += images
+        write_event(RunProgress(doing, done / total))
+
+    return report

@@ -4,11 +4,10 @@ import os
 import re
 import traceback
 from pathlib import Path
-
-import keras
+from typing import Any
 
 from bakeoff.errors import DataError, InputError, OutputError
-from bakeoff.files import replacing
+from bakeoff.files import hash_file, replacing
 from bakeoff.machine import describe_cpu
 from bakeoff.networks.weights import find_sent_weights
 from bakeoff.runs.config import Mode
@@ -23,7 +22,7 @@ from bakeoff.training.probe import probe
 from bakeoff.training.task import Outcome, Task, open_task
 from bakeoff.training.tensorboard import EventLog
 
-__all__ = ["explain_failure", "finish_run", "load_model"]
+__all__ = ["explain_failure", "finish_run"]
 
 
 def finish_run(folder: Path, data: Path) -> RunRecord:
@@ -61,7 +60,7 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
         predictions = Predictions(round_logits(outcome.val_logits), task.val.labels, task.val.ids)
         metrics = score(predictions.logits, task.val.labels, task.dataset.superclass_of)
         write_predictions(folder, predictions)
-        model_bytes = _save_model(folder, outcome)
+        saved = _save_model(folder, outcome)
         events.update()
     except (DataError, OutputError):
         raise
@@ -69,18 +68,10 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
         traceback.print_exc()
         record = record.model_copy(update={"state": State.FAILED, "reason": explain_failure(error)})
     else:
-        record = _with_outcome(record, outcome, metrics, model_bytes)
+        record = _with_outcome(record, outcome, metrics).model_copy(update=saved)
     record = record.model_copy(update={"versions": find_versions(), "device": _device()})
     write_record(folder, record)
     return record
-
-
-def load_model(folder: Path, record: RunRecord) -> keras.Model:
-    """Load the network that a completed run trained. Raises OutputError if there is none."""
-    path = RunFolder(folder).model
-    if record.state is not State.COMPLETE or not path.is_file():
-        raise OutputError(f"{folder} has no trained model (its state is {record.state}); name a completed training run")
-    return keras.models.load_model(path, compile=False)
 
 
 def _with_task(record: RunRecord, task: Task) -> RunRecord:
@@ -95,7 +86,7 @@ def _with_task(record: RunRecord, task: Task) -> RunRecord:
     )
 
 
-def _with_outcome(record: RunRecord, outcome: Outcome, metrics: Metrics, model_bytes: int) -> RunRecord:
+def _with_outcome(record: RunRecord, outcome: Outcome, metrics: Metrics) -> RunRecord:
     return record.model_copy(
         update={
             "state": State.COMPLETE,
@@ -103,7 +94,6 @@ def _with_outcome(record: RunRecord, outcome: Outcome, metrics: Metrics, model_b
             "params_total": outcome.params_total,
             "params_trainable": outcome.params_trainable,
             "memory_peak_bytes": outcome.memory_peak_bytes,
-            "model_bytes": model_bytes,
             "seconds": outcome.seconds,
             "images_seen": outcome.images_seen,
             "images_per_second": outcome.images_per_second,
@@ -113,14 +103,14 @@ def _with_outcome(record: RunRecord, outcome: Outcome, metrics: Metrics, model_b
     )
 
 
-def _save_model(folder: Path, outcome: Outcome) -> int:
-    """Save the trained model, if there is one, and return its size in bytes."""
+def _save_model(folder: Path, outcome: Outcome) -> dict[str, Any]:
+    """Save the trained model, if there is one, and return what the record says of the file."""
     if outcome.model is None:
-        return 0
+        return {}
     path = RunFolder(folder).model
     with replacing(path) as temporary:
         outcome.model.save(temporary)
-    return path.stat().st_size
+    return {"model_bytes": path.stat().st_size, "model_sha256": hash_file(path)}
 
 
 def explain_failure(error: Exception) -> str:

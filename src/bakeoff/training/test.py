@@ -1,7 +1,6 @@
 """Evaluation on the locked test split. Every opening of the split is counted."""
 
 import csv
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ from bakeoff.data.checks import find_leaks
 from bakeoff.data.shards import Dataset, open_dataset
 from bakeoff.errors import OutputError
 from bakeoff.files import replacing
-from bakeoff.runs.events import RunProgress, write_event
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.metrics import TestMetrics, score, wilson_interval
 from bakeoff.runs.predictions import Predictions, round_logits, write_predictions
 from bakeoff.runs.record import read_record, write_record
 from bakeoff.text import to_cell
-from bakeoff.training.inference import compile_forward, predict_logits
-from bakeoff.training.run import load_model
+from bakeoff.training.inference import compile_forward, predict_logits, report_batches
+from bakeoff.training.model import load_model
 
 __all__ = ["open_test"]
 
@@ -46,7 +44,7 @@ def open_test(folder: Path, data: Path) -> TestMetrics:
         file.write(datetime.now(UTC).isoformat(timespec="seconds") + "\n")
     split = load_split(dataset, "test", unlock=True)
     logits = predict_logits(
-        compile_forward(model), split, flip=record.config.train.flip_test, on_batch=_report_progress(split)
+        compile_forward(model), split, flip=record.config.train.flip_test, on_batch=report_batches("test", len(split))
     )
     predictions = Predictions(round_logits(logits), split.labels, split.ids, "test")
     metrics = score(predictions.logits, split.labels, dataset.superclass_of)
@@ -77,14 +75,3 @@ def _write_confusion(path: Path, matrix: NDArray[np.int64], dataset: Dataset) ->
         writer = csv.writer(file)
         writer.writerow(map(to_cell, dataset.class_names))
         writer.writerows(matrix.tolist())
-
-
-def _report_progress(split: Split) -> Callable[[int], None]:
-    done = 0
-
-    def count(images: int) -> None:
-        nonlocal done
-        done += images
-        write_event(RunProgress("test", done / len(split)))
-
-    return count

@@ -36,6 +36,7 @@ from bakeoff.deploy.export.temperature import calibrate
 from bakeoff.errors import OutputError
 from bakeoff.files import hash_file, write_json, write_text
 from bakeoff.locks import replacing_folder
+from bakeoff.runs.agreement import describe_difference
 from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import Precision
 from bakeoff.runs.folder import SplitScored
@@ -43,6 +44,7 @@ from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.predictions import Predictions
 from bakeoff.runs.record import RunRecord
 from bakeoff.training.inference import compile_forward, predict_logits
+from bakeoff.training.model import HOW_TO_MEND
 
 __all__ = ["FinishedRun", "write_bundle"]
 
@@ -87,12 +89,15 @@ def write_bundle(
 
     Raises:
         BundleError: The format has no such quantisation, or the exported model differs from the run.
-        OutputError: The folder holds something else than a bundle.
+        OutputError: The folder holds something else than a bundle, or the model is not the run's.
     """
     check_format(model_format, quantize)
     _check_target(folder)
     record, dataset, flip = finished.record, finished.dataset, finished.record.config.train.flip_test
     calibration = calibrate(finished.predictions)
+    val = load_split(dataset, "val", subset=None if quantize else PARITY_IMAGES)
+    logits = predict_logits(compile_forward(finished.model), val, flip=flip)
+    _check_stored(finished, Predictions(logits, val.labels, val.ids))
     exact = _in_float32(finished)
     exported = build_exported_model(exact, flip=flip, temperature=calibration.temperature)
     with replacing_folder(folder) as staged:
@@ -100,17 +105,15 @@ def write_bundle(
         on_step(f"writing {model_format}", 0.1)
         _write_model(exported, path, model_format, quantize, dataset)
         on_step("checking", 0.4)
-        val = load_split(dataset, "val", subset=None if quantize else PARITY_IMAGES)
         tolerance, precision = TOLERANCES[model_format, quantize], record.config.train.precision
 
-        def expect(model: keras.Model) -> Floats:
-            logits = predict_logits(compile_forward(model), val, flip=flip)
+        def to_probabilities(logits: Floats) -> Floats:
             return softmax(logits / np.float32(calibration.temperature))
 
-        written, expected = predict_split(open_runtime(path, model_format), val), expect(finished.model)
+        written, expected = predict_split(open_runtime(path, model_format), val), to_probabilities(logits)
         if exact is not finished.model:
             # A failed conversion is smaller than the tolerance of 16-bit operations may be.
-            check_parity(expect(exact), written, tolerance)
+            check_parity(to_probabilities(predict_logits(compile_forward(exact), val, flip=flip)), written, tolerance)
         parity = check_parity(expected, written, tolerance.widened(PRECISIONS[precision]))
         on_step("timing", 0.8)
         _write_labels(staged, dataset)
@@ -140,6 +143,15 @@ def _check_target(folder: Path) -> None:
     is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_free and not (folder / "bundle.json").is_file():
         raise OutputError(f"{folder} holds something else than a bundle; choose another --out")
+
+
+def _check_stored(finished: FinishedRun, computed: Predictions) -> None:
+    """Raise OutputError if the model does not predict what the run has stored: then it is another model."""
+    if difference := describe_difference(finished.record, finished.predictions["val"], computed):
+        raise OutputError(
+            f"model.keras of run {finished.record.id} does not predict what the run stored in val-logits.npz:"
+            f" {difference}; {HOW_TO_MEND}"
+        )
 
 
 def _in_float32(finished: FinishedRun) -> keras.Model:

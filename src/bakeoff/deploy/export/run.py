@@ -9,7 +9,7 @@ from bakeoff.runs.events import RunProgress, write_event
 from bakeoff.runs.folder import SPLITS_SCORED
 from bakeoff.runs.predictions import has_predictions, read_predictions
 from bakeoff.runs.record import read_record
-from bakeoff.training.run import load_model
+from bakeoff.training.model import load_model
 
 __all__ = ["export_run"]
 

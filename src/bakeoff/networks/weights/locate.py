@@ -6,12 +6,12 @@ Keras' cache.
 
 import functools
 import importlib.util
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.errors import WeightsError
 from bakeoff.files import PARTIAL, cache_dir, hash_file
+from bakeoff.machine import keras_home
 from bakeoff.networks.table import NetworkSpec, Origin, find_network
 from bakeoff.networks.weights.transfer import ExportedWeights, find_imported
 from bakeoff.runs.config import Model
@@ -127,8 +127,7 @@ def hub_path(spec: NetworkSpec) -> Path | None:
 
     It is `$KERAS_HOME/models/<file>`, by default in `~/.keras`.
     """
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    return home / "models" / spec.hub_file if spec.hub_file else None
+    return keras_home() / "models" / spec.hub_file if spec.hub_file else None
 
 
 def hint_to_get_weights(spec: NetworkSpec) -> str:

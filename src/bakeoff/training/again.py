@@ -1,0 +1,44 @@
+"""Predictions of a finished run's model, computed again, for a comparison with the stored ones."""
+
+from pathlib import Path
+
+from bakeoff.data.batches import load_split
+from bakeoff.data.shards import open_dataset
+from bakeoff.errors import OutputError
+from bakeoff.runs.folder import SPLITS_SCORED
+from bakeoff.runs.predictions import Predictions, has_predictions, write_predictions
+from bakeoff.runs.record import read_record
+from bakeoff.training.inference import compile_forward, predict_logits, report_batches
+from bakeoff.training.model import load_model
+
+__all__ = ["predict_again"]
+
+
+def predict_again(folder: Path, data: Path, target: Path) -> None:
+    """Compute the predictions of a run's model on the splits for which the run has stored some.
+
+    The test split is read only if it has been opened for this run; that is no further opening, because nothing is
+    chosen or scored.
+
+    Args:
+        folder: The run's folder, `OUT/runs/ID`; nothing is written to it.
+        data: The folder of shards that it was trained on.
+        target: An empty folder for `val-logits.npz` and `test-logits.npz`.
+
+    Raises:
+        OutputError: The run has no trained model, another one, or was trained on other data.
+    """
+    record = read_record(folder)
+    model = load_model(folder, record)
+    dataset = open_dataset(data, record.view.classes, record.view.seed, record.view.fit)
+    if dataset.fingerprint != record.data.fingerprint:
+        raise OutputError(f"{folder} was trained on other data than {data}; prepare the same data again")
+    forward = compile_forward(model)
+    for name in SPLITS_SCORED:
+        if not has_predictions(folder, name):
+            continue
+        subset = record.config.train.val_images if name == "val" else None
+        split = load_split(dataset, name, subset=subset, unlock=True)
+        on_batch = report_batches("predicting again", len(split))
+        logits = predict_logits(forward, split, flip=record.config.train.flip_test, on_batch=on_batch)
+        write_predictions(target, Predictions(logits, split.labels, split.ids, name))
