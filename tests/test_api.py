@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +22,15 @@ from PIL import Image
 
 import bakeoff
 from bakeoff import errors
-from bakeoff.api.arguments import read_data
+from bakeoff.api.arguments import (
+    describe_call,
+    read_candidates,
+    read_data,
+    read_seconds,
+    read_settings,
+    read_weights,
+)
+from bakeoff.api.plain import make_plain
 from bakeoff.cli import data, studies, tuning, use, views
 from bakeoff.errors import BakeoffError, ConfigError, NothingTrainedError, OutputError
 from bakeoff.locks import hold, release
@@ -320,6 +330,72 @@ def test_what_a_progress_function_raises_comes_out_of_the_call(tmp_path: Path) -
     release(tmp_path / "out")
 
 
+ROWS = {
+    "tuple": ("lenet", "cnn-small@32"),
+    "set": {"lenet", "cnn-small@32"},
+    "dict": dict.fromkeys(("lenet", "cnn-small@32")).keys(),
+    "array": np.array(["lenet", "cnn-small@32"]),
+    "column": pd.Series(["lenet", "cnn-small@32"]),
+    "generator": (name for name in ("lenet", "cnn-small@32")),
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
+def test_every_kind_of_row_is_a_list(row: Any) -> None:
+    plain = make_plain(row)
+    assert sorted(plain) == ["cnn-small@32", "lenet"]
+    assert {type(name) for name in plain} == {str}
+    assert len(read_candidates("candidates", plain)) == 2
+
+
+def test_values_of_numpy_are_pythons_and_paths_stay() -> None:
+    given = {np.str_("a"): (np.int64(1), np.float32(0.5), np.bool_(True)), "p": Path("x"), "b": b"x"}
+    plain = make_plain(given)
+    assert plain == {"a": [1, 0.5, True], "p": Path("x"), "b": b"x"}
+    assert [type(one) for one in plain["a"]] == [int, float, bool]
+    table = pd.DataFrame({"a": [1]})
+    assert make_plain(table) is table
+
+
+def test_durations_weights_and_settings_are_taken_as_a_person_gives_them(tmp_path: Path) -> None:
+    assert read_seconds("budget", make_plain(np.float64(90))) == read_seconds("budget", timedelta(minutes=1.5)) == 90
+    assert read_weights("weights", None) == []
+    assert read_weights("weights", "auto") == ["auto"]
+    # A path with `=` in it is no NAME=PATH.
+    assert read_weights("weights", [tmp_path / "a=b.h5", "lenet=c.h5"]) == [f"{tmp_path}/a=b.h5", "lenet=c.h5"]
+    assert read_weights("weights", [Path("a=b.h5")]) == [str(Path("a=b.h5").absolute())]
+    assert read_weights("weights", {"lenet": Path("a.h5"), "b": "auto"}) == ["lenet=a.h5", "b=auto"]
+    nested = make_plain({"train": {"epochs": np.int8(3), "sizes": (16, 32)}, "model.name": "lenet", "x": Path("y")})
+    assert read_settings(nested) == ["train.epochs=3", "train.sizes=[16, 32]", 'model.name="lenet"', 'x="y"']
+
+
+def test_the_command_on_record_is_a_call_that_can_be_repeated() -> None:
+    def command(**given: Any) -> str:
+        parameters = inspect.signature(bakeoff.run).parameters
+        arguments = {name: parameter.default for name, parameter in parameters.items()} | given
+        return describe_call(bakeoff.run, {name: make_plain(value) for name, value in arguments.items()})
+
+    assert command(candidates=(name for name in ("lenet",)), weights={"lenet": Path("a.h5")}, out=Path("o")) == (
+        "bakeoff.run('digits', candidates=['lenet'], weights={'lenet': 'a.h5'}, out='o')"
+    )
+
+
+def test_results_stay_where_they_are_when_the_current_folder_changes(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(out.parent)
+    results = bakeoff.load(out.name)
+    monkeypatch.chdir("/")
+    assert results.best == WINNER
+    assert results.best_dir == run_dir(out, WINNER.id)
+    assert len(results.records) == 4
+
+
+def test_weights_of_criteria_that_are_no_dict_are_refused(out: Path) -> None:
+    with pytest.raises(ConfigError, match="weigh='accuracy': give weights by criterion"):
+        bakeoff.load(out).rank("accuracy")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("verb", "arguments"),
     [
@@ -335,21 +411,41 @@ def test_what_a_progress_function_raises_comes_out_of_the_call(tmp_path: Path) -
         ("run", {"classes": ["one"]}),
         ("run", {"classes": 2.5}),
         ("run", {"weights": [1]}),
+        ("run", {"weights": 0}),
+        ("run", {"weights": {"lenet": 3}}),
+        ("run", {"weights": {3: "x.h5"}}),
+        ("run", {"weights": b"x.h5"}),
+        ("run", {"candidates": {"lenet": 1}}),
+        ("run", {"candidates": np.array([1, 2])}),
+        ("run", {"classes": {0.5, 1.5}}),
+        ("run", {"partial": "no"}),
+        ("run", {"tune": "yes"}),
+        ("run", {"workers": "2"}),
+        ("run", {"cluster": 8265}),
+        ("run", {"budget": timedelta(seconds=-1)}),
         ("run", {"out": 3}),
         ("run", {"workers": 0}),
         ("run", {"progress": "no"}),
         ("compare", {"images": 0}),
-        ("compare", {"settings": {"train.epochs": {1, 2}}}),
+        ("compare", {"settings": {"train.epochs": 2j}}),
+        ("compare", {"settings": {"train": {"epochs": {1, 2j}}}}),
+        ("compare", {"deterministic": 1}),
         ("tune", {"strategy": "grid"}),
+        ("tune", {"strategy": ["tpe"]}),
+        ("tune", {"dry_run": "no"}),
         ("tune", {"seeds": 21, "strategy": "ablate"}),
         ("train", {"weights": 1}),
+        ("train", {"weights": ["a.h5", "b.h5"]}),
+        ("train", {"weights": {"mobilenet-v2": "a.h5"}}),
         ("evaluate", {"run": None}),
         ("export", {"run": ".", "format": "torch"}),
         ("export", {"run": ".", "format": "onnx", "quantize": "int4"}),
         ("predict", {"bundle": "b", "images": 7, "top": 0}),
         ("predict", {"bundle": None, "images": "x"}),
         ("check", {"exclude": 1}),
+        ("check", {"near": "no"}),
         ("verify", {"out": 0}),
+        ("verify", {"out": ".", "records_only": "no"}),
         ("load", {"out": 0}),
     ],
     ids=str,

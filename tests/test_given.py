@@ -198,7 +198,7 @@ def test_what_does_not_go_with_such_data_is_refused(pictures):
         _data(frame)
     with pytest.raises(ConfigError, match=r"a tuple of 3; give \(images, labels\)"):
         _data((pictures, LABELS, LABELS))
-    with pytest.raises(ConfigError, match="data is a int; give a name, a path, a pandas DataFrame, or a tuple"):
+    with pytest.raises(ConfigError, match="data is a int: give a name, a path, a pandas DataFrame, or a tuple"):
         _data(3)
     for options in ({"label": "x"}, {"layout": "classes"}, {"group": "folder"}, {"image_folder": "photos"}):
         with pytest.raises(ConfigError, match="have neither folders nor a table; leave it out"):

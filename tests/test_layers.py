@@ -19,7 +19,9 @@ ROOMS = """
 
 # The same inside each room, and inside the packages that a room is made of.
 INSIDE = {
-    "runs": "facts config folder events calibration metrics predictions versions record findings paired study_file",
+    "runs": """
+        facts config folder events calibration metrics predictions versions record agreement findings paired study_file
+    """,
     "runs/config": "data run parse read",
     "data": "pixels sources shards augment batches checks fonts lettering contact_sheet",
     "data/pixels": "kinds metadata depth colour opened square reading",
@@ -34,7 +36,7 @@ INSIDE = {
     "networks/weights": "torch_file transfer locate hdf5 keras_file known match load fetch",
     "training": """
         weight_copies optimizer replicas inference memory task features probe progress step checkpoint tensorboard
-        loop run test
+        loop run model test again
     """,
     "training/memory": "measure walk predict",
     "deploy": "bundle export serve",
@@ -49,7 +51,7 @@ INSIDE = {
     "launch": "process executor messages run jobs node task cluster",
     "report": """
         board figures class_names facts winner formats template gallery evidence failures certainty tuning summary page
-        page_text verify
+        page_text verify verify_models
     """,
     "report/board": "rows formatting criteria ranking reason table",
     "report/figures": "canvas tradeoff runs predictions agreement tuning",
@@ -58,7 +60,7 @@ INSIDE = {
         state recipe context begin tune loop
     """,
     "console": "bars data plans live results watch",
-    "api": "given arguments progress results studies tuning runs bundles audits",
+    "api": "given plain arguments progress results studies tuning runs bundles audits",
     "cli": "options output answers cache data studies tuning use views weights app",
 }
 
@@ -72,7 +74,6 @@ HEAVY = (
     "networks/model",
     "training/",
     "deploy/export",
-    "worker",
 )
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))

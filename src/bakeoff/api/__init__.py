@@ -1,6 +1,7 @@
 """bakeoff in Python: a function for each verb of the command line, with the same name.
 
 given.py       DataFrames and arrays as data
+plain.py       numbers, texts and lists from those of NumPy, generators and sets
 arguments.py   the types that Python users give, checked and read
 progress.py    what `progress=` shows, logs or calls
 results.py     Results, load: a study's folder, opened

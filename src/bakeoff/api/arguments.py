@@ -1,11 +1,15 @@
-"""What Python users give, checked and read. Every error is a ConfigError of one line that names the argument."""
+"""What Python users give, checked and read. Every error is a ConfigError of one line that names the argument.
+
+The values have gone through `plain_arguments`: a list stands for every kind of row.
+"""
 
 import inspect
 import json
 import math
 import numbers
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,26 +25,33 @@ __all__ = [
     "PathLike",
     "Paths",
     "Settings",
+    "Weights",
     "describe_call",
     "read_candidates",
     "read_data",
+    "read_flag",
+    "read_optional_flag",
     "read_optional_path",
+    "read_optional_text",
     "read_optional_whole",
     "read_path",
     "read_seconds",
     "read_settings",
     "read_texts",
+    "read_weights",
     "read_whole",
 ]
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
 PathLike = str | os.PathLike[str]
-Paths = PathLike | Sequence[PathLike]
-Names = str | Sequence[str]
+Paths = PathLike | Iterable[PathLike]
+Names = str | Iterable[str]
 """One text, or several; names in one text may be separated by commas."""
-Classes = str | int | Sequence[str]
-Settings = Sequence[str] | Mapping[str, Any]
+Weights = Paths | Mapping[str, PathLike]
+"""One file, several texts, or a file for each network, as in `{"mobilenet-v2": "mine.h5"}`."""
+Classes = str | int | Iterable[str]
+Settings = Iterable[str] | Mapping[str, Any]
 """`["train.epochs=3"]` or `{"train.epochs": 3}`."""
 
 
@@ -69,10 +80,29 @@ def read_optional_whole(name: str, value: int | None, least: int) -> int | None:
     return None if value is None else read_whole(name, value, least)
 
 
-def read_seconds(name: str, value: str | float) -> float:
-    """Seconds of a duration as text (`90s`, `10m`, `1h30m`), or of a number of seconds."""
+def read_flag(name: str, value: bool) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise _wrong(name, value, "True or False")
+    return value
+
+
+def read_optional_flag(name: str, value: bool | None) -> bool | None:
+    """True, False or None."""
+    return None if value is None else read_flag(name, value)
+
+
+def read_optional_text(name: str, value: str | None) -> str | None:
+    """A text, or None."""
+    return None if value is None else _read_text(name, value)
+
+
+def read_seconds(name: str, value: str | float | timedelta) -> float:
+    """Seconds of a duration as text (`90s`, `10m`, `1h30m`), of a number of seconds, or of a timedelta."""
     if isinstance(value, str):
         return parse_duration(value)
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
         raise _wrong(name, value, 'a duration, as in "10m", or a number of seconds above 0')
     return float(value)
@@ -80,10 +110,21 @@ def read_seconds(name: str, value: str | float) -> float:
 
 def read_texts(name: str, value: Paths | None) -> list[str]:
     """One text or path or several of them, as a list of texts; None is an empty list."""
-    values = [value] if isinstance(value, str | os.PathLike) else value or []
-    if not isinstance(values, Sequence) or not all(isinstance(one, str | os.PathLike) for one in values):
+    values = [] if value is None else [value] if isinstance(value, str | os.PathLike) else value
+    if not isinstance(values, list) or not all(isinstance(one, str | os.PathLike) for one in values):
         raise _wrong(name, value, "a text or a list of texts")
     return [os.fspath(one) for one in values]
+
+
+def read_weights(name: str, value: Weights | None) -> list[str]:
+    """Weights as the texts that `--weights` takes. A path is a path, even if there is a `=` in it."""
+    if not isinstance(value, Mapping):
+        texts = read_texts(name, value)
+        given = value if isinstance(value, list) else [value]
+        return [str(one.absolute()) if isinstance(one, Path) else text for one, text in zip(given, texts, strict=False)]
+    if not all(isinstance(network, str) for network in value):
+        raise _wrong(name, value, 'names of networks with their files, as in {"mobilenet-v2": "mine.h5"}')
+    return [f"{network}={os.fspath(read_path(f'{name}[{network!r}]', path))}" for network, path in value.items()]
 
 
 def read_candidates(name: str, value: Names | None) -> tuple[Candidate, ...]:
@@ -130,7 +171,7 @@ def _read_source(data: DataLike) -> str:
         return address
     if not isinstance(data, str | os.PathLike):
         kind = type(data).__name__
-        raise ConfigError(f"data is a {kind}; give a name, a path, a pandas DataFrame, or a tuple (images, labels)")
+        raise ConfigError(f"data is a {kind}: give a name, a path, a pandas DataFrame, or a tuple (images, labels)")
     return os.fspath(data)  # `photos/` stays as it was written
 
 
@@ -152,7 +193,7 @@ def _read_classes(value: Classes) -> Any:
         return value
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
-    names = read_texts("classes", value) if isinstance(value, Sequence) else []
+    names = read_texts("classes", value) if isinstance(value, list) else []
     if len(names) < 2:
         raise _wrong("classes", value, 'a number, "all", "coarse", or at least two names')
     return names
@@ -161,23 +202,38 @@ def _read_classes(value: Classes) -> Any:
 def read_settings(value: Settings | None, deterministic: bool = False) -> list[str]:
     """KEY=VALUE settings of a recipe, from such texts or from a mapping; `deterministic` is short for one of them."""
     if isinstance(value, Mapping):
-        settings = [f"{key}={_to_toml(key, one)}" for key, one in value.items()]
+        settings = [f"{key}={_to_toml(key, one)}" for key, one in _flatten(value)]
     else:
         settings = read_texts("settings", value)
-    return [*settings, *(["train.deterministic=true"] if deterministic else [])]
+    return [*settings, *(["train.deterministic=true"] if read_flag("deterministic", deterministic) else [])]
+
+
+def _flatten(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """`{"train": {"epochs": 3}}` as `("train.epochs", 3)`."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def _to_toml(key: str, value: Any) -> str:
     try:
         # A number, a text or a list is written in JSON as in TOML.
-        return json.dumps(_to_python(value), ensure_ascii=False)
+        return json.dumps(os.fspath(value) if isinstance(value, os.PathLike) else value, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise _wrong(f"settings[{key!r}]", value, "a number, a text, True, False or a list of these") from error
 
 
-def _to_python(value: Any) -> Any:
-    """A NumPy number as Python's; anything else as it is."""
-    return value.item() if isinstance(value, numbers.Number) and hasattr(value, "item") else value
+def _to_text(value: Any) -> str:
+    """A value as Python code, paths as texts."""
+    if isinstance(value, os.PathLike):
+        return repr(os.fspath(value))
+    if isinstance(value, list):
+        return f"[{', '.join(map(_to_text, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {_to_text(one)}' for key, one in value.items())}}}"
+    return repr(value)
 
 
 def describe_call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> str:
@@ -185,7 +241,7 @@ def describe_call(function: Callable[..., Any], arguments: Mapping[str, Any]) ->
     parts = []
     for name, parameter in inspect.signature(function).parameters.items():
         value = arguments[name]
-        text = name_given(value) or repr(os.fspath(value) if isinstance(value, os.PathLike) else _to_python(value))
+        text = name_given(value) or _to_text(value)
         if parameter.kind is not parameter.KEYWORD_ONLY:
             parts.append(text)
         elif name not in ("progress", "command") and text != repr(parameter.default):

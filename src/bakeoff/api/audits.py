@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakeoff.api.arguments import Classes, DataLike, PathLike, read_data, read_optional_path
+from bakeoff.api.arguments import Classes, DataLike, PathLike, read_data, read_flag, read_optional_path
+from bakeoff.api.plain import plain_arguments
 from bakeoff.api.progress import ProgressOption, count_progress
 from bakeoff.api.results import load
 from bakeoff.data.checks import MIN_SIDE_PIXELS, Finding, FindingKind, examine, write_findings
@@ -41,6 +42,7 @@ class CheckResult:
         return {kind.value: counted[kind] for kind in FindingKind}
 
 
+@plain_arguments
 @tensorflow_settings()
 def check(
     data: DataLike = "digits",
@@ -96,7 +98,7 @@ def check(
         ),
         read_optional_path("data_dir", data_dir),
     )
-    folder = read_optional_path("out", out)
+    folder, near = read_optional_path("out", out), read_flag("near", near)
     with count_progress(progress) as on_count:
         _, dataset = prepare_data(wanted, directory, on_count)
         findings = examine(dataset, near=near, on_count=on_count)
@@ -110,6 +112,7 @@ def check(
     return CheckResult(tuple(findings), table, pairs if has_pairs else None, dataset, tuple(notes))
 
 
+@plain_arguments
 @tensorflow_settings()
 def verify(
     out: PathLike,
@@ -141,6 +144,7 @@ def verify(
         DataError: The data cannot be prepared again.
         InputError: TensorFlow is not installed.
     """
+    records_only, deep = read_flag("records_only", records_only), read_flag("deep", deep)
     if records_only and deep:
         raise ConfigError("give --records-only or --deep, not both: a model predicts images of the data")
     results = load(out)

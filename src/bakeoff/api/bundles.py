@@ -14,6 +14,7 @@ from bakeoff.api.arguments import (
     read_texts,
     read_whole,
 )
+from bakeoff.api.plain import plain_arguments
 from bakeoff.api.progress import ProgressOption, count_progress
 from bakeoff.deploy.bundle import (
     BundleFacts,
@@ -47,6 +48,7 @@ class ExportedBundle(NamedTuple):
     """What `bundle.json` says: format, size in bytes, parity with the run, calibration, time and memory."""
 
 
+@plain_arguments
 @tensorflow_settings()
 def export(
     run: PathLike,
@@ -101,9 +103,10 @@ def export(
         )
     if (study / "report.html").is_file() and bundle.resolve().parent == study:
         write_report(study)
-    return ExportedBundle(bundle, read_facts(bundle))
+    return ExportedBundle(bundle.absolute(), read_facts(bundle))
 
 
+@plain_arguments
 def predict(
     bundle: PathLike,
     images: Paths,

@@ -29,9 +29,12 @@ class Results:
     """
 
     out: Path
-    """The study's folder."""
+    """The study's folder, absolute, so that the results stay where they are after `os.chdir`."""
     run: str = ""
     """Id of the run, where these are the results of `train`; else empty."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "out", self.out.absolute())
 
     @property
     def records(self) -> list[RunRecord]:
@@ -150,7 +153,7 @@ def load(out: PathLike) -> Results:
         OutputError: The folder holds no runs.
     """
     folder = read_path("out", out)
-    if folder is None or not (folder / "runs").is_dir():
+    if not (folder / "runs").is_dir():
         raise OutputError(f"{folder} holds no runs; give the folder that `bakeoff run` or `bakeoff train` wrote")
     return Results(folder)
 
@@ -158,4 +161,8 @@ def load(out: PathLike) -> Results:
 def _check_criteria(weigh: Mapping[str, float] | None) -> dict[str, float] | None:
     from bakeoff.report.board import parse_criteria
 
-    return None if weigh is None else parse_criteria(",".join(f"{name}={value}" for name, value in weigh.items()))
+    if weigh is None:
+        return None
+    if not isinstance(weigh, Mapping):
+        raise ConfigError(f'weigh={weigh!r}: give weights by criterion, as in {{"accuracy": 3, "memory": 1}}')
+    return parse_criteria(",".join(f"{name}={value}" for name, value in weigh.items()))

@@ -8,19 +8,21 @@ from bakeoff.api.arguments import (
     DataLike,
     PathLike,
     Settings,
+    Weights,
     read_data,
     read_optional_path,
     read_path,
     read_settings,
-    read_texts,
+    read_weights,
 )
+from bakeoff.api.plain import plain_arguments
 from bakeoff.api.progress import ProgressOption, watch_progress
 from bakeoff.api.results import Results
 from bakeoff.errors import ConfigError, NothingTrainedError
 from bakeoff.launch import launch, open_test
 from bakeoff.locks import hold, release
 from bakeoff.machine import tensorflow_settings
-from bakeoff.runs.config import Candidate, Run, WeightsChoice, override, read_run
+from bakeoff.runs.config import Candidate, Run, WeightsChoice, override, parse_weights, read_run
 from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import Stage, State, find_run, read_record
 from bakeoff.study import find_missing
@@ -29,13 +31,14 @@ from bakeoff.study.begin import check_splits, fetch_missing, prepare_data
 __all__ = ["evaluate", "train"]
 
 
+@plain_arguments
 @tensorflow_settings()
 def train(
     data: DataLike = "digits",
     *,
     recipe: PathLike | None = None,
     settings: Settings | None = None,
-    weights: PathLike | None = None,
+    weights: Weights | None = None,
     deterministic: bool = False,
     classes: Classes = "all",
     layout: str | None = None,
@@ -94,10 +97,12 @@ def train(
         group=group,
         fit=fit,
     )
-    files = read_texts("weights", weights)
-    if len(files) > 1:
-        raise ConfigError("train takes one weights file; give auto, none or a path")
-    start = {"weights": files[0]} if files else {}
+    start = {}
+    if files := read_weights("weights", weights):
+        choice = parse_weights(files)
+        if len(files) > 1 or set(choice.named) - {config.model.name}:
+            raise ConfigError(f"weights={weights!r}: give auto, none, or the path of one file, of {config.model.name}")
+        start = {"weights": choice.of(config.model.name)}
     config = config.revised(data=wanted.model_dump(), model=start)
     with watch_progress(progress, Stage.TRAIN) as watcher:
         shards, dataset = prepare_data(config.data, read_optional_path("data_dir", data_dir), watcher.counted)
@@ -118,11 +123,12 @@ def train(
             release(folder)
     if record.state is State.FAILED:
         error = NothingTrainedError(f"{record.candidate} failed: {record.reason}")
-        error.out = folder
+        error.out = folder.absolute()
         raise error
     return Results(folder, record.id)
 
 
+@plain_arguments
 @tensorflow_settings()
 def evaluate(run: PathLike, *, data_dir: PathLike | None = None, progress: ProgressOption = True) -> TestMetrics:
     """Open the locked test split for one run, as `bakeoff evaluate` does. Every opening is counted in the record.

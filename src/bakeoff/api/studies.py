@@ -8,17 +8,21 @@ from bakeoff.api.arguments import (
     DataLike,
     Names,
     PathLike,
-    Paths,
     Settings,
+    Weights,
     describe_call,
     read_candidates,
     read_data,
+    read_flag,
+    read_optional_flag,
     read_optional_path,
+    read_optional_text,
     read_optional_whole,
     read_seconds,
     read_settings,
-    read_texts,
+    read_weights,
 )
+from bakeoff.api.plain import plain_arguments
 from bakeoff.api.progress import ProgressOption, watch_progress
 from bakeoff.api.results import Results
 from bakeoff.errors import ConfigError
@@ -49,6 +53,7 @@ from bakeoff.study.begin import (
 __all__ = ["carry_out", "compare", "run", "screen"]
 
 
+@plain_arguments
 @tensorflow_settings()
 def run(
     data: DataLike = "digits",
@@ -57,7 +62,7 @@ def run(
     classes: Classes = "all",
     seed: int = 0,
     candidates: Names | None = None,
-    weights: Paths | None = None,
+    weights: Weights | None = None,
     partial: bool = False,
     tune: bool | None = None,
     layout: str | None = None,
@@ -81,13 +86,13 @@ def run(
         data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
             test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
             width, 3) or grey (n, height, width), or a list of such images, and n labels.
-        budget: Wall clock for everything, as in "90s", "10m", "1h30m", or in seconds.
+        budget: Wall clock for everything, as in "90s", "10m", "1h30m", in seconds, or a timedelta.
         classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names.
         seed: Draws classes, weights, data order and augmentation.
         candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), in a list or
             separated by commas; None takes every network whose weights are on this machine.
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
-            "name=..." for one network; or a list of these. None means "auto".
+            "name=..." for one network; a list of these; or a dict of files by name. None means "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.
         tune: Search the leader's recipe, or do not; None decides by the budget.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
@@ -120,16 +125,17 @@ def run(
         ),
         seed=read_optional_whole("seed", seed, 0),
         candidates=read_candidates("candidates", candidates),
-        weights=tuple(read_texts("weights", weights)),
-        partial=partial,
+        weights=tuple(read_weights("weights", weights)),
+        partial=read_flag("partial", partial),
         budget=read_seconds("budget", budget),
         out=read_optional_path("out", out),
         data_dir=read_optional_path("data_dir", data_dir),
         command=command or describe_call(run, locals()),
     )
-    return carry_out(request, _planner(tune), run_study, workers, cluster, progress)
+    return carry_out(request, _planner(read_optional_flag("tune", tune)), run_study, workers, cluster, progress)
 
 
+@plain_arguments
 @tensorflow_settings()
 def screen(
     data: DataLike = "digits",
@@ -138,7 +144,7 @@ def screen(
     classes: Classes = "all",
     seed: int = 0,
     candidates: Names | None = None,
-    weights: Paths | None = None,
+    weights: Weights | None = None,
     partial: bool = False,
     layout: str | None = None,
     image_folder: PathLike | None = None,
@@ -165,7 +171,7 @@ def screen(
         candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), in a list or
             separated by commas; None takes every network whose weights are on this machine.
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
-            "name=..." for one network; or a list of these. None means "auto".
+            "name=..." for one network; a list of these; or a dict of files by name. None means "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
@@ -196,8 +202,8 @@ def screen(
         ),
         seed=read_optional_whole("seed", seed, 0),
         candidates=read_candidates("candidates", candidates),
-        weights=tuple(read_texts("weights", weights)),
-        partial=partial,
+        weights=tuple(read_weights("weights", weights)),
+        partial=read_flag("partial", partial),
         budget=read_seconds("budget", budget),
         out=read_optional_path("out", out),
         data_dir=read_optional_path("data_dir", data_dir),
@@ -206,6 +212,7 @@ def screen(
     return carry_out(request, _planner(None), run_screen, workers, cluster, progress)
 
 
+@plain_arguments
 @tensorflow_settings()
 def compare(
     data: DataLike = "digits",
@@ -218,7 +225,7 @@ def compare(
     deterministic: bool = False,
     classes: Classes | None = None,
     seed: int | None = None,
-    weights: Paths | None = None,
+    weights: Weights | None = None,
     partial: bool = False,
     layout: str | None = None,
     image_folder: PathLike | None = None,
@@ -254,7 +261,7 @@ def compare(
         classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names; None: the recipe's.
         seed: Draws classes, weights, data order and augmentation; None: the recipe's, or 0.
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
-            "name=..." for one network; or a list of these. None: the recipe's, or "auto".
+            "name=..." for one network; a list of these; or a dict of files by name. None: the recipe's, or "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
@@ -303,8 +310,8 @@ def compare(
         ),
         seed=read_optional_whole("seed", seed, 0),
         candidates=read_candidates("candidates", candidates) or tuple(listed),
-        weights=tuple(read_texts("weights", weights)),
-        partial=partial,
+        weights=tuple(read_weights("weights", weights)),
+        partial=read_flag("partial", partial),
         recipe=base,
         out=read_optional_path("out", out),
         prefix="bakeoff-compare",
@@ -352,7 +359,7 @@ def carry_out(
     Raises:
         BakeoffError: As the functions that call it.
     """
-    workers = read_optional_whole("workers", workers, 1)
+    workers, cluster = read_optional_whole("workers", workers, 1), read_optional_text("cluster", cluster)
     with watch_progress(progress) as watcher, open_executor(workers, cluster) as executor:
         prepared = prepare_study(request, watcher)
         out = prepared.out

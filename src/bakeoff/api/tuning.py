@@ -7,18 +7,21 @@ from bakeoff.api.arguments import (
     DataLike,
     Names,
     PathLike,
-    Paths,
     Settings,
+    Weights,
     describe_call,
     read_candidates,
     read_data,
+    read_flag,
     read_optional_path,
     read_optional_whole,
     read_seconds,
     read_settings,
     read_texts,
+    read_weights,
     read_whole,
 )
+from bakeoff.api.plain import plain_arguments
 from bakeoff.api.progress import ProgressOption
 from bakeoff.api.results import Results
 from bakeoff.api.studies import carry_out
@@ -46,6 +49,7 @@ __all__ = ["tune"]
 DEFAULT_NETWORK = "efficientnet-lite0"
 
 
+@plain_arguments
 @tensorflow_settings()
 def tune(
     data: DataLike = "digits",
@@ -60,7 +64,7 @@ def tune(
     settings: Settings | None = None,
     classes: Classes | None = None,
     seed: int | None = None,
-    weights: Paths | None = None,
+    weights: Weights | None = None,
     partial: bool = False,
     dry_run: bool = False,
     layout: str | None = None,
@@ -153,8 +157,8 @@ def tune(
         ),
         seed=read_optional_whole("seed", seed, 0),
         candidates=wanted,
-        weights=tuple(read_texts("weights", weights)),
-        partial=partial,
+        weights=tuple(read_weights("weights", weights)),
+        partial=read_flag("partial", partial),
         recipe=given,
         out=read_optional_path("out", out),
         prefix="bakeoff-tune",
@@ -182,7 +186,7 @@ def tune(
             slots=slots,
         )
 
-    return carry_out(request, plan, _work, workers, cluster, progress, dry_run)
+    return carry_out(request, plan, _work, workers, cluster, progress, read_flag("dry_run", dry_run))
 
 
 def _read_keys(factors: Names | None) -> list[str]:

@@ -21,7 +21,7 @@ from bakeoff.cli.options import (
     LayoutOption,
     SeedOption,
 )
-from bakeoff.cli.output import exit_on_interrupt, print_json, print_line
+from bakeoff.cli.output import exit_on_interrupt, print_json, print_line, shown_path
 
 __all__ = ["check", "prepare", "show"]
 
@@ -175,4 +175,4 @@ def check(
     Console().print(table)
     for note in found.notes:
         print_note(make_console(), note)
-    print_line(str(found.table))
+    print_line(str(shown_path(found.table)))

@@ -23,7 +23,14 @@ __all__ = [
     "print_json",
     "print_line",
     "shell_command",
+    "shown_path",
 ]
+
+
+def shown_path(path: Path) -> Path:
+    """A path as seen from the current folder, if it lies in it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) and path != here else path
 
 
 def shell_command() -> str:

@@ -33,7 +33,7 @@ from bakeoff.cli.options import (
     WeightsOption,
     WorkersOption,
 )
-from bakeoff.cli.output import exit_on_interrupt, parse_weigh, print_board, print_info, shell_command
+from bakeoff.cli.output import exit_on_interrupt, parse_weigh, print_board, print_info, shell_command, shown_path
 from bakeoff.errors import NothingTrainedError
 
 __all__ = ["compare", "run", "screen", "train"]
@@ -106,7 +106,7 @@ def run(
     print_board(results.out, as_json)
     winner = results.best
     assert winner is not None
-    print_info(render_end(results.out, winner, read_study(results.out)))
+    print_info(render_end(shown_path(results.out), winner, read_study(results.out)))
 
 
 def screen(

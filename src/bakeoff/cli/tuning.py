@@ -28,7 +28,7 @@ from bakeoff.cli.options import (
     WeightsOption,
     WorkersOption,
 )
-from bakeoff.cli.output import exit_on_interrupt, print_info, print_json, shell_command
+from bakeoff.cli.output import exit_on_interrupt, print_info, print_json, shell_command, shown_path
 
 __all__ = ["Strategy", "tune"]
 
@@ -134,7 +134,7 @@ def _print_result(results: "bakeoff.Results", as_json: bool) -> None:
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
-    recipe = results.out / "recipe.toml"
+    recipe = shown_path(results.out / "recipe.toml")
     shown = render_search_result(found, recipe) if isinstance(found, SearchResult) else render_effects(found)
     Console().print(shown, highlight=False, soft_wrap=True)
-    print_info(f"  report   {results.out / 'report.html'}")
+    print_info(f"  report   {shown_path(results.out / 'report.html')}")

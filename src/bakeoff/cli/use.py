@@ -9,7 +9,7 @@ import typer
 
 import bakeoff
 from bakeoff.cli.options import DataDirOption, JsonOption
-from bakeoff.cli.output import exit_on_interrupt, print_error, print_json, print_line
+from bakeoff.cli.output import exit_on_interrupt, print_error, print_json, print_line, shown_path
 from bakeoff.deploy.bundle import Format, Quantize
 from bakeoff.errors import BundleError, ConfigError, InputError
 
@@ -48,9 +48,9 @@ def export(
     with exit_on_interrupt("nothing was written"):
         bundle, facts = bakeoff.export(run_dir, format=form, quantize=quantize, out=out, data_dir=data_dir)
     if as_json:
-        print_json({"bundle": str(bundle)} | facts.model_dump(mode="json", by_alias=True))
+        print_json({"bundle": str(shown_path(bundle))} | facts.model_dump(mode="json", by_alias=True))
     else:
-        _print_export(bundle, facts)
+        _print_export(shown_path(bundle), facts)
 
 
 def predict(
