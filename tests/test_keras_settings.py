@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from bakeoff.errors import InputError
+from bakeoff.deploy.bundle import Format, open_bundle
+from bakeoff.errors import BundleError, InputError
 from bakeoff.launch import launch
 from bakeoff.machine import tensorflow_environment
 from bakeoff.runs.folder import run_dir
@@ -44,7 +45,7 @@ def test_a_bundle_answers_the_same_under_other_settings(bundled, settings, tmp_p
         "    0, 256, (3, bundle.facts.side, bundle.facts.side, 3), np.uint8)\n"
         "import keras; np.save(sys.argv[2], bundle.probabilities(images)); print(keras.config.image_data_format())\n"
     )
-    folder = bundled("keras")
+    folder = bundled(Format.KERAS)
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder), str(tmp_path / "answers.npy")],
         env=tensorflow_environment(),
@@ -65,3 +66,9 @@ def test_settings_that_keras_cannot_use_are_named(text, shards, settings, tmp_pa
     settings(text)
     with pytest.raises(InputError, match=r"Keras does not start with .*keras\.json"):
         launch(TINY, stage=Stage.TRAIN, out=tmp_path / "out", data=shards)
+
+
+def test_a_program_that_uses_keras_with_another_backend_is_told(bundled, monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(BundleError, match="this program has started Keras with jax"):
+        open_bundle(bundled(Format.KERAS))

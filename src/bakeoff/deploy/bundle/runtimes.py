@@ -35,7 +35,7 @@ def open_runtime(path: Path, model_format: Format, threads: int | None = None) -
         threads: Threads that the runtime computes on; all cores if not given.
 
     Raises:
-        BundleError: The runtime is not installed.
+        BundleError: The runtime is not installed, or Keras runs with another backend than TensorFlow.
         RuntimeError: `threads` is given after TensorFlow was first used: its thread pool is fixed from then on.
     """
     match model_format:
@@ -53,6 +53,11 @@ def _open_keras(path: Path, threads: int | None) -> Runtime:
     tf = _import_tensorflow(path, threads)
     import keras
 
+    if (backend := keras.config.backend()) != "tensorflow":
+        raise BundleError(
+            f"{path} runs on Keras with TensorFlow, but this program has started Keras with {backend}; set"
+            " KERAS_BACKEND=tensorflow before Keras is imported, or export the run as onnx"
+        )
     model = keras.models.load_model(path, compile=False)
     # With a fixed n, a shorter last batch would be traced again, which takes longer than many batches.
     images_of_any_number = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
