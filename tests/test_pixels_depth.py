@@ -27,11 +27,13 @@ def spread(pixels: np.ndarray, bits: int) -> np.ndarray:
     return ((pixels.astype(np.uint32) * (2**bits - 1) + 127) // 255).astype(np.uint16)
 
 
-def png(values: np.ndarray, *chunks: bytes) -> bytes:
+def png(values: np.ndarray, *chunks: bytes, bits: int = 16) -> bytes:
+    """A PNG of 16 bits, or of fewer if it is grey and its width fills whole bytes."""
     height, width = values.shape[:2]
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[values.shape[2]]
-    header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    single = values.astype(">u2")[..., None].view(np.uint8)
+    rows = b"".join(b"\0" + np.packbits(np.unpackbits(row, axis=-1)[..., -bits:]).tobytes() for row in single)
     parts = [b"IHDR" + header, *chunks, b"IDAT" + zlib.compress(rows), b"IEND"]
     packed = [struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in parts]
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
@@ -169,6 +171,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "floats to 255": (tiff(picture(1).astype(np.float32), bits=32, form=3), "floats from 20 to 23"),
     "no number": (tiff(np.full((4, 4, 1), np.nan, np.float32), bits=32, form=3), "floats from nan to nan"),
     "negative": (tiff(picture(1).astype(np.int16) - 30, form=2), "values from -10 to 20"),
+    "signed bytes": (tiff(picture(1), bits=8, form=2), "signed values of 8 bits"),
     "32 bits": (tiff(picture(1).astype(np.uint32) * 70_000, bits=32), "values from 1,400,000 to"),
     "planes": (tiff(spread(picture(3), 16), planes=2), "its channels one after the other"),
     "doubles": (tiff(picture(1).astype(np.float64), bits=64, form=3), "of a rare form"),
@@ -188,8 +191,19 @@ def test_a_tiff_that_cannot_be_shown_is_refused(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_transparency_of_a_grey_value_of_16_bits_is_white() -> None:
-    values: Any = spread(picture(1), 16)
-    data = png(values, b"tRNS" + struct.pack(">H", values[0, 0, 0]))
-    expected = np.where(values == values[0, 0, 0], 255, picture(1))
-    assert_like(data, expected)
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_transparency_of_a_grey_value_is_white(bits: int) -> None:
+    values: Any = spread(picture(1), bits)
+    data = png(values, b"tRNS" + struct.pack(">H", values[0, 0, 0]), bits=bits)
+    expected = np.where(values == values[0, 0, 0], 255, values * 255.0 / (2**bits - 1))
+    assert_like(data, expected.round())
+    assert "images with transparent pixels, which become white" in check(data).remarks
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_transparency_of_a_colour_of_16_bits_is_white(bits: int) -> None:
+    values: Any = spread(picture(), bits)
+    data = png(values, b"tRNS" + struct.pack(">HHH", *values[0, 0]))
+    hidden = (values == values[0, 0]).all(axis=-1, keepdims=True)
+    assert hidden.any()
+    assert_like(data, np.where(hidden, 255, picture()))

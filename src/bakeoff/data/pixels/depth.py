@@ -23,6 +23,9 @@ _Loaded = tuple[Image.Image, list[str]]
 _BITS = (8, 10, 12, 14, 16)
 # TIFF's tags.
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANES, _MAX_VALUE, _SMAX_VALUE = 258, 262, 284, 281, 341
+_SAMPLE_FORMAT, _SIGNED = 339, 2
+# Forms of greys of a PNG whose values Pillow spreads to 8 bits, but not the one that is transparent.
+_SPREAD_BITS = {"L;2": 2, "L;4": 4}
 
 
 class _Depth(NamedTuple):
@@ -65,6 +68,8 @@ def load_eight_bits(image: ImageFile.ImageFile, found: Metadata, reopen: Callabl
     image.load()
     if ";16" in form:
         return _from_high_bytes(image, tiles, depth, reopen)
+    if form in _SPREAD_BITS and isinstance(transparent := image.info.get("transparency"), int):
+        image.info["transparency"] = transparent * 255 // (2 ** _SPREAD_BITS[form] - 1)
     if 0 < depth.white < 255:
         return image.point([*_table(depth)[:256]] * len(image.getbands())), []
     return image, []
@@ -92,6 +97,8 @@ def _read_tiff_depth(image: Any) -> _Depth:
         raise DataError(
             f"a TIFF of {bits} bits with its channels one after the other, which cannot be read; save it interleaved"
         )
+    if bits == 8 and _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
+        raise DataError("a TIFF of signed values of 8 bits; save it with values from 0 on")
     if bits == 16:
         values = tags.get(_SMAX_VALUE) or tags.get(_MAX_VALUE) or 0
         top = max(values) if isinstance(values, tuple) else values
@@ -119,8 +126,13 @@ def _from_grey(image: Image.Image, depth: _Depth) -> _Loaded:
     eight, remarks = _scale(values, depth)
     grey = Image.fromarray(eight)
     if isinstance(transparent, int):
-        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+        _hide(grey, values == transparent)
     return grey, remarks
+
+
+def _hide(image: Image.Image, hidden: _Values) -> None:
+    """Make pixels transparent: bool (height, width)."""
+    image.putalpha(Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)))
 
 
 def _from_floats(values: _Values, depth: _Depth) -> _Loaded:
@@ -146,7 +158,11 @@ def _from_high_bytes(
     with reopen() as again:
         again.tile = _with_form(tiles, _swapped(_form(tiles)))
         low = np.asarray(again)
-    return _from_channels(np.asarray(image).astype(np.uint16) << 8 | low, image.mode, depth)
+    values = np.asarray(image).astype(np.uint16) << 8 | low
+    eight, remarks = _from_channels(values, image.mode, depth)
+    if isinstance(transparent := image.info.get("transparency"), tuple):
+        _hide(eight, (values == transparent).all(axis=-1))
+    return eight, remarks
 
 
 def _from_channels(values: _Values, mode: str, depth: _Depth) -> _Loaded:
