@@ -92,6 +92,14 @@ def test_labels_that_are_numbers_keep_their_order(pictures, labels):
     assert [record.label for record in records] == [number % 11 for number in range(COUNT)]
 
 
+def test_names_that_may_be_mistakes_are_told(pictures):
+    names = ["cat", "Cat", "caf\u00e9", "cafe\u0301", "nan"]
+    source, _ = _read((pictures, [names[number % 5] for number in range(COUNT)]))
+    assert source.class_names == ("Cat", "caf\u00e9", "cat", "nan")
+    assert any("the text nan" in note for note in source.notes)
+    assert any("differ only in case" in note for note in source.notes)
+
+
 FLOAT = np.full((4, 8, 8, 3), 0.5, np.float32)
 GOOD = np.zeros((4, 8, 8, 3), np.uint8)
 
@@ -102,7 +110,7 @@ GOOD = np.zeros((4, 8, 8, 3), np.uint8)
         (FLOAT, "abab", r"float32 from 0\.5 to 0\.5; if 1 is white, give \(255 \* images\)\.round\(\)\.astype"),
         (FLOAT * 200, "abab", r"if 255 is white, give images\.round\(\)\.astype\('uint8'\)"),
         (FLOAT - 2, "abab", r"from -1\.5 to -1\.5; give uint8 pixels from 0 to 255"),
-        (GOOD.astype(bool), "abab", "images is bool; give uint8"),
+        (GOOD.astype(bool), "abab", r"images is bool; if True is white, give \(255 \* images\)"),
         (GOOD[0, 0], "ab", r"images has shape \(8, 3\)"),
         (GOOD.transpose(0, 3, 1, 2), "abab", r"\(3, 8, 8\).*channels last"),
         (np.zeros((4, 8, 8, 4), np.uint8), "abab", r"\(8, 8, 4\).*give RGB"),

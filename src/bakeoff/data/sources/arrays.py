@@ -1,6 +1,7 @@
 """Images and labels as NumPy arrays, kept in the cache as one file of pixels and one of shapes and labels."""
 
 import hashlib
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.cache import mark_used
-from bakeoff.data.sources.class_names import read_numbers, sort_classes
+from bakeoff.data.sources.class_names import describe_alike, read_numbers, sort_classes
 from bakeoff.data.sources.given import kept_file, make_address
 from bakeoff.data.sources.records import RawImage, Source
 from bakeoff.data.sources.table import to_cell
@@ -20,6 +21,8 @@ from bakeoff.files import hash_json, read_arrays, replacing
 __all__ = ["Arrays", "keep_arrays"]
 
 _GREY, _RGB = 1, 3
+# What np.array(["cat", math.nan]) makes of the second label.
+_NAN = "nan"
 
 
 def keep_arrays(images: Any, labels: Any) -> str:
@@ -83,10 +86,13 @@ class Arrays(Source):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the arrays are, and whether they are grey."""
+        """What the arrays are, whether they are grey, and which names of classes may be mistakes."""
         grey = int((self._shapes[:, 2] == _GREY).sum())
         what = f"{self._address.rpartition(' #')[0]}, given in Python"
-        return (f"{what}; grey images, each channel the same: {grey}" if grey else what,)
+        notes = [f"{what}; grey images, each channel the same: {grey}" if grey else what]
+        if count := self._labels.count(_NAN):
+            notes.append(f"labels that are the text {_NAN}, as NumPy writes missing ones: {count}, read as a class")
+        return (*notes, *describe_alike(self.class_names))
 
     def records(self) -> Iterator[RawImage]:
         """All images. Keys are positions, as in `00042`."""
@@ -171,6 +177,8 @@ def _check_pixels(name: str, pixels: NDArray[Any]) -> None:
         elif low >= 0 and high <= 255:
             hint = f"if 255 is white, give {name}.round().astype('uint8')"
         raise DataError(f"{name} is {pixels.dtype} from {low:g} to {high:g}; {hint}")
+    if pixels.dtype == bool:
+        hint = f"if True is white, give (255 * {name}).astype('uint8')"
     raise DataError(f"{name} is {pixels.dtype}; {hint}")
 
 
@@ -190,7 +198,7 @@ def _check_labels(labels: Any, images: int) -> list[str]:
         raise DataError(f"labels has shape {values.shape}; give one label for each image, (n,){hint}")
     if len(values) != images:
         raise DataError(f"there are {images} images and {len(values)} labels; give one label for each image")
-    names = read_numbers([to_cell(value) for value in values.tolist()])
+    names = read_numbers([unicodedata.normalize("NFC", to_cell(value)) for value in values.tolist()])
     if "" in names:
         raise DataError(f"labels[{names.index('')}] is empty; leave out images without a label")
     if len(counts := Counter(names)) < 2:
