@@ -395,6 +395,17 @@ def test_classes_with_few_or_no_images_to_score_are_noted_for_the_view_that_has_
     assert note.endswith("living (4)")
 
 
+def test_classes_of_which_a_split_has_no_image_are_refused(tmp_path: Path) -> None:
+    splits: tuple[SplitName, ...] = ("train", "val", "test")
+    source = Invented()
+    for number, (key, old) in enumerate(source.images.items()):
+        source.images[key] = dataclasses.replace(old, split=splits[number // 4 % 3] if old.label < 2 else "train")
+    prepare(source, tmp_path / "s")
+    assert open_dataset(tmp_path / "s", "bear,chair").class_names == ("bear", "chair")
+    with pytest.raises(DataError, match="no validation and no test images of chair, dog; choose other classes"):
+        open_dataset(tmp_path / "s", "chair,dog")
+
+
 def test_a_number_draws_classes_by_the_seed(shards: Path) -> None:
     drawn = {open_dataset(shards, "2", seed).class_names for seed in range(8)}
     assert len(drawn) > 1

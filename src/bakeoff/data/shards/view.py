@@ -18,6 +18,8 @@ __all__ = ["Dataset", "find_dataset", "open_dataset"]
 
 # With fewer images of a class in a split, the accuracy of the class is told to be uncertain.
 _FEW_IMAGES = 5
+# What the splits that scores come from are called.
+_TITLES = {"val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def open_dataset(folder: Path, classes: str = "all", seed: int = 0, fit: Fit = F
         fit: How images become square; AUTO is decided by their shapes.
 
     Raises:
-        DataError: The folder has no valid manifest, or there are no such classes.
+        DataError: The folder has no valid manifest, there are no such classes, or a split has no images of them.
     """
     manifest = read_manifest(folder)
     if classes.strip() == "coarse":
@@ -139,6 +141,10 @@ def _view(
 ) -> Dataset:
     kept = np.array(label_map) >= 0
     counts = {split: int(np.array(facts.class_counts)[kept].sum()) for split, facts in manifest.splits.items()}
+    if empty := [title for split, title in _TITLES.items() if not counts[split]]:
+        raise DataError(
+            f"{manifest.name} has no {' and no '.join(empty)} images of {name_some(class_names)}; choose other classes"
+        )
     return Dataset(folder, manifest, name, class_names, superclass_names, superclass_of, tuple(label_map), counts, fit)
 
 
@@ -146,7 +152,7 @@ def _note_small_classes(dataset: Dataset) -> Iterator[str]:
     """What validation and test cannot say about the classes of a view, for want of images."""
     names = dataset.class_names
     labels = np.array(dataset.label_map)
-    for split, title in (("val", "validation"), ("test", "test")):
+    for split, title in _TITLES.items():
         on_disk = np.array(dataset.manifest.splits[split].class_counts)
         counts = np.bincount(labels[labels >= 0], on_disk[labels >= 0], len(names)).astype(int)
         if missing := [name for name, count in zip(names, counts, strict=True) if not count]:
