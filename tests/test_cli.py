@@ -233,6 +233,15 @@ def test_a_corrupt_photo_is_left_out_by_name_and_the_rest_prepared(photos, tmp_p
     assert (photos / "dark" / "broken.jpg").exists()
 
 
+def test_many_images_that_are_left_out_are_counted_by_reason(photos, tmp_path):
+    for number in range(5):
+        (photos / "dark" / f"page{number}.jpg").write_text("<html>")
+    (photos / "dark" / "empty.jpg").touch()
+    done = run_cli("data", "prepare", photos, "--out", tmp_path / "shards")
+    assert "left out: 5 images, such as dark/page0.jpg: an HTML page" in done.stderr
+    assert "left out: dark/empty.jpg: the image is empty" in done.stderr
+
+
 def test_a_missing_tensorflow_is_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path / "empty"))
     (tmp_path / "tensorflow.py").write_text(

@@ -52,7 +52,8 @@ def _describe_left_out(images: Sequence[Quarantined]) -> Iterator[str]:
     for image in images:
         keys[image.reason].append(image.key)
     for reason, found in sorted(keys.items(), key=lambda item: -len(item[1])):
-        yield f"{len(found):,} images, such as {found[0]}: {reason}"
+        several = f"{len(found):,} images, such as " if len(found) > 1 else ""
+        yield f"{several}{found[0]}: {reason}"
 
 
 def _print(console: Console, text: str, style: str | None = None) -> None:
