@@ -321,6 +321,7 @@ def test_columns_of_zeros_and_a_one_are_classes(tmp_path, photos):
     [
         ("Split", {"train": "TRAIN", "val": "validation", "test": "Testing"}),
         ("fold of mine", {"train": "train", "val": "dev", "test": "test"}),
+        ("Usage", {"train": "Training", "test": "PublicTest"}),
         ("is_test", {"train": "False", "test": "True"}),
         ("is_valid", {"train": "0.0", "val": "1.0"}),
     ],

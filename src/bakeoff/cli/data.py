@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,9 @@ from bakeoff.cli.options import (
 )
 from bakeoff.cli.output import exit_on_interrupt, print_json, print_line, shown_path
 
+if TYPE_CHECKING:
+    from bakeoff.data.shards import Dataset
+
 __all__ = ["check", "prepare", "show"]
 
 
@@ -42,8 +45,7 @@ def prepare(
 
     **Example**: `bakeoff data prepare cifar100 --data-dir ~/downloads`
     """
-    from bakeoff.console.bars import draw_bars, make_console
-    from bakeoff.console.data import print_data
+    from bakeoff.console.bars import draw_bars
     from bakeoff.data.checks import note_excluded, read_excluded
     from bakeoff.data.shards import open_dataset, prepare_cached
     from bakeoff.data.shards import prepare as prepare_into
@@ -61,7 +63,7 @@ def prepare(
     dataset = open_dataset(out, fit=wanted.fit)
     if exclude:
         dataset = replace(dataset, more_notes=note_excluded(exclude, excluded, dataset.manifest))
-    print_data(make_console(), dataset)
+    _print_data(dataset)
     print_line(str(out))
 
 
@@ -92,7 +94,7 @@ def show(
     - `bakeoff data show cifar100 --classes 20 --augment flip-crop-cutout --set augment.cutout=0.5`
     """
     from bakeoff.console.bars import draw_bars, make_console
-    from bakeoff.console.data import print_data, print_note
+    from bakeoff.console.data import print_note
     from bakeoff.data.contact_sheet import draw_sheet
     from bakeoff.runs.config import Run, override
     from bakeoff.study.begin import prepare_data
@@ -107,7 +109,7 @@ def show(
         _, dataset = prepare_data(wanted, data_dir, move)
         path = out or Path(f"{dataset.name}{f'-{augment}' if augment else ''}.png")
         notes = draw_sheet(dataset, path, columns=columns, augment=strengths if augment is not None else None)
-    print_data(make_console(), dataset)
+    _print_data(dataset)
     for note in notes:
         print_note(make_console(), note)
     print_line(str(path))
@@ -146,7 +148,7 @@ def check(
     from rich.table import Table
 
     from bakeoff.console.bars import make_console
-    from bakeoff.console.data import print_data, print_note
+    from bakeoff.console.data import print_note
 
     with exit_on_interrupt():
         found = bakeoff.check(
@@ -163,7 +165,7 @@ def check(
             out=out,
             data_dir=data_dir,
         )
-    print_data(make_console(), found.dataset)
+    _print_data(found.dataset)
     if as_json:
         print_json(found.counts)
         return
@@ -176,3 +178,14 @@ def check(
     for note in found.notes:
         print_note(make_console(), note)
     print_line(str(shown_path(found.table)))
+
+
+def _print_data(dataset: "Dataset") -> None:
+    """Print what data are, after a warning if many test images are known to be in training, too."""
+    from bakeoff.console.bars import make_console
+    from bakeoff.console.data import print_data, print_warning
+    from bakeoff.data.checks import read_leaks, warn_of_leaks
+
+    if warning := warn_of_leaks(dataset, read_leaks(dataset)):
+        print_warning(make_console(), warning)
+    print_data(make_console(), dataset)

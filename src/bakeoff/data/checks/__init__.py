@@ -11,7 +11,7 @@ examine.py          all checks over all splits
 
 from bakeoff.data.checks.examine import examine, load_all
 from bakeoff.data.checks.findings import Finding, FindingKind, note_excluded, read_excluded, write_findings
-from bakeoff.data.checks.leaks import Leaks, find_leaks, warn_of_leaks
+from bakeoff.data.checks.leaks import Leaks, find_leaks, read_leaks, warn_of_leaks
 from bakeoff.data.checks.near_duplicates import (
     MIN_SIDE_PIXELS,
     NearDuplicate,
@@ -30,6 +30,7 @@ __all__ = [
     "load_all",
     "note_excluded",
     "read_excluded",
+    "read_leaks",
     "warn_of_leaks",
     "write_findings",
 ]

@@ -18,7 +18,7 @@ from bakeoff.files import read_json, write_json
 from bakeoff.runs.config import Fit
 from bakeoff.runs.facts import Facts
 
-__all__ = ["Leaks", "find_leaks", "warn_of_leaks", "without_bars", "write_leaks"]
+__all__ = ["Leaks", "find_leaks", "read_leaks", "warn_of_leaks", "without_bars", "write_leaks"]
 
 # Above this many pairs with a training image nothing is searched: this many take about fifteen seconds.
 MAX_LEAK_PAIRS = 75_000_000
@@ -48,11 +48,9 @@ def find_leaks(dataset: Dataset, on_count: OnCount | None = None) -> Leaks | Non
         What was found, which is kept beside the shards; None if the images are too small to be compared, or too many to
         compare them in about ten seconds.
     """
+    if kept := read_leaks(dataset):
+        return kept
     compared = without_bars(dataset)
-    try:
-        return Leaks.model_validate(read_json(_file(compared)))
-    except (OSError, ValueError):
-        pass  # Not searched before, or the file is damaged.
     if dataset.side < MIN_SIDE_PIXELS or not _is_cheap(compared):
         return None
     train, val, test = (load_split(compared, name, unlock=True) for name in ("train", "val", "test"))
@@ -70,6 +68,14 @@ def find_leaks(dataset: Dataset, on_count: OnCount | None = None) -> Leaks | Non
         [ids[place] for place in found if place < len(val)],
         [ids[place] for place in found if place >= len(val)],
     )
+
+
+def read_leaks(dataset: Dataset) -> Leaks | None:
+    """What was found before; None if nothing was searched, or if the file is damaged."""
+    try:
+        return Leaks.model_validate(read_json(_file(without_bars(dataset))))
+    except (OSError, ValueError):
+        return None
 
 
 def write_leaks(dataset: Dataset, val: Collection[str], test: Collection[str]) -> Leaks:

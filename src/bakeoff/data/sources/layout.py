@@ -43,7 +43,7 @@ _SPLIT_WORDS: dict[str, SplitName] = {
 # Words that stand beside the name of a split and say nothing about which it is.
 _FILLERS = {
     "set", "split", "data", "dataset", "images", "image", "img", "imgs", "pictures", "photos", "pics", "jpg", "jpeg",
-    "png", "files", "seg", "my",
+    "png", "files", "seg", "my", "public", "private",
 }  # fmt: skip
 # Words that say what is in a folder, and nothing of what the images show.
 _CONTAINERS = {
