@@ -6,7 +6,7 @@ import pytest
 
 from bakeoff.networks.model import build_network, freeze
 from bakeoff.networks.table import find_network
-from bakeoff.runs.config import BatchNorm, Model, Optim, Optimizer
+from bakeoff.runs.config import BatchNorm, Model, Optim, Optimizer, Precision
 from bakeoff.training.optimizer import build_optimizer
 from bakeoff.training.step import compile_step
 from bakeoff.training.weight_copies import MovingAverage
@@ -50,3 +50,31 @@ def test_a_learning_rate_multiplier_scales_the_step_of_a_variable():
     for before, whole, part in zip(start, moved, slowed, strict=True):
         np.testing.assert_allclose(part - before, 0.25 * (whole - before), atol=1e-6)
     assert any(np.abs(whole - before).max() > 1e-4 for before, whole in zip(start, moved, strict=True))
+
+
+def test_float16_keeps_gradients_that_are_too_small_for_it():
+    """Gradients of a thousand-millionth are zero in float16, unless the loss is scaled."""
+    images, targets = IMAGES[:2], TARGETS[:2]
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(Precision.FLOAT16.value)
+    try:
+        keras.utils.set_random_seed(0)
+        pixels = keras.Input((32, 32, 3), dtype="uint8")
+        x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
+        for scale in (0.01, 2.0**-13, 2.0**-13):
+            x = keras.layers.Dense(4, kernel_initializer=keras.initializers.Constant(scale))(x)
+        model = keras.Model(pixels, keras.layers.Dense(5, dtype="float32")(x))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    moved = {}
+    start = model.get_weights()
+    for precision in (Precision.FLOAT32, Precision.FLOAT16):
+        model.set_weights(start)
+        optimizer = build_optimizer(Optim(name=Optimizer.SGD, weight_decay=0.0, clip_norm=0.0), precision)
+        optimizer.build(model.trainable_variables)
+        average = MovingAverage(model, 0.0)
+        loss = compile_step(model, optimizer, average, 0.0, 2)(images, targets, 1e4, average.next_decay())
+        assert loss == pytest.approx(np.log(5), rel=0.01)
+        moved[precision] = np.abs(model.get_weights()[0] - start[0]).max()
+    assert moved[Precision.FLOAT16] > 0
+    assert moved[Precision.FLOAT32] == 0

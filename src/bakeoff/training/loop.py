@@ -69,7 +69,7 @@ class _Training:
         # Training that starts from a trained head can make it worse, so its starting weights are stored.
         has_trained_head = self._config.probe_images or self._run.model.start
         self._start = StartingWeights(self._model) if has_trained_head else None
-        self._optimizer = build_optimizer(self._run.optim)
+        self._optimizer = build_optimizer(self._run.optim, self._config.precision)
         self._optimizer.build(self._model.trainable_variables)
         self._steps = self._compile_steps()
         self._forward = compile_forward(self._model)

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from bakeoff.networks.model import Network
-from bakeoff.runs.config import Optim, Optimizer, Schedule
+from bakeoff.runs.config import Optim, Optimizer, Precision, Schedule
 
 __all__ = ["build_optimizer", "learning_rate", "rate_multipliers"]
 
@@ -20,11 +20,12 @@ _OPTIMIZERS = {
 }
 
 
-def build_optimizer(config: Optim) -> keras.optimizers.Optimizer:
+def build_optimizer(config: Optim, precision: Precision = Precision.FLOAT32) -> keras.optimizers.Optimizer:
     """Build the Keras optimiser, with learning rate 0: the training loop sets the rate of each step.
 
     Weight decay is decoupled (Loshchilov & Hutter 2019, arXiv 1711.05101). Biases and normalisation parameters are
-    exempt from it.
+    exempt from it. For float16 the loss is scaled (Micikevicius et al. 2018, arXiv 1710.03740), because small gradients
+    would be zero in it; a step whose gradients overflow is left out, and the scale halved.
     """
     decay = config.weight_decay or None
     settings: dict[str, Any] = {"weight_decay": decay, "global_clipnorm": config.clip_norm or None}
@@ -35,7 +36,7 @@ def build_optimizer(config: Optim) -> keras.optimizers.Optimizer:
     optimizer = _OPTIMIZERS[config.name](0.0, **settings)
     if decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer) if precision is Precision.FLOAT16 else optimizer
 
 
 def learning_rate(config: Optim, progress: float) -> float:

@@ -99,8 +99,9 @@ class Replicas:
             return
         import tensorflow as tf
 
-        if optimizer.global_clipnorm:
-            gradients, _ = tf.clip_by_global_norm(gradients, optimizer.global_clipnorm)
+        if limit := getattr(optimizer, "inner_optimizer", optimizer).global_clipnorm:
+            # Gradients are as large as the scaled loss makes them.
+            gradients, _ = tf.clip_by_global_norm(gradients, optimizer.scale_loss(limit))
 
         def on_device(*batch_gradients: Any) -> None:
             # Keras clips each device's gradient and then sums over devices. The gradient is clipped already, so each
