@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from bakeoff.data.batches import load_split
-from bakeoff.deploy.bundle import Format, Quantize, check_format, open_bundle
-from bakeoff.deploy.export import TOLERANCES, calibrate, folder, write_bundle
-from bakeoff.deploy.export.parity import check_parity
+from bakeoff.deploy.bundle import Format, Quantize, check_format, open_bundle, read_facts, write_facts
+from bakeoff.deploy.export import TOLERANCES, Tolerance, calibrate, folder, write_bundle
+from bakeoff.deploy.export.parity import advise, check_parity
 from bakeoff.errors import BundleError, OutputError
 from bakeoff.files import PARTIAL
 from bakeoff.locks import hold
@@ -107,7 +107,7 @@ def test_the_check_catches_a_leak_of_training_mode(leaky, tmp_path, monkeypatch)
 
 
 def test_a_saved_model_holds_every_weight_once(lenet, bundled):
-    path = bundled(Format.SAVED_MODEL) / "saved_model" / "variables" / "variables.data-00000-of-00001"
+    path = bundled(Format.SAVED_MODEL) / "saved_model" / "1" / "variables" / "variables.data-00000-of-00001"
     weights = 4 * lenet.model.count_params()
     assert weights <= path.stat().st_size < 1.2 * weights
 
@@ -187,3 +187,69 @@ def test_layers_that_the_converters_do_not_know_are_exported_right(lenet, digits
     assert predictions.logits.std(axis=0).min() > 0.01
     run = dataclasses.replace(lenet, model=model, predictions={"val": predictions})
     assert write_bundle(run, tmp_path / "out", form).parity.agreement == 1.0
+
+
+def test_a_bundle_says_which_versions_wrote_it(bundle):
+    versions = json.loads((bundle / "bundle.json").read_text())["versions"]
+    assert versions["keras"] == keras.__version__
+    assert versions["tensorflow"]
+    assert (
+        f"Keras {keras.__version__} and TensorFlow {versions['tensorflow']}" in (bundle / "model_card.md").read_text()
+    )
+
+
+@pytest.mark.parametrize(("written_by", "opens"), [("3.9999.1", False), ("4.0", False), (keras.__version__, True)])
+def test_a_file_of_a_newer_keras_is_named(bundle, written_by, opens):
+    facts = read_facts(bundle)
+    write_facts(bundle, facts.model_copy(update={"versions": {"keras": written_by, "tensorflow": "2.21"}}))
+    if opens:
+        open_bundle(bundle)
+    else:
+        with pytest.raises(BundleError, match=rf"written by Keras {written_by}, and Keras {keras.__version__}"):
+            open_bundle(bundle)
+
+
+def test_a_saved_model_without_a_numbered_folder_is_opened(bundled, digits, tmp_path):
+    """As older versions of bakeoff wrote it."""
+    old = shutil.copytree(bundled(Format.SAVED_MODEL), tmp_path / "old")
+    (old / "saved_model").rename(old / "all")
+    (old / "all" / "1").rename(old / "saved_model")
+    facts = read_facts(old)
+    files = {name.replace("saved_model/1/", "saved_model/"): digest for name, digest in facts.files.items()}
+    write_facts(old, facts.model_copy(update={"files": files, "versions": {}}))
+    images = load_split(digits, "val").images[:4]
+    expected = open_bundle(bundled(Format.SAVED_MODEL)).probabilities(images)
+    np.testing.assert_array_equal(open_bundle(old).probabilities(images), expected)
+
+
+@pytest.mark.parametrize(
+    ("form", "quantize", "advice"),
+    [(Format.ONNX, None, "--format keras or saved_model or litert"), (Format.LITERT, Quantize.INT8, "dynamic")],
+    ids=["float32", "int8"],
+)
+def test_a_converter_that_fails_is_one_line_with_what_to_export_instead(
+    lenet, tmp_path, monkeypatch, form, quantize, advice
+):
+    def fail(*_):
+        raise ValueError("no operation Erfc\nat node 7")
+
+    monkeypatch.setattr(folder, f"write_{form}", fail)
+    with pytest.raises(BundleError) as caught:
+        write_bundle(lenet, tmp_path / "out", form, quantize)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith("lenet@32 cannot be exported as")
+    assert "ValueError: no operation Erfc" in line
+    assert advice in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_check_names_the_limit_and_the_next_form():
+    expected = softmax(np.eye(4, dtype=np.float32) * 5)
+    written = expected * 0.99 + 0.0025
+    with pytest.raises(
+        BundleError, match=r"in the mean \(at most 0\.0001\); choose --quantize float16, or none"
+    ) as caught:
+        check_parity(expected, written, Tolerance(1.0, 0.0, 1e-4), advise(Format.ONNX, Quantize.INT8))
+    assert "the same class" not in str(caught.value)
+    assert "dynamic" in advise(Format.LITERT, Quantize.INT8)
+    assert advise(Format.LITERT, Quantize.FLOAT16) == "export it without --quantize"

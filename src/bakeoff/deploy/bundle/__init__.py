@@ -26,6 +26,7 @@ from bakeoff.deploy.bundle.facts import (
 from bakeoff.deploy.bundle.formats import (
     MODEL_NAMES,
     QUANTIZATIONS,
+    SAVED_MODEL_VERSION,
     Format,
     Quantize,
     check_format,
@@ -41,6 +42,7 @@ __all__ = [
     "BUNDLE_SCHEMA",
     "MODEL_NAMES",
     "QUANTIZATIONS",
+    "SAVED_MODEL_VERSION",
     "Bundle",
     "BundleFacts",
     "Calibration",

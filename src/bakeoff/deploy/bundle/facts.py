@@ -1,6 +1,6 @@
 """The descriptions in a bundle: `bundle.json` and `labels.json`.
 
-bundle/model.keras      the model, or saved_model/, model.onnx, model.tflite:
+bundle/model.keras      the model, or saved_model/1/, model.onnx, model.tflite:
                         uint8 RGB (n, side, side, 3) -> probabilities (n, classes), float32
 bundle/labels.json      class names in the order of the outputs, and their superclasses
 bundle/model_card.md    data, scores with intervals, cost and limits, for people
@@ -10,7 +10,7 @@ bundle/bundle.json      this module's BundleFacts, with the hashes of the other 
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from bakeoff.deploy.bundle.formats import Format, Quantize, format_label
 from bakeoff.errors import BundleError
@@ -106,6 +106,8 @@ class BundleFacts(_Facts):
     """How pictures become square images of that side, in training and in predictions."""
     bakeoff: str
     """Version of bakeoff that wrote the bundle."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Versions of Keras and TensorFlow that wrote the model; empty in bundles of older versions of bakeoff."""
     format: Format = Format.KERAS
     quantize: Quantize | None = None
     model_bytes: int = 0

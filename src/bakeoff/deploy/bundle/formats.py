@@ -6,7 +6,16 @@ from enum import StrEnum
 
 from bakeoff.errors import BundleError
 
-__all__ = ["MODEL_NAMES", "QUANTIZATIONS", "Format", "Quantize", "check_format", "format_label", "missing_modules"]
+__all__ = [
+    "MODEL_NAMES",
+    "QUANTIZATIONS",
+    "SAVED_MODEL_VERSION",
+    "Format",
+    "Quantize",
+    "check_format",
+    "format_label",
+    "missing_modules",
+]
 
 
 class Format(StrEnum):
@@ -35,6 +44,9 @@ MODEL_NAMES = {
     Format.LITERT: "model.tflite",
 }
 """Name of the model inside a bundle: a file, except for SavedModel, which is a folder."""
+
+SAVED_MODEL_VERSION = "1"
+"""The folder below `saved_model` that holds the model: TensorFlow Serving takes a folder of numbered versions."""
 
 QUANTIZATIONS: dict[Format, tuple[Quantize, ...]] = {
     Format.KERAS: (),

@@ -1,5 +1,8 @@
 """An opened bundle: the model, ready to predict, and the names of its classes."""
 
+import contextlib
+import importlib.metadata
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bakeoff.deploy.bundle.facts import BundleFacts, Labels, read_facts, read_labels
-from bakeoff.deploy.bundle.formats import MODEL_NAMES
+from bakeoff.deploy.bundle.formats import MODEL_NAMES, Format
 from bakeoff.deploy.bundle.runtimes import Floats, Runtime, open_runtime
 from bakeoff.errors import BakeoffError, BundleError
 from bakeoff.files import hash_file
@@ -81,6 +84,8 @@ def open_bundle(folder: Path, threads: int | None = None) -> Bundle:
             problem = "is not the file that was bundled (its hash differs)" if path.is_file() else "is missing"
             raise BundleError(f"{path} {problem}; export it again")
     path = folder / MODEL_NAMES[facts.format]
+    if facts.format is Format.KERAS:
+        _check_keras(path, facts.versions.get("keras", ""))
     try:
         runtime = open_runtime(path, facts.format, threads)
     except BakeoffError:
@@ -91,3 +96,19 @@ def open_bundle(folder: Path, threads: int | None = None) -> Bundle:
             f"{path} cannot be opened: {reason}; export it again with the versions installed here"
         ) from error
     return Bundle(folder, facts, labels, runtime)
+
+
+def _check_keras(path: Path, written_by: str) -> None:
+    """Raise BundleError if the file is of a newer minor version of Keras, which older ones refuse or misread."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        installed = importlib.metadata.version("keras")
+        if _minor(written_by) > _minor(installed):
+            raise BundleError(
+                f"{path} was written by Keras {written_by}, and Keras {installed} is installed; run pip install"
+                f" 'keras>={written_by}', or export it as onnx or litert, which need no Keras"
+            )
+
+
+def _minor(version: str) -> list[int]:
+    """Major and minor version; empty if they are not known."""
+    return [int(number) for number in re.findall(r"\d+", version)[:2]]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.deploy.bundle.formats import Format
+from bakeoff.deploy.bundle.formats import SAVED_MODEL_VERSION, Format
 from bakeoff.errors import BundleError
 from bakeoff.files import without_wildcards
 from bakeoff.machine import count_cores, import_tensorflow
@@ -70,7 +70,9 @@ def _open_keras(path: Path, threads: int | None) -> Runtime:
 
 def _open_saved_model(path: Path, threads: int | None) -> Runtime:
     tf = _import_tensorflow(path, threads)
-    with without_wildcards(path) as plain:
+    # Older versions of bakeoff wrote the model without the folder of its version.
+    version = path / SAVED_MODEL_VERSION
+    with without_wildcards(version if version.is_dir() else path) as plain:
         loaded = tf.saved_model.load(str(plain))
     signature = loaded.signatures["serving_default"]
     ((name, _),) = signature.structured_input_signature[1].items()

@@ -2,7 +2,7 @@
 
 from bakeoff.data.pixels import PAD_COLOUR
 from bakeoff.data.shards import Dataset
-from bakeoff.deploy.bundle import BundleFacts
+from bakeoff.deploy.bundle import BundleFacts, Format
 from bakeoff.networks.table import find_network
 from bakeoff.runs.config import Fit
 from bakeoff.runs.metrics import Metrics, describe_absent
@@ -34,6 +34,7 @@ def write_card(record: RunRecord, dataset: Dataset, facts: BundleFacts) -> str:
         "## Use and limits",
         f"Input: any number of uint8 RGB images of {facts.side}×{facts.side} pixels. {_fit(facts)} Scaling of the"
         " pixels is part of the model. Output: one probability for each class, in the order of `labels.json`.",
+        *_needs(facts),
         "The model is meant for images like those of its training data. It knows only its classes and predicts one of"
         " them for any image; a low probability is not a reliable sign that an image shows none of them. It has not"
         " been examined for fairness between groups of people, nor for uses where a wrong prediction does harm.",
@@ -50,6 +51,17 @@ def _fit(facts: BundleFacts) -> str:
         case _:
             rule = f"resize the shorter side to {facts.side}, then crop the centre"
     return f"Fit of pictures that are not square: `{facts.fit}` ({rule}); resizing is Pillow's `BICUBIC`."
+
+
+def _needs(facts: BundleFacts) -> list[str]:
+    if not facts.versions:
+        return []
+    tensorflow, keras = facts.versions["tensorflow"], facts.versions["keras"]
+    needed = {
+        Format.KERAS: f" Opening it needs Keras {keras} or newer.",
+        Format.SAVED_MODEL: f" Running it needs TensorFlow, best {tensorflow} or newer.",
+    }
+    return [f"The model was written by Keras {keras} and TensorFlow {tensorflow}.{needed.get(facts.format, '')}"]
 
 
 def _data(record: RunRecord) -> str:

@@ -1,6 +1,8 @@
 """Write a complete bundle atomically: into a temporary folder, checked, then moved to its place."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +15,14 @@ from bakeoff.data.batches import load_split
 from bakeoff.data.shards import Dataset
 from bakeoff.deploy.bundle import (
     MODEL_NAMES,
+    SAVED_MODEL_VERSION,
     BundleFacts,
     Floats,
     Format,
     Quantize,
     Scores,
     check_format,
+    format_label,
     measure_model,
     open_runtime,
     write_facts,
@@ -30,11 +34,11 @@ from bakeoff.deploy.export.full_precision import build_in_float32
 from bakeoff.deploy.export.keras_file import write_keras
 from bakeoff.deploy.export.litert_file import write_litert
 from bakeoff.deploy.export.onnx_file import write_onnx
-from bakeoff.deploy.export.parity import PRECISIONS, TOLERANCES, check_parity, predict_split
+from bakeoff.deploy.export.parity import PRECISIONS, TOLERANCES, advise, check_parity, predict_split
 from bakeoff.deploy.export.saved_model import write_saved_model
 from bakeoff.deploy.export.temperature import calibrate
-from bakeoff.errors import OutputError
-from bakeoff.files import hash_file, write_json, write_text
+from bakeoff.errors import BakeoffError, BundleError, OutputError
+from bakeoff.files import explained_errors, hash_file, write_json, write_text
 from bakeoff.locks import replacing_folder
 from bakeoff.runs.agreement import describe_difference
 from bakeoff.runs.calibration import softmax
@@ -43,6 +47,7 @@ from bakeoff.runs.folder import SplitScored
 from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.predictions import Predictions
 from bakeoff.runs.record import RunRecord
+from bakeoff.runs.versions import find_versions
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.model import HOW_TO_MEND
 
@@ -103,18 +108,22 @@ def write_bundle(
     with replacing_folder(folder) as staged:
         path = staged / MODEL_NAMES[model_format]
         on_step(f"writing {model_format}", 0.1)
-        _write_model(exported, path, model_format, quantize, dataset)
+        with _explained(record.candidate, path, model_format, quantize):
+            _write_model(exported, path, model_format, quantize, dataset)
         on_step("checking", 0.4)
         tolerance, precision = TOLERANCES[model_format, quantize], record.config.train.precision
 
         def to_probabilities(logits: Floats) -> Floats:
             return softmax(logits / np.float32(calibration.temperature))
 
-        written, expected = predict_split(open_runtime(path, model_format), val), to_probabilities(logits)
+        with _explained(record.candidate, path, model_format, quantize):
+            written = predict_split(open_runtime(path, model_format), val)
+        expected, advice = to_probabilities(logits), advise(model_format, quantize)
         if exact is not finished.model:
             # A failed conversion is smaller than the tolerance of 16-bit operations may be.
-            check_parity(to_probabilities(predict_logits(compile_forward(exact), val, flip=flip)), written, tolerance)
-        parity = check_parity(expected, written, tolerance.widened(PRECISIONS[precision]))
+            exact_logits = predict_logits(compile_forward(exact), val, flip=flip)
+            check_parity(to_probabilities(exact_logits), written, tolerance, advice)
+        parity = check_parity(expected, written, tolerance.widened(PRECISIONS[precision]), advice)
         on_step("timing", 0.8)
         _write_labels(staged, dataset)
         facts = BundleFacts(
@@ -123,6 +132,7 @@ def write_bundle(
             side=dataset.side,
             fit=dataset.fit,
             bakeoff=bakeoff.__version__,
+            versions={name: found for name, found in find_versions().items() if name in ("keras", "tensorflow")},
             format=model_format,
             quantize=quantize,
             model_bytes=sum(file.stat().st_size for file in _files(path)),
@@ -161,6 +171,23 @@ def _in_float32(finished: FinishedRun) -> keras.Model:
     return build_in_float32(finished.model, config.model, len(finished.dataset.class_names))
 
 
+@contextlib.contextmanager
+def _explained(candidate: str, path: Path, model_format: Format, quantize: Quantize | None) -> Iterator[None]:
+    """Turn an exception of a converter or a runtime into a BundleError that says what to export instead."""
+    try:
+        with explained_errors(path):
+            yield
+    except (BakeoffError, MemoryError):
+        raise
+    except Exception as error:  # each converter and runtime has exceptions of its own
+        traceback.print_exc()
+        reason = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+        raise BundleError(
+            f"{candidate} cannot be exported as {format_label(model_format, quantize)} ({reason});"
+            f" {advise(model_format, quantize)}"
+        ) from error
+
+
 def _write_model(
     model: keras.Model, path: Path, model_format: Format, quantize: Quantize | None, dataset: Dataset
 ) -> None:
@@ -172,7 +199,7 @@ def _write_model(
         case Format.KERAS:
             write_keras(model, path)
         case Format.SAVED_MODEL:
-            write_saved_model(model, path)
+            write_saved_model(model, path / SAVED_MODEL_VERSION)
         case Format.ONNX:
             write_onnx(make_convertible(model), path, quantize, training_images)
         case Format.LITERT:

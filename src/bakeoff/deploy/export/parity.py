@@ -9,7 +9,7 @@ from bakeoff.deploy.bundle import QUANTIZATIONS, Floats, Format, Parity, Quantiz
 from bakeoff.errors import BundleError
 from bakeoff.runs.config import Precision
 
-__all__ = ["PRECISIONS", "TOLERANCES", "Tolerance", "check_parity", "predict_split"]
+__all__ = ["PRECISIONS", "TOLERANCES", "Tolerance", "advise", "check_parity", "predict_split"]
 
 BATCH = 64
 
@@ -60,21 +60,32 @@ def predict_split(runtime: Runtime, split: Split) -> Floats:
     return np.concatenate([runtime(images) for images, _ in eval_batches(split, BATCH)])
 
 
-def check_parity(expected: Floats, written: Floats, tolerance: Tolerance) -> Parity:
+def advise(model_format: Format, quantize: Quantize | None) -> str:
+    """What to export instead of a form that fails: the next one, by accuracy."""
+    if quantize is None:
+        others = " or ".join(other for other in Format if other is not model_format)
+        return f"choose --format {others}"
+    order = (Quantize.INT8, Quantize.DYNAMIC, Quantize.FLOAT16)
+    closer = [kind for kind in order[order.index(quantize) + 1 :] if kind in QUANTIZATIONS[model_format]]
+    return f"choose --quantize {closer[0]}, or none" if closer else "export it without --quantize"
+
+
+def check_parity(
+    expected: Floats, written: Floats, tolerance: Tolerance, advice: str = "choose another format"
+) -> Parity:
     """Compare the probabilities of the run and of the exported model.
 
     Args:
         expected: The run's, (n, classes).
         written: The exported model's, (n, classes), of the same images.
         tolerance: The limits.
+        advice: What to do if they are exceeded, for the error.
 
     Raises:
         BundleError: A limit is exceeded, or a probability is not a number.
     """
     if not np.isfinite(written).all():
-        raise BundleError(
-            "the exported model's probabilities are not numbers, so it was not written; choose another format"
-        )
+        raise BundleError(f"the exported model's probabilities are not numbers, so it was not written; {advice}")
     gaps = np.abs(expected - written).max(axis=1)
     chosen = expected[np.arange(len(expected)), written.argmax(axis=1)]
     found = Parity(
@@ -84,13 +95,20 @@ def check_parity(expected: Floats, written: Floats, tolerance: Tolerance) -> Par
         mean_gap=float(gaps.mean()),
         worst_gap=float(gaps.max()),
     )
-    agrees = found.near_agreement >= tolerance.agreement
-    if not agrees or found.mean_gap > tolerance.mean_gap or found.worst_gap > tolerance.worst_gap:
+    exceeded = []
+    if found.near_agreement < tolerance.agreement:
+        exceeded.append(
+            f"the same class, or one within {tolerance.near_tie:g} of it, for {found.near_agreement:.1%} of"
+            f" {found.images} images (at least {tolerance.agreement:.0%} is required)"
+        )
+    for gap, limit, where in (
+        (found.mean_gap, tolerance.mean_gap, "in the mean"),
+        (found.worst_gap, tolerance.worst_gap, "at worst"),
+    ):
+        if gap > limit:
+            exceeded.append(f"probabilities off by {gap:.2g} {where} (at most {limit:g})")
+    if exceeded:
         raise BundleError(
-            f"the exported model differs from the run, so it was not written: the same class, or one within"
-            f" {tolerance.near_tie:g} of it, for {found.near_agreement:.1%} of {found.images} images (at least"
-            f" {tolerance.agreement:.0%} is required), probabilities off by {found.mean_gap:.2g} in the mean"
-            f" (at most {tolerance.mean_gap:g}) and {found.worst_gap:.2g} at worst (at most {tolerance.worst_gap:g});"
-            " choose another format"
+            f"the exported model differs from the run, so it was not written: {', '.join(exceeded)}; {advice}"
         )
     return found
