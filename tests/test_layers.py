@@ -33,7 +33,7 @@ INSIDE = {
     "data/augment": "mix steps randaugment",
     "data/checks": "findings near_duplicates leaks examine",
     "networks": "table lenet efficientnet_lite weights graph kernels fuse model",
-    "networks/weights": "torch_file transfer locate hdf5 keras_file known match load fetch",
+    "networks/weights": "torch_file transfer hdf5 joined locate keras_file known match load fetch",
     "training": """
         weight_copies optimizer replicas inference memory task features probe progress step checkpoint tensorboard
         loop run model test again

@@ -8,9 +8,11 @@ import pytest
 
 from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.files import cache_dir
+from bakeoff.networks.table import build_backbone, find_network
 from bakeoff.runs.config import Run
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.record import read_history
+from bakeoff.training.features import frozen_features
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.loop import train
 from bakeoff.training.probe import fit_head, probe
@@ -184,6 +186,20 @@ def test_a_probe_scores_frozen_features_and_reads_them_from_the_cache_next_time(
     assert len(kept) == 2
     assert second.memory_peak_bytes >= max(cost["memory_peak_bytes"] for cost in kept)
     assert second.seconds.train >= sum(cost["seconds"] for cost in kept)
+
+
+def test_features_of_weights_that_are_partly_random_are_kept_for_each_seed(begin, tmp_path):
+    import h5py
+
+    build_backbone(find_network("lenet"), (32, 32, 3)).save_weights(tmp_path / "a.weights.h5")
+    with h5py.File(tmp_path / "a.weights.h5", "r+") as file:
+        del file["layers/dense"]
+    changes = {"model": {"weights": str(tmp_path / "a.weights.h5"), "partial_weights": True}}
+    tasks = [begin(**changes, seed=seed) for seed in (0, 1, 0)]
+    assert [task.loaded.matched for task in tasks] == [6] * 3
+    first, other, again = (frozen_features(task, task.val)[0].values for task in tasks)
+    assert np.array_equal(first, again)
+    assert not np.allclose(first, other)
 
 
 def test_a_fitted_head_separates_separable_classes():

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 
 from bakeoff.networks.table import TABLE, NetworkSpec, build_backbone
-from bakeoff.networks.weights import WeightsSource, load_weights
+from bakeoff.networks.weights import WeightsSource, load_weights, locate_weights
 from bakeoff.networks.weights.match import list_layers
 
-FAST = ("lenet", "mobilenet-v3-small")
-ROWS = [pytest.param(row, id=row.name, marks=() if row.name in FAST else pytest.mark.slow) for row in TABLE]
+
+def rows(*fast: str) -> list[Any]:
+    """All networks; the others are slow."""
+    return [pytest.param(row, id=row.name, marks=() if row.name in fast else pytest.mark.slow) for row in TABLE]
+
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*HDF5 file.*")
 
@@ -73,7 +76,7 @@ def assert_loads(path: Path, row: NetworkSpec, saved: Any, fresh: Any, what: str
     path.unlink()
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", rows("lenet"))
 def test_a_file_that_keras_3_wrote_of_a_network_is_loaded_whatever_is_around_it(
     tmp_path: Path, row: NetworkSpec
 ) -> None:
@@ -119,7 +122,7 @@ def inside(layer: Any) -> list[Any]:
     return [each.layer for each in list_layers(layer)] if hasattr(layer, "layers") else [layer]
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", rows("lenet", "mobilenet-v3-small"))
 def test_a_file_that_keras_2_wrote_of_a_network_is_loaded_whatever_is_around_it(
     tmp_path: Path, row: NetworkSpec
 ) -> None:
@@ -205,3 +208,23 @@ def test_a_compressed_keras_file_is_loaded(tmp_path: Path) -> None:
         for name in old.namelist():
             new.writestr(name, old.read(name))
     assert_loads(tmp_path / "b.keras", TABLE[0], saved, build_backbone(TABLE[0], saved.input.shape[1:]), "compressed")
+
+
+def test_weights_in_parts_are_one_file_everywhere_else(tmp_path: Path) -> None:
+    row = TABLE[0]
+    saved = shuffled(row)
+    saved.save_weights(tmp_path / "a.weights.json", max_shard_size=2.3e-3)
+    assert len(list(tmp_path.glob("*.h5"))) > 1
+    source = locate_weights(row, str(tmp_path / "a.weights.json"))
+    assert source.path is not None
+    assert source == locate_weights(row, str(tmp_path / "a.weights.json"))
+    before = source.path.read_bytes()
+    fresh = build_backbone(row, saved.input.shape[1:])
+    assert_loads(source.path, row, saved, fresh, "parts")
+    # Joined again, it is the same file, so the runs have the same ids.
+    assert locate_weights(row, str(tmp_path / "a.weights.json")).hash == source.hash
+    assert source.path.read_bytes() == before
+    # Another part is another file.
+    with h5py.File(tmp_path / "a_00000.weights.h5", "r+") as file:
+        file["layers/conv2d/vars/0"][...] = 0
+    assert locate_weights(row, str(tmp_path / "a.weights.json")).hash != source.hash

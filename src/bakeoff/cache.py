@@ -4,7 +4,7 @@ data/        prepared shards
 decoded/     decoded images of splits that do not fit into memory
 features/    features of frozen backbones
 downloads/   archives as published
-weights/     starting weights that the driver of a cluster sent to this node
+weights/     starting weights that the driver of a cluster sent to this node, or that were joined from parts
 given/       tables and arrays that were given in Python
 """
 

@@ -10,6 +10,8 @@
         Export it; with a format, measure latency and memory too.
     python -m bakeoff.worker fetch  NETWORK FILE
         Download a network's weights into $KERAS_HOME and move them to FILE.
+    python -m bakeoff.worker check  NETWORK SIZE FILE [partial]
+        Load the weights in FILE into the network, to see whether they fit.
 
 The process ends when its standard input closes, so it never outlives the process that started it.
 """
@@ -23,8 +25,8 @@ from pathlib import Path
 from bakeoff.deploy.bundle import Format, Quantize
 from bakeoff.errors import BakeoffError, WeightsError
 from bakeoff.machine import start_keras
-from bakeoff.networks.table import find_network
-from bakeoff.networks.weights import download_weights
+from bakeoff.networks.table import build_backbone, find_network
+from bakeoff.networks.weights import WeightsSource, download_weights, load_weights
 from bakeoff.runs.events import RunProgress, WorkerError, write_event
 
 __all__ = ["main"]
@@ -80,12 +82,19 @@ def _fetch(network: str, target: str) -> None:
     )
 
 
+def _check(network: str, size: str, file: str, partial: str = "") -> None:
+    spec = find_network(network)
+    backbone = build_backbone(spec, (int(size), int(size), 3))
+    load_weights(backbone, spec, WeightsSource("file", "", Path(file)), partial=bool(partial))
+
+
 _JOBS: dict[str, Callable[..., None]] = {
     "run": _run,
     "test": _test,
     "again": _again,
     "bundle": _bundle,
     "fetch": _fetch,
+    "check": _check,
 }
 
 

@@ -25,8 +25,7 @@ from bakeoff.machine import tensorflow_settings
 from bakeoff.runs.config import Candidate, Run, WeightsChoice, override, parse_weights, read_run
 from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import Stage, State, find_run, read_record
-from bakeoff.study import find_missing
-from bakeoff.study.begin import check_splits, fetch_missing, prepare_data
+from bakeoff.study.begin import check_splits, prepare_data, provide_weights
 
 __all__ = ["evaluate", "train"]
 
@@ -109,9 +108,9 @@ def train(
         check_splits(dataset, watcher)
         watcher.data_read(dataset)
         if not config.model.start:
-            choice = WeightsChoice(default=config.model.weights)
+            choice = WeightsChoice(default=config.model.weights, partial=config.model.partial_weights)
             network = Candidate(name=config.model.name, size=config.model.size)
-            fetch_missing(find_missing([network], choice), watcher.counted)
+            provide_weights([network], choice, watcher.counted)
         folder = folder or Path(f"bakeoff-{dataset.name}")
         hold(folder)
         try:

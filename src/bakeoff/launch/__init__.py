@@ -9,7 +9,7 @@ process.py   a worker process: start, follow, end, and why it ended
 executor.py  where attempts at runs are made, and how many in parallel; this machine
 messages.py  what the coordinator of a study and a node send each other
 run.py       launch(): one config to its record, with a second attempt where that may help
-jobs.py      what is done once per study: the test split, the bundle, predictions again, weights to download
+jobs.py      what is done once per study: the test split, the bundle, predictions again, weights
 node.py      one attempt on a node
 task.py      the function that Ray runs on a node
 cluster.py   the nodes of a Ray cluster
@@ -17,13 +17,14 @@ cluster.py   the nodes of a Ray cluster
 
 from bakeoff.launch.cluster import connect
 from bakeoff.launch.executor import Executor, Local, StoppedError
-from bakeoff.launch.jobs import export_bundle, fetch_weights, open_test, predict_again
+from bakeoff.launch.jobs import check_weights, export_bundle, fetch_weights, open_test, predict_again
 from bakeoff.launch.run import launch
 
 __all__ = [
     "Executor",
     "Local",
     "StoppedError",
+    "check_weights",
     "connect",
     "export_bundle",
     "fetch_weights",

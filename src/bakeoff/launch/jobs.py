@@ -1,4 +1,4 @@
-"""Jobs besides runs, each in a fresh process on this machine: test split, bundle, predictions, weights to download."""
+"""Jobs besides runs, each in a fresh process on this machine: test split, bundle, predictions, weights."""
 
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from bakeoff.runs.folder import SPLITS_SCORED, RunFolder, SplitScored
 from bakeoff.runs.predictions import Predictions, has_predictions, read_predictions
 from bakeoff.runs.record import RunRecord, read_record
 
-__all__ = ["export_bundle", "fetch_weights", "open_test", "predict_again"]
+__all__ = ["check_weights", "export_bundle", "fetch_weights", "open_test", "predict_again"]
 
 
 def open_test(
@@ -105,6 +105,30 @@ def fetch_weights(spec: NetworkSpec, on_progress: OnProgress | None = None) -> N
         ended = worker.follow(on_progress=on_progress)
         if reason := ended.input_error or ended.failure:
             raise WeightsError(f"cannot download the weights of {spec.name} ({reason}); {hint_to_get_weights(spec)}")
+
+
+def check_weights(spec: NetworkSpec, size: int, file: Path, *, partial: bool = False) -> None:
+    """Load a weight file into a network and forget it, so that a wrong file is known before anything is trained.
+
+    Args:
+        spec: The network.
+        size: Side of its input in pixels.
+        file: The weight file.
+        partial: Whether the file may hold only a part of the network.
+
+    Raises:
+        WeightsError: The file does not fit.
+        BakeoffError: The process failed.
+    """
+    arguments = [spec.name, str(size), str(file), *(["partial"] if partial else [])]
+    with tempfile.TemporaryDirectory() as home:
+        log = RunFolder(Path(home)).log
+        ended = Worker("check", arguments, log).follow()
+        if ended.input_error:
+            raise WeightsError(ended.input_error)
+        if ended.failure:
+            last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+            raise BakeoffError(f"cannot check {file}: {ended.failure}; {last}")
 
 
 def _run_job(job: str, arguments: Sequence[str | Path], log: Path, on_progress: OnProgress | None) -> None:

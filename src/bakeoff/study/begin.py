@@ -21,10 +21,11 @@ from bakeoff.data.checks import MIN_SIDE_PIXELS, find_leaks, note_excluded, read
 from bakeoff.data.shards import Dataset, open_dataset, prepare_cached
 from bakeoff.data.sources import OnCount
 from bakeoff.errors import ConfigError, InputError
-from bakeoff.launch import Executor, Local, connect, fetch_weights
+from bakeoff.launch import Executor, Local, check_weights, connect, fetch_weights
 from bakeoff.locks import hold, release
 from bakeoff.machine import count_cores
-from bakeoff.networks.table import NetworkSpec
+from bakeoff.networks.table import NetworkSpec, find_network
+from bakeoff.networks.weights import locate_weights
 from bakeoff.report.board import format_bytes
 from bakeoff.runs.config import Candidate, Data, Run, WeightsChoice, parse_weights
 from bakeoff.runs.events import RunProgress
@@ -45,6 +46,7 @@ __all__ = [
     "open_study",
     "prepare_data",
     "prepare_study",
+    "provide_weights",
     "require_tensorflow",
 ]
 
@@ -192,6 +194,20 @@ def fetch_missing(networks: Sequence[NetworkSpec], on_count: OnCount) -> None:
         fetch_weights(spec, count)
 
 
+def provide_weights(candidates: Sequence[Candidate], weights: WeightsChoice, on_count: OnCount) -> None:
+    """Download the pretrained weights that are missing, and check the files that the user has given.
+
+    Raises WeightsError if weights cannot be had, or if a file does not fit its network.
+    """
+    fetch_missing(find_missing(candidates, weights), on_count)
+    for candidate in candidates:
+        spec = find_network(candidate.name)
+        source = locate_weights(spec, weights.of(spec.name)) if weights.of(spec.name) != "auto" else None
+        if source and source.path:
+            on_count(f"checking the weights of {spec.name}", 0, 0)
+            check_weights(spec, candidate.size or spec.native_size, source.path, partial=weights.partial)
+
+
 @contextlib.contextmanager
 def open_executor(workers: int | None, cluster: str | None) -> Iterator[Executor]:
     """Yield what runs are done on: this machine, or the nodes of a Ray cluster.
@@ -238,7 +254,7 @@ def prepare_study(request: StudyRequest, watcher: StudyWatcher) -> PreparedStudy
     seconds_per_image = (request.budget or 0.0) / max(dataset.counts["train"], 1)
     candidates = choose_candidates(request.candidates or None, dataset.side, weights, seconds_per_image)
     weights = assign_weights(candidates, weights)
-    fetch_missing(find_missing(candidates, weights), watcher.counted)
+    provide_weights(candidates, weights, watcher.counted)
     seed = recipe.seed if request.seed is None else request.seed
     return PreparedStudy(request, started, shards, dataset, tuple(candidates), weights, seed, findings)
 

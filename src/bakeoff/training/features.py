@@ -1,8 +1,8 @@
 """Frozen features: a backbone's pooled outputs on each image, computed once and cached on disk.
 
-The cache key is made of the network, its weights, its input size, the precision and the images. Screening, probes and
-the head that fine-tuning starts from all read the same file. A cache hit reports the time that the features took when
-they were computed, so it does not inflate throughput.
+The cache key is made of the network, its weights, its input size, the precision and the images; and of the seed where
+weights are random. Screening, probes and the head that fine-tuning starts from all read the same file. A cache hit
+reports the time that the features took when they were computed, so it does not inflate throughput.
 """
 
 import time
@@ -43,8 +43,8 @@ def frozen_features(task: Task, *splits: Split) -> list[Features]:
 def _read_or_compute(task: Task, split: Split, forward: Forward) -> Features:
     run = task.run
     key = [run.model.name, run.model.size, task.source.hash, run.train.precision, task.dataset.decoded_key, split.ids]
-    if task.source.path is None:
-        key.append(run.seed)  # random weights depend on the seed
+    if task.source.path is None or task.loaded.matched < task.loaded.total:
+        key.append(run.seed)  # Random weights depend on the seed, and so does what a partial load leaves random.
     path = cache_dir() / "features" / f"{hash_json(key)[:32]}.npy"
     if (cached := _read(path, len(split))) is not None:
         mark_used(path)

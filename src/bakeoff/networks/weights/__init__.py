@@ -2,8 +2,12 @@
 
 torch_file.py  reads the tensors of a PyTorch checkpoint without PyTorch; runs no code from the file
 transfer.py    exports weights into a folder, and imports them on a machine without internet
+hdf5.py        reads HDF5 files from strangers, within bounds
+joined.py      joins weights that Keras divided into several files
 locate.py      finds weights on this machine: in a package, imported, in Keras' cache, in a given file
-keras_file.py  reads the tensors of a Keras file by model and layer; runs no code from the file
+keras_file.py  reads the models and layers in a Keras file; runs no code from the file
+known.py       recognises the network in a file, for error messages
+match.py       matches the layers of a network with those in a file
 load.py        loads a located file into a network: every tensor, or none and an error
 fetch.py       downloads weights through Keras
 

@@ -13,6 +13,7 @@ from bakeoff.errors import WeightsError
 from bakeoff.files import PARTIAL, cache_dir, hash_file
 from bakeoff.machine import keras_home
 from bakeoff.networks.table import NetworkSpec, Origin, find_network
+from bakeoff.networks.weights.joined import join_parts
 from bakeoff.networks.weights.transfer import ExportedWeights, find_imported
 from bakeoff.runs.config import Model
 
@@ -48,7 +49,7 @@ def locate_weights(spec: NetworkSpec, wanted: str) -> WeightsSource:
     Args:
         spec: The network.
         wanted: `auto` (ImageNet weights; random ones for a network that is trained from scratch), `none` (random), or
-            the path of a Keras weight file.
+            the path of a Keras weight file; `.weights.json` if it is divided into several.
 
     Raises:
         WeightsError: The weights are not on this machine, or the file is damaged.
@@ -59,6 +60,8 @@ def locate_weights(spec: NetworkSpec, wanted: str) -> WeightsSource:
         path = Path(wanted).expanduser()
         if not path.is_file():
             raise WeightsError(f"there is no weight file {path}; give a path, or `none` for random weights")
+        if path.suffix == ".json":
+            path = join_parts(path)
         return WeightsSource("file", hash_file(path), path)
     if package_file := _package_file(spec):
         return WeightsSource("package", _package_hash(package_file), package_file)

@@ -78,8 +78,8 @@ def find_match(wanted: list[Wanted], models: list[StoredModel], *, by_name_only:
         by_name_only: Leave out layers that Keras named by a number, because where a part of the network is missing,
             another number may mean another layer.
     """
-    rules = (_match_titled,) if by_name_only else (_match_named, _match_placed, _match_in_order)
-    matches = [rule(wanted, model) for model in models for rule in rules]
+    match = _match_titled if by_name_only else _match
+    matches = [match(wanted, model) for model in models]
     nothing = Match(StoredModel(()), [])
     return max(matches, key=lambda match: (match.tensors, -len(match.between), -len(match.left)), default=nothing)
 
@@ -93,6 +93,14 @@ def _list_layers(model: Any, place: tuple[str, ...]) -> Iterator[Wanted]:
             base = split_number(layer.name)[0]
             is_numbered = base.replace("_", "") == type(layer).__name__.lower()
             yield Wanted(layer, canonical(layer.name), (*place, key), base if is_numbered else None)
+
+
+def _match(wanted: list[Wanted], model: StoredModel) -> Match:
+    named = _match_named(wanted, model)
+    if any(not each.base for each, _ in named.pairs):
+        return named  # Where some names are right, no other rule may contradict them.
+    matches = (named, _match_placed(wanted, model), _match_in_order(wanted, model))
+    return max(matches, key=lambda match: match.tensors)
 
 
 def _match_named(wanted: list[Wanted], model: StoredModel) -> Match:
@@ -140,13 +148,23 @@ def _match_in_order(wanted: list[Wanted], model: StoredModel) -> Match:
 
 
 def _align(wanted: list[Wanted], stored: list[StoredLayer]) -> list[tuple[Wanted, StoredLayer]]:
-    """Pair all of `wanted` with as many layers in a row whose shapes fit; nothing if no place fits, or several do."""
-    starts = [
+    """Pair all of `wanted` with as many layers in a row whose shapes fit.
+
+    Nothing is paired if no place fits, if several do, or if the row goes on with layers of the same shapes: then these
+    may be the layers of a deeper network.
+    """
+    fitting = [
         start
         for start in range(len(stored) - len(wanted) + 1)
         if all(_fits(each, stored[start + index]) for index, each in enumerate(wanted))
     ]
-    return list(zip(wanted, stored[starts[0] :], strict=False)) if len(starts) == 1 else []
+    if len(fitting) != 1:
+        return []
+    start, end = fitting[0], fitting[0] + len(wanted)
+    goes_on = (start > 0 and _fits(wanted[0], stored[start - 1])) or (
+        end < len(stored) and _fits(wanted[-1], stored[end])
+    )
+    return [] if goes_on else list(zip(wanted, stored[start:end], strict=True))
 
 
 def arrange(wanted: Wanted, stored: StoredLayer) -> list[Tensor]:

@@ -1,0 +1,199 @@
+"""Files that are made to do harm: nothing outside the file is read, and nothing larger than the file is allocated."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from bakeoff.errors import WeightsError
+from bakeoff.networks.table import find_network
+from bakeoff.networks.weights import locate_weights
+from bakeoff.networks.weights.keras_file import open_models
+
+PRIVATE = b"4929 1234 5678 9012"
+
+
+def sound(path: Path) -> Path:
+    with h5py.File(path, "w") as file:
+        file["layers/dense/vars/0"] = np.ones((3, 2), np.float32)
+        file["layers/dense/vars/1"] = np.ones(2, np.float32)
+    return path
+
+
+def external_link(file: Any, folder: Path) -> None:
+    sound(folder / "other.h5")
+    file["layers"] = h5py.ExternalLink("other.h5", "/layers")
+
+
+def soft_link(file: Any, folder: Path) -> None:  # noqa: ARG001
+    file["other/dense/vars/0"] = np.ones(2)
+    file["layers"] = h5py.SoftLink("/other")
+
+
+def external_storage(file: Any, folder: Path) -> None:
+    file.create_dataset("layers/dense/vars/0", (4,), "f4", external=[(str(folder / "private.txt"), 0, 16)])
+
+
+def virtual(file: Any, folder: Path) -> None:
+    layout = h5py.VirtualLayout((4,), "f4")
+    layout[:] = h5py.VirtualSource(str(folder / "other.h5"), "layers/dense/vars/0", (4,))
+    file.create_virtual_dataset("layers/dense/vars/0", layout)
+
+
+def undeclared(file: Any, folder: Path) -> None:  # noqa: ARG001
+    file.create_dataset("layers/dense/vars/0", (1 << 30,), "f4", chunks=(1 << 20,))
+
+
+def never_written(file: Any, folder: Path) -> None:  # noqa: ARG001
+    file.create_dataset("layers/dense/vars/0", (1 << 30,), "f4")
+
+
+def compressed(file: Any, folder: Path) -> None:  # noqa: ARG001
+    file.create_dataset("layers/dense/vars/0", data=np.zeros(1 << 20, "f4"), compression="gzip")
+
+
+def large_chunk(file: Any, folder: Path) -> None:  # noqa: ARG001
+    file.create_dataset("layers/dense/vars/0", (4,), "f4", maxshape=(None,), chunks=(1 << 29,))
+
+
+def array_type(file: Any, folder: Path) -> None:  # noqa: ARG001
+    file.create_dataset("layers/dense/vars/0", (2,), np.dtype(("f4", (1 << 28,))))
+
+
+def cycle(file: Any, folder: Path) -> None:  # noqa: ARG001
+    file["layers/dense/vars/0"] = np.ones(2)
+    file["layers/dense/again"] = file["layers"]
+
+
+def doubling(file: Any, folder: Path) -> None:  # noqa: ARG001
+    group = file.create_group("layers")
+    for _ in range(60):
+        below = group.create_group("a")
+        group["b"] = below
+        group = below
+
+
+def deep(file: Any, folder: Path) -> None:  # noqa: ARG001
+    file["layers/" + "a/" * 2000 + "vars/0"] = np.ones(2)
+
+
+def repeated_names(file: Any, folder: Path) -> None:  # noqa: ARG001
+    names = np.array(["x" * (1 << 20)] * 4000, dtype=object)
+    file.attrs.create("layer_names", names, dtype=h5py.string_dtype())
+
+
+def long_name(file: Any, folder: Path) -> None:  # noqa: ARG001
+    file["layers/dense/vars/0"] = np.ones(2)
+    file["layers/dense/vars"].attrs["name"] = "x" * (1 << 20)
+
+
+HARMS: list[Callable[[Any, Path], None]] = [
+    external_link,
+    soft_link,
+    external_storage,
+    virtual,
+    undeclared,
+    never_written,
+    compressed,
+    large_chunk,
+    array_type,
+    cycle,
+    doubling,
+    deep,
+    long_name,
+]
+
+
+def make(harm: Callable[[Any, Path], None], folder: Path) -> Path:
+    (folder / "private.txt").write_bytes(PRIVATE)
+    with h5py.File(folder / "a.weights.h5", "w") as file:
+        harm(file, folder)
+    return folder / "a.weights.h5"
+
+
+@pytest.mark.parametrize("inside", ["weights.h5", "keras"])
+@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
+def test_what_no_file_of_weights_needs_is_refused_in_one_line(
+    tmp_path: Path, harm: Callable[[Any, Path], None], inside: str
+) -> None:
+    path = make(harm, tmp_path)
+    if inside == "keras":
+        with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
+            archive.writestr("config.json", "{}")
+            archive.write(path, "model.weights.h5")
+        path = tmp_path / "a.keras"
+    if harm is array_type:  # It is no tensor, so it is no layer.
+        with open_models(path) as models:
+            assert not models
+        return
+    with pytest.raises(WeightsError, match=path.name) as caught, open_models(path):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def pack(path: Path, config: bytes, weights: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", config)
+        archive.writestr("model.weights.h5", weights)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("config", "weights", "why"),
+    [
+        (b"{}", bytes(20 << 20), r"declares 20,971,520 bytes for model\.weights\.h5"),
+        (b" " * (17 << 20), b"", r"declares 17,825,792 bytes for config\.json"),
+        (b"[" * 200_000, b"", "is not a Keras weight file"),
+    ],
+    ids=["weights", "config", "depth"],
+)
+def test_a_member_that_grows_when_it_is_unpacked_is_refused(
+    tmp_path: Path, config: bytes, weights: bytes, why: str
+) -> None:
+    path = pack(tmp_path / "a.keras", config, weights)
+    with pytest.raises(WeightsError, match=why), open_models(path):
+        pass
+
+
+def test_the_index_of_weights_in_parts_names_no_other_folder(tmp_path: Path) -> None:
+    sound(tmp_path / "a.h5")
+    (tmp_path / "below").mkdir()
+    index = tmp_path / "below" / "a.weights.json"
+    for name in ("../a.h5", str(tmp_path / "a.h5"), "..", "", "gone.h5"):
+        index.write_text(json.dumps({"weight_map": {"/layers/dense/vars": name}}))
+        with pytest.raises(WeightsError, match=r"is not an index|is missing"):
+            locate_weights(find_network("lenet"), str(index))
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from bakeoff.errors import WeightsError
+from bakeoff.networks.weights.keras_file import open_models
+import h5py
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    with open_models(Path(sys.argv[1])) as models:
+        for model in models:
+            for layer in model.layers:
+                [tensor.read() for tensor in layer.tensors]
+except WeightsError:
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", [*HARMS, repeated_names], ids=lambda harm: harm.__name__)
+def test_a_small_file_takes_little_memory(tmp_path: Path, harm: Callable[[Any, Path], None]) -> None:
+    path = make(harm, tmp_path)
+    done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True)
+    kilobytes = int(done.stdout)
+    assert kilobytes * 1024 < 64 * 2**20 + 4 * path.stat().st_size
