@@ -57,11 +57,12 @@ class Match:
         spans: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
         for _, stored in self.pairs:
             spans.setdefault(stored.line, []).append(stored.index)
-        return [
+        between = [
             stored
             for stored in self.left
             if stored.line in spans and min(spans[stored.line]) < stored.index < max(spans[stored.line])
         ]
+        return sorted(between, key=lambda stored: stored.index)
 
 
 def list_layers(model: Any) -> list[Wanted]:
