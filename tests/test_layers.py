@@ -26,8 +26,8 @@ INSIDE = {
     "data": "pixels sources shards augment batches checks fonts lettering contact_sheet",
     "data/pixels": "kinds metadata depth colour opened square reading",
     "data/sources": """
-        records listing trees groups archives walk layout class_names class_folders table finder columns labels beside
-        images download cifar digits given arrays names
+        records listing trees groups archives walk folder_names layout class_names class_folders table finder columns
+        labels beside images download cifar digits given arrays names
     """,
     "data/shards": "manifest fit splits grouping plan writer classes view reader",
     "data/augment": "mix steps randaugment",

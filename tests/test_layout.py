@@ -53,6 +53,8 @@ def _read(folder, layout=FolderLayout.AUTO):
         ("train2017", "val2017", "val"),
         ("train/images", "test/images", "test"),
         ("train_jpg", "test1", "test"),
+        ("signs_train/signs_train", "signs_test/signs_test", "test"),
+        ("Final_Training/Images", "Final_Test/Images", "test"),
     ],
 )
 def test_splits_are_known_under_their_usual_names(tmp_path, training, other, split):
@@ -249,6 +251,27 @@ def test_a_class_of_the_test_split_that_is_spelt_otherwise_says_so(tmp_path):
     _fill(tmp_path / "test", ["cat", "DOG"])
     with pytest.raises(DataError, match=r"class DOG in .* has no images to train on; rename it if it is dog"):
         _read(tmp_path)
+
+
+def test_flat_images_of_a_split_that_is_named_with_its_data_are_no_class(tmp_path):
+    _fill(tmp_path / "signs_train" / "signs_train")
+    _fill(tmp_path / "signs_test", ["signs_test"])
+    source, found = _read(tmp_path)
+    assert found == {("train", name) for name in CLASSES}
+    assert any(note.startswith("signs_test holds 3 images without class folders") for note in source.notes)
+
+
+def test_words_of_splits_in_different_names_are_no_splits(tmp_path):
+    _fill(tmp_path, ["model train", "crash test"])
+    assert _read(tmp_path)[0].class_names == ("crash test", "model train")
+
+
+def test_a_copy_of_the_class_folders_beside_them_is_no_class(tmp_path):
+    _fill(tmp_path)
+    _fill(tmp_path / "images v2")
+    with pytest.raises(DataError, match=r"images v2 holds folders of the names of those beside it \(cat, dog\)"):
+        _read(tmp_path)
+    assert _read(tmp_path, FolderLayout.CLASSES)[0].class_names == ("cat", "dog", "images v2")
 
 
 @pytest.mark.parametrize("beside", ["other", "single"])

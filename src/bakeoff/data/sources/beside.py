@@ -11,8 +11,9 @@ from pathlib import PurePath
 from bakeoff.data.sources.class_folders import list_class_folders
 from bakeoff.data.sources.columns import find_rows, label_column, share_found
 from bakeoff.data.sources.finder import ImageFinder, names_an_image
+from bakeoff.data.sources.folder_names import guess_split, may_be_class
 from bakeoff.data.sources.labels import list_table, table_split
-from bakeoff.data.sources.layout import guess_split, may_be_class, name_some
+from bakeoff.data.sources.layout import name_some
 from bakeoff.data.sources.listing import Listing
 from bakeoff.data.sources.table import LIMIT_BYTES, Table, join_tables, read_table
 from bakeoff.data.sources.trees import FolderTree, Tree, join

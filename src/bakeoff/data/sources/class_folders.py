@@ -5,7 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from bakeoff.data.sources.class_names import describe_alike
-from bakeoff.data.sources.layout import find_containers, name_some, read_layout
+from bakeoff.data.sources.folder_names import find_containers
+from bakeoff.data.sources.layout import name_some, read_layout
 from bakeoff.data.sources.listing import Labelled, Listing
 from bakeoff.data.sources.trees import Tree, join, to_text
 from bakeoff.data.sources.walk import LeftOut, find_images, has_images, images_in, subfolders

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bakeoff.data.sources.finder import Found, How, ImageFinder, names_an_image
-from bakeoff.data.sources.layout import guess_split, name_some
+from bakeoff.data.sources.folder_names import guess_split
+from bakeoff.data.sources.layout import name_some
 from bakeoff.data.sources.records import SplitName
 from bakeoff.data.sources.table import Table
 from bakeoff.errors import DataError, suggest

@@ -12,7 +12,8 @@ from pathlib import PurePath
 from bakeoff.data.sources.class_names import describe_alike, read_numbers, sort_classes
 from bakeoff.data.sources.columns import Columns, choose_columns
 from bakeoff.data.sources.finder import Found, How, ImageFinder
-from bakeoff.data.sources.layout import guess_split, name_some
+from bakeoff.data.sources.folder_names import guess_split
+from bakeoff.data.sources.layout import name_some
 from bakeoff.data.sources.listing import Labelled, Listing
 from bakeoff.data.sources.records import SplitName
 from bakeoff.data.sources.table import Table

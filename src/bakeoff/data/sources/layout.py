@@ -5,18 +5,18 @@ with other folders beside them. A folder that is read the wrong way gives a clas
 so what is not clear is refused, with both readings.
 """
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bakeoff.data.sources.folder_names import guess_split, guess_splits, may_be_class
 from bakeoff.data.sources.records import SplitName
 from bakeoff.data.sources.trees import Tree, join, to_text
 from bakeoff.data.sources.walk import LeftOut, find_images, has_files, has_images, subfolders
 from bakeoff.errors import DataError
 from bakeoff.runs.config import FolderLayout
 
-__all__ = ["Layout", "Root", "find_containers", "guess_split", "may_be_class", "name_some", "read_layout"]
+__all__ = ["Layout", "Root", "name_some", "read_layout"]
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,6 @@ class Layout:
     notes: tuple[str, ...] = ()
 
 
-_SPLIT_WORDS: dict[str, SplitName] = {
-    **dict.fromkeys(("train", "training", "trainset", "trn", "tr"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "valset", "dev", "devset", "eval", "evaluation"), "val"),
-    **dict.fromkeys(("test", "testing", "testset", "tst", "te", "holdout"), "test"),
-}
-# Words that stand beside the name of a split and say nothing about which it is.
-_FILLERS = {
-    "set", "split", "data", "dataset", "images", "image", "img", "imgs", "pictures", "photos", "pics", "jpg", "jpeg",
-    "png", "files", "seg", "my", "public", "private",
-}  # fmt: skip
-# Words that say what is in a folder, and nothing of what the images show.
-_CONTAINERS = {
-    "images", "image", "img", "imgs", "jpegimages", "jpg", "jpeg", "png", "data", "dataset", "files", "part", "batch",
-}  # fmt: skip
-# Shorter ones with a number, as `te1`, are rather names.
-_SHORTEST_NUMBERED = 3
 # Wrappers that are opened one inside the other, as in archive/archive/train.
 _MOST_WRAPPERS = 4
 # Folders and classes that a message names.
@@ -75,7 +59,7 @@ def read_layout(tree: Tree, choice: FolderLayout = FolderLayout.AUTO, left_out: 
     if beside:
         notes.append(f"folders without images, left out: {name_some(beside)}")
     names = subfolders(tree, folder, left_out)
-    splits = {name: split for name in names if (split := guess_split(name))}
+    splits = guess_splits(names)
     if choice is FolderLayout.CLASSES:
         return Layout((Root(folder, None),), tuple(notes))
     if splits or choice is FolderLayout.SPLITS:
@@ -85,43 +69,6 @@ def read_layout(tree: Tree, choice: FolderLayout = FolderLayout.AUTO, left_out: 
         _refuse_names_of_splits(tree, folder, splits, inside)
     _refuse_same_subfolders(tree, folder, names)
     return Layout((Root(folder, None),), tuple(notes))
-
-
-def guess_split(name: str) -> SplitName | None:
-    """The split that a name stands for, as in `Training`, `seg_train`, `test-images`, `val2017`; None for others."""
-    telling = _telling_words(name)
-    if len(telling) != 1:
-        return None
-    word = telling[0].rstrip("0123456789")
-    return _SPLIT_WORDS.get(word if len(word) >= _SHORTEST_NUMBERED else telling[0])
-
-
-def may_be_class(name: str) -> bool:
-    """Whether a folder's name may be that of a class: no split, and more than that images are inside."""
-    return bool(_telling_words(name)) and not guess_split(name)
-
-
-def find_containers(names: Sequence[str]) -> list[str]:
-    """The names that say that images are inside, alone or with a number, as `images`, `images_001` and `ham_part_2`."""
-    words = {name: _words(name) for name in names}
-    # What is left without numbers; several names that differ in nothing else are pieces of one whole.
-    bases = {name: tuple(word for word in each if not word.isdecimal()) for name, each in words.items()}
-    counts = Counter(bases.values())
-    return [
-        name
-        for name, base in bases.items()
-        if not _CONTAINERS.isdisjoint(base) and (counts[base] > 1 or _CONTAINERS.union(_FILLERS).issuperset(base))
-    ]
-
-
-def _telling_words(name: str) -> list[str]:
-    """The words of a name without those that say nothing: none for `images` and `my_data`."""
-    return [word for word in _words(name) if word not in _FILLERS]
-
-
-def _words(name: str) -> list[str]:
-    """The words of a name, in lower case."""
-    return [word.lower() for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) if word]
 
 
 def name_some(names: Sequence[str]) -> str:
@@ -190,6 +137,13 @@ def _refuse_same_subfolders(tree: Tree, folder: str, names: Sequence[str]) -> No
         place = _open_single(tree, join(folder, name))
         if len(found := _class_names(tree, place)) > 1:
             inside[name] = found
+    for name, found in inside.items():
+        if 2 * len(again := [each for each in found if each in names and each != name]) > max(len(found), 2):
+            raise DataError(
+                f"{tree.shown(folder)}: {to_text(name)} holds folders of the names of those beside it"
+                f" ({name_some(again)}), so it looks like a copy and not like a class; remove it, or say"
+                " --layout classes"
+            )
     counts = Counter(name for found in inside.values() for name in found)
     common = [name for name, count in counts.items() if 2 * count > len(inside)]
     alike = [name for name, found in inside.items() if 2 * len(set(found).intersection(common)) > len(found)]
@@ -235,7 +189,9 @@ def _unwrap(tree: Tree) -> tuple[str, list[str], list[str]]:
 def _split_root(tree: Tree, folder: str) -> str:
     """A split's folder of classes: `seg_train/seg_train` for `seg_train`, `train/images` for `train`."""
     names, own = subfolders(tree, folder), folder.rpartition("/")[2]
-    if len(names) != 1 or may_be_class(names[0]) or guess_split(names[0]) not in (None, guess_split(own)):
+    if len(names) != 1:
+        return folder
+    if names[0] != own and (may_be_class(names[0]) or guess_split(names[0]) not in (None, guess_split(own))):
         return folder
     inner = join(folder, names[0])
     return _split_root(tree, inner) if _class_names(tree, inner) else folder
@@ -244,7 +200,8 @@ def _split_root(tree: Tree, folder: str) -> str:
 def _labels_inside(tree: Tree, folder: str) -> list[str]:
     """The names of a split's classes; none if the folders inside only say that images are in them."""
     names = _class_names(tree, _split_root(tree, folder))
-    return names if any(map(may_be_class, names)) else []
+    own = folder.rpartition("/")[2]
+    return names if any(may_be_class(name) and name != own for name in names) else []
 
 
 def _class_names(tree: Tree, folder: str) -> list[str]:
