@@ -180,7 +180,7 @@ def test_a_model_without_a_hash_on_record_predicts_again(trained, shards, factor
     _forget_hash(trained)
     _scale_weights(trained.folder / "model.keras", factor)
     note, check = _check_models(trained, shards=shards)
-    assert "hash of model.keras is not on record, so it predicted again instead" in note.note
+    assert "hash of model.keras is not on record, so its predictions are compared instead" in note.note
     assert check.matches == holds
     (note,) = _check_models(trained)
     assert "without the data no model predicts" in note.note

@@ -67,7 +67,7 @@ def verify_models(
     if no_hash and shards is None:
         yield _note(no_hash, "the hash of model.keras is not on record, and without the data no model predicts")
     elif no_hash:
-        yield _note(no_hash, "the hash of model.keras is not on record, so it predicted again instead")
+        yield _note(no_hash, "the hash of model.keras is not on record, so its predictions are compared instead")
     for record in to_predict if shards else ():
         assert shards is not None
         yield from _predict(out, record, shards, on_progress)
@@ -91,7 +91,7 @@ def _predict(out: Path, record: RunRecord, shards: Path, on_progress: OnCount) -
     try:
         for name, computed in predict_again(folder, shards, report).items():
             stored = read_predictions(folder, name)
-            same = f"as in {RunFolder(folder).predictions(name).name}"
+            same = f"those in {RunFolder(folder).predictions(name).name}"
             where = f"{_name(record)}: predictions on {len(stored.labels):,} {stored.split_name} images"
             yield Check(where, same, describe_difference(record, stored, computed) or same)
     except BakeoffError as error:
