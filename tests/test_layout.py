@@ -266,6 +266,16 @@ def test_words_of_splits_in_different_names_are_no_splits(tmp_path):
     assert _read(tmp_path)[0].class_names == ("crash test", "model train")
 
 
+@pytest.mark.parametrize("place", ["flowers", "flowers/flowers"])
+def test_a_folder_of_splits_is_no_class(tmp_path, place):
+    _fill(tmp_path / place / "train")
+    _fill(tmp_path / place / "valid")
+    _fill(tmp_path, ["test"])
+    with pytest.raises(DataError, match=rf"flowers holds splits \(train, valid\).*; give .*{place}, or say"):
+        _read(tmp_path)
+    assert _read(tmp_path, FolderLayout.CLASSES)[0].class_names == ("flowers", "test")
+
+
 def test_a_copy_of_the_class_folders_beside_them_is_no_class(tmp_path):
     _fill(tmp_path)
     _fill(tmp_path / "images v2")

@@ -67,6 +67,7 @@ def read_layout(tree: Tree, choice: FolderLayout = FolderLayout.AUTO, left_out: 
         if choice is FolderLayout.SPLITS or _are_splits(tree, folder, splits, inside):
             return _read_splits(tree, folder, splits, inside, notes)
         _refuse_names_of_splits(tree, folder, splits, inside)
+    _refuse_data_sets(tree, folder, names)
     _refuse_same_subfolders(tree, folder, names)
     return Layout((Root(folder, None),), tuple(notes))
 
@@ -128,6 +129,21 @@ def _refuse_names_of_splits(
             f"{shown}: {name_some(list(splits))} can be a split, or a class beside {name_some(others) or 'no other'};"
             " say --layout classes, or --layout splits"
         )
+
+
+def _refuse_data_sets(tree: Tree, folder: str, names: Sequence[str]) -> None:
+    """Raise DataError if a folder holds splits: it is no class, and the others are not read with it."""
+    for name in names if len(names) > 1 else ():
+        place = _open_single(tree, join(folder, name))
+        inner = subfolders(tree, place)
+        if not (splits := guess_splits(inner)):
+            continue
+        inside = {each: _labels_inside(tree, join(place, each)) for each in inner}
+        if _are_splits(tree, place, splits, inside):
+            raise DataError(
+                f"{tree.shown(folder)}: {to_text(name)} holds splits ({name_some(list(splits))}), so it looks like data"
+                f" of its own and not like a class; give {tree.shown(place)}, or say --layout classes"
+            )
 
 
 def _refuse_same_subfolders(tree: Tree, folder: str, names: Sequence[str]) -> None:
