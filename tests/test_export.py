@@ -253,3 +253,10 @@ def test_a_failed_check_names_the_limit_and_the_next_form():
     assert "the same class" not in str(caught.value)
     assert "dynamic" in advise(Format.LITERT, Quantize.INT8)
     assert advise(Format.LITERT, Quantize.FLOAT16) == "export it without --quantize"
+
+
+@pytest.mark.parametrize("kind", TOLERANCES, ids=lambda kind: "-".join(str(part) for part in kind if part))
+def test_probabilities_sum_to_one_in_every_form(bundled, digits, kind):
+    sums = open_bundle(bundled(*kind)).probabilities(load_split(digits, "val").images[:32]).sum(axis=1)
+    # ONNX's converter to float16 rounds the output too.
+    np.testing.assert_allclose(sums, 1, atol=2e-3 if kind == (Format.ONNX, Quantize.FLOAT16) else 1e-5)

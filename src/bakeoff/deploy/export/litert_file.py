@@ -12,6 +12,9 @@ from bakeoff.files import without_wildcards
 
 __all__ = ["write_litert"]
 
+# Probabilities in 8 bits are multiples of 1/256: small ones are lost, and they do not sum to one.
+_FLOAT_OPERATIONS = ["SOFTMAX", "LOG"]
+
 
 def write_litert(model: keras.Model, path: Path, quantize: Quantize | None, training_images: Images) -> None:
     """Write `model.tflite`: uint8 images in, float32 probabilities out, for any number of images.
@@ -19,7 +22,8 @@ def write_litert(model: keras.Model, path: Path, quantize: Quantize | None, trai
     Args:
         model: The exported model.
         path: The file to write.
-        quantize: The quantisation, if any. With int8, the few operations without an integer kernel stay in float32.
+        quantize: The quantisation, if any. With int8, the softmax and the few operations without an integer kernel
+            stay in float32.
         training_images: (n, side, side, 3), to calibrate the ranges of activations for int8.
     """
     import tensorflow as tf
@@ -35,6 +39,13 @@ def write_litert(model: keras.Model, path: Path, quantize: Quantize | None, trai
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantize is Quantize.FLOAT16:
             converter.target_spec.supported_types = [tf.float16]
-        if quantize is Quantize.INT8:
-            converter.representative_dataset = representative
-        path.write_bytes(converter.convert())
+        if quantize is not Quantize.INT8:
+            path.write_bytes(converter.convert())
+            return
+        converter.representative_dataset = representative
+        # Only the debugger can leave operations in float32.
+        options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=_FLOAT_OPERATIONS)
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=converter, debug_dataset=representative, debug_options=options
+        )
+        path.write_bytes(debugger.get_nondebug_quantized_model())
