@@ -27,8 +27,9 @@ __all__ = ["Group", "Tensor", "open_hdf5"]
 # Of groups inside groups; models inside models need two for each.
 _MOST_DEEP = 64
 _MOST_NODES = 100_000
-# Of the names in one attribute. The lengths of its strings are known only after they were read.
-_MOST_NAME_BYTES = 1 << 30
+# Bytes of a collection of texts. Names are in collections of 4 KiB; a whole model as JSON needs one of its own.
+_LONG_TEXT = 64 << 10
+_MOST_LONG_TEXTS = 64
 _LONGEST_NAME = 1024
 
 
@@ -91,14 +92,15 @@ def open_hdf5(data: Path | bytes) -> Iterator[Group]:
             view = stack.enter_context(contextlib.closing(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)))
         # A file object, so that HDF5 can open no file by a name.
         file = stack.enter_context(h5py.File(stream, "r"))
-        yield _File(len(view), _largest_heap(view)).read_group(file, 0)
+        _check_texts(view)
+        yield _File(len(view)).read_group(file, 0)
 
 
 class _File:
     """The bounds of one file, and the objects that were seen in it."""
 
-    def __init__(self, size: int, largest_heap: int) -> None:
-        self.size, self.largest_heap = size, largest_heap
+    def __init__(self, size: int) -> None:
+        self.size = size
         self.seen: set[int] = set()
 
     def read_group(self, group: Any, depth: int) -> Group:
@@ -127,8 +129,7 @@ class _File:
         count, kind = math.prod(attribute.shape), attribute.dtype
         if count == 0:  # An empty list has no type of text.
             return []
-        largest = self.largest_heap if kind.kind == "O" else kind.itemsize
-        if kind.kind not in "OS" or count * kind.itemsize > self.size or count * largest > _MOST_NAME_BYTES:
+        if kind.kind not in "OS" or count * kind.itemsize > self.size:
             raise WeightsError(f"declares names that it cannot hold, at {group.name}")
         texts = [text.decode() if isinstance(text, bytes) else str(text) for text in np.ravel(group.attrs[name])]
         if any(len(text) > _LONGEST_NAME for text in texts):
@@ -166,11 +167,21 @@ class _File:
         return self.read_texts(dataset, "dtype") if "dtype" in dataset.attrs else []
 
 
-def _largest_heap(view: Any) -> int:
-    """An upper bound of the length of any string of variable length in the file."""
-    # A collection of strings begins with GCOL, its version, and its size.
-    sizes = re.finditer(rb"GCOL\x01\0\0\0(.{4})", view, re.DOTALL)
-    return min(max((int.from_bytes(match[1], "little") for match in sizes), default=0), len(view))
+def _check_texts(view: Any) -> None:
+    """Raise WeightsError if many names may point to one long text, each of which would be read."""
+    if view[:8] != b"\x89HDF\r\n\x1a\n":
+        raise OSError("it does not begin as an HDF5 file")
+    # A collection of texts begins with GCOL, its version, and its size. What points to it holds its address.
+    sizes = {
+        match.start(): int.from_bytes(match[1], "little") for match in re.finditer(rb"GCOL\x01\0\0\0(.{4})", view, re.S)
+    }
+    long = {address: size for address, size in sizes.items() if size > _LONG_TEXT}
+    if len(long) > _MOST_LONG_TEXTS:
+        raise WeightsError(f"holds more than {_MOST_LONG_TEXTS} long texts, which Keras never writes")
+    for address, size in long.items():
+        pointers = sum(1 for _ in re.finditer(re.escape((address % 2**32).to_bytes(4, "little")), view))
+        if pointers * size > (64 << 20) + 4 * len(view):
+            raise WeightsError("points to a long text many times, which Keras never does")
 
 
 def _numbered(name: str, attributes: Any) -> list[str]:
