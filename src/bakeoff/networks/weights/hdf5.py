@@ -169,19 +169,22 @@ class _File:
 
 def _check_texts(view: Any) -> None:
     """Raise WeightsError if many names may point to one long text, each of which would be read."""
-    if view[:8] != b"\x89HDF\r\n\x1a\n":
-        raise OSError("it does not begin as an HDF5 file")
-    # A collection of texts begins with GCOL, its version, and its size. What points to it holds its address.
-    sizes = {
-        match.start(): int.from_bytes(match[1], "little") for match in re.finditer(rb"GCOL\x01\0\0\0(.{4})", view, re.S)
-    }
-    long = {address: size for address, size in sizes.items() if size > _LONG_TEXT}
+    # The superblock says how long addresses are: at byte 13 in its first versions, then at byte 9.
+    if view[:8] != b"\x89HDF\r\n\x1a\n" or view[13 if view[8] < 2 else 9] != 8:
+        raise OSError("it does not begin as an HDF5 file of Keras")
+    # A collection of texts begins with GCOL, its version, and its size. What points to a text holds the text's length,
+    # which HDF5 checks, and then the address of its collection.
+    found = re.finditer(rb"GCOL\x01\0\0\0(.{8})", view, re.DOTALL)
+    long = [match.start() for match in found if int.from_bytes(match[1], "little") > _LONG_TEXT]
     if len(long) > _MOST_LONG_TEXTS:
         raise WeightsError(f"holds more than {_MOST_LONG_TEXTS} long texts, which Keras never writes")
-    for address, size in long.items():
-        pointers = sum(1 for _ in re.finditer(re.escape((address % 2**32).to_bytes(4, "little")), view))
-        if pointers * size > (64 << 20) + 4 * len(view):
-            raise WeightsError("points to a long text many times, which Keras never does")
+    total = 0
+    for address in long:
+        for match in re.finditer(re.escape(address.to_bytes(8, "little")), view):
+            length = int.from_bytes(view[match.start() - 4 : match.start()], "little")
+            total += length if _LONG_TEXT < length <= len(view) else 0
+    if total > (64 << 20) + 4 * len(view):
+        raise WeightsError("points to a long text many times, which Keras never does")
 
 
 def _numbered(name: str, attributes: Any) -> list[str]:
