@@ -48,3 +48,11 @@ def test_another_model_never_passes(precision):
 def test_images_are_matched_by_their_ids():
     assert _compare(LOGITS[100::-1], ids=IDS[100::-1]) == ""
     assert _compare(LOGITS, ids=[f"x{name}" for name in IDS]) == "predictions of other images"
+
+
+def test_predictions_without_ids_are_matched_by_their_order():
+    record = make_record("lenet@32")
+    stored = Predictions(round_logits(LOGITS), LABELS)
+    assert describe_difference(record, stored, Predictions(LOGITS, LABELS, IDS)) == ""
+    other = Predictions(LOGITS[::-1], LABELS[::-1], IDS)
+    assert describe_difference(record, stored, other) == "predictions of other images"

@@ -67,7 +67,7 @@ def test_lenet_predicts_the_same_everywhere(kind, lenet, bundled):
 def test_a_run_that_is_scored_with_the_mirror_image_is_exported_with_it(lenet, digits, tmp_path):
     config = override(lenet.record.config, ["train.flip_test=true"])
     val = load_split(digits, "val")
-    predictions = Predictions(predict_logits(compile_forward(lenet.model), val, flip=True), val.labels)
+    predictions = Predictions(predict_logits(compile_forward(lenet.model), val, flip=True), val.labels, val.ids)
     record = lenet.record.model_copy(update={"config": config})
     trained = dataclasses.replace(lenet, record=record, predictions={"val": predictions})
     write_bundle(trained, tmp_path / "bundle", Format.ONNX)

@@ -13,7 +13,7 @@ Any other exception that reaches the user is a bug (exit code 1).
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "NothingTrainedError",
     "OutputError",
     "WeightsError",
-    "name_some",
     "suggest",
 ]
 
@@ -75,9 +74,3 @@ def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
     """The hint for a name that is not known: `did you mean a or b?`, or `otherwise` if no known name is close."""
     close = difflib.get_close_matches(name, list(known), n=3)
     return f"did you mean {' or '.join(close)}?" if close else otherwise
-
-
-def name_some(names: Sequence[str], most: int = 4) -> str:
-    """The first `most` names for a message, and how many more there are: `cat, dog and 3 more`."""
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown

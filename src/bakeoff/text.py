@@ -2,8 +2,20 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
-__all__ = ["JOINERS", "comparable", "encodable", "escape", "from_cell", "isolated", "markdown", "printable", "to_cell"]
+__all__ = [
+    "JOINERS",
+    "comparable",
+    "encodable",
+    "escape",
+    "from_cell",
+    "isolated",
+    "markdown",
+    "name_some",
+    "printable",
+    "to_cell",
+]
 
 # Zero-width non-joiner and joiner. They cannot be seen, but emoji and several scripts are written with them.
 JOINERS = "\u200c\u200d"
@@ -47,6 +59,12 @@ def markdown(text: str) -> str:
 def comparable(path: str) -> str:
     """A path in the form in which it is the same on every system: Unicode's NFC, `/` between names, no outer spaces."""
     return unicodedata.normalize("NFC", path.replace("\\", "/")).strip()
+
+
+def name_some(names: Sequence[str], most: int = 4) -> str:
+    """The first `most` names for a message, and how many more there are: `cat, dog and 3 more`."""
+    shown = ", ".join(map(encodable, names[:most]))
+    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
 def to_cell(text: str) -> str:

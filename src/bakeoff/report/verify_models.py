@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bakeoff.deploy.bundle import read_facts
-from bakeoff.errors import BakeoffError, name_some
+from bakeoff.errors import BakeoffError
 from bakeoff.files import hash_file
 from bakeoff.launch import predict_again
 from bakeoff.report.verify import Check, OnCount
@@ -19,6 +19,7 @@ from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.predictions import read_predictions
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.runs.study_file import read_study
+from bakeoff.text import name_some
 
 __all__ = ["verify_models"]
 

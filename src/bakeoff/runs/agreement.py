@@ -50,15 +50,21 @@ def describe_difference(record: RunRecord, stored: Predictions, computed: Predic
     Args:
         record: The run.
         stored: The run's predictions.
-        computed: The model's; the images that both have, by their ids, are compared.
+        computed: The model's; the images that both have, by their ids, are compared, or all if the run stored no ids.
 
     Returns:
         How the predictions differ, in a few words; empty if they are the same but for rounding.
     """
     if computed.classes != stored.classes:
         return f"{computed.classes} classes instead of {stored.classes}"
-    places = {name: place for place, name in enumerate(computed.ids)}
-    shared = [(place, places[name]) for place, name in enumerate(stored.ids) if name in places]
+    if stored.ids:
+        places = {name: place for place, name in enumerate(computed.ids)}
+        shared = [(place, places[name]) for place, name in enumerate(stored.ids) if name in places]
+    else:
+        # Early versions stored no ids; the order was the same.
+        shared = [(place, place) for place in range(len(stored.labels))]
+        if not np.array_equal(stored.labels, computed.labels):
+            return "predictions of other images"
     if not shared:
         return "predictions of other images"
     kept, again = np.array(shared).T

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.errors import name_some
 from bakeoff.runs.calibration import Floats, calibration_error, softmax
 from bakeoff.runs.facts import Facts
+from bakeoff.text import name_some
 
 __all__ = ["Z95", "Metrics", "TestMetrics", "confusion_matrix", "describe_absent", "score", "wilson_interval"]
 

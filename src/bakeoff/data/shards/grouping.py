@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from bakeoff.data.shards.manifest import GroupFacts
 from bakeoff.data.shards.splits import SPLITS
 from bakeoff.data.sources import RawImage, SplitName
-from bakeoff.errors import DataError, name_some
+from bakeoff.errors import DataError
+from bakeoff.text import name_some
 
 __all__ = ["Grouping"]
 

@@ -10,9 +10,10 @@ from bakeoff.data.pixels import DECODING
 from bakeoff.data.shards.classes import choose_classes
 from bakeoff.data.shards.fit import choose_fit, note_fit
 from bakeoff.data.shards.manifest import MANIFEST, Manifest, read_manifest
-from bakeoff.errors import DataError, name_some
+from bakeoff.errors import DataError
 from bakeoff.files import cache_dir, hash_json
 from bakeoff.runs.config import Fit
+from bakeoff.text import name_some
 
 __all__ = ["Dataset", "find_dataset", "open_dataset"]
 

@@ -13,13 +13,13 @@ from bakeoff.data.sources.columns import find_rows, label_column, share_found
 from bakeoff.data.sources.finder import ImageFinder, names_an_image
 from bakeoff.data.sources.folder_names import guess_split, may_be_class
 from bakeoff.data.sources.labels import list_table, table_split
-from bakeoff.data.sources.layout import name_some
 from bakeoff.data.sources.listing import Listing
 from bakeoff.data.sources.table import LIMIT_BYTES, Table, join_tables, read_table
 from bakeoff.data.sources.trees import FolderTree, Tree, join
 from bakeoff.data.sources.walk import find_images, has_images, subfolders
 from bakeoff.errors import DataError
 from bakeoff.runs.config import Data, FolderLayout
+from bakeoff.text import name_some
 
 __all__ = ["list_images"]
 

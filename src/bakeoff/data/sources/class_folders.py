@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from bakeoff.data.sources.class_names import describe_alike
 from bakeoff.data.sources.folder_names import find_containers
-from bakeoff.data.sources.layout import name_some, read_layout
+from bakeoff.data.sources.layout import read_layout
 from bakeoff.data.sources.listing import Labelled, Listing
 from bakeoff.data.sources.trees import Tree, join, to_text
 from bakeoff.data.sources.walk import LeftOut, find_images, has_images, images_in, subfolders
 from bakeoff.errors import DataError
 from bakeoff.runs.config import FolderLayout
+from bakeoff.text import name_some
 
 __all__ = ["list_class_folders"]
 

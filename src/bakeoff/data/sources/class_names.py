@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from bakeoff.data.sources.layout import name_some
+from bakeoff.text import name_some
 
 __all__ = ["describe_alike", "read_numbers", "sort_classes"]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from bakeoff.data.sources.finder import Found, How, ImageFinder, names_an_image
 from bakeoff.data.sources.folder_names import guess_split
-from bakeoff.data.sources.layout import name_some
 from bakeoff.data.sources.records import SplitName
 from bakeoff.data.sources.table import Table
 from bakeoff.errors import DataError, suggest
+from bakeoff.text import name_some
 
 __all__ = ["Columns", "choose_columns", "find_rows", "label_column", "share_found"]
 

@@ -13,11 +13,11 @@ from bakeoff.data.sources.class_names import describe_alike, read_numbers, sort_
 from bakeoff.data.sources.columns import Columns, choose_columns
 from bakeoff.data.sources.finder import Found, How, ImageFinder
 from bakeoff.data.sources.folder_names import guess_split
-from bakeoff.data.sources.layout import name_some
 from bakeoff.data.sources.listing import Labelled, Listing
 from bakeoff.data.sources.records import SplitName
 from bakeoff.data.sources.table import Table
 from bakeoff.errors import DataError
+from bakeoff.text import name_some
 
 __all__ = ["list_table", "table_split"]
 

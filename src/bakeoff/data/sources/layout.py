@@ -15,8 +15,9 @@ from bakeoff.data.sources.trees import Tree, join, to_text
 from bakeoff.data.sources.walk import LeftOut, find_images, has_files, has_images, subfolders
 from bakeoff.errors import DataError
 from bakeoff.runs.config import FolderLayout
+from bakeoff.text import name_some
 
-__all__ = ["Layout", "Root", "name_some", "read_layout"]
+__all__ = ["Layout", "Root", "read_layout"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,6 @@ class Layout:
 
 # Wrappers that are opened one inside the other, as in archive/archive/train.
 _MOST_WRAPPERS = 4
-# Folders and classes that a message names.
-_NAMED = 4
 
 
 def read_layout(tree: Tree, choice: FolderLayout = FolderLayout.AUTO, left_out: LeftOut | None = None) -> Layout:
@@ -70,12 +69,6 @@ def read_layout(tree: Tree, choice: FolderLayout = FolderLayout.AUTO, left_out: 
     _refuse_data_sets(tree, folder, names)
     _refuse_same_subfolders(tree, folder, names)
     return Layout((Root(folder, None),), tuple(notes))
-
-
-def name_some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    shown = ", ".join(map(to_text, names[:_NAMED]))
-    return f"{shown} and {len(names) - _NAMED} more" if len(names) > _NAMED else shown
 
 
 def _read_splits(

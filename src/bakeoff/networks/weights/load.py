@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.errors import WeightsError, name_some
+from bakeoff.errors import WeightsError
 from bakeoff.networks.efficientnet_lite import torch_prefixes
 from bakeoff.networks.table import NetworkSpec
 from bakeoff.networks.weights.keras_file import open_models
@@ -16,6 +16,7 @@ from bakeoff.networks.weights.known import recognise
 from bakeoff.networks.weights.locate import WeightsSource
 from bakeoff.networks.weights.match import Match, Wanted, arrange, find_match, list_layers
 from bakeoff.networks.weights.torch_file import read_state_dict
+from bakeoff.text import name_some
 
 __all__ = ["LoadReport", "load_weights"]
 
