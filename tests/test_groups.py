@@ -320,3 +320,13 @@ def test_a_class_that_cannot_be_read_says_how_many_files_were_seen(tmp_path: Pat
         DataError, match=r"class dog of p has fewer than 3 readable images \(2 of 4; dog/2\.png is left"
     ):
         prepare(open_source(Data(source=str(tmp_path / "p"))), tmp_path / "s")
+
+
+def test_subjects_of_the_same_names_in_every_class_are_no_classes(tmp_path):
+    """class/subject/image, where every subject shows every class."""
+    fill(tmp_path, [f"{name}/s{number}" for name in ("happy", "sad") for number in range(6)])
+    with pytest.raises(DataError, match="hold folders of the same names"):
+        open_source(Data(source=str(tmp_path)))
+    source = open_grouped(tmp_path)
+    assert source.class_names == ("happy", "sad")
+    assert {record.group for record in source.records()} == {f"s{number}" for number in range(6)}

@@ -12,6 +12,7 @@ from bakeoff.data.sources.class_folders import list_class_folders
 from bakeoff.data.sources.columns import find_rows, label_column, share_found
 from bakeoff.data.sources.finder import ImageFinder, names_an_image
 from bakeoff.data.sources.folder_names import guess_split, may_be_class
+from bakeoff.data.sources.groups import FOLDER
 from bakeoff.data.sources.labels import list_table, table_split
 from bakeoff.data.sources.listing import Listing
 from bakeoff.data.sources.table import LIMIT_BYTES, Table, join_tables, read_table
@@ -54,7 +55,7 @@ def list_images(tree: Tree, data: Data) -> Listing:
         return list_class_folders(tree, data.layout)
     places = _find_places(tree)
     if not places and not data.label:
-        return list_class_folders(tree)
+        return list_class_folders(tree, has_groups=data.group == FOLDER)
     images = ImageFinder(find_images(tree, "", tree.parents()[1:]))
     found, problems = _read_tables(places, images)
     labelled = [table for table in found if label_column(table, data.label)]
@@ -66,7 +67,7 @@ def list_images(tree: Tree, data: Data) -> Listing:
     # Where folders may be classes, a table is meant only if it says that it has labels.
     meant = _most_related(labelled, images) or (_most_related(found, images) if _is_flat(images.paths) else [])
     try:
-        folders = list_class_folders(tree)
+        folders = list_class_folders(tree, has_groups=data.group == FOLDER)
     except DataError:
         if not meant and not problems:
             raise

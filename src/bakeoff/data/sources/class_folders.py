@@ -17,18 +17,19 @@ from bakeoff.text import name_some
 __all__ = ["list_class_folders"]
 
 
-def list_class_folders(tree: Tree, layout: FolderLayout = FolderLayout.AUTO) -> Listing:
+def list_class_folders(tree: Tree, layout: FolderLayout = FolderLayout.AUTO, *, has_groups: bool = False) -> Listing:
     """List the images of class folders.
 
     Args:
         tree: `class/image`, or `train|val|test/class/image` under their usual names.
         layout: What the folders directly in it are.
+        has_groups: Whether the folders below the classes are known to be groups.
 
     Raises:
         DataError: The layout is wrong or unclear, or there are no images in class folders.
     """
     left_out = LeftOut()
-    found = read_layout(tree, layout, left_out)
+    found = read_layout(tree, layout, left_out, has_groups=has_groups)
     images: list[Labelled] = []
     spellings: dict[str, set[str]] = defaultdict(set)
     empty: set[str] = set()

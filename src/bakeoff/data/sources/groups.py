@@ -9,9 +9,10 @@ from bakeoff.data.sources.listing import Labelled, Listing
 from bakeoff.data.sources.trees import to_text
 from bakeoff.errors import ConfigError, DataError
 
-__all__ = ["group_images"]
+__all__ = ["FOLDER", "group_images"]
 
 FOLDER = "folder"
+"""The rule that takes the folder below the class."""
 
 
 def group_images(listing: Listing, rule: str) -> Listing:

@@ -40,13 +40,20 @@ class Layout:
 _MOST_WRAPPERS = 4
 
 
-def read_layout(tree: Tree, choice: FolderLayout = FolderLayout.AUTO, left_out: LeftOut | None = None) -> Layout:
+def read_layout(
+    tree: Tree,
+    choice: FolderLayout = FolderLayout.AUTO,
+    left_out: LeftOut | None = None,
+    *,
+    has_groups: bool = False,
+) -> Layout:
     """Find the folders of classes in a folder or archive.
 
     Args:
         tree: The folder that the user named, or the archive.
         choice: What its subfolders are; AUTO decides by names and contents.
         left_out: Counts the folders that are left out.
+        has_groups: Whether the folders below the classes are known to be groups, which may have equal names.
 
     Raises:
         DataError: The folder can be read in two ways, or the choice does not fit.
@@ -67,7 +74,9 @@ def read_layout(tree: Tree, choice: FolderLayout = FolderLayout.AUTO, left_out: 
             return _read_splits(tree, folder, splits, inside, notes)
         _refuse_names_of_splits(tree, folder, splits, inside)
     _refuse_data_sets(tree, folder, names)
-    _refuse_same_subfolders(tree, folder, names)
+    _refuse_copies(tree, folder, names)
+    if not has_groups:
+        _refuse_same_subfolders(tree, folder, names)
     return Layout((Root(folder, None),), tuple(notes))
 
 
@@ -139,20 +148,20 @@ def _refuse_data_sets(tree: Tree, folder: str, names: Sequence[str]) -> None:
             )
 
 
-def _refuse_same_subfolders(tree: Tree, folder: str, names: Sequence[str]) -> None:
-    """Raise DataError if folders hold nearly the same folders: they look like splits or versions, not like classes."""
-    inside = {}
-    for name in names:
-        place = _open_single(tree, join(folder, name))
-        if len(found := _class_names(tree, place)) > 1:
-            inside[name] = found
-    for name, found in inside.items():
+def _refuse_copies(tree: Tree, folder: str, names: Sequence[str]) -> None:
+    """Raise DataError if a folder holds the folders that lie beside it."""
+    for name, found in _list_inside(tree, folder, names).items():
         if 2 * len(again := [each for each in found if each in names and each != name]) > max(len(found), 2):
             raise DataError(
                 f"{tree.shown(folder)}: {to_text(name)} holds folders of the names of those beside it"
                 f" ({name_some(again)}), so it looks like a copy and not like a class; remove it, or say"
                 " --layout classes"
             )
+
+
+def _refuse_same_subfolders(tree: Tree, folder: str, names: Sequence[str]) -> None:
+    """Raise DataError if folders hold nearly the same folders: they look like splits or versions, not like classes."""
+    inside = _list_inside(tree, folder, names)
     counts = Counter(name for found in inside.values() for name in found)
     common = [name for name, count in counts.items() if 2 * count > len(inside)]
     alike = [name for name, found in inside.items() if 2 * len(set(found).intersection(common)) > len(found)]
@@ -160,8 +169,15 @@ def _refuse_same_subfolders(tree: Tree, folder: str, names: Sequence[str]) -> No
         raise DataError(
             f"{tree.shown(folder)}: {name_some(alike)} hold folders of the same names ({name_some(common)}), so they"
             " look like splits or versions of the images and not like classes; name them train, val and test, give one"
-            f" of them ({tree.shown(join(folder, alike[0]))}), or say --layout classes"
+            f" of them ({tree.shown(join(folder, alike[0]))}), or say --layout classes, or --group folder if each"
+            " folder inside shows one subject"
         )
+
+
+def _list_inside(tree: Tree, folder: str, names: Sequence[str]) -> dict[str, list[str]]:
+    """The folders of images in each folder that has at least two of them."""
+    inside = {name: _class_names(tree, _open_single(tree, join(folder, name))) for name in names}
+    return {name: found for name, found in inside.items() if len(found) > 1}
 
 
 def _open_single(tree: Tree, folder: str) -> str:
