@@ -202,6 +202,17 @@ class Response(io.BytesIO):
     headers: ClassVar[dict[str, str]] = {}
 
 
+def test_an_archive_that_takes_the_place_of_one_of_equal_size_and_time_is_other_data(tmp_path: Path) -> None:
+    pack(tmp_path, members100())
+    (path,) = tmp_path.iterdir()
+    os.utime(path, (1, 1))
+    before = open_source(Data(source="cifar100"), tmp_path).signature
+    path.rename(tmp_path / "old")
+    path.write_bytes((tmp_path / "old").read_bytes())
+    os.utime(path, (1, 1))
+    assert open_source(Data(source="cifar100"), tmp_path).signature != before
+
+
 def test_a_download_is_checked_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pack(tmp_path, members100())
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: Response(path.read_bytes()))

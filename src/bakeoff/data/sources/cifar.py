@@ -15,6 +15,7 @@ import numpy as np
 
 from bakeoff.data.sources.download import find_archive, hash_md5
 from bakeoff.data.sources.records import BadImage, OnCount, RawImage, Source, SplitName
+from bakeoff.data.sources.trees import stamp_file
 from bakeoff.errors import DataError
 from bakeoff.files import hash_json
 
@@ -94,8 +95,7 @@ class Cifar(Source):
         self.name = archive.name
         self._archive = archive
         self._path = find_archive(archive.file, archive.url, archive.md5, data_dir, on_count)
-        status = self._path.stat()
-        self.signature = hash_json([archive.name, str(self._path.resolve()), status.st_size, status.st_mtime_ns])
+        self.signature = hash_json([archive.name, str(self._path.resolve()), *stamp_file(self._path)])
 
     @property
     def class_names(self) -> tuple[str, ...]:
