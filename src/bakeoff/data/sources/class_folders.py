@@ -1,6 +1,5 @@
 """Labels from folders: each class has one, alone or in each split."""
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +7,7 @@ from bakeoff.data.sources.class_names import describe_alike
 from bakeoff.data.sources.folder_names import find_containers
 from bakeoff.data.sources.layout import read_layout
 from bakeoff.data.sources.listing import Labelled, Listing
-from bakeoff.data.sources.trees import Tree, join, to_text
+from bakeoff.data.sources.trees import Tree, join, to_name
 from bakeoff.data.sources.walk import LeftOut, find_images, has_images, images_in, subfolders
 from bakeoff.errors import DataError
 from bakeoff.runs.config import FolderLayout
@@ -37,7 +36,7 @@ def list_class_folders(tree: Tree, layout: FolderLayout = FolderLayout.AUTO, *, 
         for path in images_in(tree, root.path):
             left_out.add("images beside the class folders", path)
         for folder in subfolders(tree, root.path, left_out if root.split else None):
-            name = unicodedata.normalize("NFC", to_text(folder))
+            name = to_name(folder)
             parents = (tree.identity(root.path), *tree.parents())
             place = join(root.path, folder)
             inside = list(find_images(tree, place, parents, left_out))

@@ -1,12 +1,11 @@
 """`--group`: which images show one subject, scene or day, so that they must stay in one split."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from bakeoff.data.sources.listing import Labelled, Listing
-from bakeoff.data.sources.trees import to_text
+from bakeoff.data.sources.trees import to_name, to_text
 from bakeoff.errors import ConfigError, DataError
 
 __all__ = ["FOLDER", "group_images"]
@@ -60,7 +59,7 @@ def _note_folders(listing: Listing) -> Iterator[str]:
 def _find_folder(image: Labelled) -> str | None:
     """The first folder below the class, or below the root where classes have no folders."""
     below = image.path.removeprefix(f"{image.class_folder}/") if image.class_folder else image.path
-    return _normalise(below.partition("/")[0]) if "/" in below else None
+    return to_name(below.partition("/")[0]) if "/" in below else None
 
 
 def _compile(rule: str) -> Callable[[Labelled], str | None]:
@@ -73,13 +72,8 @@ def _compile(rule: str) -> Callable[[Labelled], str | None]:
         raise ConfigError(f"--group {rule}: {known} (as an expression it has {pattern.groups})")
 
     def find(image: Labelled) -> str | None:
-        match = pattern.search(_normalise(image.path))
+        match = pattern.search(to_name(image.path))
         # An empty text says nothing about what the image shows.
         return match[1] or None if match else None
 
     return find
-
-
-def _normalise(name: str) -> str:
-    """A name as text: the same in every Unicode form in which a system may have written it."""
-    return unicodedata.normalize("NFC", to_text(name))

@@ -1,6 +1,7 @@
 """Files below a root, read only: a folder, or an archive. Paths are texts with `/` between names; the root is ""."""
 
 import os
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from bakeoff.data.pixels import HEAD_BYTES, IMAGE_SUFFIXES, is_image
 from bakeoff.errors import DataError
 
-__all__ = ["Entry", "FolderTree", "Tree", "join", "stamp_file", "to_text"]
+__all__ = ["Entry", "FolderTree", "Tree", "join", "stamp_file", "to_name", "to_text"]
 
 # Frequent suffixes of files that are no images: they need not be opened to know it.
 _OTHER_SUFFIXES = frozenset(
@@ -188,3 +189,8 @@ def join(folder: str, name: str) -> str:
 def to_text(name: str) -> str:
     """A file name as text. Names are bytes; those that are not UTF-8 must still fit into JSON."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def to_name(folder: str) -> str:
+    """The name of a folder as that of a class or group: the same in every Unicode form that systems write."""
+    return unicodedata.normalize("NFC", to_text(folder))
