@@ -76,7 +76,9 @@ def test_help_names_every_verb_and_has_examples():
 
 
 def test_help_loads_no_tensorflow():
-    code = "import sys; from bakeoff.cli import app; print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    code = (
+        "import sys; from bakeoff.cli.app import app; print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 

@@ -16,7 +16,7 @@ import typer
 import typer.main
 from typer.testing import CliRunner
 
-from bakeoff.cli import app
+from bakeoff.cli.app import app
 from bakeoff.data import augment
 from bakeoff.data.shards import open_dataset, prepare
 from bakeoff.networks.table import build_backbone

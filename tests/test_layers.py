@@ -19,6 +19,7 @@ ROOMS = """
 
 # The same inside each room, and inside the packages that a room is made of.
 INSIDE = {
+    "machine": "groups cores memory environment tensorflow",
     "runs": """
         facts config folder events calibration metrics predictions versions record agreement findings paired study_file
     """,

@@ -46,7 +46,7 @@ def _predict(bundle, *arguments, stdin=b""):
 
 def test_all_images_of_a_folder_are_predicted_in_order_and_without_tensorflow(bundle, pictures):
     code = (
-        "import sys; from bakeoff.cli import app; app(sys.argv[1:], standalone_mode=False);"
+        "import sys; from bakeoff.cli.app import app; app(sys.argv[1:], standalone_mode=False);"
         "print([name for name in sys.modules if name in ('tensorflow', 'keras')], file=sys.stderr)"
     )
     arguments = ["predict", str(bundle), str(pictures), "--json", "--top", "3"]

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -73,6 +74,29 @@ def limit_memory(pid: int) -> None:
     (group / ("memory.limit_in_bytes" if group.parent == _FIRST else "memory.max")).write_text("4M")
     with contextlib.suppress(ProcessLookupError):  # it has just ended
         (group / "cgroup.procs").write_text(str(pid))
+
+
+@contextlib.contextmanager
+def group_with_cores(cores: float) -> Iterator[Path]:
+    """A control group whose processes together may take the time of this many cores; its file of members.
+
+    Raises OSError where no such group can be made.
+    """
+    first = Path("/sys/fs/cgroup/cpu")
+    group = (first if first.is_dir() else _SECOND) / f"bakeoff-cores-{os.getpid()}"
+    period = 100_000
+    group.mkdir()
+    try:
+        if first.is_dir():
+            (group / "cpu.cfs_period_us").write_text(str(period))
+            (group / "cpu.cfs_quota_us").write_text(str(round(cores * period)))
+        else:
+            # Refused in most containers, where the group above has processes.
+            (_SECOND / "cgroup.subtree_control").write_text("+cpu")
+            (group / "cpu.max").write_text(f"{round(cores * period)} {period}")
+        yield group / "cgroup.procs"
+    finally:
+        group.rmdir()
 
 
 def lift_limit() -> None:

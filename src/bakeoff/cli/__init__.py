@@ -15,6 +15,17 @@ answers.py   how predictions are printed
 output.py    printing, and what an interrupt becomes
 """
 
-from bakeoff.cli.app import app, main
+import os
 
-__all__ = ["app", "main"]
+from bakeoff.machine import tensorflow_environment
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; exits with 0, 1, 2, 3 or 130 as documented."""
+    # Before NumPy is imported, which starts its threads then.
+    os.environ.update(tensorflow_environment())
+    from bakeoff.cli import app
+
+    app.main()

@@ -1,6 +1,5 @@
 """The application: its verbs put together, and what their exceptions are to the shell."""
 
-import os
 import sys
 from typing import Annotated
 
@@ -10,7 +9,6 @@ import bakeoff
 from bakeoff.cli import cache, data, studies, tuning, use, views, weights
 from bakeoff.cli.output import escape_what_cannot_be_encoded, print_error, print_line
 from bakeoff.errors import BakeoffError
-from bakeoff.machine import tensorflow_environment
 
 __all__ = ["app", "main"]
 
@@ -76,7 +74,6 @@ def _options(
 
 def main() -> None:
     """Run the command line; exits with 0, 1, 2, 3 or 130 as documented."""
-    os.environ.update(tensorflow_environment())
     escape_what_cannot_be_encoded()
     try:
         app()

@@ -217,7 +217,7 @@ def open_executor(workers: int | None, cluster: str | None) -> Iterator[Executor
         cluster: `auto` or HOST:PORT of a Ray cluster; None means this machine.
 
     Raises:
-        ConfigError: Both are given, or this machine has fewer cores than workers.
+        ConfigError: Both are given, or there are fewer cores than workers.
         InputError: Ray is not installed, or the cluster cannot be reached.
     """
     if workers is not None and cluster is not None:
@@ -225,7 +225,7 @@ def open_executor(workers: int | None, cluster: str | None) -> Iterator[Executor
             "give --workers or --cluster, not both: a cluster's nodes say how many runs they have room for"
         )
     if workers is not None and workers > (cores := count_cores()):
-        raise ConfigError(f"--workers {workers}: this machine has {cores} cores; give at most {cores}")
+        raise ConfigError(f"--workers {workers}: bakeoff may use {cores} cores here; give at most {cores}")
     if cluster is None:
         yield Local(workers or 1)
         return

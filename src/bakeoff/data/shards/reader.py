@@ -3,7 +3,6 @@
 The test split is locked: reading it needs `unlock`, which only evaluation and the checks of the data pass.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from bakeoff.data.shards.manifest import ShardFile
 from bakeoff.data.shards.view import Dataset
 from bakeoff.data.sources import SplitName
 from bakeoff.errors import DataError
-from bakeoff.machine import import_tensorflow
+from bakeoff.machine import count_cores, import_tensorflow
 
 __all__ = ["Block", "read_blocks"]
 
@@ -59,7 +58,7 @@ def read_blocks(dataset: Dataset, split: SplitName, block: int = 1024, *, unlock
 
 def _read(dataset: Dataset, split: SplitName, block: int) -> Iterator[Block]:
     label_map = np.array(dataset.label_map, np.int32)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(count_cores()) as pool:
         for file in dataset.manifest.splits[split].files:
             for batch in _read_file(dataset, file, block):
                 labels = label_map[batch["label"]]

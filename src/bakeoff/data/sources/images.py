@@ -1,6 +1,5 @@
 """Image files with labels, in a folder or an archive. Nothing is written into it or removed from it."""
 
-import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -17,6 +16,7 @@ from bakeoff.data.sources.trees import Tree, to_text
 from bakeoff.data.sources.walk import LeftOut, find_images
 from bakeoff.errors import DataError
 from bakeoff.files import hash_json
+from bakeoff.machine import count_cores
 
 __all__ = ["ImageFiles"]
 
@@ -107,7 +107,7 @@ class ImageFiles(Source):
     def records(self) -> Iterator[RawImage | BadImage]:
         """All images. Those that cannot be decoded are BadImages."""
         self._remarks.clear()
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(count_cores()) as pool:
             for keys in _chunks(list(self._by_key)):
                 for record, remarks in pool.map(self._read, keys):
                     for remark in remarks:

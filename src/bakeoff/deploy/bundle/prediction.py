@@ -1,7 +1,6 @@
 """Predictions for many images: threads read and decode images while the model runs on those before them."""
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +13,7 @@ from bakeoff.data.pixels import decode
 from bakeoff.deploy.bundle.opened import Bundle, ClassScore
 from bakeoff.deploy.bundle.runtimes import Images
 from bakeoff.errors import DataError
+from bakeoff.machine import count_cores
 
 __all__ = ["BATCH", "ImageInput", "Prediction", "predict"]
 
@@ -58,7 +58,7 @@ def predict(bundle: Bundle, inputs: Iterable[ImageInput], *, top: int = 5) -> It
     """
     inputs = iter(inputs)
     pending: deque[tuple[list[ImageInput], list[Future[Images]]]] = deque()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(count_cores()) as pool:
         try:
             while True:
                 while len(pending) < _AHEAD and (batch := list(itertools.islice(inputs, BATCH))):

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -29,6 +28,7 @@ from bakeoff.deploy.serve.responses import Health, ImageAnswer, ModelAnswer, Pro
 from bakeoff.deploy.serve.settings import Settings
 from bakeoff.deploy.serve.uploads import Upload, Uploads
 from bakeoff.errors import DataError
+from bakeoff.machine import count_cores
 from bakeoff.runs.config import Fit
 
 __all__ = ["make_app"]
@@ -80,7 +80,7 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
     )
     metrics.waiting.set_function(lambda: batcher.reserved)
     uploads = Uploads(settings)
-    decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+    decoders = ThreadPoolExecutor(count_cores(), thread_name_prefix="decode")
     card = (bundle.folder / "model_card.md").read_text(encoding="utf-8")
 
     @contextlib.asynccontextmanager

@@ -1,0 +1,34 @@
+"""What this machine gives a process: CPU cores, memory, and the environment variables for TensorFlow.
+
+groups.py       the control groups of the process
+cores.py        how many cores it may use
+memory.py       how much memory it may use, and has used
+environment.py  the environment variables of its libraries
+tensorflow.py   TensorFlow and Keras, imported with bakeoff's settings
+"""
+
+from bakeoff.machine.cores import count_cores, describe_cpu
+from bakeoff.machine.environment import (
+    shared_machine_environment,
+    tensorflow_environment,
+    tensorflow_settings,
+    thread_environment,
+)
+from bakeoff.machine.memory import available_host_memory, free_memory, peak_memory, read_field
+from bakeoff.machine.tensorflow import import_tensorflow, keras_home, start_keras
+
+__all__ = [
+    "available_host_memory",
+    "count_cores",
+    "describe_cpu",
+    "free_memory",
+    "import_tensorflow",
+    "keras_home",
+    "peak_memory",
+    "read_field",
+    "shared_machine_environment",
+    "start_keras",
+    "tensorflow_environment",
+    "tensorflow_settings",
+    "thread_environment",
+]
