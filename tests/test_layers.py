@@ -13,8 +13,8 @@ PACKAGE = Path(bakeoff.__file__).parent
 
 # From nothing to everything. A room may import from the rooms before it, as docs/architecture.md draws it.
 ROOMS = """
-    text errors files locks machine runs cache data networks training deploy launch report study console api cli worker
-    __main__
+    text errors files locks machine runs cache data networks profile training deploy launch report study console api
+    cli worker __main__
 """.split()  # noqa: SIM905
 
 # The same inside each room, and inside the packages that a room is made of.
@@ -35,6 +35,7 @@ INSIDE = {
     "data/checks": "findings near_duplicates leaks examine",
     "networks": "table lenet efficientnet_lite weights graph kernels fuse model",
     "networks/weights": "torch_file transfer hdf5 joined locate keras_file known match load fetch",
+    "profile": "device facts costs predict observe store",
     "training": """
         weight_copies optimizer replicas inference memory task features probe progress step checkpoint tensorboard
         loop run model test again

@@ -6,6 +6,7 @@ features/    features of frozen backbones
 downloads/   archives as published
 weights/     starting weights that the driver of a cluster sent to this node, or that were joined from parts
 given/       tables and arrays that were given in Python
+profiles/    what this machine was measured to take
 """
 
 import os
@@ -20,7 +21,7 @@ from bakeoff.files import PARTIAL, cache_dir
 
 __all__ = ["KINDS", "CacheEntry", "clear", "list_entries", "mark_used", "prune"]
 
-KINDS = ("data", "decoded", "features", "weights", "given", "downloads")
+KINDS = ("data", "decoded", "features", "weights", "given", "profiles", "downloads")
 # The cache's largest size in bytes, unless $BAKEOFF_CACHE_BYTES is set.
 DEFAULT_LIMIT_BYTES = 20e9
 # An entry that was used in the last so many seconds is not pruned, because a study may be using it.

@@ -44,7 +44,7 @@ def show(*, as_json: JsonOption = False) -> None:
 def clear(
     kinds: Annotated[
         list[str] | None,
-        typer.Argument(help="data, decoded, features, weights, given, downloads.", metavar="[KIND]..."),
+        typer.Argument(help="data, decoded, features, weights, given, profiles, downloads.", metavar="[KIND]..."),
     ] = None,
 ) -> None:
     """Delete what is in the cache; all of it can be made again. Downloads only if they are named.

@@ -111,6 +111,11 @@ class Cluster:
         """Runs that the nodes can make in parallel now."""
         return sum(self._count_slots(node) for node in self._list_nodes())
 
+    @property
+    def threads(self) -> None:
+        """Unknown: nodes may differ."""
+        return None
+
     def for_stage(self, runs: int) -> "Cluster":
         """This executor: a run's share of a node never changes, so that equal runs are treated equally."""
         del runs

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bakeoff.launch.process import Ended, Worker
-from bakeoff.machine import shared_machine_environment
+from bakeoff.machine import count_cores, shared_machine_environment
 from bakeoff.runs.events import OnProgress
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.record import RunRecord
@@ -23,6 +23,10 @@ class Executor(Protocol):
     @property
     def slots(self) -> int:
         """Runs that it can make in parallel now; on a cluster this number may change."""
+
+    @property
+    def threads(self) -> int | None:
+        """CPU threads of each run, if runs are made on this machine; None elsewhere."""
 
     def for_stage(self, runs: int) -> "Executor":
         """The executor for a stage of this many runs. If they are fewer than the slots, each may get more cores."""
@@ -52,6 +56,7 @@ class Local:
 
     def __init__(self, slots: int = 1) -> None:
         self.slots = slots
+        self.threads: int | None = max(1, count_cores() // slots)
         self._workers: set[Worker] = set()
         self._lock = threading.Lock()
         self._stopped = False

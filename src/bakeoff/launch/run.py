@@ -10,6 +10,7 @@ from bakeoff.launch.executor import Executor, Local
 from bakeoff.launch.process import Ended
 from bakeoff.networks.table import check_size, find_network
 from bakeoff.networks.weights import locate_starting_weights
+from bakeoff.profile import add_observation, observe
 from bakeoff.runs.config import Mode, Run, run_id
 from bakeoff.runs.events import OnProgress
 from bakeoff.runs.folder import RunFolder, run_dir
@@ -96,6 +97,8 @@ def launch(
     finished = finished.model_copy(update={"seconds": seconds})
     write_record(folder, finished)
     RunFolder(folder).checkpoint.unlink(missing_ok=True)
+    if chosen_executor.threads and (observation := observe(finished, chosen_executor.threads)):
+        add_observation(observation)
     return finished
 
 

@@ -77,6 +77,9 @@ class NetworkSpec:
     """Import name of the package that carries the weights."""
     hub_file: str | None = None
     """Name of the file, in Keras' cache, of the weights without classifier."""
+    multiply_adds: int | None = None
+    """Multiplications of convolutions and dense layers for one image at the native size, without the head; the plan of
+    a study predicts paces from it. None: not known, so they are predicted from the parameters."""
 
     @property
     def from_scratch(self) -> bool:
@@ -84,7 +87,7 @@ class NetworkSpec:
         return self.weight_origins == (Origin.NONE,)
 
 
-def _from_scratch(name: str, function: str, min_size: int, params_total: int) -> NetworkSpec:
+def _from_scratch(name: str, function: str, min_size: int, params_total: int, multiply_adds: int) -> NetworkSpec:
     return NetworkSpec(
         name=name,
         family="lenet",
@@ -93,13 +96,16 @@ def _from_scratch(name: str, function: str, min_size: int, params_total: int) ->
         min_size=min_size,
         native_size=32,
         params_total=params_total,
+        multiply_adds=multiply_adds,
         imagenet_top1=None,
         licence="Apache-2.0",
         weight_origins=(Origin.NONE,),
     )
 
 
-def _efficientnet_lite(number: int, native_size: int, params_total: int, imagenet_top1: float) -> NetworkSpec:
+def _efficientnet_lite(
+    number: int, native_size: int, params_total: int, multiply_adds: int, imagenet_top1: float
+) -> NetworkSpec:
     return NetworkSpec(
         name=f"efficientnet-lite{number}",
         family="efficientnet-lite",
@@ -108,6 +114,7 @@ def _efficientnet_lite(number: int, native_size: int, params_total: int, imagene
         min_size=32,
         native_size=native_size,
         params_total=params_total,
+        multiply_adds=multiply_adds,
         imagenet_top1=imagenet_top1,
         licence="Apache-2.0",
         weight_origins=(Origin.PACKAGE,),
@@ -121,6 +128,7 @@ def _keras(
     function: str,
     scaling: Scaling,
     params_total: int,
+    multiply_adds: int,
     imagenet_top1: float,
     licence: str,
     hub_file: str,
@@ -136,6 +144,7 @@ def _keras(
         min_size=min_size,
         native_size=native_size,
         params_total=params_total,
+        multiply_adds=multiply_adds,
         imagenet_top1=imagenet_top1,
         licence=licence,
         weight_origins=(Origin.HUB,),
@@ -148,41 +157,44 @@ _TF = "weights_tf_dim_ordering_tf_kernels"
 
 # fmt: off
 TABLE: tuple[NetworkSpec, ...] = (
-    _from_scratch("lenet", "build_lenet", 16, 723_180),
+    _from_scratch("lenet", "build_lenet", 16, 723_180, 3_027_328),
     # Below 18 pixels the map is too small for the third convolution.
-    _from_scratch("cnn-small", "build_cnn_small", 18, 128_420),
-    _from_scratch("cnn-custom", "build_cnn_custom", 16, 2_333_468),
+    _from_scratch("cnn-small", "build_cnn_small", 18, 128_420, 4_547_968),
+    _from_scratch("cnn-custom", "build_cnn_custom", 16, 2_333_468, 7_151_616),
     # Top-1: the table of EfficientNet-lite in the tensorflow/tpu repository, float32.
-    _efficientnet_lite(0, 224, 3_541_124, 75.1),
-    _efficientnet_lite(1, 240, 4_317_444, 76.7),
-    _efficientnet_lite(2, 260, 4_997_268, 77.6),
-    _keras("vgg-16", "vgg", "VGG16", Scaling.CAFFE, 14_765_988, 71.3, "CC-BY-4.0", f"vgg16_{_TF}_notop.h5"),
-    _keras("vgg-19", "vgg", "VGG19", Scaling.CAFFE, 20_075_684, 71.3, "CC-BY-4.0", f"vgg19_{_TF}_notop.h5"),
-    _keras("mobilenet-v2", "mobilenet", "MobileNetV2", Scaling.SYMMETRIC, 2_386_084, 71.3,
+    _efficientnet_lite(0, 224, 3_541_124, 383_907_552, 75.1),
+    _efficientnet_lite(1, 240, 4_317_444, 598_905_232, 76.7),
+    _efficientnet_lite(2, 260, 4_997_268, 858_456_272, 77.6),
+    _keras("vgg-16", "vgg", "VGG16", Scaling.CAFFE, 14_765_988, 15_346_630_656, 71.3,
+           "CC-BY-4.0", f"vgg16_{_TF}_notop.h5"),
+    _keras("vgg-19", "vgg", "VGG19", Scaling.CAFFE, 20_075_684, 19_508_428_800, 71.3,
+           "CC-BY-4.0", f"vgg19_{_TF}_notop.h5"),
+    _keras("mobilenet-v2", "mobilenet", "MobileNetV2", Scaling.SYMMETRIC, 2_386_084, 299_494_272, 71.3,
            "Apache-2.0", f"mobilenet_v2_{_TF}_1.0_224_no_top.h5"),
     # Top-1: table 3 of Howard et al. 2019 (arXiv 1905.02244); the Keras table leaves this network out.
-    _keras("mobilenet-v3-small", "mobilenet", "MobileNetV3Small", Scaling.NONE, 996_820, 67.4,
+    _keras("mobilenet-v3-small", "mobilenet", "MobileNetV3Small", Scaling.NONE, 996_820, 54_896_576, 67.4,
            "Apache-2.0", "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5"),
-    _keras("resnet-50", "resnet", "ResNet50", Scaling.CAFFE, 23_792_612, 74.9, "MIT", f"resnet50_{_TF}_notop.h5"),
-    _keras("resnet-152-v2", "resnet", "ResNet152V2", Scaling.SYMMETRIC, 58_536_548, 78.0,
+    _keras("resnet-50", "resnet", "ResNet50", Scaling.CAFFE, 23_792_612, 3_855_925_248, 74.9,
+           "MIT", f"resnet50_{_TF}_notop.h5"),
+    _keras("resnet-152-v2", "resnet", "ResNet152V2", Scaling.SYMMETRIC, 58_536_548, 10_904_649_728, 78.0,
            "Apache-2.0", f"resnet152v2_{_TF}_notop.h5"),
-    _keras("xception", "inception", "Xception", Scaling.SYMMETRIC, 21_066_380, 79.0,
+    _keras("xception", "inception", "Xception", Scaling.SYMMETRIC, 21_066_380, 8_355_355_496, 79.0,
            "MIT", f"xception_{_TF}_notop.h5", min_size=71, native_size=299),
-    _keras("inception-v3", "inception", "InceptionV3", Scaling.SYMMETRIC, 22_007_684, 77.9,
+    _keras("inception-v3", "inception", "InceptionV3", Scaling.SYMMETRIC, 22_007_684, 5_711_168_096, 77.9,
            "Apache-2.0", f"inception_v3_{_TF}_notop.h5", min_size=75, native_size=299),
-    _keras("densenet-121", "densenet", "DenseNet121", Scaling.TORCH, 7_140_004, 75.0,
+    _keras("densenet-121", "densenet", "DenseNet121", Scaling.TORCH, 7_140_004, 2_833_137_664, 75.0,
            "BSD-3-Clause", f"densenet121_{_TF}_notop.h5"),
-    _keras("densenet-169", "densenet", "DenseNet169", Scaling.TORCH, 12_809_380, 76.2,
+    _keras("densenet-169", "densenet", "DenseNet169", Scaling.TORCH, 12_809_380, 3_358_179_328, 76.2,
            "BSD-3-Clause", f"densenet169_{_TF}_notop.h5"),
-    _keras("densenet-201", "densenet", "DenseNet201", Scaling.TORCH, 18_514_084, 77.3,
+    _keras("densenet-201", "densenet", "DenseNet201", Scaling.TORCH, 18_514_084, 4_289_445_888, 77.3,
            "BSD-3-Clause", f"densenet201_{_TF}_notop.h5"),
-    _keras("efficientnet-b0", "efficientnet", "EfficientNetB0", Scaling.NONE, 4_177_671, 77.1,
+    _keras("efficientnet-b0", "efficientnet", "EfficientNetB0", Scaling.NONE, 4_177_671, 384_534_752, 77.1,
            "Apache-2.0", "efficientnetb0_notop.h5"),
-    _keras("efficientnet-b7", "efficientnet", "EfficientNetB7", Scaling.NONE, 64_353_787, 84.3,
+    _keras("efficientnet-b7", "efficientnet", "EfficientNetB7", Scaling.NONE, 64_353_787, 37_743_324_192, 84.3,
            "Apache-2.0", "efficientnetb7_notop.h5", native_size=600),
-    _keras("efficientnet-v2-b0", "efficientnet-v2", "EfficientNetV2B0", Scaling.NONE, 6_047_412, 78.7,
+    _keras("efficientnet-v2-b0", "efficientnet-v2", "EfficientNetV2B0", Scaling.NONE, 6_047_412, 716_806_176, 78.7,
            "Apache-2.0", "efficientnetv2-b0_notop.h5"),
-    _keras("convnext-tiny", "convnext", "ConvNeXtTiny", Scaling.NONE, 27_897_028, 81.3,
+    _keras("convnext-tiny", "convnext", "ConvNeXtTiny", Scaling.NONE, 27_897_028, 4_454_763_264, 81.3,
            "MIT", "convnext_tiny_notop.h5"),
 )
 # fmt: on

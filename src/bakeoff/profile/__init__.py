@@ -1,0 +1,33 @@
+"""What this machine has been measured to take: paces, times around training and memory, kept in the cache.
+
+    profile = read_profile()
+    predict_rate(profile, find_network("mobilenet-v2"), 96, Mode.PROBE, threads=2).value   # images per second
+    add_observation(observe(record, threads=2))                                            # after a run
+
+A plan is made from a profile, so it holds for the machine that it is made on.
+"""
+
+from bakeoff.profile.costs import relative_cost
+from bakeoff.profile.device import Device, find_device
+from bakeoff.profile.facts import Basis, Estimate, Finish, Observation, Profile
+from bakeoff.profile.observe import observe
+from bakeoff.profile.predict import predict_finish, predict_overhead, predict_rate
+from bakeoff.profile.store import add_finish, add_observation, read_profile
+
+__all__ = [
+    "Basis",
+    "Device",
+    "Estimate",
+    "Finish",
+    "Observation",
+    "Profile",
+    "add_finish",
+    "add_observation",
+    "find_device",
+    "observe",
+    "predict_finish",
+    "predict_overhead",
+    "predict_rate",
+    "read_profile",
+    "relative_cost",
+]

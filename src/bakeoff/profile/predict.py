@@ -1,0 +1,119 @@
+"""Predictions from a profile: pure functions, each with what it rests on."""
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+
+from bakeoff.networks.table import NetworkSpec, find_network
+from bakeoff.profile.costs import FORWARD_PER_TRAINING_STEP, relative_cost
+from bakeoff.profile.facts import Basis, Estimate, Observation, Profile
+from bakeoff.runs.config import Mode
+
+__all__ = ["predict_finish", "predict_overhead", "predict_rate"]
+
+# Before anything is measured: multiply-adds per second, as `relative_cost` counts them, and per thread. It is that of
+# an AMD EPYC with AVX-512 (benchmarks/step.csv); a first study measures its own.
+ASSUMED_SPEED = 1.8e10
+# Wall-clock seconds of a run that are neither training nor scoring, and of compiling for each input size.
+ASSUMED_OVERHEAD, ASSUMED_COMPILE = 8.0, 8.0
+# Wall-clock seconds after a study's last run, besides scoring: a process for the test split and the bundle, the report.
+ASSUMED_FINISH = 30.0
+# What is known from other networks only may be too little.
+RELATED_MARGIN = 1.2
+
+
+def predict_rate(profile: Profile, spec: NetworkSpec, size: int, mode: Mode, *, threads: int) -> Estimate:
+    """Images per second through a network, in training (Mode.FIT) or forward (Mode.PROBE).
+
+    A network that was measured at another size, in the other mode or not at all is scaled by its arithmetic.
+
+    Args:
+        profile: What was measured on the device.
+        spec: The network.
+        size: Side of the input in pixels.
+        mode: Whether it trains.
+        threads: CPU threads of the run.
+    """
+
+    def forwards(each: Mode) -> int:
+        return FORWARD_PER_TRAINING_STEP if each is Mode.FIT else 1
+
+    needed = relative_cost(spec, size) * forwards(mode)
+
+    def speed(seen: Observation) -> float:
+        """Multiply-adds per second in that run, at this many threads."""
+        cost = relative_cost(find_network(seen.network), seen.size) * forwards(seen.mode)
+        return seen.images_per_second * cost * threads / seen.threads
+
+    measured = [each for each in profile.observations if each.images_per_second > 0]
+    found, basis = _choose(
+        measured,
+        (Basis.MEASURED, lambda each: _is(each, spec, threads) and each.size == size and each.mode is mode),
+        (Basis.SCALED, lambda each: _is(each, spec, threads) and each.mode is mode),
+        (Basis.SCALED, lambda each: _is(each, spec, threads)),
+        (Basis.RELATED, lambda each: each.threads == threads and each.mode is mode),
+        (Basis.RELATED, lambda each: each.threads == threads),
+        (Basis.RELATED, lambda _: True),
+    )
+    if basis is Basis.SCALED:
+        nearest = min((each.size for each in found), key=lambda other: (abs(other - size), other))
+        found = [each for each in found if each.size == nearest]
+    total = statistics.median(map(speed, found)) if found else ASSUMED_SPEED * threads
+    return Estimate(value=total / needed, basis=basis)
+
+
+def predict_overhead(profile: Profile, spec: NetworkSpec, mode: Mode, *, threads: int, sizes: int = 1) -> Estimate:
+    """Wall-clock seconds of a run that are neither training nor scoring: start, loading, compiling, saving.
+
+    Args:
+        profile: What was measured on the device.
+        spec: The network.
+        mode: Whether it trains.
+        threads: CPU threads of the run.
+        sizes: Input sizes that it trains at, each of which is compiled.
+    """
+    found, basis = _choose(
+        profile.observations,
+        (Basis.MEASURED, lambda each: _is(each, spec, threads) and each.mode is mode),
+        (Basis.RELATED, lambda each: each.threads == threads and each.mode is mode),
+        (Basis.RELATED, lambda each: each.mode is mode),
+    )
+    if not found:
+        compiling = ASSUMED_COMPILE * sizes if mode is Mode.FIT else 0.0
+        return Estimate(value=ASSUMED_OVERHEAD + compiling, basis=basis)
+    seconds = statistics.median(each.overhead + sizes * each.compile for each in found)
+    return Estimate(value=seconds * (RELATED_MARGIN if basis is Basis.RELATED else 1.0), basis=basis)
+
+
+def predict_finish(profile: Profile, spec: NetworkSpec, size: int, images: int, *, threads: int) -> Estimate:
+    """Wall-clock seconds after the last run of a study, which score so many images.
+
+    Args:
+        profile: What was measured on the device.
+        spec: The network that is scored.
+        size: Side of its input in pixels.
+        images: Test images, counted twice if their mirror images are scored too.
+        threads: CPU threads.
+    """
+
+    def scoring(name: str, side: int, count: int) -> float:
+        return count / predict_rate(profile, find_network(name), side, Mode.PROBE, threads=threads).value
+
+    known = [each.seconds - scoring(each.network, each.size, each.images) for each in profile.finishes]
+    rest = max(0.0, statistics.median(known)) if known else ASSUMED_FINISH
+    basis = Basis.MEASURED if known else Basis.ASSUMED
+    return Estimate(value=rest + scoring(spec.name, size, images), basis=basis)
+
+
+def _is(seen: Observation, spec: NetworkSpec, threads: int) -> bool:
+    return seen.network == spec.name and seen.threads == threads
+
+
+def _choose(
+    observations: Iterable[Observation], *rules: tuple[Basis, Callable[[Observation], bool]]
+) -> tuple[Sequence[Observation], Basis]:
+    """The observations that the first matching rule takes."""
+    known = list(observations)
+    for basis, takes in rules:
+        if found := [each for each in known if takes(each)]:
+            return found, basis
+    return (), Basis.ASSUMED

@@ -1,0 +1,127 @@
+"""The profile of a machine: what runs add to it, and what it predicts."""
+
+import pytest
+
+from bakeoff.networks.table import TABLE, find_network
+from bakeoff.profile import (
+    Basis,
+    Device,
+    Observation,
+    Profile,
+    add_observation,
+    find_device,
+    predict_overhead,
+    predict_rate,
+    read_profile,
+    relative_cost,
+)
+from bakeoff.profile.facts import KEPT
+from bakeoff.runs.config import Mode
+
+DEVICE = Device(cpu="a processor", cores=2)
+LITE = find_network("efficientnet-lite0")
+
+
+def seen(network="efficientnet-lite0", size=96, mode=Mode.PROBE, rate=300.0, **changes):
+    fields = {"precision": "float32", "threads": 2, "overhead": 7.0, "compile": 5.0 if mode is Mode.FIT else 0.0}
+    return Observation(network=network, size=size, mode=mode, images_per_second=rate, **(fields | changes))
+
+
+def profile(*observations):
+    return Profile(device=DEVICE, observations=observations)
+
+
+def test_nothing_measured_is_assumed_and_said():
+    estimate = predict_rate(profile(), LITE, 96, Mode.PROBE, threads=2)
+    assert estimate.basis is Basis.ASSUMED
+    assert estimate.value > 0
+
+
+def test_what_was_measured_is_predicted_again_by_its_median():
+    known = profile(*(seen(rate=rate) for rate in (100.0, 300.0, 310.0)))
+    assert predict_rate(known, LITE, 96, Mode.PROBE, threads=2).value == pytest.approx(300.0)
+    assert predict_rate(known, LITE, 96, Mode.PROBE, threads=2).basis is Basis.MEASURED
+
+
+def test_another_size_is_scaled_from_the_nearest_one_that_was_measured():
+    known = profile(seen(size=96, rate=300.0), seen(size=224, rate=50.0))
+    near = predict_rate(known, LITE, 192, Mode.PROBE, threads=2)
+    assert near.basis is Basis.SCALED
+    assert near.value == pytest.approx(50.0 * relative_cost(LITE, 224) / relative_cost(LITE, 192))
+
+
+def test_a_training_step_counts_as_three_forward_passes_until_it_is_measured():
+    known = profile(seen(rate=300.0))
+    assert predict_rate(known, LITE, 96, Mode.FIT, threads=2).value == pytest.approx(100.0)
+    measured = known.with_observation(seen(mode=Mode.FIT, rate=150.0))
+    assert predict_rate(measured, LITE, 96, Mode.FIT, threads=2).value == pytest.approx(150.0)
+
+
+def test_another_network_is_scaled_by_its_arithmetic():
+    estimate = predict_rate(profile(seen(rate=300.0)), find_network("vgg-16"), 96, Mode.PROBE, threads=2)
+    assert estimate.basis is Basis.RELATED
+    assert estimate.value < 50.0
+
+
+def test_half_of_the_threads_are_half_as_fast_until_that_is_measured():
+    estimate = predict_rate(profile(seen(rate=300.0)), LITE, 96, Mode.PROBE, threads=1)
+    assert (estimate.value, estimate.basis) == (pytest.approx(150.0), Basis.RELATED)
+
+
+@pytest.mark.parametrize("spec", TABLE, ids=lambda spec: spec.name)
+def test_every_network_takes_longer_at_a_larger_input(spec):
+    assert relative_cost(spec, 224) > relative_cost(spec, 96) > 0
+
+
+def test_compiling_counts_for_each_input_size():
+    known = profile(seen(mode=Mode.FIT))
+    one = predict_overhead(known, LITE, Mode.FIT, threads=2)
+    assert (one.value, one.basis) == (12.0, Basis.MEASURED)
+    assert predict_overhead(known, LITE, Mode.FIT, threads=2, sizes=2).value == 17.0
+
+
+def test_only_the_newest_observations_of_a_kind_are_kept():
+    known = profile(seen(network="vgg-16"))
+    for rate in range(1, KEPT + 4):
+        known = known.with_observation(seen(rate=float(rate)))
+    rates = [each.images_per_second for each in known.observations if each.network == LITE.name]
+    assert rates == [float(rate) for rate in range(4, KEPT + 4)]
+    assert known.observations[0].network == "vgg-16"
+
+
+def test_a_profile_is_kept_in_the_cache_for_this_device_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path))
+    assert read_profile() == Profile(device=find_device())
+    add_observation(seen())
+    add_observation(seen(size=128))
+    assert read_profile().observations == (seen(), seen(size=128))
+    monkeypatch.setattr("bakeoff.profile.device.count_cores", lambda: 64)
+    assert read_profile().observations == ()
+
+
+def test_a_damaged_profile_is_measured_anew_and_said(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path))
+    add_observation(seen())
+    (path,) = (tmp_path / "profiles").glob("*.json")
+    path.write_text(path.read_text()[:100])
+    assert read_profile().observations == ()
+    assert "damaged" in caplog.text
+
+
+def test_processors_of_one_name_differ_by_their_instruction_sets(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor : 0\nmodel name : AMD EPYC\nflags : fpu avx2 sse\n")
+    old = find_device(cpuinfo, tmp_path)
+    cpuinfo.write_text("processor : 0\nmodel name : AMD EPYC\nflags : fpu avx2 avx512f sse\n")
+    new = find_device(cpuinfo, tmp_path)
+    assert (old.cpu, new.cpu) == ("AMD EPYC avx2", "AMD EPYC avx2 avx512f")
+    assert old.key != new.key
+
+
+def test_a_gpu_makes_another_device_unless_it_is_hidden(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (tmp_path / "0000:01:00.0").mkdir()
+    (tmp_path / "0000:01:00.0" / "information").write_text("Model: \t\t NVIDIA A10\nIRQ: 1\n")
+    assert find_device(gpu_folder=tmp_path).gpus == ("NVIDIA A10",)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert find_device(gpu_folder=tmp_path).gpus == ()
