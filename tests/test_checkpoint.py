@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bakeoff.errors import ConfigError, OutputError
+from bakeoff.files import read_arrays
 from bakeoff.launch import launch
 from bakeoff.runs.config import override
 from bakeoff.runs.folder import RunFolder, run_dir
@@ -167,6 +168,27 @@ def test_a_run_with_a_damaged_checkpoint_starts_from_the_beginning_and_notes_it(
     RunFolder(tmp_path).checkpoint.write_bytes(b"half a file")
     outcome = _train(tmp_path, shards, TINY.revised(train={"images": 64, "evaluations": 1}))
     assert "started from the beginning" in outcome.note
+    assert outcome.images_seen == 64
+
+
+@pytest.mark.parametrize("change", ["optimizer", "model", "facts"])
+def test_a_run_with_a_checkpoint_of_another_version_starts_from_the_beginning_and_notes_it(
+    tmp_path, shards, monkeypatch, change
+):
+    """As a run under mixed_float16 of a version that did not scale the loss: its optimiser had fewer variables."""
+    run = TINY.revised(train={"images": 64, "evaluations": 1, "precision": "mixed_float16"})
+    monkeypatch.setenv("BAKEOFF_CHECKPOINT_SECONDS", "0")
+    with pytest.raises(_KilledError):
+        _train(tmp_path, shards, run, killed_after=1)
+    path = RunFolder(tmp_path).checkpoint
+    arrays = read_arrays(path)
+    if change == "facts":
+        arrays["facts"] = np.array('{"batches": 1, "unknown": 2}')
+    else:
+        del arrays[max((key for key in arrays if key.startswith(change)), key=lambda key: int(key.split("/")[1]))]
+    np.savez(path, **arrays)
+    outcome = _train(tmp_path, shards, run)
+    assert outcome.note.startswith("its checkpoint is of another version of bakeoff or Keras, so it started from")
     assert outcome.images_seen == 64
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bakeoff.errors import OutputError
 from bakeoff.files import read_arrays, replacing
 
-__all__ = ["Checkpoint", "Stateful", "Variables", "discard_damaged"]
+__all__ = ["Checkpoint", "Stateful", "Variables", "discard_unusable"]
 
 # Least number of seconds between two checkpoints. $BAKEOFF_CHECKPOINT_SECONDS overrides it; 0: after each step.
 INTERVAL = 30.0
@@ -29,15 +29,38 @@ _FACTS = "facts"
 Arrays = Sequence[NDArray[Any]]
 
 
-def discard_damaged(path: Path) -> bool:
-    """Delete a damaged checkpoint, so that its run starts from the beginning. Returns whether there was one."""
+def discard_unusable(path: Path, parts: Mapping[str, "Variables"], facts: Mapping[str, Any]) -> str:
+    """Delete a checkpoint from which its run cannot resume, so that the run starts from the beginning.
+
+    Args:
+        path: The checkpoint. There may be none.
+        parts: The variables that it has to hold.
+        facts: The facts that it has to hold, with any values.
+
+    Returns:
+        What was wrong with it, for the run's record; empty if nothing was deleted.
+    """
+    if not path.is_file():
+        return ""
     try:
-        if path.is_file():
-            _read(path)
+        arrays = _read(path)
     except OutputError:
-        path.unlink()
-        return True
-    return False
+        wrong = "was damaged"
+    else:
+        # The variables of an optimiser depend on the version: mixed_float16 has more since its loss is scaled.
+        stored = {name: [array.shape for array in _arrays_of(arrays, name)] for name in parts}
+        is_usable = set(json.loads(str(arrays[_FACTS]))) == set(facts)
+        if is_usable and stored == {name: part.shapes for name, part in parts.items()}:
+            return ""
+        wrong = "is of another version of bakeoff or Keras"
+    path.unlink()
+    return wrong
+
+
+def _arrays_of(arrays: Mapping[str, NDArray[Any]], name: str) -> list[NDArray[Any]]:
+    """The state of one part."""
+    count = sum(key.startswith(f"{name}/") for key in arrays)
+    return [arrays[f"{name}/{position}"] for position in range(count)]
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
@@ -64,6 +87,11 @@ class Variables:
 
     def __init__(self, variables: Sequence[Any]) -> None:
         self._variables = variables
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of the arrays of the state."""
+        return [tuple(variable.shape) for variable in self._variables]
 
     def state(self) -> Arrays:
         """The values of the variables."""
@@ -110,6 +138,5 @@ class Checkpoint:
         arrays = _read(self._path)
         facts: dict[str, Any] = json.loads(str(arrays.pop(_FACTS)))
         for name, part in self._parts.items():
-            count = sum(key.startswith(f"{name}/") for key in arrays)
-            part.set_state([arrays[f"{name}/{position}"] for position in range(count)])
+            part.set_state(_arrays_of(arrays, name))
         return facts

@@ -17,7 +17,7 @@ from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.metrics import score
 from bakeoff.runs.record import HistoryRow, Seconds, read_history, write_history
-from bakeoff.training.checkpoint import Checkpoint, Stateful, Variables, discard_damaged
+from bakeoff.training.checkpoint import Checkpoint, Stateful, Variables, discard_unusable
 from bakeoff.training.inference import Forward, compile_forward, predict_logits
 from bakeoff.training.optimizer import build_optimizer, learning_rate, rate_multipliers
 from bakeoff.training.probe import initialise_head, sample_images
@@ -57,8 +57,16 @@ class _Training:
         # Of the latest step: the position of its input size, and its learning rate.
         self._stage, self._rate = -1, 0.0
 
+        self._optimizer = build_optimizer(self._run.optim, self._config.precision)
+        self._optimizer.build(self._model.trainable_variables)
+        self._variables = {
+            "model": Variables(self._model.variables),
+            "optimizer": Variables(self._optimizer.variables),
+        }
+
         path = RunFolder(task.folder).checkpoint
-        self._notes = ["its checkpoint was damaged, so it started from the beginning"] if discard_damaged(path) else []
+        wrong = discard_unusable(path, self._variables, asdict(self._state))
+        self._notes = [f"its checkpoint {wrong}, so it started from the beginning"] if wrong else []
         if self._config.probe_images and not path.is_file():
             seconds, images = initialise_head(task)
             if self._config.count_probe:
@@ -69,8 +77,6 @@ class _Training:
         # Training that starts from a trained head can make it worse, so its starting weights are stored.
         has_trained_head = self._config.probe_images or self._run.model.start
         self._start = StartingWeights(self._model) if has_trained_head else None
-        self._optimizer = build_optimizer(self._run.optim, self._config.precision)
-        self._optimizer.build(self._model.trainable_variables)
         self._steps = self._compile_steps()
         self._forward = compile_forward(self._model)
         self._interim = task.val if self._config.patience else sample_images(task.val, INTERIM_IMAGES)
@@ -107,12 +113,7 @@ class _Training:
 
     def _stateful_parts(self) -> dict[str, Stateful]:
         """What the checkpoint stores besides the counters."""
-        parts: dict[str, Stateful] = {
-            "model": Variables(self._model.variables),
-            "optimizer": Variables(self._optimizer.variables),
-            "average": self._average,
-            "best": self._best,
-        }
+        parts: dict[str, Stateful] = {**self._variables, "average": self._average, "best": self._best}
         return parts if self._start is None else parts | {"start": self._start}
 
     def _resume_or_start(self) -> None:
