@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from bakeoff.errors import WeightsError
 from bakeoff.networks.table import find_network
 from bakeoff.networks.weights import locate_weights
-from bakeoff.networks.weights.keras_file import open_models
+from bakeoff.networks.weights.keras_file import StoredModel, open_models
 
 PRIVATE = b"4929 1234 5678 9012"
 
@@ -58,6 +59,45 @@ def never_written(file: Any, folder: Path) -> None:  # noqa: ARG001
 
 def compressed(file: Any, folder: Path) -> None:  # noqa: ARG001
     file.create_dataset("layers/dense/vars/0", data=np.zeros(1 << 20, "f4"), compression="gzip")
+
+
+def compressed_otherwise(file: Any, folder: Path) -> None:  # noqa: ARG001
+    file.create_dataset("layers/dense/vars/0", data=np.zeros(8, "f4"), compression="lzf")
+
+
+def compressed_unwritten(file: Any, folder: Path) -> None:  # noqa: ARG001
+    file.create_dataset("layers/dense/vars/0", (1000,), "f4", compression="gzip")
+
+
+def compressed_twice(file: Any, folder: Path) -> None:  # noqa: ARG001
+    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plan.set_chunk((1 << 16,))
+    plan.set_deflate(9)
+    plan.set_deflate(9)
+    space = h5py.h5s.create_simple((1 << 16,))
+    h5py.h5d.create(file.create_group("layers/dense/vars").id, b"0", h5py.h5t.NATIVE_FLOAT, space, plan)
+
+
+def part_larger_than_declared(file: Any, folder: Path) -> None:  # noqa: ARG001
+    """A part of 16 KiB that unpacks to 400 MiB."""
+    values = file.create_dataset("layers/dense/vars/0", (1 << 13,), "f4", chunks=(1 << 12,), compression="gzip")
+    values[...] = np.arange(1 << 13)
+    packer = zlib.compressobj(9)
+    packed = b"".join([packer.compress(bytes(1 << 20)) for _ in range(400)]) + packer.flush()
+    values.id.write_direct_chunk((1 << 12,), packed)
+
+
+def part_that_unpacks(file: Any, folder: Path) -> None:  # noqa: ARG001
+    """A part of 64 bytes that unpacks to 100 KiB, and is small."""
+    values = file.create_dataset("layers/dense/vars/0", (64,), "f4", chunks=(16,), compression="gzip")
+    values[...] = np.arange(64)
+    values.id.write_direct_chunk((16,), zlib.compress(bytes(100 << 10)))
+
+
+def part_that_is_damaged(file: Any, folder: Path) -> None:  # noqa: ARG001
+    values = file.create_dataset("layers/dense/vars/0", (64,), "f4", chunks=(16,), compression="gzip")
+    values[...] = np.arange(64)
+    values.id.write_direct_chunk((16,), b"no stream")
 
 
 def large_chunk(file: Any, folder: Path) -> None:  # noqa: ARG001
@@ -113,6 +153,12 @@ HARMS: list[Callable[[Any, Path], None]] = [
     undeclared,
     never_written,
     compressed,
+    compressed_otherwise,
+    compressed_unwritten,
+    compressed_twice,
+    part_larger_than_declared,
+    part_that_unpacks,
+    part_that_is_damaged,
     large_chunk,
     array_type,
     cycle,
@@ -145,9 +191,34 @@ def test_what_no_file_of_weights_needs_is_refused_in_one_line(
         with open_models(path) as models:
             assert not models
         return
-    with pytest.raises(WeightsError, match=path.name) as caught, open_models(path):
-        pass
+    with pytest.raises(WeightsError, match=path.name) as caught, open_models(path) as models:
+        read_all(models)
     assert "\n" not in str(caught.value)
+
+
+def read_all(models: list[StoredModel]) -> None:
+    for model in models:
+        for layer in model.layers:
+            for tensor in layer.tensors:
+                tensor.read()
+
+
+def test_numbers_that_look_like_pointers_to_a_long_text_are_no_pointers(tmp_path: Path) -> None:
+    """Tensors and tables of names may hold the address of the model's long description by chance."""
+    path = sound(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs.create("model_config", "x" * (1 << 20), dtype=h5py.string_dtype())
+    data = path.read_bytes()
+    (address,) = [
+        match.start()
+        for match in re.finditer(b"GCOL", data)
+        if int.from_bytes(data[match.start() + 8 : match.start() + 16], "little") > 1 << 20
+    ]
+    near = b"D\x01\0\x08" + address.to_bytes(8, "little")  # so begins a table of names
+    with h5py.File(path, "r+") as file:
+        file["layers/dense_1/vars/0"] = np.frombuffer((near + b"\0\0\0\0") * 1000, np.float32)
+    with open_models(path) as models:
+        read_all(models)
 
 
 def pack(path: Path, config: bytes, weights: bytes) -> Path:

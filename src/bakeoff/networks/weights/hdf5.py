@@ -1,7 +1,8 @@
-"""Reads HDF5 files from strangers: nothing outside the file, nothing larger than the file, and no compressed data.
+"""Reads HDF5 files from strangers: nothing outside the file, and nothing much larger than the file.
 
 HDF5 can name other files (links, external storage, virtual datasets), declare arrays that it does not store, and
-compress zeros a thousandfold. Keras writes none of that, so all of it is refused before anything is read.
+compress zeros a thousandfold. Keras writes none of that, so it is refused before anything is read. Only gzip is taken,
+because people compress weights with it; it may not shrink them to less than a tenth.
 
     with open_hdf5(path) as root:
         root.groups["layers"].tensors["0"].read()
@@ -12,6 +13,7 @@ import io
 import math
 import mmap
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +24,14 @@ import numpy as np
 
 from bakeoff.errors import WeightsError
 
-__all__ = ["Group", "Tensor", "open_hdf5"]
+__all__ = ["MOST_GROWTH", "Group", "Tensor", "open_hdf5"]
 
+MOST_GROWTH = 10
+"""By how much data may grow when they are unpacked: weights hardly shrink, except for zeros in a small file."""
+
+_SMALL = 1 << 20
+# Shuffled bytes, gzip, a checksum.
+_FILTERS = (2, 1, 3)
 # Of groups inside groups; models inside models need two for each.
 _MOST_DEEP = 64
 _MOST_NODES = 100_000
@@ -35,14 +43,22 @@ _LONGEST_NAME = 1024
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor that is stored in the file as a whole, uncompressed."""
+    """A tensor that is stored in the file as a whole."""
 
     shape: tuple[int, ...]
     _dataset: Any = field(repr=False)
 
     def read(self) -> np.ndarray:
-        """The numbers, in the stored type; bfloat16 as float32. The file must be open."""
-        values: np.ndarray = self._dataset[()]
+        """The numbers, in the stored type; bfloat16 as float32. The file must be open.
+
+        Raises OSError if they are damaged.
+        """
+        try:
+            if self._dataset.id.get_create_plist().get_nfilters():
+                _check_chunks(self._dataset)
+            values: np.ndarray = self._dataset[()]
+        except Exception as error:  # A damaged file can make h5py raise any exception.
+            raise OSError(f"{self._dataset.name}: {error}") from error
         # HDF5 has no bfloat16, so Keras stores two bytes without a type.
         return values.view(ml_dtypes.bfloat16).astype(np.float32) if values.dtype.kind == "V" else np.asarray(values)
 
@@ -102,6 +118,7 @@ class _File:
     def __init__(self, size: int) -> None:
         self.size = size
         self.seen: set[int] = set()
+        self.unpacked = 0
 
     def read_group(self, group: Any, depth: int) -> Group:
         import h5py
@@ -151,15 +168,25 @@ class _File:
         layout = dataset.id.get_create_plist()  # First: the shape of a virtual dataset is read from other files.
         if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
             raise WeightsError(f"takes {dataset.name} from another file, which Keras never does")
-        if layout.get_nfilters():
-            raise WeightsError(f"has {dataset.name} compressed, which Keras never writes")
+        filters = [layout.get_filter(position)[0] for position in range(layout.get_nfilters())]
+        # Each at most once, and in this order.
+        if filters != [each for each in _FILTERS if each in filters]:
+            raise WeightsError(f"has {dataset.name} compressed in another way than with gzip")
         kind = dataset.dtype
         is_bfloat16 = kind == np.dtype("V2") and "bfloat16" in self.read_dtype(dataset)
         if (kind.kind not in "fiub" and not is_bfloat16) or dataset.shape is None:
             return None
         chunk = layout.get_chunk() if layout.get_layout() == h5py.h5d.CHUNKED else ()
         declared = max(math.prod(dataset.shape), math.prod(chunk)) * kind.itemsize
-        if declared > min(self.size, max(dataset.id.get_storage_size(), 64)):
+        if filters:
+            self.unpacked += declared
+            if self.unpacked > MOST_GROWTH * self.size + _SMALL:
+                raise WeightsError(f"unpacks to more than {MOST_GROWTH} times its size, at {dataset.name}")
+            parts = zip(dataset.shape, chunk, strict=True)
+            is_stored = dataset.id.get_num_chunks() == math.prod(-(-side // part) for side, part in parts)
+        else:
+            is_stored = declared <= min(self.size, max(dataset.id.get_storage_size(), 64))
+        if not is_stored:
             raise WeightsError(f"declares {declared:,} bytes for {dataset.name}, and does not store them")
         return Tensor(tuple(dataset.shape), dataset)
 
@@ -167,22 +194,42 @@ class _File:
         return self.read_texts(dataset, "dtype") if "dtype" in dataset.attrs else []
 
 
+def _check_chunks(dataset: Any) -> None:
+    """Raise ValueError if a part of a compressed dataset unpacks to more than it declares: HDF5 would unpack all."""
+    import h5py
+
+    layout = dataset.id.get_create_plist()
+    filters = [layout.get_filter(position)[0] for position in range(layout.get_nfilters())]
+    declared = math.prod(dataset.chunks) * dataset.id.get_type().get_size() + 4  # the bytes of a checksum
+    chunks: list[Any] = []
+    dataset.id.chunk_iter(chunks.append)
+    for chunk in chunks:
+        size = chunk.size
+        if size <= 2 * declared + 64 and h5py.h5z.FILTER_DEFLATE in filters:
+            data = dataset.id.read_direct_chunk(chunk.chunk_offset)[1]
+            size = len(zlib.decompressobj().decompress(data, declared + 1))
+        if size > declared:
+            raise ValueError("a part of it is larger than it declares")
+
+
 def _check_texts(view: Any) -> None:
     """Raise WeightsError if many names may point to one long text, each of which would be read."""
     # The superblock says how long addresses are: at byte 13 in its first versions, then at byte 9.
     if view[:8] != b"\x89HDF\r\n\x1a\n" or view[13 if view[8] < 2 else 9] != 8:
         raise OSError("it does not begin as an HDF5 file of Keras")
-    # A collection of texts begins with GCOL, its version, and its size. What points to a text holds the text's length,
-    # which HDF5 checks, and then the address of its collection.
+    # A collection of texts begins with GCOL, its version, and its size. What points to a text is the text's length
+    # (which HDF5 checks), the address of its collection, and a number below 65,536 in four bytes.
     found = re.finditer(rb"GCOL\x01\0\0\0(.{8})", view, re.DOTALL)
-    long = [match.start() for match in found if int.from_bytes(match[1], "little") > _LONG_TEXT]
+    sizes = {match.start(): int.from_bytes(match[1], "little") for match in found}
+    long = {address: size for address, size in sizes.items() if size > _LONG_TEXT}
     if len(long) > _MOST_LONG_TEXTS:
         raise WeightsError(f"holds more than {_MOST_LONG_TEXTS} long texts, which Keras never writes")
     total = 0
-    for address in long:
+    for address, size in long.items():
         for match in re.finditer(re.escape(address.to_bytes(8, "little")), view):
             length = int.from_bytes(view[match.start() - 4 : match.start()], "little")
-            total += length if _LONG_TEXT < length <= len(view) else 0
+            is_pointer = _LONG_TEXT < length <= size and view[match.end() + 2 : match.end() + 4] == b"\0\0"
+            total += length if is_pointer else 0
     if total > (64 << 20) + 4 * len(view):
         raise WeightsError("points to a long text many times, which Keras never does")
 

@@ -19,12 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.errors import WeightsError
-from bakeoff.networks.weights.hdf5 import Group, Tensor, open_hdf5
+from bakeoff.networks.weights.hdf5 import MOST_GROWTH, Group, Tensor, open_hdf5
 
 __all__ = ["StoredLayer", "StoredModel", "canonical", "count_names", "open_models", "split_number"]
 
-# A member of a .keras file may grow by so much when it is unpacked: weights hardly shrink.
-_MOST_GROWTH = 10
 _MOST_CONFIG_BYTES = 16 << 20
 # What Keras 3 and Keras 2.13 call the list of a model's layers. Both are left out of a layer's place.
 _LISTS = ("layers", "_layer_checkpoint_dependencies")
@@ -83,7 +81,11 @@ def open_models(path: Path) -> Iterator[list[StoredModel]]:
             f"{path} is not a Keras weight file ({reason}); give a .weights.h5, .h5 or .keras"
         ) from error
     with opened:
-        yield [model for model in models if model.layers]
+        try:
+            yield [model for model in models if model.layers]
+        except OSError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise WeightsError(f"{path} is damaged ({reason}); copy it again") from error
 
 
 def count_names(kinds: list[str]) -> list[str]:
@@ -116,7 +118,7 @@ def _unpack(path: Path) -> tuple[bytes, dict[str, tuple[int, str]]]:
     """The HDF5 file in a `.keras` file, and the position and name of each layer by its group."""
     with zipfile.ZipFile(path) as archive:
         for name, limit in (
-            ("model.weights.h5", _MOST_GROWTH * path.stat().st_size),
+            ("model.weights.h5", MOST_GROWTH * path.stat().st_size),
             ("config.json", _MOST_CONFIG_BYTES),
         ):
             if (size := archive.getinfo(name).file_size) > limit:
