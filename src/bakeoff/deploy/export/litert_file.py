@@ -12,8 +12,9 @@ from bakeoff.files import without_wildcards
 
 __all__ = ["write_litert"]
 
-# Probabilities in 8 bits are multiples of 1/256: small ones are lost, and they do not sum to one.
-_FLOAT_OPERATIONS = ["SOFTMAX", "LOG"]
+# Probabilities in 8 bits are multiples of 1/256: small ones are lost, and they do not sum to one. A reversal (of the
+# colours, for VGG and ResNet-50) copies bytes, but the converter may give its result another scale than its input.
+_FLOAT_OPERATIONS = ["SOFTMAX", "LOG", "REVERSE_V2"]
 
 
 def write_litert(model: keras.Model, path: Path, quantize: Quantize | None, training_images: Images) -> None:
