@@ -98,7 +98,7 @@ def export(
             folder,
             shards,
             bundle,
-            [form.value, *([bits.value] if bits else [])],
+            (form, bits),
             lambda event: on_count(doing, round(100 * event.fraction), 100),
         )
     if (study / "report.html").is_file() and bundle.resolve().parent == study:

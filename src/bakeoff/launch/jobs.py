@@ -4,16 +4,17 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bakeoff.errors import BakeoffError, InputError, WeightsError
+from bakeoff.deploy.bundle import Format, Quantize, advise, format_label
+from bakeoff.errors import BakeoffError, BundleError, InputError, WeightsError
 from bakeoff.files import make_dir
-from bakeoff.launch.process import Worker
+from bakeoff.launch.process import ENDED_BY_SIGNAL, Ended, Worker
 from bakeoff.locks import clear_left
 from bakeoff.networks.table import NetworkSpec
 from bakeoff.networks.weights import hint_to_get_weights, hub_path
-from bakeoff.runs.events import OnProgress
+from bakeoff.runs.events import OnProgress, RunProgress
 from bakeoff.runs.folder import SPLITS_SCORED, RunFolder, SplitScored
 from bakeoff.runs.predictions import Predictions, has_predictions, read_predictions
-from bakeoff.runs.record import RunRecord, read_record
+from bakeoff.runs.record import OUT_OF_MEMORY, RunRecord, read_record
 
 __all__ = ["check_weights", "export_bundle", "fetch_weights", "open_test", "predict_again"]
 
@@ -36,12 +37,21 @@ def open_test(
         InputError: The run or the data cannot be used.
         BakeoffError: The process failed.
     """
-    _run_job("test", [folder, data, *([bundle] if bundle else [])], RunFolder(folder).log, on_progress)
+    try:
+        _run_job("test", [folder, data, *([bundle] if bundle else [])], RunFolder(folder).log, on_progress)
+    finally:
+        # A worker that is killed cannot delete its half-written folder.
+        if bundle:
+            clear_left(bundle.absolute().parent)
     return read_record(folder)
 
 
 def export_bundle(
-    folder: Path, data: Path, bundle: Path, kind: Sequence[str] = (), on_progress: OnProgress | None = None
+    folder: Path,
+    data: Path,
+    bundle: Path,
+    kind: tuple[Format, Quantize | None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
     """Write the bundle of a finished run.
 
@@ -49,18 +59,42 @@ def export_bundle(
         folder: The run's folder.
         data: The folder of the shards.
         bundle: The folder to write.
-        kind: The format, and how it is quantised. If it is given, the exported model is timed as well.
+        kind: The format, and how it is quantised; None for Keras. If it is given, the exported model is timed as well.
         on_progress: Called with each progress event.
 
     Raises:
-        InputError: The run or the data cannot be used.
+        InputError: The run or the data cannot be used, or the format cannot be written.
         BakeoffError: The process failed.
     """
+    model_format, quantize = kind or (Format.KERAS, None)
+    arguments = [folder, data, bundle, *([part for part in kind if part] if kind else [])]
+    steps = [""]
+
+    def watch(event: RunProgress) -> str | None:
+        steps.append(event.doing)
+        return on_progress(event) if on_progress else None
+
+    log = RunFolder(folder).log
     try:
-        _run_job("bundle", [folder, data, bundle, *kind], RunFolder(folder).log, on_progress)
+        ended = Worker("bundle", arguments, log).follow(on_progress=watch)
     finally:
         # A worker that is killed cannot delete its half-written folder.
         clear_left(bundle.absolute().parent)
+    if ended.input_error:
+        raise InputError(ended.input_error)
+    if ended.failure:
+        what = f"{format_label(model_format, quantize)} of run {folder.name}"
+        while_doing = f" while {steps[-1]}" if steps[-1] else ""
+        message = f"{what} cannot be written: {ended.failure}{while_doing}"
+        if ended.failure.startswith(OUT_OF_MEMORY):
+            mend = "close other programs, or export the run on a machine with more memory"
+        elif ended.lost:
+            mend = "export it again"
+        elif ended.failure.startswith(ENDED_BY_SIGNAL) and while_doing:
+            mend = advise(model_format, quantize)
+        else:
+            raise BakeoffError(f"{message}; see {log}")
+        raise BundleError(f"{message}; {mend}; see {log}")
 
 
 def predict_again(folder: Path, data: Path, on_progress: OnProgress | None = None) -> dict[SplitScored, Predictions]:
@@ -85,8 +119,7 @@ def predict_again(folder: Path, data: Path, on_progress: OnProgress | None = Non
         if ended.input_error:
             raise InputError(ended.input_error)
         if ended.failure:
-            last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
-            raise BakeoffError(f"{ended.failure}: {last}")
+            raise BakeoffError(_with_last_line(ended, log))
         return {split: read_predictions(target, split) for split in SPLITS_SCORED if has_predictions(target, split)}
 
 
@@ -127,8 +160,13 @@ def check_weights(spec: NetworkSpec, size: int, file: Path, *, partial: bool = F
         if ended.input_error:
             raise WeightsError(ended.input_error)
         if ended.failure:
-            last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
-            raise BakeoffError(f"cannot check {file}: {ended.failure}; {last}")
+            raise BakeoffError(f"cannot check {file}: {_with_last_line(ended, log)}")
+
+
+def _with_last_line(ended: Ended, log: Path) -> str:
+    """Why a process failed, with the last line of its log, which is not kept."""
+    last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+    return ended.failure if last in ended.failure else f"{ended.failure}: {last}"
 
 
 def _run_job(job: str, arguments: Sequence[str | Path], log: Path, on_progress: OnProgress | None) -> None:

@@ -1,5 +1,6 @@
 """A worker process on this machine: how it is started, followed and ended, and why it ended."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -14,10 +15,12 @@ from bakeoff.machine import tensorflow_environment
 from bakeoff.runs.events import OnProgress, RunProgress, WorkerError, parse_event
 from bakeoff.runs.record import OUT_OF_MEMORY
 
-__all__ = ["Ended", "Worker"]
+__all__ = ["ENDED_BY_SIGNAL", "Ended", "Worker"]
 
 # The failure of a process that another process killed, and not the kernel for lack of memory.
 KILLED_FROM_OUTSIDE = "killed from outside (signal 9)"
+# The beginning of the failure of a process that ended itself, such as by a failed check in native code.
+ENDED_BY_SIGNAL = "ended by SIG"
 # An allocation that was refused is reported at the end of the log.
 LOG_END_BYTES = 4000
 
@@ -135,11 +138,16 @@ class Worker:
             if memory_kills == self._memory_kills_before:
                 return KILLED_FROM_OUTSIDE
             return f"{OUT_OF_MEMORY}: the kernel killed it (signal 9)"
-        if exit_code == -signal.SIGABRT and b"bad_alloc" in self._log.read_bytes()[-LOG_END_BYTES:]:
+        log_end = self._log.read_bytes()[-LOG_END_BYTES:]
+        if exit_code == -signal.SIGABRT and b"bad_alloc" in log_end:
             return f"{OUT_OF_MEMORY}: an allocation was refused"
         if exit_code < 0:
-            return f"ended by {signal.Signals(-exit_code).name}"
-        return f"its process ended with code {exit_code}"
+            return f"{ENDED_BY_SIGNAL}{signal.Signals(-exit_code).name.removeprefix('SIG')}"
+        # The exception that ended the process.
+        last = log_end.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        if refused := re.match(r"[\w.]*MemoryError\b:? ?(.*)", last):
+            return f"{OUT_OF_MEMORY}: {refused[1] or 'an allocation was refused'}"
+        return last or f"its process ended with code {exit_code}"
 
 
 def _count_memory_kills() -> int | None:

@@ -5,6 +5,7 @@ python -m bakeoff.deploy.bundle.benchmark MODEL FORMAT SIDE
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import numpy as np
 from bakeoff.deploy.bundle.facts import Timing
 from bakeoff.deploy.bundle.formats import Format
 from bakeoff.deploy.bundle.runtimes import Runtime, open_runtime
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import BundleError
 from bakeoff.machine import describe_cpu, peak_memory, tensorflow_environment
 
 __all__ = ["THREADS", "measure_model"]
@@ -37,15 +38,17 @@ def measure_model(path: Path, model_format: Format, side: int) -> Timing:
         side: Side in pixels of the images that it takes.
 
     Raises:
-        BakeoffError: The process fails.
+        BundleError: The process fails.
     """
     command = [sys.executable, "-m", "bakeoff.deploy.bundle.benchmark", str(path), model_format.value, str(side)]
     environment = tensorflow_environment(onednn=True)
     environment[_STARTED] = repr(time.time())
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
+    if done.returncode < 0:
+        raise BundleError(f"{path.name} cannot be run: ended by {signal.Signals(-done.returncode).name}")
+    if done.returncode > 0:
         reason = (done.stderr.strip().splitlines() or [f"its process ended with code {done.returncode}"])[-1]
-        raise BakeoffError(f"{path} cannot be run: {reason}")
+        raise BundleError(f"{path.name} cannot be run: {reason}")
     return Timing.model_validate(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "SAVED_MODEL_VERSION",
     "Format",
     "Quantize",
+    "advise",
     "check_format",
     "format_label",
     "missing_modules",
@@ -96,3 +97,13 @@ def _missing(modules: Iterable[str]) -> list[str]:
 def format_label(model_format: Format, quantize: Quantize | None) -> str:
     """Format and quantisation, as in `litert-int8`."""
     return model_format.value if quantize is None else f"{model_format.value}-{quantize.value}"
+
+
+def advise(model_format: Format, quantize: Quantize | None) -> str:
+    """What to export instead of a form that fails: the next one, by accuracy."""
+    if quantize is None:
+        others = " or ".join(other for other in Format if other is not model_format)
+        return f"choose --format {others}"
+    order = (Quantize.INT8, Quantize.DYNAMIC, Quantize.FLOAT16)
+    closer = [kind for kind in order[order.index(quantize) + 1 :] if kind in QUANTIZATIONS[model_format]]
+    return f"choose --quantize {closer[0]}, or none" if closer else "export it without --quantize"

@@ -21,6 +21,7 @@ from bakeoff.deploy.bundle import (
     Format,
     Quantize,
     Scores,
+    advise,
     check_format,
     format_label,
     measure_model,
@@ -34,7 +35,7 @@ from bakeoff.deploy.export.full_precision import build_in_float32
 from bakeoff.deploy.export.keras_file import write_keras
 from bakeoff.deploy.export.litert_file import write_litert
 from bakeoff.deploy.export.onnx_file import write_onnx
-from bakeoff.deploy.export.parity import PRECISIONS, TOLERANCES, advise, check_parity, predict_split
+from bakeoff.deploy.export.parity import PRECISIONS, TOLERANCES, check_parity, predict_split
 from bakeoff.deploy.export.saved_model import write_saved_model
 from bakeoff.deploy.export.temperature import calibrate
 from bakeoff.errors import BakeoffError, BundleError, OutputError

@@ -9,7 +9,7 @@ from bakeoff.deploy.bundle import QUANTIZATIONS, Floats, Format, Parity, Quantiz
 from bakeoff.errors import BundleError
 from bakeoff.runs.config import Precision
 
-__all__ = ["PRECISIONS", "TOLERANCES", "Tolerance", "advise", "check_parity", "predict_split"]
+__all__ = ["PRECISIONS", "TOLERANCES", "Tolerance", "check_parity", "predict_split"]
 
 BATCH = 64
 
@@ -58,16 +58,6 @@ PRECISIONS: dict[Precision, Tolerance] = {
 def predict_split(runtime: Runtime, split: Split) -> Floats:
     """The probabilities (n, classes) of a split's images, in its order."""
     return np.concatenate([runtime(images) for images, _ in eval_batches(split, BATCH)])
-
-
-def advise(model_format: Format, quantize: Quantize | None) -> str:
-    """What to export instead of a form that fails: the next one, by accuracy."""
-    if quantize is None:
-        others = " or ".join(other for other in Format if other is not model_format)
-        return f"choose --format {others}"
-    order = (Quantize.INT8, Quantize.DYNAMIC, Quantize.FLOAT16)
-    closer = [kind for kind in order[order.index(quantize) + 1 :] if kind in QUANTIZATIONS[model_format]]
-    return f"choose --quantize {closer[0]}, or none" if closer else "export it without --quantize"
 
 
 def check_parity(
