@@ -14,6 +14,7 @@ import pytest
 
 from bakeoff.cli import main
 from bakeoff.errors import BakeoffError
+from bakeoff.launch import Spare
 from bakeoff.launch.process import Ended
 from bakeoff.locks import _held, release
 from bakeoff.runs.events import OnProgress, RunProgress, parse_event
@@ -80,8 +81,14 @@ class WorkerHere:
     """
 
     def __init__(
-        self, job: str, arguments: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None
+        self,
+        job: str,
+        arguments: Sequence[str | Path],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        spare: Spare | None = None,
     ) -> None:
+        del spare  # nothing to wait for
         self._job, self._arguments, self._environment = job, tuple(map(str, arguments)), environment or {}
         log.touch()
 

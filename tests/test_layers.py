@@ -50,7 +50,7 @@ INSIDE = {
     "deploy/serve": """
         settings responses base64_images uploads metrics batching guard access paths documentation app protocol server
     """,
-    "launch": "process executor messages run jobs node task cluster",
+    "launch": "spare process executor messages run jobs node task cluster",
     "report": """
         board figures class_names facts winner formats template gallery evidence failures certainty tuning summary page
         page_text verify verify_models

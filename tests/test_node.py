@@ -21,13 +21,13 @@ from running import WorkerHere
 class Pretended:
     """A cluster of one node, which is this machine with another cache and no folder shared."""
 
-    slots = 1
+    slots, threads = 1, None
 
     def __init__(self, cache, *, lose_at=None, damage=False):
         self.cache, self.lose_at, self.damage = cache, lose_at, damage
         self.sent, self.orders = {}, []
 
-    def for_stage(self, _):
+    def for_stage(self, _, **__):
         return self
 
     def stop(self):

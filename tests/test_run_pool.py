@@ -65,7 +65,7 @@ class Slots:
     def __init__(self, slots):
         self.slots, self.stopped = slots, threading.Event()
 
-    def for_stage(self, _):
+    def for_stage(self, _, **__):
         return self
 
     def stop(self):

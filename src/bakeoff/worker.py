@@ -12,22 +12,28 @@
         Download a network's weights into $KERAS_HOME and move them to FILE.
     python -m bakeoff.worker check  NETWORK SIZE FILE [partial]
         Load the weights in FILE into the network, to see whether they fit.
+    python -m bakeoff.worker wait
+        Import what a run needs, then do the job that comes as a line on standard input (`launch.spare`).
 
 The process ends when its standard input closes, so it never outlives the process that started it.
 """
 
+import contextlib
+import json
 import os
+import queue
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bakeoff.deploy.bundle import Format, Quantize
 from bakeoff.errors import BakeoffError, WeightsError
+from bakeoff.launch.spare import WAIT
 from bakeoff.machine import start_keras
 from bakeoff.networks.table import build_backbone, find_network
 from bakeoff.networks.weights import WeightsSource, download_weights, load_weights
-from bakeoff.runs.events import RunProgress, WorkerError, write_event
+from bakeoff.runs.events import JobBegan, RunProgress, WorkerError, write_event
 
 __all__ = ["main"]
 
@@ -98,20 +104,63 @@ _JOBS: dict[str, Callable[..., None]] = {
 }
 
 
-def _end_with_parent() -> None:
-    def watch() -> None:
-        # Unbuffered, because at exit the interpreter waits for a thread that is in a buffered read.
-        while os.read(0, 1024):
-            continue
+def _read_input() -> "queue.SimpleQueue[bytes]":
+    """The lines of standard input. When it closes, because the process that started this one has ended, this one ends.
+
+    Unbuffered, because at exit the interpreter waits for a thread that is in a buffered read.
+    """
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def read() -> None:
+        rest = b""
+        while part := os.read(0, 65536):
+            *whole, rest = (rest + part).split(b"\n")
+            for line in whole:
+                lines.put(line)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=read, daemon=True).start()
+    return lines
 
 
-def main(job: str, *arguments: str) -> int:
-    """Do one job and return the exit code. An error for the user is reported as an event."""
-    _end_with_parent()
+def _wait_for_job(lines: "queue.SimpleQueue[bytes]") -> list[str]:
+    """Import what a run needs, and wait for the job. Returns its name and arguments; standard error is its log then."""
+    with _killed_first():
+        start_keras()
+        import bakeoff.training.run
+        import bakeoff.training.test  # noqa: F401
+
+        order = json.loads(lines.get())
+    log = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    os.dup2(log, 2)
+    os.close(log)
+    words: list[str] = order["words"]
+    write_event(JobBegan(words[0]))
+    return words
+
+
+@contextlib.contextmanager
+def _killed_first() -> Iterator[None]:
+    """For the block: where memory is short, the kernel ends this process, on which nothing depends, before others."""
+    score = Path("/proc/self/oom_score_adj")
     try:
+        before = score.read_text(encoding="ascii")
+        score.write_text("1000", encoding="ascii")
+    except OSError:  # not Linux, or not allowed
+        yield
+        return
+    yield
+    score.write_text(before, encoding="ascii")
+
+
+def main(*words: str) -> int:
+    """Do one job, given by its name and its arguments, and return the exit code.
+
+    An error for the user is reported as an event.
+    """
+    lines = _read_input()
+    try:
+        job, *arguments = _wait_for_job(lines) if words == (WAIT,) else words
         start_keras()
         _JOBS[job](*arguments)
     except BakeoffError as error:

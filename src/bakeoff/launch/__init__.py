@@ -5,6 +5,7 @@ A crash, a hang or a lack of memory ends one run and nothing else.
 May import: networks, data, cache, runs and what they may import. It never imports `training`: it starts that
 through a command line, and reads the record that it writes. Only `cluster` and `task` import Ray, when they need it.
 
+spare.py     how a worker process is started; the one that is started ahead of its job
 process.py   a worker process: start, follow, end, and why it ended
 executor.py  where attempts at runs are made, and how many in parallel; this machine
 messages.py  what the coordinator of a study and a node send each other
@@ -19,10 +20,12 @@ from bakeoff.launch.cluster import connect
 from bakeoff.launch.executor import Executor, Local, StoppedError
 from bakeoff.launch.jobs import check_weights, export_bundle, fetch_weights, open_test, predict_again
 from bakeoff.launch.run import launch
+from bakeoff.launch.spare import Spare
 
 __all__ = [
     "Executor",
     "Local",
+    "Spare",
     "StoppedError",
     "check_weights",
     "connect",

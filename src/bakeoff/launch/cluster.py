@@ -116,9 +116,14 @@ class Cluster:
         """Unknown: nodes may differ."""
         return None
 
-    def for_stage(self, runs: int) -> "Cluster":
+    @property
+    def spare(self) -> None:
+        """None: a process that is started ahead would take part of a node that Ray does not know of."""
+        return None
+
+    def for_stage(self, runs: int, *, more: bool = False) -> "Cluster":
         """This executor: a run's share of a node never changes, so that equal runs are treated equally."""
-        del runs
+        del runs, more
         return self
 
     def attempt(

@@ -8,6 +8,7 @@ from bakeoff.deploy.bundle import Format, Quantize, advise, format_label
 from bakeoff.errors import BakeoffError, BundleError, InputError, WeightsError
 from bakeoff.files import make_dir
 from bakeoff.launch.process import ENDED_BY_SIGNAL, Ended, Worker
+from bakeoff.launch.spare import Spare
 from bakeoff.locks import clear_left
 from bakeoff.networks.table import NetworkSpec
 from bakeoff.networks.weights import hint_to_get_weights, hub_path
@@ -20,7 +21,12 @@ __all__ = ["check_weights", "export_bundle", "fetch_weights", "open_test", "pred
 
 
 def open_test(
-    folder: Path, data: Path, on_progress: OnProgress | None = None, *, bundle: Path | None = None
+    folder: Path,
+    data: Path,
+    on_progress: OnProgress | None = None,
+    *,
+    bundle: Path | None = None,
+    spare: Spare | None = None,
 ) -> RunRecord:
     """Score a finished run on the locked test split. Each opening is counted in the record.
 
@@ -29,6 +35,7 @@ def open_test(
         data: The folder of the shards.
         on_progress: Called with each progress event.
         bundle: Where to write the bundle, in the same process; None for no bundle.
+        spare: The process that may have been started ahead.
 
     Returns:
         The record, with its test scores.
@@ -38,7 +45,7 @@ def open_test(
         BakeoffError: The process failed.
     """
     try:
-        _run_job("test", [folder, data, *([bundle] if bundle else [])], RunFolder(folder).log, on_progress)
+        _run_job("test", [folder, data, *([bundle] if bundle else [])], RunFolder(folder).log, on_progress, spare)
     finally:
         # A worker that is killed cannot delete its half-written folder.
         if bundle:
@@ -169,8 +176,10 @@ def _with_last_line(ended: Ended, log: Path) -> str:
     return ended.failure if last in ended.failure else f"{ended.failure}: {last}"
 
 
-def _run_job(job: str, arguments: Sequence[str | Path], log: Path, on_progress: OnProgress | None) -> None:
-    ended = Worker(job, arguments, log).follow(on_progress=on_progress)
+def _run_job(
+    job: str, arguments: Sequence[str | Path], log: Path, on_progress: OnProgress | None, spare: Spare | None = None
+) -> None:
+    ended = Worker(job, arguments, log, spare=spare).follow(on_progress=on_progress)
     if ended.input_error:
         raise InputError(ended.input_error)
     if ended.failure:

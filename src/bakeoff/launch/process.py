@@ -3,7 +3,6 @@
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -11,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from bakeoff.machine import tensorflow_environment
-from bakeoff.runs.events import OnProgress, RunProgress, WorkerError, parse_event
+from bakeoff.launch.spare import Spare, start_process
+from bakeoff.runs.events import JobBegan, OnProgress, RunProgress, WorkerError, parse_event
 from bakeoff.runs.record import OUT_OF_MEMORY
 
 __all__ = ["ENDED_BY_SIGNAL", "Ended", "Worker"]
@@ -50,31 +49,33 @@ class Worker:
         arguments: Sequence[str | Path],
         log: Path,
         environment: Mapping[str, str] = MappingProxyType({}),
+        spare: Spare | None = None,
     ) -> None:
-        """Start the process.
+        """Start the process, or give the job to one that was started ahead.
 
         Args:
             job: The name of the job: `run`, `test`, `again`, `bundle` or `fetch`.
             arguments: The job's arguments, as `bakeoff.worker` lists them.
             log: The file to which its standard error is appended.
             environment: Environment variables in addition to this process's.
+            spare: The process that may have been started ahead.
         """
-        self._log = log
+        self._job, self._arguments, self._log, self._environment = job, arguments, log, environment
         self._started = time.monotonic()
         self._memory_kills_before = _count_memory_kills()
         self._errors: list[str] = []
         self._stop_reasons: list[str] = []
         self._callback_errors: list[BaseException] = []
-        with log.open("ab") as log_file:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "bakeoff.worker", job, *map(str, arguments)],
-                stdin=subprocess.PIPE,  # closed when this process dies, which ends the worker
-                stdout=subprocess.PIPE,
-                stderr=log_file,
-                env=tensorflow_environment(onednn=True) | dict(environment),
-                # Ctrl-C reaches this process alone, which then ends the worker.
-                start_new_session=True,
-            )
+        self._lock = threading.Lock()
+        self._killed = False
+        given = spare.give(job, arguments, log, environment) if spare else None
+        # One that was started ahead may die before it reads its job.
+        self._has_begun = given is None
+        self._process = given or self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log_file:
+            return start_process(self._job, self._arguments, log_file, self._environment)
 
     def follow(self, limit: float | None = None, on_progress: OnProgress | None = None) -> Ended:
         """Wait until the process ends.
@@ -84,16 +85,9 @@ class Worker:
             on_progress: Called with each progress event, in another thread. A reason that it returns ends the process.
                 An exception in it ends the process, and is raised here.
         """
-        reader = threading.Thread(target=self._read_events, args=(on_progress,), daemon=True)
-        reader.start()
-        with self._process:  # closes its pipes
-            try:
-                failure = self._explain(self._process.wait(limit))
-            except subprocess.TimeoutExpired:
-                failure = f"stopped: it ran longer than its limit of {limit:.0f} s"
-            finally:
-                self.kill()
-                reader.join()
+        failure = self._follow_process(limit, on_progress)
+        if self._replace_lost_spare():
+            failure = self._follow_process(limit, on_progress)
         if self._callback_errors:
             raise self._callback_errors[0]
         return Ended(
@@ -106,13 +100,42 @@ class Worker:
 
     def kill(self) -> None:
         """End the process at once, if it has not ended."""
-        self._process.kill()
+        with self._lock:
+            self._killed = True
+            self._process.kill()
+
+    def _follow_process(self, limit: float | None, on_progress: OnProgress | None) -> str:
+        """Wait until the process ends, and return why it failed; empty for success."""
+        reader = threading.Thread(target=self._read_events, args=(on_progress,), daemon=True)
+        reader.start()
+        with self._process:  # closes its pipes
+            try:
+                return self._explain(self._process.wait(limit))
+            except subprocess.TimeoutExpired:
+                self.kill()
+                return f"stopped: it ran longer than its limit of {limit:.0f} s"
+            finally:
+                self._process.kill()
+                reader.join()
+
+    def _replace_lost_spare(self) -> bool:
+        """Start a fresh process if one that was started ahead has died before it began the job."""
+        with self._lock:
+            if self._has_begun or self._killed:
+                return False
+            self._has_begun = True
+            self._errors.clear()
+            self._memory_kills_before = _count_memory_kills()
+            self._process = self._start()
+            return True
 
     def _read_events(self, on_progress: OnProgress | None) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             event = parse_event(line)
-            if isinstance(event, WorkerError):
+            if isinstance(event, JobBegan):
+                self._has_begun = True
+            elif isinstance(event, WorkerError):
                 self._errors.append(event.error)
             elif event is not None and on_progress is not None and (reason := self._call(on_progress, event)):
                 self._stop_reasons.append(reason)

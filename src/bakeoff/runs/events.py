@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-__all__ = ["OnProgress", "RunProgress", "WorkerError", "parse_event", "write_event"]
+__all__ = ["JobBegan", "OnProgress", "RunProgress", "WorkerError", "parse_event", "write_event"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,13 @@ class RunProgress:
 
 
 @dataclass(frozen=True)
+class JobBegan:
+    """A worker that was started ahead has read its job, and begins."""
+
+    job: str
+
+
+@dataclass(frozen=True)
 class WorkerError:
     """Why the worker failed: a one-line message for the user, and the exit code."""
 
@@ -41,16 +48,17 @@ OnProgress = Callable[[RunProgress], str | None]
 """Called with each progress event. If it returns a string, the run stops at once and is PRUNED for that reason."""
 
 
-def write_event(event: RunProgress | WorkerError) -> None:
+def write_event(event: RunProgress | JobBegan | WorkerError) -> None:
     """Write an event to standard output, for the process that started this one."""
     sys.stdout.write(json.dumps(asdict(event)) + "\n")
     sys.stdout.flush()
 
 
-def parse_event(line: str | bytes) -> RunProgress | WorkerError | None:
+def parse_event(line: str | bytes) -> RunProgress | JobBegan | WorkerError | None:
     """Parse a line of a worker's standard output; None if it is not an event, such as a line printed by a library."""
     try:
         fields = json.loads(line)
-        return WorkerError(**fields) if "error" in fields else RunProgress(**fields)
+        kind = WorkerError if "error" in fields else JobBegan if "job" in fields else RunProgress
+        return kind(**fields)
     except (ValueError, TypeError):
         return None

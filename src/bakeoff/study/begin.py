@@ -21,7 +21,7 @@ from bakeoff.data.checks import MIN_SIDE_PIXELS, find_leaks, note_excluded, read
 from bakeoff.data.shards import Dataset, open_dataset, prepare_cached
 from bakeoff.data.sources import OnCount
 from bakeoff.errors import ConfigError, InputError
-from bakeoff.launch import Executor, Local, check_weights, connect, fetch_weights
+from bakeoff.launch import Executor, Local, Spare, check_weights, connect, fetch_weights
 from bakeoff.locks import hold, release
 from bakeoff.machine import count_cores
 from bakeoff.networks.table import NetworkSpec, find_network
@@ -226,14 +226,11 @@ def open_executor(workers: int | None, cluster: str | None) -> Iterator[Executor
         )
     if workers is not None and workers > (cores := count_cores()):
         raise ConfigError(f"--workers {workers}: bakeoff may use {cores} cores here; give at most {cores}")
-    if cluster is None:
-        yield Local(workers or 1)
-        return
-    nodes = connect(cluster)
+    executor: Executor = Local(workers or 1, Spare()) if cluster is None else connect(cluster)
     try:
-        yield nodes
+        yield executor
     finally:
-        nodes.close()
+        executor.close()
 
 
 def prepare_study(request: StudyRequest, watcher: StudyWatcher) -> PreparedStudy:

@@ -55,6 +55,8 @@ class StudyContext:
     """The folder of the shards."""
     watcher: Watcher
     executor: Executor = field(default_factory=Local)
+    ends_with_test: bool = False
+    """Whether the test split is scored after the last run."""
 
     @property
     def records(self) -> list[RunRecord]:
@@ -64,7 +66,8 @@ class StudyContext:
     def train_all(self, runs: Sequence[Run], stage: Stage) -> None:
         """Train the runs of a stage, then write the board."""
         self.watcher.stage_began(stage, len(runs), self.study.seconds_left)
-        self.train_each(map(RunRequest, runs), stage, self.executor.for_stage(len(runs)))
+        executor = self.executor.for_stage(len(runs), more=self.ends_with_test)
+        self.train_each(map(RunRequest, runs), stage, executor)
         write_board(self.out, rank(self.records))
 
     def train_each(self, requests: Iterable[RunRequest], stage: Stage, executor: Executor) -> None:

@@ -37,7 +37,7 @@ def run_study(
     Raises:
         NothingTrainedError: All candidates failed.
     """
-    context = StudyContext(study, out, data, watcher, executor or Local())
+    context = StudyContext(study, out, data, watcher, executor or Local(), ends_with_test=True)
     while (proposal := _next_proposal(context)) is not None:
         _train_proposal(proposal, context)
     confirmed = [record for record in context.records if record.stage is Stage.CONFIRM]
@@ -49,7 +49,8 @@ def run_study(
         watcher.stage_began("test", 1, study.seconds_left)
         watcher.run_began(winner.config)
         with study.timed(out, "test"):
-            winner = open_test(folder, data, partial(watcher.run_moved, winner.config), bundle=out / "bundle")
+            report = partial(watcher.run_moved, winner.config)
+            winner = open_test(folder, data, report, bundle=out / "bundle", spare=context.executor.spare)
         watcher.run_ended(winner, {})
     if not (out / "bundle" / "bundle.json").is_file():  # it was interrupted between the test and the bundle
         with study.timed(out, "report"):

@@ -108,7 +108,10 @@ def _search(context: StudyContext, plan: Search) -> SearchResult:
         return search_seconds_left if study_seconds_left is None else min(search_seconds_left, study_seconds_left)
 
     def train_each(requests: Iterable[RunRequest], runs: int | None = None) -> None:
-        context.train_each(requests, Stage.TUNE, context.executor if runs is None else context.executor.for_stage(runs))
+        executor = context.executor
+        if runs is not None:
+            executor = executor.for_stage(runs, more=context.ends_with_test)
+        context.train_each(requests, Stage.TUNE, executor)
 
     context.watcher.stage_began(Stage.TUNE, None, context.study.seconds_left)
     slots = context.executor.slots
