@@ -20,6 +20,8 @@ _OPSET = 18
 # error.
 _INTEGER_OPERATIONS = ["Conv", "MatMul", "Gemm", "Add", "GlobalAveragePool", "Relu", "Clip"]
 _CALIBRATION_BATCH = 16
+# float16 leaves these in float32: the scaling of pixels and the softmax need more than its 11 significant bits.
+_FLOAT32_OPERATIONS = ["Resize", "Softmax", "Log", "Mul", "Cast", "ReverseSequence"]
 
 
 def write_onnx(model: keras.Model, path: Path, quantize: Quantize | None, training_images: Images) -> None:
@@ -68,13 +70,43 @@ def _write_float16(float_model: Path, path: Path) -> None:
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
+    model = onnx.load(float_model)
+    head = _softmax_and_after(model.graph)
     model = convert_float_to_float16(
-        onnx.load(float_model),
-        keep_io_types=True,
-        # The scaling of pixels and the softmax need more than the 11 significant bits of float16.
-        op_block_list=["Resize", "Softmax", "Log", "Mul", "Cast", "ReverseSequence"],
+        model, keep_io_types=True, op_block_list=_FLOAT32_OPERATIONS, node_block_list=sorted(head)
     )
+    _join_float32(model.graph)
     onnx.save(model, path)
+
+
+def _softmax_and_after(graph: Any) -> set[str]:
+    """Names of the operations from the softmax on, which may be followed by the mean with the mirrored image."""
+    names: set[str] = set()
+    values: set[str] = set()
+    for node in graph.node:  # in the order of computation
+        if node.op_type == "Softmax" or values.intersection(node.input):
+            names.add(node.name)
+            values.update(node.output)
+    return names
+
+
+def _join_float32(graph: Any) -> None:
+    """Connect operations in float32 directly. The converter rounds every value between them to float16."""
+    import onnx
+
+    casts = [node for node in graph.node if node.op_type == "Cast"]
+    # The converter's names for float32 results of operations that it was told to leave, by their names in float16.
+    exact = {
+        node.output[0]: node.input[0]
+        for node in casts
+        if node.attribute[0].i == onnx.TensorProto.FLOAT16 and node.input[0].endswith("_cast_to_fp16")
+    }
+    for node in casts:
+        if node.attribute[0].i == onnx.TensorProto.FLOAT:
+            node.input[0] = exact.get(node.input[0], node.input[0])
+    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    for node in [node for node in graph.node if not used.intersection(node.output)]:
+        graph.node.remove(node)
 
 
 def _write_int8(float_model: Path, path: Path, images: Images) -> None:
