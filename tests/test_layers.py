@@ -44,8 +44,8 @@ INSIDE = {
     "deploy": "bundle export serve",
     "deploy/bundle": "formats facts runtimes opened prediction inputs benchmark",
     "deploy/export": """
-        exported_model full_precision convertible temperature parity keras_file saved_model onnx_file litert_file card
-        folder run
+        exported_model full_precision convertible temperature parity keras_file saved_model onnx_file litert_file
+        model_file card folder run
     """,
     "deploy/serve": """
         settings responses base64_images uploads metrics batching guard access paths documentation app protocol server

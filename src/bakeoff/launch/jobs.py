@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bakeoff.deploy.bundle import Format, Quantize, advise, format_label
+from bakeoff.deploy.bundle import Format, Quantize, advise, closer_forms, format_label
 from bakeoff.errors import BakeoffError, BundleError, InputError, WeightsError
 from bakeoff.files import make_dir
 from bakeoff.launch.process import ENDED_BY_SIGNAL, Ended, Worker
@@ -98,7 +98,10 @@ def export_bundle(
         elif ended.lost:
             mend = "export it again"
         elif ended.failure.startswith(ENDED_BY_SIGNAL) and while_doing:
-            mend = advise(model_format, quantize)
+            closer = [
+                f"--quantize {kind}" if kind else "no --quantize" for kind in closer_forms(model_format, quantize)
+            ]
+            mend = f"choose {closer[0]}" if closer else advise(model_format)
         else:
             raise BakeoffError(f"{message}; see {log}")
         raise BundleError(f"{message}; {mend}; see {log}")

@@ -31,6 +31,7 @@ from bakeoff.deploy.bundle.formats import (
     Quantize,
     advise,
     check_format,
+    closer_forms,
     format_label,
     missing_modules,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "Timing",
     "advise",
     "check_format",
+    "closer_forms",
     "find_inputs",
     "format_label",
     "measure_model",

@@ -14,6 +14,7 @@ __all__ = [
     "Quantize",
     "advise",
     "check_format",
+    "closer_forms",
     "format_label",
     "missing_modules",
 ]
@@ -99,11 +100,14 @@ def format_label(model_format: Format, quantize: Quantize | None) -> str:
     return model_format.value if quantize is None else f"{model_format.value}-{quantize.value}"
 
 
-def advise(model_format: Format, quantize: Quantize | None) -> str:
-    """What to export instead of a form that fails: the next one, by accuracy."""
+def closer_forms(model_format: Format, quantize: Quantize | None) -> list[Quantize | None]:
+    """The quantisations of a format that are more exact than this one, the next one first; None is no quantisation."""
     if quantize is None:
-        others = " or ".join(other for other in Format if other is not model_format)
-        return f"choose --format {others}"
+        return []
     order = (Quantize.INT8, Quantize.DYNAMIC, Quantize.FLOAT16)
-    closer = [kind for kind in order[order.index(quantize) + 1 :] if kind in QUANTIZATIONS[model_format]]
-    return f"choose --quantize {closer[0]}, or none" if closer else "export it without --quantize"
+    return [*(kind for kind in order[order.index(quantize) + 1 :] if kind in QUANTIZATIONS[model_format]), None]
+
+
+def advise(model_format: Format) -> str:
+    """What to export instead of a format that fails."""
+    return f"choose --format {' or '.join(other for other in Format if other is not model_format)}"

@@ -6,6 +6,7 @@ convertible.py      layers in a form that the converters to ONNX and LiteRT know
 temperature.py      the temperature, fitted on validation logits
 parity.py           comparison of the exported model with the run's own evaluation
 keras_file.py, saved_model.py, onnx_file.py, litert_file.py    one writer for each format
+model_file.py       the file, checked; and the form that holds, if it is not exact enough
 card.py             model_card.md
 folder.py           all of it into one folder, atomically
 run.py              export of a run's folder, in a worker process

@@ -1,8 +1,6 @@
 """Write a complete bundle atomically: into a temporary folder, checked, then moved to its place."""
 
-import contextlib
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,31 +13,22 @@ from bakeoff.data.batches import load_split
 from bakeoff.data.shards import Dataset
 from bakeoff.deploy.bundle import (
     MODEL_NAMES,
-    SAVED_MODEL_VERSION,
     BundleFacts,
     Floats,
     Format,
     Quantize,
     Scores,
-    advise,
     check_format,
-    format_label,
     measure_model,
-    open_runtime,
     write_facts,
 )
 from bakeoff.deploy.export.card import write_card
-from bakeoff.deploy.export.convertible import make_convertible
 from bakeoff.deploy.export.exported_model import build_exported_model
 from bakeoff.deploy.export.full_precision import build_in_float32
-from bakeoff.deploy.export.keras_file import write_keras
-from bakeoff.deploy.export.litert_file import write_litert
-from bakeoff.deploy.export.onnx_file import write_onnx
-from bakeoff.deploy.export.parity import PRECISIONS, TOLERANCES, check_parity, predict_split
-from bakeoff.deploy.export.saved_model import write_saved_model
+from bakeoff.deploy.export.model_file import Expected, find_closer, write_checked
 from bakeoff.deploy.export.temperature import calibrate
-from bakeoff.errors import BakeoffError, BundleError, OutputError
-from bakeoff.files import explained_errors, hash_file, write_json, write_text
+from bakeoff.errors import BundleError, OutputError
+from bakeoff.files import hash_file, write_json, write_text
 from bakeoff.locks import replacing_folder
 from bakeoff.runs.agreement import describe_difference
 from bakeoff.runs.calibration import softmax
@@ -57,8 +46,6 @@ __all__ = ["FinishedRun", "write_bundle"]
 # Validation images on which a model without quantisation is compared with the run; a quantised model is compared, and
 # scored, on all of them.
 PARITY_IMAGES = 64
-# Training images that calibrate the ranges of activations for int8.
-CALIBRATION_IMAGES = 256
 
 OnStep = Callable[[str, float], object]
 """Called with the current step and the completed fraction."""
@@ -105,26 +92,30 @@ def write_bundle(
     logits = predict_logits(compile_forward(finished.model), val, flip=flip)
     _check_stored(finished, Predictions(logits, val.labels, val.ids))
     exact = _in_float32(finished)
+    exact_logits = logits if exact is finished.model else predict_logits(compile_forward(exact), val, flip=flip)
+
+    def to_probabilities(logits: Floats) -> Floats:
+        return softmax(logits / np.float32(calibration.temperature))
+
+    expected = Expected(
+        record.candidate,
+        dataset,
+        val,
+        record.config.train.precision,
+        of_run=to_probabilities(logits),
+        in_float32=to_probabilities(exact_logits),
+    )
     exported = build_exported_model(exact, flip=flip, temperature=calibration.temperature)
     with replacing_folder(folder) as staged:
         path = staged / MODEL_NAMES[model_format]
         on_step(f"writing {model_format}", 0.1)
-        with _explained(record.candidate, path, model_format, quantize):
-            _write_model(exported, path, model_format, quantize, dataset)
-        on_step("checking", 0.4)
-        tolerance, precision = TOLERANCES[model_format, quantize], record.config.train.precision
-
-        def to_probabilities(logits: Floats) -> Floats:
-            return softmax(logits / np.float32(calibration.temperature))
-
-        with _explained(record.candidate, path, model_format, quantize):
-            written = predict_split(open_runtime(path, model_format), val)
-        expected, advice = to_probabilities(logits), advise(model_format, quantize)
-        if exact is not finished.model:
-            # A failed conversion is smaller than the tolerance of 16-bit operations may be.
-            exact_logits = predict_logits(compile_forward(exact), val, flip=flip)
-            check_parity(to_probabilities(exact_logits), written, tolerance, advice)
-        parity = check_parity(expected, written, tolerance.widened(PRECISIONS[precision]), advice)
+        try:
+            written, parity = write_checked(exported, path, model_format, quantize, expected)
+        except BundleError as error:
+            closer = find_closer(
+                exported, staged, model_format, quantize, expected, lambda label: on_step(f"trying {label}", 0.5)
+            )
+            raise BundleError(f"{error}; {closer}") from error
         on_step("timing", 0.8)
         _write_labels(staged, dataset)
         facts = BundleFacts(
@@ -139,7 +130,7 @@ def write_bundle(
             model_bytes=sum(file.stat().st_size for file in _files(path)),
             calibration=calibration,
             parity=parity,
-            val=_compare_top1(expected, written, val.labels) if quantize else None,
+            val=_compare_top1(expected.of_run, written, val.labels) if quantize else None,
             timing=measure_model(path, model_format, dataset.side) if timed else None,
             files={},
         )
@@ -170,41 +161,6 @@ def _in_float32(finished: FinishedRun) -> keras.Model:
     if config.train.precision is Precision.FLOAT32:
         return finished.model
     return build_in_float32(finished.model, config.model, len(finished.dataset.class_names))
-
-
-@contextlib.contextmanager
-def _explained(candidate: str, path: Path, model_format: Format, quantize: Quantize | None) -> Iterator[None]:
-    """Turn an exception of a converter or a runtime into a BundleError that says what to export instead."""
-    try:
-        with explained_errors(path):
-            yield
-    except (BakeoffError, MemoryError):
-        raise
-    except Exception as error:  # each converter and runtime has exceptions of its own
-        traceback.print_exc()
-        reason = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
-        raise BundleError(
-            f"{candidate} cannot be exported as {format_label(model_format, quantize)} ({reason});"
-            f" {advise(model_format, quantize)}"
-        ) from error
-
-
-def _write_model(
-    model: keras.Model, path: Path, model_format: Format, quantize: Quantize | None, dataset: Dataset
-) -> None:
-    needs_ranges = quantize is Quantize.INT8
-    training_images = (
-        load_split(dataset, "train", subset=CALIBRATION_IMAGES).images[:] if needs_ranges else np.empty(0, np.uint8)
-    )
-    match model_format:
-        case Format.KERAS:
-            write_keras(model, path)
-        case Format.SAVED_MODEL:
-            write_saved_model(model, path / SAVED_MODEL_VERSION)
-        case Format.ONNX:
-            write_onnx(make_convertible(model), path, quantize, training_images)
-        case Format.LITERT:
-            write_litert(make_convertible(model), path, quantize, training_images)
 
 
 def _write_labels(folder: Path, dataset: Dataset) -> None:

@@ -60,22 +60,19 @@ def predict_split(runtime: Runtime, split: Split) -> Floats:
     return np.concatenate([runtime(images) for images, _ in eval_batches(split, BATCH)])
 
 
-def check_parity(
-    expected: Floats, written: Floats, tolerance: Tolerance, advice: str = "choose another format"
-) -> Parity:
+def check_parity(expected: Floats, written: Floats, tolerance: Tolerance) -> Parity:
     """Compare the probabilities of the run and of the exported model.
 
     Args:
         expected: The run's, (n, classes).
         written: The exported model's, (n, classes), of the same images.
         tolerance: The limits.
-        advice: What to do if they are exceeded, for the error.
 
     Raises:
         BundleError: A limit is exceeded, or a probability is not a number.
     """
     if not np.isfinite(written).all():
-        raise BundleError(f"the exported model's probabilities are not numbers, so it was not written; {advice}")
+        raise BundleError("the exported model's probabilities are not numbers, so it was not written")
     gaps = np.abs(expected - written).max(axis=1)
     chosen = expected[np.arange(len(expected)), written.argmax(axis=1)]
     found = Parity(
@@ -98,7 +95,5 @@ def check_parity(
         if gap > limit:
             exceeded.append(f"probabilities off by {gap:.2g} {where} (at most {limit:g})")
     if exceeded:
-        raise BundleError(
-            f"the exported model differs from the run, so it was not written: {', '.join(exceeded)}; {advice}"
-        )
+        raise BundleError(f"the exported model differs from the run, so it was not written: {', '.join(exceeded)}")
     return found
