@@ -18,7 +18,7 @@ def _die(folder, monkeypatch, script):
     stand_in = folder / "python"
     stand_in.write_text(f"#!/bin/sh\n{script}\n")
     stand_in.chmod(0o755)
-    monkeypatch.setattr("bakeoff.launch.process.sys.executable", str(stand_in))
+    monkeypatch.setattr("sys.executable", str(stand_in))
     with pytest.raises(BakeoffError) as caught:
         export_bundle(folder, folder, folder / "bundle", (Format.LITERT, Quantize.INT8))
     (line,) = str(caught.value).splitlines()
