@@ -37,7 +37,7 @@ INSIDE = {
     "networks/weights": "torch_file transfer hdf5 joined locate keras_file known match load fetch",
     "profile": "device facts costs predict observe store",
     "training": """
-        weight_copies optimizer replicas inference memory task features probe progress step checkpoint tensorboard
+        weight_copies optimizer replicas inference memory task features probe pace progress step checkpoint tensorboard
         loop run model test again
     """,
     "training/memory": "measure walk predict",

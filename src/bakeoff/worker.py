@@ -1,7 +1,7 @@
 """The entry point of a worker process: it does one job and reports events as lines of JSON on standard output.
 
-    python -m bakeoff.worker run    RUN_DIR DATA_DIR
-        Train and score a run.
+    python -m bakeoff.worker run    RUN_DIR DATA_DIR [STARTED]
+        Train and score a run, whose time counts from STARTED of `time.monotonic` on.
     python -m bakeoff.worker test   RUN_DIR DATA_DIR [BUNDLE_DIR]
         Score it on the locked test split, which is counted, then export it if a folder is given.
     python -m bakeoff.worker again  RUN_DIR DATA_DIR TARGET_DIR
@@ -39,10 +39,10 @@ __all__ = ["main"]
 
 
 # Each job imports what it needs, after Keras has been started with the right settings.
-def _run(folder: str, data: str) -> None:
+def _run(folder: str, data: str, started: str | None = None) -> None:
     from bakeoff.training.run import finish_run
 
-    finish_run(Path(folder), Path(data))
+    finish_run(Path(folder), Path(data), float(started) if started else None)
 
 
 def _test(folder: str, data: str, bundle: str | None = None) -> None:

@@ -1,6 +1,7 @@
 """Where attempts at runs are made, and how many in parallel; the executor for this machine."""
 
 import threading
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -107,7 +108,8 @@ class Local:
         with self._lock:
             if self._stopped:
                 raise StoppedError
-            worker = Worker("run", [folder, data], RunFolder(folder).log, self._environment, self.spare)
+            arguments = [str(folder), str(data), str(time.monotonic())]
+            worker = Worker("run", arguments, RunFolder(folder).log, self._environment, self.spare)
             self._workers[worker] = folder
         try:
             ended = worker.follow(limit, self._preparing(on_progress) if self._prepares else on_progress)

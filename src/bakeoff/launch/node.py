@@ -79,7 +79,7 @@ def _train(request: AttemptRequest, folder: Path, data: Path) -> Iterator[Attemp
     interval = float(request.environment.get("BAKEOFF_CHECKPOINT_SECONDS", CHECKPOINT_INTERVAL_SECONDS))
     unsent = _UnsentFiles(folder, interval)
     environment = thread_environment(request.threads) | dict(request.environment)
-    worker = Worker("run", [folder, data], folder / _LOG, environment)
+    worker = Worker("run", [folder, data, str(time.monotonic())], folder / _LOG, environment)
     reports: queue.SimpleQueue[RunProgress | Ended] = queue.SimpleQueue()
 
     def on_progress(event: RunProgress) -> None:

@@ -35,6 +35,7 @@ def launch(
     out: Path,
     data: Path,
     limit: float | None = None,
+    wall_seconds: float | None = None,
     on_progress: OnProgress | None = None,
     executor: Executor | None = None,
 ) -> RunRecord:
@@ -49,6 +50,8 @@ def launch(
         out: The study's folder; the run's files go to `out/runs/ID`.
         data: The folder of the shards.
         limit: Wall-clock seconds that all attempts may take together; None for no limit.
+        wall_seconds: Wall-clock seconds in which the run shall end by itself: its training is shortened if the machine
+            is too slow. None for no such limit.
         on_progress: Called with each progress event. A reason that it returns stops the run, which is PRUNED then.
         executor: Where attempts are made; this machine by default.
 
@@ -74,6 +77,8 @@ def launch(
 
     def attempt(record: RunRecord) -> tuple[RunRecord, bool]:
         nonlocal seconds_used
+        if wall_seconds is not None:
+            record = record.model_copy(update={"wall_seconds": max(1.0, wall_seconds - seconds_used)})
         write_record(folder, record)
         seconds_left = None if limit is None else max(1.0, limit - seconds_used)
         ended = chosen_executor.attempt(record, folder, data, limit=seconds_left, on_progress=on_progress)
@@ -94,7 +99,7 @@ def launch(
             reason = f"{finished.reason} (at micro-batch {half.micro_batch}, after {micro_batch} was too much)"
             finished = finished.model_copy(update={"reason": reason})
     seconds = finished.seconds.model_copy(update={"total": time.monotonic() - started})
-    finished = finished.model_copy(update={"seconds": seconds})
+    finished = finished.model_copy(update={"seconds": seconds, "wall_seconds": wall_seconds})
     write_record(folder, finished)
     RunFolder(folder).checkpoint.unlink(missing_ok=True)
     if chosen_executor.threads and (observation := observe(finished, chosen_executor.threads)):

@@ -90,12 +90,23 @@ class WeightsFacts(Facts):
 
 
 class Seconds(Facts):
-    """Wall-clock seconds by phase. `total` is that of the whole process, so it exceeds the sum of the others."""
+    """Wall-clock seconds by phase. `total` is that of all attempts at the run, so it exceeds the sum of the others."""
 
+    start: float = 0.0
+    """From the start of the process to the first step or the first batch of features, without `data`: imports, network
+    and weights. 0 for runs of version 0.1.0, as are `fit` and `save`."""
     train: float = 0.0
+    """Steps and the wait for their batches. For a probe, and for the probe of a head that counts as training: the
+    features, with the time that they took when they were computed, and the fit."""
     compile: float = 0.0
+    """The first step at each input size."""
+    fit: float = 0.0
+    """Fitting a linear head on features: a part of `train`, unless `train.count_probe` is off."""
     data: float = 0.0
+    """Loading the images."""
     evaluate: float = 0.0
+    save: float = 0.0
+    """Writing and hashing the trained model."""
     total: float = 0.0
 
 
@@ -125,10 +136,15 @@ class RunRecord(Facts):
     """Images in memory at once; with fewer than the batch, gradients were accumulated."""
     replicas: int = 1
     """Devices that each batch was divided among."""
+    wall_seconds: float | None = None
+    """Wall-clock seconds, from the start of its process, that the run was given, saving included; None: no limit. If
+    the machine is too slow, training is shortened. Probes and deterministic runs have nothing that can be shortened."""
     seconds: Seconds = Seconds()
     images_seen: int = 0
     """Training images, each counted every time that it was used."""
     images_per_second: float = 0.0
+    scored_per_second: float = 0.0
+    """Images per second through the network in scoring, mirror images included, without the first batch."""
     epochs: float = 0.0
     val: Metrics | None = None
     test: TestMetrics | None = None

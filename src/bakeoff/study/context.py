@@ -22,6 +22,10 @@ __all__ = ["StudyContext", "Watcher"]
 
 # The screen ends its runs when it has used this share of the budget: networks may be slower than planned.
 MAX_SCREEN_SHARE = 0.5
+# Wall-clock seconds after the confirming run, besides scoring test images: a process, the bundle, and the report.
+AFTER_SECONDS = 30.0
+# The kill limit of a run that has an allowance is at least this many times the allowance.
+LIMIT_PER_ALLOWANCE = 1.5
 # How often the time that runs under way have used is written to `study.json`.
 SAVE_INTERVAL_SECONDS = 10.0
 # How often the executor is asked for free slots.
@@ -108,7 +112,21 @@ class StudyContext:
         if stage is Stage.SCREEN:
             screen_seconds_left = MAX_SCREEN_SHARE * budget - self.study.stage(stage).seconds
             limit = min(limit, max(5.0, screen_seconds_left))
-        return limit
+        return max(limit, LIMIT_PER_ALLOWANCE * (self.allowance(stage, run) or 0.0))
+
+    def allowance(self, stage: Stage, run: Run) -> float | None:
+        """Wall-clock seconds in which a run shall end by itself, shortened if need be; None for no such limit.
+
+        Only the confirming run has one. Runs that are compared are not shortened, because all have the same length.
+        """
+        seconds_left = self.study.seconds_left
+        if stage is not Stage.CONFIRM or seconds_left is None:
+            return None
+        known = [record for record in self.records if record.candidate == run.candidate]
+        images_per_second = max((record.images_per_second for record in known), default=0.0)
+        images = (1 + run.train.flip_test) * self.study.data.counts.get("test", 0)
+        test_seconds = images / images_per_second if images_per_second else 0.0
+        return max(1.0, seconds_left - test_seconds - AFTER_SECONDS)
 
 
 class _Stage:
@@ -128,7 +146,8 @@ class _Stage:
     def start(self, request: RunRequest) -> None:
         """Start a run in a thread of the pool."""
         run = request.run
-        lock, limit, position = self._locks[run], self._context.limit(self._stage, run), self._started
+        lock, position = self._locks[run], self._started
+        limit, allowance = self._context.limit(self._stage, run), self._context.allowance(self._stage, run)
         self._started += 1
 
         def on_progress(event: RunProgress) -> str | None:
@@ -143,6 +162,7 @@ class _Stage:
                     out=self._context.out,
                     data=self._context.data,
                     limit=limit,
+                    wall_seconds=allowance,
                     on_progress=lambda event: self._pool.call_in_main_thread(on_progress, event),
                     executor=self._executor,
                 )

@@ -11,7 +11,8 @@ memory/           peak memory, predicted and measured
 task.py           everything that one run needs, loaded
 features.py       frozen features and their cache
 probe.py          a linear classifier on frozen features
-progress.py       progress and time of a run
+pace.py           how long steps and scoring take on this machine, as measured so far
+progress.py       progress and time of a run, which is shortened if it would not end in time
 step.py           one optimiser step, with gradient accumulation
 checkpoint.py     the state that a run resumes from
 tensorboard.py    the history for TensorBoard

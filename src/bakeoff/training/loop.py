@@ -1,7 +1,8 @@
 """The training loop.
 
 Progress runs from 0 to 1 over the run's length, which is given in seconds, images or epochs. Learning rate, input size
-and evaluations are functions of the progress, so the schedule always ends where the run ends.
+and evaluations are functions of the progress, so the schedule always ends where the run ends, also if what is left of
+the length is shortened so that the run ends in time (`progress`).
 """
 
 import math
@@ -18,15 +19,20 @@ from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.metrics import score
 from bakeoff.runs.record import HistoryRow, Seconds, read_history, write_history
 from bakeoff.training.checkpoint import Checkpoint, Stateful, Variables, discard_unusable
-from bakeoff.training.inference import Forward, compile_forward, predict_logits
+from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.optimizer import build_optimizer, learning_rate, rate_multipliers
 from bakeoff.training.probe import initialise_head, sample_images
-from bakeoff.training.progress import Clock, RunState, measure_progress, subtract_probe
+from bakeoff.training.progress import Clock, Course, RunState, ToScore
 from bakeoff.training.step import TrainStep, compile_step
 from bakeoff.training.task import Outcome, Task
 from bakeoff.training.weight_copies import BestWeights, MovingAverage, StartingWeights
 
 __all__ = ["train"]
+
+# Seconds from the last evaluation to the end of the process: scores, files, the hash of the model, and the exit.
+ENDING_SECONDS = 2.0
+# Bytes of weights that are written, and read again for their hash, in a second.
+SAVED_BYTES_PER_SECOND = 100e6
 
 
 def train(task: Task) -> Outcome:
@@ -38,7 +44,7 @@ def train(task: Task) -> Outcome:
         training = _Training(task)
         while not training.is_finished:
             training.step()
-            if training.is_evaluation_due:
+            if training.course.is_evaluation_due:
                 training.evaluate()
             if training.checkpoint.is_due:
                 training.save()
@@ -54,8 +60,8 @@ class _Training:
         self._models = [task.network.model(size) for size in self._sizes]
         self._model = self._models[-1]
         self._state, self._clock = RunState(), Clock()
-        # Of the latest step: the position of its input size, and its learning rate.
-        self._stage, self._rate = -1, 0.0
+        self._rate = 0.0
+        """Learning rate of the latest step."""
 
         self._optimizer = build_optimizer(self._run.optim, self._config.precision)
         self._optimizer.build(self._model.trainable_variables)
@@ -67,10 +73,13 @@ class _Training:
         path = RunFolder(task.folder).checkpoint
         wrong = discard_unusable(path, self._variables, asdict(self._state))
         self._notes = [f"its checkpoint {wrong}, so it started from the beginning"] if wrong else []
+        before_probe = self._clock.now()
         if self._config.probe_images and not path.is_file():
-            seconds, images = initialise_head(task)
+            cost = initialise_head(task)
+            self._clock.seconds["fit"] = cost.fit_seconds
             if self._config.count_probe:
-                self._state.probe_seconds, self._state.probe_images = seconds, images
+                self._state.probe_seconds, self._state.probe_images = cost.seconds, cost.images
+        probe_took = self._clock.now() - before_probe
 
         self._average = MovingAverage(self._model, self._run.optim.ema)
         self._best = BestWeights(self._model)
@@ -82,8 +91,16 @@ class _Training:
         self._interim = task.val if self._config.patience else sample_images(task.val, INTERIM_IMAGES)
 
         self.checkpoint = Checkpoint(path, self._stateful_parts())
-        self._resume_or_start()
-        self._length = subtract_probe(self._config, self._state)
+        counters = self.checkpoint.read()
+        if counters is not None:
+            self._state = RunState(**counters)
+            self._clock.seconds.update(self._state.seconds)
+        self._clock.seconds["start"] = self._clock.now() - task.started - task.seconds_data - probe_took
+        self.course = self._make_course()
+        # Without a checkpoint, the starting weights are scored if they may be needed again.
+        if counters is None and self._start is not None:
+            with self._clock.measure("evaluate"):
+                self._start.correct = self._count_correct()
         self._history = read_history(task.folder)[: self._state.rows]
         self._batches = train_batches(
             task.train,
@@ -116,15 +133,30 @@ class _Training:
         parts: dict[str, Stateful] = {**self._variables, "average": self._average, "best": self._best}
         return parts if self._start is None else parts | {"start": self._start}
 
-    def _resume_or_start(self) -> None:
-        """Restore the checkpoint; without one, score the starting weights if they may be needed again."""
-        counters = self.checkpoint.read()
-        if counters is not None:
-            self._state = RunState(**counters)
-            self._clock.seconds.update(self._state.seconds)
-        elif self._start is not None:
-            with self._clock.measure("evaluate"):
-                self._start.correct = _count_correct(self._forward, self._interim)
+    def _make_course(self) -> Course:
+        """The progress of this run, with its deadline if it has one."""
+        task, config = self._task, self._config
+        ends = None if task.wall_seconds is None else task.started + task.wall_seconds
+        if ends is not None and config.deterministic:
+            self._notes.append(f"its limit of {task.wall_seconds:.0f} s was ignored, because it is deterministic")
+            ends = None
+        passes = 1 + config.flip_test
+        at_end = passes * len(task.val)
+        if config.patience:  # the last weights, then the best
+            at_end *= 2
+        if self._start is not None:
+            at_end += len(self._interim)
+        weight_bytes = 4 * count_parameters(self._model)[0]
+        return Course(
+            config,
+            self._sizes,
+            self._state,
+            self._clock,
+            images=len(task.train),
+            to_score=ToScore(evaluation=len(self._interim) * (passes if config.patience else 1), end=at_end),
+            ends=ends,
+            saving=ENDING_SECONDS + weight_bytes / SAVED_BYTES_PER_SECOND,
+        )
 
     @property
     def is_finished(self) -> bool:
@@ -136,35 +168,18 @@ class _Training:
         patience = self._config.patience
         return 0 < patience <= self._best.evaluations_without_improvement
 
-    @property
-    def _images_seen(self) -> int:
-        return self._state.batches * self._config.batch
-
     def step(self) -> None:
         """Train on one batch, at the learning rate and the input size of the current progress."""
-        state = self._state
-        previous, self._stage = self._stage, min(int(state.progress * len(self._sizes)), len(self._sizes) - 1)
-        self._rate = learning_rate(self._run.optim, state.progress)
-        # The first step at an input size compiles its graph, so its time does not count as training.
-        with self._clock.measure("train" if self._stage == previous else "compile"):
+        self._rate = learning_rate(self._run.optim, self._state.progress)
+        with self.course.step() as position:
             images, targets = next(self._batches)
-            loss = self._steps[self._stage](images, targets, self._rate, self._average.next_decay())
-        state.batches += 1
-        state.losses.append(loss)
+            loss = self._steps[position](images, targets, self._rate, self._average.next_decay())
+        self._state.losses.append(loss)
         if not math.isfinite(loss):
             raise FloatingPointError(
-                f"the loss became {loss} after {self._images_seen} images, at rate {self._rate:.2g}"
+                f"the loss became {loss} after {self.course.images_seen} images, at rate {self._rate:.2g}"
             )
-        state.progress = measure_progress(
-            self._length, self._clock.seconds["train"], self._images_seen, len(self._task.train)
-        )
         self._task.report(self._progress_event())
-
-    @property
-    def is_evaluation_due(self) -> bool:
-        """Whether to evaluate now; the last evaluation is made by `finish`."""
-        due = int(self._state.progress * self._config.evaluations)
-        return self._state.evaluations < due and self._state.progress < 1.0
 
     def evaluate(self) -> None:
         """Score the moving average on a sample of the validation images; on all of them if early stopping needs it."""
@@ -185,12 +200,14 @@ class _Training:
         self._average.copy_to_model()
         with self._clock.measure("evaluate"):
             val_logits = self._choose_weights()
+        if note := self.course.note:
+            self._notes.append(note)
         seconds = self._clock.seconds
         # The first step at each input size was not timed as training.
-        timed_images = self._images_seen - self._config.batch * len(self._sizes)
+        timed_images = self.course.images_seen - self._config.batch * len(self._sizes)
         images_per_second = timed_images / max(seconds["train"], 1e-9)
         seconds["train"] += self._state.probe_seconds
-        images_seen = self._images_seen + self._state.probe_images
+        images_seen = self.course.images_seen + self._state.probe_images
         params_total, params_trainable = count_parameters(self._model)
         return Outcome(
             val_logits=val_logits,
@@ -201,6 +218,7 @@ class _Training:
             params_total=params_total,
             params_trainable=params_trainable,
             memory_peak_bytes=self._task.memory.read(),
+            scored_per_second=self.course.pace.scored_per_second,
             model=self._model,
             note="; ".join(self._notes),
         )
@@ -212,33 +230,37 @@ class _Training:
         training has made those worse.
         """
         val, flip = self._task.val, self._config.flip_test
-        stopped_early = self._is_stopped_early
-        if stopped_early:
+        if self._is_stopped_early:
             self._notes.append(f"stopped early at {self._state.progress:.0%} of its length")
-        else:
-            val_logits = self._score(val, flip=flip)
+        elif self._config.patience:
+            self._score(val, flip=flip)
+            self._best.update(_monitored(self._history[-1], self._config.monitor))
         if self._config.patience:
-            if not stopped_early:
-                self._best.update(_monitored(self._history[-1], self._config.monitor))
             self._best.restore()
-            val_logits = predict_logits(self._forward, val, flip=flip)
-        if self._start is not None and _count_correct(self._forward, self._interim) < self._start.correct:
+        if self._start is not None and self._count_correct() < self._start.correct:
             self._notes.append("too short to gain anything: its starting point was kept")
             self._start.restore()
-            val_logits = predict_logits(self._forward, val, flip=flip)
-        return val_logits
+        return self._predict(val, flip=flip) if self._config.patience else self._score(val, flip=flip)
+
+    def _predict(self, split: Split, *, flip: bool) -> NDArray[np.float32]:
+        with self.course.scoring(passes=1 + flip) as count:
+            return predict_logits(self._forward, split, flip=flip, on_batch=count)
+
+    def _count_correct(self) -> int:
+        """How many of the images of an evaluation the model classifies correctly."""
+        return int((self._predict(self._interim, flip=False).argmax(axis=1) == self._interim.labels).sum())
 
     def _score(self, split: Split, *, flip: bool) -> NDArray[np.float32]:
         """Score the model on a split, add a row to the history, and return the logits."""
-        logits = predict_logits(self._forward, split, flip=flip)
+        logits = self._predict(split, flip=flip)
         metrics = score(logits, split.labels, self._task.dataset.superclass_of)
         self._history.append(
             HistoryRow(
                 seconds=self._state.probe_seconds + self._clock.seconds["train"],
                 progress=self._state.progress,
-                epoch=self._images_seen / len(self._task.train),
-                images_seen=self._images_seen,
-                size=self._sizes[self._stage],
+                epoch=self.course.images_seen / len(self._task.train),
+                images_seen=self.course.images_seen,
+                size=self.course.size,
                 learning_rate=self._rate,
                 train_loss=float(np.mean(self._state.losses)),
                 val_loss=metrics.log_loss,
@@ -255,7 +277,7 @@ class _Training:
         return RunProgress(
             doing="train",
             fraction=progress,
-            epoch=self._images_seen / len(self._task.train),
+            epoch=self.course.images_seen / len(self._task.train),
             evaluations=len(self._history),
             val_top1=self._history[-1].val_top1 if self._history else None,
             seconds_left=seconds * (1 - progress) / progress if progress else None,
@@ -265,7 +287,3 @@ class _Training:
 def _monitored(row: HistoryRow, monitor: Monitor) -> float:
     """The monitored metric as a score: higher is better."""
     return row.val_top1 if monitor is Monitor.TOP1 else -row.val_loss
-
-
-def _count_correct(forward: Forward, split: Split) -> int:
-    return int((predict_logits(forward, split).argmax(axis=1) == split.labels).sum())

@@ -3,6 +3,7 @@
 import time
 import warnings
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from bakeoff.runs.record import Seconds
 from bakeoff.training.features import frozen_features
 from bakeoff.training.task import Outcome, Task
 
-__all__ = ["LinearHead", "fit_head", "initialise_head", "probe", "sample_images"]
+__all__ = ["HeadCost", "LinearHead", "fit_head", "initialise_head", "probe", "sample_images"]
 
 # Inverse strength of the L2 penalty on standardised features.
 INVERSE_PENALTY = 0.01
@@ -39,6 +40,7 @@ class LinearHead:
 
 def probe(task: Task) -> Outcome:
     """Score the network with a linear head on its frozen backbone."""
+    seconds_start = time.monotonic() - task.started - task.seconds_data
     train, val = frozen_features(task, task.train, task.val)
     task.report(RunProgress("probe", 1.0))
     started = time.perf_counter()
@@ -47,9 +49,15 @@ def probe(task: Task) -> Outcome:
     model = task.network.model(task.run.model.size)
     return Outcome(
         val_logits=head.logits(val.values),
-        seconds=Seconds(data=task.seconds_data, train=train.seconds + val.seconds + seconds_fit),
+        seconds=Seconds(
+            start=seconds_start,
+            data=task.seconds_data,
+            train=train.seconds + val.seconds + seconds_fit,
+            fit=seconds_fit,
+        ),
         images_seen=len(task.train),
         images_per_second=max(train.images_per_second, val.images_per_second),
+        scored_per_second=val.images_per_second,
         epochs=1.0,
         params_total=count_parameters(model)[0],
         params_trainable=head.kernel.size + head.bias.size,
@@ -57,21 +65,29 @@ def probe(task: Task) -> Outcome:
     )
 
 
-def initialise_head(task: Task) -> tuple[float, int]:
+class HeadCost(NamedTuple):
+    """What a head that starts from a probe cost."""
+
+    seconds: float
+    """Seconds that it takes without cached features."""
+    fit_seconds: float
+    """The part of them in which the head was fitted."""
+    images: int
+
+
+def initialise_head(task: Task) -> HeadCost:
     """Set the network's head to a linear probe fitted on frozen features of some training images.
 
     LP-FT (Kumar et al. 2022, arXiv 2202.10054): a head that starts at random would distort the backbone's features in
     the first steps.
-
-    Returns:
-        The seconds that it takes without cached features, and the number of images.
     """
     sample = sample_images(task.train, task.run.train.probe_images)
     (features,) = frozen_features(task, sample)
     started = time.perf_counter()
     head = fit_head(features.values, sample.labels, task.classes)
     task.network.head.set_weights([head.kernel, head.bias])
-    return features.seconds + time.perf_counter() - started, len(sample)
+    fit_seconds = time.perf_counter() - started
+    return HeadCost(features.seconds + fit_seconds, fit_seconds, len(sample))
 
 
 def sample_images(split: Split, images: int) -> Split:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,14 @@ from bakeoff.training.tensorboard import EventLog
 __all__ = ["explain_failure", "finish_run"]
 
 
-def finish_run(folder: Path, data: Path) -> RunRecord:
+def finish_run(folder: Path, data: Path, started: float | None = None) -> RunRecord:
     """Train and score a run, and write its record as COMPLETE, or as FAILED with the reason.
 
     Args:
         folder: The run's folder, `OUT/runs/ID`, with a RUNNING record.
         data: The folder of shards.
+        started: The time of `time.monotonic`, a clock that all processes of a machine share, at which this process
+            was started, or given the run; now if not given. `wall_seconds` of the record counts from then on.
 
     Returns:
         The final record.
@@ -39,6 +42,7 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
         DataError: The data is damaged. This is not the run's failure, so its record stays RUNNING.
         OutputError: A file cannot be written, as when the disk is full. The record stays RUNNING.
     """
+    started = time.monotonic() if started is None else started
     record = read_record(folder)
     if record.config.train.deterministic:
         import tensorflow as tf
@@ -52,7 +56,7 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
 
     try:
         source = find_sent_weights(record.weights.origin, record.weights.hash)
-        task = open_task(record.config, folder, data, report, record.micro_batch, source)
+        task = open_task(record.config, folder, data, report, record.micro_batch, source, started, record.wall_seconds)
         record = _with_task(record, task)
         # Written before the first step, so that it is known even if the process is killed in that step.
         write_record(folder, record)
@@ -60,7 +64,9 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
         predictions = Predictions(round_logits(outcome.val_logits), task.val.labels, task.val.ids)
         metrics = score(predictions.logits, task.val.labels, task.dataset.superclass_of)
         write_predictions(folder, predictions)
+        before_saving = time.monotonic()
         saved = _save_model(folder, outcome)
+        seconds = outcome.seconds.model_copy(update={"save": time.monotonic() - before_saving})
         events.update()
     except (DataError, OutputError):
         raise
@@ -68,7 +74,7 @@ def finish_run(folder: Path, data: Path) -> RunRecord:
         traceback.print_exc()
         record = record.model_copy(update={"state": State.FAILED, "reason": explain_failure(error)})
     else:
-        record = _with_outcome(record, outcome, metrics).model_copy(update=saved)
+        record = _with_outcome(record, outcome, metrics).model_copy(update=saved | {"seconds": seconds})
     record = record.model_copy(update={"versions": find_versions(), "device": _device()})
     write_record(folder, record)
     return record
@@ -97,6 +103,7 @@ def _with_outcome(record: RunRecord, outcome: Outcome, metrics: Metrics) -> RunR
             "seconds": outcome.seconds,
             "images_seen": outcome.images_seen,
             "images_per_second": outcome.images_per_second,
+            "scored_per_second": outcome.scored_per_second,
             "epochs": outcome.epochs,
             "val": metrics,
         }

@@ -49,6 +49,10 @@ class Task:
     """Called with the progress; may be called often."""
     seconds_data: float
     """Seconds that loading the data took."""
+    started: float
+    """The time of `time.monotonic` at which the run's process was started, or given the run."""
+    wall_seconds: float | None = None
+    """Wall-clock seconds from then on in which the run has to end; None for no limit."""
 
     @property
     def classes(self) -> int:
@@ -69,6 +73,7 @@ class Outcome:
     memory_peak_bytes: int
     params_total: int
     params_trainable: int
+    scored_per_second: float = 0.0
     model: keras.Model | None = None
     """The trained network; None for probes."""
     note: str = ""
@@ -82,6 +87,8 @@ def open_task(
     report: Callable[[RunProgress], None],
     micro_batch: int | None = None,
     source: WeightsSource | None = None,
+    started: float | None = None,
+    wall_seconds: float | None = None,
 ) -> Task:
     """Load data and network. A micro-batch that is predicted not to fit into memory is halved until it fits.
 
@@ -92,19 +99,21 @@ def open_task(
         report: Called with the progress.
         micro_batch: Largest number of images in memory at once; the run's batch if not given.
         source: The starting weights; those that the config names if not given.
+        started: The time of `time.monotonic` at which the run's process was started; now if not given.
+        wall_seconds: Wall-clock seconds from then on in which the run has to end; None for no limit.
 
     Raises:
         ConfigError: Keys of the config contradict each other, or not even one image at a time is predicted to fit.
         DataError: The data is damaged.
         WeightsError: The starting weights are missing or do not belong to the network.
     """
-    started = time.perf_counter()
+    opened = time.monotonic()
     # Devices must be configured before TensorFlow computes anything.
     replicas = open_replicas(run.train.batch) if run.train.mode is Mode.FIT else Replicas()
     dataset = open_dataset(data, run.data.classes, run.data.seed, run.data.fit)
     train = load_split(dataset, "train", subset=run.train.subset)
     val = load_split(dataset, "val", subset=run.train.val_images)
-    seconds_data = time.perf_counter() - started
+    seconds_data = time.monotonic() - opened
     # Memory is measured above this baseline: framework and images take the same for every network.
     memory = PeakMemory()
     spec = find_network(run.model.name)
@@ -141,6 +150,8 @@ def open_task(
         replicas=replicas,
         report=report,
         seconds_data=seconds_data,
+        started=opened if started is None else started,
+        wall_seconds=wall_seconds,
     )
 
 
