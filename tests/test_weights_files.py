@@ -228,6 +228,57 @@ def test_numbered_layers_are_found_behind_a_layer_of_ones_own(tmp_path: Path, su
         np.testing.assert_array_equal(new, old)
 
 
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
+def test_one_numbered_layer_may_have_a_name_in_the_file(tmp_path: Path, suffix: str) -> None:
+    """As the last layer of ConvNeXt in the whole classifier."""
+
+    def build(name: str | None, top: bool) -> Any:
+        x = inputs = keras.Input((8, 8, 3))
+        x = keras.layers.Conv2D(4, 3, name="stem")(x)
+        x = keras.layers.LayerNormalization(name="block_layernorm")(x)
+        x = keras.layers.Conv2D(6, 3, name="block_conv")(x)
+        x = keras.layers.LayerNormalization(name=name)(x)
+        return keras.Model(inputs, keras.layers.Dense(5, name="head_dense")(x) if top else x)
+
+    saved, fresh = build("head_layernorm", top=True), build(None, top=False)
+    for weight in saved.weights:
+        weight.assign(np.random.default_rng(4).uniform(0.5, 1, weight.shape))
+    path = tmp_path / f"m{suffix}"
+    (saved.save_weights if suffix == ".weights.h5" else saved.save)(path)
+    load_weights(fresh, TABLE[0], WeightsSource("file", "x", path))
+    for old, new in zip(saved.get_weights()[:-2], fresh.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+class Named(keras.layers.Dense):
+    """A layer that stores its tensors under names, as Keras allows."""
+
+    def save_own_variables(self, store: Any) -> None:
+        store["kernel"], store["bias"] = self.kernel.numpy(), self.bias.numpy()
+
+
+class Sized(keras.Model):
+    """A class whose settings have `layers` that are not the layers."""
+
+    def __init__(self, body: Any, layers: Any) -> None:
+        super().__init__()
+        self.body, self.sizes, self.top = body, layers, Named(3)
+        self(np.zeros((1, *body.input.shape[1:]), np.float32))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"layers": self.sizes}
+
+    def call(self, x: Any) -> Any:
+        return self.top(self.body(x))
+
+
+@pytest.mark.parametrize("layers", [2, [64, 32], ["a"], [{"class_name": "A"}], [None], {"a": 1}, "dense"], ids=repr)
+def test_settings_and_tensors_of_ones_own_class_do_not_matter(tmp_path: Path, layers: Any) -> None:
+    saved = shuffled(TABLE[0])
+    Sized(saved, layers).save(tmp_path / "a.keras")
+    assert_loads(tmp_path / "a.keras", TABLE[0], saved, repr(layers))
+
+
 def test_a_compressed_keras_file_is_loaded(tmp_path: Path) -> None:
     saved = shuffled(TABLE[0])
     saved.save(tmp_path / "a.keras")

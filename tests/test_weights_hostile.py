@@ -1,9 +1,11 @@
 """Files that are made to do harm: nothing outside the file is read, and nothing larger than the file is allocated."""
 
 import json
+import random
 import re
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from bakeoff.errors import WeightsError
 from bakeoff.networks.table import find_network
 from bakeoff.networks.weights import locate_weights
 from bakeoff.networks.weights.keras_file import StoredModel, open_models
+from bakeoff.networks.weights.transfer import read_kit
 
 PRIVATE = b"4929 1234 5678 9012"
 
@@ -232,16 +235,42 @@ def pack(path: Path, config: bytes, weights: bytes) -> Path:
     ("config", "weights", "why"),
     [
         (b"{}", bytes(20 << 20), r"declares 20,971,520 bytes for model\.weights\.h5"),
-        (b" " * (17 << 20), b"", r"declares 17,825,792 bytes for config\.json"),
-        (b"[" * 200_000, b"", "is not a Keras weight file"),
+        (b" " * (5 << 20), random.Random(0).randbytes(1 << 20), r"declares 5,242,880 bytes for config\.json"),
+        (b"[]," * 100_000, b"", r"declares 300,000 bytes for config\.json"),
+        (b"[" * 200_000, random.Random(0).randbytes(1 << 20), "is not a Keras weight file"),
     ],
-    ids=["weights", "config", "depth"],
+    ids=["weights", "config", "small file", "depth"],
 )
 def test_a_member_that_grows_when_it_is_unpacked_is_refused(
     tmp_path: Path, config: bytes, weights: bytes, why: str
 ) -> None:
     path = pack(tmp_path / "a.keras", config, weights)
     with pytest.raises(WeightsError, match=why), open_models(path):
+        pass
+
+
+def test_no_more_is_unpacked_than_a_member_declares(tmp_path: Path) -> None:
+    path = pack(tmp_path / "a.keras", b"{}", bytes(64 << 20))
+    data = path.read_bytes().replace((64 << 20).to_bytes(4, "little"), (1000).to_bytes(4, "little"))
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(WeightsError, match=path.name), open_models(path):
+            pass
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("way", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressions_that_keras_and_people_do_not_use_are_refused(tmp_path: Path, way: int) -> None:
+    with zipfile.ZipFile(tmp_path / "a.keras", "w", way) as archive:
+        archive.writestr("config.json", b"{}")
+        archive.write(sound(tmp_path / "a.weights.h5"), "model.weights.h5")
+    with (
+        pytest.raises(WeightsError, match=r"has config\.json compressed in an unusual way"),
+        open_models(tmp_path / "a.keras"),
+    ):
         pass
 
 
@@ -253,6 +282,12 @@ def test_the_index_of_weights_in_parts_names_no_other_folder(tmp_path: Path) -> 
         index.write_text(json.dumps({"weight_map": {"/layers/dense/vars": name}}))
         with pytest.raises(WeightsError, match=r"is not an index|is missing"):
             locate_weights(find_network("lenet"), str(index))
+
+
+def test_a_kit_larger_than_any_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "kit.json").write_text('{"schema":1,"files":[' + "{}," * 500_000 + "{}]}")
+    with pytest.raises(WeightsError, match="is larger than 1,048,576 bytes"):
+        read_kit(tmp_path)
 
 
 MEASURE = """

@@ -10,7 +10,7 @@ import pytest
 
 from bakeoff.errors import WeightsError
 from bakeoff.networks.table import TABLE, build_backbone, find_network
-from bakeoff.networks.weights import WeightsSource, load_weights
+from bakeoff.networks.weights import WeightsSource, load_weights, locate_weights
 from bakeoff.networks.weights.known import CONVOLUTIONS
 from running import run_cli
 
@@ -154,6 +154,13 @@ def test_a_part_is_taken_by_name_and_never_by_number(tmp_path: Path) -> None:
 def test_layers_in_several_places_that_fit_are_not_guessed(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="of the 8 tensors of vgg-16"):
         load_weights(numbered(3), VGG, save(numbered(4), tmp_path / "a.weights.h5"))
+
+
+def test_a_saved_model_and_a_checkpoint_of_tensorflow_are_named(tmp_path: Path) -> None:
+    (tmp_path / "ckpt.index").touch()
+    for path in (tmp_path, tmp_path / "ckpt"):
+        with pytest.raises(WeightsError, match=r"is a SavedModel, a checkpoint .* save a \.keras or \.weights\.h5"):
+            locate_weights(VGG, str(path))
 
 
 @pytest.mark.usefixtures("workers_here")

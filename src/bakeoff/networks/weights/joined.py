@@ -16,7 +16,7 @@ from bakeoff.networks.weights.hdf5 import Group, open_hdf5
 
 __all__ = ["join_parts"]
 
-_MOST_INDEX_BYTES = 16 << 20
+_MOST_INDEX_BYTES = 4 << 20
 
 
 def join_parts(index: Path) -> Path:

@@ -23,7 +23,8 @@ from bakeoff.networks.weights.hdf5 import MOST_GROWTH, Group, Tensor, open_hdf5
 
 __all__ = ["StoredLayer", "StoredModel", "canonical", "count_names", "open_models", "split_number"]
 
-_MOST_CONFIG_BYTES = 16 << 20
+# As Python objects, JSON takes up to 35 times its size. That of the largest network of Keras has one megabyte.
+_MOST_CONFIG_BYTES = 4 << 20
 # What Keras 3 and Keras 2.13 call the list of a model's layers. Both are left out of a layer's place.
 _LISTS = ("layers", "_layer_checkpoint_dependencies")
 # Members of a file that are no layers.
@@ -116,16 +117,23 @@ def canonical(name: str) -> str:
 
 def _unpack(path: Path) -> tuple[bytes, dict[str, tuple[int, str]]]:
     """The HDF5 file in a `.keras` file, and the position and name of each layer by its group."""
+    most = MOST_GROWTH * path.stat().st_size
     with zipfile.ZipFile(path) as archive:
-        for name, limit in (
-            ("model.weights.h5", MOST_GROWTH * path.stat().st_size),
-            ("config.json", _MOST_CONFIG_BYTES),
-        ):
-            if (size := archive.getinfo(name).file_size) > limit:
-                raise WeightsError(f"declares {size:,} bytes for {name}, which is more than {limit:,}")
-        config = json.loads(archive.read("config.json"))
+        config = json.loads(_read_member(archive, "config.json", min(most, _MOST_CONFIG_BYTES)))
         named = enumerate(_names_in_config(config, ()))
-        return archive.read("model.weights.h5"), {"/".join(place): (i, name) for i, (place, name) in named}
+        data = _read_member(archive, "model.weights.h5", most)
+        return data, {"/".join(place): (i, name) for i, (place, name) in named}
+
+
+def _read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    member = archive.getinfo(name)
+    if member.file_size > limit:
+        raise WeightsError(f"declares {member.file_size:,} bytes for {name}, which is more than {limit:,}")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise WeightsError(f"has {name} compressed in an unusual way")
+    with archive.open(member) as file:
+        # Without a number, zipfile would unpack all that is there, whatever is declared.
+        return file.read(member.file_size + 1)
 
 
 def _read_legacy(group: Group, names: list[str]) -> Iterator[StoredModel]:
@@ -197,7 +205,8 @@ def _collect(
             place=place,
             line=(),
             index=() if position is None else (position,),
-            tensors=tuple(values.tensors[key] for key in sorted(values.tensors, key=int)),
+            # Keras' keys are numbers; layers of people's own may have any.
+            tensors=tuple(values.tensors[key] for key in sorted(values.tensors, key=lambda key: (len(key), key))),
         )
     for name, member in group.groups.items():
         if name != "vars" and name not in _NO_LAYERS:
@@ -206,10 +215,28 @@ def _collect(
 
 def _names_in_config(config: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
     """The place in the file and the name of each layer of a serialised model, layers of inner models included."""
-    layers = config.get("config", {}).get("layers", []) if isinstance(config.get("config"), dict) else []
+    layers = _layers_in_config(config)
     for layer, key in zip(layers, count_names([layer["class_name"] for layer in layers]), strict=True):
         yield (*place, key), layer["config"]["name"]
         yield from _names_in_config(layer, (*place, key))
+
+
+def _layers_in_config(config: Any) -> list[dict[str, Any]]:
+    """The serialised layers of a serialised model; none if `layers` is something else, as in a class of one's own."""
+    settings = config.get("config") if isinstance(config, dict) else None
+    layers = settings.get("layers") if isinstance(settings, dict) else None
+    if not isinstance(layers, list) or not all(map(_is_layer, layers)):
+        return []
+    return layers
+
+
+def _is_layer(layer: Any) -> bool:
+    return (
+        isinstance(layer, dict)
+        and isinstance(layer.get("class_name"), str)
+        and isinstance(layer.get("config"), dict)
+        and isinstance(layer["config"].get("name"), str)
+    )
 
 
 def _snake_case(kind: str) -> str:

@@ -58,6 +58,11 @@ def locate_weights(spec: NetworkSpec, wanted: str) -> WeightsSource:
         return WeightsSource("random", "none", None)
     if wanted != "auto":
         path = Path(wanted).expanduser()
+        if path.is_dir() or path.with_name(f"{path.name}.index").is_file():
+            raise WeightsError(
+                f"{path} is a SavedModel, a checkpoint of TensorFlow or another folder; save a .keras or .weights.h5"
+                " with the Keras that wrote it"
+            )
         if not path.is_file():
             raise WeightsError(f"there is no weight file {path}; give a path, or `none` for random weights")
         if path.suffix == ".json":

@@ -115,7 +115,12 @@ def _match_named(wanted: list[Wanted], model: StoredModel) -> Match:
         }
         stored = [model.layers[index] for index in sorted(numbers, key=lambda index: (numbers[index], index))]
         pairs += _align([each for each in wanted if each.base == base], stored)
-    return Match(model, pairs)
+    found = Match(model, pairs)
+    missing = [each for each in wanted if each.base and not any(each is one for one, _ in pairs)]
+    if len(missing) == 1 and len(pairs) == len(wanted) - 1:
+        # The last layer of ConvNeXt has a number, but a name in the whole classifier.
+        pairs += _align(missing, [stored for stored in found.left if _fits(missing[0], stored)])
+    return found
 
 
 def _match_titled(wanted: list[Wanted], model: StoredModel) -> Match:

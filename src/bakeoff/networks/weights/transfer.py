@@ -21,6 +21,7 @@ from bakeoff.runs.facts import Facts
 __all__ = ["ExportedWeights", "export_weights", "find_imported", "import_weights", "imported_weights_dir", "read_kit"]
 
 SCHEMA = 1
+_MOST_KIT_BYTES = 1 << 20
 OnFile = Callable[[str, int, int], None]
 """Called with (what is being done with which file, files done, files in all)."""
 
@@ -56,6 +57,10 @@ def read_kit(folder: Path) -> tuple[ExportedWeights, ...]:
     path = folder / "kit.json"
     if not path.is_file():
         return ()
+    if path.stat().st_size > _MOST_KIT_BYTES:
+        raise WeightsError(
+            f"{path} is larger than {_MOST_KIT_BYTES:,} bytes, which no kit is; run `bakeoff weights export` again"
+        )
     try:
         kit = _Kit.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
