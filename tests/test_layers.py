@@ -37,8 +37,8 @@ INSIDE = {
     "networks/weights": "torch_file transfer hdf5 joined locate keras_file known match load fetch",
     "profile": "device facts costs predict observe store",
     "training": """
-        weight_copies optimizer replicas inference memory task features probe pace progress step checkpoint tensorboard
-        loop run model test again
+        weight_copies optimizer replicas inference memory task features probe pace progress step timing checkpoint
+        tensorboard loop run model test again
     """,
     "training/memory": "measure walk predict",
     "deploy": "bundle export serve",
@@ -58,8 +58,8 @@ INSIDE = {
     "report/board": "rows formatting criteria ranking reason table",
     "report/figures": "canvas tradeoff runs predictions agreement tuning",
     "study": """
-        defaults space default_spaces run_pool importance trials search compare ablate plan proposals
-        state recipe context begin tune loop
+        defaults space default_spaces run_pool importance trials search compare ablate forecast sizes plan proposals
+        revise state recipe context begin tune loop
     """,
     "console": "bars data plans live results watch",
     "api": "given plain arguments progress results studies tuning runs bundles audits",

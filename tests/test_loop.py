@@ -6,7 +6,7 @@ from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, write_record
 from bakeoff.study import context as context_module
 from bakeoff.study import open_state, run_screen
-from test_plan import _finish, _plan
+from test_plan import LITES, _finish, _plan
 from test_study_state import DATA
 
 
@@ -14,13 +14,13 @@ class _Silent:
     def stage_began(self, *_):
         pass
 
-    run_began = run_moved = run_ended = stage_began
+    run_began = run_moved = run_ended = plan_revised = stage_began
 
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """A study, and a function that screens it: `outcomes` are the seconds, images per second and top-1 of each run."""
-    study = open_state(tmp_path, _plan(600), data=DATA, command="")
+    study = open_state(tmp_path, _plan(600, LITES, side=0), data=DATA, command="")
     limits = []
 
     def screen(outcomes):

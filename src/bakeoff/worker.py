@@ -12,6 +12,8 @@
         Download a network's weights into $KERAS_HOME and move them to FILE.
     python -m bakeoff.worker check  NETWORK SIZE FILE [partial]
         Load the weights in FILE into the network, to see whether they fit.
+    python -m bakeoff.worker time   RECIPE_DIR FILE
+        Time the network of the recipe for about two seconds and write what it took to FILE.
     python -m bakeoff.worker wait
         Import what a run needs, then do the job that comes as a line on standard input (`launch.spare`).
 
@@ -94,6 +96,12 @@ def _check(network: str, size: str, file: str, partial: str = "") -> None:
     load_weights(backbone, spec, WeightsSource("file", "", Path(file)), partial=bool(partial))
 
 
+def _time(folder: str, target: str) -> None:
+    from bakeoff.training.timing import time_network
+
+    time_network(Path(folder), Path(target))
+
+
 _JOBS: dict[str, Callable[..., None]] = {
     "run": _run,
     "test": _test,
@@ -101,6 +109,7 @@ _JOBS: dict[str, Callable[..., None]] = {
     "bundle": _bundle,
     "fetch": _fetch,
     "check": _check,
+    "time": _time,
 }
 
 

@@ -117,6 +117,10 @@ class _EventWatcher:
         left = "" if seconds_left is None else f", {max(0.0, seconds_left):.0f} s of the budget left"
         _log.info("%s: %s%s", stage, "runs until the time is up" if runs is None else f"{runs} runs", left)
 
+    def plan_revised(self, why: str) -> None:
+        """Log how the plan has changed."""
+        _log.info("the plan has changed: %s", why)
+
     def run_began(self, run: Run) -> None:
         """Pass on that a run starts."""
         self._report("starting", 0.0, run.candidate)

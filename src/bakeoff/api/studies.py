@@ -1,5 +1,6 @@
 """Studies of several networks: run, screen, compare."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -361,7 +362,7 @@ def carry_out(
     """
     workers, cluster = read_optional_whole("workers", workers, 1), read_optional_text("cluster", cluster)
     with watch_progress(progress) as watcher, open_executor(workers, cluster) as executor:
-        prepared = prepare_study(request, watcher)
+        prepared = prepare_study(request, watcher, executor.threads)
         out = prepared.out
         slots = planned_slots(out, executor.slots)
         planned = plan(prepared, slots)
@@ -386,8 +387,11 @@ def _planner(tune: bool | None) -> Callable[[PreparedStudy, int], StudyPlan]:
             candidates=prepared.candidates,
             weights=prepared.weights,
             seed=prepared.seed,
+            forecast=prepared.forecast,
             tune=tune,
             slots=slots,
+            spent=time.monotonic() - prepared.started,
+            side=prepared.dataset.side,
         )
 
     return plan

@@ -62,6 +62,10 @@ class StudyConsole:
         count = "" if runs is None else f"{runs} run{'s' if runs > 1 else ''}"
         self._console.print(f"[bold]{stage}[/] [dim]{count or 'runs until the time is up'}{left}[/]")
 
+    def plan_revised(self, why: str) -> None:
+        """Print how the plan has changed."""
+        self._console.print(f"  [bold]plan[/] {escape(why)}", highlight=False, soft_wrap=True)
+
     def run_began(self, run: Run) -> None:
         """Add a bar for the run."""
         self._counts.clear()

@@ -28,7 +28,9 @@ def render_plan(plan: AnyPlan) -> Table:
 def _render_whole_job(plan: StudyPlan) -> Table:
     """Screen, races, search and confirmation."""
     table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}")
-    table.add_row("screen", ", ".join(plan.candidates))
+    if plan.rests_on:
+        table.add_row("pace", plan.rests_on)
+    table.add_row(_with_time("screen", plan), ", ".join(plan.candidates))
     table.add_row(
         "",
         f"pretrained: a probe on {plan.screen_images:,} images; from scratch: {format_seconds(plan.scratch_seconds)}"
@@ -38,13 +40,24 @@ def _render_whole_job(plan: StudyPlan) -> Table:
     if plan.cut:
         table.add_row("", f"no time for {', '.join(plan.cut)}")
     for rung, seconds in enumerate(plan.race_seconds):
-        table.add_row("race", f"the best {plan.finalists >> rung}, {format_seconds(seconds)} of training each")
+        table.add_row(
+            "race" if rung else _with_time("race", plan),
+            f"the best {plan.finalists >> rung}, {format_seconds(seconds)} of training each",
+        )
     if not plan.race_seconds:
-        table.add_row("race", "none: at this budget the screen decides")
+        table.add_row("race", "none: there is no time for one, the screen decides")
     if plan.tune_seconds:
         table.add_row("tune", f"the recipe of the leader, searched for {format_seconds(plan.tune_seconds)}")
-    table.add_row("confirm", "the winner, trained with what is left; then the test split is opened once")
+    table.add_row(
+        _with_time("confirm", plan), "the winner, trained with what is left; then the test split is opened once"
+    )
     return table
+
+
+def _with_time(stage: str, plan: StudyPlan) -> str:
+    """The stage with its predicted time."""
+    seconds = plan.predicted_seconds.get(stage)
+    return f"{stage}, {format_seconds(seconds)}" if seconds else stage
 
 
 def _render_comparison(plan: Comparison) -> Table:

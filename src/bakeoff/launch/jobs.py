@@ -6,18 +6,21 @@ from pathlib import Path
 
 from bakeoff.deploy.bundle import Format, Quantize, advise, closer_forms, format_label
 from bakeoff.errors import BakeoffError, BundleError, InputError, WeightsError
-from bakeoff.files import make_dir
+from bakeoff.files import make_dir, read_json, write_json
 from bakeoff.launch.process import ENDED_BY_SIGNAL, Ended, Worker
 from bakeoff.launch.spare import Spare
 from bakeoff.locks import clear_left
+from bakeoff.machine import count_cores, thread_environment
 from bakeoff.networks.table import NetworkSpec
 from bakeoff.networks.weights import hint_to_get_weights, hub_path
+from bakeoff.profile import Timing, add_observation, observe_timing
+from bakeoff.runs.config import Run
 from bakeoff.runs.events import OnProgress, RunProgress
 from bakeoff.runs.folder import SPLITS_SCORED, RunFolder, SplitScored
 from bakeoff.runs.predictions import Predictions, has_predictions, read_predictions
 from bakeoff.runs.record import OUT_OF_MEMORY, RunRecord, read_record
 
-__all__ = ["check_weights", "export_bundle", "fetch_weights", "open_test", "predict_again"]
+__all__ = ["check_weights", "export_bundle", "fetch_weights", "open_test", "predict_again", "time_network"]
 
 
 def open_test(
@@ -177,6 +180,30 @@ def _with_last_line(ended: Ended, log: Path) -> str:
     """Why a process failed, with the last line of its log, which is not kept."""
     last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
     return ended.failure if last in ended.failure else f"{ended.failure}: {last}"
+
+
+def time_network(run: Run, threads: int) -> None:
+    """Time the network of a recipe for about two seconds, and add what was measured to this machine's profile.
+
+    Args:
+        run: The recipe.
+        threads: CPU threads of the process.
+
+    Raises:
+        BakeoffError: The process failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="bakeoff-") as temporary:
+        folder = Path(temporary)
+        target = folder / "timing.json"
+        write_json(RunFolder(folder).config, run.model_dump(mode="json"))
+        environment = thread_environment(threads) if threads < count_cores() else {}
+        ended = Worker("time", [folder, target], RunFolder(folder).log, environment).follow()
+        if ended.failure or ended.input_error:
+            reason = ended.input_error or _with_last_line(ended, RunFolder(folder).log)
+            raise BakeoffError(f"cannot time {run.candidate}: {reason}")
+        timing = Timing.model_validate(read_json(target))
+    for observation in observe_timing(run, timing, ended.seconds, threads):
+        add_observation(observation)
 
 
 def _run_job(

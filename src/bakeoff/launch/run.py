@@ -38,6 +38,7 @@ def launch(
     wall_seconds: float | None = None,
     on_progress: OnProgress | None = None,
     executor: Executor | None = None,
+    seconds_planned: float = 0.0,
 ) -> RunRecord:
     """Train a config in a fresh process and return its record. A run that is finished is not repeated.
 
@@ -54,6 +55,7 @@ def launch(
             is too slow. None for no such limit.
         on_progress: Called with each progress event. A reason that it returns stops the run, which is PRUNED then.
         executor: Where attempts are made; this machine by default.
+        seconds_planned: For the record: training seconds that the study plans for its winner.
 
     Returns:
         The record, which is COMPLETE, PRUNED or FAILED.
@@ -62,7 +64,7 @@ def launch(
         InputError: The config, the data or the weights cannot be used.
         StoppedError: The executor was stopped.
     """
-    record = _make_record(run, stage, out, data)
+    record = _make_record(run, stage, out, data).model_copy(update={"seconds_planned": seconds_planned})
     folder = run_dir(out, record.id)
     if RunFolder(folder).record.is_file():
         known = read_record(folder)

@@ -7,24 +7,27 @@
 A plan is made from a profile, so it holds for the machine that it is made on.
 """
 
-from bakeoff.profile.costs import relative_cost
+from bakeoff.profile.costs import FORWARD_PER_TRAINING_STEP, relative_cost
 from bakeoff.profile.device import Device, find_device
-from bakeoff.profile.facts import Basis, Estimate, Finish, Observation, Profile
-from bakeoff.profile.observe import observe
+from bakeoff.profile.facts import Basis, Estimate, Finish, Observation, Profile, Timing
+from bakeoff.profile.observe import observe, observe_timing
 from bakeoff.profile.predict import predict_finish, predict_overhead, predict_rate
 from bakeoff.profile.store import add_finish, add_observation, read_profile
 
 __all__ = [
+    "FORWARD_PER_TRAINING_STEP",
     "Basis",
     "Device",
     "Estimate",
     "Finish",
     "Observation",
     "Profile",
+    "Timing",
     "add_finish",
     "add_observation",
     "find_device",
     "observe",
+    "observe_timing",
     "predict_finish",
     "predict_overhead",
     "predict_rate",

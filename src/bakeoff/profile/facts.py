@@ -6,7 +6,7 @@ from bakeoff.profile.device import Device
 from bakeoff.runs.config import Mode
 from bakeoff.runs.facts import Facts
 
-__all__ = ["Basis", "Estimate", "Finish", "Observation", "Profile"]
+__all__ = ["Basis", "Estimate", "Finish", "Observation", "Profile", "Timing"]
 
 # The newest observations of the same kind that are kept, and used.
 KEPT = 5
@@ -60,6 +60,21 @@ class Observation(Facts):
     def kind(self) -> tuple[str, int, Mode, str, int]:
         """Observations of the same kind replace each other."""
         return self.network, self.size, self.mode, self.precision, self.threads
+
+
+class Timing(Facts):
+    """What a few seconds with one network have measured, before any run."""
+
+    forward: float
+    """Images per second forward through the backbone."""
+    training: float
+    """Images per second in training."""
+    compiling_forward: float
+    """Seconds of the first forward pass, which compiles it."""
+    compiling_step: float
+    """Seconds of the first training step, which compiles it."""
+    timed: float
+    """Seconds of the passes and steps that were timed."""
 
 
 class Finish(Facts):

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
-from bakeoff.profile.facts import Observation
+from bakeoff.profile.facts import Observation, Timing
 from bakeoff.runs.config import Mode, Run
 from bakeoff.runs.record import RunRecord, State
 
-__all__ = ["observe"]
+__all__ = ["observe", "observe_timing"]
 
 
 def observe(record: RunRecord, threads: int) -> Observation | None:
@@ -33,6 +33,37 @@ def observe(record: RunRecord, threads: int) -> Observation | None:
         memory_measured=record.memory_peak_bytes,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def observe_timing(run: Run, timing: Timing, seconds: float, threads: int) -> tuple[Observation, Observation]:
+    """What timing a recipe's network has measured: as of a probe, and as of a training.
+
+    Args:
+        run: The recipe.
+        timing: What it measured.
+        seconds: Wall clock of the process that measured them.
+        threads: CPU threads that it had.
+    """
+    # Start, imports and building, as every run has them.
+    around = max(0.0, seconds - timing.timed - timing.compiling_forward - timing.compiling_step)
+    common = Observation(
+        network=run.model.name,
+        size=run.model.size,
+        mode=Mode.PROBE,
+        precision=run.train.precision.value,
+        threads=threads,
+        images_per_second=timing.forward,
+        overhead=around + timing.compiling_forward,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    training = {
+        "mode": Mode.FIT,
+        "images_per_second": timing.training,
+        # It is scored too, which has a graph of its own.
+        "overhead": around + timing.compiling_forward,
+        "compile": timing.compiling_step,
+    }
+    return common, common.model_copy(update=training)
 
 
 def _is_comparable(run: Run) -> bool:

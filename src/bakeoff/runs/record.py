@@ -146,6 +146,9 @@ class RunRecord(Facts):
     scored_per_second: float = 0.0
     """Images per second through the network in scoring, mirror images included, without the first batch."""
     epochs: float = 0.0
+    seconds_planned: float = 0.0
+    """Training seconds that the study planned for its winner: a screened run is ranked by the error expected after
+    them. 0: not known."""
     val: Metrics | None = None
     test: TestMetrics | None = None
     seed: int = 0

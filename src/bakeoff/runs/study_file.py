@@ -16,7 +16,17 @@ from bakeoff.runs.facts import Facts
 from bakeoff.runs.findings import Effects, SearchResult
 from bakeoff.runs.record import Stage
 
-__all__ = ["STUDY_FILE", "AnyStudy", "Dropped", "LeftOut", "StageFacts", "StudyData", "StudyFile", "read_study"]
+__all__ = [
+    "STUDY_FILE",
+    "AnyStudy",
+    "Dropped",
+    "LeftOut",
+    "PlanRevision",
+    "StageFacts",
+    "StudyData",
+    "StudyFile",
+    "read_study",
+]
 
 STUDY_FILE = "study.json"
 SCHEMA = 1
@@ -54,6 +64,17 @@ class Dropped(Facts):
     why: str
 
 
+class PlanRevision(Facts):
+    """A change of the plan after something was measured."""
+
+    at_seconds: float
+    """Wall-clock seconds that the study had used."""
+    step: str
+    """What was changed: `candidates`, `size` or `race`."""
+    why: str
+    """One sentence."""
+
+
 class StageFacts(BaseModel):
     """One stage: wall-clock seconds spent on it, the ids of its runs, and the runs that it dropped."""
 
@@ -84,6 +105,8 @@ class StudyFile(BaseModel, Generic[PlanT]):
     seconds: dict[str, float] = {}
     """Seconds by stage, with `prepare`, `test` and `report`; summed over interruptions."""
     stages: list[StageFacts] = []
+    revisions: list[PlanRevision] = []
+    """How the plan came to be what it is, the oldest first."""
     confirm: list[Run] = []
     """Confirming runs as decided: their length depended on the clock, so it cannot be computed again."""
     found: SearchResult | None = None

@@ -13,8 +13,11 @@ trials.py          the trials of a search, kept by Optuna
 search.py          the search for a recipe
 compare.py         all candidates at one equal budget
 ablate.py          a factor-by-factor study: one change at a time
+forecast.py        what runs take on this machine
+sizes.py           the input size of a network, by the pictures and by the pace
 plan.py            how a study divides its budget
 proposals.py       propose(): the plan and the records to the next runs
+revise.py          how a plan changes by what was measured
 state.py           study.json: the plan, the time used, what was dropped and why
 recipe.py          a run as a TOML file
 context.py         what the stages of a study share, and how a stage's runs are trained
@@ -28,9 +31,11 @@ from bakeoff.study.compare import Comparison, make_comparison
 from bakeoff.study.context import Watcher
 from bakeoff.study.default_spaces import default_factors, default_space
 from bakeoff.study.defaults import assign_weights, choose_candidates, default_run, find_missing, start_from
+from bakeoff.study.forecast import Forecast
 from bakeoff.study.loop import run_comparison, run_screen, run_study
 from bakeoff.study.plan import StudyPlan, make_plan
 from bakeoff.study.proposals import Proposal, propose
+from bakeoff.study.revise import Revision, revise_plan
 from bakeoff.study.search import Search, make_search
 from bakeoff.study.space import Space, read_space
 from bakeoff.study.state import AnyPlan, StudyState, open_state, planned_slots
@@ -40,7 +45,9 @@ __all__ = [
     "Ablation",
     "AnyPlan",
     "Comparison",
+    "Forecast",
     "Proposal",
+    "Revision",
     "Search",
     "Space",
     "StudyPlan",
@@ -60,6 +67,7 @@ __all__ = [
     "planned_slots",
     "propose",
     "read_space",
+    "revise_plan",
     "run_ablation",
     "run_comparison",
     "run_screen",

@@ -11,7 +11,7 @@ import contextlib
 import importlib.util
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -21,17 +21,20 @@ from bakeoff.data.checks import MIN_SIDE_PIXELS, find_leaks, note_excluded, read
 from bakeoff.data.shards import Dataset, open_dataset, prepare_cached
 from bakeoff.data.sources import OnCount
 from bakeoff.errors import ConfigError, InputError
-from bakeoff.launch import Executor, Local, Spare, check_weights, connect, fetch_weights
+from bakeoff.launch import Executor, Local, Spare, check_weights, connect, fetch_weights, time_network
 from bakeoff.locks import hold, release
 from bakeoff.machine import count_cores
 from bakeoff.networks.table import NetworkSpec, find_network
 from bakeoff.networks.weights import locate_weights
+from bakeoff.profile import read_profile
 from bakeoff.report.board import format_bytes
 from bakeoff.runs.config import Candidate, Data, Run, WeightsChoice, parse_weights
 from bakeoff.runs.events import RunProgress
-from bakeoff.runs.study_file import LeftOut, StudyData
+from bakeoff.runs.study_file import STUDY_FILE, LeftOut, StudyData
 from bakeoff.study.context import Watcher
-from bakeoff.study.defaults import assign_weights, choose_candidates, find_missing
+from bakeoff.study.defaults import assign_weights, choose_candidates, default_run, find_missing
+from bakeoff.study.forecast import Forecast
+from bakeoff.study.sizes import choose_size
 from bakeoff.study.state import AnyPlan, StudyState, open_state
 
 __all__ = [
@@ -51,6 +54,11 @@ __all__ = [
 ]
 
 NO_TENSORFLOW = "TensorFlow is not installed; run pip install 'bakeoff[cpu]', or 'bakeoff[gpu]' where there is a GPU"
+
+# Timing a network takes about ten seconds, most of them for the start of its process.
+MIN_MEASURED_BUDGET_SECONDS = 120.0
+# The share of a budget that the winner usually trains for.
+USUAL_TRAINING_SHARE = 0.5
 
 _log = logging.getLogger("bakeoff")
 
@@ -97,6 +105,10 @@ class StudyRequest:
     command: str = ""
     """What started the study, as its report names it."""
 
+    def folder(self, data: str) -> Path:
+        """Folder of the study of data of this name."""
+        return self.out or Path(f"{self.prefix}-{data}")
+
 
 @dataclass(frozen=True)
 class PreparedStudy:
@@ -112,11 +124,13 @@ class PreparedStudy:
     weights: WeightsChoice
     seed: int
     findings: "SplitFindings"
+    forecast: Forecast
+    """What runs take on this machine."""
 
     @property
     def out(self) -> Path:
         """Folder of the study."""
-        return self.request.out or Path(f"{self.request.prefix}-{self.dataset.name}")
+        return self.request.folder(self.dataset.name)
 
 
 def require_tensorflow() -> None:
@@ -233,8 +247,15 @@ def open_executor(workers: int | None, cluster: str | None) -> Iterator[Executor
         executor.close()
 
 
-def prepare_study(request: StudyRequest, watcher: StudyWatcher) -> PreparedStudy:
+def prepare_study(request: StudyRequest, watcher: StudyWatcher, threads: int | None = None) -> PreparedStudy:
     """Prepare the data of a request, choose its candidates and fetch their weights; nothing is trained.
+
+    If the request has a budget and nothing was measured on this machine yet, one network is timed.
+
+    Args:
+        request: What is asked for.
+        watcher: Told what happens.
+        threads: CPU threads of each run; None for all of this machine.
 
     Raises:
         InputError: Names, sizes, data or weights cannot be used.
@@ -248,12 +269,37 @@ def prepare_study(request: StudyRequest, watcher: StudyWatcher) -> PreparedStudy
         choose_candidates(request.candidates, 32, weights)
     shards, dataset = prepare_data(request.data, request.data_dir, watcher.counted)
     findings = check_splits(dataset, watcher)
-    seconds_per_image = (request.budget or 0.0) / max(dataset.counts["train"], 1)
-    candidates = choose_candidates(request.candidates or None, dataset.side, weights, seconds_per_image)
+    candidates = choose_candidates(request.candidates or None, dataset.side, weights)
+    forecast = Forecast(read_profile(), threads or count_cores())
+    if request.budget:
+        base = default_run(find_network(candidates[0].name), candidates[0].size or 0, request.data, weights, 0)
+        if not (request.folder(dataset.name) / STUDY_FILE).is_file():  # a study that was begun has its plan
+            forecast = _measure_if_new(forecast, base, request.budget, watcher)
+        size_of = _sizes_by_pace(request.budget, dataset, forecast)
+        candidates = choose_candidates(request.candidates or None, dataset.side, weights, size_of)
     weights = assign_weights(candidates, weights)
     provide_weights(candidates, weights, watcher.counted)
     seed = recipe.seed if request.seed is None else request.seed
-    return PreparedStudy(request, started, shards, dataset, tuple(candidates), weights, seed, findings)
+    return PreparedStudy(request, started, shards, dataset, tuple(candidates), weights, seed, findings, forecast)
+
+
+def _measure_if_new(forecast: Forecast, base: Run, budget: float, watcher: StudyWatcher) -> Forecast:
+    """The forecast after timing one network, if this machine's profile is empty and the budget has the time."""
+    if forecast.profile.observations or budget < MIN_MEASURED_BUDGET_SECONDS:
+        return forecast
+    watcher.counted(f"timing {base.candidate} on this machine, once", 0, 0)
+    time_network(base, forecast.threads)
+    return Forecast(read_profile(), forecast.threads)
+
+
+def _sizes_by_pace(budget: float, dataset: Dataset, forecast: Forecast) -> Callable[[NetworkSpec, int], int]:
+    """The input size of a network for a budget, by the pace of this machine."""
+
+    def choose(spec: NetworkSpec, side: int) -> int:
+        seconds, images = USUAL_TRAINING_SHARE * budget, dataset.counts["train"]
+        return choose_size(spec, side, seconds=seconds, images=images, forecast=forecast)
+
+    return choose
 
 
 @contextlib.contextmanager

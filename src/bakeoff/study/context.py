@@ -10,11 +10,14 @@ from typing import Any, Protocol
 
 from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Executor, Local, launch
+from bakeoff.machine import count_cores
+from bakeoff.profile import read_profile
 from bakeoff.report import write_report
 from bakeoff.report.board import rank, write_board
 from bakeoff.runs.config import Run
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import RunRecord, Stage, State, list_records
+from bakeoff.study.forecast import Forecast
 from bakeoff.study.run_pool import RunPool, RunRequest
 from bakeoff.study.state import StudyState
 
@@ -37,6 +40,9 @@ class Watcher(Protocol):
 
     def stage_began(self, stage: str, runs: int | None, seconds_left: float | None) -> None:
         """A stage begins. The number of its runs is None if it depends on the time."""
+
+    def plan_revised(self, why: str) -> None:
+        """The plan was changed by what was measured; `why` is one sentence."""
 
     def run_began(self, run: Run) -> None:
         """A run is about to start."""
@@ -66,6 +72,15 @@ class StudyContext:
     def records(self) -> list[RunRecord]:
         """All records so far."""
         return list_records(self.out)
+
+    @property
+    def forecast(self) -> Forecast:
+        """What runs take on this machine, by its profile and by this study's records."""
+        threads = self.executor.threads
+        # Records of runs on this machine are in its profile already.
+        if threads is not None:
+            return Forecast(read_profile(), threads)
+        return Forecast(read_profile(), count_cores()).with_records(self.records)
 
     def train_all(self, runs: Sequence[Run], stage: Stage) -> None:
         """Train the runs of a stage, then write the board."""
@@ -102,6 +117,11 @@ class StudyContext:
         with self.study.timed(self.out, "report"):
             write_board(self.out, rank(self.records))
             write_report(self.out)
+
+    @property
+    def seconds_planned(self) -> float:
+        """Training seconds that the plan has for the winner; 0 if it does not say."""
+        return getattr(self.study.plan, "confirm_seconds", 0.0)
 
     def limit(self, stage: Stage, run: Run) -> float | None:
         """Wall-clock seconds after which a run is ended, so that others have time left; None without a budget."""
@@ -165,6 +185,7 @@ class _Stage:
                     wall_seconds=allowance,
                     on_progress=lambda event: self._pool.call_in_main_thread(on_progress, event),
                     executor=self._executor,
+                    seconds_planned=self._context.seconds_planned,
                 )
 
         self._context.watcher.run_began(run)

@@ -1,6 +1,6 @@
 """Defaults before any search: which networks are candidates, at what input size, and with which recipe."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bakeoff.errors import ConfigError
@@ -9,6 +9,7 @@ from bakeoff.networks.weights import is_available_locally, locate_weights
 from bakeoff.runs.config import Augment, BatchNorm, Candidate, Data, Model, Optim, Run, Train, WeightsChoice, override
 
 __all__ = [
+    "SMALL_INPUT",
     "assign_weights",
     "choose_candidates",
     "default_run",
@@ -21,9 +22,6 @@ __all__ = [
     "start_from_probe",
 ]
 
-# With at least this much wall clock per training image, inputs of 128 pixels are worth their time. On two cores it is
-# about four epochs, after which EfficientNet-Lite0 was better at 128 pixels than at 96 (benchmarks/levers.csv).
-LARGE_INPUT_SECONDS_PER_IMAGE = 0.06
 # The default sides of the input in pixels.
 SMALL_INPUT, LARGE_INPUT = 96, 128
 # The probe that a head starts from uses at most this many images.
@@ -33,7 +31,10 @@ SOURCES_WITHOUT_FLIP = ("digits",)
 
 
 def choose_candidates(
-    wanted: Sequence[Candidate] | None, side: int, weights: WeightsChoice, seconds_per_image: float = 0.0
+    wanted: Sequence[Candidate] | None,
+    side: int,
+    weights: WeightsChoice,
+    size_of: Callable[[NetworkSpec, int], int] | None = None,
 ) -> list[Candidate]:
     """Choose the candidates, and an input size for each.
 
@@ -42,21 +43,22 @@ def choose_candidates(
             ones first, then those that train from scratch, each group by number of parameters.
         side: Side of the stored images in pixels.
         weights: The weights that were asked for.
-        seconds_per_image: Wall-clock seconds of the budget per training image; with more, inputs are larger.
+        size_of: The input size of a network for images of this side; `default_size` if not given.
 
     Raises:
         ConfigError: A network is unknown, or a size is too small for it.
     """
     for name in weights.named:
         find_network(name)
+    size_of = size_of or default_size
     if wanted is None:
         specs = [spec for spec in TABLE if spec.from_scratch or _has_weights(spec, weights)]
         specs.sort(key=lambda spec: (spec.from_scratch, spec.params_total))
-        return [Candidate(name=spec.name, size=default_size(spec, side, seconds_per_image)) for spec in specs]
+        return [Candidate(name=spec.name, size=size_of(spec, side)) for spec in specs]
     sized = []
     for candidate in wanted:
         spec = find_network(candidate.name)
-        size = default_size(spec, side, seconds_per_image) if candidate.size is None else candidate.size
+        size = size_of(spec, side) if candidate.size is None else candidate.size
         check_size(spec, size)
         sized.append(Candidate(name=spec.name, size=size))
     return list(dict.fromkeys(sized))
@@ -93,7 +95,7 @@ def find_missing(candidates: Sequence[Candidate], weights: WeightsChoice) -> lis
     return missing
 
 
-def default_size(spec: NetworkSpec, side: int, seconds_per_image: float = 0.0) -> int:
+def default_size(spec: NetworkSpec, side: int) -> int:
     """The default side of a network's input in pixels.
 
     Small images are enlarged, because pretrained filters expect larger objects.
@@ -101,14 +103,12 @@ def default_size(spec: NetworkSpec, side: int, seconds_per_image: float = 0.0) -
     Args:
         spec: The network.
         side: Side of the stored images in pixels.
-        seconds_per_image: Wall-clock seconds of the budget per training image; with more, inputs are larger.
     """
     if spec.from_scratch:
         return spec.native_size
     if side < 32:
         return max(48, spec.min_size)
-    is_large = side > 64 or seconds_per_image >= LARGE_INPUT_SECONDS_PER_IMAGE
-    return max(spec.min_size, min(LARGE_INPUT if is_large else SMALL_INPUT, spec.native_size))
+    return max(spec.min_size, min(LARGE_INPUT if side > 64 else SMALL_INPUT, spec.native_size))
 
 
 def progressive_sizes(spec: NetworkSpec, size: int) -> tuple[int, ...]:

@@ -1,18 +1,21 @@
 """The loop of a study: propose runs, train them, write the results; then the test split, the bundle and the report."""
 
+import time
 from functools import partial
 from pathlib import Path
 
 from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Executor, Local, export_bundle, open_test
+from bakeoff.profile import Finish, add_finish
 from bakeoff.report.board import order_of, read_row
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State
-from bakeoff.runs.study_file import Dropped
+from bakeoff.runs.study_file import Dropped, PlanRevision
 from bakeoff.study.compare import Comparison
 from bakeoff.study.context import StudyContext, Watcher
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.proposals import Proposal, propose
+from bakeoff.study.revise import revise_plan
 from bakeoff.study.state import StudyState
 from bakeoff.study.tune import search_for
 
@@ -44,7 +47,7 @@ def run_study(
     winner = next((record for record in confirmed if record.state is State.COMPLETE), None)
     if winner is None:
         raise NothingTrainedError(f"no candidate could be trained; the reasons are in {out / 'board.csv'}")
-    folder = run_dir(out, winner.id)
+    folder, opened, began = run_dir(out, winner.id), winner.test is None, time.monotonic()
     if winner.test is None:
         watcher.stage_began("test", 1, study.seconds_left)
         watcher.run_began(winner.config)
@@ -56,6 +59,11 @@ def run_study(
         with study.timed(out, "report"):
             export_bundle(folder, data, out / "bundle")
     context.report()
+    if opened and context.executor.threads is not None:
+        model, flips = winner.config.model, 1 + winner.config.train.flip_test
+        images = flips * winner.data.counts["test"]
+        seconds = time.monotonic() - began
+        add_finish(Finish(network=model.name, size=model.size, images=images, seconds=seconds))
     return winner
 
 
@@ -113,11 +121,26 @@ def _next_proposal(context: StudyContext) -> Proposal | None:
         if run not in done:
             return Proposal(stage=Stage.CONFIRM, runs=(run,))
     changes = study.found.chosen if study.found else None
-    proposal = propose(study.plan, records, study.seconds_left or 0.0, changes)
+    _revise(context)
+    proposal = propose(study.plan, records, study.seconds_left or 0.0, context.forecast, changes)
     if proposal is not None and proposal.stage is Stage.CONFIRM:
         study.confirm.extend(proposal.runs)
         study.write(context.out)
     return proposal
+
+
+def _revise(context: StudyContext) -> None:
+    """Change the plan by what was measured, and store the change before anything follows from it."""
+    study = context.study
+    assert isinstance(study.plan, StudyPlan)
+    done = [revision.step for revision in study.revisions]
+    left, slots = study.seconds_left or 0.0, context.executor.slots
+    revision = revise_plan(study.plan, context.records, left, context.forecast, done=done, slots=slots)
+    if revision is not None:
+        study.plan = revision.plan
+        study.revisions.append(PlanRevision(at_seconds=revision.at_seconds, step=revision.step, why=revision.why))
+        study.write(context.out)
+        context.watcher.plan_revised(revision.why)
 
 
 def _train_proposal(proposal: Proposal, context: StudyContext) -> None:
@@ -134,7 +157,10 @@ def _note_dropped(context: StudyContext, stage: Stage) -> None:
     """Note in the study's state which candidates of a stage do not continue, and why."""
     study, records = context.study, context.records
     assert isinstance(study.plan, StudyPlan)
-    following = propose(study.plan, records, study.seconds_left or 0.0)
+    _revise(context)
+    following = propose(study.plan, records, study.seconds_left or 0.0, context.forecast)
+    if following and following.stage is stage:
+        return  # there is more of it to do
     kept = {run.candidate for run in following.runs} if following else set()
     facts = study.stage(stage)
     known = {dropped.id for dropped in facts.dropped}

@@ -1,28 +1,34 @@
-"""The plan of a study: how it divides its budget among its stages. Pure functions: no clock, no files, no Keras."""
+"""The plan of a study: how it divides its budget among its stages, by the pace of this machine.
+
+Pure functions: no clock, no files, no Keras. The machine is an argument, the Forecast.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bakeoff.errors import ConfigError
 from bakeoff.networks.table import find_network
-from bakeoff.runs.config import Candidate, Data, WeightsChoice
+from bakeoff.runs.config import Candidate, Data, Mode, WeightsChoice
 from bakeoff.runs.facts import Facts
+from bakeoff.study.defaults import progressive_sizes
+from bakeoff.study.forecast import Forecast
 from bakeoff.study.search import MIN_SEARCH_SECONDS
 
-__all__ = ["StudyPlan", "make_plan"]
+__all__ = ["SCREEN_SHARE", "StudyPlan", "make_plan", "plan_race", "predict_screening"]
 
 MIN_BUDGET_SECONDS = 30.0
-# Wall-clock seconds of a run that are not training: start, loading, tracing.
-STARTUP_SECONDS = 10.0
-# Images per second through a network that is probed.
-PROBED_IMAGES_PER_SECOND = 300.0
-# The share of the budget for the screen. The larger part of the budget is left for the winner.
+# The screen ends within this share of the budget; the larger part is left for the winner.
 SCREEN_SHARE = 0.35
-# A from-scratch network is screened beside pretrained ones only if the screen has used less than this share so far,
-# because at short budgets pretrained networks always won.
-FROM_SCRATCH_SHARE = 0.12
+# The share that the screen usually takes: where there is time, probes get more images.
+USUAL_SCREEN_SHARE = 0.25
+# Images of a probe: fewer show nothing, more change nothing. Three fifths train it, two score it.
+MIN_PROBE_IMAGES, MAX_PROBE_IMAGES = 500, 5000
 # The share for all rungs of the race together.
 RACE_SHARE = 0.15
+# A race shows nothing if its runs see fewer images than this, or than the training split has.
+MIN_RACE_IMAGES = 6000
+MAX_FINALISTS = 8
 # The share for the search of the winner's recipe, if there is one.
 TUNE_SHARE = 0.35
 # With at least this budget a search is planned by default. Within half an hour it cost more than it gained
@@ -31,7 +37,7 @@ DEFAULT_TUNE_BUDGET_SECONDS = 7200.0
 
 
 class StudyPlan(Facts):
-    """What a study does with its budget; a function of the budget, the data and the candidates."""
+    """What a study does with its budget; a function of the budget, the data, the candidates and the machine."""
 
     budget_seconds: float
     data: Data
@@ -55,6 +61,27 @@ class StudyPlan(Facts):
     """Wall-clock seconds for the search of the winner's recipe; 0 for no search."""
     count_val: int
     count_test: int
+    count_train: int = 0
+    side: int = 0
+    """Side of the stored images in pixels."""
+    confirm_seconds: float = 0.0
+    """Predicted training seconds of the winner."""
+    predicted_seconds: dict[str, float] = {}
+    """Predicted wall-clock seconds by stage."""
+    rests_on: str = ""
+    """What the predictions rest on."""
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What was asked for, without what the machine has decided: the same study has the same."""
+        return {
+            "budget_seconds": self.budget_seconds,
+            "data": self.data.model_dump(mode="json"),
+            "seed": self.seed,
+            "weights": self.weights.model_dump(mode="json"),
+            "candidates": sorted({name.partition("@")[0] for name in (*self.candidates, *self.cut)}),
+            "tune_seconds": self.tune_seconds,
+        }
 
 
 def make_plan(
@@ -63,10 +90,13 @@ def make_plan(
     data: Data,
     counts: Mapping[str, int],
     candidates: Sequence[Candidate],
+    forecast: Forecast,
     weights: WeightsChoice | None = None,
     seed: int = 0,
     tune: bool | None = None,
     slots: int = 1,
+    spent: float = 0.0,
+    side: int = 0,
 ) -> StudyPlan:
     """Divide a budget among the stages of a study.
 
@@ -77,11 +107,15 @@ def make_plan(
         budget: Wall-clock seconds for the whole study.
         data: The data to train on.
         counts: Images by split.
-        candidates: The networks with their input sizes; where time is short the last ones are left out.
+        candidates: The networks with their input sizes; where time is short those that take longest are left out,
+            networks without pretrained weights first.
+        forecast: The time that runs take on this machine.
         weights: The weights that were asked for.
         seed: The seed of every run.
         tune: Whether the winner's recipe is searched; None to decide by the budget.
         slots: Runs in parallel, in the screen and the race.
+        spent: Wall-clock seconds of the budget that preparing the data has used.
+        side: Side of the stored images in pixels.
 
     Raises:
         ConfigError: The budget is too short for any run, or for the search that was asked for.
@@ -98,53 +132,131 @@ def make_plan(
             f"a budget of {budget:.0f} s leaves too little for a search;"
             f" give at least {MIN_SEARCH_SECONDS / TUNE_SHARE:.0f}s, or --no-tune"
         )
-    # If all candidates are screened, each has time for this many images: three fifths for training, two for validation.
-    probe_seconds = SCREEN_SHARE * budget / math.ceil(len(candidates) / slots) - STARTUP_SECONDS
-    probed = int(PROBED_IMAGES_PER_SECOND * max(0.0, probe_seconds))
-    screen_images = min(5000, counts["train"], max(500, min(round(5 * budget), 3 * probed // 5)))
-    screen_val = min(5000, counts["val"], max(500, min(round(3 * budget), 2 * probed // 5)))
+    weights = weights or WeightsChoice()
+    usable = max(MIN_BUDGET_SECONDS / 2, budget - spent)
     scratch_seconds = min(60.0, max(3.0, 0.015 * budget))
-    kept = _keep_affordable(
-        candidates,
-        total_seconds=slots * budget,
-        probe_seconds=(screen_images + screen_val) / PROBED_IMAGES_PER_SECOND,
-        scratch_seconds=scratch_seconds,
+    screen = _Screen(forecast, weights, scratch_seconds, counts)
+    kept = screen.keep_affordable(candidates, slots * SCREEN_SHARE * usable)
+    images, val = screen.count_images(kept, slots * USUAL_SCREEN_SHARE * usable)
+    leader = next((each for each in kept if not screen.trains(each)), kept[0])
+    # Who will lead is not known yet.
+    fastest = sorted(kept, key=lambda each: -forecast.rate(each, Mode.FIT).value)
+    finalists, race_seconds = plan_race(
+        RACE_SHARE * usable, fastest, forecast=forecast, train_images=counts["train"], slots=slots
     )
-    finalists = 1 if budget < 1200 else 2 if budget < 2400 else 4 if budget < 7200 else 8
-    finalists = min(finalists, 2 ** int(math.log2(len(kept))))
-    rungs = int(math.log2(finalists))
+    screening = screen.seconds(kept, images, val) / min(slots, len(kept))
+    racing = RACE_SHARE * usable if race_seconds else 0.0
+    sizes = 1 + len(progressive_sizes(find_network(leader.name), leader.size or 0))
+    around = forecast.overhead(leader, Mode.FIT, sizes=sizes) + forecast.scoring(leader, 3 * counts["val"])
+    finish = forecast.finish(leader, 2 * counts["test"])
+    confirming = max(0.0, usable - screening - racing - tune_seconds - finish)
     return StudyPlan(
         budget_seconds=budget,
         data=data,
         seed=seed,
-        weights=weights or WeightsChoice(),
+        weights=weights,
         candidates=tuple(map(str, kept)),
         cut=tuple(str(candidate) for candidate in candidates if candidate not in kept),
-        screen_images=screen_images,
-        screen_val=screen_val,
+        screen_images=images,
+        screen_val=val,
         scratch_seconds=scratch_seconds,
         finalists=finalists,
-        race_seconds=tuple(
-            round(RACE_SHARE * budget / rungs / math.ceil((finalists >> rung) / slots), 1) for rung in range(rungs)
-        ),
+        race_seconds=race_seconds,
         tune_seconds=tune_seconds,
         count_val=counts["val"],
         count_test=counts["test"],
+        count_train=counts["train"],
+        side=side,
+        confirm_seconds=round(max(1.0, confirming - around), 1),
+        predicted_seconds={
+            "screen": round(screening, 1),
+            "race": round(racing, 1),
+            "tune": tune_seconds,
+            "confirm": round(confirming, 1),
+            "finish": round(finish, 1),
+        },
+        rests_on=forecast.describe(kept),
     )
 
 
-def _keep_affordable(
-    candidates: Sequence[Candidate], *, total_seconds: float, probe_seconds: float, scratch_seconds: float
-) -> list[Candidate]:
-    """The first candidates, as many as there is time to screen; at least one."""
-    kept: list[Candidate] = []
-    used = 0.0
-    for candidate in candidates:
-        from_scratch = find_network(candidate.name).from_scratch
-        beside_pretrained = from_scratch and not all(find_network(each.name).from_scratch for each in kept)
-        used += STARTUP_SECONDS + (scratch_seconds if from_scratch else probe_seconds)
-        if kept and used > (FROM_SCRATCH_SHARE if beside_pretrained else SCREEN_SHARE) * total_seconds:
-            used = math.inf  # a faster candidate further down is left out, too
-            continue
-        kept.append(candidate)
-    return kept
+def plan_race(
+    seconds: float, candidates: Sequence[Candidate], *, forecast: Forecast, train_images: int, slots: int = 1
+) -> tuple[int, tuple[float, ...]]:
+    """The number of finalists and each rung's training seconds; 1 and none if there is no time for a race.
+
+    Args:
+        seconds: Wall-clock seconds for all rungs.
+        candidates: Who may be raced, the best first.
+        forecast: The time that runs take on this machine.
+        train_images: Images of the training split.
+        slots: Runs in parallel.
+    """
+    enough = min(MIN_RACE_IMAGES, train_images)
+    finalists = MAX_FINALISTS
+    while finalists > 1:
+        raced = candidates[:finalists]
+        rungs = int(math.log2(finalists))
+        overhead = max(forecast.overhead(each, Mode.FIT) for each in raced)
+        slowest = min(forecast.rate(each, Mode.FIT).value for each in raced)
+        lengths = tuple(
+            round(seconds / rungs / math.ceil((finalists >> rung) / slots) - overhead, 1) for rung in range(rungs)
+        )
+        if len(raced) == finalists and min(lengths) * slowest >= enough:
+            return finalists, lengths
+        finalists //= 2
+    return 1, ()
+
+
+def predict_screening(plan: StudyPlan, candidate: Candidate, forecast: Forecast) -> float:
+    """Wall-clock seconds of a candidate's run in the screen of a plan."""
+    counts = {"train": plan.count_train, "val": plan.count_val}
+    screen = _Screen(forecast, plan.weights, plan.scratch_seconds, counts)
+    return screen.seconds([candidate], plan.screen_images, plan.screen_val)
+
+
+class _Screen:
+    """What it takes to screen candidates."""
+
+    def __init__(
+        self, forecast: Forecast, weights: WeightsChoice, scratch_seconds: float, counts: Mapping[str, int]
+    ) -> None:
+        self._forecast, self._weights, self._scratch_seconds = forecast, weights, scratch_seconds
+        self._counts = counts
+
+    def trains(self, candidate: Candidate) -> bool:
+        """Whether a candidate has no pretrained weights, so that it is trained and not probed."""
+        return find_network(candidate.name).from_scratch or self._weights.of(candidate.name) == "none"
+
+    def seconds(self, candidates: Sequence[Candidate], images: int, val: int) -> float:
+        """Wall-clock seconds for these candidates, one after the other."""
+        return sum(self._fixed(each) for each in candidates) + sum(
+            self._forecast.scoring(each, val if self.trains(each) else images + val) for each in candidates
+        )
+
+    def keep_affordable(self, candidates: Sequence[Candidate], limit: float) -> list[Candidate]:
+        """The candidates that there is time to screen, in their order: pretrained ones first, the fastest first."""
+        least = min(MIN_PROBE_IMAGES, self._counts["train"]), min(MIN_PROBE_IMAGES, self._counts["val"])
+        order = sorted(candidates, key=lambda each: (self.trains(each), self.seconds([each], *least)))
+        kept: set[Candidate] = set()
+        for candidate in order:
+            if not kept or self.seconds([*kept, candidate], *least) <= limit:
+                kept.add(candidate)
+        return [candidate for candidate in candidates if candidate in kept]
+
+    def count_images(self, candidates: Sequence[Candidate], limit: float) -> tuple[int, int]:
+        """Training and validation images of each probe, so that the screen takes this many seconds."""
+        probed = [each for each in candidates if not self.trains(each)]
+        left = limit - sum(self._fixed(each) for each in candidates)
+        each_image = sum(self._forecast.scoring(each, 1) for each in probed or candidates)
+        total = max(0.0, left) / each_image
+
+        def bounded(share: float, available: int) -> int:
+            return min(available, MAX_PROBE_IMAGES, max(MIN_PROBE_IMAGES, int(share * total)))
+
+        return bounded(0.6, self._counts["train"]), bounded(0.4, self._counts["val"])
+
+    def _fixed(self, candidate: Candidate) -> float:
+        """Seconds that do not depend on the number of images."""
+        if self.trains(candidate):
+            return self._forecast.overhead(candidate, Mode.FIT) + self._scratch_seconds
+        return self._forecast.overhead(candidate, Mode.PROBE)

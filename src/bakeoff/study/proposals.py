@@ -1,7 +1,7 @@
 """propose(): the plan and the records so far to the runs that come next. Pure functions: no clock, no files, no Keras.
 
-plan = make_plan(600, ...)
-while (proposal := propose(plan, records, seconds_left)): ...
+plan = make_plan(600, forecast=forecast, ...)
+while (proposal := propose(plan, records, seconds_left, forecast)): ...
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,20 +10,16 @@ from typing import Any
 
 from bakeoff.networks.table import find_network
 from bakeoff.report.board import expect_error, order_of, read_row
-from bakeoff.runs.config import INTERIM_IMAGES, AugmentStep, Mode, Run, revise
+from bakeoff.runs.config import INTERIM_IMAGES, AugmentStep, Candidate, Mode, Run, revise
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.defaults import default_run, has_random_weights, progressive_sizes
-from bakeoff.study.plan import STARTUP_SECONDS, StudyPlan
+from bakeoff.study.forecast import Forecast
+from bakeoff.study.plan import StudyPlan
 
-__all__ = ["Proposal", "propose"]
+__all__ = ["Proposal", "predict_finish_of", "propose"]
 
-# Wall-clock seconds to trace and optimise the graph of a training step, for each input size.
-TRACING_SECONDS = 8.0
-# Wall-clock seconds after the last run, besides scoring its images: a process for the test split and the bundle, then
-# the figures of the report.
-FINISH_SECONDS = 30.0
 # A candidate is raced only if its expected error is at most this many times the leader's.
 MAX_ERROR_RATIO = 1.5
 # A confirming run has at least this much training.
@@ -38,7 +34,11 @@ class Proposal(Facts):
 
 
 def propose(
-    plan: StudyPlan, records: Sequence[RunRecord], seconds_left: float, changes: Mapping[str, Any] | None = None
+    plan: StudyPlan,
+    records: Sequence[RunRecord],
+    seconds_left: float,
+    forecast: Forecast,
+    changes: Mapping[str, Any] | None = None,
 ) -> Proposal | None:
     """The runs to do next.
 
@@ -46,6 +46,7 @@ def propose(
         plan: The plan of the study.
         records: The records so far.
         seconds_left: Wall-clock seconds that are left of the budget.
+        forecast: The time that runs take on this machine, these records included.
         changes: The values by key that the search chose for the leader's recipe; None as long as it has not ended.
 
     Returns:
@@ -74,7 +75,7 @@ def propose(
     failed = {record.candidate for record in confirmed if record.state is State.FAILED}
     for record in ranking:
         if record.candidate not in failed:
-            overhead = _estimate_overhead(plan, record, records, evaluations=_count_evaluations(seconds_left))
+            overhead = _predict_overhead(plan, record, forecast, evaluations=_count_evaluations(seconds_left))
             seconds = round(max(MIN_CONFIRM_SECONDS, seconds_left - overhead), 1)
             # The search was for the leader's recipe.
             run_changes = (changes or {}) if record is ranking[0] else {}
@@ -146,19 +147,21 @@ def _count_evaluations(seconds: float) -> int:
     return max(2, min(8, round(seconds / 100)))
 
 
-def _estimate_overhead(plan: StudyPlan, last: RunRecord, records: Sequence[RunRecord], *, evaluations: int) -> float:
-    """Wall-clock seconds of the confirming run and of what follows it that are not training.
+def _predict_overhead(plan: StudyPlan, last: RunRecord, forecast: Forecast, *, evaluations: int) -> float:
+    """Wall-clock seconds of the confirming run and of what follows it that are not training."""
+    candidate, model = _candidate_of(last), last.config.model
+    # Validation, each image and its mirror image; and a part of it at each evaluation, at the start, and at the end to
+    # compare with those.
+    scored = 2 * plan.count_val + (evaluations + 2) * min(INTERIM_IMAGES, plan.count_val)
+    sizes = 1 + len(progressive_sizes(find_network(model.name), model.size))
+    around = forecast.overhead(candidate, Mode.FIT, sizes=sizes) + forecast.scoring(candidate, scored)
+    return around + predict_finish_of(plan, last, forecast)
 
-    They are estimated from the candidate's completed records.
-    """
-    known = [record for record in records if record.candidate == last.candidate and record.state is State.COMPLETE]
-    # A probe whose features were in the cache reports more training seconds than it took; hence the minimum.
-    startup = max(STARTUP_SECONDS, *(record.seconds.total - record.seconds.train for record in known))
-    # A probe's speed is that of forward passes. A training speed is lower, so the estimate is on the safe side.
-    images_per_second = max(record.images_per_second for record in known)
-    # Test and validation, each image and its mirror image; and a part of validation at each evaluation, at the start,
-    # and at the end to compare with those.
-    scored = 2 * (plan.count_test + plan.count_val) + (evaluations + 2) * min(INTERIM_IMAGES, plan.count_val)
-    model = last.config.model
-    input_sizes = 1 + len(progressive_sizes(find_network(model.name), model.size))
-    return startup + input_sizes * TRACING_SECONDS + scored / images_per_second + FINISH_SECONDS
+
+def predict_finish_of(plan: StudyPlan, last: RunRecord, forecast: Forecast) -> float:
+    """Wall-clock seconds after the confirming run of a record's candidate: the test split, the bundle, the report."""
+    return forecast.finish(_candidate_of(last), 2 * plan.count_test)
+
+
+def _candidate_of(record: RunRecord) -> Candidate:
+    return Candidate(name=record.config.model.name, size=record.config.model.size)

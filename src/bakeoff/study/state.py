@@ -100,7 +100,7 @@ def open_state(out: Path, plan: AnyPlan, *, data: StudyData, command: str, slots
     path = out / STUDY_FILE
     if path.is_file():
         study = _read(path)
-        if study.plan != plan or study.data.fingerprint != data.fingerprint:
+        if not _asks_the_same(study.plan, plan) or study.data.fingerprint != data.fingerprint:
             difference = _describe_difference(study, plan, data)
             raise OutputError(f"{out} holds another study ({difference}); choose another --out, or delete it")
         return study
@@ -123,15 +123,25 @@ def _read(path: Path) -> StudyState:
         raise OutputError(f"cannot read {path}: {reason}; choose another --out, or delete {path.parent}") from error
 
 
+def _asks_the_same(old: AnyPlan, new: AnyPlan) -> bool:
+    """Whether two plans are of one study. What a machine's pace has decided may differ: it was measured again since."""
+    if isinstance(old, StudyPlan) and isinstance(new, StudyPlan):
+        return old.asked == new.asked
+    return old == new
+
+
 def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> str:
     """In what the study in the folder differs from the one that was asked for."""
     if study.data.fingerprint != data.fingerprint:
         return f"its data is {study.data.name}, with other images, classes or fit"
     if type(study.plan) is not type(plan):
         return f"it was started by `{study.command}`"
-    old, new = study.plan.model_dump(mode="json"), plan.model_dump(mode="json")
+    if isinstance(study.plan, StudyPlan) and isinstance(plan, StudyPlan):
+        old, new = study.plan.asked, plan.asked
+    else:
+        old, new = study.plan.model_dump(mode="json"), plan.model_dump(mode="json")
     field = next(name for name in new if old[name] != new[name])
-    if field in ("runs", "base", "levels", "space"):
+    if field in ("runs", "base", "levels", "space", "candidates"):
         return "its candidates or their settings are different"
     if field == "data":
         old, new = old["data"], new["data"]

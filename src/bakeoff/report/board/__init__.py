@@ -23,6 +23,8 @@ from bakeoff.report.board.ranking import rank
 from bakeoff.report.board.reason import explain, explain_change, explain_win, find_head_to_head
 from bakeoff.report.board.rows import (
     CRITERIA,
+    GAIN,
+    MAX_EPOCHS,
     NOISE,
     STAGES,
     STATES,
@@ -43,6 +45,8 @@ from bakeoff.report.board.table import render_table
 __all__ = [
     "CRITERIA",
     "DASH",
+    "GAIN",
+    "MAX_EPOCHS",
     "NOISE",
     "STAGES",
     "STATES",

@@ -6,16 +6,19 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from bakeoff.files import write_text
 from bakeoff.networks.table import TABLE
+from bakeoff.profile import FORWARD_PER_TRAINING_STEP
 from bakeoff.runs.config import Model
 from bakeoff.runs.record import RunRecord, Stage, State
 
 __all__ = [
     "COSTS",
     "CRITERIA",
+    "GAIN",
+    "MAX_EPOCHS",
     "NOISE",
     "STAGES",
     "STATES",
@@ -48,10 +51,11 @@ _FROM_SCRATCH = {spec.name for spec in TABLE if spec.from_scratch}
 # Costs within this factor count as equal: repeating a run changes its seconds and bytes by a few percent.
 NOISE = 1.05
 
-# Error is assumed to fall with images_seen ** -_GAIN; benchmarks/screening.csv shows how well that orders networks.
-_GAIN = 0.2
-# A training step (forward, backward, update) takes about as long as this many forward passes.
-_FORWARD_PER_TRAINING_STEP = 3
+# Error is assumed to fall with images_seen ** -GAIN; benchmarks/screening.csv shows how well that orders networks.
+GAIN = 0.2
+# Images beyond this many passes over the training images are assumed to gain nothing: in benchmarks/levers.csv a larger
+# input, with fewer images in the same time, became better at about four passes.
+MAX_EPOCHS = 5
 
 
 class Row(BaseModel):
@@ -87,6 +91,11 @@ class Row(BaseModel):
     tensors_total: int
     pareto: bool
     tie: bool
+    # These two are for `expect_error` alone, and no column of the board.
+    seconds_planned: float = Field(0.0, exclude=True)
+    """Training seconds that the study planned for its winner; 0: not known."""
+    train_images: int = Field(0, exclude=True)
+    """Images of the training split."""
 
 
 def read_row(record: RunRecord) -> Row:
@@ -115,6 +124,8 @@ def read_row(record: RunRecord) -> Row:
         tensors_total=record.weights.tensors_total,
         pareto=False,
         tie=False,
+        seconds_planned=record.seconds_planned,
+        train_images=record.data.counts.get("train", 0),
     )
 
 
@@ -125,7 +136,7 @@ def write_board(out: Path, rows: Sequence[Row]) -> None:
 
 def format_csv(rows: Sequence[Row]) -> str:
     """The board as CSV: the fields of Row, the interval as two columns, unrounded numbers, empty cells for None."""
-    names = list(Row.model_fields)
+    names = [name for name, field in Row.model_fields.items() if not field.exclude]
     at = names.index("val_top1_ci95")
     names[at : at + 1] = ["val_top1_ci95_low", "val_top1_ci95_high"]
     file = io.StringIO()
@@ -164,18 +175,20 @@ def order_of(row: Row) -> tuple[int, int, float, float, str, str]:
 
 
 def expect_error(row: Row) -> float:
-    """Expected error of a screened row after equal training time, up to a constant factor; only the order matters.
+    """Expected error of a screened row after the planned training time, up to a constant factor; the order matters.
 
     A network that trains twice as fast sees twice as many images in that time. Each doubling of the images seen is
-    assumed to reduce the error by an eighth.
+    assumed to reduce the error by an eighth, up to MAX_EPOCHS passes over the training images.
     """
-    growth = max(estimate_training_rate(row), 1e-9) / max(row.images_seen, 1)
-    return (1 - read_estimate(row)[0]) * math.pow(growth, -_GAIN)
+    images = max(estimate_training_rate(row), 1e-9)
+    if row.seconds_planned:
+        images = min(images * row.seconds_planned, MAX_EPOCHS * max(row.train_images, 1))
+    return (1 - read_estimate(row)[0]) * math.pow(images / max(row.images_seen, 1), -GAIN)
 
 
 def estimate_training_rate(row: Row) -> float:
     """Images per second in training; a probe, which saves no model, has measured forward passes only."""
-    return row.images_per_second / (1 if row.model_bytes else _FORWARD_PER_TRAINING_STEP)
+    return row.images_per_second / (1 if row.model_bytes else FORWARD_PER_TRAINING_STEP)
 
 
 def is_clearly_less(name: str, first: float, second: float) -> bool:

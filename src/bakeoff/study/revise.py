@@ -1,0 +1,159 @@
+"""Revisions of a plan: what a study decides once it has measured something. Pure functions, like the plan."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from bakeoff.networks.table import find_network
+from bakeoff.report.board import expect_error, order_of, read_row
+from bakeoff.runs.config import Candidate
+from bakeoff.runs.facts import Facts
+from bakeoff.runs.record import RunRecord, Stage, State
+from bakeoff.study.forecast import Forecast
+from bakeoff.study.plan import RACE_SHARE, SCREEN_SHARE, StudyPlan, plan_race, predict_screening
+from bakeoff.study.sizes import relative_error, sizes_for
+
+__all__ = ["Revision", "revise_plan"]
+
+# A further input size is probed if its expected error is below this share of the leader's: the gain that is assumed may
+# be too small.
+WORTH_A_PROBE = 1.02
+# The leader is probed at this many input sizes at most.
+MAX_SIZES = 3
+
+
+class Revision(Facts):
+    """A change of the plan, when it was made and why."""
+
+    at_seconds: float
+    """Wall-clock seconds of the budget that had been used."""
+    step: str
+    """`candidates`, `size` or `race`."""
+    why: str
+    plan: StudyPlan
+
+
+def revise_plan(
+    plan: StudyPlan,
+    records: Sequence[RunRecord],
+    seconds_left: float,
+    forecast: Forecast,
+    *,
+    done: Sequence[str] = (),
+    slots: int = 1,
+) -> Revision | None:
+    """The next change of a plan, once everything that it screens is screened; None if it stays.
+
+    Candidates that were cut are screened after all if there is time. The leader of the screen is probed at a second
+    input size. Then the race is planned anew, by the paces that were measured.
+
+    Args:
+        plan: The plan.
+        records: The records so far.
+        seconds_left: Wall-clock seconds that are left of the budget.
+        forecast: The time that runs take on this machine, these records included.
+        done: The steps of earlier revisions.
+        slots: Runs in parallel.
+    """
+    screened = {record.candidate: record for record in records if record.stage is Stage.SCREEN}
+    finished = {name: record for name, record in screened.items() if record.state is not State.RUNNING}
+    if "race" in done or not set(plan.candidates) <= set(finished):
+        return None
+    if any(record.stage in (Stage.RACE, Stage.TUNE, Stage.CONFIRM) for record in records):
+        return None
+    at = plan.budget_seconds - seconds_left
+    ranking = [record for name, record in finished.items() if record.state is State.COMPLETE]
+    ranking.sort(key=lambda record: order_of(read_row(record)))
+    spare = seconds_left - (1 - SCREEN_SHARE) * plan.budget_seconds
+    if added := list(_affordable(plan, spare, forecast, slots)):
+        planned = plan.predicted_seconds.get("screen", 0.0)
+        why = f"there is time for {', '.join(added)} after all: the screen was planned for {planned:.0f} s"
+        changes = {
+            "candidates": (*plan.candidates, *added),
+            "cut": tuple(name for name in plan.cut if name not in added),
+        }
+        return Revision(at_seconds=at, step="candidates", why=why, plan=plan.model_copy(update=changes))
+    if ranking and (size := _next_size(plan, ranking, spare, forecast)):
+        leader = ranking[0]
+        name = str(Candidate(name=leader.config.model.name, size=size))
+        why = f"the leader, {leader.candidate}, is probed at {size} pixels too"
+        changes = {"candidates": (*plan.candidates, name)}
+        return Revision(at_seconds=at, step="size", why=why, plan=plan.model_copy(update=changes))
+    leaders = [Candidate(name=record.config.model.name, size=record.config.model.size) for record in ranking]
+    finalists, lengths = plan_race(
+        RACE_SHARE * seconds_left, leaders, forecast=forecast, train_images=plan.count_train, slots=slots
+    )
+    if (finalists, lengths) == (plan.finalists, plan.race_seconds):
+        return None
+    before = _describe_race(plan.finalists, plan.race_seconds)
+    why = f"by the paces that the screen has measured: {_describe_race(finalists, lengths)}, instead of {before}"
+    raced = plan.model_copy(update={"finalists": finalists, "race_seconds": lengths})
+    return Revision(at_seconds=at, step="race", why=why, plan=raced)
+
+
+def _affordable(plan: StudyPlan, spare: float, forecast: Forecast, slots: int) -> Iterator[str]:
+    """The names of candidates that were cut and can be screened in the time that the screen has left, fastest first."""
+    cut = [_parse(name) for name in plan.cut]
+    for candidate in sorted(cut, key=lambda each: predict_screening(plan, each, forecast)):
+        spare -= predict_screening(plan, candidate, forecast) / slots
+        if spare < 0:
+            return
+        yield str(candidate)
+
+
+def _next_size(plan: StudyPlan, ranking: Sequence[RunRecord], spare: float, forecast: Forecast) -> int | None:
+    """A further input size at which it is worth to probe the leader; None if there is none, or no time for it."""
+    leader = ranking[0]
+    spec = find_network(leader.config.model.name)
+    if leader.model_bytes or not plan.side:  # it was trained from random weights, or the plan is of an older version
+        return None
+    known = {record.config.model.size: record for record in ranking if record.config.model.name == spec.name}
+    tried = {_parse(name).size for name in plan.candidates if _parse(name).name == spec.name}
+    if len(tried) >= MAX_SIZES:
+        return None
+    best = expect_error(read_row(leader))
+    found = []
+    for size in sizes_for(spec, plan.side):
+        candidate = Candidate(name=spec.name, size=size)
+        if size in tried or predict_screening(plan, candidate, forecast) > spare:
+            continue
+        expected = _expect_error_at(size, leader, known, plan)
+        if expected < WORTH_A_PROBE * best:
+            found.append((expected, size))
+    return min(found)[1] if found else None
+
+
+def _expect_error_at(size: int, leader: RunRecord, known: dict[int, RunRecord], plan: StudyPlan) -> float:
+    """The leader's expected error at an input size that was not probed.
+
+    With probes at two sizes, the error is taken to be a power of the size; with one, the power is assumed.
+    """
+    at = leader.config.model.size
+    row = read_row(leader)
+    error = 1 - (row.val_top1 or 0.0)
+    others = {side: 1 - (record.val.top1 if record.val else 0.0) for side, record in known.items() if side != at}
+    if others:
+        other = min(others, key=lambda side: abs(side - size))
+        power = math.log(max(others[other], 1e-3) / max(error, 1e-3)) / math.log(other / at)
+        error *= math.pow(size / at, power)
+    else:
+        error *= relative_error(plan.side, at, size)
+    pace = row.images_per_second * (at / size) ** 2
+    moved = row.model_copy(
+        update={
+            "val_top1": 1 - min(1.0, error),
+            "images_per_second": pace,
+            "seconds_planned": plan.confirm_seconds,
+        }
+    )
+    return expect_error(moved)
+
+
+def _describe_race(finalists: int, lengths: Sequence[float]) -> str:
+    if not lengths:
+        return "no race"
+    return f"a race of {finalists} for {' and '.join(f'{seconds:.0f} s' for seconds in lengths)} each"
+
+
+def _parse(name: str) -> Candidate:
+    network, _, size = name.partition("@")
+    return Candidate(name=network, size=int(size))
