@@ -2,9 +2,11 @@
 
 import pytest
 
-from bakeoff.errors import ConfigError, WeightsError
+from bakeoff.errors import ConfigError, OutputError, WeightsError
 from bakeoff.runs.config import Candidate, Data, Run, WeightsChoice, parse_weights
-from bakeoff.study import assign_weights, choose_candidates, find_missing, make_comparison
+from bakeoff.runs.study_file import StudyData
+from bakeoff.study import assign_weights, choose_candidates, find_missing, make_comparison, open_state
+from factories import make_forecast
 
 COUNTS = {"train": 45_000, "val": 5_000, "test": 10_000}
 LITE = Candidate(name="efficientnet-lite0", size=96)
@@ -13,7 +15,9 @@ VGG = Candidate(name="vgg-16", size=64)
 
 
 def _compare(*candidates, **options):
-    fields = {"data": Data(source="cifar100"), "counts": COUNTS, "weights": WeightsChoice(), "seed": 3}
+    fields = {"data": Data(source="cifar100"), "counts": COUNTS, "weights": WeightsChoice(), "seed": 3} | {
+        "forecast": make_forecast()
+    }
     return make_comparison(candidates, **(fields | options))
 
 
@@ -109,3 +113,15 @@ def test_a_network_with_a_file_is_a_candidate_without_being_asked_for():
     names = {each.name for each in choose_candidates(None, 32, parse_weights(["mobilenet-v2=a.h5"]))}
     assert {"mobilenet-v2", "efficientnet-lite0", "lenet"} <= names
     assert "vgg-16" not in names
+
+
+def test_the_same_comparison_is_resumed_when_the_pace_was_measured_since(tmp_path):
+    data = StudyData(name="cifar100", fingerprint="d")
+    slow, fast = (_compare(LITE, LENET, budget=600, forecast=make_forecast(rate)) for rate in (50.0, 5000.0))
+    assert slow != fast
+    open_state(tmp_path, slow, data=data, command="")
+    assert open_state(tmp_path, fast, data=data, command="").plan == slow
+    with pytest.raises(OutputError, match="candidates or their settings"):
+        open_state(tmp_path, _compare(LITE, VGG, budget=600), data=data, command="")
+    with pytest.raises(OutputError, match="budget_seconds is 600"):
+        open_state(tmp_path, _compare(LITE, LENET, budget=700), data=data, command="")

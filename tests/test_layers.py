@@ -58,7 +58,7 @@ INSIDE = {
     "report/board": "rows formatting criteria ranking reason table",
     "report/figures": "canvas tradeoff runs predictions agreement tuning",
     "study": """
-        defaults space default_spaces run_pool importance trials search compare ablate forecast sizes plan proposals
+        defaults forecast sizes space default_spaces run_pool importance trials search compare ablate plan proposals
         revise state recipe context begin tune loop
     """,
     "console": "bars data plans live results watch",

@@ -195,7 +195,13 @@ def test_a_study_begins_with_the_warning_and_keeps_it(photos, tmp_path):
     request = StudyRequest(Data(source=str(photos)), candidates=(Candidate(name="lenet"),), out=tmp_path / "out")
     ready = prepare_study(request, watcher)
     plan = make_comparison(
-        ready.candidates, data=request.data, counts=ready.dataset.counts, weights=ready.weights, seed=0, images=100
+        ready.candidates,
+        data=request.data,
+        counts=ready.dataset.counts,
+        weights=ready.weights,
+        seed=0,
+        forecast=ready.forecast,
+        images=100,
     )
     with open_study(ready, plan, 1, watcher):
         pass

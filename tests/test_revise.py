@@ -76,6 +76,12 @@ def test_a_larger_input_that_was_worse_ends_the_search_for_a_size():
         assert (following is not None and following.step == "size") == goes_on or run.model.size == 224
 
 
+def test_a_screen_in_which_everything_failed_leaves_the_plan_as_it_is():
+    plan = _plan(1200, LITES)
+    failed = [record.model_copy(update={"state": State.FAILED, "val": None}) for record in _screened(plan, [0.1] * 3)]
+    assert revise_plan(plan, failed, 1000, make_forecast()) is None
+
+
 def test_the_race_is_planned_anew_by_the_time_that_is_left():
     forecast = make_forecast(300.0)
     plan = _plan(1200, LITES, forecast=forecast, side=0)

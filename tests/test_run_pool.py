@@ -62,6 +62,8 @@ class Watcher:
 class Slots:
     """An executor that has slots and makes no attempts."""
 
+    threads = 1
+
     def __init__(self, slots):
         self.slots, self.stopped = slots, threading.Event()
 

@@ -17,6 +17,7 @@ from bakeoff.study.recipe import write_recipe
 from bakeoff.study.search import Search
 from bakeoff.study.space import Parameter, Space
 from bakeoff.study.tune import search_for
+from factories import make_forecast
 from running import run_cli
 
 BASE = Run().revised(
@@ -31,7 +32,7 @@ class _Silent:
     def stage_began(self, *_):
         pass
 
-    run_began = run_moved = run_ended = stage_began
+    run_began = run_moved = run_ended = plan_revised = stage_began
 
 
 @pytest.fixture
@@ -76,7 +77,9 @@ def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
         parameters=(Parameter(key="optim.learning_rate", choices=(1e-6,)), Parameter(key="train.batch", choices=(32,)))
     )
     counts = {"train": 1000, "val": 150}
-    plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts=counts, settings=["train.seconds=1"])
+    plan = make_ablation(
+        BASE, factors, budget=115.0, seeds=1, counts=counts, forecast=make_forecast(), settings=["train.seconds=1"]
+    )
     assert len(plan.runs) == 3
     study = open_state(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
     effects = run_ablation(study, tmp_path, trapped, _Silent())
@@ -94,7 +97,9 @@ def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
 def test_a_factor_by_factor_study_ends_when_its_time_is_up_and_names_what_it_did_not_measure(tmp_path, trapped):
     factors = Space(parameters=(Parameter(key="train.batch", choices=(32, 128)),))
     counts = {"train": 1000, "val": 150}
-    plan = make_ablation(BASE, factors, budget=115.0, seeds=1, counts=counts, settings=["train.seconds=1"])
+    plan = make_ablation(
+        BASE, factors, budget=115.0, seeds=1, counts=counts, forecast=make_forecast(), settings=["train.seconds=1"]
+    )
     study = open_state(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
     study.spend("prepare", 115.0)
     effects = run_ablation(study, tmp_path, trapped, _Silent())

@@ -327,6 +327,7 @@ def compare(
             counts=prepared.dataset.counts,
             weights=prepared.weights,
             seed=prepared.seed,
+            forecast=prepared.forecast,
             budget=seconds,
             images=image_count,
             recipe=base,

@@ -181,6 +181,7 @@ def tune(
             budget=seconds,
             seeds=repetitions,
             counts=counts,
+            forecast=prepared.forecast,
             head_start=head_start,
             settings=changes,
             slots=slots,

@@ -9,24 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.errors import ConfigError
-from bakeoff.runs.config import Run
+from bakeoff.runs.config import Candidate, Mode, Run
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.findings import Effect, Effects
 from bakeoff.runs.paired import compare, summarise
 from bakeoff.runs.record import RunRecord, State
-from bakeoff.study.defaults import set_length
+from bakeoff.study.defaults import set_length, without_length
+from bakeoff.study.forecast import Forecast
 from bakeoff.study.space import Space
 
 __all__ = ["Ablation", "make_ablation", "measure_effects"]
 
 # A shorter training shows nothing.
 MIN_TRAINING_SECONDS = 8.0
-# Wall-clock seconds of a run that are not training or scoring: start, loading, tracing, saving.
-OVERHEAD_SECONDS = 18.0
 # The share of the budget that is planned for runs; the rest is for the report.
 RUNS_SHARE = 0.95
-# Validation images per second that even a slow network is expected to score.
-SCORED_IMAGES_PER_SECOND = 150.0
 # A run is scored on at most this many validation images.
 MAX_VAL_IMAGES = 2000
 
@@ -46,6 +43,14 @@ class Ablation(Facts):
     base: tuple[Run, ...]
     """The base recipe: one run per seed."""
     levels: tuple[Level, ...]
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What was asked for: the length of a run depends on the pace of the machine."""
+        return {
+            "budget_seconds": self.budget_seconds,
+            "runs": [without_length(run).model_dump(mode="json") for run in self.runs],
+        }
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -70,6 +75,7 @@ def make_ablation(
     budget: float,
     seeds: int,
     counts: Mapping[str, int],
+    forecast: Forecast,
     head_start: bool = False,
     settings: Sequence[str] = (),
     slots: int = 1,
@@ -82,6 +88,7 @@ def make_ablation(
         budget: Wall-clock seconds for the whole study, divided equally among the runs.
         seeds: Runs of each recipe, with seeds in sequence.
         counts: Images by split.
+        forecast: The time that runs take on this machine.
         head_start: Whether each run starts its head from a probe (LP-FT, Kumar et al. 2022).
         settings: KEY=VALUE, applied last.
         slots: Runs in parallel.
@@ -95,12 +102,13 @@ def make_ablation(
     runs = (len(levels) + 1) * seeds
     rounds = math.ceil(runs / slots)
     val_images = min(counts["val"], MAX_VAL_IMAGES)
-    scoring_seconds = val_images / SCORED_IMAGES_PER_SECOND
-    seconds = round(RUNS_SHARE * budget / rounds - OVERHEAD_SECONDS - scoring_seconds, 1)
+    candidate = Candidate(name=base.model.name, size=base.model.size)
+    around = forecast.overhead(candidate, Mode.FIT) + forecast.scoring(candidate, (1 + head_start) * val_images)
+    seconds = round(RUNS_SHARE * budget / rounds - around, 1)
     if seconds < MIN_TRAINING_SECONDS:
-        least = rounds * (MIN_TRAINING_SECONDS + OVERHEAD_SECONDS + scoring_seconds) / RUNS_SHARE
+        least = math.ceil(rounds * (MIN_TRAINING_SECONDS + around) / RUNS_SHARE)
         raise ConfigError(
-            f"a budget of {budget:.0f} s is too short for {runs} runs; give at least {least:.0f}s, or choose fewer"
+            f"a budget of {budget:.0f} s is too short for {runs} runs; give at least {least}s, or choose fewer"
             " factors with --space or --factors"
         )
     length = {"seconds": seconds, "images": None, "epochs": None, "evaluations": 1, "val_images": val_images}

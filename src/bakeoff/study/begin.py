@@ -270,15 +270,16 @@ def prepare_study(request: StudyRequest, watcher: StudyWatcher, threads: int | N
     shards, dataset = prepare_data(request.data, request.data_dir, watcher.counted)
     findings = check_splits(dataset, watcher)
     candidates = choose_candidates(request.candidates or None, dataset.side, weights)
+    weights = assign_weights(candidates, weights)
+    provide_weights(candidates, weights, watcher.counted)
     forecast = Forecast(read_profile(), threads or count_cores())
     if request.budget:
-        base = default_run(find_network(candidates[0].name), candidates[0].size or 0, request.data, weights, 0)
         if not (request.folder(dataset.name) / STUDY_FILE).is_file():  # a study that was begun has its plan
+            first = candidates[0]
+            base = default_run(find_network(first.name), first.size or 0, request.data, weights, seed=0)
             forecast = _measure_if_new(forecast, base, request.budget, watcher)
         size_of = _sizes_by_pace(request.budget, dataset, forecast)
         candidates = choose_candidates(request.candidates or None, dataset.side, weights, size_of)
-    weights = assign_weights(candidates, weights)
-    provide_weights(candidates, weights, watcher.counted)
     seed = recipe.seed if request.seed is None else request.seed
     return PreparedStudy(request, started, shards, dataset, tuple(candidates), weights, seed, findings, forecast)
 

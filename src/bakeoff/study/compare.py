@@ -5,21 +5,19 @@ Pure functions: no clock, no files, no Keras.
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.record import RunRecord, State
-from bakeoff.study.defaults import set_length, start_from
+from bakeoff.study.defaults import set_length, start_from, without_length
+from bakeoff.study.forecast import Forecast
 
 __all__ = ["Comparison", "make_comparison"]
 
-# Wall-clock seconds of a run that are not training or scoring: start, loading, tracing, saving.
-OVERHEAD_SECONDS = 14.0
 # The share of the budget that is planned for runs; the rest is for the report.
 RUNS_SHARE = 0.95
-# Validation images per second that even a slow network is expected to score.
-SCORED_IMAGES_PER_SECOND = 80.0
 # A shorter training shows nothing.
 MIN_TRAINING_SECONDS = 5.0
 # Validation images that a run is scored on.
@@ -31,6 +29,12 @@ class Comparison(Facts):
 
     budget_seconds: float | None
     runs: tuple[Run, ...]
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What was asked for. With a budget, the length of a run depends on the pace of the machine."""
+        runs = self.runs if self.budget_seconds is None else map(without_length, self.runs)
+        return {"budget_seconds": self.budget_seconds, "runs": [run.model_dump(mode="json") for run in runs]}
 
     def pending(self, records: Sequence[RunRecord]) -> tuple[Run, ...]:
         """The runs that have no final record yet."""
@@ -45,6 +49,7 @@ def make_comparison(
     counts: Mapping[str, int],
     weights: WeightsChoice,
     seed: int,
+    forecast: Forecast,
     budget: float | None = None,
     images: int | None = None,
     recipe: Run | None = None,
@@ -59,6 +64,7 @@ def make_comparison(
         counts: Images by split.
         weights: The weights that were asked for.
         seed: The seed of every run.
+        forecast: The time that runs take on this machine.
         budget: Wall-clock seconds for the whole comparison.
         images: Training images that each run sees.
         recipe: The settings of every run; by default each network's default recipe.
@@ -74,7 +80,7 @@ def make_comparison(
         raise ConfigError("the recipe is a probe, which has no length: leave out --budget and --images")
     length: dict[str, float | int | None] = {}
     if budget is not None:
-        length = _divide_budget(budget, candidates=len(candidates), val_images=counts["val"], slots=slots)
+        length = _divide_budget(budget, candidates, forecast, val_images=counts["val"], slots=slots)
     elif images is not None:
         length = {"seconds": None, "images": images, "epochs": None}
     starts = (start_from(recipe, candidate, data, weights, seed) for candidate in candidates)
@@ -85,19 +91,26 @@ def make_comparison(
     return Comparison(budget_seconds=budget, runs=tuple(runs))
 
 
-def _divide_budget(budget: float, *, candidates: int, val_images: int, slots: int) -> dict[str, float | int | None]:
+def _divide_budget(
+    budget: float, candidates: Sequence[Candidate], forecast: Forecast, *, val_images: int, slots: int
+) -> dict[str, float | int | None]:
     """The length of each run, as fields of `train`."""
-    rounds = math.ceil(candidates / slots)
-    run_seconds = budget / rounds
-    val_images = min(val_images, MAX_VAL_IMAGES, max(MIN_VAL_IMAGES, round(6 * run_seconds)))
-    # A candidate is scored at the start and at the end.
-    seconds = RUNS_SHARE * run_seconds - OVERHEAD_SECONDS - 2 * val_images / SCORED_IMAGES_PER_SECOND
+    rounds = math.ceil(len(candidates) / slots)
+    val_images = min(val_images, MAX_VAL_IMAGES, max(MIN_VAL_IMAGES, round(6 * budget / rounds)))
+
+    def around(images: int) -> float:
+        """Seconds of all rounds that are not training. A candidate is scored at the start and at the end."""
+        each = [
+            forecast.overhead(candidate, Mode.FIT) + forecast.scoring(candidate, 2 * images) for candidate in candidates
+        ]
+        return sum(each) if slots == 1 else rounds * max(each)
+
+    seconds = (RUNS_SHARE * budget - around(val_images)) / rounds
     if seconds < MIN_TRAINING_SECONDS:
-        scoring_seconds = 2 * MIN_VAL_IMAGES / SCORED_IMAGES_PER_SECOND
-        least = rounds * (MIN_TRAINING_SECONDS + OVERHEAD_SECONDS + scoring_seconds) / RUNS_SHARE
+        least = (rounds * MIN_TRAINING_SECONDS + around(MIN_VAL_IMAGES)) / RUNS_SHARE
         raise ConfigError(
-            f"a budget of {budget:.0f} s is too short for {candidates} candidates;"
-            f" give at least {least:.0f}s, or fewer candidates"
+            f"a budget of {budget:.0f} s is too short for {len(candidates)} candidates;"
+            f" give at least {math.ceil(least)}s, or fewer candidates"
         )
     return {
         "seconds": round(seconds, 1),

@@ -14,7 +14,7 @@ from bakeoff.machine import count_cores
 from bakeoff.profile import read_profile
 from bakeoff.report import write_report
 from bakeoff.report.board import rank, write_board
-from bakeoff.runs.config import Run
+from bakeoff.runs.config import Candidate, Run
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import RunRecord, Stage, State, list_records
 from bakeoff.study.forecast import Forecast
@@ -25,10 +25,10 @@ __all__ = ["StudyContext", "Watcher"]
 
 # The screen ends its runs when it has used this share of the budget: networks may be slower than planned.
 MAX_SCREEN_SHARE = 0.5
-# Wall-clock seconds after the confirming run, besides scoring test images: a process, the bundle, and the report.
-AFTER_SECONDS = 30.0
 # The kill limit of a run that has an allowance is at least this many times the allowance.
 LIMIT_PER_ALLOWANCE = 1.5
+# A run is ended if what is not training takes this many times as long as predicted: it hangs.
+SLOWER_THAN_PREDICTED = 3.0
 # How often the time that runs under way have used is written to `study.json`.
 SAVE_INTERVAL_SECONDS = 10.0
 # How often the executor is asked for free slots.
@@ -128,8 +128,11 @@ class StudyContext:
         budget = self.study.budget_seconds
         if budget is None:
             return None
-        limit = max(60.0, 0.1 * budget) + 1.5 * (run.train.seconds or 0.0)
-        if stage is Stage.SCREEN:
+        candidate = Candidate(name=run.model.name, size=run.model.size)
+        slow = SLOWER_THAN_PREDICTED * self.forecast.overhead(candidate, run.train.mode)
+        limit = max(60.0, 0.1 * budget, slow) + 1.5 * (run.train.seconds or 0.0)
+        # As long as nothing has completed, any result is better than none.
+        if stage is Stage.SCREEN and any(record.state is State.COMPLETE for record in self.records):
             screen_seconds_left = MAX_SCREEN_SHARE * budget - self.study.stage(stage).seconds
             limit = min(limit, max(5.0, screen_seconds_left))
         return max(limit, LIMIT_PER_ALLOWANCE * (self.allowance(stage, run) or 0.0))
@@ -142,11 +145,9 @@ class StudyContext:
         seconds_left = self.study.seconds_left
         if stage is not Stage.CONFIRM or seconds_left is None:
             return None
-        known = [record for record in self.records if record.candidate == run.candidate]
-        images_per_second = max((record.images_per_second for record in known), default=0.0)
+        candidate = Candidate(name=run.model.name, size=run.model.size)
         images = (1 + run.train.flip_test) * self.study.data.counts.get("test", 0)
-        test_seconds = images / images_per_second if images_per_second else 0.0
-        return max(1.0, seconds_left - test_seconds - AFTER_SECONDS)
+        return max(1.0, seconds_left - self.forecast.finish(candidate, images))
 
 
 class _Stage:

@@ -20,6 +20,7 @@ __all__ = [
     "set_length",
     "start_from",
     "start_from_probe",
+    "without_length",
 ]
 
 # The default sides of the input in pixels.
@@ -181,6 +182,12 @@ def set_length(
     run = override(run, settings)
     check_size(find_network(run.model.name), run.model.size)
     return run
+
+
+def without_length(run: Run) -> Run:
+    """The run with the length and the scoring of a default one: what remains was asked for."""
+    length = {name: Train.model_fields[name].default for name in ("images", "seconds", "val_images", "evaluations")}
+    return run.revised(train=length | {"epochs": 1.0, "probe_images": 0})
 
 
 def start_from_probe(run: Run, train_images: int) -> Run:

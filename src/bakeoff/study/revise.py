@@ -72,7 +72,9 @@ def revise_plan(
             "cut": tuple(name for name in plan.cut if name not in added),
         }
         return Revision(at_seconds=at, step="candidates", why=why, plan=plan.model_copy(update=changes))
-    if ranking and (size := _next_size(plan, ranking, spare, forecast)):
+    if not ranking:
+        return None
+    if size := _next_size(plan, ranking, spare, forecast):
         leader = ranking[0]
         name = str(Candidate(name=leader.config.model.name, size=size))
         why = f"the leader, {leader.candidate}, is probed at {size} pixels too"

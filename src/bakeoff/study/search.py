@@ -5,6 +5,7 @@ and the best one are trained once more, with another seed, and this pair decides
 """
 
 import math
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -108,7 +109,13 @@ class TrainEach(Protocol):
 
 
 def run_search(
-    plan: Search, out: Path, *, seconds_left: Callable[[], float], train_each: TrainEach, slots: int = 1
+    plan: Search,
+    out: Path,
+    *,
+    seconds_left: Callable[[], float],
+    train_each: TrainEach,
+    slots: int = 1,
+    overhead: float = TRIAL_OVERHEAD_SECONDS,
 ) -> SearchResult:
     """Search until the time is up, then confirm the best trial. A search that was interrupted is continued.
 
@@ -121,25 +128,31 @@ def run_search(
         seconds_left: Returns the wall-clock seconds that are left for the search.
         train_each: Trains the runs.
         slots: Runs in parallel.
+        overhead: Expected wall-clock seconds of a trial that are not training; later ones are measured.
 
     Raises:
         NothingTrainedError: The base recipe cannot be trained.
     """
     study = open_trials(out, base=plan.base, space=plan.space, parallel=slots > 1)
-    train_each(_draw_trials(study, plan, seconds_left, slots))
+    train_each(_draw_trials(study, plan, seconds_left, slots, overhead))
     return _confirm_best(study, plan, out, train_each)
 
 
 def _draw_trials(
-    study: "optuna.Study", plan: Search, seconds_left: Callable[[], float], slots: int
+    study: "optuna.Study", plan: Search, seconds_left: Callable[[], float], slots: int, overhead: float
 ) -> Iterator[RunRequest]:
-    trial_seconds = TRIAL_OVERHEAD_SECONDS + (plan.base.train.seconds or 0.0)
+    expected, measured = overhead + (plan.base.train.seconds or 0.0), list[float]()
     repeated = 0
+
+    def trial_seconds() -> float:
+        """Wall clock of a whole trial; those that were stopped on the way say nothing of it."""
+        return statistics.median(measured) if measured else expected
+
     needs_base = find_base_trial(study) is None
     # The next trial, and the pair that decides.
     rounds_needed = 1 + math.ceil(2 / max(slots, 1))
     # A small space is exhausted before the time is up.
-    while needs_base or (seconds_left() > rounds_needed * trial_seconds and repeated < MAX_REPEATED_TRIALS):
+    while needs_base or (seconds_left() > rounds_needed * trial_seconds() and repeated < MAX_REPEATED_TRIALS):
         trial = study.ask()
         run, changes = plan.space.draw(plan.base, partial(suggest_value, trial))
         trial.set_user_attr("changes", changes)
@@ -149,9 +162,11 @@ def _draw_trials(
         def on_end(
             record: RunRecord, trial: "optuna.Trial" = trial, started: float = time.monotonic(), is_base: bool = is_base
         ) -> None:
-            nonlocal trial_seconds, repeated
-            trial_seconds = max(trial_seconds, time.monotonic() - started)
-            repeated = repeated + 1 if record.id in list_run_ids(study) else 0
+            nonlocal repeated
+            known = record.id in list_run_ids(study)
+            repeated = repeated + 1 if known else 0
+            if record.state is State.COMPLETE and not known:
+                measured.append(time.monotonic() - started)
             report_result(study, trial, record)
             if is_base and record.state is not State.COMPLETE:
                 raise NothingTrainedError(f"the base recipe could not be trained: {record.reason}")

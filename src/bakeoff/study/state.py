@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import ConfigDict, ValidationError
 
@@ -125,9 +126,11 @@ def _read(path: Path) -> StudyState:
 
 def _asks_the_same(old: AnyPlan, new: AnyPlan) -> bool:
     """Whether two plans are of one study. What a machine's pace has decided may differ: it was measured again since."""
-    if isinstance(old, StudyPlan) and isinstance(new, StudyPlan):
-        return old.asked == new.asked
-    return old == new
+    return type(old) is type(new) and _asked(old) == _asked(new)
+
+
+def _asked(plan: AnyPlan) -> dict[str, Any]:
+    return plan.model_dump(mode="json") if isinstance(plan, Search) else plan.asked
 
 
 def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> str:
@@ -136,10 +139,7 @@ def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> s
         return f"its data is {study.data.name}, with other images, classes or fit"
     if type(study.plan) is not type(plan):
         return f"it was started by `{study.command}`"
-    if isinstance(study.plan, StudyPlan) and isinstance(plan, StudyPlan):
-        old, new = study.plan.asked, plan.asked
-    else:
-        old, new = study.plan.model_dump(mode="json"), plan.model_dump(mode="json")
+    old, new = _asked(study.plan), _asked(plan)
     field = next(name for name in new if old[name] != new[name])
     if field in ("runs", "base", "levels", "space", "candidates"):
         return "its candidates or their settings are different"

@@ -7,7 +7,7 @@ from pathlib import Path
 from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Executor, Local
 from bakeoff.report.board import rank, write_board
-from bakeoff.runs.config import Run, revise
+from bakeoff.runs.config import Candidate, Mode, Run, revise
 from bakeoff.runs.findings import Effects, SearchResult
 from bakeoff.runs.record import RunRecord, Stage
 from bakeoff.study.ablate import Ablation, measure_effects
@@ -115,7 +115,11 @@ def _search(context: StudyContext, plan: Search) -> SearchResult:
 
     context.watcher.stage_began(Stage.TUNE, None, context.study.seconds_left)
     slots = context.executor.slots
-    found = run_search(plan, context.out, seconds_left=seconds_left, train_each=train_each, slots=slots)
+    candidate = Candidate(name=plan.base.model.name, size=plan.base.model.size)
+    overhead = context.forecast.overhead(candidate, Mode.FIT)
+    found = run_search(
+        plan, context.out, seconds_left=seconds_left, train_each=train_each, slots=slots, overhead=overhead
+    )
     context.study.found = found
     context.study.write(context.out)
     write_board(context.out, rank(context.records))
