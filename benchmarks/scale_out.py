@@ -23,11 +23,12 @@ from rich.table import Table
 
 from bakeoff.errors import NothingTrainedError
 from bakeoff.networks.table import TABLE
+from bakeoff.profile import Profile, find_device
 from bakeoff.runs.config import Candidate, Data, Mode, Run, run_id
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import Metrics
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts, write_record
-from bakeoff.study import Search, StudyPlan, default_space, make_plan, make_search, propose
+from bakeoff.study import Forecast, Search, StudyPlan, default_space, make_plan, make_search, propose
 from bakeoff.study.run_pool import RunRequest
 from bakeoff.study.search import run_search
 from clock import AROUND, Clock, StudyContext
@@ -38,6 +39,8 @@ CSV = Path(__file__).with_suffix(".csv")
 MEASURED = Path(__file__).with_name("screening.csv")
 COUNTS = {"train": 45_000, "val": 5_000, "test": 10_000}
 CANDIDATES, TRIALS = 100, 100
+# The nodes are invented, so nothing is measured on them.
+FORECAST = Forecast(Profile(device=find_device()), threads=2)
 SIZES = (64, 72, 80, 96, 112, 128)
 # Training seconds of a trial if each candidate gets a hundred trials.
 TRIAL_SECONDS = 60.0
@@ -134,13 +137,14 @@ def simulate_study(nodes: int, hours: float) -> Row:
             data=Data(source="cifar100"),
             counts=COUNTS,
             candidates=world.candidates,
+            forecast=FORECAST,
             tune=True,
             slots=nodes,
         )
         records: list[RunRecord] = []
         changes: Mapping[str, Any] | None = None
         trials = 0
-        while (proposal := propose(plan, records, budget - clock.now, changes)) is not None:
+        while (proposal := propose(plan, records, budget - clock.now, FORECAST, changes)) is not None:
             if proposal.stage is Stage.TUNE:
                 changes, trials = _search(plan, proposal.runs[0], world, clock, Path(scratch))
                 continue
@@ -208,8 +212,10 @@ def measure_driver() -> float:
     with tempfile.TemporaryDirectory() as scratch:
         world = World(Path(scratch))
         candidate = next(each for each in world.candidates if each.name == "efficientnet-lite0")
-        plan = make_plan(36000, data=Data(source="cifar100"), counts=COUNTS, candidates=[candidate], tune=True)
-        (base,) = propose(plan, [], 36000).runs  # type: ignore[union-attr]
+        plan = make_plan(
+            36000, data=Data(source="cifar100"), counts=COUNTS, candidates=[candidate], forecast=FORECAST, tune=True
+        )
+        (base,) = propose(plan, [], 36000, FORECAST).runs  # type: ignore[union-attr]
         base = base.revised(train={"mode": "fit", "seconds": 60.0, "subset": None}, model={"unfreeze": 1.0})
         search = make_search(base, default_space(base), budget=3600, counts=COUNTS)
         _run(search, world, clock, Path(scratch), lambda: 1e9 if clock.runs < TRIALS else 0.0)
