@@ -10,6 +10,7 @@ from bakeoff.profile import (
     Profile,
     add_observation,
     find_device,
+    observe,
     predict_overhead,
     predict_rate,
     read_profile,
@@ -17,6 +18,8 @@ from bakeoff.profile import (
 )
 from bakeoff.profile.facts import KEPT
 from bakeoff.runs.config import Mode
+from bakeoff.runs.record import Seconds, State
+from factories import make_record
 
 DEVICE = Device(cpu="a processor", cores=2)
 LITE = find_network("efficientnet-lite0")
@@ -78,6 +81,21 @@ def test_compiling_counts_for_each_input_size():
     one = predict_overhead(known, LITE, Mode.FIT, threads=2)
     assert (one.value, one.basis) == (12.0, Basis.MEASURED)
     assert predict_overhead(known, LITE, Mode.FIT, threads=2, sizes=2).value == 17.0
+
+
+def test_a_run_that_was_scored_tells_the_forward_pace_too():
+    known = profile(seen(mode=Mode.FIT, rate=150.0, scored_per_second=420.0))
+    assert predict_rate(known, LITE, 96, Mode.PROBE, threads=2).value == pytest.approx(420.0)
+
+
+def test_features_from_the_cache_do_not_make_a_run_seem_to_start_sooner():
+    times = Seconds(start=6.0, data=1.0, train=30.0, fit=2.0, total=10.0)
+    cached = make_record("efficientnet-lite0@96", seconds=times, images_per_second=100.0, images_seen=1000)
+    cached = cached.model_copy(update={"config": cached.config.revised(train={"mode": "probe", "epochs": None})})
+    assert observe(cached, threads=2).overhead == 9.0
+    fresh = cached.model_copy(update={"seconds": times.model_copy(update={"total": 32.0})})
+    assert observe(fresh, threads=2).overhead == 32.0 - 20.0
+    assert observe(cached.model_copy(update={"state": State.FAILED}), threads=2) is None
 
 
 def test_only_the_newest_observations_of_a_kind_are_kept():

@@ -27,12 +27,27 @@ def observe(record: RunRecord, threads: int) -> Observation | None:
         precision=record.precision,
         threads=threads,
         images_per_second=record.images_per_second if _is_comparable(run) else 0.0,
-        overhead=max(0.0, seconds.total - seconds.train - seconds.evaluate - seconds.compile),
+        scored_per_second=record.scored_per_second,
+        overhead=_overhead(record),
         compile=seconds.compile / sizes,
         memory_predicted=record.memory_predicted_bytes,
         memory_measured=record.memory_peak_bytes,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _overhead(record: RunRecord) -> float:
+    """Wall clock besides training, scoring and compiling.
+
+    Features that came from the cache count as training with the time that they once took, so the rest of the total may
+    be too little: then the parts that were measured count.
+    """
+    seconds, train = record.seconds, record.config.train
+    parts = seconds.start + seconds.data + seconds.fit + seconds.save
+    if train.mode is not Mode.PROBE:
+        return max(seconds.total - seconds.train - seconds.evaluate - seconds.compile, parts, 0.0)
+    images = record.images_seen + (record.val.n if record.val else 0)
+    return max(seconds.total - images / max(record.images_per_second, 1e-9), parts, 0.0)
 
 
 def observe_timing(run: Run, timing: Timing, seconds: float, threads: int) -> tuple[Observation, Observation]:

@@ -1,7 +1,7 @@
 """Predictions from a profile: pure functions, each with what it rests on."""
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from bakeoff.networks.table import NetworkSpec, find_network
 from bakeoff.profile.costs import FORWARD_PER_TRAINING_STEP, relative_cost
@@ -44,7 +44,7 @@ def predict_rate(profile: Profile, spec: NetworkSpec, size: int, mode: Mode, *, 
         cost = relative_cost(find_network(seen.network), seen.size) * forwards(seen.mode)
         return seen.images_per_second * cost * threads / seen.threads
 
-    measured = [each for each in profile.observations if each.images_per_second > 0]
+    measured = list(_paces(profile))
     found, basis = _choose(
         measured,
         (Basis.MEASURED, lambda each: _is(each, spec, threads) and each.size == size and each.mode is mode),
@@ -102,6 +102,15 @@ def predict_finish(profile: Profile, spec: NetworkSpec, size: int, images: int, 
     rest = max(0.0, statistics.median(known)) if known else ASSUMED_FINISH
     basis = Basis.MEASURED if known else Basis.ASSUMED
     return Estimate(value=rest + scoring(spec.name, size, images), basis=basis)
+
+
+def _paces(profile: Profile) -> Iterator[Observation]:
+    """The observations of a pace; a run that was trained and scored has measured both."""
+    for each in profile.observations:
+        if each.images_per_second > 0:
+            yield each
+        if each.mode is Mode.FIT and each.scored_per_second > 0:
+            yield each.model_copy(update={"mode": Mode.PROBE, "images_per_second": each.scored_per_second})
 
 
 def _is(seen: Observation, spec: NetworkSpec, threads: int) -> bool:
