@@ -13,7 +13,7 @@ import pytest
 
 from bakeoff.data.batches import load_split
 from bakeoff.deploy.bundle import Format, Quantize, check_format, closer_forms, open_bundle, read_facts, write_facts
-from bakeoff.deploy.export import TOLERANCES, Tolerance, calibrate, folder, model_file, write_bundle
+from bakeoff.deploy.export import TOLERANCES, Tolerance, calibrate, folder, litert_file, model_file, write_bundle
 from bakeoff.deploy.export.parity import check_parity
 from bakeoff.errors import BundleError, OutputError
 from bakeoff.files import PARTIAL
@@ -189,9 +189,9 @@ def test_layers_that_the_converters_do_not_know_are_exported_right(lenet, digits
     assert write_bundle(run, tmp_path / "out", form).parity.agreement == 1.0
 
 
-@pytest.mark.parametrize("form", [Format.ONNX, Format.LITERT], ids=str)
-def test_colours_in_another_order_survive_int8(lenet, digits, tmp_path, form):
-    """As VGG and ResNet-50 take them. LiteRT's reversal copies bytes, and its result had another scale."""
+@pytest.fixture
+def reversing(lenet, digits):
+    """A run whose model takes colours in the order of VGG and ResNet-50."""
     keras.utils.set_random_seed(0)
     images = keras.Input((digits.side, digits.side, 3), dtype="uint8")
     x = keras.ops.flip(keras.layers.Rescaling(1.0)(images), axis=-1)
@@ -199,10 +199,22 @@ def test_colours_in_another_order_survive_int8(lenet, digits, tmp_path, form):
     x = keras.layers.Flatten()(keras.layers.Conv2D(8, 3, strides=2, activation="relu")(x))
     model = keras.Model(images, keras.layers.Dense(10, kernel_initializer=keras.initializers.RandomNormal(0, 0.005))(x))
     val = load_split(digits, "val")
-    predictions = Predictions(predict_logits(compile_forward(model), val), val.labels, val.ids)
-    predictions = dataclasses.replace(predictions, labels=predictions.logits.argmax(axis=1).astype(np.int32))
-    run = dataclasses.replace(lenet, model=model, predictions={"val": predictions})
-    assert write_bundle(run, tmp_path / "out", form, Quantize.INT8).parity.near_agreement >= 0.97
+    logits = predict_logits(compile_forward(model), val)
+    predictions = Predictions(logits, logits.argmax(axis=1).astype(np.int32), val.ids)
+    return dataclasses.replace(lenet, model=model, predictions={"val": predictions})
+
+
+@pytest.mark.parametrize("form", [Format.ONNX, Format.LITERT], ids=str)
+def test_colours_in_another_order_survive_int8(reversing, tmp_path, form):
+    assert write_bundle(reversing, tmp_path / "out", form, Quantize.INT8).parity.near_agreement >= 0.97
+
+
+def test_the_operation_that_spoils_int8_is_named(reversing, tmp_path, monkeypatch):
+    """LiteRT's reversal copies bytes, and the converter gives its result another scale."""
+    monkeypatch.setattr(litert_file, "_FLOAT_OPERATIONS", ["SOFTMAX", "LOG"])
+    with pytest.raises(BundleError, match=r"REVERSE_V2 at .* the first .* far off, .*; choose --quantize dynamic"):
+        write_bundle(reversing, tmp_path / "out", Format.LITERT, Quantize.INT8)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bundle_says_which_versions_wrote_it(bundle):

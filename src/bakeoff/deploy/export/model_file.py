@@ -17,6 +17,7 @@ from bakeoff.deploy.bundle import (
     SAVED_MODEL_VERSION,
     Floats,
     Format,
+    Images,
     Parity,
     Quantize,
     advise,
@@ -26,7 +27,7 @@ from bakeoff.deploy.bundle import (
 )
 from bakeoff.deploy.export.convertible import make_convertible
 from bakeoff.deploy.export.keras_file import write_keras
-from bakeoff.deploy.export.litert_file import write_litert
+from bakeoff.deploy.export.litert_file import find_wrong_operation, write_litert
 from bakeoff.deploy.export.onnx_file import write_onnx
 from bakeoff.deploy.export.parity import PRECISIONS, TOLERANCES, check_parity, predict_split
 from bakeoff.deploy.export.saved_model import write_saved_model
@@ -78,9 +79,16 @@ def write_checked(
         _write(exported, path, model_format, quantize, expected.dataset)
         written = predict_split(open_runtime(path, model_format), expected.val)
     tolerance = TOLERANCES[model_format, quantize]
-    # A failed conversion is smaller than the tolerance of 16-bit operations may be.
-    check_parity(expected.in_float32, written, tolerance)
-    return written, check_parity(expected.of_run, written, tolerance.widened(PRECISIONS[expected.precision]))
+    try:
+        # A failed conversion is smaller than the tolerance of 16-bit operations may be.
+        check_parity(expected.in_float32, written, tolerance)
+        return written, check_parity(expected.of_run, written, tolerance.widened(PRECISIONS[expected.precision]))
+    except BundleError as error:
+        if (model_format, quantize) != (Format.LITERT, Quantize.INT8):
+            raise
+        images = _load_calibration(expected.dataset)
+        wrong = find_wrong_operation(make_convertible(exported), path.parent, images)
+        raise BundleError(f"{error}; {wrong}") from error
 
 
 def find_closer(
@@ -133,10 +141,7 @@ def _explained(candidate: str, path: Path, label: str) -> Iterator[None]:
 
 
 def _write(model: keras.Model, path: Path, model_format: Format, quantize: Quantize | None, dataset: Dataset) -> None:
-    needs_ranges = quantize is Quantize.INT8
-    training_images = (
-        load_split(dataset, "train", subset=CALIBRATION_IMAGES).images[:] if needs_ranges else np.empty(0, np.uint8)
-    )
+    training_images = _load_calibration(dataset) if quantize is Quantize.INT8 else np.empty(0, np.uint8)
     match model_format:
         case Format.KERAS:
             write_keras(model, path)
@@ -146,3 +151,7 @@ def _write(model: keras.Model, path: Path, model_format: Format, quantize: Quant
             write_onnx(make_convertible(model), path, quantize, training_images)
         case Format.LITERT:
             write_litert(make_convertible(model), path, quantize, training_images)
+
+
+def _load_calibration(dataset: Dataset) -> Images:
+    return load_split(dataset, "train", subset=CALIBRATION_IMAGES).images[:]
