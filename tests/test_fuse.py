@@ -82,6 +82,7 @@ def test_a_network_with_nothing_to_fuse(name):
         layers.Conv2D(8, 1, strides=2),
         layers.Conv2D(8, 3, dilation_rate=2, activation="relu"),
         layers.Conv2D(9, 3, groups=3),
+        layers.Conv2D(3, 7, groups=3, padding="same"),
         layers.DepthwiseConv2D(5, depth_multiplier=2, padding="same"),
         layers.DepthwiseConv2D(3, strides=2, use_bias=False),
         layers.SeparableConv2D(8, 3, padding="same"),

@@ -5,7 +5,8 @@ The model stays as Keras made it, so a saved model does not depend on this modul
 - A batch normalisation in inference mode is folded into the convolution before it (Jacob et al. 2018, arXiv
   1712.05877, section 3.2). This saves one pass over the feature map forward and one backward.
 - A 1x1 convolution is computed as a matrix product.
-- Other batch normalisations and depthwise convolutions use the operations of `kernels.py`.
+- Other batch normalisations and depthwise convolutions use the operations of `kernels.py`. A convolution with a group
+  for each channel (ConvNeXt) is one of them; Keras compiles it with XLA, which takes time and memory.
 """
 
 import inspect
@@ -113,6 +114,10 @@ class _Pass:
             x = depthwise_conv(layer, x, keras.ops.cast(layer.depthwise_kernel, dtype))
         if isinstance(layer, layers.DepthwiseConv2D):
             output = depthwise_conv(layer, x, kernel)
+        elif _is_grouped_by_channel(layer):
+            height, width, _, filters = kernel.shape
+            by_channel = tf.reshape(kernel, [height, width, layer.groups, filters // layer.groups])
+            output = depthwise_conv(layer, x, by_channel)
         elif _is_pointwise(layer):
             matrix = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), tf.reshape(kernel, kernel.shape[2:]))
             if bias is not None:
@@ -135,9 +140,17 @@ def _is_convolution(operation: Any) -> bool:
     """Whether the operation is a convolution that `_convolve` supports, without an activation."""
     match operation:
         case layers.SeparableConv2D() | layers.DepthwiseConv2D() | layers.Conv2D(groups=1):
-            is_linear = operation.activation is keras.activations.linear
-            return is_linear and operation.data_format == "channels_last"
-    return False
+            pass
+        case layers.Conv2D() if _is_grouped_by_channel(operation):
+            pass
+        case _:
+            return False
+    return operation.activation is keras.activations.linear and operation.data_format == "channels_last"
+
+
+def _is_grouped_by_channel(layer: Any) -> bool:
+    """Whether each channel of the input has a group of its own: a depthwise convolution, written as another layer."""
+    return isinstance(layer, layers.Conv2D) and layer.groups > 1 and layer.kernel.shape[2] == 1
 
 
 def _is_batch_norm_of_maps(operation: Any, x: Any) -> bool:
