@@ -3,15 +3,21 @@
     python benchmarks/memory.py
     python benchmarks/memory.py --networks resnet-50,vgg-16 --batch 64 --batch-norm frozen
     python benchmarks/memory.py --networks efficientnet-lite0 --repeats 3
+    python benchmarks/memory.py --repredict
 
 Each run trains all layers from random weights on CIFAR-100 for six steps (or, with --mode probe, computes frozen
 features) and adds a row to the table. The CIFAR-100 archive is searched for in $BAKEOFF_DATA_DIR.
+
+Each row has two predictions: that before any run, and that of a machine that has made all other runs in the table but
+this one (`corrected`), of which `family_runs` were of the same family and mode. At the end both are computed again for
+all rows, and the errors of each machine are printed. Rows of other machines stay.
 """
 
 import argparse
 import csv
 import itertools
 import os
+import statistics
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -22,9 +28,10 @@ from bakeoff.data.shards import prepare_cached
 from bakeoff.files import replacing
 from bakeoff.launch import launch
 from bakeoff.networks.table import TABLE, find_network
-from bakeoff.runs.config import BatchNorm, Data, Mode, Run
+from bakeoff.profile import Observation, Profile, correct_memory, find_device
+from bakeoff.runs.config import BatchNorm, Data, Mode, Precision, Run
 from bakeoff.runs.record import RunRecord, Stage, State
-from hardware import count_cores, name_cpu
+from hardware import count_cores
 
 STEPS = 6
 SCRATCH_SIZE = 32
@@ -36,9 +43,17 @@ PROBE_IMAGES = 512
 def main() -> int:
     """Measure the requested networks, or only predict again; returns 1 if a run failed."""
     options = _parse()
-    if options.repredict:
-        _repredict(options.table)
-        return 0
+    failed = 0 if options.repredict else _measure(options)
+    rows = _read(options.table)
+    _predict(rows)
+    _correct(rows)
+    _write(options.table, rows)
+    _summarize(rows)
+    return failed
+
+
+def _measure(options: argparse.Namespace) -> int:
+    """Add a row for each requested run; returns 1 if one failed."""
     failed = 0
     # A separate cache: a probe would otherwise read the features of an earlier one, and their cost.
     with tempfile.TemporaryDirectory(prefix="bakeoff-memory-") as folder:
@@ -53,7 +68,7 @@ def main() -> int:
                 _say(f"{run.candidate}: {record.reason}")
                 continue
             row = _row(record)
-            _append(options.table, row)
+            _write(options.table, [*_read(options.table), row])
             _say(" ".join(f"{name}={value}" for name, value in itertools.islice(row.items(), 11)))
     return failed
 
@@ -70,7 +85,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--unfreeze", type=float, default=1.0, help="fraction of the layers that learn")
     parser.add_argument("--mode", type=Mode, default=Mode.FIT, help="fit, or probe for a forward pass only")
     parser.add_argument("--repeats", type=int, default=1, help="runs per network, each with another seed")
-    parser.add_argument("--repredict", action="store_true", help="train nothing: predict the rows of the table again")
+    parser.add_argument(
+        "--repredict", action="store_true", help="train nothing: only predict the rows of the table again"
+    )
     table = Path(__file__).with_suffix(".csv")
     parser.add_argument("--table", type=Path, default=table, help="CSV file (default: next to this script)")
     return parser.parse_args()
@@ -87,7 +104,7 @@ def _run(name: str, size: int, batch: int, batch_norm: str, unfreeze: float, mod
 
 def _row(record: RunRecord) -> dict[str, Any]:
     run = record.config
-    predicted, measured = record.memory_predicted_bytes, record.memory_peak_bytes
+    predicted, measured = record.memory_modelled_bytes, record.memory_peak_bytes
     return {
         "network": run.model.name,
         "mode": run.train.mode,
@@ -100,46 +117,103 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "predicted_bytes": predicted,
         "measured_bytes": measured,
         "error_percent": _error(predicted, measured),
+        "corrected_bytes": "",
+        "corrected_error_percent": "",
+        "family_runs": "",
         "tensorflow": record.versions["tensorflow"],
         "keras": record.versions["keras"],
         "bakeoff": record.versions["bakeoff"],
-        "cpu": name_cpu(),
+        "cpu": find_device().cpu,
         "cores": count_cores(),
         "date": datetime.now(UTC).date().isoformat(),
     }
 
 
-def _repredict(table: Path) -> None:
+def _predict(rows: list[dict[str, Any]]) -> None:
+    """Set the prediction before any run."""
     import keras
 
     from bakeoff.networks.model import build_network, freeze
     from bakeoff.training.memory import predict_memory
 
-    with table.open(newline="", encoding="utf-8") as file:
-        rows: list[dict[str, Any]] = list(csv.DictReader(file))
-    with replacing(table) as temporary:
-        for row in rows:
-            settings = [row["network"], int(row["size"]), int(row["batch"]), row["batch_norm"], float(row["unfreeze"])]
-            run = _run(*settings, row["mode"], int(row["seed"]))
-            with keras.StatelessScope():
-                network = build_network(find_network(run.model.name), run.model, side=SIDE, classes=CLASSES)
-                freeze(network.backbone, run.model.unfreeze, run.model.batch_norm)
-                row["predicted_bytes"] = predict_memory(network, run, training=run.train.mode is Mode.FIT)
-            row["error_percent"] = _error(row["predicted_bytes"], int(row["measured_bytes"]))
-            _append(temporary, row)
+    for row in rows:
+        settings = [row["network"], int(row["size"]), int(row["batch"]), row["batch_norm"], float(row["unfreeze"])]
+        run = _run(*settings, row["mode"], int(row["seed"]))
+        training = run.train.mode is Mode.FIT
+        with keras.StatelessScope():
+            network = build_network(find_network(run.model.name), run.model, side=SIDE, classes=CLASSES)
+            freeze(network.backbone, run.model.unfreeze, run.model.batch_norm)
+            probed = 0 if training else PROBE_IMAGES
+            row["predicted_bytes"] = predict_memory(network, run, training=training, probed=probed)
+        row["error_percent"] = _error(row["predicted_bytes"], int(row["measured_bytes"]))
+
+
+def _correct(rows: list[dict[str, Any]]) -> None:
+    """Set the prediction that the other rows of the same machine make."""
+    for row in rows:
+        others = [each for each in rows if each is not row and _machine(each) == _machine(row)]
+        profile = Profile(device=find_device(), observations=tuple(map(_observe, others)))
+        spec = find_network(row["network"])
+        mode = Mode(row["mode"])
+        estimate = correct_memory(profile, spec, mode, Precision.FLOAT32, int(row["predicted_bytes"]))
+        row["corrected_bytes"] = estimate.value
+        row["corrected_error_percent"] = _error(estimate.value, int(row["measured_bytes"]))
+        kin = [each for each in others if find_network(each["network"]).family == spec.family]
+        row["family_runs"] = sum(each["mode"] == mode for each in kin)
+
+
+def _observe(row: dict[str, Any]) -> Observation:
+    return Observation(
+        network=row["network"],
+        size=int(row["size"]),
+        mode=Mode(row["mode"]),
+        precision=Precision.FLOAT32,
+        threads=int(row["cores"]),
+        images_per_second=0.0,
+        overhead=0.0,
+        memory_modelled=int(row["predicted_bytes"]),
+        memory_measured=int(row["measured_bytes"]),
+    )
+
+
+def _machine(row: dict[str, Any]) -> tuple[str, ...]:
+    return row["cpu"], str(row["cores"]), row["tensorflow"], row["keras"]
+
+
+def _summarize(rows: list[dict[str, Any]]) -> None:
+    """Print the errors of each machine: before any run, and where a run of the same family was made."""
+    for machine in dict.fromkeys(map(_machine, rows)):
+        known = [row for row in rows if _machine(row) == machine]
+        after = [row for row in known if row["family_runs"]]
+        _say(", ".join(machine))
+        _say(f"  before any run:           {_spread(known, 'error_percent')}")
+        _say(f"  after one of the family:  {_spread(after, 'corrected_error_percent')}")
+
+
+def _spread(rows: list[dict[str, Any]], column: str) -> str:
+    errors = [abs(float(row[column])) for row in rows]
+    if not errors:
+        return "no runs"
+    return f"median {statistics.median(errors):.1f} %, at most {max(errors):.1f} %, {len(errors)} runs"
 
 
 def _error(predicted: int, measured: int) -> float:
     return round(100 * (predicted / measured - 1), 1)
 
 
-def _append(table: Path, row: dict[str, Any]) -> None:
-    is_new = not (table.is_file() and table.stat().st_size)
-    with table.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, row, lineterminator="\n")
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
+def _read(table: Path) -> list[dict[str, Any]]:
+    if not table.is_file():
+        return []
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _write(table: Path, rows: list[dict[str, Any]]) -> None:
+    """Write all rows, with the columns of the newest."""
+    with replacing(table) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[-1], restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _say(line: str) -> None:

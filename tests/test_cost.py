@@ -15,7 +15,7 @@ from bakeoff.runs.config import BatchNorm, Model, Run
 from bakeoff.runs.record import State
 from bakeoff.training.memory import available_memory, predict, predict_memory
 from bakeoff.training.memory.measure import find_gpu
-from bakeoff.training.memory.predict import backward_numbers, forward_numbers
+from bakeoff.training.memory.predict import backward_numbers, folded_numbers, forward_numbers
 from bakeoff.training.memory.walk import walk
 
 SIZE = 64
@@ -128,6 +128,38 @@ def test_inference_needs_only_the_tensors_alive_at_its_peak():
     # The shortcut, what the second convolution reads, its own copy of that, and what it writes.
     assert forward_numbers(steps) == 4 * MAP
     assert backward_numbers(steps) > forward_numbers(steps)
+
+
+def test_inference_writes_an_activation_over_what_only_it_reads():
+    images = keras.Input((8, 8, 3))
+    x = _convolution()(images)
+    once = walk(keras.Model(images, layers.ReLU()(x)), 8)
+    twice = walk(keras.Model(images, layers.Multiply()([layers.ReLU()(x), x])), 8)
+    # A convolution's copy of its input, and its output; or three maps, because the first has a second reader.
+    assert forward_numbers(once) == IMAGE + MAP
+    assert forward_numbers(twice) == 3 * MAP
+
+
+def test_a_kernel_is_copied_where_a_normalisation_is_folded_into_it():
+    kernel = 3 * 3 * 3 * 4
+    for trainable, in_training in ((True, 0), (False, kernel)):
+        images = keras.Input((8, 8, 3))
+        norm = layers.BatchNormalization(trainable=trainable)
+        steps = walk(keras.Model(images, norm(_convolution()(images))), 8)
+        assert (folded_numbers(steps), folded_numbers(steps, training=True)) == (kernel, in_training)
+
+
+def test_a_convolution_with_a_group_for_each_channel_needs_no_copy_of_its_input():
+    images = keras.Input((8, 8, 3))
+    x = _convolution()(images)
+    sizes = [forward_numbers(walk(keras.Model(images, _convolution(groups=groups)(x)), 8)) for groups in (1, 4)]
+    assert sizes == [3 * MAP, 2 * MAP]
+
+
+def test_a_probe_of_more_images_needs_more(network):
+    run = Run(model=Model(size=SIZE))
+    few, many = (predict_memory(network, run, training=False, probed=images) for images in (1_000, 101_000))
+    assert many - few == pytest.approx(3 * 4 * 100_000 * 1280, rel=0.1)  # features and two copies of them
 
 
 def test_only_the_tensors_grow_with_the_batch(network):

@@ -35,7 +35,7 @@ INSIDE = {
     "data/checks": "findings near_duplicates leaks examine",
     "networks": "table lenet efficientnet_lite weights graph kernels fuse model",
     "networks/weights": "torch_file transfer hdf5 joined locate keras_file known match load fetch",
-    "profile": "device facts costs predict observe store",
+    "profile": "device facts costs predict memory observe store",
     "training": """
         weight_copies optimizer replicas inference memory task features probe pace progress step timing checkpoint
         tensorboard loop run model test again

@@ -51,6 +51,8 @@ class Observation(Facts):
     compile: float = 0.0
     """Compiling, for each input size."""
     memory_predicted: int = 0
+    memory_modelled: int = 0
+    """What `training/memory` counts, before it is corrected by the profile."""
     memory_measured: int = 0
     """Peak above the framework and the images; 0 where it was not measured."""
     date: str = ""

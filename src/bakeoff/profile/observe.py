@@ -31,6 +31,7 @@ def observe(record: RunRecord, threads: int) -> Observation | None:
         overhead=_overhead(record),
         compile=seconds.compile / sizes,
         memory_predicted=record.memory_predicted_bytes,
+        memory_modelled=record.memory_modelled_bytes,
         memory_measured=record.memory_peak_bytes,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -110,7 +110,8 @@ def describe_cost(record: RunRecord) -> list[tuple[str, str]]:
     """Describe the cost of one run as pairs of a term and its text; what was not measured is left out."""
     row = read_row(record)
     seconds = record.seconds
-    predicted = f" ({format_bytes(row.memory_predicted_bytes)} predicted, {format_memory_error(row)})"
+    at_most = f" and at most {record.memory_predicted_margin:.0%} more" if record.memory_predicted_margin else ""
+    predicted = f" ({format_bytes(row.memory_predicted_bytes)}{at_most} predicted, {format_memory_error(row)})"
     terms = [
         ("Training", format_seconds(seconds.train) if seconds.train else ""),
         ("Whole process", format_seconds(seconds.total) if seconds.total else ""),

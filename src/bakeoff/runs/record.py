@@ -125,7 +125,11 @@ class RunRecord(Facts):
     params_total: int = 0
     params_trainable: int = 0
     memory_predicted_bytes: int = 0
-    """Predicted peak above the framework and the images."""
+    """Predicted peak above the framework and the images, corrected by what was measured on this machine."""
+    memory_predicted_margin: float = 0.0
+    """How much more than that the run was expected to take at most, as a share of it (the end of its 95 % interval)."""
+    memory_modelled_bytes: int = 0
+    """The prediction before it was corrected."""
     memory_peak_bytes: int = 0
     """Measured peak above the framework and the images."""
     model_bytes: int = 0

@@ -87,7 +87,9 @@ def _with_task(record: RunRecord, task: Task) -> RunRecord:
             "weights": record.weights.model_copy(update=loaded),
             "micro_batch": task.micro_batch,
             "replicas": task.replicas.count,
-            "memory_predicted_bytes": task.memory_predicted_bytes,
+            "memory_predicted_bytes": task.memory_expected.value,
+            "memory_predicted_margin": round(task.memory_expected.margin, 3),
+            "memory_modelled_bytes": task.memory_modelled_bytes,
         }
     )
 

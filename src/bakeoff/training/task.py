@@ -16,6 +16,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.networks.model import Network, build_network, freeze
 from bakeoff.networks.table import find_network
 from bakeoff.networks.weights import LoadReport, WeightsSource, load_weights, locate_starting_weights
+from bakeoff.profile import MemoryEstimate, correct_memory, read_profile
 from bakeoff.runs.config import Mode, Run
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import Seconds
@@ -41,8 +42,10 @@ class Task:
     network: Network
     micro_batch: int
     """Number of images of a training batch in memory at once."""
-    memory_predicted_bytes: int
-    """Predicted peak on each device."""
+    memory_modelled_bytes: int
+    """Peak on each device, as counted from shapes."""
+    memory_expected: MemoryEstimate
+    """The same, corrected by the peaks measured on this machine."""
     memory: PeakMemory
     replicas: Replicas
     report: Callable[[RunProgress], None]
@@ -129,7 +132,9 @@ def open_task(
         with keras.StatelessScope():
             network = build_network(spec, run.model, side=dataset.side, classes=len(dataset.class_names))
             freeze(network.backbone, run.model.unfreeze, run.model.batch_norm)
-            micro_batch, predicted = _fit_memory(network, run, micro_batch or run.train.batch, replicas.count)
+            micro_batch, modelled, expected = _fit_memory(
+                network, run, micro_batch or run.train.batch, replicas.count, images=len(train)
+            )
         loaded = LoadReport(0, 0)
         if source.origin == "run":
             network.copy_weights(keras.models.load_model(source.path, compile=False), run.model.size)
@@ -145,7 +150,8 @@ def open_task(
         loaded=loaded,
         network=network,
         micro_batch=micro_batch,
-        memory_predicted_bytes=predicted,
+        memory_modelled_bytes=modelled,
+        memory_expected=expected,
         memory=memory,
         replicas=replicas,
         report=report,
@@ -155,23 +161,36 @@ def open_task(
     )
 
 
-def _fit_memory(network: Network, run: Run, micro_batch: int, devices: int) -> tuple[int, int]:
-    """Halve the micro-batch until each device's part of it is predicted to fit.
+def _fit_memory(
+    network: Network, run: Run, micro_batch: int, devices: int, *, images: int
+) -> tuple[int, int, MemoryEstimate]:
+    """Halve the micro-batch until each device's part of it is predicted to fit, with a margin for the uncertainty.
 
     Returns:
-        The micro-batch, and the predicted peak of each device in bytes.
+        The micro-batch, and the peak of each device in bytes: as modelled, and as expected on this machine.
     """
+    profile = read_profile()
+    probed = images if run.train.mode is Mode.PROBE else min(images, run.train.probe_images)
+
+    def expect(part: int) -> tuple[int, MemoryEstimate]:
+        training = run.train.mode is Mode.FIT
+        modelled = predict_memory(network, run, training=training, batch=-(-part // devices), probed=probed)
+        return modelled, correct_memory(profile, network.spec, run.train.mode, run.train.precision, modelled)
+
     if run.train.mode is Mode.PROBE:
-        return micro_batch, predict_memory(network, run, training=False)
+        return micro_batch, *expect(micro_batch)
     limit = os.environ.get("BAKEOFF_RUN_MEMORY_BYTES", "")
     if limit and not limit.isdecimal():
         raise ConfigError(f"BAKEOFF_RUN_MEMORY_BYTES is {limit!r}; give a number of bytes, as in 4000000000")
     available = int(limit) if limit else available_memory()
-    while (predicted := predict_memory(network, run, batch=-(-micro_batch // devices))) > available:
+    while True:
+        modelled, expected = expect(micro_batch)
+        if expected.safe <= available:
+            return micro_batch, modelled, expected
         if micro_batch == 1:
             raise ConfigError(
-                f"not enough memory: even one image at a time would take {predicted / 1e6:,.0f} MB, and"
-                f" {available / 1e6:,.0f} MB are free; choose a smaller input or network"
+                f"not enough memory: even one image at a time would take {expected.value / 1e6:,.0f} MB, or up to"
+                f" {expected.margin:.0%} more, and {available / 1e6:,.0f} MB are free; choose a smaller input or"
+                " network"
             )
         micro_batch = -(-micro_batch // 2)
-    return micro_batch, predicted

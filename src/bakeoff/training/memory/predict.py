@@ -30,25 +30,30 @@ OPTIMIZER_SLOTS = {
 COPIES_IN_A_STEP = 2
 
 # Fitted on benchmarks/memory.csv, see docs/method.md.
-# Bytes that the allocator takes for each byte of the tensors alive.
-FRAGMENTATION = 1.06
+# Bytes that the allocator takes for each byte of the tensors alive, in training and in inference.
+FRAGMENTATION, FORWARD_FRAGMENTATION = 1.14, 1.25
 # Constant part of a process.
-PROCESS_BYTES = 13_000_000
+PROCESS_BYTES = 9_000_000
 # The compiled graph, for each operation and for each trained variable.
-BYTES_PER_OPERATION = 540_000
-BYTES_PER_VARIABLE = 1_200_000
+BYTES_PER_OPERATION = 440_000
+BYTES_PER_VARIABLE = 1_230_000
 # Each further input size, and the probe for the head, has its own graph. It partly reuses memory that compiling the
 # previous graph has freed.
 SHARE_OF_FURTHER_GRAPH = 0.5
+
+_CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 
 # First step, last step, numbers per image: the lifetime of a tensor.
 Lifetime = tuple[int, int, int]
 
 
-def predict_memory(network: Network, run: Run, *, training: bool = True, batch: int | None = None) -> int:
+def predict_memory(
+    network: Network, run: Run, *, training: bool = True, batch: int | None = None, probed: int = 0
+) -> int:
     """Predict the peak memory of a run in bytes, above what the framework and the images take.
 
-    No variable needs to exist yet. On a GPU the compiled graph is left out, because it is in the host's memory.
+    No variable needs to exist yet. On a GPU the compiled graph and the fit of a linear probe are left out, because they
+    are in the host's memory.
 
     Args:
         network: The network.
@@ -56,24 +61,47 @@ def predict_memory(network: Network, run: Run, *, training: bool = True, batch: 
         training: Whether to include training; otherwise only inference is predicted.
         batch: Images in memory at once; the run's batch if not given. With fewer, the accumulated gradients are one
             more copy of the trained weights.
+        probed: Images that a linear probe is fitted on, if there is one.
     """
     model = network.model(run.model.size)
     half = run.train.precision is not Precision.FLOAT32
     steps = walk(model, network.side, half=half)
     bytes_per_number = 2 if half else 4
+    on_host = not find_gpu()
     weights: int = 4 * sum(math.prod(weight.shape) for weight in model.weights)
-    tensors = bytes_per_number * _evaluation_batch(run, training=training) * forward_numbers(steps)
+    images = _evaluation_batch(run, training=training)
+    peak = FORWARD_FRAGMENTATION * bytes_per_number * images * forward_numbers(steps) + 4 * folded_numbers(steps)
+    if probed and on_host:
+        peak += _head_bytes(network, probed)
     graph = PROCESS_BYTES + BYTES_PER_OPERATION * len(steps)
     if training:
         batch = batch or run.train.batch
-        tensors = max(tensors, bytes_per_number * batch * backward_numbers(steps))
         trained = [shape for step in steps for shape in step.weights]
-        copies = OPTIMIZER_SLOTS[run.optim.name] + COPIES_IN_A_STEP + (batch < run.train.batch)
-        weights = weights * _weight_copies(run) + 4 * copies * sum(map(math.prod, trained))
+        trained_bytes = 4 * sum(map(math.prod, trained))
+        backward = FRAGMENTATION * bytes_per_number * batch * backward_numbers(steps)
+        backward += 4 * folded_numbers(steps, training=True) + COPIES_IN_A_STEP * trained_bytes
+        peak = max(peak, backward)
+        weights = weights * _weight_copies(run)
+        weights += (OPTIMIZER_SLOTS[run.optim.name] + (batch < run.train.batch)) * trained_bytes
         graph += BYTES_PER_VARIABLE * len(trained)
         further = len(run.train.sizes) + bool(run.train.probe_images)
         graph += round(SHARE_OF_FURTHER_GRAPH * further * graph)
-    return weights + round(FRAGMENTATION * tensors) + (0 if find_gpu() else graph)
+    return weights + round(peak) + on_host * graph
+
+
+def folded_numbers(steps: list[GraphStep], *, training: bool = False) -> int:
+    """Count of the numbers of the kernels that normalisations are folded into (`networks/fuse.py`).
+
+    They depend on no image, so TensorFlow computes them all at the start of a step.
+    """
+    convolutions = {step.output: step.operation for step in steps if isinstance(step.operation, _CONVOLUTIONS)}
+    folded = [
+        convolutions[step.inputs[0]]
+        for step in steps
+        if isinstance(step.operation, layers.BatchNormalization) and step.inputs[0] in convolutions
+        if not (training and step.weights)
+    ]
+    return sum(math.prod(weight.shape) for operation in folded for weight in operation.weights)
 
 
 def backward_numbers(steps: list[GraphStep]) -> int:
@@ -97,7 +125,11 @@ def backward_numbers(steps: list[GraphStep]) -> int:
 def forward_numbers(steps: list[GraphStep]) -> int:
     """Largest count of numbers per image alive at once in inference, where nothing is saved for gradients."""
     alive = _alive((lifetime for _, lifetime in _lifetimes(steps)), len(steps))
-    return max(numbers + _workspace(step) for numbers, step in zip(alive, steps, strict=True))
+    last = _last_readers(steps)
+    return max(
+        numbers + _workspace(step) - _written_in_place(step, [each for each in step.inputs if last[each] == position])
+        for position, (numbers, step) in enumerate(zip(alive, steps, strict=True))
+    )
 
 
 def _weight_copies(run: Run) -> int:
@@ -108,6 +140,15 @@ def _weight_copies(run: Run) -> int:
     return 1 + averages + start + bool(run.train.patience)
 
 
+def _head_bytes(network: Network, images: int) -> int:
+    """Bytes of the features of so many images, and of a logistic regression on them (`training/probe.py`)."""
+    width, classes = map(int, network.head.kernel.shape)
+    features = 4 * images * width
+    # Standardised features take a copy for each of two operations. Later, of one copy, the optimiser holds ten earlier
+    # steps and gradients of float64 numbers, and the logits.
+    return features + max(2 * features, features + 160 * width * classes + 8 * images * classes)
+
+
 def _evaluation_batch(run: Run, *, training: bool) -> int:
     if not training or run.train.probe_images or run.train.val_images is None:
         return EVAL_BATCH
@@ -116,9 +157,22 @@ def _evaluation_batch(run: Run, *, training: bool) -> int:
 
 def _lifetimes(steps: list[GraphStep]) -> Iterator[tuple[Tensor, Lifetime]]:
     """Each step's output, and its lifetime from that step to its last reader."""
-    last = {tensor: position for position, step in enumerate(steps) for tensor in step.inputs}
+    last = _last_readers(steps)
     for position, step in enumerate(steps):
         yield step.output, (position, last.get(step.output, position), step.output.numbers)
+
+
+def _last_readers(steps: list[GraphStep]) -> dict[Tensor, int]:
+    """The last step that reads each tensor."""
+    return {tensor: position for position, step in enumerate(steps) for tensor in step.inputs}
+
+
+def _written_in_place(step: GraphStep, released: list[Tensor]) -> int:
+    """Numbers per image that an operation writes into the memory of an input that nothing reads after it."""
+    match step.operation:
+        case layers.ReLU() | layers.Activation() | layers.Add() | layers.BatchNormalization():
+            return step.output.numbers if any(each.numbers == step.output.numbers for each in released) else 0
+    return 0
 
 
 def _alive(lifetimes: Iterable[Lifetime], length: int) -> list[int]:
@@ -133,7 +187,7 @@ def _alive(lifetimes: Iterable[Lifetime], length: int) -> list[int]:
 def _workspace(step: GraphStep) -> int:
     """Numbers per image that an operation needs as temporary memory."""
     match step.operation:
-        case layers.Conv2D(kernel_size=(height, width)) if height * width > 1:
+        case layers.Conv2D(kernel_size=(height, width), groups=1) if height * width > 1:
             # oneDNN copies the input into its own memory layout.
             return step.inputs[0].numbers
     return 0
@@ -145,7 +199,7 @@ def _gradient_workspace(step: GraphStep) -> int:
         case layers.BatchNormalization() if step.weights:
             # The gradient is a sum of three terms: through the input, the mean and the variance.
             return 2 * step.output.numbers
-        case layers.Conv2D(kernel_size=(height, width)) if height * width > 1:
+        case layers.Conv2D(kernel_size=(height, width), groups=1) if height * width > 1:
             # Copies of the input and of the output's gradient in oneDNN's memory layout.
             return step.inputs[0].numbers + step.output.numbers
     return 0
