@@ -1,21 +1,30 @@
 """The training step compared with timm on PyTorch: images per second with the same network, batch and input size.
 
-Both sides stay loaded and alternate (A B A B ...), so that a slower machine slows both. Each side uses the faster of
-float32 and bfloat16. PyTorch has a separate environment, which is created on the first call. Rows of other networks
-stay in step.csv.
+Each side is at its best: it takes its fastest variant, by the median of five steps after three that are not timed. For
+bakeoff these are float32 and bfloat16; for PyTorch each of the two, both eager and by torch.compile (which needs a C++
+compiler; its compiling is not timed), with timm's own frozen normalisations. A variant is given up if it does not
+answer in time, or if a step takes three times as long as in the best one.
+
+Both sides stay loaded and alternate (A B A B ...), so that a slower machine slows both. A pair during which other
+programs took more than 5 % of the CPU time of all cores is taken again, at most twice.
+
+PyTorch has a separate environment, which is created on the first call. Rows of other networks and other machines stay
+in step.csv, and what was found of each variant is there.
 
     python benchmarks/step.py [--networks efficientnet-lite0,vgg-16] [--peer-python PYTHON]
 """
 
 import argparse
-import json
+import itertools
+import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -23,13 +32,15 @@ from rich.console import Console
 from rich.table import Table
 
 from bakeoff.files import cache_dir
-from bakeoff.machine import tensorflow_environment
-from hardware import count_cores, name_cpu
+from bakeoff.profile import find_device
+from disturbance import Measured, measure_undisturbed
+from hardware import count_cores
 from results import keep, read
+from step_side import Side, Task, Variant
 
 HERE = Path(__file__).parent
 CSV = HERE / "step.csv"
-PEER_PACKAGES = ("torch==2.15.0", "torchvision==0.29.2", "timm==1.0.31")
+PEER_PACKAGES = ("torch==2.14.1", "torchvision==0.29.1", "timm==1.0.31")
 # The name here, and timm's name of the same architecture.
 NETWORKS = {
     "efficientnet-lite0": "efficientnet_lite0",
@@ -39,12 +50,14 @@ NETWORKS = {
     "vgg-16": "vgg16",
 }
 PRECISIONS = ("float32", "bfloat16")
-SIZE, BATCH, TRIAL_BATCH = 96, 64, 8
+OURS = [Variant(precision, "graph") for precision in PRECISIONS]
+PEERS = [Variant(precision, mode) for precision, mode in itertools.product(PRECISIONS, ("eager", "compiled"))]
+SIZE, BATCH = 96, 64
 
 
 @dataclass(frozen=True)
 class Row:
-    """One network in one mode: medians over all steps in images per second, and ratios of bakeoff to PyTorch."""
+    """One network in one mode: medians over all pairs in images per second, and ratios of bakeoff to PyTorch."""
 
     network: str
     batch_norm: str
@@ -52,6 +65,10 @@ class Row:
     batch: int
     ours_precision: str
     peer_precision: str
+    peer_mode: str
+    """`eager` or `compiled`."""
+    peer_freezing: str
+    """How normalisations are frozen: `timm`, or `eval` in rows before it was used; empty where none are frozen."""
     ours_rate: float
     peer_rate: float
     ratio: float
@@ -59,88 +76,45 @@ class Row:
     ratio_low: float
     ratio_high: float
     pairs: int
+    retaken: int
+    """Rounds that were taken again, because other programs disturbed them."""
+    others: float
+    """Largest share of the CPU time of all cores that other programs took during a pair; disturbed if above 0.05."""
+    ours_trials: str
+    """Every variant with its images per second, or why it was given up."""
+    peer_trials: str
     ours: str
     peer: str
     cpu: str
+    """Its name, and what it multiplies matrices with: processors of one name may differ in that."""
     cores: int
     date: str
 
 
-class Side:
-    """A process that takes training steps on demand."""
-
-    def __init__(self, python: str, script: str) -> None:
-        self._process = subprocess.Popen(
-            [python, str(HERE / script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=tensorflow_environment(onednn=True),
-        )
-        self.versions: str = self._answer()["versions"]
-
-    def open(self, name: str, precision: str, batch_norm: str, batch: int = BATCH) -> None:
-        """Build a network and do the first steps, which are not timed."""
-        self._ask(f"open {name} {SIZE} {batch} {precision} {batch_norm}")
-
-    def time(self, steps: int, batch: int = BATCH) -> float:
-        """Images per second, from the median of these steps."""
-        seconds: list[float] = self._ask(f"time {steps}")["seconds"]
-        return batch / statistics.median(seconds)
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
-
-    def open_fastest(self, name: str, batch_norm: str) -> str:
-        """Open the network in the faster precision; returns the precision."""
-        rates = self._time_precisions(name, batch_norm, PRECISIONS, TRIAL_BATCH)
-        # Without instructions for bfloat16, one step on a whole batch can take minutes.
-        contenders = [precision for precision in PRECISIONS if rates[precision] > 0.5 * max(rates.values())]
-        rates = self._time_precisions(name, batch_norm, contenders, BATCH)
-        best = max(rates, key=rates.__getitem__)
-        if best != contenders[-1]:
-            self.open(name, best, batch_norm)
-        return best
-
-    def _time_precisions(self, name: str, batch_norm: str, precisions: Sequence[str], batch: int) -> dict[str, float]:
-        rates = {}
-        for precision in precisions:
-            self.open(name, precision, batch_norm, batch)
-            rates[precision] = self.time(1, batch)
-        return rates
-
-    def _ask(self, command: str) -> dict[str, list[float]]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(command + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> dict:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.startswith("{"):
-                return json.loads(line)
-        raise SystemExit(f"a side of the benchmark died; run {' '.join(map(str, self._process.args))} to see why")
-
-
 def main() -> None:
     """Time all networks and write the figures."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", default=",".join(NETWORKS), help="names separated by commas")
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--steps", type=int, default=4, help="steps of one round")
+    parser.add_argument("--batch", type=int, default=BATCH, help="images in a step")
     parser.add_argument("--peer-python", help="interpreter of an environment with timm and PyTorch")
+    parser.add_argument("--table", type=Path, default=CSV, help="CSV file (default: next to this script)")
     arguments = parser.parse_args()
 
-    ours = Side(sys.executable, "step_ours.py")
-    peer = Side(arguments.peer_python or make_peer(), "step_peer.py")
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        Console(stderr=True).print("no C++ compiler: PyTorch is timed without torch.compile; install g++ for its best")
+    ours = Side(sys.executable, HERE / "step_ours.py", OURS)
+    peer = Side(arguments.peer_python or make_peer(), HERE / "step_peer.py", PEERS)
+    key = ("network", "batch_norm", "batch", "cpu", "cores")
     for name in arguments.networks.split(","):
-        keep(CSV, list(compare(name, ours, peer, arguments.pairs, arguments.steps)), same=("network",), order=_place)
+        # VGG has no batch normalisation.
+        for batch_norm in ("frozen",) if name.startswith("vgg") else ("frozen", "train"):
+            row = compare(Task(name, SIZE, arguments.batch, batch_norm), ours, peer, arguments.pairs, arguments.steps)
+            keep(arguments.table, [row], same=key, order=_place)
     ours.close()
     peer.close()
-    print_table(read(CSV))
+    print_table([row for row in read(arguments.table) if _is_of_this_machine(row)])
 
 
 def make_peer() -> str:
@@ -154,49 +128,66 @@ def make_peer() -> str:
     return str(python)
 
 
-def compare(name: str, ours: Side, peer: Side, pairs: int, steps: int) -> Iterator[Row]:
-    """Time one network with batch normalisation in inference mode (the default here), then learning."""
-    # VGG has no batch normalisation.
-    for batch_norm in ("frozen",) if name.startswith("vgg") else ("frozen", "train"):
-        precisions = ours.open_fastest(name, batch_norm), peer.open_fastest(NETWORKS[name], batch_norm)
-        rates = [(ours.time(steps), peer.time(steps)) for _ in range(pairs)]
-        ratios = [a / b for a, b in rates]
-        yield Row(
-            network=name,
-            batch_norm=batch_norm,
-            size=SIZE,
-            batch=BATCH,
-            ours_precision=precisions[0],
-            peer_precision=precisions[1],
-            ours_rate=round(statistics.median(a for a, _ in rates), 1),
-            peer_rate=round(statistics.median(b for _, b in rates), 1),
-            ratio=round(statistics.median(ratios), 3),
-            ratio_low=round(min(ratios), 3),
-            ratio_high=round(max(ratios), 3),
-            pairs=pairs,
-            ours=ours.versions,
-            peer=peer.versions,
-            cpu=name_cpu(),
-            cores=count_cores(),
-            date=date.today().isoformat(),
-        )
+def compare(task: Task, ours: Side, peer: Side, pairs: int, steps: int) -> Row:
+    """Time one network, with batch normalisation in inference mode (the default here) or learning."""
+    our_choice = ours.open_fastest(task)
+    peer_choice = peer.open_fastest(replace(task, network=NETWORKS[task.network]))
+
+    def time_pair() -> tuple[float, float]:
+        return ours.time(steps), peer.time(steps)
+
+    measured: list[Measured[tuple[float, float]]] = [measure_undisturbed(time_pair) for _ in range(pairs)]
+    rates = [pair.value for pair in measured]
+    ratios = [a / b for a, b in rates]
+    return Row(
+        network=task.network,
+        batch_norm=task.batch_norm,
+        size=task.size,
+        batch=task.batch,
+        ours_precision=our_choice.variant.precision,
+        peer_precision=peer_choice.variant.precision,
+        peer_mode=peer_choice.variant.mode,
+        peer_freezing="timm" if task.batch_norm == "frozen" and not task.network.startswith("vgg") else "",
+        ours_rate=round(statistics.median(a for a, _ in rates), 1),
+        peer_rate=round(statistics.median(b for _, b in rates), 1),
+        ratio=round(statistics.median(ratios), 3),
+        ratio_low=round(min(ratios), 3),
+        ratio_high=round(max(ratios), 3),
+        pairs=pairs,
+        retaken=sum(pair.retaken for pair in measured),
+        others=round(max(pair.others for pair in measured), 3),
+        ours_trials=our_choice.trials,
+        peer_trials=peer_choice.trials,
+        ours=ours.versions,
+        peer=peer.versions,
+        cpu=find_device().cpu,
+        cores=count_cores(),
+        date=date.today().isoformat(),
+    )
 
 
-def _place(row: Mapping[str, str]) -> tuple[int, str]:
-    return list(NETWORKS).index(row["network"]), row["batch_norm"]
+def _place(row: Mapping[str, str]) -> tuple[int, str, str]:
+    return list(NETWORKS).index(row["network"]), row["batch_norm"], row["cpu"]
+
+
+def _is_of_this_machine(row: Mapping[str, str]) -> bool:
+    return (row["cpu"], row["cores"]) == (find_device().cpu, str(count_cores()))
 
 
 def print_table(rows: Sequence[Mapping[str, str]]) -> None:
-    """Print the ratios, one line per network and mode."""
-    table = Table("network", "batch norm", "bakeoff, images/s", "timm, images/s", "ratio", "of the pairs")
+    """Print the ratios, one line per network and mode, and what disturbed them."""
+    table = Table(
+        "network", "batch norm", "bakeoff, images/s", "timm, images/s", "ratio", "of the pairs", "others took"
+    )
     for row in rows:
         table.add_row(
             row["network"],
             row["batch_norm"],
             f"{float(row['ours_rate']):.0f} {row['ours_precision']}",
-            f"{float(row['peer_rate']):.0f} {row['peer_precision']}",
+            f"{float(row['peer_rate']):.0f} {row['peer_precision']} {row['peer_mode']}",
             f"{float(row['ratio']):.2f}",
             f"{float(row['ratio_low']):.2f} – {float(row['ratio_high']):.2f}",
+            f"{float(row['others']):.0%}, {row['retaken']} retaken" if row["others"] else "",
         )
     Console().print(table)
 

@@ -19,8 +19,9 @@ CLASSES = 100
 STORED_SIDE = 32
 
 
-def open_step(name: str, size: int, batch: int, precision: str, batch_norm: str) -> Callable[[], None]:
+def open_step(name: str, size: int, batch: int, batch_norm: str, precision: str, mode: str) -> Callable[[], None]:
     """One training step as in a run, but without the moving average, which the PyTorch side does not have either."""
+    del mode  # always a graph
     keras.backend.clear_session()
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     network = build_network(find_network(name), Model(name=name, size=size), side=STORED_SIDE, classes=CLASSES)

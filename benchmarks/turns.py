@@ -5,28 +5,35 @@ import sys
 import time
 from collections.abc import Callable
 
-__all__ = ["answer"]
+__all__ = ["answer", "say"]
 
 Step = Callable[[], object]
+# (network, size, batch, batch norm, precision, mode) -> a step
+OpenStep = Callable[[str, int, int, str, str, str], Step]
+
+# The first steps compile, and fill caches.
+UNTIMED_STEPS = 3
 
 
-def answer(open_step: Callable[[str, int, int, str, str], Step], versions: str) -> None:
+def answer(open_step: OpenStep, versions: str) -> None:
     """Answer commands on standard input with lines of JSON until the input ends.
 
-    `open NETWORK SIZE BATCH PRECISION BATCH_NORM` builds a network and does two steps; `time STEPS` times some steps.
+    `open NETWORK SIZE BATCH BATCH_NORM PRECISION MODE` builds a network, does three steps and says the seconds of the
+    last, or an error; `time STEPS` says the seconds of each of some steps.
     """
-    _say(versions=versions)
+    say(versions=versions)
     step: Step | None = None
     for line in sys.stdin:
         match line.split():
-            case ["open", name, size, batch, precision, batch_norm]:
+            case ["open", name, size, batch, batch_norm, precision, mode]:
                 step = None  # free its memory before the next one is built
-                step = open_step(name, int(size), int(batch), precision, batch_norm)
-                step()
-                step()
-                _say()
+                try:
+                    step = open_step(name, int(size), int(batch), batch_norm, precision, mode)
+                    say(seconds=[_time(step) for _ in range(UNTIMED_STEPS)][-1:])
+                except Exception as error:
+                    say(error=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
             case ["time", steps] if step is not None:
-                _say(seconds=[_time(step) for _ in range(int(steps))])
+                say(seconds=[_time(step) for _ in range(int(steps))])
 
 
 def _time(step: Step) -> float:
@@ -35,6 +42,7 @@ def _time(step: Step) -> float:
     return time.perf_counter() - started
 
 
-def _say(**facts: object) -> None:
+def say(**facts: object) -> None:
+    """Answer with a line of JSON."""
     sys.stdout.write(json.dumps(facts) + "\n")
     sys.stdout.flush()
