@@ -37,8 +37,8 @@ INSIDE = {
     "networks/weights": "torch_file transfer hdf5 joined locate keras_file known match load fetch",
     "profile": "device facts costs predict memory observe store",
     "training": """
-        weight_copies optimizer replicas inference memory task features probe pace progress step timing checkpoint
-        tensorboard loop run model test again
+        weight_copies optimizer replicas inference memory task features probe pace progress step timing tryout
+        checkpoint tensorboard loop run model test again
     """,
     "training/memory": "measure walk predict",
     "deploy": "bundle export serve",

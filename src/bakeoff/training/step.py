@@ -24,6 +24,8 @@ def compile_step(
     micro_batch: int,
     multipliers: Mapping[str, float] = MappingProxyType({}),
     replicas: Replicas | None = None,
+    *,
+    jit_compile: bool = False,
 ) -> TrainStep:
     """Compile the training step of a model.
 
@@ -39,6 +41,7 @@ def compile_step(
         micro_batch: Largest number of images in memory at once.
         multipliers: Learning-rate multipliers by path, for variables that learn more slowly.
         replicas: The devices; one if not given.
+        jit_compile: Whether XLA compiles the step. Its bilinear resize is wrong on CPUs in TF 2.21.
 
     Returns:
         The step. Its targets are (n, classes), each row with sum 1.
@@ -69,8 +72,7 @@ def compile_step(
             variable.assign(old + multiplier * (variable - old))
         average.update(decay)
 
-    # XLA stays off: its bilinear resize is wrong on CPUs in TF 2.21.
-    @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
+    @tf.function(jit_compile=jit_compile)  # type: ignore[untyped-decorator]
     def step(images: Any, targets: Any, shares: Any, rate: Any, decay: Any) -> Any:
         loss, gradients = differentiate(images, targets, shares)
         apply(gradients, rate, decay)
@@ -79,14 +81,14 @@ def compile_step(
     # The accumulated gradients; created at the first batch that does not fit, because they take memory.
     sums: list[Any] = []
 
-    @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
+    @tf.function(jit_compile=jit_compile)  # type: ignore[untyped-decorator]
     def accumulate(images: Any, targets: Any, shares: Any, fraction: Any) -> Any:
         loss, gradients = differentiate(images, targets, shares)
         for total, gradient in zip(sums, gradients, strict=True):
             total.assign_add(gradient * fraction)
         return loss * fraction
 
-    @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
+    @tf.function(jit_compile=jit_compile)  # type: ignore[untyped-decorator]
     def apply_sums(rate: Any, decay: Any) -> None:
         apply([total.read_value() for total in sums], rate, decay)
         for total in sums:

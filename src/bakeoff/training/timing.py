@@ -8,17 +8,17 @@ import keras
 import numpy as np
 
 from bakeoff.files import write_json
-from bakeoff.networks.model import build_network, freeze
+from bakeoff.networks.model import Network, build_network, freeze
 from bakeoff.networks.table import find_network
 from bakeoff.profile import Timing
-from bakeoff.runs.config import read_run
+from bakeoff.runs.config import Run, read_run
 from bakeoff.runs.folder import RunFolder
 from bakeoff.training.inference import EVAL_BATCH, compile_forward
 from bakeoff.training.optimizer import build_optimizer
 from bakeoff.training.step import compile_step
 from bakeoff.training.weight_copies import MovingAverage
 
-__all__ = ["time_network"]
+__all__ = ["random_step", "time_network"]
 
 # Seconds for each of the two paces.
 SECONDS = 1.0
@@ -43,13 +43,7 @@ def time_network(folder: Path, target: Path) -> None:
     forward = compile_forward(network.features(run.model.size))
     forwards, compiling_forward, timed = _repeat(lambda: forward(images))
 
-    model, average = network.model(run.model.size), MovingAverage(network.model(run.model.size), run.optim.ema)
-    optimizer = build_optimizer(run.optim, run.train.precision)
-    optimizer.build(model.trainable_variables)
-    step = compile_step(model, optimizer, average, run.optim.label_smoothing, run.train.batch)
-    batch = rng.integers(0, 256, (run.train.batch, SIDE, SIDE, 3), np.uint8)
-    targets = np.eye(CLASSES, dtype=np.float32)[rng.integers(0, CLASSES, run.train.batch)]
-    steps, compiling_step, timed_steps = _repeat(lambda: step(batch, targets, 1e-4, average.next_decay()))
+    steps, compiling_step, timed_steps = _repeat(random_step(network, run))
     timing = Timing(
         forward=forwards * EVAL_BATCH,
         training=steps * run.train.batch,
@@ -58,6 +52,25 @@ def time_network(folder: Path, target: Path) -> None:
         timed=timed + timed_steps,
     )
     write_json(target, timing.model_dump(mode="json"))
+
+
+def random_step(network: Network, run: Run, *, jit_compile: bool = False) -> Callable[[], float]:
+    """A training step of a run, always on the same random images; it returns their mean loss.
+
+    Args:
+        network: The run's network; its dtype policy is that of the run's precision.
+        run: The config.
+        jit_compile: Whether XLA compiles the step.
+    """
+    model, batch, classes = network.model(run.model.size), run.train.batch, network.head.units
+    average = MovingAverage(model, run.optim.ema)
+    optimizer = build_optimizer(run.optim, run.train.precision)
+    optimizer.build(model.trainable_variables)
+    step = compile_step(model, optimizer, average, run.optim.label_smoothing, batch, jit_compile=jit_compile)
+    rng = np.random.default_rng(run.seed)
+    images = rng.integers(0, 256, (batch, network.side, network.side, 3), np.uint8)
+    targets = np.eye(classes, dtype=np.float32)[rng.integers(0, classes, batch)]
+    return lambda: step(images, targets, 1e-4, average.next_decay())
 
 
 def _repeat(call: Callable[[], object]) -> tuple[float, float, float]:
