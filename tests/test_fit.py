@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,26 @@ def test_shards_of_an_older_bakeoff_are_read_as_they_were(make: Callable[..., Pa
     )
     assert (open_dataset(shards).fit, open_dataset(shards).side) == (Fit.CROP, 100)
     assert open_dataset(shards, fit=Fit.PAD).side == 100
+
+
+def test_pictures_are_read_as_large_as_the_input_where_they_have_the_pixels(make: Callable[..., Path]) -> None:
+    dataset = view(make([(400, 300)] * 5))
+    assert (dataset.side, dataset.largest_side) == (160, 400)
+    for input_side, side in ((96, 160), (160, 160), (224, 224), (500, 400)):
+        larger = dataset.at_input(input_side)
+        assert larger.side == load_split(larger, "train").images[:].shape[1] == side
+        assert (larger.decoded_key == dataset.decoded_key) == (side == 160)
+        assert larger.fingerprint == dataset.fingerprint
+    sides = {fit: replace(dataset, asked_fit=fit).largest_side for fit in (Fit.SQUASH, Fit.CROP)}
+    assert sides == {Fit.SQUASH: 400, Fit.CROP: 300}
+
+
+def test_small_images_and_shards_of_an_older_bakeoff_are_not_read_larger(make: Callable[..., Path]) -> None:
+    small = view(make([(48, 48)] * 5))
+    assert small.largest_side == small.at_input(224).side == 48
+    large = view(make([(400, 400)] * 5, "large"))
+    older = replace(large, manifest=large.manifest.model_copy(update={"large_sides": None}))
+    assert older.largest_side == older.at_input(224).side == 160
 
 
 def test_an_older_run_saw_cropped_pictures() -> None:

@@ -392,7 +392,7 @@ def _planner(tune: bool | None) -> Callable[[PreparedStudy, int], StudyPlan]:
             tune=tune,
             slots=slots,
             spent=time.monotonic() - prepared.started,
-            side=prepared.dataset.side,
+            side=prepared.dataset.largest_side,
         )
 
     return plan

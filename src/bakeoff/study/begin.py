@@ -269,7 +269,7 @@ def prepare_study(request: StudyRequest, watcher: StudyWatcher, threads: int | N
         choose_candidates(request.candidates, 32, weights)
     shards, dataset = prepare_data(request.data, request.data_dir, watcher.counted)
     findings = check_splits(dataset, watcher)
-    candidates = choose_candidates(request.candidates or None, dataset.side, weights)
+    candidates = choose_candidates(request.candidates or None, dataset.largest_side, weights)
     weights = assign_weights(candidates, weights)
     provide_weights(candidates, weights, watcher.counted)
     forecast = Forecast(read_profile(), threads or count_cores())
@@ -279,7 +279,7 @@ def prepare_study(request: StudyRequest, watcher: StudyWatcher, threads: int | N
             base = default_run(find_network(first.name), first.size or 0, request.data, weights, seed=0)
             forecast = _measure_if_new(forecast, base, request.budget, watcher)
         size_of = _sizes_by_pace(request.budget, dataset, forecast)
-        candidates = choose_candidates(request.candidates or None, dataset.side, weights, size_of)
+        candidates = choose_candidates(request.candidates or None, dataset.largest_side, weights, size_of)
     seed = recipe.seed if request.seed is None else request.seed
     return PreparedStudy(request, started, shards, dataset, tuple(candidates), weights, seed, findings, forecast)
 

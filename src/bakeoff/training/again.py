@@ -31,6 +31,7 @@ def predict_again(folder: Path, data: Path, target: Path) -> None:
     record = read_record(folder)
     model = load_model(folder, record)
     dataset = open_dataset(data, record.view.classes, record.view.seed, record.view.fit)
+    dataset = dataset.at_input(model.input_shape[1])
     if dataset.fingerprint != record.data.fingerprint:
         raise OutputError(f"{folder} was trained on other data than {data}; prepare the same data again")
     forward = compile_forward(model)

@@ -113,7 +113,7 @@ def open_task(
     opened = time.monotonic()
     # Devices must be configured before TensorFlow computes anything.
     replicas = open_replicas(run.train.batch) if run.train.mode is Mode.FIT else Replicas()
-    dataset = open_dataset(data, run.data.classes, run.data.seed, run.data.fit)
+    dataset = open_dataset(data, run.data.classes, run.data.seed, run.data.fit).at_input(run.model.size)
     train = load_split(dataset, "train", subset=run.train.subset)
     val = load_split(dataset, "val", subset=run.train.val_images)
     seconds_data = time.monotonic() - opened

@@ -42,7 +42,7 @@ def open_test(folder: Path, data: Path) -> TestMetrics:
     openings = RunFolder(folder).test_openings
     with openings.open("a", encoding="utf-8") as file:
         file.write(datetime.now(UTC).isoformat(timespec="seconds") + "\n")
-    split = load_split(dataset, "test", unlock=True)
+    split = load_split(dataset.at_input(model.input_shape[1]), "test", unlock=True)
     logits = predict_logits(
         compile_forward(model), split, flip=record.config.train.flip_test, on_batch=report_batches("test", len(split))
     )

@@ -80,6 +80,9 @@ class Manifest(Facts):
     of the median image."""
     whole_side: int = 0
     """The same where images are padded or squashed: it follows the longer side. 0 in shards of an older bakeoff."""
+    large_sides: tuple[int, int] | None = None
+    """`side` and `whole_side` without the limit that holds for small inputs: runs whose input is larger read images up
+    to this large. None in shards of an older bakeoff."""
     cut_area: float = 0.0
     """Share of the area that the centre crop cuts off, in the median image: 0.75 of one of 400x100 pixels."""
     cut_images: int = 0

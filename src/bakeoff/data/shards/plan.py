@@ -25,8 +25,8 @@ __all__ = ["ShardEntry", "ShardPlan", "plan_shards", "stored_form"]
 # Images of at most this width and height, in pixels, are stored as raw pixels: encoded files would be smaller, but not
 # worth the time to decode them.
 _MAX_RAW_SIDE = 64
-# Images of different sizes are read as squares of at most this side, in pixels.
-_MAX_SIDE = 160
+# Images of different sizes are read as squares of at most this side, in pixels; runs at larger inputs read them larger.
+_MAX_SIDE, _MAX_LARGE_SIDE = 160, 512
 # A class needs at least one image in each of train, val and test.
 _MIN_IMAGES = 3
 # Progress is reported after so many images.
@@ -58,6 +58,8 @@ class ShardPlan:
     quarantined: tuple[Quarantined, ...]
     side: int
     whole_side: int
+    large_sides: tuple[int, int]
+    """The same two without the limit for runs at small inputs."""
     cut_area: float
     cut_images: int
     uniform: bool
@@ -113,7 +115,9 @@ def plan_shards(
     uniform = len(shapes) == 1 and len(set(*shapes)) == 1 and all(one.is_raw for one in found)
     shorter, longer = np.sort([record.shape for record in records], axis=1).T
     side, whole_side = (int(np.median(sides)) for sides in (shorter, longer))
+    large_sides = side, whole_side
     if not uniform:
+        large_sides = min(side, _MAX_LARGE_SIDE), min(whole_side, _MAX_LARGE_SIDE)
         side, whole_side = min(side, _MAX_SIDE), min(whole_side, _MAX_SIDE)
     cut = 1 - shorter / longer
     return ShardPlan(
@@ -121,6 +125,7 @@ def plan_shards(
         tuple(bad for _, bad in left_out),
         side,
         whole_side,
+        large_sides,
         float(np.median(cut)),
         int((cut > MAX_CUT).sum()),
         uniform,

@@ -1,7 +1,7 @@
 """Views of prepared data: some of its classes, or its superclasses, as labels 0 to n-1. No image is copied."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,8 @@ class Dataset:
     """Number of images by split."""
     asked_fit: Fit
     """How images become square, as it was asked for."""
+    input_side: int = 0
+    """Side in pixels of the network's input; 0: not known."""
     more_notes: tuple[str, ...] = ()
     """What else is to be said about how this view came about, a sentence each."""
 
@@ -58,12 +60,32 @@ class Dataset:
     @property
     def decoded_key(self) -> str:
         """Hash of the decoded images: the fingerprint and, where files are decoded, how they are."""
-        return self.fingerprint if self.manifest.uniform else hash_json([self.fingerprint, DECODING])
+        if self.manifest.uniform:
+            return self.fingerprint
+        larger = [self.side] if self.side > self._usual_sides[0] else []
+        return hash_json([self.fingerprint, DECODING, *larger])
 
     @property
     def side(self) -> int:
-        """Side in pixels of the decoded images."""
-        return self.manifest.side if self.fit is Fit.CROP else self.manifest.whole_side or self.manifest.side
+        """Side in pixels of the decoded images: up to the input's, where they have the pixels."""
+        usual, largest = self._usual_sides
+        return max(usual, min(self.input_side, largest))
+
+    @property
+    def largest_side(self) -> int:
+        """The largest side in pixels that images can be decoded at without being enlarged."""
+        return max(self._usual_sides)
+
+    @property
+    def _usual_sides(self) -> tuple[int, int]:
+        """The side for small inputs, and the largest one."""
+        usual = self.manifest.side if self.fit is Fit.CROP else self.manifest.whole_side or self.manifest.side
+        large = self.manifest.large_sides or (0, 0)
+        return usual, large[0 if self.fit is Fit.CROP else 1] or usual
+
+    def at_input(self, side: int) -> "Dataset":
+        """The view for a network whose input has this side in pixels."""
+        return replace(self, input_side=side)
 
     @property
     def notes(self) -> tuple[str, ...]:

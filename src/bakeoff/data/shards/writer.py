@@ -145,6 +145,7 @@ def _prepare(
             signature=signature,
             side=plan.side,
             whole_side=plan.whole_side,
+            large_sides=plan.large_sides,
             cut_area=plan.cut_area,
             cut_images=plan.cut_images,
             uniform=plan.uniform,

@@ -38,14 +38,16 @@ def export_run(
         BundleError: The format has no such quantisation, or the exported model differs from the run.
     """
     record = read_record(folder)
+    model = load_model(folder, record)
     dataset = open_dataset(data, record.view.classes, record.view.seed, record.view.fit)
+    dataset = dataset.at_input(model.input_shape[1])
     predictions = {
         split: read_predictions(folder, split)
         for split in SPLITS_SCORED
         if split == "val" or has_predictions(folder, split)
     }
     write_bundle(
-        FinishedRun(load_model(folder, record), record, dataset, predictions),
+        FinishedRun(model, record, dataset, predictions),
         bundle,
         model_format,
         quantize,
