@@ -3,6 +3,7 @@
 import io
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -141,6 +142,43 @@ def test_a_truncated_archive_is_refused(tmp_path, name, share):
     (tmp_path / name).write_bytes(data[: int(share * len(data))])
     with pytest.raises(DataError, match=r"damaged|has no end|has one class only|fewer than|not a ZIP"):
         list(_read(tmp_path / name)[1])
+
+
+@pytest.mark.parametrize("way", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, 9], ids=["bzip2", "lzma", "deflate64"])
+def test_a_zip_compressed_in_an_unusual_way_is_refused_before_it_is_unpacked(tmp_path, way):
+    _write_zip(tmp_path / "p.zip", _files())
+    data = bytearray((tmp_path / "p.zip").read_bytes())
+    place = data.rindex(b"PK\x01\x02")
+    data[place + 10] = way
+    (tmp_path / "p.zip").write_bytes(data)
+    with pytest.raises(DataError, match=r"p\.zip is compressed in an unusual way; unpack it"):
+        _read(tmp_path / "p.zip")
+
+
+def test_no_more_of_a_file_in_a_zip_is_unpacked_than_it_declares(tmp_path):
+    size = 64 << 20
+    with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/1.png", bytes(size))
+    data = (tmp_path / "p.zip").read_bytes().replace(size.to_bytes(4, "little"), (1000).to_bytes(4, "little"))
+    (tmp_path / "p.zip").write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"damaged in p\.zip"):
+            archives_module.open_archive(tmp_path / "p.zip").read("a/1.png")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_zip_that_grows_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives_module, "_GROWTH_BYTES", 0)
+    files = _files()
+    with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+        archive.writestr("pets/zeros.bin", bytes(1 << 20))
+    with pytest.raises(DataError, match=r"p\.zip: its files grow without end"):
+        _read(tmp_path / "p.zip")
 
 
 def test_an_encrypted_archive_is_refused(tmp_path):

@@ -32,7 +32,7 @@ ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".ta
 
 # The largest file that is read out of an archive, in bytes: more than an uncompressed image at the limit of pixels.
 _FILE_LIMIT_BYTES = 1 << 29
-# A TAR may grow by this factor when it is decompressed, and by this many bytes more. Images hardly compress.
+# Decompressed, an archive may grow by this factor, and by this many bytes more. Images hardly compress.
 _MOST_GROWTH, _GROWTH_BYTES = 200, 1 << 26
 # Bytes of free space that decompressing leaves on the disk.
 _LEFT_FREE_BYTES = 1 << 30
@@ -183,13 +183,20 @@ class _Zip(_Packed[zipfile.ZipInfo]):
             raise self._damaged(error) from error
 
     def _read_members(self) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+        left = _MOST_GROWTH * self.path.stat().st_size + _GROWTH_BYTES
         for info in self._zip.infolist():
             if info.is_dir():
                 continue
             if info.flag_bits & 0x1:
                 raise DataError(f"{self.path} is encrypted; unpack it and give the folder")
+            # Of the other ways, zipfile reads some, and then unpacks all that is there, whatever is declared.
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise DataError(f"{self.path} is compressed in an unusual way; unpack it and give the folder")
             kind = stat.S_IFMT(info.external_attr >> 16)
             if self._accept(info.file_size, kind in (0, stat.S_IFREG)):
+                left -= info.file_size
+                if left < 0:
+                    raise DataError(f"{self.path}: its files grow without end; unpack it and give the folder")
                 yield _decode_zip_name(info), info
 
 
