@@ -138,9 +138,12 @@ class Doomed(Local):
     def __init__(self, *endings):
         super().__init__()
         self.endings = list(endings)
+        self.given = []
+        """The wall clock that each attempt was given."""
 
-    def attempt(self, *arguments, **options):
-        return self.endings.pop(0) if self.endings else super().attempt(*arguments, **options)
+    def attempt(self, record, *arguments, **options):
+        self.given.append(record.wall_seconds)
+        return self.endings.pop(0) if self.endings else super().attempt(record, *arguments, **options)
 
 
 @pytest.mark.usefixtures("workers_here")
@@ -164,6 +167,13 @@ def test_a_run_whose_attempts_end_alike_is_failed_with_both_in_its_reason(tmp_pa
     assert record.state is State.FAILED
     assert "signal 9" in record.reason
     assert reason in record.reason
+
+
+def test_a_second_attempt_has_the_wall_clock_that_is_left_and_the_record_says_what_the_run_was_given(tmp_path, shards):
+    executor = Doomed(replace(LOST, seconds=30.0), replace(LOST, seconds=20.0))
+    record = _launch(SMALL, tmp_path, shards, executor=executor, wall_seconds=100.0)
+    assert executor.given == [100.0, 70.0]
+    assert record.wall_seconds == 100.0
 
 
 @pytest.mark.slow

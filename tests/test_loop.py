@@ -2,10 +2,13 @@
 
 import pytest
 
+from bakeoff.runs.config import Candidate
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, write_record
 from bakeoff.study import context as context_module
 from bakeoff.study import open_state, run_screen
+from bakeoff.study.context import StudyContext
+from bakeoff.study.proposals import propose
 from test_plan import LITES, _finish, _plan
 from test_study_state import DATA
 
@@ -45,6 +48,21 @@ def study(tmp_path, monkeypatch):
 def test_slow_networks_together_cannot_take_more_than_half_the_budget(study):
     _, screen = study
     assert screen([(20, 300, 0.5), (270, 10, 0.5), (60, 10, 0.5)]) == [60, 60, pytest.approx(10, abs=1)]
+
+
+def test_only_the_confirming_run_has_to_end_in_time_for_what_follows_it(study, tmp_path):
+    study, _ = study
+    study = study.model_copy(update={"data": study.data.model_copy(update={"counts": {"test": 2000}})})
+    context = StudyContext(study, tmp_path, tmp_path, _Silent())
+    run = propose(study.plan, [], 600).runs[0].revised(train={"flip_test": True})
+    study.spend("screen", 100)
+    assert context.allowance(Stage.RACE, run) is None
+    # Each test image and its mirror image.
+    follows = context.forecast.finish(Candidate(name=run.model.name, size=run.model.size), 4000)
+    assert context.allowance(Stage.CONFIRM, run) == 500 - follows < 500
+    assert context.limit(Stage.CONFIRM, run) > context.allowance(Stage.CONFIRM, run)
+    study.spend("race", 499)
+    assert context.allowance(Stage.CONFIRM, run) == 1.0
 
 
 def test_the_reason_for_dropping_names_accuracy_and_speed(study):

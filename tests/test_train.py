@@ -1,6 +1,7 @@
 """The training loop, in this process, on a few images."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,8 +31,8 @@ FEWER = {"images": 320}
 
 @pytest.fixture
 def begin(shards, tmp_path):
-    def open_with(**changes):
-        return open_task(LENET.revised(**changes), tmp_path, shards, lambda _: None)
+    def open_with(*, wall_seconds=None, **changes):
+        return open_task(LENET.revised(**changes), tmp_path, shards, lambda _: None, wall_seconds=wall_seconds)
 
     return open_with
 
@@ -77,6 +78,31 @@ def test_a_run_in_seconds_ends_on_time_with_its_rate_at_zero(begin):
     # The clock is read between steps, so a run may be one step too long.
     assert 2.0 <= outcome.seconds.train < 4.0
     assert read_history(task.folder)[-1].learning_rate < 0.1 * task.run.optim.learning_rate
+
+
+@pytest.mark.parametrize("length", [{"images": 6400}, {"images": None, "seconds": 60.0}])
+def test_a_run_whose_time_is_over_is_shortened_and_its_rate_still_falls_to_zero(begin, length):
+    # Its limit has passed before the first step.
+    task = begin(wall_seconds=1e-3, train=length)
+    outcome = train(task)
+    planned = task.run.train.images or task.run.train.seconds
+    done = outcome.images_seen if task.run.train.images else outcome.seconds.train
+    assert 0.1 * planned <= done < 0.6 * planned
+    assert outcome.note.startswith("trained ")
+    assert outcome.note.endswith("planned: the machine was slower than expected")
+    last = read_history(task.folder)[-1]
+    assert last.progress == 1.0
+    assert last.learning_rate < 0.1 * task.run.optim.learning_rate
+    assert outcome.scored_per_second > 0
+
+
+def test_a_deterministic_run_is_not_shortened_and_says_so(begin):
+    task = begin(wall_seconds=0.4, train=FEWER)
+    # Only the length is tried here: deterministic operations would stay on in this process.
+    task = replace(task, run=task.run.revised(train={"deterministic": True}))
+    outcome = train(task)
+    assert outcome.images_seen == 320
+    assert outcome.note == "its limit of 0.4 s of wall clock was ignored, because it is deterministic"
 
 
 def test_early_stopping_ends_a_run_without_improvement_and_restores_its_best_weights(begin):

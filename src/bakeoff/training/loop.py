@@ -29,8 +29,9 @@ from bakeoff.training.weight_copies import BestWeights, MovingAverage, StartingW
 
 __all__ = ["train"]
 
-# Seconds from the last evaluation to the end of the process: scores, files, the hash of the model, and the exit.
-ENDING_SECONDS = 2.0
+# Seconds from the last evaluation to the end of the process (scores, files, exit) without saving the weights: at least
+# so many, and on a slow or busy machine a share of what the start took.
+ENDING_SECONDS, ENDING_PER_START = 2.0, 0.2
 # Bytes of weights that are written, and read again for their hash, in a second.
 SAVED_BYTES_PER_SECOND = 100e6
 
@@ -138,7 +139,8 @@ class _Training:
         task, config = self._task, self._config
         ends = None if task.wall_seconds is None else task.started + task.wall_seconds
         if ends is not None and config.deterministic:
-            self._notes.append(f"its limit of {task.wall_seconds:.0f} s was ignored, because it is deterministic")
+            limit = f"its limit of {task.wall_seconds:g} s of wall clock"
+            self._notes.append(f"{limit} was ignored, because it is deterministic")
             ends = None
         passes = 1 + config.flip_test
         at_end = passes * len(task.val)
@@ -147,6 +149,7 @@ class _Training:
         if self._start is not None:
             at_end += len(self._interim)
         weight_bytes = 4 * count_parameters(self._model)[0]
+        ending = max(ENDING_SECONDS, ENDING_PER_START * self._clock.seconds["start"])
         return Course(
             config,
             self._sizes,
@@ -155,7 +158,7 @@ class _Training:
             images=len(task.train),
             to_score=ToScore(evaluation=len(self._interim) * (passes if config.patience else 1), end=at_end),
             ends=ends,
-            saving=ENDING_SECONDS + weight_bytes / SAVED_BYTES_PER_SECOND,
+            saving=ending + weight_bytes / SAVED_BYTES_PER_SECOND,
         )
 
     @property

@@ -18,9 +18,10 @@ __all__ = ["Clock", "Course", "RunState", "ToScore"]
 
 # A run is never shortened to less than this share of its length.
 MIN_SHARE = 0.1
-# What is left is never shortened to fewer steps, so that the learning rate falls to its end. Above that, it follows
-# what is affordable within a tenth of what is left: pace that was lost for a moment changes little.
-LAST_STEPS = 10
+# What is left is never shortened to fewer steps, so that the learning rate falls to its end.
+LAST_STEPS = 5
+# What is left follows what is affordable within this part of itself: pace that was lost for a moment changes little.
+FOLLOWED_WITHIN = 0.1
 # A smaller share of the length is the error of adding up.
 ROUNDING = 1e-9
 # A run says that it was shortened if it lost at least this share of its length.
@@ -211,7 +212,7 @@ class Course:
         left = max(0.0, before - amount)
         least = max(min(left, LAST_STEPS * amount), MIN_SHARE * self._length - self._done)
         affordable = min(planned, max(0.0, self._affordable()))
-        left += min(1.0, LAST_STEPS * amount / before) * (affordable - left) if before else 0.0
+        left += min(1.0, amount / (FOLLOWED_WITHIN * before)) * (affordable - left) if before else 0.0
         left = min(planned, max(least, left))
         return left if left > ROUNDING * self._length else 0.0
 
