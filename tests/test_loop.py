@@ -2,13 +2,12 @@
 
 import pytest
 
-from bakeoff.runs.config import Candidate
+from bakeoff.runs.config import Candidate, Run, Train
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, write_record
 from bakeoff.study import context as context_module
 from bakeoff.study import open_state, run_screen
 from bakeoff.study.context import StudyContext
-from bakeoff.study.proposals import propose
 from test_plan import LITES, _finish, _plan
 from test_study_state import DATA
 
@@ -54,7 +53,7 @@ def test_only_the_confirming_run_has_to_end_in_time_for_what_follows_it(study, t
     study, _ = study
     study = study.model_copy(update={"data": study.data.model_copy(update={"counts": {"test": 2000}})})
     context = StudyContext(study, tmp_path, tmp_path, _Silent())
-    run = propose(study.plan, [], 600).runs[0].revised(train={"flip_test": True})
+    run = Run(train=Train(seconds=60.0, flip_test=True))
     study.spend("screen", 100)
     assert context.allowance(Stage.RACE, run) is None
     # Each test image and its mirror image.

@@ -12,7 +12,7 @@ __all__ = ["Pace"]
 MEMORY_SECONDS = 5.0
 # Steps and seconds at an input size before later steps are compared with them: a single step may be slow by chance.
 STEPS_COMPARED, SECONDS_COMPARED = 5, 1.0
-# If scoring took longer than the steps let expect by more than this factor, the machine's pace has changed meanwhile.
+# If something took longer than expected by more than this factor, the machine's pace has changed meanwhile.
 MAX_SURPRISE = 1.5
 
 
@@ -69,6 +69,8 @@ class Pace:
         # Since the latest scoring: how much slower the machine became up to the end of the previous input size, and the
         # seconds per image in training with which the present ones are compared; 0 as long as there are none.
         self._slower_before, self._reference = 1.0, 0.0
+        self._expected: float | None = None
+        """Seconds per image that were expected when the input size changed."""
 
     @property
     def scored_per_second(self) -> float:
@@ -82,13 +84,16 @@ class Pace:
     def add_step(self, size: int, images: int, seconds: float) -> None:
         """Count another step at an input size."""
         if size != self._step_size:
-            self._slower_before = self._slower
+            self._slower_before, self._expected = self._slower, self.predict_training(size)
             self._begin_rate()
             self._step_size = size
         self._training.add(images, seconds)
         is_known = self._training.steps >= STEPS_COMPARED and self._training.seconds >= SECONDS_COMPARED
         if is_known and not self._reference:
             self._reference = self._training.per_image or 0.0
+            # Larger inputs take at most as much longer as they have more pixels; the rest is the machine.
+            if self._expected and self._reference > MAX_SURPRISE * self._expected:
+                self._slower_before *= self._reference / self._expected
 
     @contextlib.contextmanager
     def scoring(self, passes: int = 1) -> Iterator[Callable[[int], None]]:
@@ -121,7 +126,7 @@ class Pace:
         else:
             # Steps before this scoring say nothing of the pace now.
             self._begin_rate()
-        self._scoring, self._slower_before = seconds / images, 1.0
+        self._scoring, self._slower_before, self._expected = seconds / images, 1.0, None
         self._first_scoring = self._first_scoring or self._scoring
 
     def _begin_rate(self) -> None:
