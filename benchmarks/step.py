@@ -53,6 +53,8 @@ PRECISIONS = ("float32", "bfloat16")
 OURS = [Variant(precision, "graph") for precision in PRECISIONS]
 PEERS = [Variant(precision, mode) for precision, mode in itertools.product(PRECISIONS, ("eager", "compiled"))]
 SIZE, BATCH = 96, 64
+# A row replaces the one with the same values.
+KEY = ("network", "batch_norm", "batch", "cpu", "cores")
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,11 @@ def main() -> None:
         Console(stderr=True).print("no C++ compiler: PyTorch is timed without torch.compile; install g++ for its best")
     ours = Side(sys.executable, HERE / "step_ours.py", OURS)
     peer = Side(arguments.peer_python or make_peer(), HERE / "step_peer.py", PEERS)
-    key = ("network", "batch_norm", "batch", "cpu", "cores")
     for name in arguments.networks.split(","):
         # VGG has no batch normalisation.
         for batch_norm in ("frozen",) if name.startswith("vgg") else ("frozen", "train"):
             row = compare(Task(name, SIZE, arguments.batch, batch_norm), ours, peer, arguments.pairs, arguments.steps)
-            keep(arguments.table, [row], same=key, order=_place)
+            keep(arguments.table, [row], same=KEY, order=_place)
     ours.close()
     peer.close()
     print_table([row for row in read(arguments.table) if _is_of_this_machine(row)])

@@ -1,5 +1,6 @@
 """The choice of variants, and pairs that are taken again, in `benchmarks/step.py`."""
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def benchmark(monkeypatch):
     """Returns a module of the benchmarks by its name."""
     pytest.importorskip("psutil")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return pytest.importorskip
+    return importlib.import_module
 
 
 @pytest.fixture
@@ -106,3 +107,43 @@ def test_time_of_other_programs_is_told_from_the_own(benchmark, monkeypatch):
     assert others.share() == pytest.approx(0.1)
     # The clocks differ by a little.
     assert others.share() == 0.0
+
+
+class Opened:
+    """A side that takes steps at one pace."""
+
+    def __init__(self, variant, rate):
+        self.versions, self._variant, self._rate = "side 1.0", variant, rate
+
+    def open_fastest(self, task):
+        assert task.network in ("vgg-16", "vgg16")
+        return sys.modules["step_side"].Choice(self._variant, f"{self._variant} {self._rate}")
+
+    def time(self, steps):
+        assert steps == 4
+        return self._rate
+
+
+def test_rows_of_other_machines_stay(benchmark, tmp_path):
+    step = benchmark("step")
+    table = tmp_path / "step.csv"
+    task = step.Task("vgg-16", 96, 64, "frozen")
+    for peer_rate in (10.0, 8.0):
+        row = step.compare(task, Opened(step.OURS[0], 12.0), Opened(step.PEERS[1], peer_rate), pairs=2, steps=4)
+        step.keep(table, [row], same=step.KEY, order=step._place)
+        if peer_rate == 10.0:
+            step.keep(table, [step.replace(row, cpu="another")], same=step.KEY, order=step._place)
+    rows = step.read(table)
+    assert sorted((row["cpu"] == "another", row["ratio"], row["peer_mode"]) for row in rows) == [
+        (False, "1.5", "compiled"),
+        (True, "1.2", "compiled"),
+    ]
+    step.print_table(rows)
+
+
+def test_the_rows_that_are_kept_have_the_columns_of_today(benchmark):
+    step = benchmark("step")
+    rows = step.read(step.CSV)
+    assert rows
+    assert list(rows[0]) == list(step.Row.__annotations__)
+    step.print_table(rows)
