@@ -197,3 +197,19 @@ def test_a_deterministic_run_cannot_end_by_the_clock():
         TINY.revised(train={"images": None, "seconds": 5.0})
     with pytest.raises(ConfigError, match="cannot end by the clock"):
         override(TINY, ["train.seconds=5"])
+
+
+def test_starting_weights_that_were_scored_before_are_not_scored_again():
+    def count(correct):
+        return lambda: calls.append(correct) or correct
+
+    calls = []
+    start, other = StartingWeights(_model(0)), StartingWeights(_model(1))
+    start.score(["images"], count(7))
+    start.score(["images"], count(8))
+    assert (start.correct, calls) == (7, [7])
+    other.score(["images"], count(9))
+    start.score(["other images"], count(10))
+    assert (other.correct, start.correct) == (9, 10)
+    start.score(["images"], count(11), cached=False)
+    assert (start.correct, calls) == (11, [7, 9, 10, 11])

@@ -65,3 +65,26 @@ def test_every_optimiser_decreases_the_loss(name):
     for _ in range(5):
         optimizer.apply([2 * np.asarray(weight)], [weight])
     assert np.asarray(weight)[0] < 5
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"), [(Optimizer.ADAM, keras.optimizers.Adam), (Optimizer.ADAMW, keras.optimizers.AdamW)]
+)
+def test_fused_steps_of_adam_are_those_of_keras(name, reference):
+    rng = np.random.default_rng(0)
+    shapes = [(3, 4), (4,), (2, 2, 3, 1)]
+    start = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    gradients = [[rng.normal(size=shape).astype(np.float32) for shape in shapes] for _ in range(20)]
+    ends = []
+    for optimizer in (
+        build_optimizer(Optim(name=name, weight_decay=0.1, clip_norm=1.0)),
+        reference(0.0, weight_decay=0.1, global_clipnorm=1.0),
+    ):
+        weights = [keras.Variable(array, name="kernel") for array in start]
+        optimizer.build(weights)
+        optimizer.learning_rate.assign(0.01)
+        for gradient in gradients:
+            optimizer.apply(gradient, weights)
+        ends.append([np.asarray(variable) for variable in (*weights, *optimizer.variables)])
+    for ours, theirs in zip(*ends, strict=True):
+        assert np.allclose(ours, theirs, rtol=1e-5, atol=1e-6)

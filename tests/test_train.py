@@ -13,6 +13,7 @@ from bakeoff.networks.table import build_backbone, find_network
 from bakeoff.runs.config import Run
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.record import read_history
+from bakeoff.training import probe as probe_module
 from bakeoff.training.features import frozen_features
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.loop import train
@@ -244,3 +245,22 @@ def test_a_class_without_images_is_never_predicted(present):
     predicted = fit_head(features, labels, 5).logits(features).argmax(1)
     assert set(predicted) <= set(present)
     assert (predicted == labels).mean() > 0.9
+
+
+def test_a_head_is_fitted_once_and_again_if_its_file_is_damaged(monkeypatch):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 60).astype(np.int32)
+    features = rng.normal(size=(60, 8)).astype(np.float32)
+    first, seconds = probe_module._read_or_fit_head(features, labels, 3)
+    (path,) = (cache_dir() / "features").glob("*-head.npz")
+    with monkeypatch.context() as patched:
+        patched.setattr(probe_module, "fit_head", lambda *_: pytest.fail("it is in the cache"))
+        again, seconds_again = probe_module._read_or_fit_head(features, labels, 3)
+    assert np.array_equal(first.kernel, again.kernel)
+    assert np.array_equal(first.bias, again.bias)
+    assert seconds_again == seconds > 0
+    path.write_bytes(path.read_bytes()[:-100])
+    repaired, _ = probe_module._read_or_fit_head(features, labels, 3)
+    assert np.array_equal(first.kernel, repaired.kernel)
+    probe_module._read_or_fit_head(features + 1, labels, 3)
+    assert len(list(path.parent.glob("*-head.npz"))) == 2

@@ -2,7 +2,7 @@
 
 data/        prepared shards
 decoded/     decoded images of splits that do not fit into memory
-features/    features of frozen backbones
+features/    features of frozen backbones, heads fitted on them, scores of starting weights
 downloads/   archives as published
 weights/     starting weights that the driver of a cluster sent to this node, or that were joined from parts
 given/       tables and arrays that were given in Python

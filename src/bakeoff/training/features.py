@@ -5,7 +5,9 @@ weights are random. Screening, probes and the head that fine-tuning starts from 
 reports the time that the features took when they were computed, so it does not inflate throughput.
 """
 
+import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +38,15 @@ class Features:
 
 def frozen_features(task: Task, *splits: Split) -> list[Features]:
     """Compute, or read from the cache, the features of each split with the network's starting weights."""
-    forward = compile_forward(task.network.features(task.run.model.size))
-    return [_read_or_compute(task, split, forward) for split in splits]
+
+    @functools.cache
+    def make_forward() -> Forward:
+        return compile_forward(task.network.features(task.run.model.size))
+
+    return [_read_or_compute(task, split, make_forward) for split in splits]
 
 
-def _read_or_compute(task: Task, split: Split, forward: Forward) -> Features:
+def _read_or_compute(task: Task, split: Split, make_forward: Callable[[], Forward]) -> Features:
     run = task.run
     key = [run.model.name, run.model.size, task.source.hash, run.train.precision, task.dataset.decoded_key, split.ids]
     if task.source.path is None or task.loaded.matched < task.loaded.total:
@@ -49,7 +55,7 @@ def _read_or_compute(task: Task, split: Split, forward: Forward) -> Features:
     if (cached := _read(path, len(split))) is not None:
         mark_used(path)
         return cached
-    features = _compute(task, split, forward)
+    features = _compute(task, split, make_forward())
     with replacing(path) as temporary:
         np.save(temporary, features.values)
     write_json(path.with_suffix(".json"), {name: value for name, value in vars(features).items() if name != "values"})

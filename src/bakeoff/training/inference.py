@@ -32,7 +32,10 @@ def compile_forward(model: keras.Model) -> Forward:
     # With a fixed n, a shorter last batch would be traced again, which takes longer than many batches.
     images_of_any_number = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
     graph = tf.function(
-        lambda images: fused(images, training=False), jit_compile=False, input_signature=[images_of_any_number]
+        lambda images: fused(images, training=False),
+        autograph=False,
+        jit_compile=False,
+        input_signature=[images_of_any_number],
     )
 
     def forward(images: Batch) -> Floats:

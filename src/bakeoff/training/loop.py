@@ -101,7 +101,9 @@ class _Training:
         # Without a checkpoint, the starting weights are scored if they may be needed again.
         if counters is None and self._start is not None:
             with self._clock.measure("evaluate"):
-                self._start.correct = self._count_correct()
+                images = [self._config.precision, task.dataset.decoded_key, self._interim.ids]
+                # With a deadline they are scored in any case, because that measures how long scoring takes.
+                self._start.score(images, self._count_correct, cached=task.wall_seconds is None)
         self._history = read_history(task.folder)[: self._state.rows]
         self._batches = train_batches(
             task.train,

@@ -1,16 +1,20 @@
 """A linear probe: a linear classifier on frozen features. It screens networks cheaply and initialises the head."""
 
+import hashlib
 import time
 import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import sklearn
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from bakeoff.cache import mark_used
 from bakeoff.data.batches import Split, sample_stratified
+from bakeoff.files import cache_dir, hash_json, read_arrays, replacing
 from bakeoff.networks.model import count_parameters
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import Seconds
@@ -69,7 +73,7 @@ class HeadCost(NamedTuple):
     """What a head that starts from a probe cost."""
 
     seconds: float
-    """Seconds that it takes without cached features."""
+    """Seconds that it takes without the cache."""
     fit_seconds: float
     """The part of them in which the head was fitted."""
     images: int
@@ -83,11 +87,28 @@ def initialise_head(task: Task) -> HeadCost:
     """
     sample = sample_images(task.train, task.run.train.probe_images)
     (features,) = frozen_features(task, sample)
-    started = time.perf_counter()
-    head = fit_head(features.values, sample.labels, task.classes)
+    head, fit_seconds = _read_or_fit_head(features.values, sample.labels, task.classes)
     task.network.head.set_weights([head.kernel, head.bias])
-    fit_seconds = time.perf_counter() - started
     return HeadCost(features.seconds + fit_seconds, fit_seconds, len(sample))
+
+
+def _read_or_fit_head(features: Floats, labels: NDArray[np.int32], classes: int) -> tuple[LinearHead, float]:
+    """The head that `fit_head` fits, and the seconds that this took, now or when the head was cached."""
+    hashes = [hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for array in (features, labels)]
+    key = hash_json([*hashes, classes, INVERSE_PENALTY, ITERATIONS, sklearn.__version__])
+    path = cache_dir() / "features" / f"{key[:32]}-head.npz"
+    try:
+        arrays = read_arrays(path)
+        head, seconds = LinearHead(arrays["kernel"], arrays["bias"]), float(arrays["seconds"])
+    except (OSError, ValueError, KeyError):  # missing or damaged
+        started = time.perf_counter()
+        head = fit_head(features, labels, classes)
+        seconds = time.perf_counter() - started
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, kernel=head.kernel, bias=head.bias, seconds=seconds)
+        return head, seconds
+    mark_used(path)
+    return head, seconds
 
 
 def sample_images(split: Split, images: int) -> Split:

@@ -72,7 +72,7 @@ def compile_step(
             variable.assign(old + multiplier * (variable - old))
         average.update(decay)
 
-    @tf.function(jit_compile=jit_compile)  # type: ignore[untyped-decorator]
+    @tf.function(autograph=False, jit_compile=jit_compile)  # type: ignore[untyped-decorator]
     def step(images: Any, targets: Any, shares: Any, rate: Any, decay: Any) -> Any:
         loss, gradients = differentiate(images, targets, shares)
         apply(gradients, rate, decay)
@@ -81,14 +81,14 @@ def compile_step(
     # The accumulated gradients; created at the first batch that does not fit, because they take memory.
     sums: list[Any] = []
 
-    @tf.function(jit_compile=jit_compile)  # type: ignore[untyped-decorator]
+    @tf.function(autograph=False, jit_compile=jit_compile)  # type: ignore[untyped-decorator]
     def accumulate(images: Any, targets: Any, shares: Any, fraction: Any) -> Any:
         loss, gradients = differentiate(images, targets, shares)
         for total, gradient in zip(sums, gradients, strict=True):
             total.assign_add(gradient * fraction)
         return loss * fraction
 
-    @tf.function(jit_compile=jit_compile)  # type: ignore[untyped-decorator]
+    @tf.function(autograph=False, jit_compile=jit_compile)  # type: ignore[untyped-decorator]
     def apply_sums(rate: Any, decay: Any) -> None:
         apply([total.read_value() for total in sums], rate, decay)
         for total in sums:

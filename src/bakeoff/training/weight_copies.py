@@ -1,11 +1,15 @@
 """Copies of a model's weights: the moving average, the best and the starting weights."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+
+from bakeoff.cache import mark_used
+from bakeoff.files import cache_dir, hash_json, read_json, write_json
 
 __all__ = ["BestWeights", "MovingAverage", "StartingWeights"]
 
@@ -32,8 +36,9 @@ class MovingAverage:
 
     def update(self, decay: Any) -> None:
         """Move the average towards the model's variables; called inside the compiled step."""
+        share = 1 - decay
         for average, variable in zip(self._averages, self._variables, strict=True):
-            average.assign_sub((average - variable) * (1 - decay))
+            average.assign_sub((average - variable) * share)
 
     @contextlib.contextmanager
     def swapped_in(self) -> Iterator[None]:
@@ -67,6 +72,30 @@ class StartingWeights:
         self._weights = model.get_weights()
         self.correct = 0
         """Validation images that they classify correctly."""
+
+    def score(self, images: Sequence[Any], count: Callable[[], int], *, cached: bool = True) -> None:
+        """Set `correct`: counted, or read from the cache if these weights have been scored on these images before.
+
+        Args:
+            images: What the count depends on besides the model: the images, and the precision.
+            count: Counts the images that the model classifies correctly.
+            cached: Whether a count from the cache will do.
+        """
+        digest = hashlib.sha256()
+        for array in self._weights:
+            digest.update(np.ascontiguousarray(array).data)
+        key = hash_json([self._model.name, digest.hexdigest(), *images])
+        path = cache_dir() / "features" / f"{key[:32]}-start.json"
+        try:
+            known = int(read_json(path)["correct"])
+        except (OSError, ValueError, TypeError, KeyError):  # missing or damaged
+            known = None
+        if known is None or not cached:
+            self.correct = count()
+            write_json(path, {"correct": self.correct})
+        else:
+            self.correct = known
+            mark_used(path)
 
     def restore(self) -> None:
         """Put the starting weights back into the model."""

@@ -83,7 +83,8 @@ def _read_file(dataset: Dataset, file: ShardFile, block: int) -> Iterator[Mappin
     count = 0
     try:
         records = tf.data.TFRecordDataset(str(path), buffer_size=1 << 20).batch(size)
-        parsed = records.map(lambda batch: _parse(tf, batch, dataset), num_parallel_calls=2).prefetch(2)
+        parse = tf.autograph.experimental.do_not_convert(partial(_parse, tf, dataset))
+        parsed = records.map(parse, num_parallel_calls=2).prefetch(2)
         for batch in parsed.as_numpy_iterator():
             count += len(batch["label"])
             yield batch
@@ -94,7 +95,7 @@ def _read_file(dataset: Dataset, file: ShardFile, block: int) -> Iterator[Mappin
         raise _damaged(dataset, path, f"it has {count} records instead of {file.records}")
 
 
-def _parse(tf: Any, batch: Any, dataset: Dataset) -> dict[str, Any]:
+def _parse(tf: Any, dataset: Dataset, batch: Any) -> dict[str, Any]:
     features = {
         "image": tf.io.FixedLenFeature([], tf.string),
         "label": tf.io.FixedLenFeature([], tf.int64),
