@@ -37,7 +37,7 @@ INSIDE = {
     "networks/weights": "torch_file transfer hdf5 joined locate keras_file known match load fetch",
     "profile": "device facts costs predict memory observe store",
     "training": """
-        weight_copies optimizer replicas inference memory task features probe pace progress step timing tryout
+        weight_copies optimizer replicas inference memory task features probe pace progress step tryout timing
         checkpoint tensorboard loop run model test again
     """,
     "training/memory": "measure walk predict",

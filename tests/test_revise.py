@@ -1,11 +1,14 @@
 """How a plan changes by what was measured, and what every plan keeps to on any machine."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bakeoff.networks.table import TABLE, find_network
-from bakeoff.runs.config import Candidate, Data, WeightsChoice
+from bakeoff.profile import Variant
+from bakeoff.runs.config import Candidate, Data, WeightsChoice, run_id
 from bakeoff.runs.record import Stage, State
 from bakeoff.study import make_plan, propose, revise_plan
 from bakeoff.study.plan import MIN_PROBE_IMAGES, SCREEN_SHARE, predict_screening
@@ -100,6 +103,17 @@ def test_a_plan_is_not_revised_while_it_is_screened_or_once_it_is_raced():
     assert revise_plan(plan, [*records[:2], running], 1000, forecast) is None
     raced = records[0].model_copy(update={"stage": Stage.RACE})
     assert revise_plan(plan, [*records, raced], 1000, forecast) is None
+
+
+def test_what_was_fastest_on_a_gpu_is_in_every_run_of_the_plan():
+    forecast = make_forecast()
+    profile = forecast.profile.model_copy(update={"variant": Variant(precision="mixed_float16", jit_compile=True)})
+    plan = _plan(600, LITES, forecast=replace(forecast, profile=profile))
+    runs = propose(plan, [], 600, forecast).runs
+    assert {(run.train.precision, run.train.xla) for run in runs} == {("mixed_float16", True)}
+    plain = propose(_plan(600, LITES), [], 600, forecast).runs
+    assert {(run.train.precision, run.train.xla) for run in plain} == {("float32", False)}
+    assert len({run_id(run, "d", "w") for run in (*runs, *plain)}) == 6
 
 
 @pytest.mark.parametrize("spec", TABLE, ids=lambda spec: spec.name)

@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 from bakeoff.errors import ConfigError
+from bakeoff.profile import Variant
 from bakeoff.runs.config import Model, Precision, Run
-from bakeoff.training.tryout import VARIANTS, StepTrial, Variant, choose_variant, find_xla_error, try_variants
+from bakeoff.training.tryout import VARIANTS, StepTrial, choose_variant, find_xla_error, try_variants
 
 PLAIN, HALF, XLA = Variant(), Variant(precision=Precision.FLOAT16), Variant(jit_compile=True)
 

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from bakeoff.networks.table import find_network
 from bakeoff.report.board import format_seconds
-from bakeoff.runs.config import look_up
+from bakeoff.runs.config import Precision, look_up
 from bakeoff.study import Ablation, AnyPlan, Comparison, Search, StudyPlan
 
 __all__ = ["render_plan"]
@@ -30,6 +30,9 @@ def _render_whole_job(plan: StudyPlan) -> Table:
     table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}")
     if plan.rests_on:
         table.add_row("pace", plan.rests_on)
+    if plan.xla or plan.precision is not Precision.FLOAT32:
+        compiled = " and XLA" if plan.xla else ""
+        table.add_row("steps", f"in {plan.precision}{compiled}: the fastest of what was tried on this GPU")
     table.add_row(_with_time("screen", plan), ", ".join(plan.candidates))
     table.add_row(
         "",

@@ -13,7 +13,7 @@ from bakeoff.locks import clear_left
 from bakeoff.machine import count_cores, thread_environment
 from bakeoff.networks.table import NetworkSpec
 from bakeoff.networks.weights import hint_to_get_weights, hub_path
-from bakeoff.profile import Timing, add_observation, observe_timing
+from bakeoff.profile import Timing, add_observation, keep_variant, observe_timing
 from bakeoff.runs.config import Run
 from bakeoff.runs.events import OnProgress, RunProgress
 from bakeoff.runs.folder import SPLITS_SCORED, RunFolder, SplitScored
@@ -202,6 +202,9 @@ def time_network(run: Run, threads: int) -> None:
             reason = ended.input_error or _with_last_line(ended, RunFolder(folder).log)
             raise BakeoffError(f"cannot time {run.candidate}: {reason}")
         timing = Timing.model_validate(read_json(target))
+    if timing.variant is not None:
+        keep_variant(timing.variant)
+        run = run.revised(train={"precision": timing.variant.precision, "xla": timing.variant.jit_compile})
     for observation in observe_timing(run, timing, ended.seconds, threads):
         add_observation(observation)
 

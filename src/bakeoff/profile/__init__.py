@@ -9,11 +9,11 @@ A plan is made from a profile, so it holds for the machine that it is made on.
 
 from bakeoff.profile.costs import FORWARD_PER_TRAINING_STEP, relative_cost
 from bakeoff.profile.device import Device, find_device
-from bakeoff.profile.facts import Basis, Estimate, Finish, Observation, Profile, Timing
+from bakeoff.profile.facts import Basis, Estimate, Finish, Observation, Profile, Timing, Variant
 from bakeoff.profile.memory import MemoryEstimate, correct_memory
 from bakeoff.profile.observe import observe, observe_timing
 from bakeoff.profile.predict import predict_finish, predict_overhead, predict_rate
-from bakeoff.profile.store import add_finish, add_observation, read_profile
+from bakeoff.profile.store import add_finish, add_observation, keep_variant, read_profile
 
 __all__ = [
     "FORWARD_PER_TRAINING_STEP",
@@ -25,10 +25,12 @@ __all__ = [
     "Observation",
     "Profile",
     "Timing",
+    "Variant",
     "add_finish",
     "add_observation",
     "correct_memory",
     "find_device",
+    "keep_variant",
     "observe",
     "observe_timing",
     "predict_finish",

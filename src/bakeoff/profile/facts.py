@@ -3,10 +3,10 @@
 from enum import StrEnum
 
 from bakeoff.profile.device import Device
-from bakeoff.runs.config import Mode
+from bakeoff.runs.config import Mode, Precision
 from bakeoff.runs.facts import Facts
 
-__all__ = ["Basis", "Estimate", "Finish", "Observation", "Profile", "Timing"]
+__all__ = ["Basis", "Estimate", "Finish", "Observation", "Profile", "Timing", "Variant"]
 
 # The newest observations of the same kind that are kept, and used.
 KEPT = 5
@@ -64,6 +64,14 @@ class Observation(Facts):
         return self.network, self.size, self.mode, self.precision, self.threads
 
 
+class Variant(Facts):
+    """How a training step is computed."""
+
+    precision: Precision = Precision.FLOAT32
+    jit_compile: bool = False
+    """Whether XLA compiles it."""
+
+
 class Timing(Facts):
     """What a few seconds with one network have measured, before any run."""
 
@@ -76,7 +84,9 @@ class Timing(Facts):
     compiling_step: float
     """Seconds of the first training step, which compiles it."""
     timed: float
-    """Seconds of the passes and steps that were timed."""
+    """Seconds of the passes, steps and trials of variants that were timed."""
+    variant: Variant | None = None
+    """The variant of a training step that was the fastest; None without a GPU, where none is tried."""
 
 
 class Finish(Facts):
@@ -96,6 +106,8 @@ class Profile(Facts):
     observations: tuple[Observation, ...] = ()
     """The oldest first."""
     finishes: tuple[Finish, ...] = ()
+    variant: Variant | None = None
+    """The fastest variant of a training step; None if none was tried."""
 
     def with_observation(self, observation: Observation) -> "Profile":
         """The profile with one more observation; of each kind the newest few are kept."""

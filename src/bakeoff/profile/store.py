@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from bakeoff.files import cache_dir, make_dir, read_json, write_json
 from bakeoff.locks import waiting_for
 from bakeoff.profile.device import find_device
-from bakeoff.profile.facts import Finish, Observation, Profile
+from bakeoff.profile.facts import Finish, Observation, Profile, Variant
 
-__all__ = ["add_finish", "add_observation", "read_profile"]
+__all__ = ["add_finish", "add_observation", "keep_variant", "read_profile"]
 
 _log = logging.getLogger("bakeoff")
 
@@ -37,6 +37,11 @@ def add_observation(observation: Observation) -> None:
 def add_finish(finish: Finish) -> None:
     """Add what followed a study's last run. Raises OutputError if the cache cannot be written."""
     _update(lambda profile: profile.with_finish(finish))
+
+
+def keep_variant(variant: Variant) -> None:
+    """Keep the fastest variant of a training step. Raises OutputError if the cache cannot be written."""
+    _update(lambda profile: profile.model_copy(update={"variant": variant}))
 
 
 def _update(change: Callable[[Profile], Profile]) -> None:

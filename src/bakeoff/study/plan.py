@@ -9,7 +9,8 @@ from typing import Any
 
 from bakeoff.errors import ConfigError
 from bakeoff.networks.table import find_network
-from bakeoff.runs.config import Candidate, Data, Mode, WeightsChoice
+from bakeoff.profile import Variant
+from bakeoff.runs.config import Candidate, Data, Mode, Precision, WeightsChoice
 from bakeoff.runs.facts import Facts
 from bakeoff.study.defaults import progressive_sizes
 from bakeoff.study.forecast import Forecast
@@ -68,6 +69,10 @@ class StudyPlan(Facts):
     """Predicted training seconds of the winner."""
     predicted_seconds: dict[str, float] = {}
     """Predicted wall-clock seconds by stage."""
+    precision: Precision = Precision.FLOAT32
+    """Precision of all runs: float32, or the fastest one that was tried on a GPU."""
+    xla: bool = False
+    """Whether XLA compiles training steps: only if that was tried on a GPU, and faster."""
     rests_on: str = ""
     """What the predictions rest on."""
 
@@ -132,7 +137,7 @@ def make_plan(
             f"a budget of {budget:.0f} s leaves too little for a search;"
             f" give at least {MIN_SEARCH_SECONDS / TUNE_SHARE:.0f}s, or --no-tune"
         )
-    weights = weights or WeightsChoice()
+    weights, variant = weights or WeightsChoice(), forecast.profile.variant or Variant()
     usable = max(MIN_BUDGET_SECONDS / 2, budget - spent)
     scratch_seconds = min(60.0, max(3.0, 0.015 * budget))
     screen = _Screen(forecast, weights, scratch_seconds, counts)
@@ -175,6 +180,8 @@ def make_plan(
             "confirm": round(confirming, 1),
             "finish": round(finish, 1),
         },
+        precision=variant.precision,
+        xla=variant.jit_compile,
         rests_on=forecast.describe(kept),
     )
 

@@ -91,17 +91,23 @@ def _could_win(record: RunRecord, leader: RunRecord) -> bool:
 def _screen_run(plan: StudyPlan, name: str) -> Run:
     """A candidate's run in the screen: a probe, or a short training from random weights."""
     network, _, size = name.partition("@")
-    run = default_run(find_network(network), int(size), plan.data, plan.weights, plan.seed)
+    run = _default_run(plan, network, int(size))
     train = {"epochs": None, "val_images": plan.screen_val}
     if has_random_weights(run):
         return run.revised(train=train | {"seconds": plan.scratch_seconds, "evaluations": 1})
     return run.revised(model={"unfreeze": 0.0}, train=train | {"mode": Mode.PROBE, "subset": plan.screen_images})
 
 
+def _default_run(plan: StudyPlan, network: str, size: int) -> Run:
+    """A network's default recipe, in the precision of the plan."""
+    run = default_run(find_network(network), size, plan.data, plan.weights, plan.seed)
+    return run.revised(train={"precision": plan.precision, "xla": plan.xla})
+
+
 def _base_recipe(plan: StudyPlan, last: RunRecord) -> Run:
     """A candidate's default recipe; a pretrained network's head starts from the screen's probe."""
     model = last.config.model
-    run = default_run(find_network(model.name), model.size, plan.data, plan.weights, plan.seed)
+    run = _default_run(plan, model.name, model.size)
     if has_random_weights(run):
         return run
     # The probe took its time in the screen, so it does not count again.

@@ -127,6 +127,7 @@ class _Training:
                 task.micro_batch,
                 multipliers,
                 task.replicas,
+                jit_compile=self._config.xla,
             )
             for model in self._models
         ]

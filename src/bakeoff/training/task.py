@@ -20,7 +20,7 @@ from bakeoff.profile import MemoryEstimate, correct_memory, read_profile
 from bakeoff.runs.config import Mode, Run
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import Seconds
-from bakeoff.training.memory import PeakMemory, available_memory, predict_memory
+from bakeoff.training.memory import PeakMemory, available_memory, find_gpu, predict_memory
 from bakeoff.training.replicas import Replicas, open_replicas
 
 __all__ = ["Outcome", "Task", "open_task"]
@@ -124,6 +124,8 @@ def open_task(
         raise ConfigError(f"{spec.name} is trained from scratch at one size: remove train.sizes and train.probe_images")
     if run.model.start and run.train.probe_images:
         raise ConfigError("model.start brings a trained head: remove train.probe_images")
+    if run.train.xla and find_gpu() is None:
+        raise ConfigError("train.xla is for GPUs: on CPUs XLA resizes images wrongly; remove it")
     source = source or locate_starting_weights(run.model, folder.parents[1])
     keras.config.set_dtype_policy(run.train.precision.value)
     keras.utils.set_random_seed(run.seed)

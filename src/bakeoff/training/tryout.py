@@ -3,7 +3,7 @@
 import gc
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -12,11 +12,14 @@ from bakeoff.errors import ConfigError
 from bakeoff.networks.fuse import fuse
 from bakeoff.networks.model import Network, build_network, freeze
 from bakeoff.networks.table import find_network
+from bakeoff.profile import Variant
 from bakeoff.runs.config import Precision, Run
 from bakeoff.runs.facts import Facts
-from bakeoff.training.timing import random_step
+from bakeoff.training.optimizer import build_optimizer
+from bakeoff.training.step import compile_step
+from bakeoff.training.weight_copies import MovingAverage
 
-__all__ = ["VARIANTS", "StepTrial", "Variant", "choose_variant", "find_xla_error", "try_step", "try_variants"]
+__all__ = ["VARIANTS", "StepTrial", "choose_variant", "find_xla_error", "random_step", "try_step", "try_variants"]
 
 # Steps that are timed, after one that compiles.
 TIMED_STEPS = 2
@@ -26,14 +29,6 @@ LEAST_GAIN = 1.05
 # 0.000003 on a CPU; GPUs multiply float32 with fewer bits.
 XLA_TOLERANCE = 0.02
 XLA_IMAGES = 8
-
-
-class Variant(Facts):
-    """How a training step is computed."""
-
-    precision: Precision = Precision.FLOAT32
-    jit_compile: bool = False
-    """Whether XLA compiles it."""
 
 
 class StepTrial(Facts):
@@ -119,6 +114,25 @@ def find_xla_error(run: Run, *, side: int, classes: int) -> str:
         gc.collect()
     difference = np.abs(found - right).mean() / right.std(axis=0).mean()
     return "" if difference <= XLA_TOLERANCE else f"XLA computes other logits: they differ by {difference:.1%}"
+
+
+def random_step(network: Network, run: Run, *, jit_compile: bool = False) -> Callable[[], float]:
+    """A training step of a run, always on the same random images; it returns their mean loss.
+
+    Args:
+        network: The run's network; its dtype policy is that of the run's precision.
+        run: The config.
+        jit_compile: Whether XLA compiles the step.
+    """
+    model, batch, classes = network.model(run.model.size), run.train.batch, network.head.units
+    average = MovingAverage(model, run.optim.ema)
+    optimizer = build_optimizer(run.optim, run.train.precision)
+    optimizer.build(model.trainable_variables)
+    step = compile_step(model, optimizer, average, run.optim.label_smoothing, batch, jit_compile=jit_compile)
+    rng = np.random.default_rng(run.seed)
+    images = rng.integers(0, 256, (batch, network.side, network.side, 3), np.uint8)
+    targets = np.eye(classes, dtype=np.float32)[rng.integers(0, classes, batch)]
+    return lambda: step(images, targets, 1e-4, average.next_decay())
 
 
 def _time_steps(run: Run, variant: Variant, side: int, classes: int) -> float:

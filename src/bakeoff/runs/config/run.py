@@ -248,6 +248,9 @@ class Train(Section):
     precision: Precision = Precision.FLOAT32
     """Keras dtype policy: `float32`, `mixed_bfloat16` or `mixed_float16`. A mixed policy computes in 16 bits and keeps
     variables in float32. The default runs fast on every processor."""
+    xla: bool = False
+    """Compile the training step with XLA, for GPUs only: on CPUs its resizing is wrong (TensorFlow 2.21). On a GPU,
+    `bakeoff run` tries whether it is faster."""
     probe_images: int = Field(0, ge=0)
     """Number of training images whose frozen features a linear probe is fitted on before training; the head starts
     from the probe (LP-FT: Kumar et al. 2022, arXiv 2202.10054). 0: the head starts at random."""
@@ -339,8 +342,10 @@ def run_id(run: Run, data_fingerprint: str, weights_fingerprint: str) -> str:
     """The id of a run: 12 hexadecimal digits, a hash of its config, its data, its weights and RECIPE_VERSION.
 
     Paths (`data.source`, `model.weights`, `model.start`) are left out: the fingerprints identify the contents, wherever
-    they are stored.
+    they are stored. A key that version 0.1.0 did not have is left out unless it is set, so that older ids hold.
     """
     config = run.model_dump(mode="json", exclude={"data": True, "model": {"weights", "start"}})
+    if not run.train.xla:
+        del config["train"]["xla"]
     parts = [RECIPE_VERSION, config, data_fingerprint, weights_fingerprint]
     return hash_json(parts)[:12]
