@@ -6,6 +6,7 @@ What takes long to make and is only read is made once, for all processes that sh
 import json
 import os
 import shutil
+import sys
 from dataclasses import asdict
 from functools import partial
 from types import SimpleNamespace
@@ -47,6 +48,14 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(folder / "cache"))
     monkeypatch.setenv("BAKEOFF_WEIGHTS_DIR", str(folder / "weights"))
     monkeypatch.delenv("BAKEOFF_DATA_DIR", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_policy():
+    """A test that builds a network in half precision leaves no trace in those after it."""
+    yield
+    if "keras" in sys.modules:
+        sys.modules["keras"].config.set_dtype_policy("float32")
 
 
 @pytest.fixture
