@@ -154,7 +154,7 @@ def print_table() -> None:
             row["cpu"],
         )
     Console().print(table)
-    print(f"median {statistics.median(float(row['share']) for row in rows):.1%} of the budget")
+    Console().print(f"median {statistics.median(float(row['share']) for row in rows):.1%} of the budget")
 
 
 if __name__ == "__main__":
