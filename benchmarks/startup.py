@@ -30,7 +30,7 @@ from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.record import RunRecord, Stage, State, list_records
 from bakeoff.runs.versions import find_versions
-from bakeoff.study.begin import prepare_data
+from bakeoff.study.provide import prepare_data
 from hardware import count_cores, name_cpu
 from results import keep
 

@@ -140,7 +140,7 @@ def test_weights_that_cannot_be_downloaded_are_one_line_and_exit_code_2(
 
     # Keras writes its settings there when it is first imported.
     monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
-    monkeypatch.setattr("bakeoff.study.begin.fetch_weights", fail)
+    monkeypatch.setattr("bakeoff.study.provide.fetch_weights", fail)
     monkeypatch.chdir(tmp_path)
     _assert_refused(run_cli(*arguments), "vgg-16", "cannot download", "--weights")
     assert not list(tmp_path.iterdir())

@@ -59,7 +59,7 @@ INSIDE = {
     "report/figures": "canvas tradeoff runs predictions agreement tuning",
     "study": """
         defaults forecast sizes space default_spaces run_pool importance trials search compare ablate plan proposals
-        revise state recipe context begin tune loop
+        revise state watcher recipe context provide begin tune loop
     """,
     "console": "bars data plans live results watch",
     "api": "given plain arguments progress results studies tuning runs bundles audits",

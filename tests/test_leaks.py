@@ -18,8 +18,9 @@ from bakeoff.runs.config import Candidate, Data
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import write_record
 from bakeoff.runs.study_file import read_study
-from bakeoff.study.begin import StudyRequest, check_splits, open_study, prepare_study
+from bakeoff.study.begin import StudyRequest, open_study, prepare_study
 from bakeoff.study.compare import make_comparison
+from bakeoff.study.provide import check_splits
 from factories import make_record
 from running import run_cli
 

@@ -15,7 +15,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.machine import tensorflow_settings
 from bakeoff.report.verify import Check, verify_bundles, verify_data, verify_records, verify_views
 from bakeoff.report.verify_models import verify_models
-from bakeoff.study.begin import prepare_data, require_tensorflow
+from bakeoff.study.provide import prepare_data, require_tensorflow
 
 __all__ = ["CheckResult", "check", "verify"]
 

@@ -81,7 +81,7 @@ def export(
     from bakeoff.launch import export_bundle
     from bakeoff.report import write_report
     from bakeoff.runs.record import find_run, read_record
-    from bakeoff.study.begin import prepare_data
+    from bakeoff.study.provide import prepare_data
 
     form = _read_choice("format", format, Format)
     bits = None if quantize is None else _read_choice("quantize", quantize, Quantize)

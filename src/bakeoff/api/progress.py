@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bakeoff.data.shards import Dataset
     from bakeoff.runs.record import RunRecord
     from bakeoff.study import AnyPlan
-    from bakeoff.study.begin import StudyWatcher
+    from bakeoff.study.watcher import StudyWatcher
 
 __all__ = ["ProgressEvent", "ProgressOption", "count_progress", "watch_progress"]
 

@@ -25,7 +25,7 @@ from bakeoff.machine import tensorflow_settings
 from bakeoff.runs.config import Candidate, Run, WeightsChoice, override, parse_weights, read_run
 from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import Stage, State, find_run, read_record
-from bakeoff.study.begin import check_splits, prepare_data, provide_weights
+from bakeoff.study.provide import check_splits, prepare_data, provide_weights
 
 __all__ = ["evaluate", "train"]
 

@@ -42,14 +42,8 @@ from bakeoff.study import (
     run_screen,
     run_study,
 )
-from bakeoff.study.begin import (
-    PreparedStudy,
-    StudyRequest,
-    StudyWatcher,
-    open_executor,
-    open_study,
-    prepare_study,
-)
+from bakeoff.study.begin import PreparedStudy, StudyRequest, open_executor, open_study, prepare_study
+from bakeoff.study.watcher import StudyWatcher
 
 __all__ = ["carry_out", "compare", "run", "screen"]
 

@@ -42,7 +42,8 @@ from bakeoff.study import (
     run_tuning,
     start_from,
 )
-from bakeoff.study.begin import PreparedStudy, StudyRequest, StudyWatcher
+from bakeoff.study.begin import PreparedStudy, StudyRequest
+from bakeoff.study.watcher import StudyWatcher
 
 __all__ = ["tune"]
 

@@ -85,7 +85,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if _settings["debug"] or error.name != "tensorflow":
             raise
-        from bakeoff.study.begin import NO_TENSORFLOW
+        from bakeoff.study.provide import NO_TENSORFLOW
 
         print_error(NO_TENSORFLOW)
         sys.exit(2)

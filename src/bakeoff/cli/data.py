@@ -97,7 +97,7 @@ def show(
     from bakeoff.console.data import print_note
     from bakeoff.data.contact_sheet import draw_sheet
     from bakeoff.runs.config import Run, override
-    from bakeoff.study.begin import prepare_data
+    from bakeoff.study.provide import prepare_data
 
     # The policy is one more setting, so that a wrong one gets the same error.
     chosen = [f"augment.policy={augment}"] if augment is not None else []

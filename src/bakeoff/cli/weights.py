@@ -46,7 +46,7 @@ def export(
     from bakeoff.networks.weights import describe_for_export, export_weights, is_available_locally
     from bakeoff.runs.config import Candidate, WeightsChoice, parse_weights
     from bakeoff.study import find_missing
-    from bakeoff.study.begin import fetch_missing, require_tensorflow
+    from bakeoff.study.provide import fetch_missing, require_tensorflow
 
     choice = parse_weights(files or [])
     if choice.default != "auto" or {"auto", "none"} & set(choice.named.values()):

@@ -20,7 +20,9 @@ proposals.py       propose(): the plan and the records to the next runs
 revise.py          how a plan changes by what was measured
 state.py           study.json: the plan, the time used, what was dropped and why
 recipe.py          a run as a TOML file
+watcher.py         the callbacks by which a study reports what happens
 context.py         what the stages of a study share, and how a stage's runs are trained
+provide.py         the data as shards, and weights that fit
 begin.py           what every study does first: data, candidates, weights, the folder
 tune.py            a search or a factor-by-factor study from beginning to end
 loop.py            a whole study, a screen or a comparison from beginning to end
@@ -28,7 +30,6 @@ loop.py            a whole study, a screen or a comparison from beginning to end
 
 from bakeoff.study.ablate import Ablation, make_ablation
 from bakeoff.study.compare import Comparison, make_comparison
-from bakeoff.study.context import Watcher
 from bakeoff.study.default_spaces import default_factors, default_space
 from bakeoff.study.defaults import assign_weights, choose_candidates, default_run, find_missing, start_from
 from bakeoff.study.forecast import Forecast
@@ -40,6 +41,7 @@ from bakeoff.study.search import Search, make_search
 from bakeoff.study.space import Space, read_space
 from bakeoff.study.state import AnyPlan, StudyState, open_state, planned_slots
 from bakeoff.study.tune import run_ablation, run_tuning
+from bakeoff.study.watcher import Watcher
 
 __all__ = [
     "Ablation",

@@ -8,78 +8,35 @@ Nothing here prints: what a person may want to see goes to a StudyWatcher, and t
 """
 
 import contextlib
-import importlib.util
-import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from bakeoff.cache import prune
-from bakeoff.data.checks import MIN_SIDE_PIXELS, find_leaks, note_excluded, read_excluded, warn_of_leaks
-from bakeoff.data.shards import Dataset, open_dataset, prepare_cached
-from bakeoff.data.sources import OnCount
-from bakeoff.errors import ConfigError, InputError
-from bakeoff.launch import Executor, Local, Spare, check_weights, connect, fetch_weights, time_network
+from bakeoff.data.shards import Dataset
+from bakeoff.errors import ConfigError
+from bakeoff.launch import Executor, Local, Spare, connect, time_network
 from bakeoff.locks import hold, release
 from bakeoff.machine import count_cores
 from bakeoff.networks.table import NetworkSpec, find_network
-from bakeoff.networks.weights import locate_weights
 from bakeoff.profile import read_profile
 from bakeoff.report.board import format_bytes
 from bakeoff.runs.config import Candidate, Data, Run, WeightsChoice, parse_weights
-from bakeoff.runs.events import RunProgress
 from bakeoff.runs.study_file import STUDY_FILE, LeftOut, StudyData
-from bakeoff.study.context import Watcher
-from bakeoff.study.defaults import assign_weights, choose_candidates, default_run, find_missing
+from bakeoff.study.defaults import assign_weights, choose_candidates, default_run
 from bakeoff.study.forecast import Forecast
+from bakeoff.study.provide import SplitFindings, check_splits, prepare_data, provide_weights
 from bakeoff.study.sizes import choose_size
 from bakeoff.study.state import AnyPlan, StudyState, open_state
+from bakeoff.study.watcher import StudyWatcher
 
-__all__ = [
-    "NO_TENSORFLOW",
-    "PreparedStudy",
-    "SplitFindings",
-    "StudyRequest",
-    "StudyWatcher",
-    "check_splits",
-    "fetch_missing",
-    "open_executor",
-    "open_study",
-    "prepare_data",
-    "prepare_study",
-    "provide_weights",
-    "require_tensorflow",
-]
-
-NO_TENSORFLOW = "TensorFlow is not installed; run pip install 'bakeoff[cpu]', or 'bakeoff[gpu]' where there is a GPU"
+__all__ = ["PreparedStudy", "StudyRequest", "open_executor", "open_study", "prepare_study"]
 
 # Timing a network takes about ten seconds, most of them for the start of its process.
 MIN_MEASURED_BUDGET_SECONDS = 120.0
 # The share of a budget that the winner usually trains for.
 USUAL_TRAINING_SHARE = 0.5
-
-_log = logging.getLogger("bakeoff")
-
-
-class StudyWatcher(Watcher, Protocol):
-    """A Watcher that also follows what is done before the first run."""
-
-    def counted(self, doing: str, done: int, total: int) -> None:
-        """Data or weights are prepared: `done` of `total` (0: unknown), in units of the step named `doing`."""
-
-    def noted(self, text: str) -> None:
-        """Something happened that the user should know."""
-
-    def warned(self, text: str) -> None:
-        """The scores will mislead: to be told before everything else."""
-
-    def data_read(self, dataset: Dataset) -> None:
-        """The data of a single run are prepared."""
-
-    def study_began(self, dataset: Dataset, plan: AnyPlan) -> None:
-        """The data and the plan are known, and the study's folder is open."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +80,7 @@ class PreparedStudy:
     """With their input sizes."""
     weights: WeightsChoice
     seed: int
-    findings: "SplitFindings"
+    findings: SplitFindings
     forecast: Forecast
     """What runs take on this machine."""
 
@@ -131,95 +88,6 @@ class PreparedStudy:
     def out(self) -> Path:
         """Folder of the study."""
         return self.request.folder(self.dataset.name)
-
-
-def require_tensorflow() -> None:
-    """Raise InputError at once, instead of in every worker, where TensorFlow is not installed."""
-    if importlib.util.find_spec("tensorflow") is None:
-        raise InputError(NO_TENSORFLOW)
-
-
-def prepare_data(data: Data, data_dir: Path | None = None, on_count: OnCount | None = None) -> tuple[Path, Dataset]:
-    """Write the shards of some data into the cache, unless they are there.
-
-    Args:
-        data: The images and classes.
-        data_dir: Where archives are; else `$BAKEOFF_DATA_DIR`, else the cache.
-        on_count: Called with (doing, done, total) on the way; a total of 0 means unknown.
-
-    Returns:
-        The folder of the shards, and the view of the classes that were asked for.
-
-    Raises:
-        DataError: The images or classes cannot be used.
-        InputError: TensorFlow is not installed.
-    """
-    require_tensorflow()
-    excluded = read_excluded(Path(data.exclude)) if data.exclude else {}
-    shards = prepare_cached(data, data_dir, excluded=excluded, on_count=on_count)
-    dataset = open_dataset(shards, data.classes, data.seed, data.fit)
-    if data.exclude:
-        dataset = replace(dataset, more_notes=note_excluded(Path(data.exclude), excluded, dataset.manifest))
-    for warning in dataset.manifest.warnings:
-        _log.warning("%s: %s", dataset.name, warning)
-    for note in dataset.notes:
-        _log.info("%s: %s", dataset.name, note)
-    for bad in dataset.manifest.quarantined:
-        _log.warning("%s: left out: %s: %s", dataset.name, bad.key, bad.reason)
-    return shards, dataset
-
-
-class SplitFindings(NamedTuple):
-    """What a comparison of the splits found before training, for the terminal and the report."""
-
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def check_splits(dataset: Dataset, watcher: StudyWatcher) -> SplitFindings:
-    """Look for validation and test images that are nearly the same as training images, and tell the watcher.
-
-    Takes about ten seconds at most, once for the same data. Raises DataError if a shard is damaged.
-    """
-    leaks = find_leaks(dataset, watcher.counted)
-    warnings = (warning,) if (warning := warn_of_leaks(dataset, leaks)) else ()
-    for warning in warnings:
-        watcher.warned(warning)
-    if leaks is not None or dataset.side < MIN_SIDE_PIXELS:
-        return SplitFindings(warnings)
-    note = (
-        "test and validation images that are nearly the same as training images were not searched for, because that"
-        " would take long; `bakeoff data check` does"
-    )
-    watcher.noted(note)
-    return SplitFindings(warnings, (note,))
-
-
-def fetch_missing(networks: Sequence[NetworkSpec], on_count: OnCount) -> None:
-    """Download the pretrained weights of networks. Raises WeightsError if that fails."""
-    for spec in networks:
-        doing = f"downloading the weights of {spec.name}"
-        _log.info(doing)
-        on_count(doing, 0, 0)
-
-        def count(event: RunProgress, doing: str = doing) -> None:
-            on_count(doing, round(1000 * event.fraction), 1000)
-
-        fetch_weights(spec, count)
-
-
-def provide_weights(candidates: Sequence[Candidate], weights: WeightsChoice, on_count: OnCount) -> None:
-    """Download the pretrained weights that are missing, and check the files that the user has given.
-
-    Raises WeightsError if weights cannot be had, or if a file does not fit its network.
-    """
-    fetch_missing(find_missing(candidates, weights), on_count)
-    for candidate in candidates:
-        spec = find_network(candidate.name)
-        source = locate_weights(spec, weights.of(spec.name)) if weights.of(spec.name) != "auto" else None
-        if source and source.path:
-            on_count(f"checking the weights of {spec.name}", 0, 0)
-            check_weights(spec, candidate.size or spec.native_size, source.path, partial=weights.partial)
 
 
 @contextlib.contextmanager

@@ -3,10 +3,9 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Executor, Local, launch
@@ -20,8 +19,9 @@ from bakeoff.runs.record import RunRecord, Stage, State, list_records
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.run_pool import RunPool, RunRequest
 from bakeoff.study.state import StudyState
+from bakeoff.study.watcher import Watcher
 
-__all__ = ["StudyContext", "Watcher"]
+__all__ = ["StudyContext"]
 
 # The screen ends its runs when it has used this share of the budget: networks may be slower than planned.
 MAX_SCREEN_SHARE = 0.5
@@ -33,25 +33,6 @@ SLOWER_THAN_PREDICTED = 3.0
 SAVE_INTERVAL_SECONDS = 10.0
 # How often the executor is asked for free slots.
 POLL_SECONDS = 1.0
-
-
-class Watcher(Protocol):
-    """Callbacks that report how a study proceeds. All are called in the main thread."""
-
-    def stage_began(self, stage: str, runs: int | None, seconds_left: float | None) -> None:
-        """A stage begins. The number of its runs is None if it depends on the time."""
-
-    def plan_revised(self, why: str) -> None:
-        """The plan was changed by what was measured; `why` is one sentence."""
-
-    def run_began(self, run: Run) -> None:
-        """A run is about to start."""
-
-    def run_moved(self, run: Run, event: RunProgress) -> None:
-        """A run reports its progress."""
-
-    def run_ended(self, record: RunRecord, changes: Mapping[str, Any]) -> None:
-        """A run's record is final. `changes` are the values by key in which it differs from a base recipe."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.runs.study_file import Dropped, PlanRevision
 from bakeoff.study.compare import Comparison
-from bakeoff.study.context import StudyContext, Watcher
+from bakeoff.study.context import StudyContext
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.proposals import Proposal, propose
 from bakeoff.study.revise import revise_plan
 from bakeoff.study.state import StudyState
 from bakeoff.study.tune import search_for
+from bakeoff.study.watcher import Watcher
 
 __all__ = ["run_comparison", "run_screen", "run_study"]
 

@@ -11,12 +11,13 @@ from bakeoff.runs.config import Candidate, Mode, Run, revise
 from bakeoff.runs.findings import Effects, SearchResult
 from bakeoff.runs.record import RunRecord, Stage
 from bakeoff.study.ablate import Ablation, measure_effects
-from bakeoff.study.context import StudyContext, Watcher
+from bakeoff.study.context import StudyContext
 from bakeoff.study.default_spaces import default_space
 from bakeoff.study.recipe import write_recipe
 from bakeoff.study.run_pool import RunRequest
 from bakeoff.study.search import Search, make_search, run_search
 from bakeoff.study.state import StudyState
+from bakeoff.study.watcher import Watcher
 
 __all__ = ["run_ablation", "run_tuning", "search_for"]
 

@@ -1,0 +1,123 @@
+"""What every command needs before it trains: the data as shards, a comparison of their splits, and weights that fit."""
+
+import importlib.util
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from bakeoff.data.checks import MIN_SIDE_PIXELS, find_leaks, note_excluded, read_excluded, warn_of_leaks
+from bakeoff.data.shards import Dataset, open_dataset, prepare_cached
+from bakeoff.data.sources import OnCount
+from bakeoff.errors import InputError
+from bakeoff.launch import check_weights, fetch_weights
+from bakeoff.networks.table import NetworkSpec, find_network
+from bakeoff.networks.weights import locate_weights
+from bakeoff.runs.config import Candidate, Data, WeightsChoice
+from bakeoff.runs.events import RunProgress
+from bakeoff.study.defaults import find_missing
+from bakeoff.study.watcher import StudyWatcher
+
+__all__ = [
+    "NO_TENSORFLOW",
+    "SplitFindings",
+    "check_splits",
+    "fetch_missing",
+    "prepare_data",
+    "provide_weights",
+    "require_tensorflow",
+]
+
+NO_TENSORFLOW = "TensorFlow is not installed; run pip install 'bakeoff[cpu]', or 'bakeoff[gpu]' where there is a GPU"
+
+_log = logging.getLogger("bakeoff")
+
+
+def require_tensorflow() -> None:
+    """Raise InputError at once, instead of in every worker, where TensorFlow is not installed."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise InputError(NO_TENSORFLOW)
+
+
+def prepare_data(data: Data, data_dir: Path | None = None, on_count: OnCount | None = None) -> tuple[Path, Dataset]:
+    """Write the shards of some data into the cache, unless they are there.
+
+    Args:
+        data: The images and classes.
+        data_dir: Where archives are; else `$BAKEOFF_DATA_DIR`, else the cache.
+        on_count: Called with (doing, done, total) on the way; a total of 0 means unknown.
+
+    Returns:
+        The folder of the shards, and the view of the classes that were asked for.
+
+    Raises:
+        DataError: The images or classes cannot be used.
+        InputError: TensorFlow is not installed.
+    """
+    require_tensorflow()
+    excluded = read_excluded(Path(data.exclude)) if data.exclude else {}
+    shards = prepare_cached(data, data_dir, excluded=excluded, on_count=on_count)
+    dataset = open_dataset(shards, data.classes, data.seed, data.fit)
+    if data.exclude:
+        dataset = replace(dataset, more_notes=note_excluded(Path(data.exclude), excluded, dataset.manifest))
+    for warning in dataset.manifest.warnings:
+        _log.warning("%s: %s", dataset.name, warning)
+    for note in dataset.notes:
+        _log.info("%s: %s", dataset.name, note)
+    for bad in dataset.manifest.quarantined:
+        _log.warning("%s: left out: %s: %s", dataset.name, bad.key, bad.reason)
+    return shards, dataset
+
+
+class SplitFindings(NamedTuple):
+    """What a comparison of the splits found before training, for the terminal and the report."""
+
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def check_splits(dataset: Dataset, watcher: StudyWatcher) -> SplitFindings:
+    """Look for validation and test images that are nearly the same as training images, and tell the watcher.
+
+    Takes about ten seconds at most, once for the same data. Raises DataError if a shard is damaged.
+    """
+    leaks = find_leaks(dataset, watcher.counted)
+    warnings = (warning,) if (warning := warn_of_leaks(dataset, leaks)) else ()
+    for warning in warnings:
+        watcher.warned(warning)
+    if leaks is not None or dataset.side < MIN_SIDE_PIXELS:
+        return SplitFindings(warnings)
+    note = (
+        "test and validation images that are nearly the same as training images were not searched for, because that"
+        " would take long; `bakeoff data check` does"
+    )
+    watcher.noted(note)
+    return SplitFindings(warnings, (note,))
+
+
+def fetch_missing(networks: Sequence[NetworkSpec], on_count: OnCount) -> None:
+    """Download the pretrained weights of networks. Raises WeightsError if that fails."""
+    for spec in networks:
+        doing = f"downloading the weights of {spec.name}"
+        _log.info(doing)
+        on_count(doing, 0, 0)
+
+        def count(event: RunProgress, doing: str = doing) -> None:
+            on_count(doing, round(1000 * event.fraction), 1000)
+
+        fetch_weights(spec, count)
+
+
+def provide_weights(candidates: Sequence[Candidate], weights: WeightsChoice, on_count: OnCount) -> None:
+    """Download the pretrained weights that are missing, and check the files that the user has given.
+
+    Raises WeightsError if weights cannot be had, or if a file does not fit its network.
+    """
+    fetch_missing(find_missing(candidates, weights), on_count)
+    for candidate in candidates:
+        spec = find_network(candidate.name)
+        source = locate_weights(spec, weights.of(spec.name)) if weights.of(spec.name) != "auto" else None
+        if source and source.path:
+            on_count(f"checking the weights of {spec.name}", 0, 0)
+            check_weights(spec, candidate.size or spec.native_size, source.path, partial=weights.partial)
