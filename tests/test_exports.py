@@ -72,7 +72,7 @@ def _cases():
                 yield pytest.param(run, form, quantize, id=label, marks=() if quick else pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("prepared", "form", "quantize"), _cases(), indirect=["prepared"])
+@pytest.mark.parametrize(("prepared", "form", "quantize"), list(_cases()), indirect=["prepared"])
 def test_a_network_leaves_in_every_format(prepared, form, quantize, tmp_path, record_property, monkeypatch):
     if quantize:
         monkeypatch.setitem(TOLERANCES, (form, quantize), LOOSE)

@@ -264,3 +264,14 @@ def test_a_head_is_fitted_once_and_again_if_its_file_is_damaged(monkeypatch):
     assert np.array_equal(first.kernel, repaired.kernel)
     probe_module._read_or_fit_head(features + 1, labels, 3)
     assert len(list(path.parent.glob("*-head.npz"))) == 2
+
+
+def test_no_feature_that_is_almost_always_zero_decides_alone():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 300).astype(np.int32)
+    features = (rng.normal(size=(300, 20)) + 3 * np.eye(20)[labels]).astype(np.float32)
+    features[:, 19] = 0
+    features[0, 19] = 1e-4
+    head = fit_head(features, labels, 3)
+    features[:, 19] = 1
+    assert (head.logits(features).argmax(1) == labels).mean() > 0.9

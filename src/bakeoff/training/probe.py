@@ -26,6 +26,10 @@ __all__ = ["HeadCost", "LinearHead", "fit_head", "initialise_head", "probe", "sa
 # Inverse strength of the L2 penalty on standardised features.
 INVERSE_PENALTY = 0.01
 ITERATIONS = 60
+# Least deviation that a feature is divided by, as a part of the mean deviation of all. A feature that is zero for
+# almost all training images would otherwise get a weight thousands of times the others': it alone would decide about an
+# image that has it, and in 8 bits nothing would be left of the other weights.
+LEAST_DEVIATION = 0.01
 
 Floats = NDArray[np.float32]
 
@@ -95,7 +99,7 @@ def initialise_head(task: Task) -> HeadCost:
 def _read_or_fit_head(features: Floats, labels: NDArray[np.int32], classes: int) -> tuple[LinearHead, float]:
     """The head that `fit_head` fits, and the seconds that this took, now or when the head was cached."""
     hashes = [hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for array in (features, labels)]
-    key = hash_json([*hashes, classes, INVERSE_PENALTY, ITERATIONS, sklearn.__version__])
+    key = hash_json([*hashes, classes, INVERSE_PENALTY, ITERATIONS, LEAST_DEVIATION, sklearn.__version__])
     path = cache_dir() / "features" / f"{key[:32]}-head.npz"
     try:
         arrays = read_arrays(path)
@@ -126,7 +130,8 @@ def fit_head(features: Floats, labels: NDArray[np.int32], classes: int) -> Linea
         labels: (n,).
         classes: Number of classes of the dataset; not all need to occur in `labels`.
     """
-    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
+    mean, deviations = features.mean(axis=0), features.std(axis=0)
+    scale = np.maximum(deviations, LEAST_DEVIATION * deviations.mean()) + 1e-6
     regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=ITERATIONS, tol=1e-3)
     with warnings.catch_warnings():
         # The number of iterations is limited on purpose: a more exact optimum does not change the ranking.
