@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from bakeoff.errors import ConfigError
-from bakeoff.networks.model import _scale_input, build_network, count_parameters, freeze
+from bakeoff.networks.model import Network, _scale_input, build_network, count_parameters, freeze
 from bakeoff.networks.table import TABLE, Scaling, find_network
 from bakeoff.networks.weights import load_weights, locate_weights
 from bakeoff.runs.config import BatchNorm, Model
@@ -72,6 +72,22 @@ def test_models_of_two_sizes_share_their_weights(images):
 
 
 @pytest.mark.kernels
+def test_weights_copied_from_another_model_are_those_that_the_network_computes_with(images):
+    def network():
+        inputs = keras.Input((32, 32, 3))
+        # As in EfficientNet: the layer computes with copies of its mean and variance.
+        backbone = keras.Model(inputs, keras.layers.Conv2D(2, 3)(keras.layers.Normalization()(inputs)))
+        head, dropout = keras.layers.Dense(3), keras.layers.Dropout(0.1)
+        return Network(find_network("efficientnet-b0"), backbone, dropout, head, side=32)
+
+    source, copy = network(), network()
+    normalize = source.backbone.layers[1]
+    normalize.set_weights([np.float32([9, 8, 7]), np.float32([4, 5, 6]), np.int32(0)])
+    normalize.finalize_state()
+    copy.copy_weights(source.model(32), 32)
+    np.testing.assert_array_equal(copy.model(32)(images), source.model(32)(images))
+
+
 def test_features_are_what_the_head_receives(images):
     network = _network("efficientnet-lite0", 32)
     model = network.model(32)

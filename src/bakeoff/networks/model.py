@@ -12,6 +12,7 @@ import keras
 
 from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.networks.table import NetworkSpec, Scaling, build_backbone, check_size
+from bakeoff.networks.weights import renew_copies
 from bakeoff.runs.config import BatchNorm, Model
 
 __all__ = ["Network", "build_network", "count_parameters", "freeze"]
@@ -58,6 +59,7 @@ class Network:
                 f"{other.name} is not {self.spec.name} with this head; start from a run of the same network and classes"
             )
         model.set_weights(other.get_weights())
+        renew_copies(self.backbone)
 
     def _extract_features(self, images: Any, size: int) -> Any:
         x = keras.layers.Rescaling(1.0, dtype="float32", name="as_float")(images)

@@ -16,7 +16,7 @@ fetch.py       downloads weights through Keras
 """
 
 from bakeoff.networks.weights.fetch import download_weights
-from bakeoff.networks.weights.load import LoadReport, load_weights
+from bakeoff.networks.weights.load import LoadReport, load_weights, renew_copies
 from bakeoff.networks.weights.locate import (
     WeightsSource,
     describe_for_export,
@@ -48,5 +48,6 @@ __all__ = [
     "local_weights_origin",
     "locate_starting_weights",
     "locate_weights",
+    "renew_copies",
     "sent_weights_dir",
 ]

@@ -18,7 +18,7 @@ from bakeoff.networks.weights.match import Match, Wanted, arrange, find_match, l
 from bakeoff.networks.weights.torch_file import read_state_dict
 from bakeoff.text import name_some
 
-__all__ = ["LoadReport", "load_weights"]
+__all__ = ["LoadReport", "load_weights", "renew_copies"]
 
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -60,11 +60,17 @@ def load_weights(backbone: Any, spec: NetworkSpec, source: WeightsSource, *, par
         found = sum(len(tensors) for _, tensors in pairs)
         for layer, tensors in pairs:
             layer.set_weights(tensors)
-            if hasattr(layer, "finalize_state"):
-                layer.finalize_state()  # A Normalization layer computes with a copy of its weights.
     if spec.family == "efficientnet":
         _correct_input_variance(backbone)
+    renew_copies(backbone)
     return LoadReport(found, len(backbone.weights))
+
+
+def renew_copies(backbone: Any) -> None:
+    """Let a backbone compute with what was assigned to it: its Normalization layers compute with copies of weights."""
+    for layer in backbone.layers:
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
 
 
 def _check_finite(pairs: Sequence[tuple[Any, Tensors]], path: Path) -> None:
@@ -154,4 +160,3 @@ def _correct_input_variance(backbone: Any) -> None:
             mean, variance, count = layer.get_weights()
             if np.allclose(variance, _IMAGENET_STD, atol=1e-3):
                 layer.set_weights([mean, variance**2, count])
-                layer.finalize_state()
