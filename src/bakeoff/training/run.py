@@ -85,6 +85,7 @@ def _with_task(record: RunRecord, task: Task) -> RunRecord:
     return record.model_copy(
         update={
             "weights": record.weights.model_copy(update=loaded),
+            "reason": task.loaded.note,
             "micro_batch": task.micro_batch,
             "replicas": task.replicas.count,
             "memory_predicted_bytes": task.memory_expected.value,
@@ -98,7 +99,7 @@ def _with_outcome(record: RunRecord, outcome: Outcome, metrics: Metrics) -> RunR
     return record.model_copy(
         update={
             "state": State.COMPLETE,
-            "reason": outcome.note,
+            "reason": "; ".join(filter(None, (record.reason, outcome.note))),
             "params_total": outcome.params_total,
             "params_trainable": outcome.params_trainable,
             "memory_peak_bytes": outcome.memory_peak_bytes,

@@ -31,6 +31,8 @@ class LoadReport:
 
     matched: int
     total: int
+    note: str = ""
+    """In which way the network computes something else with them than the model in the file does."""
 
 
 def load_weights(backbone: Any, spec: NetworkSpec, source: WeightsSource, *, partial: bool = False) -> LoadReport:
@@ -47,6 +49,7 @@ def load_weights(backbone: Any, spec: NetworkSpec, source: WeightsSource, *, par
     """
     if source.path is None:
         raise WeightsError(f"{spec.name} starts from random weights: there is nothing to load")
+    note = ""
     if source.origin == "hub":
         _load_hub(backbone, source.path)
         found = len(backbone.weights)
@@ -55,7 +58,7 @@ def load_weights(backbone: Any, spec: NetworkSpec, source: WeightsSource, *, par
         if source.origin == "package":
             pairs = _read_torch(backbone, source.path)
         else:
-            pairs = _read_keras(backbone, spec, source.path, partial)
+            pairs, note = _read_keras(backbone, spec, source.path, partial)
         _check_finite(pairs, source.path)
         found = sum(len(tensors) for _, tensors in pairs)
         for layer, tensors in pairs:
@@ -63,7 +66,7 @@ def load_weights(backbone: Any, spec: NetworkSpec, source: WeightsSource, *, par
     if spec.family == "efficientnet":
         _correct_input_variance(backbone)
     renew_copies(backbone)
-    return LoadReport(found, len(backbone.weights))
+    return LoadReport(found, len(backbone.weights), note)
 
 
 def renew_copies(backbone: Any) -> None:
@@ -112,8 +115,8 @@ def _to_keras_layout(layer_name: str, value: np.ndarray) -> np.ndarray:
     return value.transpose(2, 3, 0, 1) if layer_name.endswith("depthwise_conv") else value.transpose(2, 3, 1, 0)
 
 
-def _read_keras(backbone: Any, spec: NetworkSpec, path: Path, partial: bool) -> list[tuple[Any, Tensors]]:
-    """The tensors of a Keras file by the backbone's layers. Raises WeightsError if the file does not fit."""
+def _read_keras(backbone: Any, spec: NetworkSpec, path: Path, partial: bool) -> tuple[list[tuple[Any, Tensors]], str]:
+    """The tensors of a Keras file by the backbone's layers, and a note. Raises WeightsError if it does not fit."""
     wanted = list_layers(backbone)
     with open_models(path) as models:
         match = find_match(wanted, models)
@@ -129,7 +132,8 @@ def _read_keras(backbone: Any, spec: NetworkSpec, path: Path, partial: bool) -> 
                 f" {name_some([layer.title for layer in match.between])}{_looks_like(match)};"
                 f" give a file of {spec.name}"
             )
-        return [(each.layer, [tensor.read() for tensor in arrange(each, stored)]) for each, stored in match.pairs]
+        pairs = [(each.layer, [tensor.read() for tensor in arrange(each, stored)]) for each, stored in match.pairs]
+        return pairs, _say_what_differs(spec, match, path)
 
 
 def _say_what_is_missing(spec: NetworkSpec, wanted: list[Wanted], match: Match, path: Path) -> str:
@@ -143,6 +147,13 @@ def _say_what_is_missing(spec: NetworkSpec, wanted: list[Wanted], match: Match, 
         f" {', '.join(map(str, first.shapes))} is the first one missing{_looks_like(match)}; give a file with all"
         " of it, or --partial-weights to leave the rest random"
     )
+
+
+def _say_what_differs(spec: NetworkSpec, match: Match, path: Path) -> str:
+    # Without its classifier, Keras' ConvNeXt has the same layer before the pooling.
+    if any(stored.title.endswith("_head_layernorm") for _, stored in match.pairs):
+        return f"the classifier in {path.name} normalises after pooling, {spec.name} before it, so its features differ"
+    return ""
 
 
 def _looks_like(match: Match) -> str:
