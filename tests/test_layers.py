@@ -34,7 +34,7 @@ INSIDE = {
     "data/augment": "mix steps randaugment",
     "data/checks": "findings near_duplicates leaks examine",
     "networks": "table lenet efficientnet_lite weights graph kernels fuse model",
-    "networks/weights": "torch_file transfer hdf5 joined locate keras_file known match load fetch",
+    "networks/weights": "torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match load fetch",
     "profile": "device facts costs predict memory observe store",
     "training": """
         weight_copies optimizer replicas inference memory task features probe pace progress step tryout timing

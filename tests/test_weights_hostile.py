@@ -19,6 +19,7 @@ import pytest
 from bakeoff.errors import WeightsError
 from bakeoff.networks.table import find_network
 from bakeoff.networks.weights import locate_weights
+from bakeoff.networks.weights.hdf5 import open_hdf5
 from bakeoff.networks.weights.keras_file import StoredModel, open_models
 from bakeoff.networks.weights.transfer import read_kit
 
@@ -246,6 +247,51 @@ def test_a_member_that_grows_when_it_is_unpacked_is_refused(
 ) -> None:
     path = pack(tmp_path / "a.keras", config, weights)
     with pytest.raises(WeightsError, match=why), open_models(path):
+        pass
+
+
+def repeat_names(path: Path, depth: int) -> None:
+    """Put nodes above the tree of a group's names, each of which has the one below it 16 times."""
+    data = bytearray(path.read_bytes())
+    top = data.index(b"TREE", data.index(b"TREE") + 1)
+    node, size = bytes(data[top : top + 48]), 24 + 8 + 32 * 16
+    for level in range(depth + 1):
+        below = (len(data) - size).to_bytes(8, "little")
+        head = node[:5] + bytes([level]) + (16).to_bytes(2, "little") + b"\xff" * 16
+        new = head + (node[24:32] + below) * 16 + node[40:48] if level else node
+        data += new.ljust(size, b"\0")
+    data[top : top + size] = data[-size:]
+    data[40:48] = len(data).to_bytes(8, "little")
+    path.write_bytes(data)
+
+
+def test_a_tree_that_leads_to_the_same_names_in_exponentially_many_ways_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.weights.h5"
+    with h5py.File(path, "w") as file:
+        file["layers/0"] = np.ones(2)
+    repeat_names(path, 12)
+    with pytest.raises(WeightsError, match="has a part of a tree many times"), open_models(path):
+        pass
+
+
+def test_trees_of_many_names_and_of_many_parts_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    values = np.arange(100_000, dtype="f4").reshape(1000, 100)
+    with h5py.File(path, "w") as file:
+        for number in range(1000):
+            file[f"dense_{number}"] = np.ones(1)
+        file.create_dataset("parts", data=values, chunks=(10, 10), compression="gzip")
+    with open_hdf5(path) as root:
+        assert len(root.tensors) == 1001
+        np.testing.assert_array_equal(root.tensors["parts"].read(), values)
+
+
+@pytest.mark.parametrize("shift", [1, 512])
+def test_addresses_begin_at_the_beginning_of_the_file(tmp_path: Path, shift: int) -> None:
+    data = bytearray(sound(tmp_path / "a.weights.h5").read_bytes())
+    data[24:32] = shift.to_bytes(8, "little")
+    (tmp_path / "a.weights.h5").write_bytes(data)
+    with pytest.raises(WeightsError, match="does not begin as an HDF5 file"), open_models(tmp_path / "a.weights.h5"):
         pass
 
 

@@ -2,6 +2,7 @@
 
 torch_file.py  reads the tensors of a PyTorch checkpoint without PyTorch; runs no code from the file
 transfer.py    exports weights into a folder, and imports them on a machine without internet
+hdf5_bytes.py  checks the bytes of an HDF5 file before HDF5 reads it
 hdf5.py        reads HDF5 files from strangers, within bounds
 joined.py      joins weights that Keras divided into several files
 locate.py      finds weights on this machine: in a package, imported, in Keras' cache, in a given file

@@ -12,7 +12,6 @@ import contextlib
 import io
 import math
 import mmap
-import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ import ml_dtypes
 import numpy as np
 
 from bakeoff.errors import WeightsError
+from bakeoff.networks.weights.hdf5_bytes import check_bytes
 
 __all__ = ["MOST_GROWTH", "Group", "Tensor", "open_hdf5"]
 
@@ -35,9 +35,6 @@ _FILTERS = (2, 1, 3)
 # Of groups inside groups; models inside models need two for each.
 _MOST_DEEP = 64
 _MOST_NODES = 100_000
-# Bytes of a collection of texts. Names are in collections of 4 KiB; a whole model as JSON needs one of its own.
-_LONG_TEXT = 64 << 10
-_MOST_LONG_TEXTS = 64
 _LONGEST_NAME = 1024
 
 
@@ -106,9 +103,9 @@ def open_hdf5(data: Path | bytes) -> Iterator[Group]:
         else:
             stream = stack.enter_context(data.open("rb"))
             view = stack.enter_context(contextlib.closing(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)))
+        check_bytes(view)
         # A file object, so that HDF5 can open no file by a name.
         file = stack.enter_context(h5py.File(stream, "r"))
-        _check_texts(view)
         yield _File(len(view)).read_group(file, 0)
 
 
@@ -210,28 +207,6 @@ def _check_chunks(dataset: Any) -> None:
             size = len(zlib.decompressobj().decompress(data, declared + 1))
         if size > declared:
             raise ValueError("a part of it is larger than it declares")
-
-
-def _check_texts(view: Any) -> None:
-    """Raise WeightsError if many names may point to one long text, each of which would be read."""
-    # The superblock says how long addresses are: at byte 13 in its first versions, then at byte 9.
-    if view[:8] != b"\x89HDF\r\n\x1a\n" or view[13 if view[8] < 2 else 9] != 8:
-        raise OSError("it does not begin as an HDF5 file of Keras")
-    # A collection of texts begins with GCOL, its version, and its size. What points to a text is the text's length
-    # (which HDF5 checks), the address of its collection, and a number below 65,536 in four bytes.
-    found = re.finditer(rb"GCOL\x01\0\0\0(.{8})", view, re.DOTALL)
-    sizes = {match.start(): int.from_bytes(match[1], "little") for match in found}
-    long = {address: size for address, size in sizes.items() if size > _LONG_TEXT}
-    if len(long) > _MOST_LONG_TEXTS:
-        raise WeightsError(f"holds more than {_MOST_LONG_TEXTS} long texts, which Keras never writes")
-    total = 0
-    for address, size in long.items():
-        for match in re.finditer(re.escape(address.to_bytes(8, "little")), view):
-            length = int.from_bytes(view[match.start() - 4 : match.start()], "little")
-            is_pointer = _LONG_TEXT < length <= size and view[match.end() + 2 : match.end() + 4] == b"\0\0"
-            total += length if is_pointer else 0
-    if total > (64 << 20) + 4 * len(view):
-        raise WeightsError("points to a long text many times, which Keras never does")
 
 
 def _numbered(name: str, attributes: Any) -> list[str]:
