@@ -12,7 +12,7 @@ from bakeoff.runs.metrics import Metrics, TestMetrics, wilson_interval
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
 from bakeoff.study import Forecast
 
-__all__ = ["encode_png", "make_forecast", "make_metrics", "make_record"]
+__all__ = ["encode_png", "make_forecast", "make_metrics", "make_observation", "make_record"]
 
 
 def make_metrics(top1: float = 0.8, n: int = 1000, **changes: Any) -> Metrics:
@@ -88,19 +88,19 @@ def encode_png(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def make_observation(
+    network: str = "efficientnet-lite0", size: int = 96, mode: Mode = Mode.PROBE, rate: float = 300.0, **changes: Any
+) -> Observation:
+    """What a run measured: `rate` images per second, forward or in training by the mode; `changes` are its fields."""
+    fields = {"precision": "float32", "threads": 2, "overhead": 7.0, "compile": 5.0 if mode is Mode.FIT else 0.0}
+    return Observation(network=network, size=size, mode=mode, images_per_second=rate, **(fields | changes))
+
+
 def make_forecast(rate: float = 300.0, overhead: float = 10.0, threads: int = 2) -> Forecast:
     """The forecast for a machine on which EfficientNet-Lite0 was measured at 96 pixels.
 
     `rate` is images per second forward, half of it in training; `overhead` are the seconds around each run.
     """
-    seen = Observation(
-        network="efficientnet-lite0",
-        size=96,
-        mode=Mode.PROBE,
-        precision="float32",
-        threads=threads,
-        images_per_second=rate,
-        overhead=overhead,
-    )
+    seen = make_observation(rate=rate, overhead=overhead, threads=threads)
     trained = seen.model_copy(update={"mode": Mode.FIT, "images_per_second": rate / 2, "compile": overhead / 2})
     return Forecast(Profile(device=Device(cpu="a processor", cores=threads), observations=(seen, trained)), threads)

@@ -6,7 +6,6 @@ from bakeoff.networks.table import TABLE, find_network
 from bakeoff.profile import (
     Basis,
     Device,
-    Observation,
     Profile,
     add_observation,
     find_device,
@@ -19,15 +18,11 @@ from bakeoff.profile import (
 from bakeoff.profile.facts import KEPT
 from bakeoff.runs.config import Mode
 from bakeoff.runs.record import Seconds, State
+from factories import make_observation as seen
 from factories import make_record
 
 DEVICE = Device(cpu="a processor", cores=2)
 LITE = find_network("efficientnet-lite0")
-
-
-def seen(network="efficientnet-lite0", size=96, mode=Mode.PROBE, rate=300.0, **changes):
-    fields = {"precision": "float32", "threads": 2, "overhead": 7.0, "compile": 5.0 if mode is Mode.FIT else 0.0}
-    return Observation(network=network, size=size, mode=mode, images_per_second=rate, **(fields | changes))
 
 
 def profile(*observations):

@@ -53,7 +53,7 @@ def test_a_run_in_it_is_the_run_that_a_fresh_process_makes(spare, started, finis
     record = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=shards, executor=Local(1, spare, prepares=False))
     assert record.state is State.COMPLETE, record.reason
     assert record.val == finished.record.val
-    assert record.memory_predicted_bytes == finished.record.memory_predicted_bytes
+    assert record.memory_modelled_bytes == finished.record.memory_modelled_bytes
     assert (run_dir(tmp_path, record.id) / "log.txt").is_file()
     (process,) = started
     assert process.returncode == 0

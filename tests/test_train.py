@@ -90,7 +90,7 @@ def test_a_run_whose_time_is_over_is_shortened_and_its_rate_still_falls_to_zero(
     done = outcome.images_seen if task.run.train.images else outcome.seconds.train
     assert 0.1 * planned <= done < 0.6 * planned
     assert outcome.note.startswith("trained ")
-    assert outcome.note.endswith("planned: the machine was slower than expected")
+    assert outcome.note.endswith("planned, to end in its time")
     last = read_history(task.folder)[-1]
     assert last.progress == 1.0
     assert last.learning_rate < 0.1 * task.run.optim.learning_rate

@@ -17,6 +17,10 @@ ASSUMED_SPEED = 1.8e10
 ASSUMED_OVERHEAD, ASSUMED_COMPILE = 8.0, 8.0
 # Wall-clock seconds after a study's last run, besides scoring: a process for the test split and the bundle, the report.
 ASSUMED_FINISH = 30.0
+# Ends of studies that count.
+FINISHES = 3
+# Start and end of the command itself, which a study's own clock does not see: the interpreter and its imports.
+COMMAND_SECONDS = 2.5
 # What is known from other networks only may be too little.
 RELATED_MARGIN = 1.2
 
@@ -98,10 +102,11 @@ def predict_finish(profile: Profile, spec: NetworkSpec, size: int, images: int, 
     def scoring(name: str, side: int, count: int) -> float:
         return count / predict_rate(profile, find_network(name), side, Mode.PROBE, threads=threads).value
 
-    known = [each.seconds - scoring(each.network, each.size, each.images) for each in profile.finishes]
-    rest = max(0.0, statistics.median(known)) if known else ASSUMED_FINISH
+    # The longest of the latest: what is kept too long costs some training, what is kept too short breaks the budget.
+    known = [each.seconds - scoring(each.network, each.size, each.images) for each in profile.finishes[-FINISHES:]]
+    rest = max(0.0, *known) if known else ASSUMED_FINISH
     basis = Basis.MEASURED if known else Basis.ASSUMED
-    return Estimate(value=rest + scoring(spec.name, size, images), basis=basis)
+    return Estimate(value=COMMAND_SECONDS + rest + scoring(spec.name, size, images), basis=basis)
 
 
 def _paces(profile: Profile) -> Iterator[Observation]:

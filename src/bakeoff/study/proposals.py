@@ -20,6 +20,8 @@ from bakeoff.study.plan import StudyPlan
 
 __all__ = ["Proposal", "predict_finish_of", "propose"]
 
+# The confirming run is planned as if the time around its training might be as short as this share of what is expected.
+LEAST_OVERHEAD_SHARE = 0.7
 # A candidate is raced only if its expected error is at most this many times the leader's.
 MAX_ERROR_RATIO = 1.5
 # A confirming run has at least this much training.
@@ -160,8 +162,9 @@ def _predict_overhead(plan: StudyPlan, last: RunRecord, forecast: Forecast, *, e
     # compare with those.
     scored = 2 * plan.count_val + (evaluations + 2) * min(INTERIM_IMAGES, plan.count_val)
     sizes = 1 + len(progressive_sizes(find_network(model.name), model.size))
+    # Less than expected, because the run shortens itself as it goes, and cannot become longer.
     around = forecast.overhead(candidate, Mode.FIT, sizes=sizes) + forecast.scoring(candidate, scored)
-    return around + predict_finish_of(plan, last, forecast)
+    return LEAST_OVERHEAD_SHARE * around + predict_finish_of(plan, last, forecast)
 
 
 def predict_finish_of(plan: StudyPlan, last: RunRecord, forecast: Forecast) -> float:

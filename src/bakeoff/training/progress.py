@@ -170,7 +170,7 @@ class Course:
             amounts = f"{done:,.0f} of the {planned:,.0f} images"
         else:
             amounts = f"{done / self._images:.1f} of the {planned / self._images:.1f} epochs"
-        return f"trained {amounts} that were planned: the machine was slower than expected"
+        return f"trained {amounts} that were planned, to end in its time"
 
     @property
     def _probe(self) -> float:
