@@ -131,6 +131,15 @@ def test_the_confirming_run_begins_with_smaller_images(size, sizes):
     assert all(not record.config.train.sizes for record in records)
 
 
+def test_mirror_images_are_scored_where_that_takes_little_of_the_time_that_is_left():
+    plan = _plan(120, LITES[:1])
+    records = _screened(plan, [0.5])
+    for seconds_left, flips in ((60, False), (600, True)):
+        (run,) = propose(plan, records, seconds_left, FORECAST).runs
+        assert run.train.flip_test is flips
+        assert run.train.evaluations >= 1
+
+
 def _raced(plan):
     screen = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
     race = [_finish(run, Stage.RACE, 0.7) for run in propose(plan, screen, 1000, FORECAST).runs]

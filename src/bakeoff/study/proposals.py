@@ -18,10 +18,12 @@ from bakeoff.study.defaults import default_run, has_random_weights, progressive_
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.plan import StudyPlan
 
-__all__ = ["Proposal", "predict_finish_of", "propose"]
+__all__ = ["Proposal", "propose"]
 
 # The confirming run is planned as if the time around its training might be as short as this share of what is expected.
 LEAST_OVERHEAD_SHARE = 0.7
+# Mirror images are scored too if that takes at most this share of the time that is left: they double the scoring.
+MAX_MIRROR_SHARE = 0.1
 # A candidate is raced only if its expected error is at most this many times the leader's.
 MAX_ERROR_RATIO = 1.5
 # A confirming run has at least this much training.
@@ -77,11 +79,12 @@ def propose(
     failed = {record.candidate for record in confirmed if record.state is State.FAILED}
     for record in ranking:
         if record.candidate not in failed:
-            overhead = _predict_overhead(plan, record, forecast, evaluations=_count_evaluations(seconds_left))
+            flips = _has_time_for_mirror_images(plan, record, seconds_left, forecast)
+            overhead = _predict_overhead(plan, record, forecast, flips, evaluations=_count_evaluations(seconds_left))
             seconds = round(max(MIN_CONFIRM_SECONDS, seconds_left - overhead), 1)
             # The search was for the leader's recipe.
             run_changes = (changes or {}) if record is ranking[0] else {}
-            return Proposal(stage=Stage.CONFIRM, runs=(_confirm_run(plan, record, seconds, run_changes),))
+            return Proposal(stage=Stage.CONFIRM, runs=(_confirm_run(plan, record, seconds, flips, run_changes),))
     return None
 
 
@@ -120,9 +123,9 @@ def _race_run(plan: StudyPlan, last: RunRecord, seconds: float) -> Run:
     return _continue_run(_base_recipe(plan, last), last, seconds).revised(train={"val_images": plan.screen_val})
 
 
-def _confirm_run(plan: StudyPlan, last: RunRecord, seconds: float, changes: Mapping[str, Any]) -> Run:
+def _confirm_run(plan: StudyPlan, last: RunRecord, seconds: float, flips: bool, changes: Mapping[str, Any]) -> Run:
     run = revise(_base_recipe(plan, last), changes, "the search")
-    train: dict[str, object] = {"flip_test": AugmentStep.FLIP in run.augment.steps}
+    train: dict[str, object] = {"flip_test": flips and AugmentStep.FLIP in run.augment.steps}
     if not has_random_weights(run):
         train["sizes"] = progressive_sizes(find_network(run.model.name), run.model.size)
     return _continue_run(run, last, seconds).revised(train=train)
@@ -152,24 +155,25 @@ def _rank(runs: Sequence[Run], done: Mapping[Run, RunRecord]) -> list[RunRecord]
 
 
 def _count_evaluations(seconds: float) -> int:
-    return max(2, min(8, round(seconds / 100)))
+    return 1 if seconds < 60 else max(2, min(8, round(seconds / 100)))
 
 
-def _predict_overhead(plan: StudyPlan, last: RunRecord, forecast: Forecast, *, evaluations: int) -> float:
+def _has_time_for_mirror_images(plan: StudyPlan, last: RunRecord, seconds_left: float, forecast: Forecast) -> bool:
+    """Whether scoring the mirror images too takes a small part of the time that is left."""
+    seconds = forecast.scoring(_candidate_of(last), plan.count_val + plan.count_test)
+    return seconds <= MAX_MIRROR_SHARE * seconds_left
+
+
+def _predict_overhead(plan: StudyPlan, last: RunRecord, forecast: Forecast, flips: bool, *, evaluations: int) -> float:
     """Wall-clock seconds of the confirming run and of what follows it that are not training."""
     candidate, model = _candidate_of(last), last.config.model
-    # Validation, each image and its mirror image; and a part of it at each evaluation, at the start, and at the end to
-    # compare with those.
-    scored = 2 * plan.count_val + (evaluations + 2) * min(INTERIM_IMAGES, plan.count_val)
+    # Validation, with its mirror images or without; and a part of it at each evaluation, at the start, and at the end
+    # to compare with those.
+    scored = (1 + flips) * plan.count_val + (evaluations + 2) * min(INTERIM_IMAGES, plan.count_val)
     sizes = 1 + len(progressive_sizes(find_network(model.name), model.size))
     # Less than expected, because the run shortens itself as it goes, and cannot become longer.
     around = forecast.overhead(candidate, Mode.FIT, sizes=sizes) + forecast.scoring(candidate, scored)
-    return LEAST_OVERHEAD_SHARE * around + predict_finish_of(plan, last, forecast)
-
-
-def predict_finish_of(plan: StudyPlan, last: RunRecord, forecast: Forecast) -> float:
-    """Wall-clock seconds after the confirming run of a record's candidate: the test split, the bundle, the report."""
-    return forecast.finish(_candidate_of(last), 2 * plan.count_test)
+    return LEAST_OVERHEAD_SHARE * around + forecast.finish(candidate, (1 + flips) * plan.count_test)
 
 
 def _candidate_of(record: RunRecord) -> Candidate:
