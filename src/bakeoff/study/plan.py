@@ -22,7 +22,7 @@ MIN_BUDGET_SECONDS = 30.0
 # The screen ends within this share of the budget; the larger part is left for the winner.
 SCREEN_SHARE = 0.35
 # The share that the screen usually takes: where there is time, probes get more images.
-USUAL_SCREEN_SHARE = 0.25
+USUAL_SCREEN_SHARE = 0.2
 # Images of a probe: fewer show nothing, more change nothing. Three fifths train it, two score it.
 MIN_PROBE_IMAGES, MAX_PROBE_IMAGES = 500, 5000
 # The share for all rungs of the race together.
