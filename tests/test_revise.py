@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bakeoff.networks.table import TABLE, find_network
 from bakeoff.profile import Variant
-from bakeoff.runs.config import Candidate, Data, WeightsChoice, run_id
+from bakeoff.runs.config import Candidate, Data, WeightsChoice, parse_candidate, run_id
 from bakeoff.runs.record import Stage, State
 from bakeoff.study import make_plan, propose, revise_plan
 from bakeoff.study.plan import MIN_PROBE_IMAGES, SCREEN_SHARE, predict_screening
@@ -170,8 +170,7 @@ def test_no_plan_is_longer_than_its_budget(**machine):
 
 def _shortest(plan, forecast):
     """What even one candidate takes on this machine beyond its share: its screen, and the end of the study."""
-    names = [name.partition("@") for name in plan.candidates]
-    candidates = [Candidate(name=name, size=int(size)) for name, _, size in names]
+    candidates = map(parse_candidate, plan.candidates)
     screen = max(predict_screening(plan, each, forecast) for each in candidates)
     return max(0.0, screen - SCREEN_SHARE * plan.budget_seconds) + plan.predicted_seconds["finish"]
 
@@ -180,18 +179,15 @@ def _shortest(plan, forecast):
 @given(**MACHINES)
 def test_nobody_is_cut_while_there_is_time_for_one_more(**machine):
     plan, forecast = _make(**machine)
-    used = sum(predict_screening(plan.model_copy(update=_LEAST), _parse(name), forecast) for name in plan.candidates)
+    used = sum(
+        predict_screening(plan.model_copy(update=_LEAST), parse_candidate(name), forecast) for name in plan.candidates
+    )
     for name in plan.cut:
-        more = predict_screening(plan.model_copy(update=_LEAST), _parse(name), forecast)
+        more = predict_screening(plan.model_copy(update=_LEAST), parse_candidate(name), forecast)
         assert used + more > SCREEN_SHARE * plan.budget_seconds
 
 
 _LEAST = {"screen_images": MIN_PROBE_IMAGES, "screen_val": MIN_PROBE_IMAGES}
-
-
-def _parse(name):
-    network, _, size = name.partition("@")
-    return Candidate(name=network, size=int(size))
 
 
 @settings(max_examples=300, deadline=None)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from bakeoff.networks.table import find_network
 from bakeoff.report.board import expect_error, order_of, read_row
-from bakeoff.runs.config import Candidate
+from bakeoff.runs.config import Candidate, parse_candidate
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.forecast import Forecast
@@ -94,7 +94,7 @@ def revise_plan(
 
 def _affordable(plan: StudyPlan, spare: float, forecast: Forecast, slots: int) -> Iterator[str]:
     """The names of candidates that were cut and can be screened in the time that the screen has left, fastest first."""
-    cut = [_parse(name) for name in plan.cut]
+    cut = [parse_candidate(name) for name in plan.cut]
     for candidate in sorted(cut, key=lambda each: predict_screening(plan, each, forecast)):
         spare -= predict_screening(plan, candidate, forecast) / slots
         if spare < 0:
@@ -109,7 +109,7 @@ def _next_size(plan: StudyPlan, ranking: Sequence[RunRecord], spare: float, fore
     if leader.model_bytes or not plan.side:  # it was trained from random weights, or the plan is of an older version
         return None
     known = {record.config.model.size: record for record in ranking if record.config.model.name == spec.name}
-    tried = {_parse(name).size for name in plan.candidates if _parse(name).name == spec.name}
+    tried = {parse_candidate(name).size for name in plan.candidates if parse_candidate(name).name == spec.name}
     if len(tried) >= MAX_SIZES:
         return None
     best = expect_error(read_row(leader))
@@ -154,8 +154,3 @@ def _describe_race(finalists: int, lengths: Sequence[float]) -> str:
     if not lengths:
         return "no race"
     return f"a race of {finalists} for {' and '.join(f'{seconds:.0f} s' for seconds in lengths)} each"
-
-
-def _parse(name: str) -> Candidate:
-    network, _, size = name.partition("@")
-    return Candidate(name=network, size=int(size))
