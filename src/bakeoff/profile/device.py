@@ -8,7 +8,7 @@ from pathlib import Path
 from bakeoff.files import hash_json
 from bakeoff.machine import count_cores
 from bakeoff.runs.facts import Facts
-from bakeoff.runs.versions import find_versions
+from bakeoff.runs.versions import find_library_versions
 
 __all__ = ["Device", "find_device"]
 
@@ -44,7 +44,7 @@ def find_device(cpuinfo: Path = Path("/proc/cpuinfo"), gpu_folder: Path = Path("
         cpuinfo: Linux' description of the processors; where it is missing, the platform's name is used.
         gpu_folder: The folder in which NVIDIA's driver describes each GPU.
     """
-    versions = find_versions()
+    versions = find_library_versions()
     return Device(
         cpu=_describe_cpu(cpuinfo),
         cores=count_cores(),

@@ -7,7 +7,7 @@ from pathlib import Path
 import bakeoff
 from bakeoff.files import hash_file, hash_json
 
-__all__ = ["find_versions"]
+__all__ = ["find_library_versions", "find_versions"]
 
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-macos", "tf-nightly")
 
@@ -19,6 +19,13 @@ def find_versions() -> dict[str, str]:
     return {
         "bakeoff": bakeoff.__version__,
         "code": hash_json(code)[:12],
+        **find_library_versions(),
+    }
+
+
+def find_library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries, by name, without reading every file of the package for a hash."""
+    return {
         "python": platform.python_version(),
         "tensorflow": next(filter(None, map(_version, _TENSORFLOWS)), "none"),
         "keras": _version("keras") or "none",

@@ -37,7 +37,7 @@ from bakeoff.runs.folder import SplitScored
 from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.predictions import Predictions
 from bakeoff.runs.record import RunRecord
-from bakeoff.runs.versions import find_versions
+from bakeoff.runs.versions import find_library_versions
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.model import HOW_TO_MEND
 
@@ -124,7 +124,9 @@ def write_bundle(
             side=dataset.side,
             fit=dataset.fit,
             bakeoff=bakeoff.__version__,
-            versions={name: found for name, found in find_versions().items() if name in ("keras", "tensorflow")},
+            versions={
+                name: found for name, found in find_library_versions().items() if name in ("keras", "tensorflow")
+            },
             format=model_format,
             quantize=quantize,
             model_bytes=sum(file.stat().st_size for file in _files(path)),
