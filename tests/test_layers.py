@@ -23,7 +23,7 @@ INSIDE = {
     "runs": """
         facts config folder events calibration metrics predictions versions record agreement findings paired study_file
     """,
-    "runs/config": "data run parse read",
+    "runs/config": "data model augment optim train run parse read",
     "data": "pixels sources shards augment batches checks fonts lettering contact_sheet",
     "data/pixels": "kinds metadata depth colour opened square reading",
     "data/sources": """
@@ -62,7 +62,7 @@ INSIDE = {
         revise state watcher recipe context provide begin tune loop
     """,
     "console": "bars data plans live results watch",
-    "api": "given plain arguments progress results studies tuning runs bundles audits",
+    "api": "given plain arguments progress results carry_out studies comparisons tuning runs bundles audits",
     "cli": "options output answers cache data studies tuning use views weights app",
 }
 

@@ -6,7 +6,9 @@ from bakeoff.networks.table import TABLE, find_network
 from bakeoff.profile import (
     Basis,
     Device,
+    Finish,
     Profile,
+    add_finish,
     add_observation,
     find_device,
     observe,
@@ -119,6 +121,25 @@ def test_a_damaged_profile_is_measured_anew_and_said(tmp_path, monkeypatch, capl
     path.write_text(path.read_text()[:100])
     assert read_profile().observations == ()
     assert "damaged" in caplog.text
+
+
+def test_networks_that_this_version_does_not_have_are_left_out_said_and_kept(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path))
+    add_observation(seen())
+    add_observation(seen("a-later-network"))
+    add_finish(Finish(network="a-later-network", size=96, images=100, seconds=20.0))
+    assert [each.network for each in read_profile().observations] == ["efficientnet-lite0"]
+    assert read_profile().finishes == ()
+    assert [record.message for record in caplog.records if "a-later-network" in record.message][1:] == []
+    assert "left out" in caplog.text
+    add_observation(seen(rate=310.0))
+    (file,) = (tmp_path / "profiles").glob("*.json")
+    kept = Profile.model_validate_json(file.read_text())
+    assert [each.network for each in kept.observations] == [
+        "efficientnet-lite0",
+        "a-later-network",
+        "efficientnet-lite0",
+    ]
 
 
 def test_processors_of_one_name_differ_by_their_instruction_sets(tmp_path):

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bakeoff.api.audits import CheckResult, check, verify
     from bakeoff.api.bundles import ExportedBundle, export, predict
+    from bakeoff.api.comparisons import compare
     from bakeoff.api.progress import ProgressEvent
     from bakeoff.api.results import Results, load
     from bakeoff.api.runs import evaluate, train
-    from bakeoff.api.studies import compare, run, screen
+    from bakeoff.api.studies import run, screen
     from bakeoff.api.tuning import tune
 
 __all__ = [
@@ -51,7 +52,8 @@ _MODULES = {
     "api.progress": ("ProgressEvent",),
     "api.results": ("Results", "load"),
     "api.runs": ("evaluate", "train"),
-    "api.studies": ("compare", "run", "screen"),
+    "api.comparisons": ("compare",),
+    "api.studies": ("run", "screen"),
     "api.tuning": ("tune",),
 }
 

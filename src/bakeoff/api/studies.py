@@ -1,15 +1,13 @@
-"""Studies of several networks: run, screen, compare."""
+"""Studies of several networks in one budget: run, screen."""
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from bakeoff.api.arguments import (
     Classes,
     DataLike,
     Names,
     PathLike,
-    Settings,
     Weights,
     describe_call,
     read_candidates,
@@ -17,35 +15,19 @@ from bakeoff.api.arguments import (
     read_flag,
     read_optional_flag,
     read_optional_path,
-    read_optional_text,
     read_optional_whole,
     read_seconds,
-    read_settings,
     read_weights,
 )
+from bakeoff.api.carry_out import carry_out
 from bakeoff.api.plain import plain_arguments
-from bakeoff.api.progress import ProgressOption, watch_progress
+from bakeoff.api.progress import ProgressOption
 from bakeoff.api.results import Results
-from bakeoff.errors import ConfigError
-from bakeoff.launch import Executor
 from bakeoff.machine import tensorflow_settings
-from bakeoff.runs.config import read_comparison
-from bakeoff.study import (
-    AnyPlan,
-    Comparison,
-    StudyPlan,
-    StudyState,
-    make_comparison,
-    make_plan,
-    planned_slots,
-    run_comparison,
-    run_screen,
-    run_study,
-)
-from bakeoff.study.begin import PreparedStudy, StudyRequest, open_executor, open_study, prepare_study
-from bakeoff.study.watcher import StudyWatcher
+from bakeoff.study import StudyPlan, make_plan, run_screen, run_study
+from bakeoff.study.begin import PreparedStudy, StudyRequest
 
-__all__ = ["carry_out", "compare", "run", "screen"]
+__all__ = ["run", "screen"]
 
 
 @plain_arguments
@@ -205,168 +187,6 @@ def screen(
         command=command or describe_call(screen, locals()),
     )
     return carry_out(request, _planner(None), run_screen, workers, cluster, progress)
-
-
-@plain_arguments
-@tensorflow_settings()
-def compare(
-    data: DataLike = "digits",
-    *,
-    candidates: Names | None = None,
-    budget: str | float | None = None,
-    images: int | None = None,
-    recipe: PathLike | None = None,
-    settings: Settings | None = None,
-    deterministic: bool = False,
-    classes: Classes | None = None,
-    seed: int | None = None,
-    weights: Weights | None = None,
-    partial: bool = False,
-    layout: str | None = None,
-    image_folder: PathLike | None = None,
-    label: str | None = None,
-    group: str | None = None,
-    fit: str | None = None,
-    exclude: PathLike | None = None,
-    workers: int | None = None,
-    cluster: str | None = None,
-    out: PathLike | None = None,
-    data_dir: PathLike | None = None,
-    progress: ProgressOption = True,
-    command: str = "",
-) -> Results:
-    """Train candidates at one equal budget and compare accuracy, memory, parameters and time; as `bakeoff compare`.
-
-    Each candidate gets the same seconds of training (or the same images), in a process of its own. Validation decides;
-    the test split stays locked. The same call again resumes the comparison.
-
-    Args:
-        data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
-            test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
-            width, 3) or grey (n, height, width), or a list of such images, and n labels.
-        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), in a list or
-            separated by commas; None takes the recipe's, else every network whose weights are on this machine.
-        budget: Wall clock for everything, split evenly, as in "10m", or in seconds; None: 10 minutes, unless `images`
-            or a recipe gives another length.
-        images: Training images for each candidate instead of a budget, repeats counted.
-        recipe: TOML or JSON file with the settings of everything but the network, and perhaps `candidates`; None gives
-            each network the usual settings of its family.
-        settings: Over the recipe: ["optim.learning_rate=0.001"], or {"optim.learning_rate": 0.001}.
-        deterministic: The same bits every time, interrupted or not; slower, and only with a length in `images`.
-        classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names; None: the recipe's.
-        seed: Draws classes, weights, data order and augmentation; None: the recipe's, or 0.
-        weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
-            "name=..." for one network; a list of these; or a dict of files by name. None: the recipe's, or "auto".
-        partial: Accept a weight file that has only a part of the network; the rest stays random.
-        layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
-            names and contents.
-        image_folder: Where the images of a table are; None: beside the table.
-        label: The table's column of labels; None: found out by the names of its columns.
-        group: What keeps images of one subject in one split: "folder" (the folder below the class), a regular
-            expression with one group, which is searched in the image's path, or a column of the table.
-        fit: "crop", "pad" or "squash": how pictures that are not square become square; None: the centre is cropped
-            where that cuts off at most a tenth of the median picture, else they are padded.
-        exclude: CSV that `check` wrote: the images that it lists are left out.
-        workers: Runs side by side on this machine, its cores divided among them; None means one.
-        cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
-        out: Folder of the study; None: `bakeoff-compare-DATA` in the current folder.
-        data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
-        progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
-        command: What the report names as the command that started the study; empty: this call.
-
-    Returns:
-        The study's folder, opened: `board`, `best`, `rank(weigh)` for other weights of the criteria.
-
-    Raises:
-        InputError: An argument, the data, the weights or a folder cannot be used; the subclass says which.
-        NothingTrainedError: Every candidate failed.
-    """
-    if budget is not None and images is not None:
-        raise ConfigError("give --budget or --images, not both")
-    command = command or describe_call(compare, locals())
-    recipe_path = read_optional_path("recipe", recipe)
-    base, listed = read_comparison(recipe_path) if recipe_path else (None, [])
-    if budget is None and images is None and base is None:
-        budget = "10m"
-    seconds = None if budget is None else read_seconds("budget", budget)
-    image_count, changes = read_optional_whole("images", images, 1), read_settings(settings, deterministic)
-    request = StudyRequest(
-        read_data(
-            data,
-            classes,
-            seed,
-            exclude,
-            base,
-            layout=layout,
-            image_folder=image_folder,
-            label=label,
-            group=group,
-            fit=fit,
-        ),
-        seed=read_optional_whole("seed", seed, 0),
-        candidates=read_candidates("candidates", candidates) or tuple(listed),
-        weights=tuple(read_weights("weights", weights)),
-        partial=read_flag("partial", partial),
-        recipe=base,
-        out=read_optional_path("out", out),
-        prefix="bakeoff-compare",
-        data_dir=read_optional_path("data_dir", data_dir),
-        command=command,
-    )
-
-    def plan(prepared: PreparedStudy, slots: int) -> Comparison:
-        return make_comparison(
-            prepared.candidates,
-            data=request.data,
-            counts=prepared.dataset.counts,
-            weights=prepared.weights,
-            seed=prepared.seed,
-            forecast=prepared.forecast,
-            budget=seconds,
-            images=image_count,
-            recipe=base,
-            settings=changes,
-            slots=slots,
-        )
-
-    return carry_out(request, plan, run_comparison, workers, cluster, progress)
-
-
-def carry_out(
-    request: StudyRequest,
-    plan: Callable[[PreparedStudy, int], AnyPlan],
-    work: Callable[[StudyState, Path, Path, StudyWatcher, Executor], object],
-    workers: int | None,
-    cluster: str | None,
-    progress: ProgressOption,
-    dry_run: bool = False,
-) -> Results:
-    """Prepare a study, plan it and do it.
-
-    Args:
-        request: What is asked for.
-        plan: Makes the plan from the prepared study, for a number of runs side by side.
-        work: Does the study: (study, its folder, the folder of the shards, watcher, executor).
-        workers: Runs side by side on this machine.
-        cluster: A Ray cluster instead.
-        progress: What is shown.
-        dry_run: Whether to stop after the plan has been shown.
-
-    Raises:
-        BakeoffError: As the functions that call it.
-    """
-    workers, cluster = read_optional_whole("workers", workers, 1), read_optional_text("cluster", cluster)
-    with watch_progress(progress) as watcher, open_executor(workers, cluster) as executor:
-        prepared = prepare_study(request, watcher, executor.threads)
-        out = prepared.out
-        slots = planned_slots(out, executor.slots)
-        planned = plan(prepared, slots)
-        if dry_run:
-            watcher.study_began(prepared.dataset, planned)
-            return Results(out)
-        with open_study(prepared, planned, slots, watcher) as study:
-            work(study, out, prepared.shards, watcher, executor)
-    return Results(out)
 
 
 def _planner(tune: bool | None) -> Callable[[PreparedStudy, int], StudyPlan]:

@@ -21,10 +21,10 @@ from bakeoff.api.arguments import (
     read_weights,
     read_whole,
 )
+from bakeoff.api.carry_out import carry_out
 from bakeoff.api.plain import plain_arguments
 from bakeoff.api.progress import ProgressOption
 from bakeoff.api.results import Results
-from bakeoff.api.studies import carry_out
 from bakeoff.errors import ConfigError
 from bakeoff.launch import Executor
 from bakeoff.machine import tensorflow_settings

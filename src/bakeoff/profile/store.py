@@ -1,5 +1,6 @@
 """Profiles in the cache: one file for each device, read and written whole."""
 
+import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 
 from bakeoff.files import cache_dir, make_dir, read_json, write_json
 from bakeoff.locks import waiting_for
+from bakeoff.networks.table import TABLE
 from bakeoff.profile.device import find_device
 from bakeoff.profile.facts import Finish, Observation, Profile, Variant
 
@@ -17,16 +19,23 @@ _log = logging.getLogger("bakeoff")
 
 
 def read_profile() -> Profile:
-    """The profile of this device; an empty one if nothing was measured yet, or if its file is damaged."""
-    device = find_device()
-    path = _path(device.key)
-    if not path.is_file():
-        return Profile(device=device)
-    try:
-        return Profile.model_validate(read_json(path))
-    except (OSError, ValueError, ValidationError):
-        _log.warning("%s is damaged, so paces are measured anew", path)
-        return Profile(device=device)
+    """The profile of this device; an empty one if nothing was measured yet, or if its file is damaged.
+
+    What was measured of networks that this version does not have stays in the file and is left out here.
+    """
+    profile = _read()
+    known = {spec.name for spec in TABLE}
+    measured = [*profile.observations, *profile.finishes]
+    unknown = sorted({each.network for each in measured} - known)
+    if not unknown:
+        return profile
+    _note_unknown(_path(profile.device.key), tuple(unknown))
+    return profile.model_copy(
+        update={
+            "observations": tuple(each for each in profile.observations if each.network in known),
+            "finishes": tuple(each for each in profile.finishes if each.network in known),
+        }
+    )
 
 
 def add_observation(observation: Observation) -> None:
@@ -47,8 +56,27 @@ def keep_variant(variant: Variant) -> None:
 def _update(change: Callable[[Profile], Profile]) -> None:
     folder = make_dir(cache_dir() / "profiles")
     with waiting_for(folder):  # studies may run side by side
-        profile = change(read_profile())
+        profile = change(_read())
         write_json(_path(profile.device.key), profile.model_dump(mode="json"))
+
+
+def _read() -> Profile:
+    """The profile as it is in the cache."""
+    device = find_device()
+    path = _path(device.key)
+    if not path.is_file():
+        return Profile(device=device)
+    try:
+        return Profile.model_validate(read_json(path))
+    except (OSError, ValueError, ValidationError):
+        _log.warning("%s is damaged, so paces are measured anew", path)
+        return Profile(device=device)
+
+
+@functools.cache  # a study reads its profile often
+def _note_unknown(path: Path, networks: tuple[str, ...]) -> None:
+    names = ", ".join(networks)
+    _log.warning("%s has measurements of %s: not in this version, so they are left out", path, names)
 
 
 def _path(key: str) -> Path:

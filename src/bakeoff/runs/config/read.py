@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from bakeoff.errors import ConfigError
 from bakeoff.files import read_json, read_toml
 from bakeoff.runs.config.parse import first_message, parse_candidate
-from bakeoff.runs.config.run import Candidate, Mode, Run
+from bakeoff.runs.config.run import Candidate, Run
+from bakeoff.runs.config.train import Mode
 
 __all__ = ["differences", "look_up", "override", "read_comparison", "read_run", "revise"]
 

@@ -1,0 +1,51 @@
+"""What all studies have in common: prepare, plan, work, results."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bakeoff.api.arguments import read_optional_text, read_optional_whole
+from bakeoff.api.progress import ProgressOption, watch_progress
+from bakeoff.api.results import Results
+from bakeoff.launch import Executor
+from bakeoff.study import AnyPlan, StudyState, planned_slots
+from bakeoff.study.begin import PreparedStudy, StudyRequest, open_executor, open_study, prepare_study
+from bakeoff.study.watcher import StudyWatcher
+
+__all__ = ["carry_out"]
+
+
+def carry_out(
+    request: StudyRequest,
+    plan: Callable[[PreparedStudy, int], AnyPlan],
+    work: Callable[[StudyState, Path, Path, StudyWatcher, Executor], object],
+    workers: int | None,
+    cluster: str | None,
+    progress: ProgressOption,
+    dry_run: bool = False,
+) -> Results:
+    """Prepare a study, plan it and do it.
+
+    Args:
+        request: What is asked for.
+        plan: Makes the plan from the prepared study, for a number of runs side by side.
+        work: Does the study: (study, its folder, the folder of the shards, watcher, executor).
+        workers: Runs side by side on this machine.
+        cluster: A Ray cluster instead.
+        progress: What is shown.
+        dry_run: Whether to stop after the plan has been shown.
+
+    Raises:
+        BakeoffError: As the functions that call it.
+    """
+    workers, cluster = read_optional_whole("workers", workers, 1), read_optional_text("cluster", cluster)
+    with watch_progress(progress) as watcher, open_executor(workers, cluster) as executor:
+        prepared = prepare_study(request, watcher, executor.threads)
+        out = prepared.out
+        slots = planned_slots(out, executor.slots)
+        planned = plan(prepared, slots)
+        if dry_run:
+            watcher.study_began(prepared.dataset, planned)
+            return Results(out)
+        with open_study(prepared, planned, slots, watcher) as study:
+            work(study, out, prepared.shards, watcher, executor)
+    return Results(out)

@@ -1,0 +1,99 @@
+"""`[train]` of a recipe: length, batches, evaluation and early stopping."""
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from bakeoff.runs.config.data import Section
+from bakeoff.runs.config.model import Side
+
+__all__ = ["INTERIM_IMAGES", "Mode", "Monitor", "Precision", "Train"]
+
+# Validation images that an evaluation during training scores, unless `train.patience` is set. The evaluation at the
+# end of a run scores all images that the config asks for.
+INTERIM_IMAGES = 1000
+
+
+class Mode(StrEnum):
+    """How a run trains."""
+
+    PROBE = "probe"
+    """A linear classifier on frozen features."""
+    FIT = "fit"
+    """Gradient descent through the network."""
+
+
+class Monitor(StrEnum):
+    """The validation metric that early stopping monitors."""
+
+    LOSS = "val_loss"
+    TOP1 = "val_top1"
+
+
+class Precision(StrEnum):
+    """The Keras dtype policy of a run: in a mixed policy, variables stay in float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "mixed_bfloat16"
+    FLOAT16 = "mixed_float16"
+
+
+class Train(Section):
+    """`[train]`: length, batches, evaluation and early stopping. Give exactly one of seconds, images and epochs."""
+
+    mode: Mode = Mode.FIT
+    """`fit`: gradient descent through the network. `probe`: a linear classifier on frozen features; it has no
+    length."""
+    seconds: float | None = Field(None, gt=0.0)
+    """Length in seconds of training: steps and the wait for their batches, without compilation and validation."""
+    images: int | None = Field(None, gt=0)
+    """Length in training images. An image counts each time that it is used."""
+    epochs: float | None = Field(None, gt=0.0)
+    """Length in passes over the training images; may be a fraction."""
+    batch: int = Field(64, ge=1, le=65536)
+    """Images per optimiser step, 1 to 65,536. A batch that does not fit into memory is divided into micro-batches
+    whose gradients are accumulated."""
+    precision: Precision = Precision.FLOAT32
+    """Keras dtype policy: `float32`, `mixed_bfloat16` or `mixed_float16`. A mixed policy computes in 16 bits and keeps
+    variables in float32. The default runs fast on every processor."""
+    xla: bool = False
+    """Compile the training step with XLA, for GPUs only: on CPUs its resizing is wrong (TensorFlow 2.21). On a GPU,
+    `bakeoff run` tries whether it is faster."""
+    probe_images: int = Field(0, ge=0)
+    """Number of training images whose frozen features a linear probe is fitted on before training; the head starts
+    from the probe (LP-FT: Kumar et al. 2022, arXiv 2202.10054). 0: the head starts at random."""
+    count_probe: bool = True
+    """Whether `seconds` and `images` include the probe that the head starts from. Its features count with the time
+    that they took when they were computed, so a cached file gives a run no extra training time."""
+    sizes: tuple[Side, ...] = ()
+    """Progressive resizing: the input sizes, in pixels, at which training starts. The run is divided into equal parts,
+    one for each of them and the last for `model.size`. Empty: train at `model.size` only."""
+    evaluations: int = Field(5, ge=1)
+    """Number of evaluations on validation images, evenly spaced over the run; the last is at its end."""
+    patience: int = Field(0, ge=0)
+    """Early stopping: the run stops after this many evaluations without improvement of `monitor`, and the best weights
+    are restored. 0 switches it off."""
+    monitor: Monitor = Monitor.LOSS
+    """The validation metric that early stopping monitors: `val_loss` or `val_top1`."""
+    flip_test: bool = False
+    """Whether evaluation averages the probabilities of an image and its mirror image. It doubles the time of
+    inference, in the exported model too."""
+    deterministic: bool = False
+    """Use only deterministic operations, which are slower. On the same machine, the same config then gives
+    bit-identical weights, even if the run is interrupted. Needs a length in images or epochs."""
+    subset: int | None = Field(None, ge=1)
+    """Train on a stratified subset of this many images. Not given: all of them."""
+    val_images: int | None = Field(None, ge=1)
+    """Evaluate on a stratified subset of this many validation images. Not given: all of them."""
+
+    @model_validator(mode="after")
+    def _check_length(self) -> Self:
+        given = [name for name in ("seconds", "images", "epochs") if getattr(self, name) is not None]
+        if self.mode is Mode.PROBE and given:
+            raise ValueError(f"a probe has no length: remove {', '.join(given)} (use subset)")
+        if self.mode is Mode.FIT and len(given) != 1:
+            raise ValueError(f"give exactly one of seconds, images and epochs, not {given or 'none'}")
+        if self.deterministic and self.seconds is not None:
+            raise ValueError("a deterministic run cannot end by the clock: give images or epochs instead of seconds")
+        return self
