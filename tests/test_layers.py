@@ -24,7 +24,7 @@ INSIDE = {
         facts config folder events calibration metrics predictions versions record agreement findings paired study_file
     """,
     "runs/config": "data model augment optim train run parse read",
-    "data": "pixels sources shards augment batches checks fonts lettering contact_sheet",
+    "data": "pixels sources shards augment batches folds checks fonts lettering contact_sheet",
     "data/pixels": "kinds metadata depth colour opened square reading",
     "data/sources": """
         records listing trees groups archives walk folder_names layout class_names class_folders table finder columns
@@ -37,8 +37,8 @@ INSIDE = {
     "networks/weights": "torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match load fetch",
     "profile": "device facts costs predict memory observe store",
     "training": """
-        weight_copies optimizer replicas inference memory task features probe pace progress step tryout timing
-        checkpoint tensorboard loop run model test again
+        weight_copies optimizer replicas inference memory task features probe folds pace progress step tryout
+        timing checkpoint tensorboard loop run model test again
     """,
     "training/memory": "measure walk predict",
     "deploy": "bundle export serve",
