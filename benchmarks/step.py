@@ -17,12 +17,9 @@ in step.csv, and what was found of each variant is there.
 import argparse
 import itertools
 import os
-import platform
 import shutil
 import statistics
-import subprocess
 import sys
-import venv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -31,10 +28,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bakeoff.files import cache_dir
 from bakeoff.profile import find_device
 from disturbance import Measured, measure_undisturbed
 from hardware import count_cores
+from peers import make_environment
 from results import keep, read
 from step_side import Side, Task, Variant
 
@@ -107,7 +104,7 @@ def main() -> None:
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         Console(stderr=True).print("no C++ compiler: PyTorch is timed without torch.compile; install g++ for its best")
     ours = Side(sys.executable, HERE / "step_ours.py", OURS)
-    peer = Side(arguments.peer_python or make_peer(), HERE / "step_peer.py", PEERS)
+    peer = Side(arguments.peer_python or make_environment(PEER_PACKAGES), HERE / "step_peer.py", PEERS)
     for name in arguments.networks.split(","):
         # VGG has no batch normalisation.
         for batch_norm in ("frozen",) if name.startswith("vgg") else ("frozen", "train"):
@@ -116,17 +113,6 @@ def main() -> None:
     ours.close()
     peer.close()
     print_table([row for row in read(arguments.table) if _is_of_this_machine(row)])
-
-
-def make_peer() -> str:
-    """Make an environment with the PyTorch packages in the cache; returns its interpreter."""
-    folder = cache_dir() / "benchmarks" / "-".join(PEER_PACKAGES)
-    python = folder / ("Scripts/python.exe" if platform.system() == "Windows" else "bin/python")
-    if not (folder / "complete").is_file():
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEER_PACKAGES], check=True)
-        (folder / "complete").touch()
-    return str(python)
 
 
 def compare(task: Task, ours: Side, peer: Side, pairs: int, steps: int) -> Row:

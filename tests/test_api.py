@@ -301,7 +301,7 @@ def test_verify_finds_a_number_that_was_changed(shared: SimpleNamespace, tmp_pat
 
 @pytest.mark.usefixtures("quiet")
 def test_check_returns_and_writes_its_findings(tmp_path: Path) -> None:
-    found = bakeoff.check("digits", classes=["3", "7"], out=tmp_path, progress=False)
+    found = bakeoff.check("digits", classes=["3", "7"], labels=False, out=tmp_path, progress=False)
     assert found.counts["grey"] == len(found.findings) > 300
     assert found.table.read_text().count("\n") == len(found.findings) + 1
     assert found.pairs is None
@@ -444,6 +444,8 @@ def test_weights_of_criteria_that_are_no_dict_are_refused(out: Path) -> None:
         ("predict", {"bundle": None, "images": "x"}),
         ("check", {"exclude": 1}),
         ("check", {"near": "no"}),
+        ("check", {"labels": "no"}),
+        ("check", {"relabel": 1}),
         ("verify", {"out": 0}),
         ("verify", {"out": ".", "records_only": "no"}),
         ("load", {"out": 0}),

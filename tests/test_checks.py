@@ -17,7 +17,7 @@ from bakeoff.data.checks import (
     write_findings,
 )
 from bakeoff.data.contact_sheet import draw_pairs
-from bakeoff.data.shards import open_dataset, prepare, read_manifest
+from bakeoff.data.shards import Edits, open_dataset, prepare, read_manifest
 from bakeoff.data.sources import open_source
 from bakeoff.errors import DataError
 from bakeoff.runs.config import Data
@@ -130,7 +130,7 @@ def test_listed_images_are_excluded_and_the_manifest_has_the_reason(folder, tmp_
     assert "train/cat/leak.png" in excluded
     assert "train/dog/grey.png" not in excluded
     assert not any(key.startswith("test/") for key in excluded)
-    after = _prepared(folder, tmp_path / "after", excluded=excluded)
+    after = _prepared(folder, tmp_path / "after", edits=Edits(excluded))
     assert (
         after.counts["train"] + after.counts["val"] == before.counts["train"] + before.counts["val"] - len(excluded) + 1
     )
@@ -203,13 +203,13 @@ def test_an_image_is_left_out_in_whatever_form_its_id_is_listed(tmp_path, form):
             (tmp_path / "data" / split / name).mkdir(parents=True)
             for number, image in enumerate(_photographs(count, seed=len(name + split))):
                 Image.fromarray(image).save(tmp_path / "data" / split / name / f" {number}.png")
-    dataset = _prepared(tmp_path / "data", tmp_path / "shards", excluded={form: "listed"})
+    dataset = _prepared(tmp_path / "data", tmp_path / "shards", edits=Edits({form: "listed"}))
     assert [bad.key for bad in dataset.manifest.quarantined] == ["train/caf\u00e9/ 1.png"]
 
 
 def test_a_list_about_other_images_is_refused(folder, tmp_path):
     with pytest.raises(DataError, match=r"none of the 2 ids to exclude .* the first is 'a/1.png'; give the list"):
-        _prepared(folder, tmp_path / "shards", excluded={"a/1.png": "listed", "b/2.png": "listed"})
+        _prepared(folder, tmp_path / "shards", edits=Edits({"a/1.png": "listed", "b/2.png": "listed"}))
     assert not (tmp_path / "shards").exists()
 
 

@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.data.contact_sheet import (
-    _augment_samples,
-    _collect,
-    _fill_panels,
-    _fit_to_aspect,
-    _Row,
-    _title,
-    draw_sheet,
-)
+from bakeoff.data.contact_sheet import draw_sheet
+from bakeoff.data.contact_sheet.classes import _augment_samples, _collect, _fill_panels, _fit_to_aspect, _Row, _title
 from bakeoff.data.pixels import PAD_COLOUR
 from bakeoff.data.shards import Dataset, open_dataset, prepare
 from bakeoff.data.sources import open_source

@@ -278,7 +278,7 @@ def test_every_verb_on_images_says_what_happens_to_them(
     for verb, *more in (
         ("prepare",),
         ("show", "--out", str(tmp_path / "sheet.png")),
-        ("check", "--no-near", "--out", str(tmp_path / "checked")),
+        ("check", "--no-near", "--no-labels", "--out", str(tmp_path / "checked")),
     ):
         done = run_cli("data", verb, folder, *options, *more)
         assert done.returncode == 0

@@ -215,5 +215,5 @@ def test_what_does_not_go_with_such_data_is_refused(pictures):
 
 def test_a_data_set_is_checked_from_arrays(tmp_path, pictures):
     pictures[3] = pictures[0]
-    result = bakeoff.check((pictures, LABELS), out=tmp_path / "check", progress=False)
+    result = bakeoff.check((pictures, LABELS), labels=False, out=tmp_path / "check", progress=False)
     assert result.counts["same image twice"] == 1

@@ -30,15 +30,16 @@ INSIDE = {
         records listing trees groups archives walk folder_names layout class_names class_folders table finder columns
         labels beside images download cifar digits given arrays names
     """,
-    "data/shards": "manifest fit splits grouping plan writer classes view reader",
+    "data/shards": "manifest classes edits fit splits grouping plan writer view reader",
     "data/augment": "mix steps randaugment",
-    "data/checks": "findings near_duplicates leaks examine",
+    "data/contact_sheet": "drawing classes entries",
+    "data/checks": "findings edits near_duplicates leaks examine confident labels",
     "networks": "table lenet efficientnet_lite weights graph kernels fuse model",
     "networks/weights": "torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match load fetch",
     "profile": "device facts costs predict memory observe store",
     "training": """
-        weight_copies optimizer replicas inference memory task features probe folds pace progress step tryout
-        timing checkpoint tensorboard loop run model test again
+        weight_copies optimizer replicas inference memory task features probe folds labels pace progress step
+        tryout timing checkpoint tensorboard loop run model test again
     """,
     "training/memory": "measure walk predict",
     "deploy": "bundle export serve",
@@ -59,7 +60,7 @@ INSIDE = {
     "report/figures": "canvas tradeoff runs predictions agreement tuning",
     "study": """
         defaults forecast sizes space default_spaces run_pool importance trials search compare ablate plan proposals
-        revise state watcher recipe context provide begin tune loop
+        revise state watcher recipe context provide labels begin tune loop
     """,
     "console": "bars data plans live results watch",
     "api": "given plain arguments progress results carry_out studies comparisons tuning runs bundles audits",

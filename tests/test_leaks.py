@@ -152,8 +152,8 @@ def test_copies_of_training_images_are_told_where_nearly_equal_ones_are_not_sear
     # The other two were drawn for validation.
     assert warning.startswith("22 of 24 test images are byte-identical to training images: scores will not hold")
     assert check_splits(open_dataset(tmp_path / "s", "ill,well"), Watcher()).warnings == (warning,)
-    for verb in ("prepare", "check"):
-        done = run_cli("data", verb, tmp_path / "small", "--out", tmp_path / verb)
+    for verb in (("prepare",), ("check", "--no-labels")):
+        done = run_cli("data", *verb, tmp_path / "small", "--out", tmp_path / verb[0])
         assert f"warning: {warning}" in done.stderr
 
 

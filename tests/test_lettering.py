@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from bakeoff.data import fonts, lettering
-from bakeoff.data.batches import Split
-from bakeoff.data.checks import Finding, FindingKind
-from bakeoff.data.contact_sheet import draw_pairs, draw_sheet
+from bakeoff.data.checks import Finding, FindingKind, SuspiciousLabel
+from bakeoff.data.contact_sheet import draw_pairs, draw_sheet, draw_suspicious
 from bakeoff.data.lettering import Lettering
-from bakeoff.data.shards import Dataset, open_dataset, prepare
+from bakeoff.data.shards import Block, Dataset, open_dataset, prepare
 from bakeoff.data.sources import open_source
 from bakeoff.runs.config import Data
 
@@ -91,10 +90,13 @@ def test_sheets_are_drawn_whatever_the_classes_are_called(
     # A name that is cut off makes no sheet wider than this.
     assert 300 < Image.open(tmp_path / "sheet.png").width < 1200
     pairs = [Finding(FindingKind.LEAK, "train", "x", name, "train", "x", name, 1.0) for name in NAMES]
-    image = Split(np.zeros((1, 8, 8, 3), np.uint8), np.zeros(1, np.int32), ["x"])
-    monkeypatch.setattr("bakeoff.data.contact_sheet.load_all", lambda _: {"train": image})
+    block = Block(np.zeros((1, 8, 8, 3), np.uint8), np.zeros(1, np.int32), ["x"])
+    monkeypatch.setattr("bakeoff.data.contact_sheet.entries.read_blocks", lambda *_, **__: [block])
     draw_pairs(digits, pairs, tmp_path / "pairs.png")
     assert (tmp_path / "pairs.png").stat().st_size > 1000
+    found = [SuspiciousLabel("x", name, name, 0.9, "train") for name in NAMES]
+    draw_suspicious(digits, found, tmp_path / "labels.png")
+    assert Image.open(tmp_path / "labels.png").height > 100 * len(NAMES)
 
 
 @settings(max_examples=30, deadline=None)

@@ -14,6 +14,8 @@
         Load the weights in FILE into the network, to see whether they fit.
     python -m bakeoff.worker time   RECIPE_DIR FILE
         Time the network of the recipe for about two seconds and write what it took to FILE.
+    python -m bakeoff.worker labels RECIPE_DIR DATA_DIR FILE
+        Score every image by a head that has not seen it, and write the probabilities to FILE.
     python -m bakeoff.worker wait
         Import what a run needs, then do the job that comes as a line on standard input (`launch.spare`).
 
@@ -102,6 +104,12 @@ def _time(folder: str, target: str) -> None:
     time_network(Path(folder), Path(target))
 
 
+def _labels(folder: str, data: str, target: str) -> None:
+    from bakeoff.training.labels import score_held_out
+
+    score_held_out(Path(folder), Path(data), Path(target))
+
+
 _JOBS: dict[str, Callable[..., None]] = {
     "run": _run,
     "test": _test,
@@ -110,6 +118,7 @@ _JOBS: dict[str, Callable[..., None]] = {
     "fetch": _fetch,
     "check": _check,
     "time": _time,
+    "labels": _labels,
 }
 
 

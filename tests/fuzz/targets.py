@@ -14,7 +14,15 @@ import h5py
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from bakeoff.data.checks import Finding, FindingKind, read_excluded, write_findings
+from bakeoff.data.checks import (
+    Finding,
+    FindingKind,
+    SuspiciousLabel,
+    read_excluded,
+    read_relabelled,
+    write_findings,
+    write_suspicious,
+)
 from bakeoff.data.pixels import PIXEL_LIMIT, decode, read_rgb, read_size
 from bakeoff.data.shards import open_dataset, prepare, read_blocks, read_manifest
 from bakeoff.data.sources import open_source
@@ -268,6 +276,16 @@ def _read_findings(data: bytes, folder: Path) -> None:
     read_excluded(folder / "findings.csv")
 
 
+def _suspicious(folder: Path) -> list[bytes]:
+    write_suspicious(folder / "labels.csv", [SuspiciousLabel("a", "cat", "dog", 0.9, "train")])
+    return [(folder / "labels.csv").read_bytes()]
+
+
+def _read_suspicious(data: bytes, folder: Path) -> None:
+    (folder / "labels.csv").write_bytes(data)
+    read_relabelled(folder / "labels.csv")
+
+
 def _history(folder: Path) -> list[bytes]:  # noqa: ARG001
     stream = io.StringIO()
     fields = [
@@ -401,6 +419,7 @@ TARGETS = [
     Target("settings", _settings, _read_setting),
     Target("words", _words, _read_word),
     Target("findings", _findings, _read_findings),
+    Target("suspicious labels", _suspicious, _read_suspicious),
     Target("histories", _history, _read_history),
     Target("logits", _logits, _read_logits),
     Target("checkpoints", _checkpoints, _read_checkpoint),

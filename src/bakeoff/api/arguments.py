@@ -142,6 +142,7 @@ def read_data(
     exclude: PathLike | None,
     recipe: Run | None = None,
     *,
+    relabel: PathLike | None = None,
     layout: str | None = None,
     image_folder: PathLike | None = None,
     label: str | None = None,
@@ -150,7 +151,8 @@ def read_data(
 ) -> Data:
     """Images and classes; what is None is the recipe's."""
     default = (recipe or Run()).data
-    excluded, seed = read_optional_path("exclude", exclude), read_optional_whole("seed", seed, 0)
+    excluded, relabelled = read_optional_path("exclude", exclude), read_optional_path("relabel", relabel)
+    seed = read_optional_whole("seed", seed, 0)
     if is_frame(data) and image_folder is None and not default.image_folder:
         raise _wrong("image_folder", None, "the folder of the images that the DataFrame names")
     return Data(
@@ -163,6 +165,7 @@ def read_data(
         group=default.group if group is None else _read_text("group", group),
         fit=default.fit if fit is None else _read_choice("fit", fit, Fit),
         exclude=default.exclude if excluded is None else str(excluded),
+        relabel=default.relabel if relabelled is None else str(relabelled),
     )
 
 

@@ -1,20 +1,43 @@
 """Checks of images and of a study's numbers: check, verify."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bakeoff.api.arguments import Classes, DataLike, PathLike, read_data, read_flag, read_optional_path
+from bakeoff.api.arguments import (
+    Classes,
+    DataLike,
+    PathLike,
+    read_data,
+    read_flag,
+    read_optional_flag,
+    read_optional_path,
+)
 from bakeoff.api.plain import plain_arguments
 from bakeoff.api.progress import ProgressOption, count_progress
 from bakeoff.api.results import load
-from bakeoff.data.checks import MIN_SIDE_PIXELS, Finding, FindingKind, examine, write_findings
-from bakeoff.data.contact_sheet import draw_pairs
+from bakeoff.data.checks import (
+    MIN_SIDE_PIXELS,
+    Finding,
+    FindingKind,
+    HeldOut,
+    SuspiciousLabel,
+    examine,
+    find_suspicious,
+    judge_conflicts,
+    write_findings,
+    write_suspicious,
+)
+from bakeoff.data.contact_sheet import draw_pairs, draw_suspicious
 from bakeoff.data.shards import Dataset
 from bakeoff.errors import ConfigError
-from bakeoff.machine import tensorflow_settings
+from bakeoff.machine import count_cores, tensorflow_settings
+from bakeoff.profile import read_profile
+from bakeoff.report.board import format_seconds
 from bakeoff.report.verify import Check, verify_bundles, verify_data, verify_records, verify_views
 from bakeoff.report.verify_models import verify_models
+from bakeoff.study.forecast import Forecast
+from bakeoff.study.labels import UNASKED_SECONDS, forecast_labels, score_labels
 from bakeoff.study.provide import prepare_data, require_tensorflow
 
 __all__ = ["CheckResult", "check", "verify"]
@@ -34,12 +57,19 @@ class CheckResult:
     """The prepared data: classes, splits, and `notes` on how they were read."""
     notes: tuple[str, ...] = ()
     """What could not be examined."""
+    suspicious: tuple[SuspiciousLabel, ...] | None = None
+    """Images whose label is probably wrong, the most suspicious first; None if they were not searched for."""
+    suspicious_table: Path | None = None
+    """`suspicious_labels.csv`, for `exclude` or `relabel`; None if they were not searched for."""
+    suspicious_sheet: Path | None = None
+    """`suspicious_labels.png`, the first of them; None if there are none."""
 
     @property
     def counts(self) -> dict[str, int]:
-        """Images or classes of each kind of finding, 0 included."""
+        """Images or classes of each kind of finding, 0 included; suspicious labels if they were searched for."""
         counted = Counter(finding.kind for finding in self.findings)
-        return {kind.value: counted[kind] for kind in FindingKind}
+        counts = {kind.value: counted[kind] for kind in FindingKind}
+        return counts if self.suspicious is None else counts | {"suspicious label": len(self.suspicious)}
 
 
 @plain_arguments
@@ -50,12 +80,14 @@ def check(
     classes: Classes = "all",
     seed: int = 0,
     near: bool = True,
+    labels: bool | None = None,
     layout: str | None = None,
     image_folder: PathLike | None = None,
     label: str | None = None,
     group: str | None = None,
     fit: str | None = None,
     exclude: PathLike | None = None,
+    relabel: PathLike | None = None,
     out: PathLike | None = None,
     data_dir: PathLike | None = None,
     progress: ProgressOption = True,
@@ -63,7 +95,8 @@ def check(
     """Find what is wrong with images and labels, as `bakeoff data check` does. No image is changed or deleted.
 
     Unreadable files, the same image twice, in two splits or under two labels, near-duplicates across splits, images of
-    one colour, tiny and uneven classes. The list is written to `out/findings.csv`.
+    one colour, tiny and uneven classes: the list is written to `out/findings.csv`. Images whose label is probably
+    wrong: the list is written to `out/suspicious_labels.csv`.
 
     Args:
         data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
@@ -72,6 +105,8 @@ def check(
         classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names.
         seed: Draws the classes.
         near: Compare all images across splits, pair by pair, to find near-duplicates.
+        labels: Search for suspicious labels, by a linear head on frozen features; None: if that takes less than about
+            two minutes on this machine.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
         image_folder: Where the images of a table are; None: beside the table.
@@ -81,7 +116,8 @@ def check(
         fit: "crop", "pad" or "squash": how pictures that are not square become square; None: the centre is cropped
             where that cuts off at most a tenth of the median picture, else they are padded.
         exclude: CSV of an earlier check: the images that it lists are left out.
-        out: Folder for `findings.csv` and `pairs.png`; None: `bakeoff-check-DATA` in the current folder.
+        relabel: `suspicious_labels.csv` that `check` wrote: the images that it lists get the label that it suggests.
+        out: Folder for both lists and their pictures; None: `bakeoff-check-DATA` in the current folder.
         data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
         progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
 
@@ -91,25 +127,82 @@ def check(
     Raises:
         DataError: The images or classes cannot be used.
         OutputError: The folder cannot be written.
+        BakeoffError: The search for suspicious labels failed.
     """
     wanted, directory = (
         read_data(
-            data, classes, seed, exclude, layout=layout, image_folder=image_folder, label=label, group=group, fit=fit
+            data,
+            classes,
+            seed,
+            exclude,
+            relabel=relabel,
+            layout=layout,
+            image_folder=image_folder,
+            label=label,
+            group=group,
+            fit=fit,
         ),
         read_optional_path("data_dir", data_dir),
     )
     folder, near = read_optional_path("out", out), read_flag("near", near)
+    labels = read_optional_flag("labels", labels)
     with count_progress(progress) as on_count:
-        _, dataset = prepare_data(wanted, directory, on_count)
+        shards, dataset = prepare_data(wanted, directory, on_count)
         findings = examine(dataset, near=near, on_count=on_count)
+        notes = _note_no_near(dataset, near)
+        if labels is None:
+            late = _note_no_labels(dataset)
+            notes, labels = [*notes, *late], not late
+        scored = score_labels(wanted, shards, dataset, on_count) if labels else None
+    if scored:
+        findings = judge_conflicts(findings, scored, dataset.class_names)
     folder = (folder or Path(f"bakeoff-check-{dataset.name}")).absolute()
     table, pairs = folder / "findings.csv", folder / "pairs.png"
     write_findings(table, findings)
     has_pairs = any(finding.other_id for finding in findings)
-    notes = [*draw_pairs(dataset, findings, pairs)] if has_pairs else []
-    if near and dataset.side < MIN_SIDE_PIXELS:
-        notes.append(f"near-duplicates were not searched for: {dataset.side} pixels are too few to tell images apart")
-    return CheckResult(tuple(findings), table, pairs if has_pairs else None, dataset, tuple(notes))
+    if has_pairs:
+        notes += draw_pairs(dataset, findings, pairs)
+    result = CheckResult(tuple(findings), table, pairs if has_pairs else None, dataset, tuple(notes))
+    return result if scored is None else _add_suspicious(result, scored)
+
+
+def _note_no_near(dataset: Dataset, near: bool) -> list[str]:
+    if not near or dataset.side >= MIN_SIDE_PIXELS:
+        return []
+    return [f"near-duplicates were not searched for: {dataset.side} pixels are too few to tell images apart"]
+
+
+def _note_no_labels(dataset: Dataset) -> list[str]:
+    """That suspicious labels are not searched for unasked; empty if that is quick on this machine."""
+    seconds = forecast_labels(dataset, Forecast(read_profile(), count_cores()))
+    if seconds <= UNASKED_SECONDS:
+        return []
+    return [
+        f"suspicious labels were not searched for, because that takes about {format_seconds(seconds)} here;"
+        " `bakeoff data check --labels` does"
+    ]
+
+
+def _add_suspicious(result: CheckResult, scored: HeldOut) -> CheckResult:
+    """Write the suspicious labels beside the findings."""
+    dataset, folder = result.dataset, result.table.parent
+    found = find_suspicious(scored, dataset.class_names)
+    table, sheet = folder / "suspicious_labels.csv", folder / "suspicious_labels.png"
+    write_suspicious(table, found)
+    notes = list(result.notes)
+    if missing := sum(dataset.counts.values()) - len(scored.ids):
+        notes.append(f"labels of {missing:,} images were not checked: there are no others of their class to learn from")
+    if found:
+        notes += draw_suspicious(dataset, found, sheet)
+    else:
+        sheet.unlink(missing_ok=True)  # that of an earlier check
+    return replace(
+        result,
+        notes=tuple(dict.fromkeys(notes)),
+        suspicious=tuple(found),
+        suspicious_table=table,
+        suspicious_sheet=sheet if found else None,
+    )
 
 
 @plain_arguments

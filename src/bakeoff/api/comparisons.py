@@ -51,6 +51,7 @@ def compare(
     group: str | None = None,
     fit: str | None = None,
     exclude: PathLike | None = None,
+    relabel: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     out: PathLike | None = None,
@@ -90,6 +91,7 @@ def compare(
         fit: "crop", "pad" or "squash": how pictures that are not square become square; None: the centre is cropped
             where that cuts off at most a tenth of the median picture, else they are padded.
         exclude: CSV that `check` wrote: the images that it lists are left out.
+        relabel: `suspicious_labels.csv` that `check` wrote: the images that it lists get the label that it suggests.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
         out: Folder of the study; None: `bakeoff-compare-DATA` in the current folder.
@@ -120,6 +122,7 @@ def compare(
             seed,
             exclude,
             base,
+            relabel=relabel,
             layout=layout,
             image_folder=image_folder,
             label=label,

@@ -46,6 +46,7 @@ def train(
     group: str | None = None,
     fit: str | None = None,
     exclude: PathLike | None = None,
+    relabel: PathLike | None = None,
     out: PathLike | None = None,
     data_dir: PathLike | None = None,
     progress: ProgressOption = True,
@@ -71,6 +72,7 @@ def train(
         fit: "crop", "pad" or "squash": how pictures that are not square become square; None: the centre is cropped
             where that cuts off at most a tenth of the median picture, else they are padded.
         exclude: CSV that `check` wrote: the images that it lists are left out.
+        relabel: `suspicious_labels.csv` that `check` wrote: the images that it lists get the label that it suggests.
         out: Folder that the run is written to, as `runs/ID` in it; None: `bakeoff-DATA` in the current folder.
         data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
         progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
@@ -90,6 +92,7 @@ def train(
         None,
         exclude,
         config,
+        relabel=relabel,
         layout=layout,
         image_folder=image_folder,
         label=label,

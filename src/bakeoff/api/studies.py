@@ -48,6 +48,7 @@ def run(
     group: str | None = None,
     fit: str | None = None,
     exclude: PathLike | None = None,
+    relabel: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     out: PathLike | None = None,
@@ -81,6 +82,7 @@ def run(
         fit: "crop", "pad" or "squash": how pictures that are not square become square; None: the centre is cropped
             where that cuts off at most a tenth of the median picture, else they are padded.
         exclude: CSV that `check` wrote: the images that it lists are left out.
+        relabel: `suspicious_labels.csv` that `check` wrote: the images that it lists get the label that it suggests.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
         out: Folder of the study; None: `bakeoff-DATA` in the current folder.
@@ -98,7 +100,16 @@ def run(
     """
     request = StudyRequest(
         read_data(
-            data, classes, seed, exclude, layout=layout, image_folder=image_folder, label=label, group=group, fit=fit
+            data,
+            classes,
+            seed,
+            exclude,
+            relabel=relabel,
+            layout=layout,
+            image_folder=image_folder,
+            label=label,
+            group=group,
+            fit=fit,
         ),
         seed=read_optional_whole("seed", seed, 0),
         candidates=read_candidates("candidates", candidates),
@@ -129,6 +140,7 @@ def screen(
     group: str | None = None,
     fit: str | None = None,
     exclude: PathLike | None = None,
+    relabel: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     out: PathLike | None = None,
@@ -159,6 +171,7 @@ def screen(
         fit: "crop", "pad" or "squash": how pictures that are not square become square; None: the centre is cropped
             where that cuts off at most a tenth of the median picture, else they are padded.
         exclude: CSV that `check` wrote: the images that it lists are left out.
+        relabel: `suspicious_labels.csv` that `check` wrote: the images that it lists get the label that it suggests.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
         out: Folder of the study; None: `bakeoff-DATA` in the current folder.
@@ -175,7 +188,16 @@ def screen(
     """
     request = StudyRequest(
         read_data(
-            data, classes, seed, exclude, layout=layout, image_folder=image_folder, label=label, group=group, fit=fit
+            data,
+            classes,
+            seed,
+            exclude,
+            relabel=relabel,
+            layout=layout,
+            image_folder=image_folder,
+            label=label,
+            group=group,
+            fit=fit,
         ),
         seed=read_optional_whole("seed", seed, 0),
         candidates=read_candidates("candidates", candidates),

@@ -1,6 +1,5 @@
 """Verbs about images: data prepare, data show, data check."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +18,7 @@ from bakeoff.cli.options import (
     JsonOption,
     LabelOption,
     LayoutOption,
+    RelabelOption,
     SeedOption,
 )
 from bakeoff.cli.output import exit_on_interrupt, print_json, print_line, shown_path
@@ -39,6 +39,7 @@ def prepare(
     group: GroupOption = None,
     fit: FitOption = None,
     exclude: ExcludeOption = None,
+    relabel: RelabelOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the shards; the cache if not given.")] = None,
 ) -> None:
     """Write TFRecord shards and manifest.json, and print where they are. A second call is instant.
@@ -46,25 +47,24 @@ def prepare(
     **Example**: `bakeoff data prepare cifar100 --data-dir ~/downloads`
     """
     from bakeoff.console.bars import draw_bars
-    from bakeoff.data.checks import note_excluded, read_excluded
-    from bakeoff.data.shards import open_dataset, prepare_cached
-    from bakeoff.data.shards import prepare as prepare_into
-    from bakeoff.data.sources import open_source
+    from bakeoff.study.provide import prepare_data
 
     wanted = read_data(
-        data, None, None, exclude, layout=layout, image_folder=image_folder, label=label, group=group, fit=fit
+        data,
+        None,
+        None,
+        exclude,
+        relabel=relabel,
+        layout=layout,
+        image_folder=image_folder,
+        label=label,
+        group=group,
+        fit=fit,
     )
-    excluded = read_excluded(exclude) if exclude else {}
     with exit_on_interrupt(), draw_bars() as move:
-        if out is None:
-            out = prepare_cached(wanted, data_dir, excluded=excluded, on_count=move)
-        else:
-            prepare_into(open_source(wanted, data_dir, move), out, excluded=excluded, on_count=move)
-    dataset = open_dataset(out, fit=wanted.fit)
-    if exclude:
-        dataset = replace(dataset, more_notes=note_excluded(exclude, excluded, dataset.manifest))
+        shards, dataset = prepare_data(wanted, data_dir, move, out)
     _print_data(dataset)
-    print_line(str(out))
+    print_line(str(shards))
 
 
 def show(
@@ -123,26 +123,38 @@ def check(
     near: Annotated[
         bool, typer.Option("--near/--no-near", help="Compare all images across splits, pair by pair.")
     ] = True,
+    labels: Annotated[
+        bool | None,
+        typer.Option(
+            "--labels/--no-labels",
+            help="Search for suspicious labels, by a linear head on frozen features.",
+            show_default="if that takes less than about two minutes",
+        ),
+    ] = None,
     layout: LayoutOption = None,
     image_folder: ImageFolderOption = None,
     label: LabelOption = None,
     group: GroupOption = None,
     fit: FitOption = None,
     exclude: ExcludeOption = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for findings.csv and pairs.png.")] = None,
+    relabel: RelabelOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the lists and their pictures.")] = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look for what is wrong with images and labels, and print where the list of it is. Nothing is changed.
 
     Unreadable files, the same image twice, in two splits or under two labels, near-duplicates across splits, images of
-    one colour, tiny and uneven classes. Delete from the list what you want to keep, and give it to `--exclude`.
+    one colour, tiny and uneven classes; labels that are probably wrong. Delete from a list what you want to keep, and
+    give it to `--exclude`; or give `suspicious_labels.csv` to `--relabel`.
 
     **Examples**
 
     - `bakeoff data check cifar100`
 
     - `bakeoff run photos/ --exclude bakeoff-check-photos/findings.csv`
+
+    - `bakeoff run photos/ --relabel bakeoff-check-photos/suspicious_labels.csv`
     """
     from rich.console import Console
     from rich.table import Table
@@ -156,16 +168,20 @@ def check(
             classes=classes,
             seed=seed,
             near=near,
+            labels=labels,
             layout=layout,
             image_folder=image_folder,
             label=label,
             group=group,
             fit=fit,
             exclude=exclude,
+            relabel=relabel,
             out=out,
             data_dir=data_dir,
         )
     _print_data(found.dataset)
+    for note in found.notes:
+        print_note(make_console(), note)
     if as_json:
         print_json(found.counts)
         return
@@ -175,8 +191,8 @@ def check(
     for kind, count in found.counts.items():
         table.add_row(kind, f"{count:,}")
     Console().print(table)
-    for note in found.notes:
-        print_note(make_console(), note)
+    if found.suspicious_table:
+        print_line(str(shown_path(found.suspicious_table)))
     print_line(str(shown_path(found.table)))
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "RecipeClassesOption",
     "RecipeOption",
     "RecipeSeedOption",
+    "RelabelOption",
     "SeedOption",
     "SettingsOption",
     "StudyArgument",
@@ -74,6 +75,10 @@ FitOption = Annotated[
 ]
 ExcludeOption = Annotated[
     Path | None, typer.Option(help="CSV by `bakeoff data check`: leave out the images that it lists.")
+]
+RelabelOption = Annotated[
+    Path | None,
+    typer.Option(help="suspicious_labels.csv by `bakeoff data check`: give its images the labels that it suggests."),
 ]
 OutOption = Annotated[Path | None, typer.Option(help="Folder of the study; the same command resumes what is in it.")]
 BudgetOption = Annotated[str, typer.Option(help="Wall clock for everything, as in 90s, 10m, 1h30m.")]

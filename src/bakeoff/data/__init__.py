@@ -8,8 +8,8 @@ sources/          where images and labels come from
 shards/           TFRecord files, their manifest, and views of some classes
 augment/          augmentation of whole batches
 batches.py        training batches and evaluation batches
-checks/           duplicates, near-duplicates, train-test leaks, imbalanced classes
+checks/           duplicates, near-duplicates, train-test leaks, imbalanced classes, suspicious labels
 fonts.py          a font for each character of a name
 lettering.py      text of any script in a picture
-contact_sheet.py  sample images as one PNG
+contact_sheet/    sample images, pairs, suspicious labels as one PNG
 """

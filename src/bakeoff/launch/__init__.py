@@ -10,7 +10,8 @@ process.py   a worker process: start, follow, end, and why it ended
 executor.py  where attempts at runs are made, and how many in parallel; this machine
 messages.py  what the coordinator of a study and a node send each other
 run.py       launch(): one config to its record, with a second attempt where that may help
-jobs.py      what is done once per study: the test split, the bundle, predictions again, weights, paces
+jobs.py      what is done once per study: the test split, the bundle, predictions again, weights, paces,
+             labels
 node.py      one attempt on a node
 task.py      the function that Ray runs on a node
 cluster.py   the nodes of a Ray cluster
@@ -18,7 +19,15 @@ cluster.py   the nodes of a Ray cluster
 
 from bakeoff.launch.cluster import connect
 from bakeoff.launch.executor import Executor, Local, StoppedError
-from bakeoff.launch.jobs import check_weights, export_bundle, fetch_weights, open_test, predict_again, time_network
+from bakeoff.launch.jobs import (
+    check_weights,
+    export_bundle,
+    fetch_weights,
+    open_test,
+    predict_again,
+    score_held_out,
+    time_network,
+)
 from bakeoff.launch.run import launch
 from bakeoff.launch.spare import Spare
 
@@ -34,5 +43,6 @@ __all__ = [
     "launch",
     "open_test",
     "predict_again",
+    "score_held_out",
     "time_network",
 ]

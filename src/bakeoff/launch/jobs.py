@@ -1,9 +1,10 @@
-"""Jobs besides runs, each in a fresh process on this machine: test split, bundle, predictions, weights."""
+"""Jobs besides runs, each in a fresh process on this machine: test split, bundle, predictions, weights, labels."""
 
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from bakeoff.data.checks import HeldOut
 from bakeoff.deploy.bundle import Format, Quantize, advise, closer_forms, format_label
 from bakeoff.errors import BakeoffError, BundleError, InputError, WeightsError
 from bakeoff.files import make_dir, read_json, write_json
@@ -20,7 +21,15 @@ from bakeoff.runs.folder import SPLITS_SCORED, RunFolder, SplitScored
 from bakeoff.runs.predictions import Predictions, has_predictions, read_predictions
 from bakeoff.runs.record import OUT_OF_MEMORY, RunRecord, read_record
 
-__all__ = ["check_weights", "export_bundle", "fetch_weights", "open_test", "predict_again", "time_network"]
+__all__ = [
+    "check_weights",
+    "export_bundle",
+    "fetch_weights",
+    "open_test",
+    "predict_again",
+    "score_held_out",
+    "time_network",
+]
 
 
 def open_test(
@@ -207,6 +216,34 @@ def time_network(run: Run, threads: int) -> None:
         run = run.revised(train={"precision": timing.variant.precision, "xla": timing.variant.jit_compile})
     for observation in observe_timing(run, timing, ended.seconds, threads):
         add_observation(observation)
+
+
+def score_held_out(run: Run, data: Path, on_progress: OnProgress | None = None) -> HeldOut:
+    """Score the images of all splits, each by a linear head that has not seen it.
+
+    Args:
+        run: The recipe of a probe: network, input size, classes.
+        data: The folder of the shards.
+        on_progress: Called with each progress event.
+
+    Returns:
+        The images with their probabilities.
+
+    Raises:
+        InputError: The data or the weights cannot be used.
+        BakeoffError: The process failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="bakeoff-") as temporary:
+        folder = Path(temporary)
+        target = folder / "held-out.npz"
+        write_json(RunFolder(folder).config, run.model_dump(mode="json"))
+        ended = Worker("labels", [folder, data, target], RunFolder(folder).log).follow(on_progress=on_progress)
+        if ended.input_error:
+            raise InputError(ended.input_error)
+        if ended.failure:
+            reason = _with_last_line(ended, RunFolder(folder).log)
+            raise BakeoffError(f"suspicious labels cannot be searched for: {reason}; --no-labels leaves them out")
+        return HeldOut.read(target)
 
 
 def _run_job(

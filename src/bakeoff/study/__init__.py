@@ -23,6 +23,7 @@ recipe.py          a run as a TOML file
 watcher.py         the callbacks by which a study reports what happens
 context.py         what the stages of a study share, and how a stage's runs are trained
 provide.py         the data as shards, and weights that fit
+labels.py          scores for the search of suspicious labels
 begin.py           what every study does first: data, candidates, weights, the folder
 tune.py            a search or a factor-by-factor study from beginning to end
 loop.py            a whole study, a screen or a comparison from beginning to end

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from bakeoff.data.checks import MIN_SIDE_PIXELS, find_leaks, note_excluded, read_excluded, warn_of_leaks
-from bakeoff.data.shards import Dataset, open_dataset, prepare_cached
-from bakeoff.data.sources import OnCount
+from bakeoff.data.checks import MIN_SIDE_PIXELS, find_leaks, note_edits, read_edits, warn_of_leaks
+from bakeoff.data.shards import Dataset, open_dataset, prepare, prepare_cached
+from bakeoff.data.sources import OnCount, open_source
 from bakeoff.errors import InputError
 from bakeoff.launch import check_weights, fetch_weights
 from bakeoff.networks.table import NetworkSpec, find_network
@@ -40,13 +40,16 @@ def require_tensorflow() -> None:
         raise InputError(NO_TENSORFLOW)
 
 
-def prepare_data(data: Data, data_dir: Path | None = None, on_count: OnCount | None = None) -> tuple[Path, Dataset]:
-    """Write the shards of some data into the cache, unless they are there.
+def prepare_data(
+    data: Data, data_dir: Path | None = None, on_count: OnCount | None = None, out: Path | None = None
+) -> tuple[Path, Dataset]:
+    """Write the shards of some data, unless they are there.
 
     Args:
         data: The images and classes.
         data_dir: Where archives are; else `$BAKEOFF_DATA_DIR`, else the cache.
         on_count: Called with (doing, done, total) on the way; a total of 0 means unknown.
+        out: Folder for the shards; the cache if not given.
 
     Returns:
         The folder of the shards, and the view of the classes that were asked for.
@@ -56,18 +59,20 @@ def prepare_data(data: Data, data_dir: Path | None = None, on_count: OnCount | N
         InputError: TensorFlow is not installed.
     """
     require_tensorflow()
-    excluded = read_excluded(Path(data.exclude)) if data.exclude else {}
-    shards = prepare_cached(data, data_dir, excluded=excluded, on_count=on_count)
-    dataset = open_dataset(shards, data.classes, data.seed, data.fit)
-    if data.exclude:
-        dataset = replace(dataset, more_notes=note_excluded(Path(data.exclude), excluded, dataset.manifest))
+    edits = read_edits(data)
+    if out is None:
+        out = prepare_cached(data, data_dir, edits=edits, on_count=on_count)
+    else:
+        prepare(open_source(data, data_dir, on_count), out, edits=edits, on_count=on_count)
+    dataset = open_dataset(out, data.classes, data.seed, data.fit)
+    dataset = replace(dataset, more_notes=note_edits(data, edits, dataset.manifest))
     for warning in dataset.manifest.warnings:
         _log.warning("%s: %s", dataset.name, warning)
     for note in dataset.notes:
         _log.info("%s: %s", dataset.name, note)
     for bad in dataset.manifest.quarantined:
         _log.warning("%s: left out: %s: %s", dataset.name, bad.key, bad.reason)
-    return shards, dataset
+    return out, dataset
 
 
 class SplitFindings(NamedTuple):

@@ -11,6 +11,7 @@ memory/           peak memory, predicted and measured
 task.py           everything that one run needs, loaded
 features.py       frozen features and their cache
 probe.py          a linear classifier on frozen features
+labels.py         scores of all images for the search of wrong labels
 pace.py           how long steps and scoring take on this machine, as measured so far
 progress.py       progress and time of a run, which is shortened if it would not end in time
 step.py           one optimiser step, with gradient accumulation

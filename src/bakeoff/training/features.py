@@ -43,19 +43,30 @@ def frozen_features(task: Task, *splits: Split) -> list[Features]:
     def make_forward() -> Forward:
         return compile_forward(task.network.features(task.run.model.size))
 
-    return [_read_or_compute(task, split, make_forward) for split in splits]
+    found: list[Features] = []
+    before, total = 0, sum(map(len, splits))
+    for split in splits:
+
+        def report(images: int, before: int = before) -> None:
+            task.report(RunProgress("features", (before + images) / total))
+
+        found.append(_read_or_compute(task, split, make_forward, report))
+        before += len(split)
+    return found
 
 
-def _read_or_compute(task: Task, split: Split, make_forward: Callable[[], Forward]) -> Features:
+def _read_or_compute(
+    task: Task, split: Split, make_forward: Callable[[], Forward], report: Callable[[int], None]
+) -> Features:
     run = task.run
-    key = [run.model.name, run.model.size, task.source.hash, run.train.precision, task.dataset.decoded_key, split.ids]
+    key = [run.model.name, run.model.size, task.source.hash, run.train.precision, task.dataset.pixels_key, split.ids]
     if task.source.path is None or task.loaded.matched < task.loaded.total:
         key.append(run.seed)  # Random weights depend on the seed, and so does what a partial load leaves random.
     path = cache_dir() / "features" / f"{hash_json(key)[:32]}.npy"
     if (cached := _read(path, len(split))) is not None:
         mark_used(path)
         return cached
-    features = _compute(task, split, make_forward())
+    features = _compute(task, split, make_forward(), report)
     with replacing(path) as temporary:
         np.save(temporary, features.values)
     write_json(path.with_suffix(".json"), {name: value for name, value in vars(features).items() if name != "values"})
@@ -72,7 +83,7 @@ def _read(path: Path, images: int) -> Features | None:
     return features if values.shape[:1] == (images,) else None
 
 
-def _compute(task: Task, split: Split, forward: Forward) -> Features:
+def _compute(task: Task, split: Split, forward: Forward, report: Callable[[int], None]) -> Features:
     started = time.perf_counter()
     images_done: list[int] = []
     seconds: list[float] = []
@@ -80,7 +91,7 @@ def _compute(task: Task, split: Split, forward: Forward) -> Features:
     def count(images: int) -> None:
         images_done.append(images + (images_done[-1] if images_done else 0))
         seconds.append(time.perf_counter() - started)
-        task.report(RunProgress("features", images_done[-1] / len(split)))
+        report(images_done[-1])
 
     values = predict_logits(forward, split, on_batch=count)
     # The first batch compiles the network, so it counts only if there is no other.

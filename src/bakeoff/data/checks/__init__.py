@@ -1,16 +1,21 @@
 """Checks of a data set before anything is trained on it. Nothing is deleted.
 
-findings.py         the findings as a CSV, which people edit and `--exclude` reads
+findings.py         the findings as a CSV, which people edit
+edits.py            reads what people give back: `--exclude`, `--relabel`
 near_duplicates.py  images that are nearly the same: candidates by thumbnail, then a comparison of gradients
 leaks.py            validation and test images with a near-duplicate in training
+confident.py        confident learning: which labels are probably wrong
+labels.py           suspicious labels as a CSV; of a pair with two labels, the likelier one
 examine.py          all checks over all splits
 
     findings = examine(dataset)
     write_findings(Path("findings.csv"), findings)
 """
 
+from bakeoff.data.checks.edits import note_edits, read_edits, read_excluded, read_relabelled
 from bakeoff.data.checks.examine import examine, load_all
-from bakeoff.data.checks.findings import Finding, FindingKind, note_excluded, read_excluded, write_findings
+from bakeoff.data.checks.findings import Finding, FindingKind, write_findings
+from bakeoff.data.checks.labels import HeldOut, SuspiciousLabel, find_suspicious, judge_conflicts, write_suspicious
 from bakeoff.data.checks.leaks import Leaks, find_leaks, read_leaks, warn_of_leaks
 from bakeoff.data.checks.near_duplicates import (
     MIN_SIDE_PIXELS,
@@ -22,15 +27,22 @@ __all__ = [
     "MIN_SIDE_PIXELS",
     "Finding",
     "FindingKind",
+    "HeldOut",
     "Leaks",
     "NearDuplicate",
+    "SuspiciousLabel",
     "examine",
     "find_leaks",
     "find_near_duplicates",
+    "find_suspicious",
+    "judge_conflicts",
     "load_all",
-    "note_excluded",
+    "note_edits",
+    "read_edits",
     "read_excluded",
     "read_leaks",
+    "read_relabelled",
     "warn_of_leaks",
     "write_findings",
+    "write_suspicious",
 ]

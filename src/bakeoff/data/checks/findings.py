@@ -1,19 +1,15 @@
-"""The findings of the checks: one row per image or class, in a CSV that people edit and `--exclude` reads."""
+"""The findings of the checks: one row per image or class, in a CSV that people edit and `edits` reads."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
-from bakeoff.data.shards import Manifest
-from bakeoff.data.sources import read_table_file
-from bakeoff.errors import DataError
 from bakeoff.files import replacing
-from bakeoff.text import comparable, from_cell, to_cell
+from bakeoff.text import to_cell
 
-__all__ = ["Finding", "FindingKind", "note_excluded", "read_excluded", "write_findings"]
+__all__ = ["NOT_EXCLUDED", "Finding", "FindingKind", "write_findings"]
 
 
 class FindingKind(StrEnum):
@@ -30,8 +26,6 @@ class FindingKind(StrEnum):
     IMBALANCE = "imbalance"
 
 
-# The reason of an image that a list names without a kind.
-_LISTED = "listed"
 # Findings of these kinds do not exclude an image: grey photographs are valid, and the others concern whole classes.
 NOT_EXCLUDED = (FindingKind.GREY, FindingKind.TINY_CLASS, FindingKind.IMBALANCE)
 
@@ -40,7 +34,7 @@ class Finding(NamedTuple):
     """What is wrong with an image, with a pair of images, or with a class (then without an id).
 
     `id` is the image to leave out. Of a pair, `other_id` is the one to keep, and `similarity` is the correlation of
-    both: 1 for equal pixels.
+    both: 1 for equal pixels. `likelier` is the likelier one of two labels, where that was searched.
     """
 
     kind: FindingKind
@@ -52,6 +46,19 @@ class Finding(NamedTuple):
     other_label: str = ""
     similarity: float = 0.0
     note: str = ""
+    likelier: str = ""
+
+    @property
+    def swapped(self) -> "Finding":
+        """The same pair, of which the other image is the one to leave out."""
+        return self._replace(
+            split=self.other_split,
+            id=self.other_id,
+            label=self.other_label,
+            other_split=self.split,
+            other_id=self.id,
+            other_label=self.label,
+        )
 
 
 def write_findings(path: Path, findings: Sequence[Finding]) -> None:
@@ -63,45 +70,3 @@ def write_findings(path: Path, findings: Sequence[Finding]) -> None:
             row = finding._asdict()
             row["similarity"] = f"{finding.similarity:.3f}" if finding.similarity else ""
             writer.writerow(map(to_cell, row.values()))
-
-
-def read_excluded(path: Path) -> dict[str, str]:
-    """Read which images a CSV of findings excludes: the kind of finding by image id.
-
-    To keep an image, delete its row from the CSV. What a spreadsheet makes of the file is read, too. Of its columns
-    only `id` is needed, and `kind`, if it is there.
-
-    Raises:
-        DataError: The file cannot be read, or has no column `id`.
-    """
-    table = read_table_file(path, may_be_empty=True)
-    columns = {name.lower(): name for name in reversed(table.columns)}
-    if "id" not in columns:
-        raise DataError(f"{path} has no column id; give the CSV that `bakeoff data check` wrote")
-    ids = map(from_cell, table.column(columns["id"]))
-    kinds = table.column(columns["kind"]) if "kind" in columns else repeat(_LISTED)
-    not_excluded = {kind.value for kind in NOT_EXCLUDED}
-    return {
-        key: kind or _LISTED for key, kind in zip(ids, kinds, strict=False) if key and kind.lower() not in not_excluded
-    }
-
-
-def note_excluded(path: Path, excluded: Mapping[str, str], manifest: Manifest) -> tuple[str, ...]:
-    """What to say about a list of images to leave out: that it lists none, or some that are not among the images.
-
-    Args:
-        path: The list.
-        excluded: What `read_excluded` read from it.
-        manifest: The images that were prepared without those of the list.
-    """
-    if not excluded:
-        kinds = ", ".join(NOT_EXCLUDED)
-        return (f"--exclude {path} leaves nothing out: it lists no images, or only findings of these kinds: {kinds}",)
-    known = {comparable(bad.key) for bad in manifest.quarantined}
-    unknown = [key for key in excluded if comparable(key) not in known]
-    if not unknown:
-        return ()
-    return (
-        f"--exclude {path}: {len(unknown):,} of its {len(excluded):,} ids name no image of {manifest.name}, the first"
-        f" is {unknown[0]}",
-    )

@@ -5,17 +5,31 @@ dataset = open_dataset(folder, classes="coarse")
 for block in read_blocks(dataset, "train"): ...
 """
 
-from bakeoff.data.shards.manifest import MANIFEST, Manifest, Quarantined, ShardFile, SplitFacts, read_manifest
+from bakeoff.data.shards.edits import NO_EDITS, Edits
+from bakeoff.data.shards.manifest import (
+    MANIFEST,
+    Manifest,
+    Quarantined,
+    Relabelled,
+    ShardFile,
+    SplitFacts,
+    read_manifest,
+)
 from bakeoff.data.shards.reader import Block, read_blocks
+from bakeoff.data.shards.splits import SPLITS
 from bakeoff.data.shards.view import Dataset, find_dataset, open_dataset
 from bakeoff.data.shards.writer import prepare, prepare_cached
 
 __all__ = [
     "MANIFEST",
+    "NO_EDITS",
+    "SPLITS",
     "Block",
     "Dataset",
+    "Edits",
     "Manifest",
     "Quarantined",
+    "Relabelled",
     "ShardFile",
     "SplitFacts",
     "find_dataset",

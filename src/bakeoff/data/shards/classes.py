@@ -9,7 +9,7 @@ import numpy as np
 from bakeoff.errors import DataError, suggest
 from bakeoff.text import printable
 
-__all__ = ["choose_classes"]
+__all__ = ["choose_classes", "find_class"]
 
 
 def choose_classes(choice: str, names: Sequence[str], seed: int, source: str) -> list[int]:
@@ -33,10 +33,7 @@ def choose_classes(choice: str, names: Sequence[str], seed: int, source: str) ->
         return list(range(len(names)))
     if choice.strip().isdecimal():
         return _draw(int(choice), len(names), seed, source)
-    labels = {
-        form(name): label for form in (printable, _normalise, str) for label, name in enumerate(names)
-    }  # Of two names that differ in nothing else, each is known by its own form.
-    chosen, unknown = _find_names(choice, labels)
+    chosen, unknown = _find_names(choice, _list_forms(names))
     if unknown:
         shown = [printable(name) for name in names]
         hint = suggest(unknown[0], shown, f"the first are {', '.join(shown[:5])}")
@@ -46,6 +43,16 @@ def choose_classes(choice: str, names: Sequence[str], seed: int, source: str) ->
     if len(chosen) < 2:
         raise DataError(f"--classes {choice!r} names fewer than two classes; give all, coarse, a number or more names")
     return sorted(chosen)
+
+
+def find_class(name: str, names: Sequence[str]) -> int | None:
+    """The label of a class by its name in any form; None if there is no such class."""
+    return _look_up(name, _list_forms(names))
+
+
+def _list_forms(names: Sequence[str]) -> dict[str, int]:
+    """Labels by every form of a name. Of two names that differ in nothing else, each is known by its own form."""
+    return {form(name): label for form in (printable, _normalise, str) for label, name in enumerate(names)}
 
 
 def _draw(count: int, classes: int, seed: int, source: str) -> list[int]:

@@ -15,6 +15,7 @@ __all__ = [
     "GroupFacts",
     "Manifest",
     "Quarantined",
+    "Relabelled",
     "ShardFile",
     "SplitFacts",
     "read_manifest",
@@ -66,6 +67,16 @@ class Quarantined(Facts):
         return self.reason.startswith(EXCLUDED)
 
 
+class Relabelled(Facts):
+    """An image whose label the user changed, with the names of both classes."""
+
+    key: str
+    given: str
+    """The class that the source gives."""
+    label: str
+    """The class that it has now."""
+
+
 class Manifest(Facts):
     """Everything about prepared data except the images."""
 
@@ -94,6 +105,9 @@ class Manifest(Facts):
     coarse_of: tuple[int, ...] | None
     splits: dict[str, SplitFacts]
     quarantined: tuple[Quarantined, ...]
+    relabelled: tuple[Relabelled, ...] = ()
+    given_fingerprint: str = ""
+    """The fingerprint with the labels that the source gives; empty if none was changed."""
     groups: GroupFacts | None = None
     """None if the images have no groups."""
     drawn: tuple[str, ...] = ()

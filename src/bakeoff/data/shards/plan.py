@@ -5,16 +5,17 @@ Splits that the source gives are kept. Otherwise validation (and test, if the so
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from bakeoff.data.pixels import read_rgb
+from bakeoff.data.shards.edits import Edits, check_relabelled, find_labels
 from bakeoff.data.shards.fit import MAX_CUT
 from bakeoff.data.shards.grouping import Grouping
-from bakeoff.data.shards.manifest import EXCLUDED, GroupFacts, Quarantined
+from bakeoff.data.shards.manifest import EXCLUDED, GroupFacts, Quarantined, Relabelled
 from bakeoff.data.shards.splits import SPLITS, assign_splits
 from bakeoff.data.sources import BadImage, OnCount, RawImage, Source, SplitName
 from bakeoff.errors import DataError
@@ -56,6 +57,7 @@ class ShardPlan:
 
     entries: tuple[ShardEntry, ...]
     quarantined: tuple[Quarantined, ...]
+    relabelled: tuple[Relabelled, ...]
     side: int
     whole_side: int
     large_sides: tuple[int, int]
@@ -64,6 +66,8 @@ class ShardPlan:
     cut_images: int
     uniform: bool
     fingerprint: str
+    given_fingerprint: str
+    """The same with the labels that the source gives; empty if none was changed."""
     groups: GroupFacts | None
     drawn: tuple[SplitName, ...]
     """The splits that the source does not give."""
@@ -76,41 +80,49 @@ def plan_shards(
     source: Source,
     val_fraction: float,
     seed: int,
-    excluded: Mapping[str, str],
+    edits: Edits,
     on_count: OnCount | None = None,
 ) -> ShardPlan:
     """Read every image of a source once and assign it to a split.
+
+    Splits are drawn by the labels that the source gives: an image whose label is changed stays in its split.
 
     Args:
         source: The images.
         val_fraction: Share of the training images that becomes the validation split, if the source gives none.
         seed: Draws the splits.
-        excluded: Images to leave out: the reason by key.
+        edits: Images to leave out, and images that get another label.
         on_count: Called with (what is being done, images done, images in all).
 
     Raises:
         DataError: A class has fewer than 3 readable images, or none to train on, or too few groups, or a split stays
-            empty.
+            empty; or a list of images names other images or classes.
     """
-    found, left_out = _read(source, excluded, on_count)
+    changes = find_labels(source, edits)
+    found, left_out = _read(source, edits.excluded, on_count)
+    check_relabelled(source, edits, [*(one.record.key for one in found), *(bad.key for _, bad in left_out)])
     # Sorted by content first, so that splits, order and fingerprint do not depend on file names.
     found.sort(key=lambda one: (one.sha256, one.record.label, one.record.split or "", one.record.key))
     records = [one.record for one in found]
     hashes = [one.sha256 for one in found]
-    labels = [record.label for record in records]
+    given_labels = [record.label for record in records]
+    labels = [changes.get(comparable(record.key), record.label) for record in records] if changes else given_labels
     given = [record.split for record in records]
     _check_classes(source, Counter(labels), left_out)
     grouping = Grouping(source.grouped_by, records, hashes) if source.grouped_by else None
     if grouping and "test" not in given:
         grouping.check_classes(source.name, source.class_names)
     groups = grouping.groups if grouping else None
-    splits = assign_splits(given, labels, hashes, groups, val_fraction=val_fraction, seed=seed)
+    splits = assign_splits(given, given_labels, hashes, groups, val_fraction=val_fraction, seed=seed)
     group_of: Sequence[str | None] = groups or [None] * len(found)
-    entries = tuple(
+    as_given = tuple(
         ShardEntry(record.key, split, record.label, record.coarse_label, sha256, size, record.shape, group)
         for (record, sha256, size, _), split, group in zip(found, splits, group_of, strict=True)
     )
+    entries = tuple(_relabel(source, entry, label) for entry, label in zip(as_given, labels, strict=True))
     _check_splits(source, entries)
+    changed = [(one, given) for one, given in zip(entries, as_given, strict=True) if one.label != given.label]
+    names = source.class_names
     shapes = {record.shape for record in records}
     uniform = len(shapes) == 1 and len(set(*shapes)) == 1 and all(one.is_raw for one in found)
     shorter, longer = np.sort([record.shape for record in records], axis=1).T
@@ -123,6 +135,10 @@ def plan_shards(
     return ShardPlan(
         entries,
         tuple(bad for _, bad in left_out),
+        tuple(
+            Relabelled(key=one.key, given=names[given.label], label=names[one.label])
+            for one, given in sorted(changed, key=lambda pair: pair[0].key)
+        ),
         side,
         whole_side,
         large_sides,
@@ -130,11 +146,17 @@ def plan_shards(
         int((cut > MAX_CUT).sum()),
         uniform,
         _compute_fingerprint(entries),
+        _compute_fingerprint(as_given) if changed else "",
         grouping.count(splits) if grouping else None,
         tuple(split for split in SPLITS[1:] if split not in given),
         _count_copies(entries),
         tuple(grouping.warn(splits)) if grouping else (),
-        (*source.notes, *(grouping.note(splits) if grouping else ()), *_note_duplicates(entries)),
+        (
+            *source.notes,
+            *(grouping.note(splits) if grouping else ()),
+            *_note_duplicates(entries),
+            *_note_changed([one for one, _ in changed]),
+        ),
     )
 
 
@@ -180,6 +202,12 @@ def _read(source: Source, excluded: Mapping[str, str], on_count: OnCount | None)
             f" {next(iter(excluded))!r}; give the list that `bakeoff data check` wrote about these images"
         )
     return found, left_out
+
+
+def _relabel(source: Source, entry: ShardEntry, label: int) -> ShardEntry:
+    if label == entry.label:
+        return entry
+    return replace(entry, label=label, coarse_label=source.coarse_of[label] if source.coarse_of else None)
 
 
 def _without_data(record: RawImage) -> RawImage:
@@ -236,6 +264,13 @@ def _count_copies(entries: Sequence[ShardEntry]) -> dict[str, int]:
     return {
         split: sum(entry.sha256 in trained for entry in entries if entry.split == split) for split in ("val", "test")
     }
+
+
+def _note_changed(entries: Sequence[ShardEntry]) -> Iterator[str]:
+    if entries:
+        tested = sum(entry.split == "test" for entry in entries)
+        scored = f", {tested:,} of them in test, whose scores count the new labels" if tested else ""
+        yield f"images with another label than the data give: {len(entries):,}{scored}"
 
 
 def _note_duplicates(entries: Sequence[ShardEntry]) -> list[str]:

@@ -53,17 +53,28 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """Hash of the prepared data, the chosen classes and the fit: equal for equal images with equal labels."""
-        parts = [self.manifest.fingerprint, self.class_names, self.label_map]
-        # The first versions only cropped: their fingerprints hold.
-        return hash_json(parts if self.fit is Fit.CROP else [*parts, self.fit])
+        return self._hash_view(self.manifest.fingerprint)
 
     @property
     def decoded_key(self) -> str:
-        """Hash of the decoded images: the fingerprint and, where files are decoded, how they are."""
+        """Hash of the decoded images and their labels: the fingerprint and, where files are decoded, how they are."""
+        return self._hash_decoded(self.fingerprint)
+
+    @property
+    def pixels_key(self) -> str:
+        """Hash of the decoded images alone: that of `decoded_key` before any label was changed."""
+        return self._hash_decoded(self._hash_view(self.manifest.given_fingerprint or self.manifest.fingerprint))
+
+    def _hash_view(self, fingerprint: str) -> str:
+        parts = [fingerprint, self.class_names, self.label_map]
+        # The first versions only cropped: their fingerprints hold.
+        return hash_json(parts if self.fit is Fit.CROP else [*parts, self.fit])
+
+    def _hash_decoded(self, fingerprint: str) -> str:
         if self.manifest.uniform:
-            return self.fingerprint
+            return fingerprint
         larger = [self.side] if self.side > self._usual_sides[0] else []
-        return hash_json([self.fingerprint, DECODING, *larger])
+        return hash_json([fingerprint, DECODING, *larger])
 
     @property
     def side(self) -> int:

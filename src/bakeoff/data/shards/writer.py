@@ -7,15 +7,15 @@ groups), `id`, `height` and `width`; the last two are 0 if `image` is an encoded
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from bakeoff import __version__
 from bakeoff.cache import mark_used
+from bakeoff.data.shards.edits import NO_EDITS, Edits
 from bakeoff.data.shards.manifest import (
     MANIFEST,
     SCHEMA,
@@ -36,8 +36,6 @@ from bakeoff.runs.config import Data
 
 __all__ = ["prepare", "prepare_cached"]
 
-NONE_EXCLUDED: Mapping[str, str] = MappingProxyType({})
-
 _VAL_FRACTION = 0.1
 # Largest size of a shard file.
 _SHARD_BYTES = 64_000_000
@@ -51,7 +49,7 @@ def prepare_cached(
     data: Data,
     data_dir: Path | None = None,
     *,
-    excluded: Mapping[str, str] = NONE_EXCLUDED,
+    edits: Edits = NO_EDITS,
     on_count: OnCount | None = None,
 ) -> Path:
     """Prepare data into the cache, unless that was done before.
@@ -59,7 +57,7 @@ def prepare_cached(
     Args:
         data: Which images; `classes` and `seed` are not used.
         data_dir: Where to look for archives first.
-        excluded: Images to leave out: the reason by image id.
+        edits: Images to leave out, and images that get another label.
         on_count: Called with (what is being done, how much is done, how much in all).
 
     Returns:
@@ -70,8 +68,8 @@ def prepare_cached(
         OutputError: The cache cannot be written.
     """
     source = open_source(data, data_dir, on_count)
-    folder = cache_dir() / "data" / f"{source.name}-{_compute_signature(source, _VAL_FRACTION, 0, excluded)[:12]}"
-    prepare(source, folder, excluded=excluded, on_count=on_count)
+    folder = cache_dir() / "data" / f"{source.name}-{_compute_signature(source, _VAL_FRACTION, 0, edits)[:12]}"
+    prepare(source, folder, edits=edits, on_count=on_count)
     mark_used(folder)
     return folder
 
@@ -82,7 +80,7 @@ def prepare(
     *,
     val_fraction: float = _VAL_FRACTION,
     seed: int = 0,
-    excluded: Mapping[str, str] = NONE_EXCLUDED,
+    edits: Edits = NO_EDITS,
     on_count: OnCount | None = None,
 ) -> Manifest:
     """Write a source's shards and manifest into a folder, atomically.
@@ -95,7 +93,7 @@ def prepare(
         val_fraction: Share of the images without a given split that becomes the validation split, above 0 and at most
             0.5.
         seed: Draws the splits and the order on disk.
-        excluded: Images to leave out: the reason by image id, which the manifest keeps.
+        edits: Images to leave out, and images that get another label; the manifest keeps both.
         on_count: Called with (what is being done, how much is done, how much in all).
 
     Returns:
@@ -108,7 +106,7 @@ def prepare(
     """
     if not 0 < val_fraction <= 0.5:
         raise ConfigError(f"a validation fraction of {val_fraction} leaves nothing to train or to select by; try 0.1")
-    signature = _compute_signature(source, val_fraction, seed, excluded)
+    signature = _compute_signature(source, val_fraction, seed, edits)
     if ready := _find_ready(folder, signature):
         return _renew_notes(source, folder, ready)
 
@@ -119,7 +117,7 @@ def prepare(
     # Two processes that need the same data prepare it once.
     with waiting_for(folder, report_wait):
         return _find_ready(folder, signature) or _prepare(
-            source, folder, signature, val_fraction, seed, excluded, on_count
+            source, folder, signature, val_fraction, seed, edits, on_count
         )
 
 
@@ -129,12 +127,12 @@ def _prepare(
     signature: str,
     val_fraction: float,
     seed: int,
-    excluded: Mapping[str, str],
+    edits: Edits,
     on_count: OnCount | None,
 ) -> Manifest:
     if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).exists() or not any(folder.iterdir()))):
         raise OutputError(f"{folder} holds something other than shards; choose another folder or empty it")
-    plan = plan_shards(source, val_fraction, seed, excluded, on_count)
+    plan = plan_shards(source, val_fraction, seed, edits, on_count)
     order = np.random.default_rng(seed).permutation(len(plan.entries))
     # Shuffled on disk, so that the first images of a split are a random sample of it.
     entries = [plan.entries[index] for index in order]
@@ -154,6 +152,8 @@ def _prepare(
             coarse_of=source.coarse_of,
             splits={split: _write_split(source, temporary, split, entries, on_count) for split in SPLITS},
             quarantined=plan.quarantined,
+            relabelled=plan.relabelled,
+            given_fingerprint=plan.given_fingerprint,
             groups=plan.groups,
             drawn=plan.drawn,
             copies=plan.copies,
@@ -167,10 +167,14 @@ def _prepare(
     return manifest
 
 
-def _compute_signature(source: Source, val_fraction: float, seed: int, excluded: Mapping[str, str]) -> str:
+def _compute_signature(source: Source, val_fraction: float, seed: int, edits: Edits) -> str:
     """A hash of all that the shards depend on; cheap, because the source's signature reads no image."""
-    parts = [SCHEMA, source.name, source.signature, val_fraction, seed]
-    return hash_json([*parts, sorted(excluded)] if excluded else parts)
+    parts: list[Any] = [SCHEMA, source.name, source.signature, val_fraction, seed]
+    if edits.excluded:
+        parts.append(sorted(edits.excluded))
+    if edits.relabelled:
+        parts.append({"relabelled": sorted(edits.relabelled.items())})
+    return hash_json(parts)
 
 
 def _find_ready(folder: Path, signature: str) -> Manifest | None:

@@ -6,7 +6,7 @@ for record in source.records(): ...
 
 from bakeoff.data.sources.names import SOURCE_NAMES, open_source
 from bakeoff.data.sources.records import BadImage, OnCount, RawImage, Source, SplitName
-from bakeoff.data.sources.table import read_table_file
+from bakeoff.data.sources.table import Table, read_table_file
 
 __all__ = [
     "SOURCE_NAMES",
@@ -15,6 +15,7 @@ __all__ = [
     "RawImage",
     "Source",
     "SplitName",
+    "Table",
     "open_source",
     "read_table_file",
 ]

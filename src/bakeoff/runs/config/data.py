@@ -66,6 +66,9 @@ class Data(Section):
     off at most a tenth of the median picture, and pads otherwise."""
     exclude: str = ""
     """Path of a CSV file written by `bakeoff data check`: the images that it lists are left out. Empty: none are."""
+    relabel: str = ""
+    """Path of a `suspicious_labels.csv` by `bakeoff data check`: the images that it lists get the label that it
+    suggests. Empty: all images keep theirs."""
 
     @field_validator("classes", mode="before")
     @classmethod

@@ -1,11 +1,9 @@
-"""Contact sheets as PNG: sample images of every class, augmented images, or pairs of near-duplicates.
+"""Contact sheets of classes as PNG: sample images of every class, or what an augmentation makes of one.
 
 A sheet has one row per class. Classes are grouped under their superclasses if there are any, and fill as many panels
 side by side as give the sheet the aspect ratio of a screen.
 """
 
-import io
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,28 +13,23 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from bakeoff.data.augment import augment_batch, describe
-from bakeoff.data.checks import Finding, load_all
+from bakeoff.data.contact_sheet.drawing import GAP, MARGIN, MUTED_TEXT, TEXT, THUMB, TITLE, draw_samples, save, to_text
 from bakeoff.data.lettering import Lettering, Style
 from bakeoff.data.shards import Dataset, read_blocks
 from bakeoff.data.sources import SplitName
 from bakeoff.errors import DataError
-from bakeoff.files import replacing
 from bakeoff.runs.config import Augment, Fit
 
-__all__ = ["draw_pairs", "draw_sheet"]
+__all__ = ["draw_sheet"]
 
 # Sizes in pixels.
-_THUMB = 48
-_GAP = 4
-_ROW = _THUMB + _GAP
+_ROW = THUMB + GAP
 _HEADING = 40
-_MARGIN = 28
-_TITLE = 64
-_MAX_NAME_WIDTH, _MAX_TITLE_WIDTH, _MAX_LINE_WIDTH = 260, 600, 360
+_MAX_NAME_WIDTH, _MAX_TITLE_WIDTH = 260, 600
 # Width over height of a sheet, about.
 _ASPECT = 1.6
 _FITTED = {Fit.CROP: "centre crop", Fit.PAD: "padded", Fit.SQUASH: "squashed"}
-_TEXT, _MUTED_TEXT, _LINE, _BLANK = "#1d2430", "#5b6675", "#c9d0d9", "#f1f3f6"
+_LINE = "#c9d0d9"
 
 
 @dataclass(frozen=True)
@@ -84,79 +77,31 @@ def draw_sheet(
         _collect(dataset, split, columns) if augment is None else _augment_samples(dataset, split, columns, augment)
     )
     title, facts = _title(dataset, split, augment)
-    lettering = Lettering([title, facts, *map(_to_text, (*dataset.class_names, *(dataset.superclass_names or ())))])
+    lettering = Lettering([title, facts, *map(to_text, (*dataset.class_names, *(dataset.superclass_names or ())))])
     names, heading, large = lettering.style(17), lettering.style(16, bold=True), lettering.style(22, bold=True)
-    labels = [names.shorten(_to_text(name), _MAX_NAME_WIDTH) for name in dataset.class_names]
+    labels = [names.shorten(to_text(name), _MAX_NAME_WIDTH) for name in dataset.class_names]
     margin = max(map(math.ceil, map(names.width, labels))) + 16
     width = margin + columns * _ROW
     groups = _group(dataset)
     panels = _fill_panels(groups, rows) if rows else _fit_to_aspect(groups, width)
     height = max(sum(row.height for row in panel) for panel in panels)
     title = large.shorten(title, _MAX_TITLE_WIDTH)
-    indent = _MARGIN + math.ceil(large.width(title)) + 16
-    total = _MARGIN + max(len(panels) * (width + _MARGIN), indent + math.ceil(names.width(facts)))
-    sheet = Image.new("RGB", (total, _TITLE + height + _MARGIN + _GAP), "white")
+    indent = MARGIN + math.ceil(large.width(title)) + 16
+    total = MARGIN + max(len(panels) * (width + MARGIN), indent + math.ceil(names.width(facts)))
+    sheet = Image.new("RGB", (total, TITLE + height + MARGIN + GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    large.draw(draw, _MARGIN, 34, title, _TEXT)
-    names.draw(draw, indent, 34, facts, _MUTED_TEXT)
+    large.draw(draw, MARGIN, 34, title, TEXT)
+    names.draw(draw, indent, 34, facts, MUTED_TEXT)
     for number, panel in enumerate(panels):
-        left, top = _MARGIN + number * (width + _MARGIN), _TITLE
+        left, top = MARGIN + number * (width + MARGIN), TITLE
         for row in panel:
             if row.label is None:
                 _draw_heading(draw, row.text, left, top, width, heading)
             else:
-                names.draw_centred(draw, left, top + _THUMB // 2, labels[row.label], _TEXT)
-                _draw_samples(sheet, samples[row.label], left + margin, top, columns)
+                names.draw_centred(draw, left, top + THUMB // 2, labels[row.label], TEXT)
+                draw_samples(sheet, samples[row.label], left + margin, top, columns)
             top += row.height
-    _save(sheet, path)
-    return lettering.notes
-
-
-def draw_pairs(dataset: Dataset, findings: Sequence[Finding], path: Path, *, limit: int = 60) -> tuple[str, ...]:
-    """Write a PNG of pairs of images with their splits, labels and similarity.
-
-    Args:
-        dataset: The images.
-        findings: The findings; those that are not about a pair are skipped.
-        path: The PNG to write.
-        limit: The largest number of pairs; the first ones are drawn.
-
-    Returns:
-        Notes: which names are not drawn as they are written, and why.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
-    pairs = [finding for finding in findings if finding.id and finding.other_id][:limit]
-    images = {
-        (name, key): split.images[position : position + 1][0]
-        for name, split in load_all(dataset).items()
-        for position, key in enumerate(split.ids)
-    }
-    columns = max(1, min(3, -(-len(pairs) // 20)))
-    rows, width = -(-len(pairs) // columns), 480
-    title = f"{dataset.name}: {len(pairs)} pairs"
-    # The split comes first: a line is written in the direction of its first letter.
-    lines = [
-        (
-            f"{pair.similarity:.2f}  {pair.split}: {_to_text(pair.label)}",
-            f"{pair.other_split}: {_to_text(pair.other_label)}",
-        )
-        for pair in pairs
-    ]
-    lettering = Lettering([title, *itertools.chain(*lines)])
-    plain, large = lettering.style(14), lettering.style(22, bold=True)
-    sheet = Image.new("RGB", (_MARGIN + columns * width, _TITLE + rows * _ROW + _MARGIN), "white")
-    draw = ImageDraw.Draw(sheet)
-    large.draw(draw, _MARGIN, 34, large.shorten(title, columns * width), _TEXT)
-    for number, (pair, (first, second)) in enumerate(zip(pairs, lines, strict=True)):
-        left, top = _MARGIN + number // rows * width, _TITLE + number % rows * _ROW
-        both = [images[pair.split, pair.id], images[pair.other_split, pair.other_id]]
-        _draw_samples(sheet, both, left, top, 2)
-        left += 2 * _ROW + 8
-        plain.draw_centred(draw, left, top + 15, plain.shorten(first, _MAX_LINE_WIDTH), _TEXT)
-        plain.draw_centred(draw, left, top + 34, plain.shorten(second, _MAX_LINE_WIDTH), _MUTED_TEXT)
-    _save(sheet, path)
+    save(sheet, path)
     return lettering.notes
 
 
@@ -188,10 +133,10 @@ def _augment_samples(dataset: Dataset, split: SplitName, columns: int, augment: 
 
 
 def _group(dataset: Dataset) -> list[list[_Row]]:
-    rows = [_Row(_to_text(name), label) for label, name in enumerate(dataset.class_names)]
+    rows = [_Row(to_text(name), label) for label, name in enumerate(dataset.class_names)]
     if not dataset.superclass_names or not dataset.superclass_of:
         return [[row] for row in rows]
-    groups = [[_Row(_to_text(name), None)] for name in dataset.superclass_names]
+    groups = [[_Row(to_text(name), None)] for name in dataset.superclass_names]
     for row, superclass in zip(rows, dataset.superclass_of, strict=True):
         groups[superclass].append(row)
     return groups
@@ -199,7 +144,7 @@ def _group(dataset: Dataset) -> list[list[_Row]]:
 
 def _fit_to_aspect(groups: Sequence[list[_Row]], width: int) -> list[list[_Row]]:
     height = sum(row.height for group in groups for row in group)
-    panels = round((_ASPECT * height / (width + _MARGIN)) ** 0.5)
+    panels = round((_ASPECT * height / (width + MARGIN)) ** 0.5)
     classes = sum(row.label is not None for group in groups for row in group)
     return _fill_panels(groups, -(-classes // max(1, panels)))
 
@@ -228,29 +173,5 @@ def _title(dataset: Dataset, split: SplitName, augment: Augment | None) -> tuple
 
 def _draw_heading(draw: ImageDraw.ImageDraw, text: str, left: int, top: int, width: int, style: Style) -> None:
     line = top + _HEADING - 10
-    draw.line((left, line, left + width - _GAP, line), _LINE, 1)
-    style.draw(draw, left, line - 7, style.shorten(text, width), _MUTED_TEXT)
-
-
-def _draw_samples(sheet: Image.Image, images: Sequence[np.ndarray], left: int, top: int, columns: int) -> None:
-    for column in range(columns):
-        corner = (left + column * _ROW, top)
-        if column >= len(images):
-            sheet.paste(_BLANK, (*corner, corner[0] + _THUMB, corner[1] + _THUMB))
-            continue
-        picture = Image.fromarray(images[column])
-        # Very small images are enlarged without smoothing, so that their pixels can be seen.
-        is_tiny = _THUMB % picture.width == 0 and picture.width <= _THUMB // 3
-        method = Image.Resampling.NEAREST if is_tiny else Image.Resampling.LANCZOS
-        sheet.paste(picture.resize((_THUMB, _THUMB), method), corner)
-
-
-def _save(sheet: Image.Image, path: Path) -> None:
-    buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG", optimize=True)
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
-
-
-def _to_text(name: str) -> str:
-    return name.replace("_", " ")
+    draw.line((left, line, left + width - GAP, line), _LINE, 1)
+    style.draw(draw, left, line - 7, style.shorten(text, width), MUTED_TEXT)

@@ -1,0 +1,123 @@
+"""Confident learning: which labels are probably wrong (Northcutt et al. 2021, arXiv 1911.00068). Pure functions.
+
+A model that has not seen an image gives it a probability for each class. An image counts confidently to a class if its
+probability is at least the mean one that images of this class get for it. The confident joint counts images by label
+and by that class: off its diagonal are probably wrong labels. It says how many labels of a class are wrong; these are
+the images whose label is furthest behind the most probable other class ("prune by class" in the paper).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "NO_CLASS",
+    "class_thresholds",
+    "confident_classes",
+    "confident_joint",
+    "count_wrong",
+    "measure_margins",
+    "rank_suspicious",
+]
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.int32] | NDArray[np.intp]
+
+NO_CLASS = -1
+
+
+def class_thresholds(probabilities: Floats, labels: Labels) -> NDArray[np.float64]:
+    """The probability from which an image counts confidently to a class: the mean one of its own images.
+
+    Args:
+        probabilities: (n, classes), of a model that has not seen the images.
+        labels: (n,).
+
+    Returns:
+        (classes,); infinite for a class without images, to which no image counts.
+    """
+    classes = probabilities.shape[1]
+    own = probabilities[np.arange(len(labels)), labels]
+    counts = np.bincount(labels, minlength=classes)
+    sums = np.bincount(labels, own, minlength=classes)
+    thresholds = np.full(classes, np.inf)
+    np.divide(sums, counts, out=thresholds, where=counts > 0)
+    return thresholds
+
+
+def confident_classes(probabilities: Floats, thresholds: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The class that each image confidently counts to: of those that reach their threshold the most probable one.
+
+    Args:
+        probabilities: (n, classes).
+        thresholds: (classes,).
+
+    Returns:
+        (n,); NO_CLASS where no class reaches its threshold.
+    """
+    reached = np.where(probabilities >= thresholds, probabilities, -1.0)
+    return np.where(reached.max(axis=1) >= 0, reached.argmax(axis=1), NO_CLASS)
+
+
+def confident_joint(labels: Labels, confident: NDArray[np.intp], classes: int) -> NDArray[np.int64]:
+    """Images by label (row) and by the class that they confidently count to (column): (classes, classes).
+
+    Args:
+        labels: (n,).
+        confident: (n,), from `confident_classes`.
+        classes: Number of classes.
+    """
+    joint = np.zeros((classes, classes), np.int64)
+    counted = confident != NO_CLASS
+    np.add.at(joint, (labels[counted], confident[counted]), 1)
+    return joint
+
+
+def count_wrong(joint: NDArray[np.int64], counts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Estimate how many labels of each class are wrong: (classes,).
+
+    Images that count to no class are taken to be wrong as often as the others.
+
+    Args:
+        joint: (classes, classes), from `confident_joint`.
+        counts: Images with each label, (classes,).
+    """
+    rows = joint.sum(axis=1)
+    shares = np.zeros(len(rows))
+    np.divide(rows - np.diag(joint), rows, out=shares, where=rows > 0)
+    wrong: NDArray[np.intp] = np.rint(shares * counts).astype(np.intp)
+    return wrong
+
+
+def measure_margins(probabilities: Floats, labels: Labels) -> tuple[Floats, NDArray[np.intp]]:
+    """How much more probable than its label the most probable other class of each image is, and which that is.
+
+    Args:
+        probabilities: (n, classes).
+        labels: (n,).
+
+    Returns:
+        The margins, (n,), in [-1, 1], and the classes, (n,).
+    """
+    rows = np.arange(len(labels))
+    others = probabilities.copy()
+    others[rows, labels] = -1.0
+    margins: Floats = others.max(axis=1) - probabilities[rows, labels]
+    return margins, others.argmax(axis=1)
+
+
+def rank_suspicious(margins: Floats, labels: Labels, wrong: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Positions of the images with a suspicious label, the widest margin first.
+
+    Args:
+        margins: (n,), from `measure_margins`. Only positive ones are suspicious.
+        labels: (n,).
+        wrong: How many labels of each class are wrong, (classes,), from `count_wrong`.
+    """
+    order = np.argsort(-margins, kind="stable")
+    order = order[margins[order] > 0]
+    places = np.zeros(len(order), np.intp)
+    for label in np.unique(labels[order]):
+        inside = labels[order] == label
+        places[inside] = np.arange(inside.sum())
+    ranked: NDArray[np.intp] = order[places < wrong[labels[order]]]
+    return ranked
