@@ -16,8 +16,8 @@ from bakeoff.data.checks.confident import (
     confident_classes,
     confident_joint,
     count_wrong,
-    measure_margins,
     rank_suspicious,
+    suggest_classes,
 )
 from bakeoff.data.contact_sheet import draw_suspicious
 from bakeoff.data.folds import assign_folds
@@ -101,19 +101,29 @@ def test_images_that_count_to_no_class_are_taken_to_be_wrong_as_often_as_the_oth
     assert count_wrong(joint, np.array([12, 5, 7])).tolist() == [3, 0, 0]
 
 
-def test_as_many_labels_of_a_class_are_listed_as_are_wrong_and_more_probable_ones_never() -> None:
-    margins = np.array([0.2, 0.9, 0.4, 0.8, -0.1], np.float32)
+def test_as_many_labels_of_a_class_are_listed_as_are_wrong_and_never_the_most_probable_class() -> None:
+    own = np.array([0.3, 0.1, 0.2, 0.4, 0.8], np.float32)
     labels = np.array([0, 0, 0, 1, 1])
-    assert rank_suspicious(margins, labels, np.array([2, 2])).tolist() == [1, 3, 2]
+    probabilities = np.where(np.arange(2) == labels[:, None], own[:, None], 1 - own[:, None])
+    ranked, shares = rank_suspicious(probabilities, labels, np.array([0.8, 0.5]), np.array([2, 2]))
+    assert ranked.tolist() == [1, 2, 3]
+    assert shares == pytest.approx([0.125, 0.25, 0.8])
 
 
-def test_a_margin_is_that_to_the_most_probable_other_class() -> None:
-    margins, others = measure_margins(np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], np.float32), np.array([0, 1]))
-    assert margins == pytest.approx([-0.2, 0.2])
-    assert others.tolist() == [1, 0]
+def test_a_small_probability_is_less_suspicious_in_a_class_that_the_network_hardly_knows() -> None:
+    probabilities = np.array([[0.2, 0.4, 0.4], [0.4, 0.2, 0.4]], np.float32)
+    ranked, _ = rank_suspicious(probabilities, np.array([0, 1]), np.array([0.3, 0.9, 0.9]), np.array([1, 1, 0]))
+    assert ranked.tolist() == [1, 0]
 
 
-def test_the_widest_margin_between_suggestion_and_label_comes_first() -> None:
+def test_the_suggestion_is_the_most_probable_other_class() -> None:
+    assert suggest_classes(np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], np.float32), np.array([0, 1])).tolist() == [
+        1,
+        0,
+    ]
+
+
+def test_the_smallest_probability_of_the_label_comes_first() -> None:
     rows = [[0.9, 0.1]] * 3 + [[0.1, 0.9]] * 3
     doubtful = [[0.3, 0.7], [0.02, 0.98], [0.1, 0.9]]
     found = find_suspicious(score([*rows, *doubtful], [0, 0, 0, 1, 1, 1, 0, 0, 0]), NAMES[:2])

@@ -3,7 +3,7 @@
 A model that has not seen an image gives it a probability for each class. An image counts confidently to a class if its
 probability is at least the mean one that images of this class get for it. The confident joint counts images by label
 and by that class: off its diagonal are probably wrong labels. It says how many labels of a class are wrong; these are
-the images whose label is furthest behind the most probable other class ("prune by class" in the paper).
+the images with the smallest probability of their label ("prune by class" in the paper).
 """
 
 import numpy as np
@@ -15,8 +15,8 @@ __all__ = [
     "confident_classes",
     "confident_joint",
     "count_wrong",
-    "measure_margins",
     "rank_suspicious",
+    "suggest_classes",
 ]
 
 Floats = NDArray[np.float32]
@@ -88,36 +88,41 @@ def count_wrong(joint: NDArray[np.int64], counts: NDArray[np.intp]) -> NDArray[n
     return wrong
 
 
-def measure_margins(probabilities: Floats, labels: Labels) -> tuple[Floats, NDArray[np.intp]]:
-    """How much more probable than its label the most probable other class of each image is, and which that is.
+def suggest_classes(probabilities: Floats, labels: Labels) -> NDArray[np.intp]:
+    """The most probable class of each image besides its label, (n,).
 
     Args:
         probabilities: (n, classes).
         labels: (n,).
-
-    Returns:
-        The margins, (n,), in [-1, 1], and the classes, (n,).
     """
-    rows = np.arange(len(labels))
     others = probabilities.copy()
-    others[rows, labels] = -1.0
-    margins: Floats = others.max(axis=1) - probabilities[rows, labels]
-    return margins, others.argmax(axis=1)
+    others[np.arange(len(labels)), labels] = -1.0
+    suggested: NDArray[np.intp] = others.argmax(axis=1)
+    return suggested
 
 
-def rank_suspicious(margins: Floats, labels: Labels, wrong: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Positions of the images with a suspicious label, the widest margin first.
+def rank_suspicious(
+    probabilities: Floats, labels: Labels, thresholds: NDArray[np.float64], wrong: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Find the images with a suspicious label: so many of each class, and none whose label is its most probable class.
 
     Args:
-        margins: (n,), from `measure_margins`. Only positive ones are suspicious.
+        probabilities: (n, classes).
         labels: (n,).
+        thresholds: (classes,), from `class_thresholds`.
         wrong: How many labels of each class are wrong, (classes,), from `count_wrong`.
+
+    Returns:
+        Their positions, the most suspicious first; and for each the probability of its label, as a part of the mean
+        one of the class: what is a small probability in one class is a usual one in another.
     """
-    order = np.argsort(-margins, kind="stable")
-    order = order[margins[order] > 0]
+    own = probabilities[np.arange(len(labels)), labels]
+    shares = own / np.maximum(thresholds[labels], 1e-12)
+    order = np.argsort(shares, kind="stable")
+    order = order[own[order] < probabilities.max(axis=1)[order]]
     places = np.zeros(len(order), np.intp)
     for label in np.unique(labels[order]):
         inside = labels[order] == label
         places[inside] = np.arange(inside.sum())
-    ranked: NDArray[np.intp] = order[places < wrong[labels[order]]]
-    return ranked
+    ranked = order[places < wrong[labels[order]]]
+    return ranked, shares[ranked]

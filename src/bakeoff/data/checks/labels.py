@@ -18,8 +18,8 @@ from bakeoff.data.checks.confident import (
     confident_classes,
     confident_joint,
     count_wrong,
-    measure_margins,
     rank_suspicious,
+    suggest_classes,
 )
 from bakeoff.data.checks.findings import Finding
 from bakeoff.files import read_arrays, replacing
@@ -77,24 +77,24 @@ def find_suspicious(scored: HeldOut, names: Sequence[str]) -> list[SuspiciousLab
     """
     is_test, labels = scored.splits == "test", scored.labels
     thresholds = class_thresholds(scored.probabilities[~is_test], labels[~is_test])
-    confident = confident_classes(scored.probabilities, thresholds)
     # A class without images is no suggestion.
-    margins, others = measure_margins(np.where(np.isfinite(thresholds), scored.probabilities, 0), labels)
-    found = []
+    probabilities = np.where(np.isfinite(thresholds), scored.probabilities, np.float32(0))
+    confident, suggested = confident_classes(probabilities, thresholds), suggest_classes(probabilities, labels)
+    found: list[tuple[float, int]] = []
     for rows in map(np.flatnonzero, (~is_test, is_test)):
         joint = confident_joint(labels[rows], confident[rows], len(names))
         wrong = count_wrong(joint, np.bincount(labels[rows], minlength=len(names)))
-        found.append(rows[rank_suspicious(margins[rows], labels[rows], wrong)])
-    both = np.concatenate(found)
+        ranked, shares = rank_suspicious(probabilities[rows], labels[rows], thresholds, wrong)
+        found += zip(shares.tolist(), rows[ranked].tolist(), strict=True)
     return [
         SuspiciousLabel(
             str(scored.ids[row]),
             names[labels[row]],
-            names[others[row]],
-            float(scored.probabilities[row, others[row]]),
+            names[suggested[row]],
+            float(probabilities[row, suggested[row]]),
             str(scored.splits[row]),
         )
-        for row in both[np.argsort(-margins[both], kind="stable")]
+        for _, row in sorted(found)
     ]
 
 
