@@ -25,7 +25,13 @@ def make_metrics(top1: float = 0.8, n: int = 1000, **changes: Any) -> Metrics:
         "top5": min(1.0, hits / n + 0.12),
         "superclass_top1": None,
         "macro_f1": hits / n - 0.005,
+        "macro_f1_ci95": wilson_interval(hits, n),
+        "balanced_accuracy": hits / n,
+        "balanced_accuracy_ci95": wilson_interval(hits, n),
         "log_loss": 2 * (1 - hits / n),
+        "log_loss_ci95": tuple(2 * (1 - end) for end in reversed(wilson_interval(hits, n))),
+        "auroc": 1 - (1 - hits / n) / 10,
+        "auroc_ci95": tuple(1 - (1 - end) / 10 for end in wilson_interval(hits, n)),
         "ece": 0.03,
     }
     return Metrics(**(fields | changes))

@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from bakeoff.report.board import (
     format_bytes,
     format_caveats,
     format_count,
+    format_estimate,
     format_memory_error,
     format_percent,
     format_seconds,
-    format_top1,
     parse_criteria,
     rank,
     render_table,
@@ -38,7 +39,8 @@ from factories import make_metrics, make_record
 FIELDS = (
     "rank name state reason stage id val_top1 val_top1_ci95 params_total params_trainable seconds_train "
     "images_seen images_per_second memory_predicted_bytes memory_peak_bytes model_bytes batch micro_batch weights "
-    "tensors_matched tensors_total pareto tie"
+    "tensors_matched tensors_total pareto tie metric val_balanced_accuracy val_balanced_accuracy_ci95 val_macro_f1 "
+    "val_macro_f1_ci95 val_log_loss val_log_loss_ci95 val_auroc val_auroc_ci95"
 )
 
 
@@ -493,7 +495,7 @@ def test_the_csv_keeps_numbers_unrounded_and_writes_true_and_false(tmp_path: Pat
     write_board(tmp_path, rank([third, failed]))
     with (tmp_path / "board.csv").open(newline="", encoding="utf-8") as file:
         first, last = csv.DictReader(file)
-    assert list(first) == FIELDS.replace("ci95", "ci95_low val_top1_ci95_high").split()
+    assert list(first) == re.sub(r"(\S+_ci95)", r"\1_low \1_high", FIELDS).split()
     assert float(first["val_top1"]) == 1 / 3
     assert float(first["seconds_train"]) == 1 / 3
     assert float(first["val_top1_ci95_low"]) == wilson_interval(333, 999)[0]
@@ -549,7 +551,7 @@ def test_numbers_are_shown_with_readable_units() -> None:
     assert [format_count(n) for n in (0, 900, 61_700, 128_420, 23_500_000)] == ["–", "900", "61.7 k", "128 k", "23.5 M"]
     assert [format_seconds(s) for s in (0, 3.21, 42, 600, 9000)] == ["–", "3.2 s", "42 s", "10.0 min", "2.5 h"]
     assert (format_percent(0.8423), format_percent(None)) == ("84.2 %", "–")
-    assert format_top1(rank([make_record("f@32", None, state=State.FAILED)])[0]) == "–"
+    assert format_estimate(rank([make_record("f@32", None, state=State.FAILED)])[0]) == "–"
     assert format_memory_error(rank([make_record()])[0]) == "-6 %"
     assert format_memory_error(rank([make_record(memory_predicted_bytes=0)])[0]) == "–"
 

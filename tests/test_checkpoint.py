@@ -30,7 +30,7 @@ def _model(seed):
 def test_a_checkpoint_is_restored_as_it_was_written(tmp_path):
     def parts(seed):
         model = _model(seed)
-        average, best, start = MovingAverage(model, 0.9), BestWeights(model), StartingWeights(model)
+        average, best, start = MovingAverage(model, 0.9), BestWeights(model), StartingWeights(model, 20)
         return (
             model,
             average,
@@ -48,7 +48,7 @@ def test_a_checkpoint_is_restored_as_it_was_written(tmp_path):
     average.next_decay()
     best.update(-0.5)
     best.update(-0.7)
-    start.correct = 12
+    start.merit = 0.6
     Checkpoint(RunFolder(tmp_path).checkpoint, own).write({"batches": 7, "losses": [0.25, 1e-9]})
 
     other, its_average, its_best, its_start, its = parts(1)
@@ -56,7 +56,7 @@ def test_a_checkpoint_is_restored_as_it_was_written(tmp_path):
     for one, another in zip(model.variables, other.variables, strict=True):
         assert np.array_equal(one, another)
     assert its_average.next_decay() == average.next_decay()
-    assert (its_best.evaluations_without_improvement, its_start.correct) == (1, 12)
+    assert (its_best.evaluations_without_improvement, its_start.merit) == (1, 0.6)
     its_best.restore()
     assert np.array_equal(other.get_weights()[0], model.get_weights()[0])
 
@@ -200,16 +200,22 @@ def test_a_deterministic_run_cannot_end_by_the_clock():
 
 
 def test_starting_weights_that_were_scored_before_are_not_scored_again():
-    def count(correct):
-        return lambda: calls.append(correct) or correct
+    def measure(merit):
+        return lambda: calls.append(merit) or merit
 
     calls = []
-    start, other = StartingWeights(_model(0)), StartingWeights(_model(1))
-    start.score(["images"], count(7))
-    start.score(["images"], count(8))
-    assert (start.correct, calls) == (7, [7])
-    other.score(["images"], count(9))
-    start.score(["other images"], count(10))
-    assert (other.correct, start.correct) == (9, 10)
-    start.score(["images"], count(11), cached=False)
-    assert (start.correct, calls) == (11, [7, 9, 10, 11])
+    start, other = StartingWeights(_model(0), 20), StartingWeights(_model(1), 20)
+    start.score(["images"], measure(0.7))
+    start.score(["images"], measure(0.8))
+    assert (start.merit, calls) == (0.7, [0.7])
+    other.score(["images"], measure(0.9))
+    start.score(["other images"], measure(0.5))
+    assert (other.merit, start.merit) == (0.9, 0.5)
+    start.score(["images"], measure(0.6), cached=False)
+    assert (start.merit, calls) == (0.6, [0.7, 0.9, 0.5, 0.6])
+
+
+def test_a_checkpoint_of_a_version_that_counted_correct_images_is_understood():
+    start = StartingWeights(_model(0), 20)
+    start.set_state([np.array(12), *start.state()[1:]])
+    assert start.merit == 0.6

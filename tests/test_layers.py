@@ -21,9 +21,10 @@ ROOMS = """
 INSIDE = {
     "machine": "groups cores memory environment tensorflow",
     "runs": """
-        facts config folder events calibration metrics predictions versions record agreement findings paired study_file
+        facts config folder events calibration measures metrics predictions versions record agreement findings paired
+        study_file
     """,
-    "runs/config": "data model augment optim train run parse read",
+    "runs/config": "metric data model augment optim train run parse read",
     "data": "pixels sources shards augment batches folds checks fonts lettering contact_sheet",
     "data/pixels": "kinds metadata depth colour opened square reading",
     "data/sources": """
@@ -59,8 +60,8 @@ INSIDE = {
     "report/board": "rows formatting criteria ranking reason table",
     "report/figures": "canvas tradeoff runs predictions agreement tuning",
     "study": """
-        defaults forecast sizes space default_spaces run_pool importance trials search compare ablate plan proposals
-        revise state watcher recipe context provide labels begin tune loop
+        deciding defaults forecast sizes space default_spaces run_pool importance trials search compare ablate plan
+        proposals revise state watcher recipe context provide labels begin tune loop
     """,
     "console": "bars data plans live results watch",
     "api": "given plain arguments progress results carry_out studies comparisons tuning runs bundles audits",

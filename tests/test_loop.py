@@ -69,6 +69,6 @@ def test_the_reason_for_dropping_names_accuracy_and_speed(study):
     screen([(20, 300, 0.5), (20, 100, 0.55), (20, 300, 0.3)])
     whys = [dropped.why for dropped in study.stage(Stage.SCREEN).dropped]
     assert whys == [
-        "55.0% on validation at 100 images/s, against 50.0% on validation at 300 images/s of efficientnet-lite0@96",
-        "30.0% on validation at 300 images/s, against 50.0% on validation at 300 images/s of efficientnet-lite0@96",
+        "55.0 % on validation at 100 images/s, against 50.0 % on validation at 300 images/s of efficientnet-lite0@96",
+        "30.0 % on validation at 300 images/s, against 50.0 % on validation at 300 images/s of efficientnet-lite0@96",
     ]

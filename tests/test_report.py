@@ -297,7 +297,9 @@ def test_classes_without_test_images_are_named(tmp_path: Path) -> None:
     save(tmp_path, WINNER.model_copy(update={"test": test}))
     save_names(tmp_path, ["ant", "bee", "cat"])
     text = read_page(tmp_path).text
-    assert "No test image shows this class: bee. Macro F1 and balanced accuracy are means over the other 2." in text
+    assert (
+        "No test image shows this class: bee. Macro F1, balanced accuracy and AUROC are means over the other 2." in text
+    )
     assert "No validation image" not in text
 
 

@@ -40,7 +40,7 @@ class Trainer:
         state, reason = (State.FAILED, "boom") if len(self.requested) - 1 in self.failing else (State.COMPLETE, "")
         if self.events and stop_rule:
             for step in (1, 2, 3):
-                event = RunProgress("train", step / 4, evaluations=step, val_top1=top1 * step / 4)
+                event = RunProgress("train", step / 4, evaluations=step, val_score=top1 * step / 4)
                 if reason := stop_rule(event) or "":
                     state = State.PRUNED
                     break

@@ -10,8 +10,9 @@ import pytest
 from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.files import cache_dir
 from bakeoff.networks.table import build_backbone, find_network
-from bakeoff.runs.config import Run
+from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.folder import RunFolder, run_dir
+from bakeoff.runs.metrics import score
 from bakeoff.runs.record import read_history
 from bakeoff.training import probe as probe_module
 from bakeoff.training.features import frozen_features
@@ -129,6 +130,27 @@ def test_early_stopping_can_monitor_top1(begin):
     outcome = train(task)
     top1 = (outcome.val_logits.argmax(1) == task.val.labels).mean()
     assert top1 == pytest.approx(max(row.val_top1 for row in read_history(task.folder)))
+
+
+@pytest.mark.parametrize("metric", ["macro-f1", "auroc"])
+def test_early_stopping_follows_the_metric_that_decides(begin, metric):
+    task = begin(
+        train={"images": 16_000, "patience": 2, "evaluations": 50, "monitor": "metric", "metric": metric},
+        optim={"learning_rate": 0.5, "warmup": 0.0, "ema": 0.0, "clip_norm": 1.0},
+    )
+    outcome = train(task)
+    history = [row.read(Metric(metric)) for row in read_history(task.folder)]
+    reached = score(outcome.val_logits, task.val.labels, None).read(Metric(metric))
+    assert reached.value == pytest.approx(max(history))
+    assert len(history) == 3 + history.index(max(history))
+
+
+@pytest.mark.parametrize(("metric", "kept"), [("top1", False), ("log-loss", True)])
+def test_the_starting_weights_are_kept_if_training_made_the_metric_that_decides_worse(begin, trained, metric, kept):
+    # Labels that are almost uniform make the network unsure: its loss becomes worse, its top-1 does not.
+    length = {"images": 3840, "evaluations": 1, "metric": metric}
+    second = train(begin(model={"start": trained.model}, train=length, optim={"label_smoothing": 0.8}))
+    assert ("starting point was kept" in second.note) == kept
 
 
 def test_the_moving_average_is_saved(begin, trained):

@@ -80,7 +80,8 @@ def test_an_older_record_that_counted_an_absent_class_as_zero_matches(study):
     np.savez_compressed(path, **arrays)
     scored = score(arrays["logits"].astype(np.float32), arrays["labels"], None)
     assert scored.absent == (0,)
-    older = {"macro_f1": scored.macro_f1 * 4 / 5, "balanced_accuracy": None, "absent": ()}
+    older = {"macro_f1": scored.macro_f1 * 4 / 5, "balanced_accuracy": None, "absent": (), "auroc": None}
+    older |= {f"{name}_ci95": None for name in ("macro_f1", "balanced_accuracy", "log_loss", "auroc")}
     write_record(run_dir(study, record.id), record.model_copy(update={"val": scored.model_copy(update=older)}))
     assert [check for check in verify_records(study) if not check.matches] == []
 

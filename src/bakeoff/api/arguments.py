@@ -16,7 +16,17 @@ from typing import Any, TypeVar
 
 from bakeoff.api.given import DataLike, is_frame, keep_given, name_given
 from bakeoff.errors import ConfigError
-from bakeoff.runs.config import Candidate, Data, Fit, FolderLayout, Run, parse_candidate, parse_duration
+from bakeoff.runs.config import (
+    Candidate,
+    Data,
+    Fit,
+    FolderLayout,
+    Metric,
+    Run,
+    override,
+    parse_candidate,
+    parse_duration,
+)
 
 __all__ = [
     "Classes",
@@ -30,6 +40,7 @@ __all__ = [
     "read_candidates",
     "read_data",
     "read_flag",
+    "read_metric",
     "read_optional_flag",
     "read_optional_path",
     "read_optional_text",
@@ -95,6 +106,23 @@ def read_optional_flag(name: str, value: bool | None) -> bool | None:
 def read_optional_text(name: str, value: str | None) -> str | None:
     """A text, or None."""
     return None if value is None else _read_text(name, value)
+
+
+def read_metric(value: str | None, recipe: Run | None = None, settings: Iterable[str] = ()) -> Metric | None:
+    """The metric that was asked for, here, in a setting or in a recipe that names it; None: the data decide.
+
+    Raises ConfigError if `value` is no metric, or not that of the settings.
+    """
+    asked = None if value is None else _read_choice("metric", value, Metric)
+    keys = [setting for setting in settings if setting.partition("=")[0].strip() == "train.metric"]
+    if keys:
+        of_settings = override(Run(), keys).train.metric
+        if asked not in (None, of_settings):
+            raise ConfigError(f"--metric {asked}, but --set {keys[-1]}: give one of them")
+        return of_settings
+    if asked is None and recipe is not None and "metric" in recipe.train.model_fields_set:
+        return recipe.train.metric
+    return asked
 
 
 def read_seconds(name: str, value: str | float | timedelta) -> float:

@@ -11,6 +11,7 @@ from bakeoff.api.arguments import (
     read_candidates,
     read_data,
     read_flag,
+    read_metric,
     read_optional_path,
     read_optional_whole,
     read_seconds,
@@ -45,6 +46,7 @@ def compare(
     seed: int | None = None,
     weights: Weights | None = None,
     partial: bool = False,
+    metric: str | None = None,
     layout: str | None = None,
     image_folder: PathLike | None = None,
     label: str | None = None,
@@ -82,6 +84,10 @@ def compare(
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
             "name=..." for one network; a list of these; or a dict of files by name. None: the recipe's, or "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.
+        metric: The validation metric that decides: "top1", "balanced" (accuracy), "macro-f1", "log-loss" or "auroc";
+            None: the
+            recipe's, else top-1, or balanced accuracy where the largest class has at least 5 times the training images
+            of the smallest.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
         image_folder: Where the images of a table are; None: beside the table.
@@ -133,6 +139,7 @@ def compare(
         candidates=read_candidates("candidates", candidates) or tuple(listed),
         weights=tuple(read_weights("weights", weights)),
         partial=read_flag("partial", partial),
+        metric=read_metric(metric, base, changes),
         recipe=base,
         out=read_optional_path("out", out),
         prefix="bakeoff-compare",
@@ -153,6 +160,7 @@ def compare(
             recipe=base,
             settings=changes,
             slots=slots,
+            decision=prepared.decision,
         )
 
     return carry_out(request, plan, run_comparison, workers, cluster, progress)

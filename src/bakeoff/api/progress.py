@@ -43,6 +43,8 @@ class ProgressEvent:
     """Estimated seconds until the run ends."""
     record: "RunRecord | None" = None
     """The final record of the run; only in the event with which the run ends."""
+    val_score: float | None = None
+    """The metric that decides in the study, latest on validation: top-1, unless the study has another."""
 
 
 ProgressOption = bool | Callable[[ProgressEvent], object]
@@ -127,13 +129,16 @@ class _EventWatcher:
 
     def run_moved(self, run: Run, event: RunProgress) -> None:
         """Pass on how far a run is."""
-        self._report(event.doing, event.fraction, run.candidate, event.val_top1, event.seconds_left)
+        self._report(
+            event.doing, event.fraction, run.candidate, event.val_top1, event.seconds_left, None, event.val_score
+        )
 
     def run_ended(self, record: "RunRecord", changes: Mapping[str, Any]) -> None:
         """Log a run's result, and pass it on."""
         _log.info("%s: %s %s %s %s", self._stage, record.candidate, record.state, record.reason, dict(changes) or "")
         top1 = record.val.top1 if record.val else None
-        self._report("done", 1.0, record.candidate, top1, 0.0, record)
+        estimate = record.val.read(record.metric) if record.val else None
+        self._report("done", 1.0, record.candidate, top1, 0.0, record, estimate and estimate.value)
 
     def _report(self, doing: str, fraction: float | None, candidate: str = "", *rest: Any) -> None:
         if self._call is not None:

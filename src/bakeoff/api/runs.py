@@ -10,6 +10,7 @@ from bakeoff.api.arguments import (
     Settings,
     Weights,
     read_data,
+    read_metric,
     read_optional_path,
     read_path,
     read_settings,
@@ -22,9 +23,10 @@ from bakeoff.errors import ConfigError, NothingTrainedError
 from bakeoff.launch import launch, open_test
 from bakeoff.locks import hold, release
 from bakeoff.machine import tensorflow_settings
-from bakeoff.runs.config import Candidate, Run, WeightsChoice, override, parse_weights, read_run
+from bakeoff.runs.config import Candidate, Metric, Run, WeightsChoice, override, parse_weights, read_run
 from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import Stage, State, find_run, read_record
+from bakeoff.study.deciding import choose_metric, decide_by
 from bakeoff.study.provide import check_splits, prepare_data, provide_weights
 
 __all__ = ["evaluate", "train"]
@@ -38,6 +40,7 @@ def train(
     recipe: PathLike | None = None,
     settings: Settings | None = None,
     weights: Weights | None = None,
+    metric: str | None = None,
     deterministic: bool = False,
     classes: Classes = "all",
     layout: str | None = None,
@@ -61,6 +64,10 @@ def train(
         settings: Over the recipe: ["model.name=lenet", "train.epochs=3"], or {"model.name": "lenet", ...}.
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it. None:
             the recipe's, or "auto".
+        metric: The validation metric that decides: "top1", "balanced" (accuracy), "macro-f1", "log-loss" or "auroc";
+            None: the
+            recipe's, else top-1, or balanced accuracy where the largest class has at least 5 times the training images
+            of the smallest.
         deterministic: The same bits every time, interrupted or not; slower, and not with a length in seconds.
         classes: "all", "coarse" (superclasses), a number of classes, or names; "all" leaves the recipe's.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
@@ -85,7 +92,8 @@ def train(
         NothingTrainedError: The run failed; its `out` is the folder, where the record says why.
     """
     recipe_path, folder = read_optional_path("recipe", recipe), read_optional_path("out", out)
-    config = override(read_run(recipe_path) if recipe_path else Run(), read_settings(settings, deterministic))
+    given, changes = read_run(recipe_path) if recipe_path else None, read_settings(settings, deterministic)
+    config, asked = override(given or Run(), changes), read_metric(metric, given, changes)
     wanted = read_data(
         data,
         None if classes == "all" else classes,
@@ -108,8 +116,13 @@ def train(
     config = config.revised(data=wanted.model_dump(), model=start)
     with watch_progress(progress, Stage.TRAIN) as watcher:
         shards, dataset = prepare_data(config.data, read_optional_path("data_dir", data_dir), watcher.counted)
+        decision = choose_metric(asked, dataset)
+        monitor = [setting for setting in changes if setting.partition("=")[0].strip() == "train.monitor"]
+        config = override(decide_by(config, decision.metric), monitor)
         check_splits(dataset, watcher)
         watcher.data_read(dataset)
+        if decision.metric is not Metric.TOP1:
+            watcher.noted(decision.sentence)
         if not config.model.start:
             choice = WeightsChoice(default=config.model.weights, partial=config.model.partial_weights)
             network = Candidate(name=config.model.name, size=config.model.size)

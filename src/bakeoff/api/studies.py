@@ -13,6 +13,7 @@ from bakeoff.api.arguments import (
     read_candidates,
     read_data,
     read_flag,
+    read_metric,
     read_optional_flag,
     read_optional_path,
     read_optional_whole,
@@ -41,6 +42,7 @@ def run(
     candidates: Names | None = None,
     weights: Weights | None = None,
     partial: bool = False,
+    metric: str | None = None,
     tune: bool | None = None,
     layout: str | None = None,
     image_folder: PathLike | None = None,
@@ -72,6 +74,9 @@ def run(
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
             "name=..." for one network; a list of these; or a dict of files by name. None means "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.
+        metric: The validation metric that decides: "top1", "balanced" (accuracy), "macro-f1", "log-loss" or "auroc";
+            None: top-1, or balanced accuracy where the largest class has at least 5 times the training images of the
+            smallest.
         tune: Search the leader's recipe, or do not; None decides by the budget.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
@@ -115,6 +120,7 @@ def run(
         candidates=read_candidates("candidates", candidates),
         weights=tuple(read_weights("weights", weights)),
         partial=read_flag("partial", partial),
+        metric=read_metric(metric),
         budget=read_seconds("budget", budget),
         out=read_optional_path("out", out),
         data_dir=read_optional_path("data_dir", data_dir),
@@ -134,6 +140,7 @@ def screen(
     candidates: Names | None = None,
     weights: Weights | None = None,
     partial: bool = False,
+    metric: str | None = None,
     layout: str | None = None,
     image_folder: PathLike | None = None,
     label: str | None = None,
@@ -162,6 +169,9 @@ def screen(
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
             "name=..." for one network; a list of these; or a dict of files by name. None means "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.
+        metric: The validation metric that decides: "top1", "balanced" (accuracy), "macro-f1", "log-loss" or "auroc";
+            None: top-1, or balanced accuracy where the largest class has at least 5 times the training images of the
+            smallest.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
         image_folder: Where the images of a table are; None: beside the table.
@@ -203,6 +213,7 @@ def screen(
         candidates=read_candidates("candidates", candidates),
         weights=tuple(read_weights("weights", weights)),
         partial=read_flag("partial", partial),
+        metric=read_metric(metric),
         budget=read_seconds("budget", budget),
         out=read_optional_path("out", out),
         data_dir=read_optional_path("data_dir", data_dir),
@@ -229,6 +240,7 @@ def _planner(tune: bool | None) -> Callable[[PreparedStudy, int], StudyPlan]:
             slots=slots,
             spent=time.monotonic() - prepared.started,
             side=prepared.dataset.largest_side,
+            decision=prepared.decision,
         )
 
     return plan

@@ -13,6 +13,7 @@ from bakeoff.api.arguments import (
     read_candidates,
     read_data,
     read_flag,
+    read_metric,
     read_optional_path,
     read_optional_whole,
     read_seconds,
@@ -43,6 +44,7 @@ from bakeoff.study import (
     start_from,
 )
 from bakeoff.study.begin import PreparedStudy, StudyRequest
+from bakeoff.study.deciding import decide_by
 from bakeoff.study.watcher import StudyWatcher
 
 __all__ = ["tune"]
@@ -67,6 +69,7 @@ def tune(
     seed: int | None = None,
     weights: Weights | None = None,
     partial: bool = False,
+    metric: str | None = None,
     dry_run: bool = False,
     layout: str | None = None,
     image_folder: PathLike | None = None,
@@ -105,6 +108,10 @@ def tune(
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it.
             None: the recipe's, or "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.
+        metric: The validation metric that decides: "top1", "balanced" (accuracy), "macro-f1", "log-loss" or "auroc";
+            None: the
+            recipe's, else top-1, or balanced accuracy where the largest class has at least 5 times the training images
+            of the smallest.
         dry_run: Show the plan and stop: nothing is trained or written, and the results are empty.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
@@ -163,6 +170,7 @@ def tune(
         candidates=wanted,
         weights=tuple(read_weights("weights", weights)),
         partial=read_flag("partial", partial),
+        metric=read_metric(metric, given, changes),
         recipe=given,
         out=read_optional_path("out", out),
         prefix="bakeoff-tune",
@@ -172,13 +180,21 @@ def tune(
 
     def plan(prepared: PreparedStudy, slots: int) -> Search | Ablation:
         start = start_from(given, prepared.candidates[0], request.data, prepared.weights, prepared.seed)
-        base = override(start, changes)
+        base = override(decide_by(start, prepared.decision.metric), changes)
         parameters = given_space or (default_space(base) if strategy == "tpe" else default_factors(base))
         if keys:
             parameters = parameters.only(keys)
-        counts, head_start = prepared.dataset.counts, given is None
+        counts, head_start, decides = prepared.dataset.counts, given is None, prepared.decision.sentence
         if strategy == "tpe":
-            return make_search(base, parameters, budget=seconds, counts=counts, head_start=head_start, settings=changes)
+            return make_search(
+                base,
+                parameters,
+                budget=seconds,
+                counts=counts,
+                head_start=head_start,
+                settings=changes,
+                decides=decides,
+            )
         return make_ablation(
             base,
             parameters,
@@ -189,6 +205,7 @@ def tune(
             head_start=head_start,
             settings=changes,
             slots=slots,
+            decides=decides,
         )
 
     return carry_out(request, plan, _work, workers, cluster, progress, read_flag("dry_run", dry_run))

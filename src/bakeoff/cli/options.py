@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bakeoff.runs.config import Fit, FolderLayout
+from bakeoff.runs.config import Fit, FolderLayout, Metric
 
 __all__ = [
     "BudgetOption",
@@ -22,6 +22,7 @@ __all__ = [
     "JsonOption",
     "LabelOption",
     "LayoutOption",
+    "MetricOption",
     "OutOption",
     "PartialOption",
     "RecipeClassesOption",
@@ -95,6 +96,13 @@ WeightsOption = Annotated[
 ]
 PartialOption = Annotated[
     bool, typer.Option("--partial-weights", help="Take a weight file that has only a part; the rest stays random.")
+]
+MetricOption = Annotated[
+    Metric | None,
+    typer.Option(
+        help="The validation metric that decides.",
+        show_default="top1, or balanced where the largest class has 5 times the training images of the smallest",
+    ),
 ]
 RecipeOption = Annotated[Path | None, typer.Option(help="TOML or JSON file; see recipes/.")]
 SettingsOption = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as in model.size=128.")]

@@ -38,6 +38,7 @@ def evaluate(
     print_line(
         f"top-5 {test.top5:.2%}, macro F1 {test.macro_f1:.3f}, balanced accuracy {test.balanced_accuracy:.2%},"
         f" log loss {test.log_loss:.3f}, ECE {test.ece:.3f}"
+        f"{'' if test.auroc is None else f', AUROC {test.auroc:.3f}'}"
     )
     folder = find_run(run_dir).resolve()
     record = read_record(folder)

@@ -13,9 +13,10 @@ from bakeoff.console.bars import BAR_WIDTH, CountBars, make_console, make_progre
 from bakeoff.console.data import print_data, print_note, print_warning
 from bakeoff.console.plans import render_plan
 from bakeoff.data.shards import Dataset
-from bakeoff.report.board import format_bytes, format_changes, format_range, format_seconds
-from bakeoff.runs.config import Run
+from bakeoff.report.board import DASH, format_bytes, format_changes, format_interval, format_score, format_seconds
+from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.events import RunProgress
+from bakeoff.runs.metrics import Metrics
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study import AnyPlan
 
@@ -77,8 +78,8 @@ class StudyConsole:
         notes = []
         if event.epoch:
             notes.append(f"epoch {event.epoch:.1f}")
-        if event.val_top1 is not None:
-            notes.append(f"val {event.val_top1:.1%}")
+        if event.val_score is not None:
+            notes.append(f"val {format_score(event.val_score, run.train.metric)}")
         self._progress.update(
             self._tasks[run],
             completed=event.fraction,
@@ -111,6 +112,14 @@ def draw_study(console: Console | None = None) -> Iterator[StudyConsole]:
         yield StudyConsole(console, progress)
 
 
+def _format_estimate(scores: Metrics, metric: Metric) -> str:
+    estimate = scores.read(metric)
+    if estimate is None:
+        return f"{DASH:>6}"
+    value = format_score(estimate.value, metric)
+    return f"{value:>7} [dim]({format_interval(estimate.interval, metric)})[/]" if estimate.interval else f"{value:>7}"
+
+
 def _line(record: RunRecord, *, test: bool) -> str:
     scores = record.test if test else record.val
     if record.state is not State.COMPLETE or scores is None:
@@ -118,7 +127,7 @@ def _line(record: RunRecord, *, test: bool) -> str:
         return f"[{style}]{record.candidate:<24} {record.state}[/] {escape(record.reason)}"
     parts = [
         f"[cyan]{record.candidate:<24}[/]",
-        f"{'test' if test else 'val'} {scores.top1:6.1%} [dim]({format_range(scores.top1_ci95)})[/]",
+        f"{'test' if test else 'val'} {_format_estimate(scores, record.metric)}",
         f"{record.images_per_second:6.0f} img/s",
         f"{format_bytes(record.memory_peak_bytes):>8}",
         f"{format_seconds(record.seconds.total):>7}",

@@ -27,7 +27,7 @@ def render_plan(plan: AnyPlan) -> Table:
 
 def _render_whole_job(plan: StudyPlan) -> Table:
     """Screen, races, search and confirmation."""
-    table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}")
+    table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}", plan)
     if plan.rests_on:
         table.add_row("pace", plan.rests_on)
     if plan.xla or plan.precision is not Precision.FLOAT32:
@@ -76,7 +76,7 @@ def _render_comparison(plan: Comparison) -> Table:
             (unit, getattr(length, unit)) for unit in ("seconds", "images", "epochs") if getattr(length, unit)
         )
         title, each = "Plan", f"{value:,g} {unit} of training"
-    table = _begin_table(title)
+    table = _begin_table(title, plan)
     table.add_row("compare", ", ".join(run.candidate for run in plan.runs))
     table.add_row("", f"{each} for each, on the same data; compiling and scoring are measured apart")
     _warn_of_random(table, {run.candidate: run.model.weights for run in plan.runs})
@@ -93,7 +93,7 @@ def _warn_of_random(table: Table, weights: Mapping[str, str]) -> None:
 
 def _render_search(plan: Search) -> Table:
     """The plan of a search: its trials, and what may differ between them."""
-    table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}")
+    table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}", plan)
     train = plan.base.train
     length = format_seconds(train.seconds or 0.0)
     table.add_row(
@@ -116,7 +116,7 @@ def _render_search(plan: Search) -> Table:
 
 def _render_ablation(plan: Ablation) -> Table:
     """The plan of a factor-by-factor study: the base recipe's length, and each factor's other values."""
-    table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}")
+    table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}", plan)
     base = plan.base[0]
     seeds = f", with {len(plan.base)} seeds" if len(plan.base) > 1 else ""
     table.add_row(
@@ -134,8 +134,10 @@ def _render_ablation(plan: Ablation) -> Table:
     return table
 
 
-def _begin_table(title: str) -> Table:
+def _begin_table(title: str, plan: AnyPlan) -> Table:
     table = Table(title=title, title_justify="left", box=None)
     table.add_column("stage", style="bold")
     table.add_column("what")
+    if plan.decides:
+        table.add_row("metric", plan.decides)
     return table

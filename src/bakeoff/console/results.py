@@ -12,14 +12,16 @@ from rich.table import Table
 from bakeoff.networks.table import NetworkSpec, Origin
 from bakeoff.networks.weights import ExportedWeights, local_weights_origin
 from bakeoff.report.board import (
+    format_arm,
     format_bytes,
     format_changes,
     format_count,
-    format_percent,
-    format_range,
+    format_headline,
     format_seconds,
 )
+from bakeoff.runs.config import Metric
 from bakeoff.runs.findings import Arm, Effect, Effects, SearchResult, Verdict
+from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import RunRecord
 from bakeoff.runs.study_file import AnyStudy
 
@@ -63,12 +65,17 @@ def render_end(out: Path, winner: RunRecord, study: AnyStudy) -> str:
     return "\n".join(
         [
             *(f"[bold yellow]warning: {escape(warning)}[/]" for warning in (study.data.warnings if study.data else ())),
-            f"[bold]{winner.candidate}[/]: test top-1 [bold]{winner.test.top1:.1%}[/]"
-            f" (95 % interval {format_range(winner.test.top1_ci95)}; opened {winner.test.openings}x), {spent} spent",
+            f"[bold]{winner.candidate}[/]: test {_describe_test(winner, winner.test)}, {spent} spent",
             f"  report   {out / 'report.html'}",
             f"  bundle   {out / 'bundle'}      try: bakeoff predict {out / 'bundle'} IMAGE",
         ]
     )
+
+
+def _describe_test(winner: RunRecord, test: TestMetrics) -> str:
+    shown = format_headline(test, winner.metric)
+    text = f"{shown.title} [bold]{shown.value}[/] (95 % interval {shown.interval}; opened {test.openings}x)"
+    return f"{text}, top-1 {shown.top1}" if shown.top1 else text
 
 
 def render_effects(effects: Effects) -> Group:
@@ -76,7 +83,10 @@ def render_effects(effects: Effects) -> Group:
     base = effects.base
     seeds = f", {len(base.ids)} seeds" if len(base.ids) > 1 else ""
     pace = f"{base.images_per_second:.0f} img/s, {format_seconds(base.seconds)} of training{seeds}"
-    first = f"base recipe: val {_format_arm(base)} %, {format_bytes(base.memory_peak_bytes)}, {pace}"
+    name = "" if base.metric is Metric.TOP1 else f" {base.metric.label}"
+    first = (
+        f"base recipe: val {_format_arm(base)}{base.metric.unit}{name}, {format_bytes(base.memory_peak_bytes)}, {pace}"
+    )
     tables = [_tabulate(key, list(group)) for key, group in groupby(effects.effects, key=lambda effect: effect.key)]
     missing = [f"not measured (failed, or no time left): {', '.join(effects.missing)}"] if effects.missing else []
     return Group(first, *tables, *missing)
@@ -90,14 +100,13 @@ def render_search_result(found: SearchResult, recipe: Path) -> str:
         why = "The pair that decides could not be trained" if found.changes else "No trial did better"
         lines.append(f"{why}: the recipe that it began with stays.")
     else:
-        before, after = (
-            f"{format_percent(arm.top1)} ({format_range(arm.top1_ci95)})" for arm in (found.before, found.after)
-        )
+        before, after, metric = format_arm(found.before), format_arm(found.after), found.difference.metric
         lines += [
             f"  before  {before}",
             f"  after   {after}  {format_changes(found.changes)}",
             f"  both with another seed, {format_seconds(found.after.seconds)} of training, {found.difference.images:,}"
-            f" validation images: {found.difference.points_and_interval} points, {found.difference.significance}",
+            f" validation images: {found.difference.points_and_interval}{metric.points}"
+            f"{'' if metric is Metric.TOP1 else f' of {metric.label}'}, {found.difference.significance}",
         ]
         if not found.kept:
             lines.append("The recipe that it began with stays.")
@@ -110,7 +119,9 @@ def render_search_result(found: SearchResult, recipe: Path) -> str:
 
 def _tabulate(key: str, effects: Sequence[Effect]) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=key, title_justify="left", title_style="bold")
-    for head in ("value", "val top-1", "points", "verdict", "memory", "img/s"):
+    metric = effects[0].difference.metric
+    better = "points" if metric.points else "less"
+    for head in ("value", f"val {metric.label}", better, "verdict", "memory", "img/s"):
         left = head in ("value", "verdict")
         table.add_column(
             head,
@@ -134,5 +145,5 @@ def _tabulate(key: str, effects: Sequence[Effect]) -> Table:
 
 
 def _format_arm(arm: Arm) -> str:
-    low, high = arm.top1_ci95
-    return f"{arm.top1 * 100:.1f} ±{(high - low) * 50:.1f}"
+    (score, (low, high)), metric = arm.estimate, arm.metric
+    return f"{score * metric.scale:.{metric.digits}f} ±{(high - low) * metric.scale / 2:.{metric.digits}f}"

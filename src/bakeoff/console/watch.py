@@ -9,7 +9,8 @@ from rich.live import Live
 from rich.text import Text
 
 from bakeoff.errors import OutputError
-from bakeoff.report.board import format_percent, format_seconds, rank, render_table
+from bakeoff.report.board import format_score, format_seconds, rank, render_table
+from bakeoff.runs.config import Metric
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.record import RunRecord, State, list_records, read_history
 
@@ -41,8 +42,10 @@ def _say_where(out: Path, record: RunRecord) -> str:
     text = f"{record.stage}: {record.candidate} is running"
     if history:
         last = history[-1]
+        name = "" if record.metric is Metric.TOP1 else f" {record.metric.label}"
         text += f"; scored at {last.progress:.0%} of its length, after {format_seconds(last.seconds)} of training:"
-        text += f" {format_percent(last.val_top1)} on validation"
+        score = last.read(record.metric)
+        text += f" {format_score(score, record.metric)}{name} on validation"
     return text
 
 

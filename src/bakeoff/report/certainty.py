@@ -12,14 +12,21 @@ from bakeoff.report.board import (
     difference_interval,
     explain_change,
     find_head_to_head,
+    find_metric,
     format_bytes,
     format_count,
-    format_percent,
+    format_difference,
+    format_interval,
     format_range,
+    format_score,
     format_seconds,
+    read_score,
 )
-from bakeoff.runs.findings import McNemar
+from bakeoff.report.board.rows import read_merit
+from bakeoff.runs.config import Metric
+from bakeoff.runs.findings import Difference, McNemar, Verdict
 from bakeoff.runs.folder import run_dir
+from bakeoff.runs.measures import RESAMPLES
 from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.paired import compare, mcnemar
 from bakeoff.runs.predictions import has_predictions
@@ -44,11 +51,11 @@ class Leaders(NamedTuple):
     rows: list[tuple[str, list[Cell]]]
     """A label with the two cells, or with one cell for both columns."""
     significance: str
-    """A sentence about McNemar's test; empty if the two runs' predictions are missing."""
+    """A sentence about the test of the difference; empty if the two runs' predictions are missing."""
 
 
 class Spread(NamedTuple):
-    """The mean, lowest and highest top-1 of runs that differ only in their seed."""
+    """The mean, lowest and highest score of runs that differ only in their seed."""
 
     name: str
     stage: str
@@ -56,13 +63,14 @@ class Spread(NamedTuple):
     mean: float
     low: float
     high: float
+    metric: Metric
 
 
 def compare_leaders(out: Path, rows: Sequence[Row]) -> Leaders | None:
     """Compare the winner with its nearest rival in the latest stage where it has one.
 
-    With the validation predictions of both runs the difference is paired and tested (McNemar); without them its
-    interval is that of independent samples.
+    With the validation predictions of both runs the difference is paired: top-1 is tested (McNemar), other metrics are
+    compared by bootstrap. Without predictions, the interval of the difference is that of independent samples.
 
     Args:
         out: The study's folder.
@@ -78,25 +86,32 @@ def compare_leaders(out: Path, rows: Sequence[Row]) -> Leaders | None:
     if match is None:
         return None
     winner, rival = pair = match.winner, match.rivals[0]
+    metric = winner.metric
     caption = f"The winner and its nearest rival in the {winner.stage} stage"
-    table = [("Top-1 on validation", [_make_top1_cell(row) for row in pair])]
+    metrics = dict.fromkeys((metric, Metric.TOP1))
+    table = [(f"{each.heading} on validation", [_make_score_cell(row, each) for row in pair]) for each in metrics]
     significance = ""
     if all(has_predictions(run_dir(out, row.id), "val") for row in pair):
         test = mcnemar(out, winner.id, rival.id)
-        difference = compare(out, [rival.id], [winner.id])
-        p = f", p = {test.p:.2g}" if test.p >= 0.001 else ", p < 0.001"
+        difference = compare(out, [rival.id], [winner.id], metric)
+        p, significance = "", _describe_difference(difference, winner.name, rival.name)
+        if metric is Metric.TOP1:
+            p = f", p = {test.p:.2g}" if test.p >= 0.001 else ", p < 0.001"
+            significance = _describe_test(test, winner.name, rival.name)
         caption += f", on the same {test.images:,} validation images"
-        significance = _describe_test(test, winner.name, rival.name)
         table += [
-            ("Paired difference", [_make_difference_cell(difference.points, difference.low, difference.high, p)]),
+            (
+                "Paired difference",
+                [_make_difference_cell(difference.points, difference.low, difference.high, metric, p)],
+            ),
             (
                 "Right where the other is wrong",
                 [_make_count_cell(n, test) for n in (test.first_only, test.second_only)],
             ),
         ]
     else:
-        points = (winner.val_top1 or 0.0) - (rival.val_top1 or 0.0)
-        table.append(("Difference", [_make_difference_cell(points, *difference_interval(winner, rival))]))
+        gain = read_merit(winner) - read_merit(rival)
+        table.append(("Difference", [_make_difference_cell(gain, *difference_interval(winner, rival), metric)]))
     costs = {
         "Peak memory": [format_bytes(row.memory_peak_bytes) for row in pair],
         "Trained parameters": [format_count(row.params_trainable) for row in pair],
@@ -114,13 +129,14 @@ def spread_over_seeds(records: Sequence[RunRecord]) -> list[Spread]:
         if record.state is State.COMPLETE and record.val:
             recipe = record.config.model_dump(mode="json", exclude={"seed": True})
             groups.setdefault((record.stage, json.dumps(recipe)), {})[record.seed] = record
-    spreads = []
+    spreads, metric = [], find_metric(records)
     for group in groups.values():
-        scores = [record.val.top1 for record in group.values() if record.val]
+        estimates = [record.val.read(metric) for record in group.values() if record.val]
+        scores = [estimate.value for estimate in estimates if estimate]
         if len(scores) > 1:
             first = next(iter(group.values()))
             mean = sum(scores) / len(scores)
-            spreads.append(Spread(first.candidate, first.stage, len(scores), mean, min(scores), max(scores)))
+            spreads.append(Spread(first.candidate, first.stage, len(scores), mean, min(scores), max(scores), metric))
     return spreads
 
 
@@ -141,9 +157,11 @@ def list_doubts(study: AnyStudy, rows: Sequence[Row], records: Sequence[RunRecor
         tied = list(dict.fromkeys(rival.name for rival in match.rivals if are_tied(match.winner, rival)))
         if tied:
             low, high = difference_interval(match.winner, match.rivals[0])
+            metric, half = match.winner.metric, (high - low) / 2
+            size = f"{half:.2g}" if metric.is_loss else f"{half * metric.scale:.0f} points"
             doubts.append(
                 f"On other validation images {_join(tied)} could be first. With this number of images, chance can"
-                f" explain a difference of up to about {50 * (high - low):.0f} points."
+                f" explain a difference of up to about {size}."
             )
         if match.winner.stage is Stage.SCREEN:
             doubts.append(
@@ -164,12 +182,16 @@ def list_doubts(study: AnyStudy, rows: Sequence[Row], records: Sequence[RunRecor
     return doubts
 
 
-def _make_top1_cell(row: Row) -> Cell:
-    return Cell(format_percent(row.val_top1), format_range(row.val_top1_ci95) if row.val_top1_ci95 else "")
+def _make_score_cell(row: Row, metric: Metric) -> Cell:
+    score = read_score(row, metric)
+    if score is None:
+        return Cell(DASH)
+    return Cell(format_score(score.value, metric), format_interval(score.interval, metric) if score.interval else "")
 
 
-def _make_difference_cell(points: float, low: float, high: float, p: str = "") -> Cell:
-    return Cell(f"{100 * points:+.1f} points", f"{100 * low:+.1f} to {100 * high:+.1f}{p}")
+def _make_difference_cell(gain: float, low: float, high: float, metric: Metric, p: str = "") -> Cell:
+    text = f"{format_difference(gain, metric)}{metric.points}"
+    return Cell(text, f"{format_difference(low, metric)} to {format_difference(high, metric)}{p}")
 
 
 def _make_count_cell(count: int, test: McNemar) -> Cell:
@@ -185,6 +207,14 @@ def _describe_test(test: McNemar, winner: str, rival: str) -> str:
         return f"The difference is not significant at the 5 % level {how}."
     better = winner if test.first_only > test.second_only else rival
     return f"{better} is better; the difference is significant at the 5 % level {how}."
+
+
+def _describe_difference(difference: Difference, winner: str, rival: str) -> str:
+    how = f"(95 % interval of {RESAMPLES:,} draws of the {difference.images:,} images, the same for both)"
+    if difference.verdict is Verdict.NONE:
+        return f"Chance alone could explain the difference {how}."
+    better, worse = (winner, rival) if difference.verdict is Verdict.HELPS else (rival, winner)
+    return f"{better} is better than {worse} by more than chance explains {how}."
 
 
 def _join(names: Sequence[str]) -> str:

@@ -7,7 +7,15 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from bakeoff.report.board import STAGES, Row, format_seconds, is_clearly_cheaper, is_scored
+from bakeoff.report.board import (
+    STAGES,
+    Row,
+    find_metric,
+    format_seconds,
+    is_clearly_cheaper,
+    is_scored,
+    read_score,
+)
 from bakeoff.report.facts import Spending
 from bakeoff.report.figures import (
     Curve,
@@ -22,6 +30,7 @@ from bakeoff.report.figures import (
     draw_timeline,
     draw_tradeoff,
 )
+from bakeoff.runs.config import Metric
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State, read_history
 
@@ -39,10 +48,10 @@ class Drawing(NamedTuple):
 
 
 def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
-    """Draw accuracy against the first two costs that differ between runs: training time, peak memory, parameters."""
+    """Draw the score against the first two costs that differ between runs: training time, peak memory, parameters."""
     # The trials of a search have a separate figure in the section on the recipe.
     candidates = [row for row in rows if row.stage is not Stage.TUNE]
-    scored = [row for row in candidates if row.state is State.COMPLETE and row.val_top1_ci95]
+    scored = [row for row in candidates if is_scored(row)]
     # A probe's seconds and memory are not those of training, so the screen is drawn only where nothing was trained.
     trained = [row for row in scored if row.stage is not Stage.SCREEN] or scored
     costs = {
@@ -56,22 +65,27 @@ def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
     ]
     drawings = []
     for cost, values in differing[:2]:
-        points = [
-            Point(row.name, value, row.val_top1 or 0.0, row.val_top1_ci95, row.stage.value)
-            for row, value in zip(trained, values, strict=True)
-            if value and row.val_top1_ci95
-        ]
+        metric, points = trained[0].metric, []
+        for row, value in zip(trained, values, strict=True):
+            score = read_score(row)
+            if value and score and score.interval:
+                points.append(Point(row.name, value, score.value, score.interval, row.stage.value))
+        if not points:
+            continue
         sizes = Counter(point.series for point in points)
         front = max(reversed(STAGES), key=lambda stage: sizes[stage.value]).value
         if sizes[front] > 1:
-            caption = f"Validation accuracy against {cost[0].lower()}{cost[1:]}, with 95 % intervals; {_count(points)}."
-            caption += f" The steps are the Pareto front of the {front} stage: no cheaper run is as accurate."
-            drawings.append(Drawing(draw_tradeoff(points, front, cost, caption), caption))
+            caption = (
+                f"{_name_score(metric)} against {cost[0].lower()}{cost[1:]}, with 95 % intervals; {_count(points)}."
+            )
+            caption += f" The steps are the Pareto front of the {front} stage: no cheaper run is as"
+            caption += f" {'accurate' if metric is Metric.TOP1 else 'good'}."
+            drawings.append(Drawing(draw_tradeoff(points, front, cost, caption, metric), caption))
     return drawings
 
 
 def draw_learning(out: Path, records: Sequence[RunRecord], rows: Sequence[Row], winner: str) -> Drawing | None:
-    """Draw validation accuracy over training time.
+    """Draw the score on validation over training time.
 
     Args:
         out: The study's folder, which holds the histories.
@@ -83,19 +97,21 @@ def draw_learning(out: Path, records: Sequence[RunRecord], rows: Sequence[Row], 
         The figure; None if no run was validated more than once.
     """
     ranked = list(dict.fromkeys(row.name for row in rows))
-    curves = []
+    curves, metric = [], find_metric(records)
     candidates = [record for record in records if record.stage is not Stage.TUNE] or records
     for record in sorted(candidates, key=lambda record: ranked.index(record.candidate)):
         history = read_history(run_dir(out, record.id))
         if history:
-            seconds, top1 = [step.seconds for step in history], [step.val_top1 for step in history]
+            scores = [(step.seconds, score) for step in history if (score := step.read(metric)) is not None]
             stopped = record.state in (State.PRUNED, State.FAILED)
-            curves.append(Curve(record.candidate, seconds, top1, stopped, record.id == winner))
+            if scores:
+                seconds, values = zip(*scores, strict=True)
+                curves.append(Curve(record.candidate, seconds, values, stopped, record.id == winner))
     if all(len(curve.seconds) < 2 for curve in curves):
         return None
-    caption = "Validation accuracy over training time, for every run that was validated during training."
+    caption = f"{_name_score(metric)} over training time, for every run that was validated during training."
     caption += " The thick line is the winner. A cross marks a run that was stopped or failed."
-    return Drawing(draw_curves(curves, caption), caption)
+    return Drawing(draw_curves(curves, caption, metric), caption)
 
 
 def draw_budget(spending: Sequence[Spending], records: Sequence[RunRecord], budget: float | None) -> Drawing | None:
@@ -173,6 +189,11 @@ def _make_stage_bar(stage: Spending, by_id: Mapping[str, RunRecord]) -> StageBar
     # Runs that overlapped in time cannot be drawn one after the other.
     one_at_a_time = sum(bar.seconds for bar in bars) <= 1.02 * stage.seconds
     return StageBar(stage.stage, stage.seconds, bars if one_at_a_time else [])
+
+
+def _name_score(metric: Metric) -> str:
+    """The metric on validation, at the beginning of a sentence."""
+    return f"Validation {'accuracy' if metric is Metric.TOP1 else metric.label}"
 
 
 def _count(points: Sequence[Point]) -> str:

@@ -10,14 +10,16 @@ from bakeoff.report.board import (
     STAGES,
     format_bytes,
     format_count,
+    format_interval,
     format_memory_error,
     format_percent,
     format_range,
+    format_score,
     format_seconds,
     read_row,
 )
 from bakeoff.report.class_names import read_classes
-from bakeoff.runs.config import Fit, Mode, Model, Run
+from bakeoff.runs.config import Fit, Metric, Mode, Model, Run
 from bakeoff.runs.metrics import Metrics, describe_absent
 from bakeoff.runs.record import RunRecord
 from bakeoff.runs.study_file import AnyStudy, StudyData
@@ -163,6 +165,14 @@ def describe_spending(study: AnyStudy, records: Sequence[RunRecord]) -> list[Spe
     return spending
 
 
+def _format_with_interval(metrics: Metrics, metric: Metric) -> str:
+    estimate = metrics.read(metric)
+    text = format_score(estimate and estimate.value, metric)
+    if estimate is None or estimate.interval is None:
+        return text
+    return f"{text} ({format_interval(estimate.interval, metric)})"
+
+
 def _has_superclasses(record: RunRecord) -> bool:
     return any(metrics and metrics.superclass_top1 is not None for metrics in (record.val, record.test))
 
@@ -182,9 +192,10 @@ _SCORES: dict[str, Callable[[Metrics], str]] = {
     "Top-1, 95 % interval": lambda metrics: format_range(metrics.top1_ci95),
     "Top-5": lambda metrics: format_percent(metrics.top5),
     "Superclass top-1": lambda metrics: format_percent(metrics.superclass_top1),
-    "Balanced accuracy": lambda metrics: format_percent(metrics.balanced_accuracy),
-    "Macro F1": lambda metrics: f"{metrics.macro_f1:.3f}",
-    "Log loss (nats)": lambda metrics: f"{metrics.log_loss:.3f}",
+    "Balanced accuracy": lambda metrics: _format_with_interval(metrics, Metric.BALANCED),
+    "Macro F1": lambda metrics: _format_with_interval(metrics, Metric.MACRO_F1),
+    "Log loss (nats)": lambda metrics: _format_with_interval(metrics, Metric.LOG_LOSS),
+    "AUROC": lambda metrics: _format_with_interval(metrics, Metric.AUROC),
     "Calibration error": lambda metrics: format_percent(metrics.ece),
     "Images": lambda metrics: f"{metrics.n:,}",
 }

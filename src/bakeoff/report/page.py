@@ -9,7 +9,7 @@ from typing import Any
 
 from bakeoff.errors import OutputError
 from bakeoff.files import write_text
-from bakeoff.report.board import NOISE, STAGES, STATES, explain_win, rank
+from bakeoff.report.board import NOISE, STAGES, STATES, explain_win, find_metric, rank
 from bakeoff.report.certainty import compare_leaders, list_doubts, spread_over_seeds
 from bakeoff.report.evidence import draw_budget, draw_learning, draw_memory, draw_screen_order, draw_tradeoffs
 from bakeoff.report.facts import (
@@ -26,6 +26,7 @@ from bakeoff.report.gallery import show_images
 from bakeoff.report.template import make_environment, read_source
 from bakeoff.report.tuning import describe_tuning, label_trials
 from bakeoff.report.winner import choose_run, find_winner
+from bakeoff.runs.config import Metric
 from bakeoff.runs.record import RunRecord, list_records
 from bakeoff.runs.study_file import read_study
 
@@ -71,7 +72,7 @@ def render_report(out: Path, *, keep: bool = False) -> str:
 
 def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, Any]:
     """All values that the templates use."""
-    study, rows = read_study(out), rank(records)
+    study, rows, metric = read_study(out), rank(records), find_metric(records)
     chosen, winner = choose_run(study, records), find_winner(study, records)
     spending = describe_spending(study, records)
     facts: dict[str, Any] = {
@@ -79,6 +80,8 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
         "study": study,
         "data": describe_data(study, records),
         "winner": winner,
+        "metric": metric,
+        "metrics": (metric, *(each for each in Metric if each is not metric)),
         # A search for one network's recipe compares no networks; the section on the recipe describes its result.
         "leaders": None if chosen else compare_leaders(out, rows),
         "why": "" if chosen else explain_win(rows),

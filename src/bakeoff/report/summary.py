@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bakeoff.report.board import explain, rank
+from bakeoff.report.board import explain, find_metric, rank
 from bakeoff.report.template import make_environment
 from bakeoff.report.winner import choose_run, find_winner
 from bakeoff.runs.record import list_records
@@ -20,6 +20,7 @@ def render_summary(out: Path) -> str:
         .get_template("summary.html.j2")
         .render(
             winner=find_winner(study, records),
+            metric=find_metric(records),
             why="" if choose_run(study, records) else explain(rows),
             rows=rows,
             out=str(out),

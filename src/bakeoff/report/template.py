@@ -3,14 +3,17 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bakeoff.report.board import (
+    format_arm,
     format_bytes,
     format_caveats,
     format_count,
+    format_estimate,
+    format_headline,
     format_memory_error,
     format_percent,
     format_range,
+    format_score,
     format_seconds,
-    format_top1,
     is_scored,
     read_losses,
 )
@@ -28,16 +31,19 @@ def make_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "arm": format_arm,
         "bytes": format_bytes,
         "caveats": format_caveats,
         "count": format_count,
+        "estimate": format_estimate,
+        "headline": format_headline,
         "losses": read_losses,
         "memory_error": format_memory_error,
         "percent": format_percent,
         "range": format_range,
+        "score": format_score,
         "scored": is_scored,
         "seconds": format_seconds,
-        "top1": format_top1,
     }
     return environment
 

@@ -5,10 +5,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bakeoff.report.board import format_changes, format_percent, format_range, format_seconds
+from bakeoff.report.board import format_arm, format_changes, format_difference, format_seconds
 from bakeoff.report.evidence import Drawing
 from bakeoff.report.figures import Trial, ValueEffect, draw_shares, draw_trials, draw_value_effects
-from bakeoff.runs.config import Run, differences, look_up
+from bakeoff.runs.config import Metric, Run, differences, look_up
 from bakeoff.runs.findings import Effect, Effects, SearchResult, Verdict
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State, read_history
@@ -65,21 +65,24 @@ def _describe_search(found: SearchResult, study: AnyStudy, out: Path, records: S
     by_id = {record.id: record for record in records}
     order = next((stage.runs for stage in study.stages if stage.stage == Stage.TUNE), ())
     pair = {run for arm in (found.before, found.after) if arm for run in arm.ids}
-    trials, chosen = [], None
+    trials, chosen, metric = [], None, by_id[found.base].metric
     for number, run in enumerate(run for run in order if run in by_id and run not in pair):
         record = by_id[run]
         history = read_history(run_dir(out, run))
-        if record.state is State.COMPLETE and record.val:
-            trials.append(Trial(number, record.val.top1, stopped=False))
-        elif history:
-            trials.append(Trial(number, history[-1].val_top1, stopped=True))
+        estimate = record.val.read(metric) if record.val else None
+        last = history[-1].read(metric) if history else None
+        if record.state is State.COMPLETE and estimate:
+            trials.append(Trial(number, estimate.value, stopped=False))
+        elif last is not None:
+            trials.append(Trial(number, last, stopped=True))
         if run == found.best and found.kept:
             chosen = number
     drawings = []
     if trials:
-        caption = f"Validation accuracy of {len(trials)} trials, in the order in which they ran."
-        caption += " A cross is a trial that was stopped early, with the accuracy at that moment."
-        drawings.append(Drawing(draw_trials(trials, chosen, caption), caption))
+        score = "accuracy" if metric is Metric.TOP1 else metric.label
+        caption = f"Validation {score} of {len(trials)} trials, in the order in which they ran."
+        caption += f" A cross is a trial that was stopped early, with the {score} at that moment."
+        drawings.append(Drawing(draw_trials(trials, chosen, caption, metric), caption))
     if found.importances:
         ranked = dict(sorted(found.importances.items(), key=lambda item: -item[1])[:10])
         caption = "The share of the variance between trials that each parameter explains (fANOVA)."
@@ -98,9 +101,9 @@ def _summarise_search(found: SearchResult, base: Run) -> str:
         f" The best trial changed: {'; '.join(_describe_change(found, base, key) for key in found.changes)}."
         " The best of many trials was partly lucky. Therefore its recipe and the recipe at the start were trained"
         f" again, with another seed and for {format_seconds(after.seconds)} each. They reached"
-        f" {format_percent(after.top1)} ({format_range(after.top1_ci95)}) and"
-        f" {format_percent(before.top1)} ({format_range(before.top1_ci95)}) on"
-        f" {difference.images:,} validation images, a difference of {difference.points_and_interval} points,"
+        f" {format_arm(after)} and {format_arm(before)}{_name_metric(difference.metric)} on"
+        f" {difference.images:,} validation images, a difference of"
+        f" {difference.points_and_interval}{difference.metric.points},"
         f" {difference.significance}."
     )
     return f"{text} {'The new recipe was chosen.' if found.kept else 'The recipe at the start was kept.'}"
@@ -121,7 +124,7 @@ def _describe_effects(effects: Effects) -> Tuning:
     text = (
         f"The study changed one factor of the base recipe at a time, with equal training time"
         f" ({format_seconds(effects.base.seconds)}) and {seeds} seed{'s' if seeds > 1 else ''}. The base recipe reached"
-        f" {format_percent(effects.base.top1)} ({format_range(effects.base.top1_ci95)}) on validation."
+        f" {format_arm(effects.base)}{_name_metric(effects.base.metric)} on validation."
         f" {_list(helping, 'Better')} {_list(hurting, 'Worse')} The other values made no significant difference."
     )
     if seeds == 1:
@@ -135,13 +138,19 @@ def _describe_effects(effects: Effects) -> Tuning:
         for effect in effects.effects
     ]
     caption = "The difference of each value from the base recipe, with 95 % intervals of the paired difference."
-    drawings = [Drawing(draw_value_effects(values, caption), caption)] if values else []
+    drawings = [Drawing(draw_value_effects(values, caption, effects.base.metric), caption)] if values else []
     factors = [(key, list(group)) for key, group in groupby(effects.effects, key=lambda effect: effect.key)]
     return Tuning(text, drawings, factors)
 
 
+def _name_metric(metric: Metric) -> str:
+    return "" if metric is Metric.TOP1 else f" {metric.label}"
+
+
 def _list(effects: Sequence[Effect], word: str) -> str:
     named = [
-        f"{format_changes({effect.key: effect.value})} ({effect.difference.points * 100:+.1f})" for effect in effects
+        f"{format_changes({effect.key: effect.value})}"
+        f" ({format_difference(effect.difference.points, effect.difference.metric)})"
+        for effect in effects
     ]
     return f"{word}: {', '.join(named)}." if named else f"{word}: none significantly."

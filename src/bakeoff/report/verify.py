@@ -23,11 +23,11 @@ from bakeoff.data.shards import Dataset, open_dataset
 from bakeoff.deploy.bundle import MODEL_NAMES, Bundle, missing_modules, open_bundle, read_facts
 from bakeoff.errors import BakeoffError, OutputError
 from bakeoff.files import hash_file
-from bakeoff.report.board import format_csv, rank
+from bakeoff.report.board import Row, format_csv, rank
 from bakeoff.report.page import render_report
 from bakeoff.report.page_text import read_page_text
 from bakeoff.runs.agreement import choose_tolerance
-from bakeoff.runs.config import read_run, run_id
+from bakeoff.runs.config import Metric, read_run, run_id
 from bakeoff.runs.folder import RunFolder, SplitScored, run_dir
 from bakeoff.runs.metrics import Metrics, score
 from bakeoff.runs.paired import compare
@@ -174,6 +174,10 @@ def _check_scores(
         yield Check(where, "scored", f"cannot be computed: {error}")
         return
     computed = score(predictions.logits, predictions.labels, superclass_of)
+    if metrics.log_loss_ci95 is None:
+        # Written by a version that had neither AUROC nor intervals of other metrics than top-1.
+        added = [f"{metric.field}_ci95" for metric in Metric if metric is not Metric.TOP1]
+        computed = computed.model_copy(update=dict.fromkeys(["auroc", *added]))
     if metrics.balanced_accuracy is None:
         # Written by a version that counted an absent class as an F1 of 0, and had no balanced accuracy.
         share = 1 - len(computed.absent) / predictions.classes
@@ -193,10 +197,16 @@ def _check_scores(
 
 
 def _compare_boards(written: str, computed: str) -> Iterator[Check]:
-    old = {row["id"]: row for row in csv.DictReader(io.StringIO(written))}
+    rows_written = csv.DictReader(io.StringIO(written))
+    columns = set(rows_written.fieldnames or ())
+    old = {row["id"]: row for row in rows_written}
     new = {row["id"]: row for row in csv.DictReader(io.StringIO(computed))}
+    # What was added since version 0.1.0: an older board lacks it.
+    added = tuple(name for name, field in Row.model_fields.items() if not field.is_required())
     for name in dict.fromkeys([*old, *new]):
         for column in dict.fromkeys([*new.get(name, {}), *old.get(name, {})]):
+            if column.startswith(added) and column not in columns:
+                continue
             cells = (str(rows.get(name, {}).get(column, "(no such row)")) for rows in (old, new))
             yield Check(f"board.csv: {column} of {name}", *cells)
 
@@ -222,7 +232,7 @@ def _check_differences(out: Path) -> Iterator[Check]:
             differences.append((f"effects: {effect.key} {effect.value}", effect.difference, before, effect.arm))
     for where, difference, before, after in differences:
         pairs = list(zip(before.ids, after.ids, strict=False))
-        computed = compare(out, [first for first, _ in pairs], [second for _, second in pairs])
+        computed = compare(out, [first for first, _ in pairs], [second for _, second in pairs], difference.metric)
         yield Check(f"study.json: {where}", _format(difference.points), _format(computed.points))
 
 

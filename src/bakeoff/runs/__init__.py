@@ -8,6 +8,7 @@ config/         the config of a run, and the run id
 folder.py       the names of a run's files
 events.py       progress and errors that a run's process reports
 calibration.py  softmax, calibration error, temperature
+measures.py     metrics as functions of how often each image counts, for the bootstrap
 metrics.py      scores of a split, with intervals
 predictions.py  logits, labels and image ids of a split
 versions.py     software versions that a result depends on

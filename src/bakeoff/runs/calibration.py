@@ -5,7 +5,7 @@ softmax(test_logits / temperature)
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ _LIMIT = 20.0
 _BISECTIONS = 40
 
 Floats = NDArray[np.float32]
+Float = TypeVar("Float", np.float32, np.float64)
 
 
 class Reliability(NamedTuple):
@@ -28,10 +29,10 @@ class Reliability(NamedTuple):
     accuracy: NDArray[np.float64]
 
 
-def softmax(logits: Floats) -> Floats:
-    """Probabilities along the last axis, in float32, without overflow."""
+def softmax(logits: NDArray[Float]) -> NDArray[Float]:
+    """Probabilities along the last axis, in the precision of the logits, without overflow."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
+    probabilities: NDArray[Float] = shifted / shifted.sum(axis=-1, keepdims=True)
     return probabilities
 
 

@@ -27,6 +27,8 @@ class RunProgress:
     val_top1: float | None = None
     """Validation top-1 of the latest evaluation, in [0, 1]."""
     seconds_left: float | None = None
+    val_score: float | None = None
+    """The metric that decides (`train.metric`) in the latest evaluation."""
 
 
 @dataclass(frozen=True)

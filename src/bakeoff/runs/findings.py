@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from bakeoff.runs.config import Metric
 from bakeoff.runs.facts import Facts
 
 __all__ = ["Arm", "Difference", "Effect", "Effects", "McNemar", "SearchResult", "Verdict"]
@@ -16,13 +17,15 @@ class Verdict(StrEnum):
 
 
 class Difference(Facts):
-    """Top-1 of the second set of runs minus that of the first, with its 95 % interval; fractions of 1."""
+    """By how much the second set of runs is better than the first, with its 95 % interval; shares as fractions of 1."""
 
     points: float
     low: float
     high: float
     images: int
     seeds: int
+    metric: Metric = Metric.TOP1
+    """In what it is better. With log loss, `points` is by how much its loss is less."""
 
     @property
     def verdict(self) -> Verdict:
@@ -33,8 +36,11 @@ class Difference(Facts):
 
     @property
     def points_and_interval(self) -> str:
-        """The difference and its interval in percentage points: `+1.2 (-0.3 to +2.7)`."""
-        return f"{self.points * 100:+.1f} ({self.low * 100:+.1f} to {self.high * 100:+.1f})"
+        """The difference and its interval in percentage points: `+1.2 (-0.3 to +2.7)`; of log loss, in nats."""
+        point, low, high = (
+            f"{value * self.metric.scale:+.{self.metric.digits}f}" for value in (self.points, self.low, self.high)
+        )
+        return f"{point} ({low} to {high})"
 
     @property
     def significance(self) -> str:
@@ -44,15 +50,27 @@ class Difference(Facts):
 
 
 class Arm(Facts):
-    """Means over runs of one recipe with different seeds; the interval is that of the mean top-1."""
+    """Means over runs of one recipe with different seeds; the intervals are those of the means."""
 
     ids: tuple[str, ...]
     top1: float
     top1_ci95: tuple[float, float]
+    metric: Metric = Metric.TOP1
+    """The metric that decides."""
+    score: float | None = None
+    """Its mean; None in a file of a version that had top-1 alone."""
+    score_ci95: tuple[float, float] | None = None
     seconds: float
     """Mean training seconds of a run."""
     images_per_second: float
     memory_peak_bytes: int
+
+    @property
+    def estimate(self) -> tuple[float, tuple[float, float]]:
+        """The metric that decides, and its interval."""
+        if self.score is None or self.score_ci95 is None:
+            return self.top1, self.top1_ci95
+        return self.score, self.score_ci95
 
 
 class Effect(Facts):

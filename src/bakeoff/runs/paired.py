@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.errors import OutputError
+from bakeoff.runs.config import Metric
 from bakeoff.runs.findings import Arm, Difference, McNemar
 from bakeoff.runs.folder import run_dir
+from bakeoff.runs.measures import Measure, prepare, resample
 from bakeoff.runs.metrics import Z95
 from bakeoff.runs.predictions import Predictions, read_predictions
 from bakeoff.runs.record import RunRecord
@@ -24,8 +26,11 @@ __all__ = ["compare", "mcnemar", "summarise"]
 
 
 def mcnemar(out: Path, first: str, second: str) -> McNemar:
-    """McNemar's test (1947) in its exact, binomial form. Raises OutputError if the runs were scored on other images."""
-    differences = _paired_differences(out, first, second)
+    """McNemar's test (1947) in its exact, binomial form, on the images that both runs were scored on.
+
+    Raises OutputError if there are none.
+    """
+    differences = _subtract(*_read_shared(out, first, second))
     second_only, first_only = int((differences > 0).sum()), int((differences < 0).sum())
     discordant = first_only + second_only
     tail = sum(math.comb(discordant, fewer) for fewer in range(min(first_only, second_only) + 1))
@@ -33,42 +38,66 @@ def mcnemar(out: Path, first: str, second: str) -> McNemar:
     return McNemar(images=len(differences), first_only=first_only, second_only=second_only, p=p)
 
 
-def compare(out: Path, first: Sequence[str], second: Sequence[str]) -> Difference:
-    """Estimate how much higher the top-1 of `second` is than that of `first`.
+def compare(out: Path, first: Sequence[str], second: Sequence[str], metric: Metric = Metric.TOP1) -> Difference:
+    """Estimate how much better `second` is than `first`, on the images that all of them were scored on.
 
-    The variance is that of the mean over images (paired: correctness differs by -1, 0 or 1 on each image) plus, with
-    several pairs, that of the mean over pairs.
+    The variance is that over images plus, with several pairs, that of the mean over pairs. For top-1 the variance over
+    images is that of a mean (correctness differs by -1, 0 or 1 on each image), for other metrics it is the bootstrap's
+    (Efron 1979), with the same images for both runs in each draw.
 
     Args:
         out: The study's folder.
         first: Ids of the base's runs, one for each seed.
         second: Ids of the changed runs, paired with those of `first` by position.
+        metric: In what they are compared.
 
     Raises:
-        OutputError: The runs were not scored on the same images, or predictions are missing.
+        OutputError: There is no image that all runs were scored on, or predictions are missing.
     """
-    pairs = [_paired_differences(out, before, after) for before, after in zip(first, second, strict=True)]
-    if len({len(pair) for pair in pairs}) > 1:
-        raise _different_images(out, *first, *second)
-    differences = np.stack(pairs)
-    seeds, images = differences.shape
-    points, half = float(differences.mean()), _half_interval(differences)
-    return Difference(points=points, low=points - half, high=points + half, images=images, seeds=seeds)
+    read, seeds = _read_shared(out, *first, *second), len(first)
+    images = len(read[0].labels)
+    if metric is Metric.TOP1:
+        pairs = zip(read[:seeds], read[seeds:], strict=True)
+        differences = np.stack([_subtract(base, changed) for base, changed in pairs])
+        points, half = float(differences.mean()), _half_interval(differences)
+    else:
+        before, after = ([_prepare(metric, each) for each in runs] for runs in (read[:seeds], read[seeds:]))
+        draws = resample([*before, *after], images)
+        sign = metric.merit(1.0)
+        gains = sign * (draws[seeds:] - draws[:seeds])
+        values = [sign * (new.value - old.value) for old, new in zip(before, after, strict=True)]
+        points, half = float(np.mean(values)), _half_of_draws(gains, values)
+    low, high = points - half, points + half
+    return Difference(points=points, low=low, high=high, images=images, seeds=seeds, metric=metric)
 
 
-def summarise(out: Path, records: Sequence[RunRecord]) -> Arm:
+def summarise(out: Path, records: Sequence[RunRecord], metric: Metric = Metric.TOP1) -> Arm:
     """Average completed runs of one recipe that differ only in their seeds."""
-    correct = np.stack([_read(out, record.id).correct for record in records]).astype(np.float64)
-    top1 = float(correct.mean())
-    if len(records) == 1 and records[0].val is not None:
-        interval = records[0].val.top1_ci95
+    read = [_read(out, record.id) for record in records]
+    correct = np.stack([predictions.correct for predictions in read]).astype(np.float64)
+    top1, only = float(correct.mean()), records[0].val if len(records) == 1 else None
+    if only is not None:
+        interval = only.top1_ci95
     else:
         half = _half_interval(correct)
         interval = max(0.0, top1 - half), min(1.0, top1 + half)
+    score, score_interval = top1, interval
+    if metric is not Metric.TOP1:
+        measures = [_prepare(metric, predictions) for predictions in read]
+        score = float(np.mean([measure.value for measure in measures]))
+        estimate = only.read(metric) if only else None
+        if estimate is not None and estimate.interval is not None:
+            score_interval = estimate.interval
+        else:
+            half = _half_of_draws(resample(measures, len(read[0].labels)), [measure.value for measure in measures])
+            score_interval = max(0.0, score - half), score + half if metric.is_loss else min(1.0, score + half)
     return Arm(
         ids=tuple(record.id for record in records),
         top1=top1,
         top1_ci95=interval,
+        metric=metric,
+        score=score,
+        score_ci95=score_interval,
         seconds=float(np.mean([record.seconds.train for record in records])),
         images_per_second=float(np.mean([record.images_per_second for record in records])),
         memory_peak_bytes=max(record.memory_peak_bytes for record in records),
@@ -87,12 +116,44 @@ def _half_interval(values: NDArray[np.float64]) -> float:
     return Z95 * math.sqrt(variance)
 
 
-def _paired_differences(out: Path, before: str, after: str) -> NDArray[np.float64]:
-    """By image, (n,): 1 where only `after` is correct, -1 where only `before` is, else 0."""
-    base, changed = _read(out, before), _read(out, after)
-    if not np.array_equal(base.labels, changed.labels):
-        raise _different_images(out, before, after)
+def _half_of_draws(draws: NDArray[np.float64], values: Sequence[float]) -> float:
+    """Half the width of the 95 % interval of the mean of values (seeds,), of which `draws` are (seeds, draws).
+
+    It counts the variance over images and, with several seeds, the variance over seeds.
+    """
+    variance = float(draws.mean(axis=0).var(ddof=1))
+    if len(values) > 1:
+        variance += float(np.var(values, ddof=1)) / len(values)
+    return Z95 * math.sqrt(variance)
+
+
+def _prepare(metric: Metric, predictions: Predictions) -> Measure:
+    measure = prepare(metric, predictions.logits, predictions.labels)
+    if measure is None:
+        raise OutputError(f"{metric.label} is not defined for images of one class; choose another --metric")
+    return measure
+
+
+def _subtract(base: Predictions, changed: Predictions) -> NDArray[np.float64]:
+    """By image, (n,): 1 where only `changed` is correct, -1 where only `base` is, else 0."""
     return np.subtract(changed.correct, base.correct, dtype=np.float64)
+
+
+def _read_shared(out: Path, *runs: str) -> list[Predictions]:
+    """The predictions of runs on the images that all of them were scored on, in one order.
+
+    Raises OutputError if there are none, or if an image has two labels.
+    """
+    read = [_read(out, run) for run in runs]
+    ids = read[0].ids
+    if any(list(each.ids) != list(ids) for each in read):
+        # Only predictions with ids can be matched.
+        shared = set(ids).intersection(*(each.ids for each in read))
+        order = [name for name in ids if name in shared]
+        read = [each.select(order) for each in read]
+    if not len(read[0].labels) or any(not np.array_equal(each.labels, read[0].labels) for each in read):
+        raise _different_images(out, *runs)
+    return read
 
 
 def _different_images(out: Path, *runs: str) -> OutputError:

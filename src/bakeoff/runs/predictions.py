@@ -5,7 +5,7 @@ from the file.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -52,6 +52,12 @@ class Predictions:
         """The probability of the predicted class, (n,), in [0, 1]."""
         confidence: NDArray[np.float32] = softmax(self.logits).max(axis=1)
         return confidence
+
+    def select(self, ids: Sequence[str]) -> "Predictions":
+        """The predictions on some of the images, by id, in the order of `ids`."""
+        places = {name: place for place, name in enumerate(self.ids)}
+        chosen = np.array([places[name] for name in ids], dtype=np.intp)
+        return replace(self, logits=self.logits[chosen], labels=self.labels[chosen], ids=list(ids))
 
     @property
     def classes(self) -> int:

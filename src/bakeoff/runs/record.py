@@ -17,7 +17,7 @@ from pydantic import ConfigDict, ValidationError
 
 from bakeoff.errors import OutputError
 from bakeoff.files import read_json, replacing, write_json
-from bakeoff.runs.config import Data, Fit, Run
+from bakeoff.runs.config import Data, Fit, Metric, Run
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.metrics import Metrics, TestMetrics
@@ -172,6 +172,11 @@ class RunRecord(Facts):
         """The network and its input size, as in `mobilenet-v2@96`."""
         return self.config.candidate
 
+    @property
+    def metric(self) -> Metric:
+        """The metric that decides about the run."""
+        return self.config.train.metric
+
 
 class HistoryRow(Facts):
     """One evaluation during training, a row of `history.csv`."""
@@ -189,6 +194,14 @@ class HistoryRow(Facts):
     """Mean over the steps since the previous evaluation."""
     val_loss: float
     val_top1: float
+    val_balanced_accuracy: float | None = None
+    val_macro_f1: float | None = None
+    val_auroc: float | None = None
+
+    def read(self, metric: Metric) -> float | None:
+        """One of the metrics that can decide; None if it is not known."""
+        value: float | None = self.val_loss if metric is Metric.LOG_LOSS else getattr(self, f"val_{metric.field}")
+        return value
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
@@ -251,9 +264,8 @@ def read_history(folder: Path) -> list[HistoryRow]:
         return []
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [
-                HistoryRow.model_validate({str(key): cell for key, cell in row.items()}) for row in csv.DictReader(file)
-            ]
+            cells = [{str(key): cell for key, cell in row.items() if cell != ""} for row in csv.DictReader(file)]
+            return [HistoryRow.model_validate(row) for row in cells]
     except ValidationError as error:
         raise OutputError(f"cannot read {path}: {_first_message(error)}; remove that run's folder") from error
     except (OSError, ValueError, csv.Error) as error:

@@ -4,6 +4,7 @@ In: prepared data, candidates with their weights, a budget. Out: `study.json`, t
 report; for a whole study also the winner's bundle, for a search the recipe as TOML.
 May import: report, launch, networks, runs and what they may import. Nothing here loads TensorFlow.
 
+deciding.py        the metric that decides
 defaults.py        the candidates, their input sizes and their default recipes
 space.py           the parameters of a recipe, and the values that each may have
 default_spaces.py  the spaces of a search and of a factor-by-factor study

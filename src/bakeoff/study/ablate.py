@@ -43,12 +43,15 @@ class Ablation(Facts):
     base: tuple[Run, ...]
     """The base recipe: one run per seed."""
     levels: tuple[Level, ...]
+    decides: str = ""
+    """A sentence on the metric that decides."""
 
     @property
     def asked(self) -> dict[str, Any]:
         """What was asked for: the length of a run depends on the pace of the machine."""
         return {
             "budget_seconds": self.budget_seconds,
+            "metric": self.base[0].train.metric.value,
             "runs": [without_length(run).model_dump(mode="json") for run in self.runs],
         }
 
@@ -79,6 +82,7 @@ def make_ablation(
     head_start: bool = False,
     settings: Sequence[str] = (),
     slots: int = 1,
+    decides: str = "",
 ) -> Ablation:
     """Plan one run per seed for the base recipe, and for each value of each factor that differs from it.
 
@@ -92,6 +96,7 @@ def make_ablation(
         head_start: Whether each run starts its head from a probe (LP-FT, Kumar et al. 2022).
         settings: KEY=VALUE, applied last.
         slots: Runs in parallel.
+        decides: A sentence on the metric that decides, which is the base recipe's.
 
     Raises:
         ConfigError: No value differs from the base recipe's, or the budget is too short.
@@ -120,6 +125,7 @@ def make_ablation(
             Level(key=key, value=value, runs=_repeat(run, seeds))
             for key, value, run in factors.widened_to(base).levels(base)
         ),
+        decides=decides,
     )
 
 
@@ -138,7 +144,7 @@ def measure_effects(plan: Ablation, out: Path, records: Sequence[RunRecord]) -> 
     base = [done[run] for run in plan.base if run in done]
     if not base:
         return None
-    effects, missing = [], []
+    effects, missing, metric = [], [], plan.base[0].train.metric
     for level in plan.levels:
         pairs = [
             (done[before], done[after])
@@ -147,11 +153,12 @@ def measure_effects(plan: Ablation, out: Path, records: Sequence[RunRecord]) -> 
         ]
         if pairs:
             before, after = zip(*pairs, strict=True)
-            difference = compare(out, [record.id for record in before], [record.id for record in after])
-            effects.append(Effect(key=level.key, value=level.value, arm=summarise(out, after), difference=difference))
+            difference = compare(out, [record.id for record in before], [record.id for record in after], metric)
+            arm = summarise(out, after, metric)
+            effects.append(Effect(key=level.key, value=level.value, arm=arm, difference=difference))
         else:
             missing.append(f"{level.key}={level.value}")
-    return Effects(base=summarise(out, base), effects=tuple(effects), missing=tuple(missing))
+    return Effects(base=summarise(out, base, metric), effects=tuple(effects), missing=tuple(missing))
 
 
 def _repeat(run: Run, seeds: int) -> tuple[Run, ...]:

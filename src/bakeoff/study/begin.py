@@ -22,13 +22,14 @@ from bakeoff.machine import count_cores
 from bakeoff.networks.table import NetworkSpec, find_network
 from bakeoff.profile import read_profile
 from bakeoff.report.board import format_bytes
-from bakeoff.runs.config import Candidate, Data, Run, WeightsChoice, parse_weights
+from bakeoff.runs.config import Candidate, Data, Metric, Run, WeightsChoice, parse_weights
 from bakeoff.runs.study_file import STUDY_FILE, LeftOut, StudyData
+from bakeoff.study.deciding import Decision, choose_metric
 from bakeoff.study.defaults import assign_weights, choose_candidates, default_run
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.provide import SplitFindings, check_splits, prepare_data, provide_weights
 from bakeoff.study.sizes import choose_size
-from bakeoff.study.state import AnyPlan, StudyState, open_state
+from bakeoff.study.state import AnyPlan, StudyState, open_state, planned_metric
 from bakeoff.study.watcher import StudyWatcher
 
 __all__ = ["PreparedStudy", "StudyRequest", "open_executor", "open_study", "prepare_study"]
@@ -53,6 +54,8 @@ class StudyRequest:
     partial: bool = False
     """Whether weight files may hold only a part of their network."""
     recipe: Run | None = None
+    metric: Metric | None = None
+    """What decides; None: chosen by the classes."""
     budget: float | None = None
     """Wall-clock seconds of a whole job: with more of them for each image, inputs are larger by default."""
     out: Path | None = None
@@ -80,6 +83,8 @@ class PreparedStudy:
     """With their input sizes."""
     weights: WeightsChoice
     seed: int
+    decision: Decision
+    """The metric that decides."""
     findings: SplitFindings
     forecast: Forecast
     """What runs take on this machine."""
@@ -136,6 +141,7 @@ def prepare_study(request: StudyRequest, watcher: StudyWatcher, threads: int | N
         # A wrong name is refused before the data are prepared, which can take minutes.
         choose_candidates(request.candidates, 32, weights)
     shards, dataset = prepare_data(request.data, request.data_dir, watcher.counted)
+    decision = choose_metric(request.metric, dataset, planned_metric(request.folder(dataset.name)))
     findings = check_splits(dataset, watcher)
     candidates = choose_candidates(request.candidates or None, dataset.largest_side, weights)
     weights = assign_weights(candidates, weights)
@@ -149,7 +155,9 @@ def prepare_study(request: StudyRequest, watcher: StudyWatcher, threads: int | N
         size_of = _sizes_by_pace(request.budget, dataset, forecast)
         candidates = choose_candidates(request.candidates or None, dataset.largest_side, weights, size_of)
     seed = recipe.seed if request.seed is None else request.seed
-    return PreparedStudy(request, started, shards, dataset, tuple(candidates), weights, seed, findings, forecast)
+    return PreparedStudy(
+        request, started, shards, dataset, tuple(candidates), weights, seed, decision, findings, forecast
+    )
 
 
 def _measure_if_new(forecast: Forecast, base: Run, budget: float, watcher: StudyWatcher) -> Forecast:

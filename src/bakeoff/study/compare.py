@@ -11,6 +11,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.record import RunRecord, State
+from bakeoff.study.deciding import BY_TOP1, Decision, decide_by
 from bakeoff.study.defaults import set_length, start_from, without_length
 from bakeoff.study.forecast import Forecast
 
@@ -29,12 +30,18 @@ class Comparison(Facts):
 
     budget_seconds: float | None
     runs: tuple[Run, ...]
+    decides: str = ""
+    """A sentence on the metric that decides."""
 
     @property
     def asked(self) -> dict[str, Any]:
         """What was asked for. With a budget, the length of a run depends on the pace of the machine."""
         runs = self.runs if self.budget_seconds is None else map(without_length, self.runs)
-        return {"budget_seconds": self.budget_seconds, "runs": [run.model_dump(mode="json") for run in runs]}
+        return {
+            "budget_seconds": self.budget_seconds,
+            "metric": self.runs[0].train.metric.value,
+            "runs": [run.model_dump(mode="json") for run in runs],
+        }
 
     def pending(self, records: Sequence[RunRecord]) -> tuple[Run, ...]:
         """The runs that have no final record yet."""
@@ -55,6 +62,7 @@ def make_comparison(
     recipe: Run | None = None,
     settings: Sequence[str] = (),
     slots: int = 1,
+    decision: Decision = BY_TOP1,
 ) -> Comparison:
     """Plan a comparison at a time budget, at equal images, or at the length that the recipe has.
 
@@ -70,6 +78,7 @@ def make_comparison(
         recipe: The settings of every run; by default each network's default recipe.
         settings: KEY=VALUE, applied last.
         slots: Runs in parallel.
+        decision: The metric that decides.
 
     Raises:
         ConfigError: There is no length, or the budget is too short.
@@ -83,12 +92,14 @@ def make_comparison(
         length = _divide_budget(budget, candidates, forecast, val_images=counts["val"], slots=slots)
     elif images is not None:
         length = {"seconds": None, "images": images, "epochs": None}
-    starts = (start_from(recipe, candidate, data, weights, seed) for candidate in candidates)
+    starts = (
+        decide_by(start_from(recipe, candidate, data, weights, seed), decision.metric) for candidate in candidates
+    )
     runs = (
         set_length(run, length, train_images=counts["train"], head_start=recipe is None, settings=settings)
         for run in starts
     )
-    return Comparison(budget_seconds=budget, runs=tuple(runs))
+    return Comparison(budget_seconds=budget, runs=tuple(runs), decides=decision.sentence)
 
 
 def _divide_budget(

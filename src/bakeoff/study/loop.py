@@ -7,7 +7,8 @@ from pathlib import Path
 from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Executor, Local, export_bundle, open_test
 from bakeoff.profile import Finish, add_finish
-from bakeoff.report.board import order_of, read_row
+from bakeoff.report.board import format_score, order_of, read_row, read_score
+from bakeoff.runs.config import Metric
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.runs.study_file import Dropped, PlanRevision
@@ -178,5 +179,8 @@ def _note_dropped(context: StudyContext, stage: Stage) -> None:
 
 
 def _describe_scores(record: RunRecord) -> str:
-    top1 = record.val.top1 if record.val else 0.0
-    return f"{top1:.1%} on validation at {record.images_per_second:.0f} images/s"
+    metric, score = record.metric, read_score(read_row(record))
+    text = format_score(score and score.value, metric)
+    if metric is not Metric.TOP1:
+        text += f" {metric.label}"
+    return f"{text} on validation at {record.images_per_second:.0f} images/s"

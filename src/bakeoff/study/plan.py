@@ -10,8 +10,9 @@ from typing import Any
 from bakeoff.errors import ConfigError
 from bakeoff.networks.table import find_network
 from bakeoff.profile import Variant
-from bakeoff.runs.config import Candidate, Data, Mode, Precision, WeightsChoice
+from bakeoff.runs.config import Candidate, Data, Metric, Mode, Precision, WeightsChoice
 from bakeoff.runs.facts import Facts
+from bakeoff.study.deciding import BY_TOP1, Decision
 from bakeoff.study.defaults import progressive_sizes
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.search import MIN_SEARCH_SECONDS
@@ -75,6 +76,10 @@ class StudyPlan(Facts):
     """Whether XLA compiles training steps: only if that was tried on a GPU, and faster."""
     rests_on: str = ""
     """What the predictions rest on."""
+    metric: Metric = Metric.TOP1
+    """The validation metric that decides."""
+    decides: str = ""
+    """A sentence that says so, and why."""
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -86,6 +91,7 @@ class StudyPlan(Facts):
             "weights": self.weights.model_dump(mode="json"),
             "candidates": sorted({name.partition("@")[0] for name in (*self.candidates, *self.cut)}),
             "tune_seconds": self.tune_seconds,
+            "metric": self.metric.value,
         }
 
 
@@ -102,6 +108,7 @@ def make_plan(
     slots: int = 1,
     spent: float = 0.0,
     side: int = 0,
+    decision: Decision = BY_TOP1,
 ) -> StudyPlan:
     """Divide a budget among the stages of a study.
 
@@ -121,6 +128,7 @@ def make_plan(
         slots: Runs in parallel, in the screen and the race.
         spent: Wall-clock seconds of the budget that preparing the data has used.
         side: Side of the stored images in pixels.
+        decision: The metric that decides.
 
     Raises:
         ConfigError: The budget is too short for any run, or for the search that was asked for.
@@ -183,6 +191,8 @@ def make_plan(
         precision=variant.precision,
         xla=variant.jit_compile,
         rests_on=forecast.describe(kept),
+        metric=decision.metric,
+        decides=decision.sentence,
     )
 
 

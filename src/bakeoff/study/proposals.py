@@ -14,6 +14,7 @@ from bakeoff.runs.config import INTERIM_IMAGES, AugmentStep, Candidate, Mode, Ru
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.record import RunRecord, Stage, State
+from bakeoff.study.deciding import decide_by
 from bakeoff.study.defaults import default_run, has_random_weights, progressive_sizes
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.plan import StudyPlan
@@ -104,9 +105,9 @@ def _screen_run(plan: StudyPlan, name: str) -> Run:
 
 
 def _default_run(plan: StudyPlan, network: str, size: int) -> Run:
-    """A network's default recipe, in the precision of the plan."""
+    """A network's default recipe, in the precision and for the metric of the plan."""
     run = default_run(find_network(network), size, plan.data, plan.weights, plan.seed)
-    return run.revised(train={"precision": plan.precision, "xla": plan.xla})
+    return decide_by(run.revised(train={"precision": plan.precision, "xla": plan.xla}), plan.metric)
 
 
 def _base_recipe(plan: StudyPlan, last: RunRecord) -> Run:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from bakeoff.networks.table import find_network
-from bakeoff.report.board import expect_error, order_of, read_row
+from bakeoff.report.board import expect_error, order_of, read_row, read_score
 from bakeoff.runs.config import Candidate, parse_candidate
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.record import RunRecord, Stage, State
@@ -130,9 +130,10 @@ def _expect_error_at(size: int, leader: RunRecord, known: dict[int, RunRecord], 
     With probes at two sizes, the error is taken to be a power of the size; with one, the power is assumed.
     """
     at = leader.config.model.size
-    row = read_row(leader)
-    error = 1 - (row.val_top1 or 0.0)
-    others = {side: 1 - (record.val.top1 if record.val else 0.0) for side, record in known.items() if side != at}
+    row, metric = read_row(leader), leader.metric
+    errors = {side: _read_error(record) for side, record in known.items()}
+    error = _read_error(leader)
+    others = {side: each for side, each in errors.items() if side != at}
     if others:
         other = min(others, key=lambda side: abs(side - size))
         power = math.log(max(others[other], 1e-3) / max(error, 1e-3)) / math.log(other / at)
@@ -142,12 +143,17 @@ def _expect_error_at(size: int, leader: RunRecord, known: dict[int, RunRecord], 
     pace = row.images_per_second * (at / size) ** 2
     moved = row.model_copy(
         update={
-            "val_top1": 1 - min(1.0, error),
+            f"val_{metric.field}": metric.error(error if metric.is_loss else min(1.0, error)),
             "images_per_second": pace,
             "seconds_planned": plan.confirm_seconds,
         }
     )
     return expect_error(moved)
+
+
+def _read_error(record: RunRecord) -> float:
+    score = read_score(read_row(record))
+    return 1.0 if score is None else record.metric.error(score.value)
 
 
 def _describe_race(finalists: int, lengths: Sequence[float]) -> str:

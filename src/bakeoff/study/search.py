@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bakeoff.errors import ConfigError, NothingTrainedError
 from bakeoff.runs.config import Run, revise
@@ -59,6 +59,13 @@ class Search(Facts):
     base: Run
     """The base recipe, with the length of a trial."""
     space: Space
+    decides: str = ""
+    """A sentence on the metric that decides."""
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What was asked for."""
+        return {"metric": self.base.train.metric.value, **self.model_dump(mode="json", exclude={"decides"})}
 
 
 def make_search(
@@ -69,6 +76,7 @@ def make_search(
     counts: Mapping[str, int],
     head_start: bool = False,
     settings: Sequence[str] = (),
+    decides: str = "",
 ) -> Search:
     """Plan a search around a base recipe, with trials that train for a twentieth of the budget each.
 
@@ -79,6 +87,7 @@ def make_search(
         counts: Images by split.
         head_start: Whether each trial starts its head from a probe (LP-FT, Kumar et al. 2022).
         settings: KEY=VALUE, applied last.
+        decides: A sentence on the metric that decides, which is the base recipe's.
 
     Raises:
         ConfigError: The budget is too short.
@@ -98,7 +107,7 @@ def make_search(
         "count_probe": True,
     }
     base = set_length(base, length, train_images=counts["train"], head_start=head_start, settings=settings)
-    return Search(budget_seconds=budget, base=base, space=space.widened_to(base))
+    return Search(budget_seconds=budget, base=base, space=space.widened_to(base), decides=decides)
 
 
 class TrainEach(Protocol):
@@ -171,7 +180,8 @@ def _draw_trials(
             if is_base and record.state is not State.COMPLETE:
                 raise NothingTrainedError(f"the base recipe could not be trained: {record.reason}")
 
-        yield RunRequest(run, make_stop_rule(trial, may_stop=not is_base), changes, on_end)
+        stop_rule = make_stop_rule(trial, run.train.metric, may_stop=not is_base)
+        yield RunRequest(run, stop_rule, changes, on_end)
 
 
 def _confirm_best(study: "optuna.Study", plan: Search, out: Path, train_each: TrainEach) -> SearchResult:
@@ -199,6 +209,7 @@ def _confirm_best(study: "optuna.Study", plan: Search, out: Path, train_each: Tr
     before, after = pair["before"], pair["after"]
     if State.FAILED in (before.state, after.state):
         return found
-    difference = compare(out, [before.id], [after.id])
-    scores = {"before": summarise(out, [before]), "after": summarise(out, [after]), "difference": difference}
-    return found.model_copy(update=scores | {"kept": difference.points > 0})
+    metric = plan.base.train.metric
+    difference = compare(out, [before.id], [after.id], metric)
+    arms = {"before": summarise(out, [before], metric), "after": summarise(out, [after], metric)}
+    return found.model_copy(update=arms | {"difference": difference, "kept": difference.points > 0})

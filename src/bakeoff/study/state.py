@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pydantic import ConfigDict, ValidationError
 
 from bakeoff.errors import OutputError
 from bakeoff.files import make_dir, read_json, write_json
+from bakeoff.runs.config import Metric
 from bakeoff.runs.record import Stage
 from bakeoff.runs.study_file import STUDY_FILE, StageFacts, StudyData, StudyFile
 from bakeoff.study.ablate import Ablation
@@ -18,7 +18,7 @@ from bakeoff.study.compare import Comparison
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.search import Search
 
-__all__ = ["AnyPlan", "StudyState", "open_state", "planned_slots"]
+__all__ = ["AnyPlan", "StudyState", "open_state", "planned_metric", "planned_slots"]
 
 AnyPlan = StudyPlan | Comparison | Search | Ablation
 
@@ -85,6 +85,12 @@ def planned_slots(out: Path, slots: int) -> int:
     return _read(out / STUDY_FILE).slots if (out / STUDY_FILE).is_file() else slots
 
 
+def planned_metric(out: Path) -> Metric | None:
+    """The metric that decides in the study in a folder; None if there is no study yet."""
+    path = out / STUDY_FILE
+    return Metric(_read(path).plan.asked["metric"]) if path.is_file() else None
+
+
 def open_state(out: Path, plan: AnyPlan, *, data: StudyData, command: str, slots: int = 1) -> StudyState:
     """Start a study, or open the same study to continue it.
 
@@ -126,11 +132,7 @@ def _read(path: Path) -> StudyState:
 
 def _asks_the_same(old: AnyPlan, new: AnyPlan) -> bool:
     """Whether two plans are of one study. What a machine's pace has decided may differ: it was measured again since."""
-    return type(old) is type(new) and _asked(old) == _asked(new)
-
-
-def _asked(plan: AnyPlan) -> dict[str, Any]:
-    return plan.model_dump(mode="json") if isinstance(plan, Search) else plan.asked
+    return type(old) is type(new) and old.asked == new.asked
 
 
 def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> str:
@@ -139,7 +141,7 @@ def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> s
         return f"its data is {study.data.name}, with other images, classes or fit"
     if type(study.plan) is not type(plan):
         return f"it was started by `{study.command}`"
-    old, new = _asked(study.plan), _asked(plan)
+    old, new = study.plan.asked, plan.asked
     field = next(name for name in new if old[name] != new[name])
     if field in ("runs", "base", "levels", "space", "candidates"):
         return "its candidates or their settings are different"

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.errors import OutputError
-from bakeoff.report.board import format_percent
-from bakeoff.runs.config import Run
+from bakeoff.report.board import format_score
+from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.run_pool import StopRule
@@ -116,23 +116,24 @@ def suggest_value(trial: "optuna.Trial", parameter: Parameter) -> Any:
     return trial.suggest_float(parameter.name, parameter.low, parameter.high, log=parameter.log)
 
 
-def make_stop_rule(trial: "optuna.Trial", *, may_stop: bool) -> StopRule:
+def make_stop_rule(trial: "optuna.Trial", metric: Metric, *, may_stop: bool) -> StopRule:
     """A rule that reports a trial's scores, and stops it if it is in the worse half of those that got as far.
 
-    With `may_stop=False` it only reports them.
+    With `may_stop=False` it only reports them. Optuna is told numbers of which more is better.
     """
     reported = 0
 
     def stop_rule(event: RunProgress) -> str | None:
         nonlocal reported
-        evaluations, top1 = event.evaluations, event.val_top1
-        if top1 is None or not reported < evaluations < EVALUATIONS_PER_TRIAL:
+        evaluations, score = event.evaluations, event.val_score
+        if score is None or not reported < evaluations < EVALUATIONS_PER_TRIAL:
             return None
         reported = evaluations
-        trial.report(top1, evaluations)
+        trial.report(metric.merit(score), evaluations)
         if not (may_stop and trial.should_prune()):
             return None
-        return f"pruned at {event.fraction:.0%} of its length: {format_percent(top1)} is among the worse half so far"
+        text = format_score(score, metric)
+        return f"pruned at {event.fraction:.0%} of its length: {text} is among the worse half so far"
 
     return stop_rule
 
@@ -142,8 +143,9 @@ def report_result(study: "optuna.Study", trial: "optuna.Trial", record: RunRecor
     from optuna.trial import TrialState
 
     trial.set_user_attr("run", record.id)
-    if record.state is State.COMPLETE and record.val is not None:
-        study.tell(trial, record.val.top1)
+    estimate = record.val.read(record.metric) if record.val else None
+    if record.state is State.COMPLETE and estimate is not None:
+        study.tell(trial, record.metric.merit(estimate.value))
     else:
         study.tell(trial, state=TrialState.PRUNED if record.state is State.PRUNED else TrialState.FAIL)
 

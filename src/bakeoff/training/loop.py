@@ -7,16 +7,17 @@ the length is shortened so that the run ends in time (`progress`).
 
 import math
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.data.batches import Split, train_batches
 from bakeoff.networks.model import count_parameters
-from bakeoff.runs.config import INTERIM_IMAGES, Monitor
+from bakeoff.runs.config import INTERIM_IMAGES, Metric, Monitor, Train
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import RunFolder
-from bakeoff.runs.metrics import score
+from bakeoff.runs.measures import measure_all, prepare
 from bakeoff.runs.record import HistoryRow, Seconds, read_history, write_history
 from bakeoff.training.checkpoint import Checkpoint, Stateful, Variables, discard_unusable
 from bakeoff.training.inference import compile_forward, predict_logits
@@ -86,10 +87,10 @@ class _Training:
         self._best = BestWeights(self._model)
         # Training that starts from a trained head can make it worse, so its starting weights are stored.
         has_trained_head = self._config.probe_images or self._run.model.start
-        self._start = StartingWeights(self._model) if has_trained_head else None
+        self._interim = task.val if self._config.patience else sample_images(task.val, INTERIM_IMAGES)
+        self._start = StartingWeights(self._model, len(self._interim)) if has_trained_head else None
         self._steps = self._compile_steps()
         self._forward = compile_forward(self._model)
-        self._interim = task.val if self._config.patience else sample_images(task.val, INTERIM_IMAGES)
 
         self.checkpoint = Checkpoint(path, self._stateful_parts())
         counters = self.checkpoint.read()
@@ -101,9 +102,9 @@ class _Training:
         # Without a checkpoint, the starting weights are scored if they may be needed again.
         if counters is None and self._start is not None:
             with self._clock.measure("evaluate"):
-                images = [self._config.precision, task.dataset.decoded_key, self._interim.ids]
+                images = [self._config.metric, self._config.precision, task.dataset.decoded_key, self._interim.ids]
                 # With a deadline they are scored in any case, because that measures how long scoring takes.
-                self._start.score(images, self._count_correct, cached=task.wall_seconds is None)
+                self._start.score(images, self._measure_merit, cached=task.wall_seconds is None)
         self._history = read_history(task.folder)[: self._state.rows]
         self._batches = train_batches(
             task.train,
@@ -194,7 +195,7 @@ class _Training:
             # Mirror images double the time. The learning curve does not need them; early stopping does.
             self._score(self._interim, flip=self._config.flip_test and self._config.patience > 0)
             if self._config.patience:
-                self._best.update(_monitored(self._history[-1], self._config.monitor))
+                self._best.update(_monitored(self._history[-1], self._config))
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -240,10 +241,10 @@ class _Training:
             self._notes.append(f"stopped early at {self._state.progress:.0%} of its length")
         elif self._config.patience:
             self._score(val, flip=flip)
-            self._best.update(_monitored(self._history[-1], self._config.monitor))
+            self._best.update(_monitored(self._history[-1], self._config))
         if self._config.patience:
             self._best.restore()
-        if self._start is not None and self._count_correct() < self._start.correct:
+        if self._start is not None and self._measure_merit() < self._start.merit:
             self._notes.append("too short to gain anything: its starting point was kept")
             self._start.restore()
         return self._predict(val, flip=flip) if self._config.patience else self._score(val, flip=flip)
@@ -252,14 +253,16 @@ class _Training:
         with self.course.scoring(passes=1 + flip) as count:
             return predict_logits(self._forward, split, flip=flip, on_batch=count)
 
-    def _count_correct(self) -> int:
-        """How many of the images of an evaluation the model classifies correctly."""
-        return int((self._predict(self._interim, flip=False).argmax(axis=1) == self._interim.labels).sum())
+    def _measure_merit(self) -> float:
+        """The metric that decides, of the model on the images of an evaluation, as a score: higher is better."""
+        metric = self._config.metric
+        measure = prepare(metric, self._predict(self._interim, flip=False), self._interim.labels)
+        return _merit(metric, measure and measure.value)
 
     def _score(self, split: Split, *, flip: bool) -> NDArray[np.float32]:
         """Score the model on a split, add a row to the history, and return the logits."""
         logits = self._predict(split, flip=flip)
-        metrics = score(logits, split.labels, self._task.dataset.superclass_of)
+        values: dict[str, Any] = {f"val_{field}": value for field, value in measure_all(logits, split.labels).items()}
         self._history.append(
             HistoryRow(
                 seconds=self._state.probe_seconds + self._clock.seconds["train"],
@@ -269,8 +272,8 @@ class _Training:
                 size=self.course.size,
                 learning_rate=self._rate,
                 train_loss=float(np.mean(self._state.losses)),
-                val_loss=metrics.log_loss,
-                val_top1=metrics.top1,
+                val_loss=values.pop("val_log_loss"),
+                **values,
             )
         )
         self._state.losses.clear()
@@ -287,9 +290,16 @@ class _Training:
             evaluations=len(self._history),
             val_top1=self._history[-1].val_top1 if self._history else None,
             seconds_left=seconds * (1 - progress) / progress if progress else None,
+            val_score=self._history[-1].read(self._config.metric) if self._history else None,
         )
 
 
-def _monitored(row: HistoryRow, monitor: Monitor) -> float:
-    """The monitored metric as a score: higher is better."""
-    return row.val_top1 if monitor is Monitor.TOP1 else -row.val_loss
+def _monitored(row: HistoryRow, config: Train) -> float:
+    """The metric that early stopping monitors, as a score: higher is better."""
+    metric = {Monitor.LOSS: Metric.LOG_LOSS, Monitor.TOP1: Metric.TOP1, Monitor.METRIC: config.metric}[config.monitor]
+    return _merit(metric, row.read(metric))
+
+
+def _merit(metric: Metric, value: float | None) -> float:
+    """A metric as a score: higher is better. What is not defined (AUROC of one class) is worse than anything."""
+    return -math.inf if value is None else metric.merit(value)

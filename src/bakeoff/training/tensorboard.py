@@ -9,6 +9,9 @@ __all__ = ["EventLog"]
 
 _SCALARS = {
     "validation/top1": "val_top1",
+    "validation/balanced_accuracy": "val_balanced_accuracy",
+    "validation/macro_f1": "val_macro_f1",
+    "validation/auroc": "val_auroc",
     "validation/loss": "val_loss",
     "training/loss": "train_loss",
     "training/learning_rate": "learning_rate",
@@ -35,7 +38,8 @@ class EventLog:
             return
         history = read_history(self._folder)
         for row in history[self._rows :]:
-            self._write({tag: getattr(row, field) for tag, field in _SCALARS.items()}, row.images_seen)
+            scalars = {tag: value for tag, field in _SCALARS.items() if (value := getattr(row, field)) is not None}
+            self._write(scalars, row.images_seen)
         self._rows = len(history)
 
     def _write(self, scalars: dict[str, float], step: int) -> None:

@@ -67,19 +67,20 @@ class MovingAverage:
 class StartingWeights:
     """The weights that training starts from, and their score: a run that is too short may end with worse weights."""
 
-    def __init__(self, model: keras.Model) -> None:
-        self._model = model
+    def __init__(self, model: keras.Model, images: int) -> None:
+        """Take the present weights of a model, which are scored on so many images."""
+        self._model, self._images = model, images
         self._weights = model.get_weights()
-        self.correct = 0
-        """Validation images that they classify correctly."""
+        self.merit = 0.0
+        """Their score on validation images; more is better."""
 
-    def score(self, images: Sequence[Any], count: Callable[[], int], *, cached: bool = True) -> None:
-        """Set `correct`: counted, or read from the cache if these weights have been scored on these images before.
+    def score(self, images: Sequence[Any], measure: Callable[[], float], *, cached: bool = True) -> None:
+        """Set `merit`: measured, or read from the cache if these weights have been scored on these images before.
 
         Args:
-            images: What the count depends on besides the model: the images, and the precision.
-            count: Counts the images that the model classifies correctly.
-            cached: Whether a count from the cache will do.
+            images: What the score depends on besides the model: the metric, the images, and the precision.
+            measure: Scores the model.
+            cached: Whether a score from the cache will do.
         """
         digest = hashlib.sha256()
         for array in self._weights:
@@ -87,14 +88,14 @@ class StartingWeights:
         key = hash_json([self._model.name, digest.hexdigest(), *images])
         path = cache_dir() / "features" / f"{key[:32]}-start.json"
         try:
-            known = int(read_json(path)["correct"])
+            known = float(read_json(path)["merit"])
         except (OSError, ValueError, TypeError, KeyError):  # missing or damaged
             known = None
         if known is None or not cached:
-            self.correct = count()
-            write_json(path, {"correct": self.correct})
+            self.merit = measure()
+            write_json(path, {"merit": self.merit})
         else:
-            self.correct = known
+            self.merit = known
             mark_used(path)
 
     def restore(self) -> None:
@@ -102,12 +103,14 @@ class StartingWeights:
         self._model.set_weights(self._weights)
 
     def state(self) -> list[Any]:
-        """The number of correct images, and the weights."""
-        return [np.array(self.correct), *self._weights]
+        """The score, and the weights."""
+        return [np.array(self.merit), *self._weights]
 
     def set_state(self, arrays: Sequence[Any]) -> None:
         """Restore a state."""
-        self.correct, self._weights = int(arrays[0]), list(arrays[1:])
+        merit, *self._weights = arrays
+        # Earlier versions stored the number of images that were classified correctly.
+        self.merit = int(merit) / self._images if merit.dtype.kind in "iu" else float(merit)
 
 
 class BestWeights:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bakeoff.data.pixels import DECODING
 from bakeoff.data.shards.classes import choose_classes
@@ -104,6 +105,12 @@ class Dataset:
         fit = note_fit(self.manifest, self.asked_fit)
         return (*self.manifest.notes, *self.more_notes, *fit, *_note_small_classes(self))
 
+    def class_counts(self, split: str) -> NDArray[np.int64]:
+        """Number of images of each class in a split, (classes,)."""
+        labels = np.array(self.label_map)
+        on_disk = np.array(self.manifest.splits[split].class_counts)
+        return np.bincount(labels[labels >= 0], on_disk[labels >= 0], len(self.class_names)).astype(np.int64)
+
     @property
     def is_whole(self) -> bool:
         """Whether the view has every class."""
@@ -185,10 +192,8 @@ def _view(
 def _note_small_classes(dataset: Dataset) -> Iterator[str]:
     """What validation and test cannot say about the classes of a view, for want of images."""
     names = dataset.class_names
-    labels = np.array(dataset.label_map)
     for split, title in _TITLES.items():
-        on_disk = np.array(dataset.manifest.splits[split].class_counts)
-        counts = np.bincount(labels[labels >= 0], on_disk[labels >= 0], len(names)).astype(int)
+        counts = dataset.class_counts(split)
         if missing := [name for name, count in zip(names, counts, strict=True) if not count]:
             yield f"{_count(missing, names)} no {title} images: {name_some(missing)}"
         few = [f"{name} ({count})" for name, count in zip(names, counts, strict=True) if 0 < count < _FEW_IMAGES]

@@ -4,21 +4,30 @@ Files keep the exact numbers; only views round them. A value that was not measur
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from bakeoff.report.board.rows import Row, read_estimate
+from bakeoff.report.board.rows import Row, read_score
+from bakeoff.runs.config import Metric
+from bakeoff.runs.findings import Arm
+from bakeoff.runs.metrics import Metrics
 
 __all__ = [
     "DASH",
+    "Headline",
+    "format_arm",
     "format_bytes",
     "format_caveats",
     "format_changes",
     "format_count",
+    "format_difference",
+    "format_estimate",
+    "format_headline",
+    "format_interval",
     "format_memory_error",
     "format_percent",
     "format_range",
+    "format_score",
     "format_seconds",
-    "format_top1",
 ]
 
 # An en dash for a missing value, written by name because it looks like a hyphen.
@@ -54,12 +63,61 @@ def format_memory_error(row: Row) -> str:
     return f"{100 * row.memory_predicted_bytes / row.memory_peak_bytes - 100:+.0f} %"
 
 
-def format_top1(row: Row) -> str:
-    """Validation top-1 and half the width of its 95 % interval, in percent: `84.2 ±1.0`."""
-    if row.val_top1 is None:
+def format_estimate(row: Row, metric: Metric | None = None) -> str:
+    """A metric on validation and half the width of its 95 % interval: `84.2 ±1.0`, in percent; `0.512 ±0.030`, in nats.
+
+    Args:
+        row: The run.
+        metric: The metric; None: the one that decides.
+    """
+    score, metric = read_score(row, metric), metric or row.metric
+    if score is None:
         return DASH
-    top1, low, high = read_estimate(row)
-    return f"{top1 * 100:.1f} ±{(high - low) * 50:.1f}"
+    value = f"{score.value * metric.scale:.{metric.digits}f}"
+    if score.interval is None:
+        return value
+    low, high = score.interval
+    return f"{value} ±{(high - low) * metric.scale / 2:.{metric.digits}f}"
+
+
+def format_score(value: float | None, metric: Metric) -> str:
+    """A metric with its unit: `84.2 %`, or `0.512` for log loss."""
+    return DASH if value is None else f"{value * metric.scale:.{metric.digits}f}{metric.unit}"
+
+
+def format_interval(interval: tuple[float, float], metric: Metric) -> str:
+    """The interval of a metric: `83.1 to 85.2 %`, or `0.498 to 0.530` for log loss."""
+    low, high = (f"{end * metric.scale:.{metric.digits}f}" for end in interval)
+    return f"{low} to {high}{metric.unit}"
+
+
+class Headline(NamedTuple):
+    """The score to name first: the metric's title, its value, its interval, and top-1 if that is another metric."""
+
+    title: str
+    value: str
+    interval: str
+    top1: str
+
+
+def format_headline(metrics: Metrics, metric: Metric) -> Headline:
+    """The metric that decided, on a split; top-1 where it is not known."""
+    estimate = metrics.read(metric)
+    if estimate is None or estimate.interval is None or metric is Metric.TOP1:
+        return Headline("top-1", format_percent(metrics.top1), format_range(metrics.top1_ci95), "")
+    interval = format_interval(estimate.interval, metric)
+    return Headline(metric.label, format_score(estimate.value, metric), interval, format_percent(metrics.top1))
+
+
+def format_arm(arm: Arm) -> str:
+    """The score of an arm with its interval: `84.2 % (83.1 to 85.2 %)`."""
+    score, interval = arm.estimate
+    return f"{format_score(score, arm.metric)} ({format_interval(interval, arm.metric)})"
+
+
+def format_difference(difference: float, metric: Metric) -> str:
+    """A difference between two scores with its sign: `+1.2`, in points; `+0.031`, in nats."""
+    return f"{difference * metric.scale:+.{metric.digits}f}"
 
 
 def format_percent(fraction: float | None) -> str:

@@ -3,7 +3,17 @@
 from collections.abc import Mapping, Sequence
 
 from bakeoff.report.board.criteria import check_criteria, score_rows
-from bakeoff.report.board.rows import STAGES, Row, are_tied, dominates, is_scored, order_of, read_estimate, read_row
+from bakeoff.report.board.rows import (
+    STAGES,
+    Row,
+    are_tied,
+    dominates,
+    find_metric,
+    is_scored,
+    order_of,
+    read_merit,
+    read_row,
+)
 from bakeoff.runs.record import RunRecord, Stage, State
 
 __all__ = ["rank"]
@@ -14,9 +24,9 @@ def rank(
 ) -> list[Row]:
     """Rank runs: completed ones first, then pruned ones, then failed and running ones; later stages first.
 
-    Within a stage the order is validation top-1, then training seconds, then name. The screen is ordered by the error
-    expected after equal training time (`expect_error`). `pareto` and `tie` (with the most accurate row) refer to the
-    row's stage.
+    Within a stage the order is the metric that decides (`find_metric`) on validation, then training seconds, then name.
+    The screen is ordered by the error expected after equal training time (`expect_error`). `pareto` and `tie` (with the
+    row of the best score) refer to the row's stage.
 
     Args:
         records: The runs; each becomes one row.
@@ -32,7 +42,8 @@ def rank(
     """
     if criteria is not None:
         check_criteria(criteria)
-    rows = sorted((read_row(record) for record in records if stage in (None, record.stage)), key=order_of)
+    metric = find_metric(records)
+    rows = sorted((read_row(record, metric) for record in records if stage in (None, record.stage)), key=order_of)
     scored = {each: [row for row in rows if row.stage is each and is_scored(row)] for each in STAGES}
     if criteria is not None:
         scores = {row.id: score for group in scored.values() for row, score in score_rows(group, criteria)}
@@ -47,7 +58,7 @@ def rank(
 
 def _find_marks(row: Row, rows: Sequence[Row]) -> dict[str, bool]:
     """Pareto and tie of a row among `rows`, the scored rows of its stage."""
-    leader = max(rows, key=lambda each: read_estimate(each)[0])
+    leader = max(rows, key=read_merit)
     others = [each for each in rows if each is not leader]
     tie = any(are_tied(leader, other) for other in others) if row is leader else are_tied(leader, row)
     return {"pareto": not any(dominates(other, row) for other in rows), "tie": tie}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bakeoff.report.board.criteria import WeightChange, find_changes, score_rows
-from bakeoff.report.board.formatting import format_top1
+from bakeoff.report.board.formatting import format_difference, format_estimate
 from bakeoff.report.board.rows import (
     COSTS,
     STAGES,
@@ -17,9 +17,10 @@ from bakeoff.report.board.rows import (
     is_clearly_less,
     is_scored,
     order_of,
-    read_estimate,
     read_losses,
+    read_merit,
 )
+from bakeoff.runs.config import Metric
 from bakeoff.runs.record import Stage
 
 __all__ = ["HeadToHead", "explain", "explain_change", "explain_win", "find_head_to_head"]
@@ -72,7 +73,8 @@ def explain_win(rows: Sequence[Row]) -> str:
     winner = next(filter(is_scored, rows), None)
     if winner is None:
         return "No candidate completed, so there is no winner."
-    text = f"{winner.name} won with {format_top1(winner)} % top-1 on validation"
+    metric = winner.metric
+    text = f"{winner.name} won with {format_estimate(winner)}{metric.unit} {metric.label} on validation"
     match = find_head_to_head(rows)
     if match is None:
         return f"{text}. It was not compared with another candidate."
@@ -123,9 +125,12 @@ def find_head_to_head(rows: Sequence[Row]) -> HeadToHead | None:
 
 
 def _describe_lead(winner: Row, rival: Row) -> str:
-    low, high = (f"{end * 100:+.1f}" for end in difference_interval(winner, rival))
-    points = (read_estimate(winner)[0] - read_estimate(rival)[0]) * 100
-    lead = f"{abs(points):.1f} points {'ahead of' if points > 0 else 'behind'}" if points else "as accurate as"
+    metric = winner.metric
+    low, high = (format_difference(end, metric) for end in difference_interval(winner, rival))
+    gain = read_merit(winner) - read_merit(rival)
+    size = f"{format_difference(abs(gain), metric)[1:]}{metric.points}"
+    equal = "as accurate as" if metric is Metric.TOP1 else "as good as"
+    lead = f"{size} {'ahead of' if gain > 0 else 'behind'}" if gain else equal
     return f"{lead} {rival.name} ({'a tie, ' if are_tied(winner, rival) else ''}95 % interval {low} to {high})"
 
 
@@ -156,8 +161,8 @@ def _name_dominating(match: HeadToHead) -> str:
 
 def _explain_screen(match: HeadToHead) -> str:
     """Why the screen ranks the winner before a rival with a better probe; empty if there is no such rival."""
-    winner, best = match.winner, max(match.rivals, key=lambda rival: read_estimate(rival)[0])
-    if winner.stage is not Stage.SCREEN or read_estimate(best)[0] <= read_estimate(winner)[0]:
+    winner, best = match.winner, max(match.rivals, key=read_merit)
+    if winner.stage is not Stage.SCREEN or read_merit(best) <= read_merit(winner):
         return ""
     ratio = estimate_training_rate(winner) / max(estimate_training_rate(best), 1e-9)
     # A winner by weights may be slower than a rival with a better probe.

@@ -1,17 +1,22 @@
-"""What a row of the board holds, and how two rows compare: accuracies exactly, costs up to measurement noise."""
+"""What a row of the board holds, and how two rows compare: scores exactly, costs up to measurement noise.
+
+The score of a row is its value of the metric that decides. The criterion `accuracy` means that metric.
+"""
 
 import csv
 import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bakeoff.files import write_text
 from bakeoff.networks.table import TABLE
 from bakeoff.profile import FORWARD_PER_TRAINING_STEP
-from bakeoff.runs.config import Model
+from bakeoff.runs.config import Metric, Model
+from bakeoff.runs.metrics import Estimate
 from bakeoff.runs.record import RunRecord, Stage, State
 
 __all__ = [
@@ -28,17 +33,21 @@ __all__ = [
     "dominates",
     "estimate_training_rate",
     "expect_error",
+    "find_metric",
     "format_csv",
     "is_clearly_cheaper",
     "is_clearly_less",
     "is_scored",
     "order_of",
-    "read_estimate",
     "read_losses",
+    "read_merit",
     "read_row",
+    "read_score",
     "write_board",
 ]
 
+# The end of the name of a field that holds an interval.
+_INTERVAL = "_ci95"
 COSTS = ("memory", "params", "time")
 CRITERIA = ("accuracy", *COSTS)
 
@@ -59,7 +68,7 @@ MAX_EPOCHS = 5
 
 
 class Row(BaseModel):
-    """One run. Accuracies are fractions of 1, memory and files are bytes, times are seconds; 0 was not measured."""
+    """One run. Shares are fractions of 1, memory and files are bytes, times are seconds; 0 was not measured."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -91,6 +100,16 @@ class Row(BaseModel):
     tensors_total: int
     pareto: bool
     tie: bool
+    metric: Metric = Metric.TOP1
+    """The metric that decides. Metrics that were not computed are None."""
+    val_balanced_accuracy: float | None = None
+    val_balanced_accuracy_ci95: tuple[float, float] | None = None
+    val_macro_f1: float | None = None
+    val_macro_f1_ci95: tuple[float, float] | None = None
+    val_log_loss: float | None = None
+    val_log_loss_ci95: tuple[float, float] | None = None
+    val_auroc: float | None = None
+    val_auroc_ci95: tuple[float, float] | None = None
     # These two are for `expect_error` alone, and no column of the board.
     seconds_planned: float = Field(0.0, exclude=True)
     """Training seconds that the study planned for its winner; 0: not known."""
@@ -98,8 +117,23 @@ class Row(BaseModel):
     """Images of the training split."""
 
 
-def read_row(record: RunRecord) -> Row:
-    """Convert a record to a row without rank and marks."""
+def find_metric(records: Sequence[RunRecord]) -> Metric:
+    """The metric that decides about runs; top-1 if not all have the same."""
+    metrics = {record.metric for record in records}
+    return metrics.pop() if len(metrics) == 1 else Metric.TOP1
+
+
+def read_row(record: RunRecord, metric: Metric | None = None) -> Row:
+    """Convert a record to a row without rank and marks.
+
+    Args:
+        record: The run.
+        metric: The metric that decides; None: the run's.
+    """
+    estimates = {metric.field: record.val.read(metric) if record.val else None for metric in Metric}
+    scores: dict[str, Any] = {}
+    for field, estimate in estimates.items():
+        scores |= {f"val_{field}": estimate and estimate.value, f"val_{field}_ci95": estimate and estimate.interval}
     return Row(
         rank=None,
         name=record.candidate,
@@ -107,8 +141,6 @@ def read_row(record: RunRecord) -> Row:
         reason=record.reason,
         stage=record.stage,
         id=record.id,
-        val_top1=record.val.top1 if record.val else None,
-        val_top1_ci95=record.val.top1_ci95 if record.val else None,
         params_total=record.params_total,
         params_trainable=record.params_trainable,
         seconds_train=record.seconds.train,
@@ -126,6 +158,8 @@ def read_row(record: RunRecord) -> Row:
         tie=False,
         seconds_planned=record.seconds_planned,
         train_images=record.data.counts.get("train", 0),
+        metric=metric or record.metric,
+        **scores,
     )
 
 
@@ -135,39 +169,48 @@ def write_board(out: Path, rows: Sequence[Row]) -> None:
 
 
 def format_csv(rows: Sequence[Row]) -> str:
-    """The board as CSV: the fields of Row, the interval as two columns, unrounded numbers, empty cells for None."""
-    names = [name for name, field in Row.model_fields.items() if not field.exclude]
-    at = names.index("val_top1_ci95")
-    names[at : at + 1] = ["val_top1_ci95_low", "val_top1_ci95_high"]
+    """The board as CSV: the fields of Row, an interval as two columns, unrounded numbers, empty cells for None."""
+    names: list[str] = []
+    for name, field in Row.model_fields.items():
+        if not field.exclude:
+            names += [f"{name}_low", f"{name}_high"] if name.endswith(_INTERVAL) else [name]
     file = io.StringIO()
     writer = csv.DictWriter(file, fieldnames=names, lineterminator="\n")
     writer.writeheader()
     for row in rows:
         cells = row.model_dump(mode="json")
-        cells["val_top1_ci95_low"], cells["val_top1_ci95_high"] = cells.pop("val_top1_ci95") or (None, None)
+        for name in [name for name in cells if name.endswith(_INTERVAL)]:
+            cells[f"{name}_low"], cells[f"{name}_high"] = cells.pop(name) or (None, None)
         writer.writerow({key: str(cell).lower() if isinstance(cell, bool) else cell for key, cell in cells.items()})
     return file.getvalue()
 
 
 def is_scored(row: Row) -> bool:
-    """Whether a row completed and has an accuracy; only such rows are compared."""
-    return row.state is State.COMPLETE and row.val_top1 is not None
+    """Whether a row completed and has a score; only such rows are compared."""
+    return row.state is State.COMPLETE and read_score(row) is not None
 
 
-def read_estimate(row: Row) -> tuple[float, float, float]:
-    """Top-1 and its 95 % interval, as fractions of 1."""
-    low, high = row.val_top1_ci95 or (0.0, 1.0)
-    return row.val_top1 or 0.0, low, high
+def read_score(row: Row, metric: Metric | None = None) -> Estimate | None:
+    """A metric of a row, by default the one that decides, with its interval; None if it is not known."""
+    field = f"val_{(metric or row.metric).field}"
+    value = getattr(row, field)
+    return None if value is None else Estimate(value, getattr(row, f"{field}_ci95"))
+
+
+def read_merit(row: Row) -> float:
+    """The score of a row as a number of which more is better; a row without a score is worse than any other."""
+    score = read_score(row)
+    return -math.inf if score is None else row.metric.merit(score.value)
 
 
 def read_losses(row: Row) -> dict[str, float]:
     """The four criteria as losses: less is better. A cost that was not measured is infinite, so it never wins."""
     costs = (row.memory_peak_bytes, row.params_trainable, row.seconds_train)
-    return dict(zip(CRITERIA, (-read_estimate(row)[0], *(cost or math.inf for cost in costs)), strict=True))
+    return dict(zip(CRITERIA, (-read_merit(row), *(cost or math.inf for cost in costs)), strict=True))
 
 
 def order_of(row: Row) -> tuple[int, int, float, float, str, str]:
-    """Sort key: state, stage, accuracy (in the screen: expected error), training seconds, name, id."""
+    """Sort key: state, stage, score (in the screen: expected error), training seconds, name, id."""
     losses = read_losses(row)
     screened = row.stage is Stage.SCREEN and is_scored(row)
     loss = expect_error(row) if screened else losses["accuracy"]
@@ -183,7 +226,9 @@ def expect_error(row: Row) -> float:
     images = max(estimate_training_rate(row), 1e-9)
     if row.seconds_planned:
         images = min(images * row.seconds_planned, MAX_EPOCHS * max(row.train_images, 1))
-    return (1 - read_estimate(row)[0]) * math.pow(images / max(row.images_seen, 1), -GAIN)
+    score = read_score(row)
+    error = math.inf if score is None else row.metric.error(score.value)
+    return error * math.pow(images / max(row.images_seen, 1), -GAIN)
 
 
 def estimate_training_rate(row: Row) -> float:
@@ -223,20 +268,30 @@ def dominates(first: Row, second: Row) -> bool:
 
 
 def difference_interval(first: Row, second: Row) -> tuple[float, float]:
-    """95 % interval of first's top-1 minus second's, in [-1, 1]: the hybrid score interval (Newcombe 1998, method 10).
+    """95 % interval of how much better first's score is than second's: the hybrid score interval.
 
-    It combines the two Wilson intervals and assumes independent samples. Scores on the same images are usually
-    positively correlated, so the interval is too wide rather than too narrow: in doubt the result is a tie.
+    It combines the intervals of the two scores (Newcombe 1998, method 10, for proportions; Zou & Donner 2008) and
+    assumes independent samples. Scores on the same images are usually positively correlated, so the interval is too
+    wide rather than too narrow: in doubt the result is a tie.
     """
-    (p1, low1, high1), (p2, low2, high2) = read_estimate(first), read_estimate(second)
+    (p1, low1, high1), (p2, low2, high2) = _read_range(first), _read_range(second)
     difference = p1 - p2
     return difference - math.hypot(p1 - low1, high2 - p2), difference + math.hypot(high1 - p1, p2 - low2)
 
 
 def are_tied(first: Row, second: Row) -> bool:
-    """Whether chance alone could explain the difference in accuracy."""
+    """Whether chance alone could explain the difference of the scores."""
     low, high = difference_interval(first, second)
     return low <= 0 <= high
+
+
+def _read_range(row: Row) -> tuple[float, float, float]:
+    """The score and the ends of its interval, as numbers of which more is better; without an interval it is endless."""
+    score = read_score(row)
+    if score is None or score.interval is None:
+        return read_merit(row), -math.inf, math.inf
+    low, high = sorted(map(row.metric.merit, score.interval))
+    return row.metric.merit(score.value), low, high
 
 
 def _multiply_costs(losses: dict[str, float]) -> tuple[int, float]:

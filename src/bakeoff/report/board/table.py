@@ -13,11 +13,12 @@ from bakeoff.report.board.formatting import (
     format_bytes,
     format_caveats,
     format_count,
+    format_estimate,
     format_memory_error,
     format_seconds,
-    format_top1,
 )
 from bakeoff.report.board.rows import STAGES, Row
+from bakeoff.runs.config import Metric
 from bakeoff.runs.record import State
 
 __all__ = ["render_table"]
@@ -26,14 +27,14 @@ _CAPTION = (
     "★ on the Pareto front (costs within 5 % count as equal)   ≈ ties with the best\n"
     "memory: peak (error of prediction)   time: training   file: saved model"
 )
-_HEADS = ("top-1 %", "memory\n(error)", "trained", "of all", "time", "img/s", "file")
+_HEADS = ("memory\n(error)", "trained", "of all", "time", "img/s", "file")
 
 
 def render_table(rows: Sequence[Row]) -> RenderableType:
     """A table with rounded numbers and units, later stages first.
 
-    ★ marks the Pareto front, ≈ a tie with the stage's most accurate row. On a narrow terminal numbers wrap; names and
-    accuracies never do.
+    The first number is the metric that decides; if that is not top-1, top-1 comes next. ★ marks the Pareto front, ≈ a
+    tie with the stage's best score. On a narrow terminal numbers wrap; names and scores never do.
     """
     return _Board(rows)
 
@@ -45,19 +46,22 @@ class _Board:
         self.rows = rows
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        decides = self.rows[0].metric if self.rows else Metric.TOP1
+        metrics = list(dict.fromkeys((decides, Metric.TOP1)))
+        heads = (*(f"{metric.label.replace(' ', chr(10))}{metric.unit}" for metric in metrics), *_HEADS)
         longest = max((len(line) for row in self.rows for line in (row.name, *format_caveats(row))), default=0)
-        columns = zip(_HEADS, *map(_format_cells, self.rows), strict=True)
+        columns = zip(heads, *(_format_cells(row, metrics) for row in self.rows), strict=True)
         widths = [max(len(line) for cell in column for line in cell.splitlines()) for column in columns]
         digits = len(str(len(self.rows)))
         # Two spaces separate the columns if there is room for them.
         is_wide = options.max_width >= digits + longest + sum(widths) + 2 * (1 + len(widths))
         # Otherwise these columns keep a fixed width, and Rich narrows the remaining ones.
-        fixed = (widths[0], len("9.99 GB"), widths[2], widths[3])
+        fixed = (*widths[: len(metrics)], len("9.99 GB"), *widths[len(metrics) + 1 :][:2])
         table = Table(box=SIMPLE_HEAD, padding=(0, int(is_wide), 0, 0), show_edge=False, pad_edge=False)
         table.add_column("#", justify="right", no_wrap=True)
         table.add_column("network", overflow="fold", min_width=longest, width=None if is_wide else longest)
-        for head, width in itertools.zip_longest(_HEADS, () if is_wide else fixed):
-            justify: JustifyMethod = "left" if head == _HEADS[0] else "right"
+        for head, width in itertools.zip_longest(heads, () if is_wide else fixed):
+            justify: JustifyMethod = "left" if head == heads[0] else "right"
             table.add_column(head, justify=justify, overflow="fold", width=width)
         for stage in STAGES:
             in_stage = [row for row in self.rows if row.stage is stage]
@@ -65,7 +69,7 @@ class _Board:
                 table.add_row("", Text(stage.value, style="bold"))
             for row in in_stage:
                 # Text, not markup: names and reasons may contain brackets.
-                cells = [Text(str(row.rank or DASH)), _describe(row), *map(Text, _format_cells(row))]
+                cells = [Text(str(row.rank or DASH)), _describe(row), *map(Text, _format_cells(row, metrics))]
                 table.add_row(*cells, style="" if row.state is State.COMPLETE else "dim")
         yield table
         yield Text(_CAPTION, style="dim italic")
@@ -78,10 +82,12 @@ def _describe(row: Row) -> Text:
     return Text("\n").join([*lines, Text(note)] if note else lines)
 
 
-def _format_cells(row: Row) -> list[str]:
+def _format_cells(row: Row, metrics: Sequence[Metric]) -> list[str]:
     memory = format_bytes(row.memory_peak_bytes)
+    score, *others = (format_estimate(row, metric) for metric in metrics)
     return [
-        f"{format_top1(row)} {'★' * row.pareto}{'≈' * row.tie}".rstrip(),
+        f"{score} {'★' * row.pareto}{'≈' * row.tie}".rstrip(),
+        *others,
         memory if memory == DASH else f"{memory} ({format_memory_error(row)})",
         format_count(row.params_trainable),
         format_count(row.params_total),

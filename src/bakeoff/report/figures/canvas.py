@@ -14,7 +14,9 @@ from cycler import cycler
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "MARKERS", "PALETTE", "add_tooltip", "new_figure", "to_svg"]
+from bakeoff.runs.config import Metric
+
+__all__ = ["INK", "MARKERS", "PALETTE", "add_tooltip", "name_axis", "new_figure", "to_svg"]
 
 # Okabe and Ito 2008, without black (invisible on a dark page) and yellow (invisible on a light page).
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
@@ -55,6 +57,11 @@ def new_figure(width: float, height: float) -> Iterator[Figure]:
         # The browser draws the text with the reader's fonts, so a glyph that is missing here does no harm.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         yield Figure(figsize=(width, height), dpi=72, layout="constrained")
+
+
+def name_axis(metric: Metric) -> str:
+    """The label of an axis of scores on validation."""
+    return f"validation {metric.label}{' (nats)' if metric.is_loss else ' (%)'}"
 
 
 def add_tooltip(artist: Artist, text: str) -> None:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
-from bakeoff.report.figures.canvas import INK, PALETTE, add_tooltip, new_figure, to_svg
+from bakeoff.report.figures.canvas import INK, PALETTE, add_tooltip, name_axis, new_figure, to_svg
+from bakeoff.runs.config import Metric
 
 __all__ = ["Curve", "RunBar", "StageBar", "draw_curves", "draw_shares", "draw_timeline"]
 
@@ -13,11 +14,11 @@ DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (4, 1.5)), (
 
 
 class Curve(NamedTuple):
-    """Validation accuracy (fractions of 1) of one run over its training seconds."""
+    """The score on validation of one run over its training seconds."""
 
     label: str
     seconds: Sequence[float]
-    top1: Sequence[float]
+    scores: Sequence[float]
     stopped: bool
     winner: bool
 
@@ -38,20 +39,20 @@ class StageBar(NamedTuple):
     runs: Sequence[RunBar]
 
 
-def draw_curves(curves: Sequence[Curve], alt: str) -> str:
+def draw_curves(curves: Sequence[Curve], alt: str, metric: Metric = Metric.TOP1) -> str:
     """Draw learning curves over training time; runs with the same label share a style, a cross is a stopped run."""
     labels = list(dict.fromkeys(curve.label for curve in curves))
     with new_figure(9.0, 4.2) as figure:
-        axes = figure.add_subplot(xlabel="training time (s)", ylabel="validation top-1 (%)")
+        axes = figure.add_subplot(xlabel="training time (s)", ylabel=name_axis(metric))
         for curve in curves:
-            number, top1 = labels.index(curve.label), [100 * value for value in curve.top1]
+            number, scores = labels.index(curve.label), [metric.scale * value for value in curve.scores]
             colour, dashes = PALETTE[number % len(PALETTE)], DASHES[number // len(PALETTE) % len(DASHES)]
             width = 2.6 if curve.winner else 1.3
-            axes.plot(curve.seconds, top1, color=colour, ls=dashes, lw=width, label=curve.label)
-            for place, (seconds, value) in enumerate(zip(curve.seconds, top1, strict=True), 1):
-                cross = curve.stopped and place == len(top1)
+            axes.plot(curve.seconds, scores, color=colour, ls=dashes, lw=width, label=curve.label)
+            for place, (seconds, value) in enumerate(zip(curve.seconds, scores, strict=True), 1):
+                cross = curve.stopped and place == len(scores)
                 (dot,) = axes.plot([seconds], [value], "x" if cross else "o", color=colour, ms=6 if cross else 3.2)
-                add_tooltip(dot, f"{curve.label}: {value:.1f} % after {seconds:.0f} s")
+                add_tooltip(dot, f"{curve.label}: {value:.{metric.digits}f}{metric.unit} after {seconds:.0f} s")
         ends = [max(curve.seconds) for curve in curves]
         if max(ends) > 12 * min(ends):
             # A confirmation takes much longer than a race: on a linear axis the race would be a line at the edge.

@@ -1,5 +1,6 @@
 """The config of a run: immutable, read from TOML or JSON, validated before TensorFlow starts.
 
+metric.py                                            the metrics of which one decides
 data.py, model.py, augment.py, optim.py, train.py    the sections of a config: the reference of their keys
 run.py                                               the whole config, and the run id
 parse.py                                             values on the command line: candidates, durations, weights
@@ -15,6 +16,7 @@ hash of the three and of `RECIPE_VERSION`, so a run that has finished never need
 
 from bakeoff.runs.config.augment import Augment, AugmentStep
 from bakeoff.runs.config.data import Data, Fit, FolderLayout
+from bakeoff.runs.config.metric import Metric
 from bakeoff.runs.config.model import BatchNorm, Model
 from bakeoff.runs.config.optim import Optim, Optimizer, Schedule
 from bakeoff.runs.config.parse import first_message, parse_candidate, parse_duration, parse_weights
@@ -32,6 +34,7 @@ __all__ = [
     "Data",
     "Fit",
     "FolderLayout",
+    "Metric",
     "Mode",
     "Model",
     "Monitor",

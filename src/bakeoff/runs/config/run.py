@@ -13,6 +13,8 @@ __all__ = ["RECIPE_VERSION", "Candidate", "Run", "WeightsChoice", "run_id"]
 
 # Raise it by hand whenever an unchanged config would train differently: it is part of every run id.
 RECIPE_VERSION = 1
+# Keys that version 0.1.0 did not have, by section: an id leaves them out where they have their default.
+_ADDED = {"train": ("xla", "metric")}
 
 
 class Run(Section):
@@ -70,7 +72,10 @@ def run_id(run: Run, data_fingerprint: str, weights_fingerprint: str) -> str:
     they are stored. A key that version 0.1.0 did not have is left out unless it is set, so that older ids hold.
     """
     config = run.model_dump(mode="json", exclude={"data": True, "model": {"weights", "start"}})
-    if not run.train.xla:
-        del config["train"]["xla"]
+    for section, keys in _ADDED.items():
+        fields = type(getattr(run, section)).model_fields
+        for key in keys:
+            if getattr(getattr(run, section), key) == fields[key].default:
+                del config[section][key]
     parts = [RECIPE_VERSION, config, data_fingerprint, weights_fingerprint]
     return hash_json(parts)[:12]

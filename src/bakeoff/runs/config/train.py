@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from bakeoff.runs.config.data import Section
+from bakeoff.runs.config.metric import Metric
 from bakeoff.runs.config.model import Side
 
 __all__ = ["INTERIM_IMAGES", "Mode", "Monitor", "Precision", "Train"]
@@ -29,6 +30,8 @@ class Monitor(StrEnum):
 
     LOSS = "val_loss"
     TOP1 = "val_top1"
+    METRIC = "metric"
+    """The one that `train.metric` names."""
 
 
 class Precision(StrEnum):
@@ -75,7 +78,11 @@ class Train(Section):
     """Early stopping: the run stops after this many evaluations without improvement of `monitor`, and the best weights
     are restored. 0 switches it off."""
     monitor: Monitor = Monitor.LOSS
-    """The validation metric that early stopping monitors: `val_loss` or `val_top1`."""
+    """The validation metric that early stopping monitors: `val_loss`, `val_top1`, or `metric`, the one of
+    `train.metric`."""
+    metric: Metric = Metric.TOP1
+    """The validation metric that decides: `top1`, `balanced`, `macro-f1`, `log-loss` or `auroc`. It ranks the run, and
+    if training has made it worse than it was at the start, the starting weights are kept. `--metric` sets it."""
     flip_test: bool = False
     """Whether evaluation averages the probabilities of an image and its mirror image. It doubles the time of
     inference, in the exported model too."""
