@@ -222,6 +222,24 @@ def test_the_search_writes_a_list_and_a_picture_and_the_likelier_label(
     assert again.dataset.fingerprint != found.dataset.fingerprint
 
 
+@pytest.mark.parametrize(("wrong", "told"), [(2, False), (20, True)])
+def test_a_list_of_many_labels_is_told_to_be_mostly_errors_of_the_network(
+    flipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: int, told: bool
+) -> None:
+    def score_labels(*_: object) -> HeldOut:
+        blocks = [block for split in ("train", "val", "test") for block in read_blocks(dataset, split, unlock=True)]
+        labels = np.concatenate([block.labels for block in blocks])
+        right = np.eye(2, dtype=np.float32)[labels]
+        right[:wrong] = right[:wrong, ::-1]
+        ids = np.array([key for block in blocks for key in block.ids])
+        return HeldOut(ids, np.repeat(["train"], len(ids)), labels, right)
+
+    _, dataset = prepare_data(Data(source=str(flipped)))
+    monkeypatch.setattr("bakeoff.api.audits.score_labels", score_labels)
+    found = bakeoff.check(flipped, labels=True, near=False, out=tmp_path, progress=False)
+    assert any("most rows are its own errors" in note for note in found.notes) == told
+
+
 def test_a_search_that_would_take_long_is_left_out_and_told(
     flipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

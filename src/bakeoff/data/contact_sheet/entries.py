@@ -81,7 +81,7 @@ def draw_suspicious(
                 f"{number}  {one.split}",
                 f"labelled {to_text(one.label)}",
                 f"{one.confidence:.2f} suggested {to_text(one.suggested)}",
-                one.id,
+                _shorten(one.id),
             ],
         )
         for number, one in enumerate(shown, 1)
@@ -90,6 +90,12 @@ def draw_suspicious(
     if len(shown) < len(found):
         title += f", the first {len(shown)}"
     return _draw_entries(title, entries, path, thumb=_LARGE_THUMB, width=400)
+
+
+def _shorten(key: str) -> str:
+    """The end of an id, where images differ: at most the last folder and the file."""
+    *folders, folder, file = ["", "", *key.split("/")]
+    return f"…/{folder}/{file}" if any(folders) else key
 
 
 def _describe(split: str, label: str, likelier: str) -> str:
