@@ -56,13 +56,20 @@ def encode(color: str, size: tuple[int, int] = (8, 8)) -> bytes:
     return buffer.getvalue()
 
 
-def make_client(folder: Path, runtime: Runtime = redness, fit: Fit = Fit.CROP, **settings: Any) -> TestClient:
+def make_client(
+    folder: Path,
+    runtime: Runtime = redness,
+    fit: Fit = Fit.CROP,
+    min_confidence: float | None = None,
+    **settings: Any,
+) -> TestClient:
     """A client of a server in this process, with a report."""
     (folder / "model_card.md").write_text("# A card")
     (folder / "report.html").write_text("<p>report</p>")
     facts = BundleFacts(run="r", candidate="lenet@32", side=SIDE, fit=fit, bakeoff="0", files={})
     labels = Labels(classes=("apple", "sea"), superclasses=("fruit", "water"), superclass_of=(0, 1))
-    app = make_app(Bundle(folder, facts, labels, runtime), Settings(**settings), folder / "report.html")
+    bundle = Bundle(folder, facts, labels, runtime, min_confidence)
+    app = make_app(bundle, Settings(**settings), folder / "report.html")
     return TestClient(app, base_url=LOCAL)
 
 

@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 
 from bakeoff.data.batches import load_split
-from bakeoff.deploy.bundle import Format, Quantize, check_format, closer_forms, open_bundle, read_facts, write_facts
+from bakeoff.deploy.bundle import (
+    Format,
+    Quantize,
+    ThresholdKind,
+    ThresholdRule,
+    check_format,
+    closer_forms,
+    open_bundle,
+    read_facts,
+    write_facts,
+)
 from bakeoff.deploy.export import TOLERANCES, Tolerance, calibrate, folder, litert_file, model_file, write_bundle
 from bakeoff.deploy.export.parity import check_parity
 from bakeoff.errors import BundleError, OutputError
@@ -135,6 +145,35 @@ def test_the_temperature_is_limited_if_every_prediction_is_correct():
     assert calibrate({"val": predictions}).temperature == 0.2
 
 
+@pytest.mark.parametrize("quantize", [None, Quantize.INT8], ids=str)
+def test_a_bundle_marks_answers_below_the_threshold_of_its_precision(lenet, digits, tmp_path, quantize):
+    """By the probabilities that it returns itself, also where they are not those of the run."""
+    rule = ThresholdRule(ThresholdKind.PRECISION, 0.99)
+    run = dataclasses.replace(lenet, predictions=lenet.predictions | {"test": lenet.predictions["val"]})
+    threshold = write_bundle(run, tmp_path / "out", Format.LITERT, quantize, rule=rule).threshold
+    bundle, val = open_bundle(tmp_path / "out"), load_split(digits, "val")
+    probabilities = bundle.probabilities(val.images)
+    is_answered = np.array([not bundle.is_unsure(row) for row in probabilities])
+    is_right = (probabilities.argmax(axis=1) == val.labels)[is_answered]
+    assert 0.3 < is_answered.mean() < 1
+    assert is_right.mean() >= 0.99
+    assert threshold.val.answered == is_answered.sum()
+    assert threshold.val.precision == is_right.mean()
+    assert (threshold.test is None) == bool(quantize)
+    assert bundle.min_confidence == read_facts(tmp_path / "out").threshold.min_confidence == threshold.min_confidence
+    assert " ".join(threshold.sentences) in (tmp_path / "out" / "model_card.md").read_text()
+    assert open_bundle(tmp_path / "out", min_confidence=0.4).min_confidence == 0.4
+
+
+def test_a_bundle_without_a_threshold_marks_nothing(bundle):
+    facts = json.loads((bundle / "bundle.json").read_text())
+    del facts["threshold"]  # as in bundles of older versions
+    (bundle / "bundle.json").write_text(json.dumps(facts))
+    opened = open_bundle(bundle)
+    assert opened.min_confidence is None
+    assert opened.is_unsure(np.float32([0.5, 0.5])) is None
+
+
 @pytest.mark.parametrize("kind", TOLERANCES, ids=lambda kind: "-".join(str(part) for part in kind if part))
 def test_parity_accepts_rounding_and_refuses_another_class_or_nan(kind):
     expected = softmax(np.random.default_rng(0).normal(0, 3, (200, 10)).astype(np.float32))
@@ -202,6 +241,12 @@ def reversing(lenet, digits):
     logits = predict_logits(compile_forward(model), val)
     predictions = Predictions(logits, logits.argmax(axis=1).astype(np.int32), val.ids)
     return dataclasses.replace(lenet, model=model, predictions={"val": predictions})
+
+
+def test_a_bundle_whose_precision_cannot_be_had_is_not_written(reversing, tmp_path):
+    with pytest.raises(BundleError, match=r"--precision 0\.99 cannot be had on validation"):
+        write_bundle(reversing, tmp_path / "out", rule=ThresholdRule(ThresholdKind.PRECISION, 0.99))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("form", [Format.ONNX, Format.LITERT], ids=str)

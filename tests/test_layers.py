@@ -21,8 +21,8 @@ ROOMS = """
 INSIDE = {
     "machine": "groups cores memory environment tensorflow",
     "runs": """
-        facts config folder events calibration measures metrics predictions versions record agreement findings paired
-        study_file
+        facts config folder events calibration measures metrics predictions selective versions record agreement findings
+        paired study_file
     """,
     "runs/config": "metric data model augment optim train run parse read",
     "data": "pixels sources shards augment batches folds checks fonts lettering contact_sheet",
@@ -46,19 +46,19 @@ INSIDE = {
     "deploy": "bundle export serve",
     "deploy/bundle": "formats facts runtimes opened prediction inputs benchmark",
     "deploy/export": """
-        exported_model full_precision convertible temperature parity keras_file saved_model onnx_file litert_file
-        model_file card folder run
+        exported_model full_precision convertible temperature threshold parity keras_file saved_model onnx_file
+        litert_file model_file card folder run
     """,
     "deploy/serve": """
         settings responses base64_images uploads metrics batching guard access paths documentation app protocol server
     """,
     "launch": "spare process executor messages run jobs node task cluster",
     "report": """
-        board figures class_names facts winner formats template gallery evidence failures certainty tuning summary page
-        page_text verify verify_models
+        board figures class_names facts winner formats template gallery evidence failures coverage certainty tuning
+        summary page page_text verify verify_models
     """,
     "report/board": "rows formatting criteria ranking reason table",
-    "report/figures": "canvas tradeoff runs predictions agreement tuning",
+    "report/figures": "canvas tradeoff runs predictions coverage agreement tuning",
     "study": """
         deciding defaults forecast sizes space default_spaces run_pool importance trials search compare ablate plan
         proposals revise state watcher recipe context provide labels begin tune loop

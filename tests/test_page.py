@@ -32,7 +32,7 @@ labels = Labels(
 facts = BundleFacts(run="r", candidate="efficientnet-lite0@96", side=8, bakeoff="0", files={})
 folder, token = Path(sys.argv[1]), sys.argv[2]
 serve(
-    Bundle(folder, facts, labels, answer),
+    Bundle(folder, facts, labels, answer, min_confidence=0.6),
     Settings(port=0, token=token or None, request_bytes=1_000_000),
     folder / "report.html",
     lambda address: print(address, flush=True),
@@ -140,6 +140,16 @@ def test_a_file_that_is_no_image_gets_a_message_and_the_next_is_predicted(tab: T
     tab.choose("apple.png", "image/png", picture("red"))
     tab.message("Most likely red apple.")
     assert tab.bars() == RED
+
+
+def test_an_answer_below_the_least_confidence_is_called_unsure(tab: Tab) -> None:
+    tab.page.locator("#model", has_text="6 classes; below 60.0 % it is unsure").wait_for()
+    tab.choose("dusk.png", "image/png", picture("#800080"))
+    tab.message("Unsure. Most likely red apple.")
+    assert "wrong" in (tab.page.get_attribute("#message", "class") or "")
+    tab.choose("apple.png", "image/png", picture("red"))
+    tab.page.wait_for_function("document.querySelector('#message').textContent === 'Most likely red apple.'")
+    assert tab.page.get_attribute("#message", "class") == ""
 
 
 def test_an_image_that_is_too_large_gets_a_message(tab: Tab) -> None:

@@ -82,7 +82,33 @@ def test_an_unreadable_image_is_reported_and_does_not_stop_the_rest(bundle, pict
 def test_a_table_of_answers_runs_no_formula_and_holds_any_file_name(capsys):
     print_csv([Prediction("=1.png", [ClassScore("@sum(a)", 0.5, None)]), Prediction("caf\udce9.png", [], "torn")])
     _, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
-    assert rows == [["'=1.png", "1", "'@sum(a)", "0.500000", ""], ["caf\\udce9.png", "", "", "", "torn"]]
+    assert rows == [["'=1.png", "1", "'@sum(a)", "0.500000", "", ""], ["caf\\udce9.png", "", "", "", "torn", ""]]
+
+
+def test_answers_below_the_least_confidence_are_marked_in_every_form(bundle, pictures, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_text("this is no image")
+    rows = json.loads(_predict(bundle, pictures, "--json", "--top", 1)[1])
+    assert {row["unsure"] for row in rows} == {None}
+    shares = [row["top"][0]["probability"] for row in rows]
+    limit = max(share for share in shares if share < 1)
+    marks = [share < limit for share in shares]
+    arguments = [bundle, pictures, bad, "--top", 1, "--min-confidence", limit]
+    rows = json.loads(_predict(*arguments, "--json")[1])
+    assert [row["unsure"] for row in rows] == [*marks, None]
+    assert {True, False} <= {row["unsure"] for row in rows}
+    table = list(csv.DictReader(io.StringIO(_predict(*arguments, "--csv")[1])))
+    assert [row["unsure"] for row in table] == [*(str(mark).lower() for mark in marks), ""]
+    lines = [line for line in _predict(*arguments)[1].splitlines() if not line.startswith("  ")]
+    assert [line.endswith(": unsure") for line in lines] == [*marks, False]
+
+
+@pytest.mark.parametrize("value", ["0", "1", "nan", "98", "-0.5"])
+def test_a_least_confidence_that_is_no_share_is_refused(bundle, pictures, value):
+    status, stdout, stderr = _predict(bundle, pictures, f"--min-confidence={value}")
+    assert (status, stdout) == (2, "")
+    assert "give a share between 0 and 1, as in 0.98" in stderr
+    assert len(stderr.splitlines()) == 1
 
 
 def test_globs_and_standard_input_are_read(bundle, pictures):

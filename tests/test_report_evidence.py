@@ -18,6 +18,7 @@ from bakeoff.report import write_report
 from bakeoff.report.board import rank
 from bakeoff.report.certainty import spread_over_seeds
 from bakeoff.report.class_names import read_classes
+from bakeoff.report.coverage import describe_coverage
 from bakeoff.report.evidence import draw_budget, draw_memory, draw_screen_order
 from bakeoff.report.facts import Spending
 from bakeoff.report.failures import describe_failures
@@ -320,6 +321,41 @@ def test_names_of_classes_are_shown_on_one_line_and_cannot_turn_the_text_around(
     write_json(tmp_path / "bundle" / "labels.json", {"classes": names, "superclasses": None, "superclass_of": None})
     shown = read_classes(tmp_path, make_record(), 4).names
     assert shown == ("new\\nline", "\\u202ecat", "red fox", "\u2068قط\u2069")
+
+
+def test_the_page_says_from_which_confidence_answers_are_right_often_enough(tmp_path: Path) -> None:
+    """A hundred confident answers, one of them wrong, and a hundred others, forty of them wrong; reversed on test."""
+    record = make_record(val=make_metrics(), test_top1=0.8)
+    save(tmp_path, record)
+    confident, unsure = [8.0, 0.0], [1.0, 0.0]
+    logits = [confident] * 100 + [unsure] * 100
+    save_predictions(tmp_path, record, logits, [0] * 99 + [1] + [0] * 60 + [1] * 40)
+    save_predictions(tmp_path, record, logits[::-1], [0] * 99 + [1] + [0] * 60 + [1] * 40, split="test")
+    coverage = describe_coverage(tmp_path, record)
+    assert coverage is not None
+    assert coverage.splits == ["validation", "test"]
+    rows = {row.precision: row for row in coverage.rows}
+    assert rows["98.0 %"].splits == [
+        ("100 of 200 (50.0 %)", "99.0 % (94.6 to 99.8 %)"),
+        ("100 of 200 (50.0 %)", "60.0 % (50.2 to 69.1 %)"),
+    ]
+    assert rows["98.0 %"].confidence == rows["99.0 %"].confidence
+    assert coverage.drawing is not None
+    assert "confidence from" in coverage.drawing.svg
+    text = text_of(tmp_path)
+    assert "When should it not answer?" in text
+    assert f"98.0 % {rows['98.0 %'].confidence} 100 of 200 (50.0 %) 99.0 % (94.6 to 99.8 %)" in text
+
+
+def test_too_few_validation_images_have_no_threshold(tmp_path: Path) -> None:
+    record = make_record()
+    save(tmp_path, record)
+    save_predictions(tmp_path, record, [[5.0, 0.0]] * 20, [0] * 20)
+    coverage = describe_coverage(tmp_path, record)
+    assert coverage is not None
+    assert coverage.drawing is None
+    assert {row.missing for row in coverage.rows} == {"validation has no 30 answers that are right so often"}
+    assert "validation has no 30 answers" in text_of(tmp_path)
 
 
 def test_the_gallery_shows_the_original_images_and_saves_them(digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,20 @@ def test_a_raw_image_is_classified_with_its_superclass(make_client):
             "name": "image",
             "top": [{"label": "apple", "probability": pytest.approx(256 / 257), "superclass": "fruit"}],
             "error": None,
+            "unsure": None,
         }
     ]
+
+
+def test_an_answer_below_the_least_confidence_is_marked_and_counted(make_client):
+    files = [("image", (color, encode(color))) for color in ("red", "purple", "blue")]
+    with make_client(min_confidence=0.9) as client:
+        rows = client.post("/predict", files=[*files, ("image", ("bad", b"no"))]).json()
+        text = client.get("/metrics").text
+        assert client.get("/model").json()["min_confidence"] == 0.9
+    assert [row["unsure"] for row in rows] == [False, True, False, None]
+    assert "bakeoff_unsure_images_total 1.0" in text
+    assert 'bakeoff_images_total{outcome="answered"} 3.0' in text
 
 
 @pytest.mark.parametrize(("fit", "label"), [(Fit.CROP, "sea"), (Fit.PAD, "apple"), (Fit.SQUASH, "apple")])

@@ -6,8 +6,9 @@
         Score it on the locked test split, which is counted, then export it if a folder is given.
     python -m bakeoff.worker again  RUN_DIR DATA_DIR TARGET_DIR
         Compute the predictions of its model again, into a folder of their own.
-    python -m bakeoff.worker bundle RUN_DIR DATA_DIR BUNDLE_DIR [FORMAT [QUANTIZE]]
-        Export it; with a format, measure latency and memory too.
+    python -m bakeoff.worker bundle RUN_DIR DATA_DIR BUNDLE_DIR [FORMAT [QUANTIZE [RULE VALUE]]]
+        Export it; with a format, measure latency and memory too. QUANTIZE may be empty; RULE is how a threshold of
+        confidence is chosen, precision or min_confidence.
     python -m bakeoff.worker fetch  NETWORK FILE
         Download a network's weights into $KERAS_HOME and move them to FILE.
     python -m bakeoff.worker check  NETWORK SIZE FILE [partial]
@@ -31,7 +32,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bakeoff.deploy.bundle import Format, Quantize
+from bakeoff.deploy.bundle import Format, Quantize, ThresholdKind, ThresholdRule
 from bakeoff.errors import BakeoffError, WeightsError
 from bakeoff.launch.spare import WAIT
 from bakeoff.machine import start_keras
@@ -65,7 +66,9 @@ def _again(folder: str, data: str, target: str) -> None:
     predict_again(Path(folder), Path(data), Path(target))
 
 
-def _bundle(folder: str, data: str, bundle: str, model_format: str | None = None, quantize: str | None = None) -> None:
+def _bundle(
+    folder: str, data: str, bundle: str, model_format: str | None = None, quantize: str = "", *rule: str
+) -> None:
     from bakeoff.deploy.export.run import export_run
 
     export_run(
@@ -74,6 +77,7 @@ def _bundle(folder: str, data: str, bundle: str, model_format: str | None = None
         Path(bundle),
         Format(model_format or Format.KERAS),
         Quantize(quantize) if quantize else None,
+        rule=ThresholdRule(ThresholdKind(rule[0]), float(rule[1])) if rule else None,
         timed=model_format is not None,
     )
 

@@ -43,6 +43,7 @@ __all__ = [
     "read_metric",
     "read_optional_flag",
     "read_optional_path",
+    "read_optional_share",
     "read_optional_text",
     "read_optional_whole",
     "read_path",
@@ -101,6 +102,15 @@ def read_flag(name: str, value: bool) -> bool:
 def read_optional_flag(name: str, value: bool | None) -> bool | None:
     """True, False or None."""
     return None if value is None else read_flag(name, value)
+
+
+def read_optional_share(name: str, value: float | None) -> float | None:
+    """A share between 0 and 1, without either, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < 1:
+        raise _wrong(name, value, "a share between 0 and 1, as in 0.98")
+    return float(value)
 
 
 def read_optional_text(name: str, value: str | None) -> str | None:

@@ -17,7 +17,8 @@ __all__ = ["print_csv", "print_lines", "print_list"]
 def print_lines(answers: "Iterable[Prediction]") -> None:
     """Each as it comes: the path, and a line for each class."""
     for answer in answers:
-        print_line(answer.path if answer.error is None else f"{answer.path}: {answer.error}")
+        remark = answer.error or ("unsure" if answer.unsure else "")
+        print_line(f"{answer.path}: {remark}" if remark else answer.path)
         for named in answer.top:
             print_line(f"  {named.probability:7.2%}  {named.label}")
 
@@ -25,7 +26,7 @@ def print_lines(answers: "Iterable[Prediction]") -> None:
 def print_csv(answers: "Iterable[Prediction]") -> None:
     """Each as it comes: a row for each class, or one with the error. Nothing is a formula for a spreadsheet."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["path", "rank", "label", "probability", "error"])
+    writer.writerow(["path", "rank", "label", "probability", "error", "unsure"])
     # A file gets the names as they are, a terminal must not execute them.
     show = printable if sys.stdout.isatty() else encodable
     for answer in answers:
@@ -41,6 +42,7 @@ def print_list(answers: "Iterable[Prediction]") -> None:
                 "path": answer.path,
                 "top": [{"label": named.label, "probability": named.probability} for named in answer.top],
                 "error": answer.error,
+                "unsure": answer.unsure,
             }
             for answer in answers
         ]
@@ -49,6 +51,7 @@ def print_list(answers: "Iterable[Prediction]") -> None:
 
 def _rows(answer: "Prediction") -> Iterator[list[object]]:
     if answer.error is not None:
-        yield [answer.path, "", "", "", answer.error]
+        yield [answer.path, "", "", "", answer.error, ""]
+    unsure = {None: "", True: "true", False: "false"}[answer.unsure]
     for rank, named in enumerate(answer.top, start=1):
-        yield [answer.path, rank, named.label, f"{named.probability:.6f}", ""]
+        yield [answer.path, rank, named.label, f"{named.probability:.6f}", "", unsure]

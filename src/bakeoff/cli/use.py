@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["export", "predict", "serve"]
 
 BundleArgument = Annotated[Path, typer.Argument(help="The bundle folder of a study.", metavar="BUNDLE")]
+MinConfidenceOption = Annotated[
+    float | None,
+    typer.Option(help="Mark answers of a lower probability as unsure, as in 0.9.", show_default="the bundle's"),
+]
 ThreadsOption = Annotated[int | None, typer.Option(help="Threads of the model; else one a core.", min=1)]
 
 
@@ -30,6 +34,13 @@ def export(
     form: Annotated[Format, typer.Option("--format", help="The form that the model leaves in.")] = Format.KERAS,
     quantize: Annotated[
         Quantize | None, typer.Option(help="Fewer bits: int8 and float16 for onnx and litert, dynamic for litert.")
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="Mark answers as unsure below the confidence from which this share was right: 0.98."),
+    ] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(help="Mark answers of a lower probability as unsure, as in 0.9.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the bundle; else OUT/bundle-FORMAT, OUT/bundle for keras.")
@@ -44,9 +55,19 @@ def export(
     - `bakeoff export bakeoff-cifar100 --format onnx`
 
     - `bakeoff export bakeoff-cifar100/runs/1f0c5ab3e2d4 --format litert --quantize int8 --out phone/`
+
+    - `bakeoff export bakeoff-cifar100 --precision 0.98` — `predict` and `serve` then mark what is unsure
     """
     with exit_on_interrupt("nothing was written"):
-        bundle, facts = bakeoff.export(run_dir, format=form, quantize=quantize, out=out, data_dir=data_dir)
+        bundle, facts = bakeoff.export(
+            run_dir,
+            format=form,
+            quantize=quantize,
+            precision=precision,
+            min_confidence=min_confidence,
+            out=out,
+            data_dir=data_dir,
+        )
     if as_json:
         print_json({"bundle": str(shown_path(bundle))} | facts.model_dump(mode="json", by_alias=True))
     else:
@@ -61,6 +82,7 @@ def predict(
     ],
     *,
     top: Annotated[int, typer.Option(help="How many classes to name.", min=1)] = 5,
+    min_confidence: MinConfidenceOption = None,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a row for each class as CSV.")] = False,
@@ -84,7 +106,9 @@ def predict(
     with exit_on_interrupt("what was printed is complete"):
         # On a terminal the results, printed line by line, already show the progress.
         shows_bar = as_json or not sys.stdout.isatty()
-        answers = iterate_answers(bundle, images, top=top, threads=threads, progress=shows_bar)
+        answers = iterate_answers(
+            bundle, images, top=top, min_confidence=min_confidence, threads=threads, progress=shows_bar
+        )
         (print_list if as_json else print_csv if as_csv else print_lines)(_count(answers, counts))
     if counts["unread"]:
         raise BundleError(f"{counts['unread']} of {counts['all']} images could not be read; the others were answered")
@@ -99,6 +123,7 @@ def serve(
         str | None,
         typer.Option(envvar="BAKEOFF_TOKEN", help="Bearer token to ask for; better set in the environment."),
     ] = None,
+    min_confidence: MinConfidenceOption = None,
     threads: ThreadsOption = None,
     max_megabytes: Annotated[float, typer.Option(help="Largest request.", min=0.001)] = 10.0,
     max_megapixels: Annotated[float, typer.Option(help="Largest image.", min=0.001)] = 25.0,
@@ -145,10 +170,12 @@ def serve(
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"serving needs {' and '.join(missing)}; run pip install 'bakeoff[serve]'")
+    from bakeoff.api.arguments import read_optional_share
     from bakeoff.deploy.bundle import open_bundle
     from bakeoff.deploy.serve import Settings
     from bakeoff.deploy.serve import serve as serve_bundle
 
+    least = read_optional_share("min_confidence", min_confidence)
     settings = Settings(
         host=host,
         port=port,
@@ -169,7 +196,7 @@ def serve(
         print_error(f"note: without --token everybody who reaches {host}, or a proxy before it, can ask this model")
     report = bundle.resolve().parent / "report.html"
     serve_bundle(
-        open_bundle(bundle, threads),
+        open_bundle(bundle, threads, least),
         settings,
         report if report.is_file() else None,
         lambda address: print_error(f"serving {bundle} at {address} (Ctrl-C stops)"),
@@ -196,6 +223,8 @@ def _print_export(bundle: Path, facts: "BundleFacts") -> None:
         f"  temperature {found.temperature:.2f}: calibration error {found.ece_before:.3f} before,"
         f" {found.ece_after:.3f} after, on validation"
     )
+    for sentence in facts.threshold.sentences if facts.threshold else ():
+        print_line(f"  {sentence}")
     print_line(
         f"  {timing.batch1_seconds * 1000:.1f} ms for one image, {timing.batch32_seconds * 1000:.0f} ms for 32,"
         f" {timing.threads} threads; first answer after {timing.load_seconds:.1f} s,"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bakeoff.data.checks import HeldOut
-from bakeoff.deploy.bundle import Format, Quantize, advise, closer_forms, format_label
+from bakeoff.deploy.bundle import Format, Quantize, ThresholdRule, advise, closer_forms, format_label
 from bakeoff.errors import BakeoffError, BundleError, InputError, WeightsError
 from bakeoff.files import make_dir, read_json, write_json
 from bakeoff.launch.process import ENDED_BY_SIGNAL, Ended, Worker
@@ -71,6 +71,8 @@ def export_bundle(
     bundle: Path,
     kind: tuple[Format, Quantize | None] | None = None,
     on_progress: OnProgress | None = None,
+    *,
+    rule: ThresholdRule | None = None,
 ) -> None:
     """Write the bundle of a finished run.
 
@@ -80,13 +82,16 @@ def export_bundle(
         bundle: The folder to write.
         kind: The format, and how it is quantised; None for Keras. If it is given, the exported model is timed as well.
         on_progress: Called with each progress event.
+        rule: From which confidence answers count; None marks no answer as unsure. It needs a format.
 
     Raises:
-        InputError: The run or the data cannot be used, or the format cannot be written.
+        InputError: The run or the data cannot be used, the rule cannot be kept, or the format cannot be written.
         BakeoffError: The process failed.
     """
     model_format, quantize = kind or (Format.KERAS, None)
-    arguments = [folder, data, bundle, *([part for part in kind if part] if kind else [])]
+    arguments: list[str | Path] = [folder, data, bundle]
+    if kind:
+        arguments += [model_format, quantize or "", *map(str, rule or ())]
     steps = [""]
 
     def watch(event: RunProgress) -> str | None:

@@ -11,6 +11,7 @@ from bakeoff.errors import OutputError
 from bakeoff.files import write_text
 from bakeoff.report.board import NOISE, STAGES, STATES, explain_win, find_metric, rank
 from bakeoff.report.certainty import compare_leaders, list_doubts, spread_over_seeds
+from bakeoff.report.coverage import describe_coverage
 from bakeoff.report.evidence import draw_budget, draw_learning, draw_memory, draw_screen_order, draw_tradeoffs
 from bakeoff.report.facts import (
     describe_cost,
@@ -100,6 +101,7 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
         "spending": spending,
         "budget": draw_budget(spending, records, study.budget_seconds),
         "failures": describe_failures(out, winner) if winner else None,
+        "coverage": describe_coverage(out, winner) if winner else None,
         "gallery": show_images(out, winner, keep=keep) if winner else None,
         "formats": describe_formats(out),
         "bundled": (out / "bundle").is_dir(),

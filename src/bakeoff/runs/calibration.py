@@ -10,12 +10,24 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BINS", "Reliability", "calibration_error", "cross_fit", "fit_temperature", "reliability", "softmax"]
+__all__ = [
+    "BINS",
+    "Reliability",
+    "calibration_error",
+    "choose_temperature",
+    "cross_fit",
+    "fit_temperature",
+    "reliability",
+    "softmax",
+]
 
 BINS = 15
 # The temperature is searched between 1 / _LIMIT and _LIMIT; useful networks need values near 1.
 _LIMIT = 20.0
 _BISECTIONS = 40
+# If nearly every image is classified correctly, the fitted temperature approaches 0, and every confidence approaches 1.
+# This limit for models in use prevents that.
+_LEAST_IN_USE = 0.2
 
 Floats = NDArray[np.float32]
 Float = TypeVar("Float", np.float32, np.float64)
@@ -81,6 +93,11 @@ def fit_temperature(logits: Floats, labels: NDArray[np.int32]) -> float:
         else:
             high = middle
     return math.exp(-(low + high) / 2)
+
+
+def choose_temperature(logits: Floats, labels: NDArray[np.int32]) -> float:
+    """The temperature of an exported model: `fit_temperature` on validation, and at least 0.2. Arguments as there."""
+    return max(_LEAST_IN_USE, fit_temperature(logits, labels))
 
 
 def cross_fit(logits: Floats, labels: NDArray[np.int32]) -> Floats:

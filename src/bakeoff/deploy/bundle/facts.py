@@ -7,8 +7,9 @@ bundle/model_card.md    data, scores with intervals, cost and limits, for people
 bundle/bundle.json      this module's BundleFacts, with the hashes of the other files
 """
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
 
@@ -22,9 +23,13 @@ __all__ = [
     "BUNDLE_SCHEMA",
     "BundleFacts",
     "Calibration",
+    "Coverage",
     "Labels",
     "Parity",
     "Scores",
+    "Threshold",
+    "ThresholdKind",
+    "ThresholdRule",
     "Timing",
     "read_facts",
     "read_labels",
@@ -54,6 +59,88 @@ class Calibration(_Facts):
     test_ece_before: float | None = None
     """On the test split, which the temperature was not fitted on; None if it has not been opened."""
     test_ece_after: float | None = None
+
+
+class ThresholdKind(StrEnum):
+    """How a threshold of confidence is chosen."""
+
+    PRECISION = "precision"
+    """So that this share of the answers above it is right on validation."""
+    MIN_CONFIDENCE = "min_confidence"
+    """By hand."""
+
+
+class ThresholdRule(NamedTuple):
+    """How a threshold of confidence is chosen, and by what value in (0, 1)."""
+
+    kind: ThresholdKind
+    value: float
+
+
+class Coverage(_Facts):
+    """The images of a split whose answers reach a threshold, and how many of these answers are right."""
+
+    images: int
+    answered: int
+    coverage: float
+    """answered / images."""
+    precision: float
+    """The share of answers that are right; 0 if there are none."""
+    precision_ci95: tuple[float, float]
+
+    def describe(self, split: str) -> str:
+        """A sentence about the split of this name."""
+        low, high = self.precision_ci95
+        if not self.answered:
+            return f"On {split}, no answer of {self.images:,} reaches the limit."
+        return (
+            f"On {split}, {self.answered:,} of {self.images:,} answers reach the limit ({self.coverage:.1%}), and"
+            f" {self.precision:.1%} of these are right (95 % interval {low:.1%} to {high:.1%})."
+        )
+
+
+class Threshold(_Facts):
+    """The confidence below which an answer is marked as unsure."""
+
+    min_confidence: float = Field(gt=0, le=1)
+    """The least probability of the most probable class, as the model returns it."""
+    precision: float | None
+    """The precision that was asked for; None if the confidence was given by hand."""
+    cautious_confidence: float | None = None
+    """The smallest confidence from which the lower end of the interval has that precision, too; None: there is none."""
+    val: Coverage
+    """Of this model, in its runtime, on the validation images on which the threshold was chosen."""
+    test: Coverage | None = None
+    """On the test split, on which nothing was chosen, by the predictions of the run; None if it has not been opened, or
+    if the model is quantised."""
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the threshold means, for people."""
+        limit = f"Answers with a probability below {self.min_confidence:.4g} are marked as unsure"
+        if self.precision is None:
+            sentences = [f"{limit}; the limit was given by hand.", self.val.describe("validation")]
+        else:
+            asked = f"{100 * self.precision:.4g} %"
+            sentences = [
+                f"{limit}: from this limit on, at least {asked} of the answers were right on validation.",
+                self.val.describe("validation"),
+                *self._warn(asked),
+            ]
+        return [*sentences, *([self.test.describe("test, on which nothing was chosen")] if self.test else [])]
+
+    def _warn(self, asked: str) -> list[str]:
+        """A limit is chosen where these images look best, so the share is usually lower on others."""
+        if self.cautious_confidence is None:
+            reached = "for no limit it is, so validation has too few images to be sure"
+        elif self.cautious_confidence > self.min_confidence:
+            reached = f"it is from a limit of {self.cautious_confidence:.4g} on"
+        else:
+            return []
+        return [
+            f"The interval's lower end is not at {asked}, so new answers above the limit may be right less often;"
+            f" {reached}."
+        ]
 
 
 class Parity(_Facts):
@@ -112,6 +199,8 @@ class BundleFacts(_Facts):
     quantize: Quantize | None = None
     model_bytes: int = 0
     calibration: Calibration | None = None
+    threshold: Threshold | None = None
+    """None: no answer is marked as unsure."""
     parity: Parity | None = None
     val: Scores | None = None
     timing: Timing | None = None

@@ -37,6 +37,8 @@ class Bundle:
     labels: Labels
     probabilities: Runtime
     """uint8 RGB images (n, side, side, 3) -> probabilities (n, classes)."""
+    min_confidence: float | None = None
+    """The confidence below which an answer is marked as unsure; None marks none."""
 
     @property
     def side(self) -> int:
@@ -61,18 +63,23 @@ class Bundle:
             for index in order
         ]
 
+    def is_unsure(self, probabilities: Floats) -> bool | None:
+        """Whether the answer for one image, from its probabilities (classes,), is unsure; None without a threshold."""
+        return None if self.min_confidence is None else bool(probabilities.max() < self.min_confidence)
+
     def warm_up(self, *batches: int) -> None:
         """Predict on blank images of these batch sizes, because the first call at a size is slow."""
         for size in batches:
             self.probabilities(np.zeros((size, self.side, self.side, 3), np.uint8))
 
 
-def open_bundle(folder: Path, threads: int | None = None) -> Bundle:
+def open_bundle(folder: Path, threads: int | None = None, min_confidence: float | None = None) -> Bundle:
     """Open a bundle and check the hashes of its files.
 
     Args:
         folder: The bundle.
         threads: Threads that the runtime computes on; all cores if not given.
+        min_confidence: The confidence below which an answer is marked as unsure; if not given, that of the bundle.
 
     Raises:
         BundleError: The folder is not a bundle, a file was changed, or the model cannot be run here.
@@ -95,7 +102,9 @@ def open_bundle(folder: Path, threads: int | None = None) -> Bundle:
         raise BundleError(
             f"{path} cannot be opened: {reason}; export it again with the versions installed here"
         ) from error
-    return Bundle(folder, facts, labels, runtime)
+    if min_confidence is None and facts.threshold is not None:
+        min_confidence = facts.threshold.min_confidence
+    return Bundle(folder, facts, labels, runtime, min_confidence)
 
 
 def _check_keras(path: Path, written_by: str) -> None:

@@ -29,6 +29,8 @@ class Prediction:
     path: str
     top: list[ClassScore]
     error: str | None = None
+    unsure: bool | None = None
+    """Whether the confidence is below the threshold; None if there is no threshold, or no answer."""
 
 
 @dataclass(frozen=True)
@@ -92,4 +94,5 @@ def _predict_batch(
         if position in errors:
             yield Prediction(image.name, [], errors[position])
         else:
-            yield Prediction(image.name, bundle.top_classes(rows[position], top))
+            row = rows[position]
+            yield Prediction(image.name, bundle.top_classes(row, top), unsure=bundle.is_unsure(row))

@@ -26,6 +26,7 @@ def write_card(record: RunRecord, dataset: Dataset, facts: BundleFacts) -> str:
         *_this_model(facts),
         "## Confidence",
         _confidence(facts),
+        *_threshold(facts),
         "## Cost",
         _cost(record),
         *_in_use(facts),
@@ -140,6 +141,12 @@ def _confidence(facts: BundleFacts) -> str:
     if found.test_ece_before is not None:
         lines.append(f"| test | {found.test_ece_before:.3f} | {found.test_ece_after:.3f} |")
     return "\n".join(lines)
+
+
+def _threshold(facts: BundleFacts) -> list[str]:
+    if facts.threshold is None:
+        return []
+    return [" ".join(facts.threshold.sentences)]
 
 
 def _cost(record: RunRecord) -> str:

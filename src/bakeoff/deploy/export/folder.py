@@ -18,6 +18,7 @@ from bakeoff.deploy.bundle import (
     Format,
     Quantize,
     Scores,
+    ThresholdRule,
     check_format,
     measure_model,
     write_facts,
@@ -27,6 +28,7 @@ from bakeoff.deploy.export.exported_model import build_exported_model
 from bakeoff.deploy.export.full_precision import build_in_float32
 from bakeoff.deploy.export.model_file import Expected, find_closer, write_checked
 from bakeoff.deploy.export.temperature import calibrate
+from bakeoff.deploy.export.threshold import choose_threshold
 from bakeoff.errors import BundleError, OutputError
 from bakeoff.files import hash_file, write_json, write_text
 from bakeoff.locks import replacing_folder
@@ -37,14 +39,15 @@ from bakeoff.runs.folder import SplitScored
 from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.predictions import Predictions
 from bakeoff.runs.record import RunRecord
+from bakeoff.runs.selective import CoverageCurve, trace_predictions, trace_probabilities
 from bakeoff.runs.versions import find_library_versions
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.model import HOW_TO_MEND
 
 __all__ = ["FinishedRun", "write_bundle"]
 
-# Validation images on which a model without quantisation is compared with the run; a quantised model is compared, and
-# scored, on all of them.
+# Validation images on which a model without quantisation is compared with the run; a quantised model, and one with a
+# threshold, is compared on all of them.
 PARITY_IMAGES = 64
 
 OnStep = Callable[[str, float], object]
@@ -67,6 +70,7 @@ def write_bundle(
     model_format: Format = Format.KERAS,
     quantize: Quantize | None = None,
     *,
+    rule: ThresholdRule | None = None,
     timed: bool = False,
     on_step: OnStep = lambda _doing, _fraction: None,
 ) -> BundleFacts:
@@ -77,18 +81,20 @@ def write_bundle(
         folder: The bundle; an earlier bundle is replaced.
         model_format: The model's file format.
         quantize: The quantisation, if any.
+        rule: From which confidence answers count; None marks no answer as unsure.
         timed: Whether to measure latency and memory of the model in a fresh process.
         on_step: Called before each step.
 
     Raises:
-        BundleError: The format has no such quantisation, or the exported model differs from the run.
+        BundleError: The format has no such quantisation, the exported model differs from the run, or the rule cannot be
+            kept.
         OutputError: The folder holds something else than a bundle, or the model is not the run's.
     """
     check_format(model_format, quantize)
     _check_target(folder)
     record, dataset, flip = finished.record, finished.dataset, finished.record.config.train.flip_test
     calibration = calibrate(finished.predictions)
-    val = load_split(dataset, "val", subset=None if quantize else PARITY_IMAGES)
+    val = load_split(dataset, "val", subset=None if quantize or rule else PARITY_IMAGES)
     logits = predict_logits(compile_forward(finished.model), val, flip=flip)
     _check_stored(finished, Predictions(logits, val.labels, val.ids))
     exact = _in_float32(finished)
@@ -116,6 +122,11 @@ def write_bundle(
                 exported, staged, model_format, quantize, expected, lambda label: on_step(f"trying {label}", 0.5)
             )
             raise BundleError(f"{error}; {closer}") from error
+        threshold = None
+        if rule is not None:
+            # The run's predictions on test are not those of a quantised model.
+            test = None if quantize else _trace_test(finished, calibration.temperature)
+            threshold = choose_threshold(rule, trace_probabilities(written, val.labels), test)
         on_step("timing", 0.8)
         _write_labels(staged, dataset)
         facts = BundleFacts(
@@ -131,6 +142,7 @@ def write_bundle(
             quantize=quantize,
             model_bytes=sum(file.stat().st_size for file in _files(path)),
             calibration=calibration,
+            threshold=threshold,
             parity=parity,
             val=_compare_top1(expected.of_run, written, val.labels) if quantize else None,
             timing=measure_model(path, model_format, dataset.side) if timed else None,
@@ -178,6 +190,11 @@ def _compare_top1(expected: Floats, written: Floats, labels: NDArray[np.int32]) 
     of_run, of_model = (int((probabilities.argmax(axis=1) == labels).sum()) for probabilities in (expected, written))
     n = len(labels)
     return Scores(images=n, run_top1=of_run / n, top1=of_model / n, top1_ci95=wilson_interval(of_model, n))
+
+
+def _trace_test(finished: FinishedRun, temperature: float) -> CoverageCurve | None:
+    predictions = finished.predictions.get("test")
+    return None if predictions is None else trace_predictions(predictions, temperature)
 
 
 def _files(path: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bakeoff.data.shards import open_dataset
-from bakeoff.deploy.bundle import Format, Quantize
+from bakeoff.deploy.bundle import Format, Quantize, ThresholdRule
 from bakeoff.deploy.export.folder import FinishedRun, write_bundle
 from bakeoff.runs.events import RunProgress, write_event
 from bakeoff.runs.folder import SPLITS_SCORED
@@ -21,6 +21,7 @@ def export_run(
     model_format: Format = Format.KERAS,
     quantize: Quantize | None = None,
     *,
+    rule: ThresholdRule | None = None,
     timed: bool,
 ) -> None:
     """Write the bundle of a finished run into a folder.
@@ -31,11 +32,13 @@ def export_run(
         bundle: The folder to write; an earlier bundle in it is replaced.
         model_format: The model's file format.
         quantize: The quantisation, if any.
+        rule: From which confidence answers count; None marks no answer as unsure.
         timed: Whether to measure latency and memory of the model in a fresh process.
 
     Raises:
         OutputError: The run has no trained model, or `bundle` holds something else.
-        BundleError: The format has no such quantisation, or the exported model differs from the run.
+        BundleError: The format has no such quantisation, the exported model differs from the run, or the rule cannot be
+            kept.
     """
     record = read_record(folder)
     model = load_model(folder, record)
@@ -51,6 +54,7 @@ def export_run(
         bundle,
         model_format,
         quantize,
+        rule=rule,
         timed=timed,
         on_step=lambda doing, fraction: write_event(RunProgress(doing, fraction)),
     )

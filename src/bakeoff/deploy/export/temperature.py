@@ -5,16 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from bakeoff.deploy.bundle import Calibration
-from bakeoff.runs.calibration import fit_temperature
+from bakeoff.runs.calibration import choose_temperature
 from bakeoff.runs.folder import SplitScored
 from bakeoff.runs.metrics import score
 from bakeoff.runs.predictions import Predictions
 
 __all__ = ["calibrate"]
-
-# If nearly every validation image is classified correctly, the fitted temperature approaches 0, and every confidence
-# approaches 1. This limit prevents that.
-_LEAST = 0.2
 
 
 def calibrate(predictions: Mapping[SplitScored, Predictions]) -> Calibration:
@@ -24,7 +20,7 @@ def calibrate(predictions: Mapping[SplitScored, Predictions]) -> Calibration:
         predictions: By split; `val` is needed, `test` is optional.
     """
     val, test = predictions["val"], predictions.get("test")
-    temperature = max(_LEAST, fit_temperature(val.logits, val.labels))
+    temperature = choose_temperature(val.logits, val.labels)
     return Calibration(
         temperature=temperature,
         images=len(val.labels),

@@ -24,7 +24,7 @@ from bakeoff.deploy.serve.documentation import render_documentation
 from bakeoff.deploy.serve.guard import Guard
 from bakeoff.deploy.serve.metrics import ServerMetrics
 from bakeoff.deploy.serve.paths import Methods, Prefix
-from bakeoff.deploy.serve.responses import Health, ImageAnswer, ModelAnswer, Problem, to_response
+from bakeoff.deploy.serve.responses import Health, ImageAnswer, ModelAnswer, Problem, to_answer
 from bakeoff.deploy.serve.settings import Settings
 from bakeoff.deploy.serve.uploads import Upload, Uploads
 from bakeoff.errors import DataError
@@ -125,6 +125,7 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
                 503, "too many images wait for their prediction; try again", {"Retry-After": "1"}
             ) from error
         metrics.images.labels("answered").inc(sum(answer.error is None for answer in answers))
+        metrics.unsure.inc(sum(answer.unsure or False for answer in answers))
         metrics.images.labels("unreadable").inc(sum(answer.error is not None for answer in answers))
         if all(answer.error for answer in answers):
             return JSONResponse([answer.model_dump() for answer in answers], 422)
@@ -139,7 +140,7 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
         return [
             ImageAnswer(name=upload.name, top=[], error=image)
             if isinstance(image, str)
-            else ImageAnswer(name=upload.name, top=to_response(bundle.top_classes(next(rows), top)))
+            else to_answer(upload.name, bundle, next(rows), top)
             for upload, image in zip(uploaded, decoded, strict=True)
         ]
 
@@ -171,7 +172,13 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
     @app.get("/model")
     async def model() -> ModelAnswer:
         """The model: the facts of its bundle, its classes, its model card."""
-        return ModelAnswer(bundle=bundle.facts, classes=bundle.labels.classes, card=card, report=report is not None)
+        return ModelAnswer(
+            bundle=bundle.facts,
+            classes=bundle.labels.classes,
+            card=card,
+            report=report is not None,
+            min_confidence=bundle.min_confidence,
+        )
 
     @app.get("/report", response_class=Response, include_in_schema=report is not None)
     async def show_report() -> Response:

@@ -26,6 +26,9 @@ class ServerMetrics:
         self.images = Counter(
             "bakeoff_images", "Images, by whether they could be read", ("outcome",), registry=self.registry
         )
+        self.unsure = Counter(
+            "bakeoff_unsure_images", "Answered images below the least confidence", registry=self.registry
+        )
         self.batch_images = Histogram(
             "bakeoff_batch_images", "Images in a batch", buckets=(1, 2, 4, 8, 16, 32), registry=self.registry
         )

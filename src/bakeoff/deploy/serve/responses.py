@@ -2,9 +2,9 @@
 
 from pydantic import BaseModel
 
-from bakeoff.deploy.bundle import BundleFacts, ClassScore
+from bakeoff.deploy.bundle import Bundle, BundleFacts, Floats
 
-__all__ = ["Health", "ImageAnswer", "ModelAnswer", "NamedClass", "Problem", "to_response"]
+__all__ = ["Health", "ImageAnswer", "ModelAnswer", "NamedClass", "Problem", "to_answer"]
 
 
 class NamedClass(BaseModel):
@@ -21,6 +21,8 @@ class ImageAnswer(BaseModel):
     name: str
     top: list[NamedClass]
     error: str | None = None
+    unsure: bool | None = None
+    """Whether the first probability is below the least confidence; None if there is none, or no answer."""
 
 
 class Problem(BaseModel):
@@ -43,8 +45,11 @@ class ModelAnswer(BaseModel):
     card: str
     report: bool
     """Whether the study's report is at /report."""
+    min_confidence: float | None = None
+    """Answers of a lower probability are marked as unsure; None: no answer is."""
 
 
-def to_response(classes: list[ClassScore]) -> list[NamedClass]:
-    """Convert predicted classes for a response."""
-    return [NamedClass(**score._asdict()) for score in classes]
+def to_answer(name: str, bundle: Bundle, probabilities: Floats, top: int) -> ImageAnswer:
+    """Convert the probabilities (classes,) of one image for a response with its `top` most probable classes."""
+    classes = [NamedClass(**score._asdict()) for score in bundle.top_classes(probabilities, top)]
+    return ImageAnswer(name=name, top=classes, unsure=bundle.is_unsure(probabilities))

@@ -10,6 +10,8 @@ let token = sessionStorage.getItem(kept) || "";
 let stream = null;
 let latest = 0;
 
+const percent = (share) => `${(100 * share).toFixed(1)} %`;
+
 function headers(more = {}) {
   return token ? { ...more, Authorization: `Bearer ${token}` } : more;
 }
@@ -30,7 +32,7 @@ function show(top) {
       name.append(small);
     }
     share.className = "share";
-    share.textContent = `${(100 * probability).toFixed(1)} %`;
+    share.textContent = percent(probability);
     track.className = "track";
     bar.className = "bar";
     // Set in the next frame, so that the bar is animated.
@@ -72,10 +74,10 @@ async function predict(image) {
   if (response.status === 401) {
     askForToken();
   } else if (Array.isArray(answer)) {
-    const [{ top, error }] = answer;
+    const [{ top, error, unsure }] = answer;
     if (error) showMessage(`This image cannot be read: ${error}.`, true);
     else {
-      showMessage(`Most likely ${top[0].label.replaceAll("_", " ")}.`);
+      showMessage(`${unsure ? "Unsure. " : ""}Most likely ${top[0].label.replaceAll("_", " ")}.`, Boolean(unsure));
       show(top);
       // On a phone they would be below the visible part of the page.
       byId("bars").scrollIntoView({ block: "nearest" });
@@ -95,8 +97,9 @@ async function showModel() {
   const response = await fetch(new URL("model", home), { headers: headers() }).catch(() => null);
   if (response?.status === 401) return askForToken();
   if (!response?.ok) return showMessage("The server does not respond.", true);
-  const { bundle, classes, card, report } = await response.json();
-  byId("model").textContent = `${bundle.candidate}, ${classes.length} classes`;
+  const { bundle, classes, card, report, min_confidence } = await response.json();
+  const limit = min_confidence ? `; below ${percent(min_confidence)} it is unsure` : "";
+  byId("model").textContent = `${bundle.candidate}, ${classes.length} classes${limit}`;
   byId("card").textContent = card;
   byId("about").hidden = false;
   byId("report").hidden = !report;
