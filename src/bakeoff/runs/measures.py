@@ -117,26 +117,28 @@ def _prepare_macro_f1(logits: NDArray[np.float32], labels: Labels) -> Measure:
 def _prepare_auroc(logits: NDArray[np.float32], labels: Labels) -> Measure | None:
     """One class against the rest, by the ranks of its probability (Mann & Whitney 1947); ties count half.
 
-    A draw is computed from the share of each image in the value (placement values, DeLong et al. 1988): ranking the
-    images anew in each draw would take minutes.
+    Ranking the images anew in each draw would take minutes. So the images of a class are ranked once among all others
+    (placement values, DeLong et al. 1988), and a draw averages over those of the class that are in it; what the others
+    in it change is added linearly. As for macro F1, a class without images in a draw is left out of its mean.
     """
-    present = np.unique(labels)
+    present, classes = np.unique(labels, return_inverse=True)
     if len(present) < 2:
         return None
-    n, areas, shares = len(labels), [], np.zeros(len(labels))
+    n, places, shares = len(labels), np.zeros(len(labels)), np.zeros(len(labels))
     probabilities = softmax(logits.astype(np.float64))
     for label in present:
         inside = labels == label
         of_class, of_rest = probabilities[inside, label], probabilities[~inside, label]
-        above = _share_below(of_rest, of_class)
+        places[inside] = _share_below(of_rest, of_class)
         below = 1.0 - _share_below(of_class, of_rest)
-        area = float(above.mean())
-        areas.append(area)
-        shares[inside] += (above - area) * (n / len(above))
-        shares[~inside] += (below - area) * (n / len(below))
-    shares /= len(present)
-    value = float(np.mean(areas))
-    return Measure(value, lambda counts: np.minimum(1.0, value + shares @ counts / n))
+        shares[~inside] += (below - below.mean()) / (len(below) * len(present))
+    count_images = _counter(classes, len(present))
+
+    def areas(counts: Floats) -> Floats:
+        return _divide(count_images(counts * places[:, None]), count_images(counts))
+
+    mean = _mean_over_classes(areas, n)
+    return Measure(mean.value, lambda counts: np.minimum(1.0, mean.of(counts) + shares @ counts))
 
 
 _PREPARED: dict[Metric, Callable[[NDArray[np.float32], Labels], Measure | None]] = {
