@@ -76,10 +76,15 @@ def test_the_id_does_not_depend_on_paths(setting: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["seed=1", "model.size=64", "optim.ema=0.0", "train.epochs=6", "augment.policy=none"]
+    "setting",
+    ["seed=1", "model.size=64", "optim.ema=0.0", "train.epochs=6", "augment.policy=none", "train.balance=weights"],
 )
 def test_the_id_depends_on_what_training_depends_on(setting: str) -> None:
     assert run_id(override(Run(), [setting]), "data", "weights") != run_id(Run(), "data", "weights")
+
+
+def test_the_id_of_a_run_of_an_older_version_holds() -> None:
+    assert run_id(Run(), "data", "weights") == "378065384fd4"
 
 
 def test_the_id_depends_on_the_data_the_weights_and_the_recipe_version(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from bakeoff.deploy.bundle import (
     write_facts,
 )
 from bakeoff.deploy.export import TOLERANCES, Tolerance, calibrate, folder, litert_file, model_file, write_bundle
+from bakeoff.deploy.export.card import write_card
 from bakeoff.deploy.export.parity import check_parity
 from bakeoff.errors import BundleError, OutputError
 from bakeoff.files import PARTIAL
@@ -65,6 +66,20 @@ def test_a_bundle_has_a_card_labels_and_hashes(bundle):
         "model.keras",
         "model_card.md",
     ]
+
+
+def test_the_card_of_a_balanced_run_says_for_which_images_its_confidence_is_right(bundle, lenet, digits):
+    config = lenet.record.config
+    cards = [
+        write_card(
+            lenet.record.model_copy(update={"config": config.revised(train={"balance": balance})}),
+            digits,
+            read_facts(bundle),
+        )
+        for balance in ("none", "logits")
+    ]
+    said = ["`train.balance = logits`" in card and "as frequent as in validation" in card for card in cards]
+    assert said == [False, True]
 
 
 def test_a_changed_file_is_noticed(bundle):

@@ -25,7 +25,7 @@ INSIDE = {
         paired study_file
     """,
     "runs/config": "metric data model augment optim train run parse read",
-    "data": "pixels sources shards augment batches folds checks fonts lettering contact_sheet",
+    "data": "pixels sources shards augment order batches folds checks fonts lettering contact_sheet",
     "data/pixels": "kinds metadata depth colour opened square reading",
     "data/sources": """
         records listing trees groups archives walk folder_names layout class_names class_folders table finder columns
@@ -39,7 +39,7 @@ INSIDE = {
     "networks/weights": "torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match load fetch",
     "profile": "device facts costs predict memory observe store",
     "training": """
-        weight_copies optimizer replicas inference memory task features probe folds labels pace progress step
+        weight_copies optimizer replicas inference memory task balance features probe folds labels pace progress step
         tryout timing checkpoint tensorboard loop run model test again
     """,
     "training/memory": "measure walk predict",

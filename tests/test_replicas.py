@@ -23,7 +23,8 @@ import json, os, sys
 import keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from bakeoff.runs.config import Optim
+from bakeoff.runs.config import Balance, Optim
+from bakeoff.training.balance import balance_loss
 from bakeoff.training.weight_copies import MovingAverage
 from bakeoff.training.optimizer import build_optimizer
 from bakeoff.training.replicas import Replicas
@@ -34,7 +35,7 @@ images = rng.integers(0, 256, (9, 8, 8, 3), np.uint8)
 targets = np.eye(5, dtype=np.float32)[rng.integers(0, 5, 9)]
 
 
-def train(replicas, micro_batch, norm):
+def train(replicas, micro_batch, norm, balance=Balance.NONE):
     keras.utils.set_random_seed(0)
     with replicas.scope():
         layers = [keras.layers.Conv2D(8, 3, name="conv"), keras.layers.BatchNormalization(name="norm")]
@@ -48,7 +49,10 @@ def train(replicas, micro_batch, norm):
         optimizer = build_optimizer(config)
         optimizer.build(model.trainable_variables)
         multipliers = {v.path: 0.5 for v in model.get_layer("conv").trainable_variables}
-        step = compile_step(model, optimizer, average, 0.1, micro_batch, multipliers, replicas)
+        loss_balance = balance_loss(balance, np.repeat(np.arange(5), [50, 20, 10, 5, 1]), 5)
+        step = compile_step(
+            model, optimizer, average, 0.1, micro_batch, multipliers, replicas, balance=loss_balance
+        )
         losses = [step(images, targets, 0.01, average.next_decay()) for _ in range(5)]
         average.copy_to_model()
         return {"losses": losses, "weights": [w.tolist() for w in model.get_weights()]}
@@ -58,6 +62,7 @@ one, two = Replicas(), Replicas(["/cpu:0", "/cpu:1"])  # a process has one such 
 print(json.dumps({
     "one": train(one, 9, False), "two": train(two, 9, False), "parts": train(two, 4, False),
     "norm": train(two, 9, True),
+    "weighted": [train(one, 9, False, Balance.WEIGHTS), train(two, 4, False, Balance.WEIGHTS)],
 }))
 """
 
@@ -76,6 +81,14 @@ def test_two_devices_give_the_steps_of_one(trained, other):
     assert trained["one"]["losses"][-1] < trained["one"]["losses"][0]
     for one, two in zip(trained["one"]["weights"], trained[other]["weights"], strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def test_two_devices_weigh_classes_as_one_does(trained):
+    one, two = trained["weighted"]
+    assert one["losses"] == pytest.approx(two["losses"], rel=1e-5)
+    assert one["losses"][0] != pytest.approx(trained["one"]["losses"][0], rel=0.05)
+    for alone, shared in zip(one["weights"], two["weights"], strict=True):
+        np.testing.assert_allclose(alone, shared, atol=1e-5)
 
 
 def test_batch_statistics_that_are_learned_are_the_mean_of_the_devices(trained):

@@ -388,7 +388,11 @@ def test_classes_with_few_or_no_images_to_score_are_noted_for_the_view_that_has_
         "1 of 4 classes has no validation images: apple",
         "1 of 4 classes has fewer than 5 validation images, so the accuracy of each is uncertain: bear (4)",
     )
-    (note,) = open_dataset(tmp_path / "s", "bear,dog").notes
+    whole, some = open_dataset(tmp_path / "s"), open_dataset(tmp_path / "s", "bear,dog")
+    assert (whole.class_counts("val").tolist(), some.class_counts("val").tolist()) == ([0, 4, 5, 5], [4, 5])
+    assert whole.class_counts("train").tolist() == [15, 11, 10, 10]
+    assert (whole.imbalance, some.imbalance) == (1.5, 1.1)
+    (note,) = some.notes
     assert note.startswith("1 of 2 classes has fewer than 5 validation images")
     assert open_dataset(tmp_path / "s", "chair,dog").notes == ()
     (note,) = open_dataset(tmp_path / "s", "coarse").notes

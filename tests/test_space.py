@@ -142,6 +142,13 @@ def test_every_network_has_a_space_around_its_default_recipe(name, make):
     assert ("model.unfreeze" in keys) != spec.from_scratch
 
 
+@pytest.mark.parametrize(("imbalance", "there"), [(1.0, False), (4.9, False), (5.0, True), (60.0, True)])
+def test_the_balance_of_classes_is_searched_where_they_are_uneven(imbalance, there):
+    keys = {parameter.key: parameter.choices for parameter in default_space(BASE, imbalance).parameters}
+    assert ("train.balance" in keys) == there
+    assert keys.get("train.balance", ("none",))[0] == "none"
+
+
 def test_digits_are_never_flipped():
     base = BASE.revised(augment={"policy": "crop"})
     policies = next(

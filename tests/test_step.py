@@ -6,7 +6,8 @@ import pytest
 
 from bakeoff.networks.model import build_network, freeze
 from bakeoff.networks.table import find_network
-from bakeoff.runs.config import BatchNorm, Model, Optim, Optimizer, Precision
+from bakeoff.runs.config import Balance, BatchNorm, Model, Optim, Optimizer, Precision
+from bakeoff.training.balance import balance_loss
 from bakeoff.training.optimizer import build_optimizer
 from bakeoff.training.step import compile_step
 from bakeoff.training.weight_copies import MovingAverage
@@ -18,7 +19,7 @@ IMAGES = rng.integers(0, 256, (10, 32, 32, 3), np.uint8)
 TARGETS = np.eye(5, dtype=np.float32)[rng.integers(0, 5, 10)]
 
 
-def _train(name, micro_batch, steps=3, optimizer=Optimizer.SGD, multiplier=None):
+def _train(name, micro_batch, steps=3, optimizer=Optimizer.SGD, multiplier=None, balance=Balance.NONE):
     keras.utils.set_random_seed(0)
     network = build_network(find_network(name), Model(name=name, size=32, dropout=0.0), side=32, classes=5)
     freeze(network.backbone, 1.0, BatchNorm.FROZEN)
@@ -28,16 +29,20 @@ def _train(name, micro_batch, steps=3, optimizer=Optimizer.SGD, multiplier=None)
     keras_optimizer = build_optimizer(config)
     keras_optimizer.build(model.trainable_variables)
     multipliers = {} if multiplier is None else {weight.path: multiplier for weight in model.trainable_variables}
-    step = compile_step(model, keras_optimizer, average, 0.1, micro_batch, multipliers)
+    loss_balance = balance_loss(balance, TARGETS.argmax(axis=1), 5)
+    step = compile_step(model, keras_optimizer, average, 0.1, micro_batch, multipliers, balance=loss_balance)
     losses = [step(IMAGES, TARGETS, 0.01, average.next_decay()) for _ in range(steps)]
     average.copy_to_model()
     return losses, model.get_weights()
 
 
-@pytest.mark.parametrize("micro_batch", [5, 4, 1])
-def test_accumulated_gradients_are_those_of_the_batch(micro_batch):
-    losses, weights = _train("cnn-small", 10)
-    its_losses, its_weights = _train("cnn-small", micro_batch)
+@pytest.mark.parametrize(
+    ("micro_batch", "balance"),
+    [(5, Balance.NONE), (4, Balance.NONE), (1, Balance.NONE), (4, Balance.WEIGHTS), (4, Balance.LOGITS)],
+)
+def test_accumulated_gradients_are_those_of_the_batch(micro_batch, balance):
+    losses, weights = _train("cnn-small", 10, balance=balance)
+    its_losses, its_weights = _train("cnn-small", micro_batch, balance=balance)
     assert losses == pytest.approx(its_losses, rel=1e-4)
     assert losses[-1] < losses[0]
     for whole, summed in zip(weights, its_weights, strict=True):

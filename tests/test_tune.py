@@ -4,8 +4,10 @@ import json
 import tomllib
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+import bakeoff
 from bakeoff.data.shards import open_dataset, prepare_cached
 from bakeoff.errors import NothingTrainedError
 from bakeoff.runs.config import Data, Run, read_run
@@ -111,9 +113,14 @@ def test_a_factor_by_factor_study_ends_when_its_time_is_up_and_names_what_it_did
 def test_trials_inside_a_larger_study_begin_with_a_probe_that_leaves_them_time(monkeypatch):
     monkeypatch.setattr("bakeoff.study.tune._search", lambda _, plan: plan)
     base = Run().revised(model={"name": "efficientnet-lite0", "size": 128}, train={"probe_images": 5000})
-    job = SimpleNamespace(study=SimpleNamespace(data=SimpleNamespace(counts={"train": 9000, "val": 1000})))
-    trial = search_for(job, base.revised(train={"count_probe": False}), 630.0).base.train
+    data = SimpleNamespace(counts={"train": 9000, "val": 1000}, imbalance=8.0)
+    plan = search_for(
+        SimpleNamespace(study=SimpleNamespace(data=data)), base.revised(train={"count_probe": False}), 630
+    )
+    trial = plan.base.train
     assert (trial.seconds, trial.probe_images, trial.count_probe) == (31.5, 500, True)
+    # Classes are uneven, so what is done about them is searched, too.
+    assert "train.balance" in {parameter.key for parameter in plan.space.parameters}
 
 
 @pytest.mark.usefixtures("workers_here")
@@ -149,6 +156,14 @@ def test_a_dry_run_shows_the_plan_and_leaves_nothing(tmp_path, tune):
     assert code == 0, text
     assert "optim.learning_rate (optim.name sgd)" in text
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("largest", "there"), [(90, True), (20, False)])
+def test_what_is_done_about_uneven_classes_is_searched_where_they_are(tmp_path, capsys, largest, there):
+    labels = np.repeat([0, 1, 2], [largest, 12, 12])
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 8, 8, 3), np.uint8)
+    bakeoff.tune((images, labels), candidate="lenet", dry_run=True, out=tmp_path / "out")
+    assert ("train.balance" in capsys.readouterr().err) == there
 
 
 def test_a_recipe_brings_its_network_its_classes_and_its_seed(tmp_path, tune):

@@ -181,7 +181,8 @@ def tune(
     def plan(prepared: PreparedStudy, slots: int) -> Search | Ablation:
         start = start_from(given, prepared.candidates[0], request.data, prepared.weights, prepared.seed)
         base = override(decide_by(start, prepared.decision.metric), changes)
-        parameters = given_space or (default_space(base) if strategy == "tpe" else default_factors(base))
+        imbalance = prepared.dataset.imbalance
+        parameters = given_space or (default_space(base, imbalance) if strategy == "tpe" else default_factors(base))
         if keys:
             parameters = parameters.only(keys)
         counts, head_start, decides = prepared.dataset.counts, given is None, prepared.decision.sentence

@@ -7,6 +7,7 @@ pixels/           decodes image files to square uint8 RGB, the same for training
 sources/          where images and labels come from
 shards/           TFRecord files, their manifest, and views of some classes
 augment/          augmentation of whole batches
+order.py          the order of an epoch with every class equally often
 batches.py        training batches and evaluation batches
 checks/           duplicates, near-duplicates, train-test leaks, imbalanced classes, suspicious labels
 fonts.py          a font for each character of a name

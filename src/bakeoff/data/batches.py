@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bakeoff.cache import mark_used
 from bakeoff.data.augment import augment_batch
+from bakeoff.data.order import balanced_order
 from bakeoff.data.shards import Dataset, read_blocks
 from bakeoff.data.sources import SplitName
 from bakeoff.files import cache_dir, hash_json, read_arrays, replacing
@@ -143,7 +144,7 @@ def sample_stratified(labels: NDArray[np.int32], size: int) -> NDArray[np.intp]:
 
 
 def train_batches(
-    split: Split, classes: int, batch: int, augment: Augment, *, seed: int, start: int = 0
+    split: Split, classes: int, batch: int, augment: Augment, *, seed: int, start: int = 0, balanced: bool = False
 ) -> Iterator[TrainBatch]:
     """Endless augmented batches, shuffled anew each epoch; a batch may span two epochs.
 
@@ -157,6 +158,7 @@ def train_batches(
         augment: The augmentation policy.
         seed: Seed of order and augmentation.
         start: Number of the first batch, counted from 0.
+        balanced: Whether every class is drawn equally often, see `balanced_order`.
     """
     one_hot = np.eye(classes, dtype=np.float32)
 
@@ -172,7 +174,8 @@ def train_batches(
     def order(epoch: int) -> NDArray[np.intp]:
         if epoch not in orders:
             orders.clear()
-            orders[epoch] = np.random.default_rng([seed, 0, epoch]).permutation(len(split))
+            rng = np.random.default_rng([seed, 0, epoch])
+            orders[epoch] = balanced_order(split.labels, rng) if balanced else rng.permutation(len(split))
         return orders[epoch]
 
     with ThreadPoolExecutor(max_workers=1) as thread:

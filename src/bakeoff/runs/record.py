@@ -191,7 +191,7 @@ class HistoryRow(Facts):
     """Input size, in pixels, of the latest step."""
     learning_rate: float
     train_loss: float
-    """Mean over the steps since the previous evaluation."""
+    """Mean over the steps since the previous evaluation, with what `train.balance` does to the loss."""
     val_loss: float
     val_top1: float
     val_balanced_accuracy: float | None = None

@@ -49,6 +49,8 @@ class StudyData(Facts):
     """Images by split."""
     classes: int = 0
     """Number of classes."""
+    imbalance: float = 1.0
+    """Training images of the largest class over those of the smallest; 1 in a file of a version that did not say."""
     fingerprint: str = ""
     warnings: tuple[str, ...] = ()
     """Why scores on the data will mislead, one line each."""

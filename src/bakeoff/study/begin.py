@@ -197,6 +197,7 @@ def open_study(prepared: PreparedStudy, plan: AnyPlan, slots: int, watcher: Stud
         name=dataset.name,
         counts=dataset.counts,
         classes=len(dataset.class_names),
+        imbalance=round(dataset.imbalance, 2),
         fingerprint=dataset.fingerprint,
         warnings=(*prepared.findings.warnings, *dataset.manifest.warnings),
         notes=(*dataset.notes, *prepared.findings.notes),

@@ -6,9 +6,10 @@ from bakeoff.data.shards import Dataset
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Metric, Monitor, Run
 
-__all__ = ["BY_TOP1", "Decision", "choose_metric", "decide_by"]
+__all__ = ["BY_TOP1", "UNEVEN", "Decision", "choose_metric", "decide_by"]
 
-# Where the largest class has this many times the training images of the smallest, accuracy hides small classes.
+# Where the largest class has this many times the training images of the smallest, accuracy hides small classes,
+# and networks learn to prefer large ones.
 UNEVEN = 5
 
 

@@ -3,15 +3,22 @@
 from collections.abc import Sequence
 
 from bakeoff.networks.table import find_network
-from bakeoff.runs.config import Run
+from bakeoff.runs.config import Balance, Run
+from bakeoff.study.deciding import UNEVEN
 from bakeoff.study.defaults import has_random_weights
 from bakeoff.study.space import Parameter, Scalar, Space
 
 __all__ = ["default_factors", "default_space"]
 
 
-def default_space(base: Run) -> Space:
-    """The space of a search around a recipe: optimiser, batch, regularisation, augmentation, freezing, input size."""
+def default_space(base: Run, imbalance: float = 1.0) -> Space:
+    """The space of a search around a recipe: optimiser, batch, regularisation, augmentation, freezing, input size.
+
+    Args:
+        base: The recipe.
+        imbalance: Training images of the largest class over those of the smallest. If it is at least UNEVEN, the
+            balance of the classes is in the space, too.
+    """
     rate = base.optim.learning_rate
     parameters = [
         _choice("optim.name", "adamw", "adam", "lion", "sgd"),
@@ -32,6 +39,8 @@ def default_space(base: Run) -> Space:
             _choice("model.size", *_sizes(base, 64, 96, 128)),
             _choice("model.batch_norm", "frozen", "train"),
         ]
+    if imbalance >= UNEVEN:
+        parameters.append(_choice("train.balance", *(balance.value for balance in Balance)))
     return Space(parameters=tuple(parameters)).widened_to(base)
 
 

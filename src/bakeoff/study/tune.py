@@ -49,7 +49,9 @@ def search_for(context: StudyContext, base: Run, budget: float) -> SearchResult:
     """Search around a recipe for `budget` wall-clock seconds, as a stage of a study, whose state keeps the result."""
     # Trials get a shorter probe: the screen's may take longer than a trial, and its features are cached for one input
     # size only.
-    plan = make_search(base, default_space(base), budget=budget, counts=context.study.data.counts, head_start=True)
+    data = context.study.data
+    space = default_space(base, data.imbalance)
+    plan = make_search(base, space, budget=budget, counts=data.counts, head_start=True)
     return _search(context, plan)
 
 

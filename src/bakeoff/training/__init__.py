@@ -9,6 +9,7 @@ replicas.py       data parallelism on several devices
 inference.py      outputs of a model on images
 memory/           peak memory, predicted and measured
 task.py           everything that one run needs, loaded
+balance.py        weights of classes in the loss, or an addition to their logits
 features.py       frozen features and their cache
 probe.py          a linear classifier on frozen features
 labels.py         scores of all images for the search of wrong labels

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.runs.config import Balance
 from bakeoff.training.probe import fit_head
 
 __all__ = ["cross_fit"]
@@ -18,6 +19,7 @@ def cross_fit(
     classes: int,
     folds: NDArray[np.intp],
     on_fold: Callable[[int, int], None] | None = None,
+    balance: Balance = Balance.NONE,
 ) -> Floats:
     """Score the images of each fold by a head that is fitted on the images of all other folds.
 
@@ -27,6 +29,7 @@ def cross_fit(
         classes: Number of classes of the dataset.
         folds: The fold of each image, (n,), as `assign_folds` returns it; at least two folds.
         on_fold: Called with (folds done, folds in all).
+        balance: What each head does about uneven classes.
 
     Returns:
         Logits (n, classes), in the order of the images.
@@ -37,7 +40,8 @@ def cross_fit(
         held_out = folds == fold
         seen = np.unique(labels[~held_out])
         if len(seen) > 1:
-            logits[held_out] = fit_head(features[~held_out], labels[~held_out], classes).logits(features[held_out])
+            head = fit_head(features[~held_out], labels[~held_out], classes, balance)
+            logits[held_out] = head.logits(features[held_out])
         else:  # the other folds are all of one class, so that one is predicted
             logits[held_out] = np.isin(np.arange(classes), seen)
         if on_fold:

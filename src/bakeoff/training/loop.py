@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from bakeoff.data.batches import Split, train_batches
 from bakeoff.networks.model import count_parameters
-from bakeoff.runs.config import INTERIM_IMAGES, Metric, Monitor, Train
+from bakeoff.runs.config import INTERIM_IMAGES, Balance, Metric, Monitor, Train
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.measures import measure_all, prepare
 from bakeoff.runs.record import HistoryRow, Seconds, read_history, write_history
+from bakeoff.training.balance import balance_loss, note_missing
 from bakeoff.training.checkpoint import Checkpoint, Stateful, Variables, discard_unusable
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.optimizer import build_optimizer, learning_rate, rate_multipliers
@@ -75,6 +76,8 @@ class _Training:
         path = RunFolder(task.folder).checkpoint
         wrong = discard_unusable(path, self._variables, asdict(self._state))
         self._notes = [f"its checkpoint {wrong}, so it started from the beginning"] if wrong else []
+        if note := note_missing(self._config.balance, task.train.labels, task.classes):
+            self._notes.append(note)
         before_probe = self._clock.now()
         if self._config.probe_images and not path.is_file():
             cost = initialise_head(task)
@@ -113,12 +116,14 @@ class _Training:
             self._run.augment,
             seed=self._run.seed,
             start=self._state.batches,
+            balanced=self._config.balance is Balance.SAMPLER,
         )
 
     def _compile_steps(self) -> list[TrainStep]:
         """One step for each input size; all share the weights and the optimiser."""
         optim, task = self._run.optim, self._task
         multipliers = rate_multipliers(optim, task.network)
+        balance = balance_loss(self._config.balance, task.train.labels, task.classes)
         return [
             compile_step(
                 model,
@@ -128,6 +133,7 @@ class _Training:
                 task.micro_batch,
                 multipliers,
                 task.replicas,
+                balance=balance,
                 jit_compile=self._config.xla,
             )
             for model in self._models

@@ -14,10 +14,13 @@ from sklearn.linear_model import LogisticRegression
 
 from bakeoff.cache import mark_used
 from bakeoff.data.batches import Split, sample_stratified
+from bakeoff.errors import ConfigError
 from bakeoff.files import cache_dir, hash_json, read_arrays, replacing
 from bakeoff.networks.model import count_parameters
+from bakeoff.runs.config import Balance
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import Seconds
+from bakeoff.training.balance import class_weights, log_priors, note_missing
 from bakeoff.training.features import frozen_features
 from bakeoff.training.task import Outcome, Task
 
@@ -52,7 +55,8 @@ def probe(task: Task) -> Outcome:
     train, val = frozen_features(task, task.train, task.val)
     task.report(RunProgress("probe", 1.0))
     started = time.perf_counter()
-    head = fit_head(train.values, task.train.labels, task.classes)
+    balance = task.run.train.balance
+    head = fit_head(train.values, task.train.labels, task.classes, balance)
     seconds_fit = time.perf_counter() - started
     model = task.network.model(task.run.model.size)
     return Outcome(
@@ -70,6 +74,7 @@ def probe(task: Task) -> Outcome:
         params_total=count_parameters(model)[0],
         params_trainable=head.kernel.size + head.bias.size,
         memory_peak_bytes=max(train.memory_peak_bytes, val.memory_peak_bytes, task.memory.read()),
+        note=note_missing(balance, task.train.labels, task.classes),
     )
 
 
@@ -91,22 +96,24 @@ def initialise_head(task: Task) -> HeadCost:
     """
     sample = sample_images(task.train, task.run.train.probe_images)
     (features,) = frozen_features(task, sample)
-    head, fit_seconds = _read_or_fit_head(features.values, sample.labels, task.classes)
+    head, fit_seconds = _read_or_fit_head(features.values, sample.labels, task.classes, task.run.train.balance)
     task.network.head.set_weights([head.kernel, head.bias])
     return HeadCost(features.seconds + fit_seconds, fit_seconds, len(sample))
 
 
-def _read_or_fit_head(features: Floats, labels: NDArray[np.int32], classes: int) -> tuple[LinearHead, float]:
+def _read_or_fit_head(
+    features: Floats, labels: NDArray[np.int32], classes: int, balance: Balance = Balance.NONE
+) -> tuple[LinearHead, float]:
     """The head that `fit_head` fits, and the seconds that this took, now or when the head was cached."""
     hashes = [hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for array in (features, labels)]
-    key = hash_json([*hashes, classes, INVERSE_PENALTY, ITERATIONS, LEAST_DEVIATION, sklearn.__version__])
+    key = hash_json([*hashes, classes, balance, INVERSE_PENALTY, ITERATIONS, LEAST_DEVIATION, sklearn.__version__])
     path = cache_dir() / "features" / f"{key[:32]}-head.npz"
     try:
         arrays = read_arrays(path)
         head, seconds = LinearHead(arrays["kernel"], arrays["bias"]), float(arrays["seconds"])
     except (OSError, ValueError, KeyError):  # missing or damaged
         started = time.perf_counter()
-        head = fit_head(features, labels, classes)
+        head = fit_head(features, labels, classes, balance)
         seconds = time.perf_counter() - started
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, kernel=head.kernel, bias=head.bias, seconds=seconds)
@@ -120,27 +127,41 @@ def sample_images(split: Split, images: int) -> Split:
     return split if images >= len(split) else split.take(sample_stratified(split.labels, images))
 
 
-def fit_head(features: Floats, labels: NDArray[np.int32], classes: int) -> LinearHead:
+def fit_head(features: Floats, labels: NDArray[np.int32], classes: int, balance: Balance = Balance.NONE) -> LinearHead:
     """Fit a multinomial logistic regression on standardised features and express it in the raw features.
 
-    A class without images gets zero weights and the smallest bias.
+    A class without images gets zero weights and the smallest bias. Instead of balanced batches, the images get the
+    weights that such batches come to. Logits are adjusted after the fit: as the bias has no penalty, a fit with the
+    logarithm of each class's share added to its logit gives the same head.
 
     Args:
         features: (n, d).
         labels: (n,).
         classes: Number of classes of the dataset; not all need to occur in `labels`.
+        balance: What is done about uneven classes.
+
+    Raises:
+        ConfigError: All images are of one class.
     """
+    if len(np.unique(labels)) < 2:
+        raise ConfigError(
+            f"all {len(labels):,} training images of the probe are of one class; give a larger train.subset or"
+            " train.probe_images"
+        )
+    weights_of = class_weights(balance, labels, classes)
     mean, deviations = features.mean(axis=0), features.std(axis=0)
     scale = np.maximum(deviations, LEAST_DEVIATION * deviations.mean()) + 1e-6
     regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=ITERATIONS, tol=1e-3)
     with warnings.catch_warnings():
         # The number of iterations is limited on purpose: a more exact optimum does not change the ranking.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit((features - mean) / scale, labels)
+        regression.fit((features - mean) / scale, labels, None if weights_of is None else weights_of[labels])
     weights, bias = regression.coef_, regression.intercept_
     if len(regression.classes_) == 2:  # scikit-learn keeps one row for two classes
         weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
     offsets = bias - weights @ (mean / scale)
+    if balance is Balance.LOGITS:
+        offsets = offsets - log_priors(labels, classes)[regression.classes_]
     kernel = np.zeros((features.shape[1], classes), np.float32)
     intercept = np.full(classes, offsets.min(), np.float32)
     kernel[:, regression.classes_] = (weights / scale).T

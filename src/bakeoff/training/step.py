@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from bakeoff.networks.fuse import fuse
+from bakeoff.training.balance import LossBalance
 from bakeoff.training.replicas import Replicas
 from bakeoff.training.weight_copies import MovingAverage
 
@@ -25,6 +26,7 @@ def compile_step(
     multipliers: Mapping[str, float] = MappingProxyType({}),
     replicas: Replicas | None = None,
     *,
+    balance: LossBalance | None = None,
     jit_compile: bool = False,
 ) -> TrainStep:
     """Compile the training step of a model.
@@ -41,6 +43,7 @@ def compile_step(
         micro_batch: Largest number of images in memory at once.
         multipliers: Learning-rate multipliers by path, for variables that learn more slowly.
         replicas: The devices; one if not given.
+        balance: What the loss does about uneven classes; nothing if not given.
         jit_compile: Whether XLA compiles the step. Its bilinear resize is wrong on CPUs in TF 2.21.
 
     Returns:
@@ -48,14 +51,14 @@ def compile_step(
     """
     import tensorflow as tf
 
-    replicas = replicas or Replicas()
+    replicas, balance = replicas or Replicas(), balance or LossBalance()
     weights, forward = model.trainable_variables, fuse(model)
 
     def differentiate_part(images: Any, targets: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             logits = forward(images, training=True)
-            smooth = targets * (1 - smoothing) + smoothing / logits.shape[-1]
-            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(smooth, logits))
+            # The mean over images, whatever their weights: so micro-batches and devices add up to the batch.
+            loss = tf.reduce_mean(balance.losses(targets, logits, smoothing))
             scaled = optimizer.scale_loss(loss)
         return loss, tape.gradient(scaled, [weight.value for weight in weights])
 

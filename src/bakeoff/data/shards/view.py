@@ -112,6 +112,12 @@ class Dataset:
         return np.bincount(labels[labels >= 0], on_disk[labels >= 0], len(self.class_names)).astype(np.int64)
 
     @property
+    def imbalance(self) -> float:
+        """Training images of the largest class over those of the smallest."""
+        counts = self.class_counts("train")
+        return float(counts.max() / max(counts.min(), 1))
+
+    @property
     def is_whole(self) -> bool:
         """Whether the view has every class."""
         return -1 not in self.label_map

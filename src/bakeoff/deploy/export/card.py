@@ -4,7 +4,7 @@ from bakeoff.data.pixels import PAD_COLOUR
 from bakeoff.data.shards import Dataset
 from bakeoff.deploy.bundle import BundleFacts, Format
 from bakeoff.networks.table import find_network
-from bakeoff.runs.config import Fit
+from bakeoff.runs.config import Balance, Fit
 from bakeoff.runs.metrics import Metrics, describe_absent
 from bakeoff.runs.record import RunRecord
 from bakeoff.text import markdown
@@ -25,7 +25,7 @@ def write_card(record: RunRecord, dataset: Dataset, facts: BundleFacts) -> str:
         _scores(record, dataset),
         *_this_model(facts),
         "## Confidence",
-        _confidence(facts),
+        _confidence(facts, record.config.train.balance),
         *_threshold(facts),
         "## Cost",
         _cost(record),
@@ -125,7 +125,7 @@ def _this_model(facts: BundleFacts) -> list[str]:
     return lines
 
 
-def _confidence(facts: BundleFacts) -> str:
+def _confidence(facts: BundleFacts, balance: Balance) -> str:
     found = facts.calibration
     if found is None:
         return "The probabilities are not calibrated."
@@ -140,6 +140,13 @@ def _confidence(facts: BundleFacts) -> str:
     ]
     if found.test_ece_before is not None:
         lines.append(f"| test | {found.test_ece_before:.3f} | {found.test_ece_after:.3f} |")
+    if balance is not Balance.NONE:
+        lines += [
+            "",
+            f"It was trained with `train.balance = {balance}`, as if all classes were equally frequent. The confidence"
+            " is right on average for images whose classes are as frequent as in validation. Where a rare class is"
+            " predicted it is too high, and where a frequent one is, too low.",
+        ]
     return "\n".join(lines)
 
 

@@ -22,13 +22,14 @@ from bakeoff.runs.config.optim import Optim, Optimizer, Schedule
 from bakeoff.runs.config.parse import first_message, parse_candidate, parse_duration, parse_weights
 from bakeoff.runs.config.read import differences, look_up, override, read_comparison, read_run, revise
 from bakeoff.runs.config.run import RECIPE_VERSION, Candidate, Run, WeightsChoice, run_id
-from bakeoff.runs.config.train import INTERIM_IMAGES, Mode, Monitor, Precision, Train
+from bakeoff.runs.config.train import INTERIM_IMAGES, Balance, Mode, Monitor, Precision, Train
 
 __all__ = [
     "INTERIM_IMAGES",
     "RECIPE_VERSION",
     "Augment",
     "AugmentStep",
+    "Balance",
     "BatchNorm",
     "Candidate",
     "Data",

@@ -9,7 +9,7 @@ from bakeoff.runs.config.data import Section
 from bakeoff.runs.config.metric import Metric
 from bakeoff.runs.config.model import Side
 
-__all__ = ["INTERIM_IMAGES", "Mode", "Monitor", "Precision", "Train"]
+__all__ = ["INTERIM_IMAGES", "Balance", "Mode", "Monitor", "Precision", "Train"]
 
 # Validation images that an evaluation during training scores, unless `train.patience` is set. The evaluation at the
 # end of a run scores all images that the config asks for.
@@ -23,6 +23,21 @@ class Mode(StrEnum):
     """A linear classifier on frozen features."""
     FIT = "fit"
     """Gradient descent through the network."""
+
+
+class Balance(StrEnum):
+    """How training makes up for classes of different sizes, implemented in `training/balance.py`."""
+
+    NONE = "none"
+    """Every image counts the same."""
+    WEIGHTS = "weights"
+    """An image's loss is weighted by the inverse of the number of training images of its class."""
+    EFFECTIVE = "effective"
+    """The same by the effective number of images (Cui et al. 2019), which evens out less."""
+    SAMPLER = "sampler"
+    """Balanced batches: every class is drawn equally often."""
+    LOGITS = "logits"
+    """The loss adds the logarithm of each class's share to its logit (Menon et al. 2021)."""
 
 
 class Monitor(StrEnum):
@@ -89,6 +104,12 @@ class Train(Section):
     deterministic: bool = False
     """Use only deterministic operations, which are slower. On the same machine, the same config then gives
     bit-identical weights, even if the run is interrupted. Needs a length in images or epochs."""
+    balance: Balance = Balance.NONE
+    """How training makes up for classes of different sizes: `none`; `weights` (the loss of an image is weighted by the
+    inverse of its class's number of images); `effective` (by the effective number of images: Cui et al. 2019, arXiv
+    1901.05555); `sampler` (batches in which every class is drawn equally often); `logits` (logit adjustment: Menon et
+    al. 2021, arXiv 2007.07314). It holds for probes and for the probe that the head starts from, too. The model, its
+    scores and its export have no part of it."""
     subset: int | None = Field(None, ge=1)
     """Train on a stratified subset of this many images. Not given: all of them."""
     val_images: int | None = Field(None, ge=1)
