@@ -44,17 +44,19 @@ def make_record(
     seconds: float | Seconds = 60.0,
     test_top1: float | None = None,
     openings: int = 1,
+    mode: Mode = Mode.FIT,
     **changes: Any,
 ) -> RunRecord:
     """A record of `candidate` with validation top-1 `top1` (None: never scored) on `n` images after `seconds`
-    of training.
+    of training, or as a probe by `mode`.
 
     `changes` are fields of RunRecord and go over everything else; the id is a hash of what was given.
     """
     network = parse_candidate(candidate)
     if not isinstance(seconds, Seconds):
         seconds = Seconds(train=seconds, compile=4.0, data=1.0, evaluate=2.0, total=seconds + 9)
-    config = Run(model=Model(name=network.name, size=network.size or 96), train=Train(epochs=3))
+    train = Train(mode=mode, epochs=None if mode == Mode.PROBE else 3)
+    config = Run(model=Model(name=network.name, size=network.size or 96), train=train)
     test = None
     if test_top1 is not None:
         test = TestMetrics(**make_metrics(test_top1, n).model_dump(), openings=openings)

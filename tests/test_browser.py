@@ -8,6 +8,7 @@ import pytest
 
 from bakeoff.report import write_report
 from bakeoff.report.board import rank
+from bakeoff.runs.config import Mode
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State, write_record
 from factories import make_record
@@ -22,7 +23,7 @@ FIELD = [
     make_record("p@32", 0.99, seconds=1, state=State.PRUNED, reason="too slow"),
     make_record("f@32", None, seconds=0, state=State.FAILED, reason="out of memory"),
     *(
-        make_record(f"{name}@32", top1, stage=Stage.SCREEN, images_per_second=rate, seconds=rate / 10, model_bytes=0)
+        make_record(f"{name}@32", top1, stage=Stage.SCREEN, images_per_second=rate, seconds=rate / 10, mode=Mode.PROBE)
         for name, top1, rate in [("a", 0.5, 100), ("b", 0.52, 40), ("c", 0.4, 900), ("g", 0.3, 70)]
     ),
 ]

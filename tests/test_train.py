@@ -237,6 +237,15 @@ def test_a_probe_scores_frozen_features_and_reads_them_from_the_cache_next_time(
     assert second.seconds.train >= sum(cost["seconds"] for cost in kept)
 
 
+@pytest.mark.parametrize("flips", [False, True])
+def test_the_model_of_a_probe_predicts_what_the_probe_predicts(begin, flips):
+    task = begin(train={"mode": "probe", "images": None, "subset": 300, "flip_test": flips})
+    outcome = probe(task)
+    again = predict_logits(compile_forward(outcome.model), task.val, flip=flips)
+    assert np.allclose(outcome.val_logits, again, atol=1e-4)
+    assert (again.argmax(1) == task.val.labels).mean() > 0.5
+
+
 def test_features_of_weights_that_are_partly_random_are_kept_for_each_seed(begin, tmp_path):
     import h5py
 

@@ -34,7 +34,7 @@ class RunFolder:
 
     @property
     def model(self) -> Path:
-        """The trained network; probes have none."""
+        """The trained network; the probes of a screen have none."""
         return self.path / "model.keras"
 
     @property

@@ -4,7 +4,7 @@ runs/<id>/config.json    the config with all defaults filled in
 runs/<id>/record.json    this module's RunRecord
 runs/<id>/history.csv    one row for each evaluation
 runs/<id>/events.out…    the history for TensorBoard
-runs/<id>/model.keras    the trained network (completed runs of mode fit)
+runs/<id>/model.keras    the trained network (completed runs, but for the probes of a screen)
 runs/<id>/log.txt        the output of the run's process
 """
 
@@ -17,7 +17,7 @@ from pydantic import ConfigDict, ValidationError
 
 from bakeoff.errors import OutputError
 from bakeoff.files import read_json, replacing, write_json
-from bakeoff.runs.config import Data, Fit, Metric, Run
+from bakeoff.runs.config import Data, Fit, Metric, Mode, Run
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.metrics import Metrics, TestMetrics
@@ -33,6 +33,7 @@ __all__ = [
     "State",
     "WeightsFacts",
     "find_run",
+    "keeps_model",
     "list_records",
     "read_history",
     "read_record",
@@ -133,9 +134,9 @@ class RunRecord(Facts):
     memory_peak_bytes: int = 0
     """Measured peak above the framework and the images."""
     model_bytes: int = 0
-    """Size of `model.keras`; 0 for probes."""
+    """Size of `model.keras`; 0 for the probes of a screen."""
     model_sha256: str = ""
-    """Hash of `model.keras`; empty for probes, and for runs of version 0.1.0."""
+    """Hash of `model.keras`; empty for the probes of a screen, and for runs of version 0.1.0."""
     micro_batch: int = 0
     """Images in memory at once; with fewer than the batch, gradients were accumulated."""
     replicas: int = 1
@@ -202,6 +203,12 @@ class HistoryRow(Facts):
         """One of the metrics that can decide; None if it is not known."""
         value: float | None = self.val_loss if metric is Metric.LOG_LOSS else getattr(self, f"val_{metric.field}")
         return value
+
+
+def keeps_model(record: RunRecord) -> bool:
+    """Whether a completed run saves its model. The probes of a screen do not: there are many, and each is quickly done
+    again."""
+    return not (record.stage is Stage.SCREEN and record.config.train.mode is Mode.PROBE)
 
 
 def write_record(folder: Path, record: RunRecord) -> None:

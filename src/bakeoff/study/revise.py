@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from bakeoff.networks.table import find_network
 from bakeoff.report.board import expect_error, order_of, read_row, read_score
-from bakeoff.runs.config import Candidate, parse_candidate
+from bakeoff.runs.config import Candidate, Mode, parse_candidate
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.forecast import Forecast
@@ -106,7 +106,8 @@ def _next_size(plan: StudyPlan, ranking: Sequence[RunRecord], spare: float, fore
     """A further input size at which it is worth to probe the leader; None if there is none, or no time for it."""
     leader = ranking[0]
     spec = find_network(leader.config.model.name)
-    if leader.model_bytes or not plan.side:  # it was trained from random weights, or the plan is of an older version
+    # It was trained from random weights, or the plan is of an older version.
+    if leader.config.train.mode is Mode.FIT or not plan.side:
         return None
     known = {record.config.model.size: record for record in ranking if record.config.model.name == spec.name}
     tried = {parse_candidate(name).size for name in plan.candidates if parse_candidate(name).name == spec.name}

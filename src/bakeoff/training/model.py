@@ -6,6 +6,7 @@ import keras
 
 from bakeoff.errors import OutputError
 from bakeoff.files import hash_file
+from bakeoff.runs.config import Mode
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.record import RunRecord, State
 
@@ -21,6 +22,11 @@ def load_model(folder: Path, record: RunRecord) -> keras.Model:
     Raises OutputError if there is none, if the file is not the one that the run wrote, or if it cannot be read.
     """
     path = RunFolder(folder).model
+    if record.state is State.COMPLETE and not path.is_file() and record.config.train.mode is Mode.PROBE:
+        raise OutputError(
+            f"{folder} has no trained model: the probes of a screen save none, nor did older versions; train it with"
+            f" `bakeoff train DATA --recipe {RunFolder(folder).config} --out NEW`"
+        )
     if record.state is not State.COMPLETE or not path.is_file():
         raise OutputError(f"{folder} has no trained model (its state is {record.state}); name a completed training run")
     if record.model_sha256 and (found := hash_file(path)) != record.model_sha256:

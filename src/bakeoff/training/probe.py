@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import sklearn
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import Seconds
 from bakeoff.training.balance import class_weights, log_priors, note_missing
 from bakeoff.training.features import frozen_features
+from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.task import Outcome, Task
 
 __all__ = ["HeadCost", "LinearHead", "fit_head", "initialise_head", "probe", "sample_images"]
@@ -58,9 +60,10 @@ def probe(task: Task) -> Outcome:
     balance = task.run.train.balance
     head = fit_head(train.values, task.train.labels, task.classes, balance)
     seconds_fit = time.perf_counter() - started
+    task.network.head.set_weights([head.kernel, head.bias])
     model = task.network.model(task.run.model.size)
     return Outcome(
-        val_logits=head.logits(val.values),
+        val_logits=_score(task, head, model, val.values),
         seconds=Seconds(
             start=seconds_start,
             data=task.seconds_data,
@@ -75,7 +78,15 @@ def probe(task: Task) -> Outcome:
         params_trainable=head.kernel.size + head.bias.size,
         memory_peak_bytes=max(train.memory_peak_bytes, val.memory_peak_bytes, task.memory.read()),
         note=note_missing(balance, task.train.labels, task.classes),
+        model=model,
     )
+
+
+def _score(task: Task, head: LinearHead, model: keras.Model, features: Floats) -> Floats:
+    """The logits (n, classes) of the validation images, whose features are known; those of mirror images are not."""
+    if task.run.train.flip_test:
+        return predict_logits(compile_forward(model), task.val, flip=True)
+    return head.logits(features)
 
 
 class HeadCost(NamedTuple):

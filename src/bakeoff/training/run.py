@@ -16,7 +16,7 @@ from bakeoff.runs.events import RunProgress, write_event
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.metrics import Metrics, score
 from bakeoff.runs.predictions import Predictions, round_logits, write_predictions
-from bakeoff.runs.record import OUT_OF_MEMORY, RunRecord, State, read_record, write_record
+from bakeoff.runs.record import OUT_OF_MEMORY, RunRecord, State, keeps_model, read_record, write_record
 from bakeoff.runs.versions import find_versions
 from bakeoff.training.loop import train
 from bakeoff.training.probe import probe
@@ -65,7 +65,7 @@ def finish_run(folder: Path, data: Path, started: float | None = None) -> RunRec
         metrics = score(predictions.logits, task.val.labels, task.dataset.superclass_of)
         write_predictions(folder, predictions)
         before_saving = time.monotonic()
-        saved = _save_model(folder, outcome)
+        saved = _save_model(folder, outcome) if keeps_model(record) else {}
         seconds = outcome.seconds.model_copy(update={"save": time.monotonic() - before_saving})
         events.update()
     except (DataError, OutputError):
@@ -114,9 +114,7 @@ def _with_outcome(record: RunRecord, outcome: Outcome, metrics: Metrics) -> RunR
 
 
 def _save_model(folder: Path, outcome: Outcome) -> dict[str, Any]:
-    """Save the trained model, if there is one, and return what the record says of the file."""
-    if outcome.model is None:
-        return {}
+    """Save the trained model, and return what the record says of the file."""
     path = RunFolder(folder).model
     with replacing(path) as temporary:
         outcome.model.save(temporary)

@@ -76,9 +76,9 @@ class Outcome:
     memory_peak_bytes: int
     params_total: int
     params_trainable: int
+    model: keras.Model
+    """The trained network."""
     scored_per_second: float = 0.0
-    model: keras.Model | None = None
-    """The trained network; None for probes."""
     note: str = ""
     """What was unusual, such as an early stop."""
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bakeoff.report.board.rows import Row, read_score
-from bakeoff.runs.config import Metric
+from bakeoff.runs.config import Metric, Mode
 from bakeoff.runs.findings import Arm
 from bakeoff.runs.metrics import Metrics
+from bakeoff.runs.record import Stage
 
 __all__ = [
     "DASH",
@@ -35,8 +36,11 @@ DASH = "\N{EN DASH}"
 
 
 def format_caveats(row: Row) -> list[str]:
-    """What a reader would not expect: random or incomplete weights, and a batch that was split to fit into memory."""
+    """What a reader would not expect: a probe outside the screen, random or incomplete weights, and a batch that was
+    split to fit into memory."""
     caveats = []
+    if row.mode is Mode.PROBE and row.stage is not Stage.SCREEN:
+        caveats.append("a probe on frozen features")
     if row.weights == "random":
         caveats.append("RANDOM WEIGHTS")
     if row.tensors_matched < row.tensors_total:

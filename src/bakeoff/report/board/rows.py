@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bakeoff.files import write_text
 from bakeoff.networks.table import TABLE
 from bakeoff.profile import FORWARD_PER_TRAINING_STEP
-from bakeoff.runs.config import Metric, Model
+from bakeoff.runs.config import Metric, Mode, Model
 from bakeoff.runs.metrics import Estimate
 from bakeoff.runs.record import RunRecord, Stage, State
 
@@ -88,7 +88,7 @@ class Row(BaseModel):
     memory_predicted_bytes: int
     memory_peak_bytes: int
     model_bytes: int
-    """Size of the saved model; 0 for a probe, which saves none."""
+    """Size of the saved model; 0 for a probe of the screen, which saves none."""
     batch: int
     micro_batch: int
     """Images of a batch that are processed at once; less than `batch` if gradients were accumulated."""
@@ -110,6 +110,8 @@ class Row(BaseModel):
     val_log_loss_ci95: tuple[float, float] | None = None
     val_auroc: float | None = None
     val_auroc_ci95: tuple[float, float] | None = None
+    mode: Mode = Mode.FIT
+    """`fit`, or `probe`: a linear classifier on frozen features."""
     # These two are for `expect_error` alone, and no column of the board.
     seconds_planned: float = Field(0.0, exclude=True)
     """Training seconds that the study planned for its winner; 0: not known."""
@@ -156,6 +158,7 @@ def read_row(record: RunRecord, metric: Metric | None = None) -> Row:
         tensors_total=record.weights.tensors_total,
         pareto=False,
         tie=False,
+        mode=record.config.train.mode,
         seconds_planned=record.seconds_planned,
         train_images=record.data.counts.get("train", 0),
         metric=metric or record.metric,
@@ -209,12 +212,16 @@ def read_losses(row: Row) -> dict[str, float]:
     return dict(zip(CRITERIA, (-read_merit(row), *(cost or math.inf for cost in costs)), strict=True))
 
 
-def order_of(row: Row) -> tuple[int, int, float, float, str, str]:
-    """Sort key: state, stage, score (in the screen: expected error), training seconds, name, id."""
+def order_of(row: Row) -> tuple[int, int, float, bool, float, str, str]:
+    """Sort key: state, stage, score (in the screen: expected error), training seconds, name, id.
+
+    Of equally good runs outside the screen, one that trained the network comes before a probe.
+    """
     losses = read_losses(row)
     screened = row.stage is Stage.SCREEN and is_scored(row)
     loss = expect_error(row) if screened else losses["accuracy"]
-    return STATES[row.state], STAGES.index(row.stage), loss, losses["time"], row.name, row.id
+    is_probe = row.mode is Mode.PROBE and not screened
+    return STATES[row.state], STAGES.index(row.stage), loss, is_probe, losses["time"], row.name, row.id
 
 
 def expect_error(row: Row) -> float:
@@ -232,8 +239,8 @@ def expect_error(row: Row) -> float:
 
 
 def estimate_training_rate(row: Row) -> float:
-    """Images per second in training; a probe, which saves no model, has measured forward passes only."""
-    return row.images_per_second / (1 if row.model_bytes else FORWARD_PER_TRAINING_STEP)
+    """Images per second in training; a probe has measured forward passes only."""
+    return row.images_per_second / (FORWARD_PER_TRAINING_STEP if row.mode is Mode.PROBE else 1)
 
 
 def is_clearly_less(name: str, first: float, second: float) -> bool:
