@@ -28,6 +28,7 @@ from bakeoff.machine import tensorflow_environment
 from bakeoff.profile import find_device
 from bakeoff.runs.config import parse_duration
 from bakeoff.runs.record import Stage, State, list_records
+from bakeoff.runs.shipped import find_shipped
 from bakeoff.runs.study_file import read_study
 from bakeoff.runs.versions import find_versions
 from hardware import count_cores
@@ -99,7 +100,8 @@ def run_study(folder: Path, budget: str, beside: str, data_dir: Path | None) -> 
         seconds = time.monotonic() - started
     records, plan = list_records(out), read_study(out).plan
     done = [record for record in records if record.state is State.COMPLETE]
-    winner = next(record for record in done if record.stage is Stage.CONFIRM)
+    winner = find_shipped(read_study(out), records)
+    assert winner is not None
     versions = find_versions()
     asked = parse_duration(budget)
     return Row(

@@ -18,7 +18,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bakeoff.runs.record import RunRecord, Stage, list_records
+from bakeoff.runs.record import RunRecord, list_records
+from bakeoff.runs.shipped import find_shipped
+from bakeoff.runs.study_file import read_study
 from hardware import count_cores, name_cpu
 from processes import measure
 from results import keep, read
@@ -86,7 +88,8 @@ def run(work: str, seed: int, out: Path, data_dir: Path | None) -> Row:
         command += ["--data-dir", str(data_dir.resolve())]
     with tempfile.TemporaryDirectory() as cache:
         seconds, peak_bytes = measure(command, os.environ | {"BAKEOFF_CACHE_DIR": cache})
-    record = next(record for record in list_records(out) if record.stage is Stage.CONFIRM and record.test)
+    record = find_shipped(read_study(out), list_records(out))
+    assert record is not None
     return _row(work, seed, record, seconds, peak_bytes)
 
 

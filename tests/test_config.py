@@ -257,3 +257,13 @@ def test_every_key_is_documented() -> None:
             for field, after in itertools.pairwise([*section.body, None]):
                 if isinstance(field, ast.AnnAssign):
                     assert isinstance(after, ast.Expr), f"{section.name}: {ast.unparse(field)}"
+
+
+def test_what_learns_validation_cannot_stop_early_by_it() -> None:
+    with pytest.raises(ConfigError, match=r"train: .*with_val leaves no image to validate on: remove patience"):
+        override(Run(), ["train.with_val=true", "train.patience=2"])
+
+
+def test_a_key_that_older_versions_did_not_have_is_in_the_id_only_if_it_is_set() -> None:
+    assert run_id(Run(), "d", "w") == run_id(override(Run(), ["train.with_val=false"]), "d", "w")
+    assert run_id(Run(), "d", "w") != run_id(override(Run(), ["train.with_val=true"]), "d", "w")

@@ -22,7 +22,7 @@ INSIDE = {
     "machine": "groups cores memory environment tensorflow",
     "runs": """
         facts config folder events calibration measures metrics predictions selective versions record agreement findings
-        paired study_file
+        paired study_file shipped
     """,
     "runs/config": "metric data model augment optim train run parse read",
     "data": "pixels sources shards augment order batches folds checks fonts lettering contact_sheet",
@@ -60,8 +60,8 @@ INSIDE = {
     "report/board": "rows formatting criteria ranking reason table",
     "report/figures": "canvas tradeoff runs predictions coverage agreement tuning",
     "study": """
-        deciding defaults forecast sizes space default_spaces run_pool importance trials search compare ablate plan
-        proposals revise state watcher recipe context provide labels begin tune loop
+        deciding defaults forecast sizes space default_spaces run_pool importance trials search compare ablate small
+        plan settle proposals revise state watcher recipe context provide labels begin tune loop
     """,
     "console": "bars data plans live results watch",
     "api": "given plain arguments progress results carry_out studies comparisons tuning runs bundles audits",

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import bakeoff
-from bakeoff.data.checks import Leaks, examine, find_leaks, leaks, warn_of_leaks
+from bakeoff.data.batches import load_split
+from bakeoff.data.checks import Leaks, examine, find_leaks, find_like_validation, leaks, warn_of_leaks
 from bakeoff.data.shards import open_dataset, prepare
 from bakeoff.data.sources import open_source
 from bakeoff.report import write_report
@@ -90,6 +91,13 @@ def test_frames_of_a_subject_leak_unless_they_are_grouped(dataset, prepared):
     assert len(found.test) == dataset.counts["test"]
     assert len(found.val) == dataset.counts["val"]
     assert find_leaks(open_dataset(prepared / "grouped")) == Leaks(val=(), test=())
+
+
+def test_test_images_that_resemble_validation_images_are_found_for_a_model_that_learned_those(dataset, prepared):
+    alike = find_like_validation(dataset)
+    assert alike
+    assert alike <= set(load_split(dataset, "test", unlock=True).ids)
+    assert find_like_validation(open_dataset(prepared / "grouped")) == set()
 
 
 def test_what_was_found_is_kept_and_read(dataset, monkeypatch):

@@ -89,3 +89,21 @@ def test_a_large_split_is_read_from_disk_with_the_same_contents(digits, monkeypa
         assert np.array_equal(mapped.images, held.images)
         assert np.array_equal(mapped.labels, held.labels)
         assert mapped.ids == held.ids
+
+
+def test_joined_splits_are_read_like_one(digits, monkeypatch):
+    val = load_split(digits, "val")
+    in_memory = load_split(digits, "train", subset=50)
+    monkeypatch.setattr(pipeline, "MEMORY_LIMIT_BYTES", 0)
+    on_disk = load_split(digits, "train")
+    for first in (in_memory, on_disk):
+        both = first.joined(val)
+        images = np.concatenate([first.images[:], val.images[:]])
+        assert both.images.shape == images.shape
+        assert both.ids == [*first.ids, *val.ids]
+        assert np.array_equal(both.labels, np.concatenate([first.labels, val.labels]))
+        edge = len(first)
+        order = np.array([edge, 3, len(both) - 1, edge - 1, 3])
+        for key in (slice(None), slice(edge - 2, edge + 2), order, order[:0]):
+            assert np.array_equal(both.images[key], images[key])
+        assert np.array_equal(both.take(order).images, images[order])

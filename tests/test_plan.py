@@ -18,8 +18,8 @@ FORECAST = make_forecast()
 
 def _plan(budget=1800.0, candidates=(*LITES, *SCRATCH), **options):
     data = Data(source="cifar100", classes="20")
-    options = {"forecast": FORECAST, "side": 32} | options
-    return make_plan(budget, data=data, counts=COUNTS, candidates=list(candidates), **options)
+    options = {"forecast": FORECAST, "side": 32, "counts": COUNTS} | options
+    return make_plan(budget, data=data, candidates=list(candidates), **options)
 
 
 def _finish(run, stage, top1, **changes):

@@ -15,13 +15,13 @@ from bakeoff.runs.record import (
     RunRecord,
     Stage,
     State,
-    find_run,
     list_records,
     read_history,
     read_record,
     write_history,
     write_record,
 )
+from bakeoff.runs.shipped import find_run
 from factories import make_record
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from bakeoff.data.batches import load_split, train_batches
 from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.files import cache_dir
 from bakeoff.networks.table import build_backbone, find_network
@@ -14,6 +15,7 @@ from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.metrics import score
 from bakeoff.runs.record import read_history
+from bakeoff.training import loop as loop_module
 from bakeoff.training import probe as probe_module
 from bakeoff.training.features import frozen_features
 from bakeoff.training.inference import compile_forward, predict_logits
@@ -244,6 +246,56 @@ def test_the_model_of_a_probe_predicts_what_the_probe_predicts(begin, flips):
     again = predict_logits(compile_forward(outcome.model), task.val, flip=flips)
     assert np.allclose(outcome.val_logits, again, atol=1e-4)
     assert (again.argmax(1) == task.val.labels).mean() > 0.5
+
+
+WITH_VAL = {"with_val": True, "evaluations": 3}
+
+
+def _ids(task):
+    train, val, test = (load_split(task.dataset, name, unlock=True).ids for name in ("train", "val", "test"))
+    assert not set(test) & {*train, *val}
+    return train, val
+
+
+def test_a_run_with_validation_learns_its_images_never_those_of_test_and_scores_none(begin, monkeypatch):
+    task = begin(train=FEWER | WITH_VAL)
+    learned = []
+
+    def batches(split, *arguments, **options):
+        learned.extend(split.ids)
+        assert len(split.images[np.arange(len(split))]) == len(split)
+        return train_batches(split, *arguments, **options)
+
+    monkeypatch.setattr(loop_module, "train_batches", batches)
+    outcome = train(task)
+    train_ids, val_ids = _ids(task)
+    assert learned == [*train_ids, *val_ids]
+    assert outcome.val_logits is None
+    assert outcome.epochs == 320 / len(learned)
+    assert read_history(task.folder) == []
+
+
+def test_a_probe_with_validation_is_fitted_on_both_splits(begin):
+    settings = {"mode": "probe", "images": None}
+    alone, both = probe(begin(train=settings)), probe(task := begin(train=settings | WITH_VAL))
+    assert both.val_logits is None
+    assert both.images_seen == alone.images_seen + len(task.val)
+    features = np.concatenate([each.values for each in frozen_features(task, task.train, task.val)])
+    expected = fit_head(features, np.concatenate([task.train.labels, task.val.labels]), task.classes)
+    assert np.allclose(both.model.layers[-1].get_weights()[0], expected.kernel, atol=1e-6)
+    assert not np.allclose(alone.model.layers[-1].get_weights()[0], expected.kernel, atol=1e-6)
+
+
+def test_a_head_that_starts_from_a_probe_learns_validation_too(begin, monkeypatch):
+    model = {"name": "efficientnet-lite0", "size": 32}
+    task = begin(model=model, train=FEWER | WITH_VAL | {"probe_images": 100})
+    fitted = []
+    monkeypatch.setattr(probe_module, "fit_head", lambda _, labels, *__: fitted.append(labels) or HEAD)
+    assert probe_module.initialise_head(task).images == 100 + len(task.val)
+    assert np.array_equal(fitted[0][100:], task.val.labels)
+
+
+HEAD = probe_module.LinearHead(np.zeros((1280, 10), np.float32), np.zeros(10, np.float32))
 
 
 def test_features_of_weights_that_are_partly_random_are_kept_for_each_seed(begin, tmp_path):

@@ -90,7 +90,8 @@ def export(
     """
     from bakeoff.launch import export_bundle
     from bakeoff.report import write_report
-    from bakeoff.runs.record import find_run, read_record
+    from bakeoff.runs.record import read_record
+    from bakeoff.runs.shipped import find_run
     from bakeoff.study.provide import prepare_data
 
     form = _read_choice("format", format, Format)

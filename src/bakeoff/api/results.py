@@ -10,6 +10,7 @@ from bakeoff.errors import ConfigError, OutputError
 from bakeoff.machine import tensorflow_settings
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, list_records
+from bakeoff.runs.shipped import find_confirmed
 from bakeoff.runs.study_file import read_study
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class Results:
     def best(self) -> RunRecord | None:
         """The record of the run that the study ended with, or that leads so far; None if no run has completed.
 
-        For the results of `train` it is the record of the run that was trained.
+        For the results of `train` it is the record of the run that was trained. A refit has no validation scores; its
+        recipe's are in `confirmed`.
         """
         from bakeoff.report import find_winner
 
@@ -53,6 +55,12 @@ class Results:
         if self.run:
             return next((record for record in records if record.id == self.run), None)
         return find_winner(read_study(self.out), records)
+
+    @property
+    def confirmed(self) -> RunRecord | None:
+        """The record with the validation scores of the best run's recipe: the best run, or the one that it refits."""
+        best = self.best
+        return find_confirmed(best, self.records) if best else None
 
     @property
     def best_dir(self) -> Path:
@@ -125,7 +133,9 @@ class Results:
         from bakeoff.report.board import explain, rank
 
         criteria = _check_criteria(weigh)
-        return explain(rank(self.records, criteria=criteria), criteria)
+        winner = read_study(self.out).winner
+        decided = winner.why if winner and criteria is None else ""
+        return "\n".join(filter(None, (explain(rank(self.records, criteria=criteria), criteria), decided)))
 
     @tensorflow_settings()
     def report(self) -> Path:

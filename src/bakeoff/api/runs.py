@@ -25,7 +25,8 @@ from bakeoff.locks import hold, release
 from bakeoff.machine import tensorflow_settings
 from bakeoff.runs.config import Candidate, Metric, Run, WeightsChoice, override, parse_weights, read_run
 from bakeoff.runs.metrics import TestMetrics
-from bakeoff.runs.record import Stage, State, find_run, read_record
+from bakeoff.runs.record import Stage, State, read_record
+from bakeoff.runs.shipped import find_run
 from bakeoff.study.deciding import choose_metric, decide_by
 from bakeoff.study.provide import check_splits, prepare_data, provide_weights
 

@@ -44,6 +44,7 @@ def run(
     partial: bool = False,
     metric: str | None = None,
     tune: bool | None = None,
+    refit: bool | None = None,
     layout: str | None = None,
     image_folder: PathLike | None = None,
     label: str | None = None,
@@ -78,6 +79,8 @@ def run(
             None: top-1, or balanced accuracy where the largest class has at least 5 times the training images of the
             smallest.
         tune: Search the leader's recipe, or do not; None decides by the budget.
+        refit: Train the winner's recipe once more, on training and validation images together, or do not; None does it
+            for small data: up to 5,000 training images and about 1,000 for validation.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
         image_folder: Where the images of a table are; None: beside the table.
@@ -126,7 +129,14 @@ def run(
         data_dir=read_optional_path("data_dir", data_dir),
         command=command or describe_call(run, locals()),
     )
-    return carry_out(request, _planner(read_optional_flag("tune", tune)), run_study, workers, cluster, progress)
+    return carry_out(
+        request,
+        _planner(read_optional_flag("tune", tune), read_optional_flag("refit", refit)),
+        run_study,
+        workers,
+        cluster,
+        progress,
+    )
 
 
 @plain_arguments
@@ -219,10 +229,10 @@ def screen(
         data_dir=read_optional_path("data_dir", data_dir),
         command=command or describe_call(screen, locals()),
     )
-    return carry_out(request, _planner(None), run_screen, workers, cluster, progress)
+    return carry_out(request, _planner(), run_screen, workers, cluster, progress)
 
 
-def _planner(tune: bool | None) -> Callable[[PreparedStudy, int], StudyPlan]:
+def _planner(tune: bool | None = None, refit: bool | None = None) -> Callable[[PreparedStudy, int], StudyPlan]:
     """What makes the plan of a whole job."""
 
     def plan(prepared: PreparedStudy, slots: int) -> StudyPlan:
@@ -237,6 +247,7 @@ def _planner(tune: bool | None) -> Callable[[PreparedStudy, int], StudyPlan]:
             seed=prepared.seed,
             forecast=prepared.forecast,
             tune=tune,
+            refit=refit,
             slots=slots,
             spent=time.monotonic() - prepared.started,
             side=prepared.dataset.largest_side,

@@ -57,6 +57,7 @@ def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None)
 
     from bakeoff.report.board import explain, rank, render_table
     from bakeoff.runs.record import list_records
+    from bakeoff.runs.study_file import read_study
 
     rows = rank(list_records(out), criteria=weigh)
     if as_json:
@@ -65,6 +66,9 @@ def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None)
     console = Console()
     console.print(render_table(rows))
     console.print(explain(rows, weigh), highlight=False)
+    winner = read_study(out).winner
+    if winner and winner.why and weigh is None:
+        console.print(winner.why, highlight=False)
 
 
 def print_info(text: str) -> None:

@@ -55,6 +55,14 @@ def run(
         bool | None,
         typer.Option("--tune/--no-tune", help="Search the leader's recipe, or not.", show_default="by the budget"),
     ] = None,
+    refit: Annotated[
+        bool | None,
+        typer.Option(
+            "--refit/--no-refit",
+            help="Train the winner once more, on training and validation images.",
+            show_default="for small data",
+        ),
+    ] = None,
     layout: LayoutOption = None,
     image_folder: ImageFolderOption = None,
     label: LabelOption = None,
@@ -96,6 +104,7 @@ def run(
             partial=partial,
             metric=metric,
             tune=tune,
+            refit=refit,
             layout=layout,
             image_folder=image_folder,
             label=label,

@@ -205,7 +205,6 @@ def serve(
 
 def _print_export(bundle: Path, facts: "BundleFacts") -> None:
     assert facts.parity is not None
-    assert facts.calibration is not None
     assert facts.timing is not None
     timing, found = facts.timing, facts.calibration
     print_line(f"{bundle}: {facts.format_label}, {facts.model_bytes / 1e6:.1f} MB")
@@ -218,13 +217,19 @@ def _print_export(bundle: Path, facts: "BundleFacts") -> None:
         print_line(
             f"  validation top-1 {facts.val.run_top1:.1%} before, {facts.val.top1:.1%} after"
             f" (95 % interval {low:.1%} to {high:.1%})"
+            f"{'; it has learned these images, so only the difference counts' if facts.learned_val else ''}"
         )
-    print_line(
-        f"  temperature {found.temperature:.2f}: calibration error {found.ece_before:.3f} before,"
-        f" {found.ece_after:.3f} after, on validation"
-    )
+    if found is None:
+        print_line("  no temperature: it has learned the validation images, on which one is fitted")
+    else:
+        print_line(
+            f"  temperature {found.temperature:.2f}: calibration error {found.ece_before:.3f} before,"
+            f" {found.ece_after:.3f} after, on validation{f', of run {found.run}' if found.run else ''}"
+        )
     for sentence in facts.threshold.sentences if facts.threshold else ():
         print_line(f"  {sentence}")
+    if facts.threshold and found and found.run:
+        print_line(f"  the figures on validation are those of run {found.run}, which has not learned these images")
     print_line(
         f"  {timing.batch1_seconds * 1000:.1f} ms for one image, {timing.batch32_seconds * 1000:.0f} ms for 32,"
         f" {timing.threads} threads; first answer after {timing.load_seconds:.1f} s,"

@@ -25,7 +25,8 @@ def evaluate(
     """
     from bakeoff.report.class_names import read_classes
     from bakeoff.runs.metrics import describe_absent
-    from bakeoff.runs.record import find_run, read_record
+    from bakeoff.runs.record import read_record
+    from bakeoff.runs.shipped import find_run
 
     with exit_on_interrupt():
         test = bakeoff.evaluate(run_dir, data_dir=data_dir)

@@ -122,12 +122,14 @@ def _format_estimate(scores: Metrics, metric: Metric) -> str:
 
 def _line(record: RunRecord, *, test: bool) -> str:
     scores = record.test if test else record.val
-    if record.state is not State.COMPLETE or scores is None:
+    if record.state is not State.COMPLETE:
         style = "dim" if record.state is State.PRUNED else "red"
         return f"[{style}]{record.candidate:<24} {record.state}[/] {escape(record.reason)}"
     parts = [
         f"[cyan]{record.candidate:<24}[/]",
-        f"{'test' if test else 'val'} {_format_estimate(scores, record.metric)}",
+        f"{'test' if test else 'val'} {_format_estimate(scores, record.metric)}"
+        if scores
+        else "[dim]the validation images were learned, so none score it[/]",
         f"{record.images_per_second:6.0f} img/s",
         f"{format_bytes(record.memory_peak_bytes):>8}",
         f"{format_seconds(record.seconds.total):>7}",

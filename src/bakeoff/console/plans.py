@@ -51,8 +51,15 @@ def _render_whole_job(plan: StudyPlan) -> Table:
         table.add_row("race", "none: there is no time for one, the screen decides")
     if plan.tune_seconds:
         table.add_row("tune", f"the recipe of the leader, searched for {format_seconds(plan.tune_seconds)}")
+    opened = "then the test split is opened once"
+    trained = "the winner, trained with what is left"
+    if not plan.refit:
+        table.add_row(_with_time("confirm", plan), f"{trained}; {opened}")
+        return table
+    table.add_row(_with_time("confirm", plan), trained)
     table.add_row(
-        _with_time("confirm", plan), "the winner, trained with what is left; then the test split is opened once"
+        _with_time("refit", plan),
+        f"its recipe for as many epochs, on training and validation images together; {opened}, for this model",
     )
     return table
 

@@ -66,6 +66,11 @@ def render_end(out: Path, winner: RunRecord, study: AnyStudy) -> str:
         [
             *(f"[bold yellow]warning: {escape(warning)}[/]" for warning in (study.data.warnings if study.data else ())),
             f"[bold]{winner.candidate}[/]: test {_describe_test(winner, winner.test)}, {spent} spent",
+            *(
+                ["  This model was trained once more, on training and validation images together."]
+                if winner.refit_of
+                else []
+            ),
             f"  report   {out / 'report.html'}",
             f"  bundle   {out / 'bundle'}      try: bakeoff predict {out / 'bundle'} IMAGE",
         ]

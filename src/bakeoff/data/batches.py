@@ -25,6 +25,7 @@ from bakeoff.runs.config import Augment
 __all__ = [
     "Batch",
     "ImagesOnDisk",
+    "JoinedImages",
     "Split",
     "TrainBatch",
     "eval_batches",
@@ -64,11 +65,34 @@ class ImagesOnDisk:
         return images
 
 
+class JoinedImages:
+    """The images of several splits, one after the other, read by positions or by a slice like an array."""
+
+    def __init__(self, *parts: "Images") -> None:
+        self._parts = parts
+        self._starts = np.cumsum([0, *map(len, parts)])
+        self.shape: tuple[int, ...] = (int(self._starts[-1]), *parts[0].shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: slice | NDArray[np.intp]) -> NDArray[np.uint8]:
+        positions = np.arange(len(self))[key]
+        images = np.empty((len(positions), *self.shape[1:]), np.uint8)
+        for part, start, end in zip(self._parts, self._starts[:-1], self._starts[1:], strict=True):
+            here = (start <= positions) & (positions < end)
+            images[here] = part[positions[here] - start]
+        return images
+
+
+Images = NDArray[np.uint8] | ImagesOnDisk | JoinedImages
+
+
 @dataclass(frozen=True)
 class Split:
     """The decoded images of one split."""
 
-    images: "NDArray[np.uint8] | ImagesOnDisk"
+    images: Images
     """uint8 (n, side, side, 3)."""
     labels: NDArray[np.int32]
     """int32 (n,)."""
@@ -91,6 +115,12 @@ class Split:
         return Split(
             self.images[positions], self.labels[positions], [self.ids[position] for position in positions], groups
         )
+
+    def joined(self, other: "Split") -> "Split":
+        """The images of both splits, those of the other one last; no image is copied."""
+        groups = None if self.groups is None or other.groups is None else [*self.groups, *other.groups]
+        labels = np.concatenate([self.labels, other.labels])
+        return Split(JoinedImages(self.images, other.images), labels, [*self.ids, *other.ids], groups)
 
 
 class _Rows(NamedTuple):

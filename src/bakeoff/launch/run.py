@@ -39,6 +39,7 @@ def launch(
     on_progress: OnProgress | None = None,
     executor: Executor | None = None,
     seconds_planned: float = 0.0,
+    refit_of: str = "",
 ) -> RunRecord:
     """Train a config in a fresh process and return its record. A run that is finished is not repeated.
 
@@ -56,6 +57,7 @@ def launch(
         on_progress: Called with each progress event. A reason that it returns stops the run, which is PRUNED then.
         executor: Where attempts are made; this machine by default.
         seconds_planned: For the record: training seconds that the study plans for its winner.
+        refit_of: For the record: id of the run whose recipe this one repeats.
 
     Returns:
         The record, which is COMPLETE, PRUNED or FAILED.
@@ -64,7 +66,9 @@ def launch(
         InputError: The config, the data or the weights cannot be used.
         StoppedError: The executor was stopped.
     """
-    record = _make_record(run, stage, out, data).model_copy(update={"seconds_planned": seconds_planned})
+    record = _make_record(run, stage, out, data).model_copy(
+        update={"seconds_planned": seconds_planned, "refit_of": refit_of}
+    )
     folder = run_dir(out, record.id)
     if RunFolder(folder).record.is_file():
         known = read_record(folder)

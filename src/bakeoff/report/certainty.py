@@ -168,6 +168,12 @@ def list_doubts(study: AnyStudy, rows: Sequence[Row], records: Sequence[RunRecor
                 "The candidates were compared in the screen only, without fine-tuning. Fine-tuning could change their"
                 " order; with a longer budget several of them are fine-tuned."
             )
+    winner = study.winner
+    if study.plan.get("refit") and winner and not any(record.stage is Stage.REFIT for record in records):
+        doubts.append(
+            "There was no time for a refit: the winner was trained on the training images alone. With a longer budget"
+            " it is trained once more, with the validation images."
+        )
     if cut := study.plan.get("cut"):
         doubts.append(f"There was no time for {_join(cut)}. Try them with a longer budget or with --candidates.")
     failed = list(dict.fromkeys(row.name for row in rows if row.state is State.FAILED))

@@ -8,7 +8,7 @@ from bakeoff.report.board import DASH, format_percent, format_range
 from bakeoff.report.evidence import Drawing
 from bakeoff.report.figures import draw_coverage
 from bakeoff.runs.calibration import choose_temperature
-from bakeoff.runs.folder import SPLITS_SCORED, run_dir
+from bakeoff.runs.folder import SPLITS_SCORED, SplitScored, run_dir
 from bakeoff.runs.predictions import has_predictions, read_predictions
 from bakeoff.runs.record import RunRecord
 from bakeoff.runs.selective import LEAST_ANSWERS, CoverageCurve, CoveragePoint, trace_predictions
@@ -54,11 +54,17 @@ def describe_coverage(out: Path, record: RunRecord) -> Coverage | None:
     Raises:
         OutputError: The predictions are damaged.
     """
-    folder = run_dir(out, record.id)
-    if not has_predictions(folder, "val"):
+    # Of a refit, the run whose recipe it repeats has not learned the validation images.
+    folders: dict[SplitScored, Path] = {
+        "val": run_dir(out, record.refit_of or record.id),
+        "test": run_dir(out, record.id),
+    }
+    if not has_predictions(folders["val"], "val"):
         return None
-    splits = [split for split in SPLITS_SCORED if has_predictions(folder, split) and (split == "val" or record.test)]
-    found = [read_predictions(folder, split) for split in splits]
+    splits = [
+        split for split in SPLITS_SCORED if has_predictions(folders[split], split) and (split == "val" or record.test)
+    ]
+    found = [read_predictions(folders[split], split) for split in splits]
     temperature = choose_temperature(found[0].logits, found[0].labels)
     curves = {each.split_name: trace_predictions(each, temperature) for each in found}
     return Coverage([*curves], [_describe_row(share, curves) for share in _PRECISIONS], _draw(curves))

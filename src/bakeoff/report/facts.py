@@ -68,8 +68,9 @@ def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
         ("Input", f"{model.size} by {model.size} pixels{_FITTED.get(run.data.fit, '')}"),
         ("Weights", _describe_weights(model, origin)),
     ]
+    learned = [("Images", "those of training and validation together")] if train.with_val else []
     if train.mode is Mode.PROBE:
-        return [*network, ("Training", "a probe on frozen features")]
+        return [*network, ("Training", "a linear classifier on frozen features"), *learned]
     lengths = {"training seconds": train.seconds, "images": train.images, "epochs": train.epochs}
     length = next(f"{value:g} {unit}" for unit, value in lengths.items() if value is not None)
     if train.sizes:
@@ -86,6 +87,7 @@ def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
         *network,
         ("Trained part", _describe_trained(model.unfreeze)),
         ("Length", length),
+        *learned,
         ("Optimiser", f"{optim.name}, batch {train.batch}, {rate}"),
         ("Regularisation", ", ".join(f"{name} {value:g}" for name, value in damping.items() if value) or "none"),
         ("Augmentation", ", ".join(filter(None, (run.augment.policy, describe(run.augment))))),
@@ -93,19 +95,19 @@ def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
     ]
 
 
-def describe_scores(record: RunRecord) -> list[tuple[str, str, str]]:
-    """Every score of a run as text: (name, on validation, on test); a missing score is an empty string."""
+def describe_scores(val: Metrics | None, test: Metrics | None) -> list[tuple[str, str, str]]:
+    """Every score as text: (name, on validation, on test); a missing score is an empty string."""
     return [
-        (name, show(record.val) if record.val else "", show(record.test) if record.test else "")
+        (name, show(val) if val else "", show(test) if test else "")
         for name, show in _SCORES.items()
-        if name != "Superclass top-1" or _has_superclasses(record)
+        if name != "Superclass top-1" or _has_superclasses(val, test)
     ]
 
 
-def describe_missing(out: Path, record: RunRecord) -> list[str]:
-    """Name the classes that a run was scored without: a sentence for each split that lacks some."""
+def describe_missing(out: Path, record: RunRecord, val: Metrics | None, test: Metrics | None) -> list[str]:
+    """Name the classes that these scores say nothing about: a sentence for each split that lacks some."""
     names = read_classes(out, record, record.data.classes).names
-    return [*describe_absent("validation", record.val, names), *describe_absent("test", record.test, names)]
+    return [*describe_absent("validation", val, names), *describe_absent("test", test, names)]
 
 
 def describe_cost(record: RunRecord) -> list[tuple[str, str]]:
@@ -173,8 +175,8 @@ def _format_with_interval(metrics: Metrics, metric: Metric) -> str:
     return f"{text} ({format_interval(estimate.interval, metric)})"
 
 
-def _has_superclasses(record: RunRecord) -> bool:
-    return any(metrics and metrics.superclass_top1 is not None for metrics in (record.val, record.test))
+def _has_superclasses(*scores: Metrics | None) -> bool:
+    return any(metrics and metrics.superclass_top1 is not None for metrics in scores)
 
 
 # What is said of pictures that are not only cropped.

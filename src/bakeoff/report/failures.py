@@ -83,6 +83,8 @@ def describe_failures(out: Path, record: RunRecord) -> Failures | None:
         return None
     found = {split: read_predictions(folder, split) for split in splits}
     validation, predictions = found.get("val"), found[splits[-1]]
+    if record.refit_of:  # it has no validation images of its own
+        validation = read_predictions(run_dir(out, record.refit_of), "val")
     classes = read_classes(out, record, predictions.classes)
     rows = _rate_classes(predictions, classes)
     text, calibration = _describe_calibration(predictions, validation)

@@ -30,6 +30,13 @@ def describe_formats(out: Path) -> list[FormatRow]:
     return [_describe(folder, facts, facts.timing) for folder, facts in found if facts.timing is not None]
 
 
+def _describe_top1(facts: BundleFacts) -> str:
+    if facts.val is None:
+        return "as the run"
+    learned = " (learned images)" if facts.learned_val else ""
+    return f"{format_percent(facts.val.top1)}{learned}"
+
+
 def _describe(folder: str, facts: BundleFacts, timing: Timing) -> FormatRow:
     return FormatRow(
         folder=folder,
@@ -39,5 +46,5 @@ def _describe(folder: str, facts: BundleFacts, timing: Timing) -> FormatRow:
         many=f"{timing.batch32_seconds * 1000:.0f}",
         first=f"{timing.load_seconds:.1f}",
         memory=format_bytes(timing.memory_peak_bytes),
-        top1="as the run" if facts.val is None else format_percent(facts.val.top1),
+        top1=_describe_top1(facts),
     )

@@ -29,6 +29,7 @@ from bakeoff.report.tuning import describe_tuning, label_trials
 from bakeoff.report.winner import choose_run, find_winner
 from bakeoff.runs.config import Metric
 from bakeoff.runs.record import RunRecord, list_records
+from bakeoff.runs.shipped import find_confirmed
 from bakeoff.runs.study_file import read_study
 
 __all__ = ["render_report", "write_report"]
@@ -75,6 +76,8 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
     """All values that the templates use."""
     study, rows, metric = read_study(out), rank(records), find_metric(records)
     chosen, winner = choose_run(study, records), find_winner(study, records)
+    # A refit has no validation score; the run whose recipe it repeats has.
+    confirmed = find_confirmed(winner, records) if winner else None
     spending = describe_spending(study, records)
     facts: dict[str, Any] = {
         "out": shlex.quote(out.resolve().name),
@@ -83,6 +86,7 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
         "winner": winner,
         "metric": metric,
         "metrics": (metric, *(each for each in Metric if each is not metric)),
+        "confirmed": confirmed,
         # A search for one network's recipe compares no networks; the section on the recipe describes its result.
         "leaders": None if chosen else compare_leaders(out, rows),
         "why": "" if chosen else explain_win(rows),
@@ -95,14 +99,14 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
         "tuning": describe_tuning(study, out, records),
         "labels": label_trials(study, records),
         "tradeoffs": draw_tradeoffs(rows),
-        "learning": draw_learning(out, records, rows, winner.id if winner else ""),
+        "learning": draw_learning(out, records, rows, confirmed.id if confirmed else ""),
         "orders": draw_screen_order(rows),
         "memory": draw_memory(rows),
         "spending": spending,
         "budget": draw_budget(spending, records, study.budget_seconds),
         "failures": describe_failures(out, winner) if winner else None,
         "coverage": describe_coverage(out, winner) if winner else None,
-        "gallery": show_images(out, winner, keep=keep) if winner else None,
+        "gallery": show_images(out, confirmed, keep=keep) if confirmed else None,
         "formats": describe_formats(out),
         "bundled": (out / "bundle").is_dir(),
         "opened": [record for record in records if record.test],
@@ -112,12 +116,12 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
         "precisions": sorted({record.precision for record in records if record.precision}),
         "fingerprints": sorted({record.data.fingerprint for record in records}),
     }
-    if winner:
-        config = winner.config
+    if winner and confirmed:
+        config, val, test = winner.config, confirmed.val, winner.test
         facts |= {
             "recipe": describe_recipe(config.model_copy(update={"data": winner.view}), winner.weights.origin),
-            "scores": describe_scores(winner),
-            "absent": describe_missing(out, winner),
+            "scores": describe_scores(val, test),
+            "absent": describe_missing(out, winner, val, test),
             "cost": describe_cost(winner),
             "source": shlex.quote(config.data.source),
         }

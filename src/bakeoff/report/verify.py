@@ -26,6 +26,7 @@ from bakeoff.files import hash_file
 from bakeoff.report.board import Row, format_csv, rank
 from bakeoff.report.page import render_report
 from bakeoff.report.page_text import read_page_text
+from bakeoff.report.winner import choose_winner
 from bakeoff.runs.agreement import choose_tolerance
 from bakeoff.runs.config import Metric, read_run, run_id
 from bakeoff.runs.folder import RunFolder, SplitScored, run_dir
@@ -223,6 +224,10 @@ def _compare_pages(written: Sequence[str], computed: Sequence[str]) -> Iterator[
 
 def _check_differences(out: Path) -> Iterator[Check]:
     study = read_study(out)
+    if study.winner is not None:
+        chosen = choose_winner(out, list_records(out))
+        for name, value in study.winner:
+            yield Check(f"study.json: winner.{name}", value, str(getattr(chosen, name, "")))
     differences = []
     if study.found is not None and study.found.difference and study.found.before and study.found.after:
         differences.append(("found.difference", study.found.difference, study.found.before, study.found.after))

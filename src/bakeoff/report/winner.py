@@ -1,12 +1,18 @@
-"""The run that a study ended with."""
+"""The run that a study ended with, and how it is chosen from those that were confirmed."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from bakeoff.report.board import is_scored, rank
-from bakeoff.runs.record import RunRecord, Stage
-from bakeoff.runs.study_file import AnyStudy
+from bakeoff.report.board import format_score, is_scored, rank
+from bakeoff.runs.config import Metric, Mode
+from bakeoff.runs.paired import compare
+from bakeoff.runs.record import RunRecord, Stage, State
+from bakeoff.runs.study_file import AnyStudy, Winner
 
-__all__ = ["choose_run", "find_winner"]
+__all__ = ["MIN_REFIT_SHARE", "choose_run", "choose_winner", "find_complete", "find_winner"]
+
+# A refit that reaches a smaller share of its epochs is not made, or not shipped: it would be another recipe.
+MIN_REFIT_SHARE = 0.9
 
 
 def find_winner(study: AnyStudy, records: Sequence[RunRecord]) -> RunRecord | None:
@@ -17,11 +23,13 @@ def find_winner(study: AnyStudy, records: Sequence[RunRecord]) -> RunRecord | No
         records: All runs of the study.
 
     Returns:
-        The run with the chosen recipe for a study of one recipe, otherwise the first row of the board; None if no run
-        completed.
+        The run that the study shipped; the run with the chosen recipe for a study of one recipe, otherwise the first
+        row of the board; None if no run completed.
     """
-    best = next((row.id for row in rank(records) if is_scored(row)), "")
-    return {record.id: record for record in records}.get(choose_run(study, records) or best)
+    rows = [row for row in rank(records) if row.state is State.COMPLETE]
+    best = next((row.id for row in (*filter(is_scored, rows), *rows)), "")
+    shipped = study.winner.shipped if study.winner else ""
+    return {record.id: record for record in records}.get(shipped or choose_run(study, records) or best)
 
 
 def choose_run(study: AnyStudy, records: Sequence[RunRecord]) -> str:
@@ -37,3 +45,68 @@ def choose_run(study: AnyStudy, records: Sequence[RunRecord]) -> str:
         return ""
     arm = study.found.after if study.found.kept else study.found.before
     return arm.ids[0] if arm else study.found.base
+
+
+def choose_winner(out: Path, records: Sequence[RunRecord]) -> Winner | None:
+    """What the study ends with; None if nothing was confirmed.
+
+    A probe is chosen only if it is better than the fine-tuned network on the same validation images, by the metric that
+    decides. Its refit is shipped, if there is one of the same length.
+
+    Args:
+        out: The study's folder, for the predictions of its runs.
+        records: The records of its runs.
+    """
+    fitted, probes = (find_complete(records, Stage.CONFIRM, mode) for mode in (Mode.FIT, Mode.PROBE))
+    if not fitted and not probes:
+        return None
+    chosen, why = (fitted or probes)[0], []
+    if fitted and probes:
+        difference = compare(out, [probes[0].id], [fitted[0].id], fitted[0].metric)
+        chosen = fitted[0] if difference.points >= 0 else probes[0]
+        why.append(_compare(fitted[0], probes[0], difference.images, chosen))
+    elif not fitted:
+        why.append("No network could be fine-tuned, so a frozen probe is shipped.")
+    refits = [record for record in records if record.refit_of == chosen.id and record.state is State.COMPLETE]
+    shipped = next(filter(_is_whole, refits), chosen)
+    if refits and shipped is chosen:
+        why.append("Its refit had too little time for the same number of epochs, so it is not shipped.")
+    return Winner(confirmed=chosen.id, shipped=shipped.id, why=" ".join(why))
+
+
+def find_complete(records: Sequence[RunRecord], stage: Stage, mode: Mode) -> list[RunRecord]:
+    """The completed runs of a stage and a mode."""
+    return [
+        record
+        for record in records
+        if record.stage is stage and record.state is State.COMPLETE and record.config.train.mode is mode
+    ]
+
+
+def _is_whole(refit: RunRecord) -> bool:
+    """Whether a refit has reached its length."""
+    return refit.epochs >= MIN_REFIT_SHARE * (refit.config.train.epochs or 0.0)
+
+
+def _compare(fitted: RunRecord, probe: RunRecord, images: int, chosen: RunRecord) -> str:
+    """Why one of both was chosen, as a sentence."""
+    others = fitted.candidate != probe.candidate
+    fine_tuning = f"fine-tuning {fitted.candidate}" if others else "fine-tuning"
+    frozen = f"the frozen probe of {probe.candidate}" if others else "the frozen probe"
+    right, probed = (_format(record) for record in (fitted, probe))
+    if chosen is fitted:
+        return (
+            f"{fine_tuning.capitalize()} is at least as good as {frozen}: {right} on the same {images:,} validation"
+            f" images, against {probed}."
+        )
+    return (
+        f"{frozen.capitalize()} was kept: {fine_tuning} had {right} on the same {images:,} validation images, the"
+        f" probe {probed}."
+    )
+
+
+def _format(record: RunRecord) -> str:
+    """The score of a run on validation by the metric that decides, which is named unless it is top-1."""
+    estimate = record.val.read(record.metric) if record.val else None
+    score = format_score(estimate and estimate.value, record.metric)
+    return score if record.metric is Metric.TOP1 else f"{score} {record.metric.label}"

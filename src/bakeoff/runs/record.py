@@ -1,4 +1,4 @@
-"""The record of a run, `runs/<id>/record.json`, and its history: fields, reading, writing and finding.
+"""The record of a run, `runs/<id>/record.json`, and its history: fields, reading and writing.
 
 runs/<id>/config.json    the config with all defaults filled in
 runs/<id>/record.json    this module's RunRecord
@@ -19,7 +19,7 @@ from bakeoff.errors import OutputError
 from bakeoff.files import read_json, replacing, write_json
 from bakeoff.runs.config import Data, Fit, Metric, Mode, Run
 from bakeoff.runs.facts import Facts
-from bakeoff.runs.folder import RunFolder, run_dir
+from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.metrics import Metrics, TestMetrics
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "Stage",
     "State",
     "WeightsFacts",
-    "find_run",
     "keeps_model",
     "list_records",
     "read_history",
@@ -54,6 +53,7 @@ class Stage(StrEnum):
     TUNE = "tune"
     COMPARE = "compare"
     CONFIRM = "confirm"
+    REFIT = "refit"
     TRAIN = "train"
 
 
@@ -154,7 +154,13 @@ class RunRecord(Facts):
     seconds_planned: float = 0.0
     """Training seconds that the study planned for its winner: a screened run is ranked by the error expected after
     them. 0: not known."""
+    start_kept: bool = False
+    """Whether the model is the one that training started from, because training made it worse."""
+    refit_of: str = ""
+    """Id of the run whose recipe this one repeats on training and validation images together: that run has the
+    validation scores of the recipe. Empty for other runs."""
     val: Metrics | None = None
+    """None until it is scored, and for a run that has learned the validation images."""
     test: TestMetrics | None = None
     seed: int = 0
     versions: dict[str, str] = {}
@@ -235,25 +241,6 @@ def read_record(folder: Path) -> RunRecord:
 def list_records(out: Path) -> list[RunRecord]:
     """Read all records of a study, in order of their ids. Raises OutputError if any of them cannot be read."""
     return [read_record(path.parent) for path in sorted((out / "runs").glob(f"*/{RunFolder(Path()).record}"))]
-
-
-def find_run(text: str) -> Path:
-    """Find the folder of a run.
-
-    Args:
-        text: `OUT/runs/ID`, or `OUT` of a study that has confirmed exactly one run.
-
-    Raises:
-        OutputError: It is neither.
-    """
-    folder = Path(text)
-    if RunFolder(folder).record.is_file():
-        return folder
-    confirmed = [record for record in list_records(folder) if record.stage is Stage.CONFIRM]
-    confirmed = [record for record in confirmed if record.state is State.COMPLETE]
-    if len(confirmed) != 1:
-        raise OutputError(f"{folder} is neither a run nor a study with one confirmed run; give OUT/runs/ID")
-    return run_dir(folder, confirmed[0].id)
 
 
 def write_history(folder: Path, rows: Sequence[HistoryRow]) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "StageFacts",
     "StudyData",
     "StudyFile",
+    "Winner",
     "read_study",
 ]
 
@@ -77,6 +78,17 @@ class PlanRevision(Facts):
     """One sentence."""
 
 
+class Winner(Facts):
+    """What a study ended with."""
+
+    confirmed: str
+    """Id of the confirmed run that is best on validation."""
+    shipped: str
+    """Id of the run whose model is scored on test and exported: the same run, or its refit."""
+    why: str = ""
+    """Why this one, in a sentence or two, if there was a choice."""
+
+
 class StageFacts(BaseModel):
     """One stage: wall-clock seconds spent on it, the ids of its runs, and the runs that it dropped."""
 
@@ -110,7 +122,11 @@ class StudyFile(BaseModel, Generic[PlanT]):
     revisions: list[PlanRevision] = []
     """How the plan came to be what it is, the oldest first."""
     confirm: list[Run] = []
-    """Confirming runs as decided: their length depended on the clock, so it cannot be computed again."""
+    """Confirming runs and the refit as decided: they depended on the clock, so they cannot be computed again."""
+    follows: float = 0.0
+    """Seconds that were kept for what follows the confirming run, before the test split."""
+    winner: Winner | None = None
+    """None until it is chosen, and in studies of older versions."""
     found: SearchResult | None = None
     """What the search for a recipe found, once it has ended."""
     effects: Effects | None = None

@@ -121,14 +121,15 @@ class StudyContext:
     def allowance(self, stage: Stage, run: Run) -> float | None:
         """Wall-clock seconds in which a run shall end by itself, shortened if need be; None for no such limit.
 
-        Only the confirming run has one. Runs that are compared are not shortened, because all have the same length.
+        Only the confirming run and the refit have one. Runs that are compared are not shortened, because all have the
+        same length.
         """
         seconds_left = self.study.seconds_left
-        if stage is not Stage.CONFIRM or seconds_left is None:
+        if stage not in (Stage.CONFIRM, Stage.REFIT) or seconds_left is None:
             return None
         candidate = Candidate(name=run.model.name, size=run.model.size)
         images = (1 + run.train.flip_test) * self.study.data.counts.get("test", 0)
-        return max(1.0, seconds_left - self.forecast.finish(candidate, images))
+        return max(1.0, seconds_left - self.forecast.finish(candidate, images) - self.study.follows)
 
 
 class _Stage:
@@ -150,6 +151,8 @@ class _Stage:
         run = request.run
         lock, position = self._locks[run], self._started
         limit, allowance = self._context.limit(self._stage, run), self._context.allowance(self._stage, run)
+        winner = self._context.study.winner
+        refit_of = winner.confirmed if winner and self._stage is Stage.REFIT else ""
         self._started += 1
 
         def on_progress(event: RunProgress) -> str | None:
@@ -168,6 +171,7 @@ class _Stage:
                     on_progress=lambda event: self._pool.call_in_main_thread(on_progress, event),
                     executor=self._executor,
                     seconds_planned=self._context.seconds_planned,
+                    refit_of=refit_of,
                 )
 
         self._context.watcher.run_began(run)

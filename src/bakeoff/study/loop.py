@@ -8,15 +8,18 @@ from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Executor, Local, export_bundle, open_test
 from bakeoff.profile import Finish, add_finish
 from bakeoff.report.board import format_score, order_of, read_row, read_score
-from bakeoff.runs.config import Metric
+from bakeoff.report.winner import choose_winner
+from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State
+from bakeoff.runs.shipped import find_shipped
 from bakeoff.runs.study_file import Dropped, PlanRevision
 from bakeoff.study.compare import Comparison
 from bakeoff.study.context import StudyContext
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.proposals import Proposal, propose
 from bakeoff.study.revise import revise_plan
+from bakeoff.study.settle import propose_last
 from bakeoff.study.state import StudyState
 from bakeoff.study.tune import search_for
 from bakeoff.study.watcher import Watcher
@@ -43,13 +46,15 @@ def run_study(
         NothingTrainedError: All candidates failed.
     """
     context = StudyContext(study, out, data, watcher, executor or Local(), ends_with_test=True)
+    assert isinstance(study.plan, StudyPlan)
     while (proposal := _next_proposal(context)) is not None:
         _train_proposal(proposal, context)
-    confirmed = [record for record in context.records if record.stage is Stage.CONFIRM]
-    winner = next((record for record in confirmed if record.state is State.COMPLETE), None)
+    winner = _settle(context)
     if winner is None:
         raise NothingTrainedError(f"no candidate could be trained; the reasons are in {out / 'board.csv'}")
     folder, opened, began = run_dir(out, winner.id), winner.test is None, time.monotonic()
+    if opened and study.plan.refit and winner.stage is not Stage.REFIT:
+        watcher.plan_revised("no refit: there is too little time left for one, or it did not succeed")
     if winner.test is None:
         watcher.stage_began("test", 1, study.seconds_left)
         watcher.run_began(winner.config)
@@ -121,14 +126,34 @@ def _next_proposal(context: StudyContext) -> Proposal | None:
     done = {record.config for record in records if record.state is not State.RUNNING}
     for run in study.confirm:
         if run not in done:
-            return Proposal(stage=Stage.CONFIRM, runs=(run,))
+            return _last_proposal(run)
     changes = study.found.chosen if study.found else None
     _revise(context)
-    proposal = propose(study.plan, records, study.seconds_left or 0.0, context.forecast, changes)
-    if proposal is not None and proposal.stage is Stage.CONFIRM:
+    seconds_left, forecast = study.seconds_left or 0.0, context.forecast
+    proposal = propose(study.plan, records, seconds_left, forecast, changes)
+    if proposal is None:
+        last = propose_last(study.plan, context.out, records, seconds_left, forecast)
+        if last is not None:
+            _settle(context)
+            proposal = _last_proposal(last)
+    if proposal is not None and proposal.stage in (Stage.CONFIRM, Stage.REFIT):
         study.confirm.extend(proposal.runs)
+        study.follows = proposal.follows
         study.write(context.out)
     return proposal
+
+
+def _last_proposal(run: Run) -> Proposal:
+    return Proposal(stage=Stage.REFIT if run.train.with_val else Stage.CONFIRM, runs=(run,))
+
+
+def _settle(context: StudyContext) -> RunRecord | None:
+    """Choose what the study ends with, as far as it is known, and store it; the run that is shipped by that."""
+    study, records = context.study, context.records
+    if study.winner is None or not any(record.test for record in records if record.id == study.winner.shipped):
+        study.winner = choose_winner(context.out, records)
+        study.write(context.out)
+    return find_shipped(study, records)
 
 
 def _revise(context: StudyContext) -> None:
@@ -151,7 +176,7 @@ def _train_proposal(proposal: Proposal, context: StudyContext) -> None:
         search_for(context, proposal.runs[0], context.study.plan.tune_seconds)
         return
     context.train_all(proposal.runs, proposal.stage)
-    if proposal.stage is not Stage.CONFIRM:
+    if proposal.stage not in (Stage.CONFIRM, Stage.REFIT):
         _note_dropped(context, proposal.stage)
 
 

@@ -16,8 +16,18 @@ from bakeoff.study.deciding import BY_TOP1, Decision
 from bakeoff.study.defaults import progressive_sizes
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.search import MIN_SEARCH_SECONDS
+from bakeoff.study.small import is_small
 
-__all__ = ["SCREEN_SHARE", "StudyPlan", "make_plan", "plan_race", "predict_screening"]
+__all__ = [
+    "MIN_CONFIRM_SECONDS",
+    "REFIT_SLACK",
+    "SCREEN_SHARE",
+    "StudyPlan",
+    "make_plan",
+    "plan_race",
+    "predict_probe",
+    "predict_screening",
+]
 
 MIN_BUDGET_SECONDS = 30.0
 # The screen ends within this share of the budget; the larger part is left for the winner.
@@ -33,6 +43,11 @@ MIN_RACE_IMAGES = 6000
 MAX_FINALISTS = 8
 # The share for the search of the winner's recipe, if there is one.
 TUNE_SHARE = 0.35
+# A confirming run has at least this much training.
+MIN_CONFIRM_SECONDS = 5.0
+# A refit has a length in epochs. With several input sizes it sees more images of the larger ones than a run with a
+# length in seconds, which takes so much longer.
+REFIT_SLACK = 1.1
 # With at least this budget a search is planned by default. Within half an hour it cost more than it gained
 # (docs/original-study.md); from what budget on it gains has not been measured.
 DEFAULT_TUNE_BUDGET_SECONDS = 7200.0
@@ -61,6 +76,9 @@ class StudyPlan(Facts):
     """Training seconds of each run, by rung. The better half of a rung continues in the next one."""
     tune_seconds: float
     """Wall-clock seconds for the search of the winner's recipe; 0 for no search."""
+    refit: bool | None = None
+    """Whether the winner's recipe is trained once more, on training and validation images together. None in studies of
+    versions that had no refit."""
     count_val: int
     count_test: int
     count_train: int = 0
@@ -92,7 +110,22 @@ class StudyPlan(Facts):
             "candidates": sorted({name.partition("@")[0] for name in (*self.candidates, *self.cut)}),
             "tune_seconds": self.tune_seconds,
             "metric": self.metric.value,
+            **({} if self.refit is None else {"refit": self.refit}),
         }
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the data are small."""
+        return is_small(self.count_train, self.count_val)
+
+    @property
+    def refit_ratio(self) -> float:
+        """How many images a refit trains on, for each image of the training split."""
+        return (self.count_train + self.count_val) / max(self.count_train, 1)
+
+    def share_training(self, seconds: float) -> float:
+        """Of seconds for all training after the race, those of the confirming run: the rest is the refit's."""
+        return seconds / (1 + REFIT_SLACK * self.refit_ratio) if self.refit else seconds
 
 
 def make_plan(
@@ -105,6 +138,7 @@ def make_plan(
     weights: WeightsChoice | None = None,
     seed: int = 0,
     tune: bool | None = None,
+    refit: bool | None = None,
     slots: int = 1,
     spent: float = 0.0,
     side: int = 0,
@@ -125,6 +159,8 @@ def make_plan(
         weights: The weights that were asked for.
         seed: The seed of every run.
         tune: Whether the winner's recipe is searched; None to decide by the budget.
+        refit: Whether the winner's recipe is trained once more with the validation images; None to decide by their
+            number.
         slots: Runs in parallel, in the screen and the race.
         spent: Wall-clock seconds of the budget that preparing the data has used.
         side: Side of the stored images in pixels.
@@ -163,7 +199,7 @@ def make_plan(
     around = forecast.overhead(leader, Mode.FIT, sizes=sizes) + forecast.scoring(leader, 3 * counts["val"])
     finish = forecast.finish(leader, 2 * counts["test"])
     confirming = max(0.0, usable - screening - racing - tune_seconds - finish)
-    return StudyPlan(
+    plan = StudyPlan(
         budget_seconds=budget,
         data=data,
         seed=seed,
@@ -176,24 +212,42 @@ def make_plan(
         finalists=finalists,
         race_seconds=race_seconds,
         tune_seconds=tune_seconds,
+        refit=is_small(counts["train"], counts["val"]) if refit is None else refit,
         count_val=counts["val"],
         count_test=counts["test"],
         count_train=counts["train"],
         side=side,
-        confirm_seconds=round(max(1.0, confirming - around), 1),
-        predicted_seconds={
-            "screen": round(screening, 1),
-            "race": round(racing, 1),
-            "tune": tune_seconds,
-            "confirm": round(confirming, 1),
-            "finish": round(finish, 1),
-        },
         precision=variant.precision,
         xla=variant.jit_compile,
         rests_on=forecast.describe(kept),
         metric=decision.metric,
         decides=decision.sentence,
     )
+    probing = predict_probe(plan, leader, forecast) if plan.is_small and not screen.trains(leader) else 0.0
+    refitting = forecast.overhead(leader, Mode.FIT, sizes=sizes) if plan.refit else 0.0
+    seconds = confirming - around - probing
+    if plan.refit and plan.share_training(seconds - refitting) >= MIN_CONFIRM_SECONDS:
+        seconds = plan.share_training(seconds - refitting)
+        refitting += REFIT_SLACK * plan.refit_ratio * seconds
+    else:
+        refitting = 0.0
+    predicted = {
+        "screen": round(screening, 1),
+        "race": round(racing, 1),
+        "tune": tune_seconds,
+        "confirm": round(confirming - refitting, 1),
+        "refit": round(refitting, 1),
+        "finish": round(finish, 1),
+    }
+    return plan.model_copy(update={"confirm_seconds": round(max(1.0, seconds), 1), "predicted_seconds": predicted})
+
+
+def predict_probe(plan: StudyPlan, candidate: Candidate, forecast: Forecast, *, whole: bool = True) -> float:
+    """Wall-clock seconds of a probe after the screen, on all training images or on those of the screen; all validation
+    images are scored. Features that the screen has computed are in the cache."""
+    images = plan.count_train if whole and plan.screen_images < plan.count_train else 0
+    images += plan.count_val if plan.screen_val < plan.count_val else 0
+    return forecast.overhead(candidate, Mode.PROBE) + forecast.scoring(candidate, images)
 
 
 def plan_race(

@@ -132,7 +132,8 @@ def _read(path: Path) -> StudyState:
 
 def _asks_the_same(old: AnyPlan, new: AnyPlan) -> bool:
     """Whether two plans are of one study. What a machine's pace has decided may differ: it was measured again since."""
-    return type(old) is type(new) and old.asked == new.asked
+    # What an older version did not ask for says nothing.
+    return type(old) is type(new) and all(new.asked.get(name) == value for name, value in old.asked.items())
 
 
 def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> str:
@@ -142,7 +143,7 @@ def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> s
     if type(study.plan) is not type(plan):
         return f"it was started by `{study.command}`"
     old, new = study.plan.asked, plan.asked
-    field = next(name for name in new if old[name] != new[name])
+    field = next(name for name in old if old[name] != new.get(name))
     if field in ("runs", "base", "levels", "space", "candidates"):
         return "its candidates or their settings are different"
     if field == "data":

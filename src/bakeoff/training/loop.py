@@ -47,7 +47,7 @@ def train(task: Task) -> Outcome:
         training = _Training(task)
         while not training.is_finished:
             training.step()
-            if training.course.is_evaluation_due:
+            if training.is_evaluation_due:
                 training.evaluate()
             if training.checkpoint.is_due:
                 training.save()
@@ -76,7 +76,7 @@ class _Training:
         path = RunFolder(task.folder).checkpoint
         wrong = discard_unusable(path, self._variables, asdict(self._state))
         self._notes = [f"its checkpoint {wrong}, so it started from the beginning"] if wrong else []
-        if note := note_missing(self._config.balance, task.train.labels, task.classes):
+        if note := note_missing(self._config.balance, task.learned.labels, task.classes):
             self._notes.append(note)
         before_probe = self._clock.now()
         if self._config.probe_images and not path.is_file():
@@ -91,7 +91,9 @@ class _Training:
         # Training that starts from a trained head can make it worse, so its starting weights are stored.
         has_trained_head = self._config.probe_images or self._run.model.start
         self._interim = task.val if self._config.patience else sample_images(task.val, INTERIM_IMAGES)
-        self._start = StartingWeights(self._model, len(self._interim)) if has_trained_head else None
+        has_start = has_trained_head and not self._config.with_val
+        self._start = StartingWeights(self._model, len(self._interim)) if has_start else None
+        self._start_kept = False
         self._steps = self._compile_steps()
         self._forward = compile_forward(self._model)
 
@@ -110,7 +112,7 @@ class _Training:
                 self._start.score(images, self._measure_merit, cached=task.wall_seconds is None)
         self._history = read_history(task.folder)[: self._state.rows]
         self._batches = train_batches(
-            task.train,
+            task.learned,
             task.classes,
             self._config.batch,
             self._run.augment,
@@ -123,7 +125,7 @@ class _Training:
         """One step for each input size; all share the weights and the optimiser."""
         optim, task = self._run.optim, self._task
         multipliers = rate_multipliers(optim, task.network)
-        balance = balance_loss(self._config.balance, task.train.labels, task.classes)
+        balance = balance_loss(self._config.balance, task.learned.labels, task.classes)
         return [
             compile_step(
                 model,
@@ -158,6 +160,9 @@ class _Training:
             at_end *= 2
         if self._start is not None:
             at_end += len(self._interim)
+        to_score = ToScore(evaluation=len(self._interim) * (passes if config.patience else 1), end=at_end)
+        if config.with_val:
+            to_score = ToScore(evaluation=0, end=0)
         weight_bytes = 4 * count_parameters(self._model)[0]
         ending = max(ENDING_SECONDS, ENDING_PER_START * self._clock.seconds["start"])
         return Course(
@@ -165,8 +170,8 @@ class _Training:
             self._sizes,
             self._state,
             self._clock,
-            images=len(task.train),
-            to_score=ToScore(evaluation=len(self._interim) * (passes if config.patience else 1), end=at_end),
+            images=len(task.learned),
+            to_score=to_score,
             ends=ends,
             saving=ending + weight_bytes / SAVED_BYTES_PER_SECOND,
         )
@@ -181,13 +186,19 @@ class _Training:
         patience = self._config.patience
         return 0 < patience <= self._best.evaluations_without_improvement
 
+    @property
+    def is_evaluation_due(self) -> bool:
+        """Whether to evaluate now: never if the validation images are learned."""
+        return self.course.is_evaluation_due and not self._config.with_val
+
     def step(self) -> None:
         """Train on one batch, at the learning rate and the input size of the current progress."""
         self._rate = learning_rate(self._run.optim, self._state.progress)
         with self.course.step() as position:
             images, targets = next(self._batches)
             loss = self._steps[position](images, targets, self._rate, self._average.next_decay())
-        self._state.losses.append(loss)
+        if not self._config.with_val:
+            self._state.losses.append(loss)
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"the loss became {loss} after {self.course.images_seen} images, at rate {self._rate:.2g}"
@@ -211,8 +222,10 @@ class _Training:
     def finish(self) -> Outcome:
         """Choose the final weights, and score them on all validation images."""
         self._average.copy_to_model()
-        with self._clock.measure("evaluate"):
-            val_logits = self._choose_weights()
+        val_logits = None
+        if not self._config.with_val:
+            with self._clock.measure("evaluate"):
+                val_logits = self._choose_weights()
         if note := self.course.note:
             self._notes.append(note)
         seconds = self._clock.seconds
@@ -227,13 +240,14 @@ class _Training:
             seconds=Seconds(data=self._task.seconds_data, **seconds),
             images_seen=images_seen,
             images_per_second=images_per_second,
-            epochs=images_seen / len(self._task.train),
+            epochs=images_seen / len(self._task.learned),
             params_total=params_total,
             params_trainable=params_trainable,
             memory_peak_bytes=self._task.memory.read(),
             scored_per_second=self.course.pace.scored_per_second,
             model=self._model,
             note="; ".join(self._notes),
+            start_kept=self._start_kept,
         )
 
     def _choose_weights(self) -> NDArray[np.float32]:
@@ -251,8 +265,9 @@ class _Training:
         if self._config.patience:
             self._best.restore()
         if self._start is not None and self._measure_merit() < self._start.merit:
-            self._notes.append("too short to gain anything: its starting point was kept")
+            self._notes.append("training made it worse: its starting point was kept")
             self._start.restore()
+            self._start_kept = True
         return self._predict(val, flip=flip) if self._config.patience else self._score(val, flip=flip)
 
     def _predict(self, split: Split, *, flip: bool) -> NDArray[np.float32]:
@@ -273,7 +288,7 @@ class _Training:
             HistoryRow(
                 seconds=self._state.probe_seconds + self._clock.seconds["train"],
                 progress=self._state.progress,
-                epoch=self.course.images_seen / len(self._task.train),
+                epoch=self.course.images_seen / len(self._task.learned),
                 images_seen=self.course.images_seen,
                 size=self.course.size,
                 learning_rate=self._rate,
@@ -292,7 +307,7 @@ class _Training:
         return RunProgress(
             doing="train",
             fraction=progress,
-            epoch=self.course.images_seen / len(self._task.train),
+            epoch=self.course.images_seen / len(self._task.learned),
             evaluations=len(self._history),
             val_top1=self._history[-1].val_top1 if self._history else None,
             seconds_left=seconds * (1 - progress) / progress if progress else None,

@@ -58,26 +58,27 @@ def probe(task: Task) -> Outcome:
     task.report(RunProgress("probe", 1.0))
     started = time.perf_counter()
     balance = task.run.train.balance
-    head = fit_head(train.values, task.train.labels, task.classes, balance)
+    features = np.concatenate([train.values, val.values]) if task.run.train.with_val else train.values
+    head = fit_head(features, task.learned.labels, task.classes, balance)
     seconds_fit = time.perf_counter() - started
     task.network.head.set_weights([head.kernel, head.bias])
     model = task.network.model(task.run.model.size)
     return Outcome(
-        val_logits=_score(task, head, model, val.values),
+        val_logits=None if task.run.train.with_val else _score(task, head, model, val.values),
         seconds=Seconds(
             start=seconds_start,
             data=task.seconds_data,
             train=train.seconds + val.seconds + seconds_fit,
             fit=seconds_fit,
         ),
-        images_seen=len(task.train),
+        images_seen=len(task.learned),
         images_per_second=max(train.images_per_second, val.images_per_second),
         scored_per_second=val.images_per_second,
         epochs=1.0,
         params_total=count_parameters(model)[0],
         params_trainable=head.kernel.size + head.bias.size,
         memory_peak_bytes=max(train.memory_peak_bytes, val.memory_peak_bytes, task.memory.read()),
-        note=note_missing(balance, task.train.labels, task.classes),
+        note=note_missing(balance, task.learned.labels, task.classes),
         model=model,
     )
 
@@ -102,14 +103,20 @@ class HeadCost(NamedTuple):
 def initialise_head(task: Task) -> HeadCost:
     """Set the network's head to a linear probe fitted on frozen features of some training images.
 
+    With `train.with_val` all validation images are added to them.
+
     LP-FT (Kumar et al. 2022, arXiv 2202.10054): a head that starts at random would distort the backbone's features in
     the first steps.
     """
-    sample = sample_images(task.train, task.run.train.probe_images)
-    (features,) = frozen_features(task, sample)
-    head, fit_seconds = _read_or_fit_head(features.values, sample.labels, task.classes, task.run.train.balance)
+    samples = [sample_images(task.train, task.run.train.probe_images)]
+    if task.run.train.with_val:
+        samples.append(task.val)
+    found = frozen_features(task, *samples)
+    values = np.concatenate([features.values for features in found])
+    labels = np.concatenate([sample.labels for sample in samples])
+    head, fit_seconds = _read_or_fit_head(values, labels, task.classes, task.run.train.balance)
     task.network.head.set_weights([head.kernel, head.bias])
-    return HeadCost(features.seconds + fit_seconds, fit_seconds, len(sample))
+    return HeadCost(sum(features.seconds for features in found) + fit_seconds, fit_seconds, len(labels))
 
 
 def _read_or_fit_head(

@@ -61,9 +61,11 @@ def finish_run(folder: Path, data: Path, started: float | None = None) -> RunRec
         # Written before the first step, so that it is known even if the process is killed in that step.
         write_record(folder, record)
         outcome = probe(task) if record.config.train.mode is Mode.PROBE else train(task)
-        predictions = Predictions(round_logits(outcome.val_logits), task.val.labels, task.val.ids)
-        metrics = score(predictions.logits, task.val.labels, task.dataset.superclass_of)
-        write_predictions(folder, predictions)
+        metrics = None
+        if outcome.val_logits is not None:
+            predictions = Predictions(round_logits(outcome.val_logits), task.val.labels, task.val.ids)
+            metrics = score(predictions.logits, task.val.labels, task.dataset.superclass_of)
+            write_predictions(folder, predictions)
         before_saving = time.monotonic()
         saved = _save_model(folder, outcome) if keeps_model(record) else {}
         seconds = outcome.seconds.model_copy(update={"save": time.monotonic() - before_saving})
@@ -95,7 +97,7 @@ def _with_task(record: RunRecord, task: Task) -> RunRecord:
     )
 
 
-def _with_outcome(record: RunRecord, outcome: Outcome, metrics: Metrics) -> RunRecord:
+def _with_outcome(record: RunRecord, outcome: Outcome, metrics: Metrics | None) -> RunRecord:
     return record.model_copy(
         update={
             "state": State.COMPLETE,
@@ -109,6 +111,7 @@ def _with_outcome(record: RunRecord, outcome: Outcome, metrics: Metrics) -> RunR
             "scored_per_second": outcome.scored_per_second,
             "epochs": outcome.epochs,
             "val": metrics,
+            "start_kept": outcome.start_kept,
         }
     )
 

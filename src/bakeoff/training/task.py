@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -35,6 +36,7 @@ class Task:
     dataset: Dataset
     train: Split
     val: Split
+    """The validation images. With `train.with_val` they are learned, and not scored."""
     source: WeightsSource
     """Where the starting weights come from."""
     loaded: LoadReport
@@ -57,6 +59,11 @@ class Task:
     wall_seconds: float | None = None
     """Wall-clock seconds from then on in which the run has to end; None for no limit."""
 
+    @cached_property
+    def learned(self) -> Split:
+        """The images that the run learns: those of training, or those of training and validation."""
+        return self.train.joined(self.val) if self.run.train.with_val else self.train
+
     @property
     def classes(self) -> int:
         """Number of classes."""
@@ -67,8 +74,8 @@ class Task:
 class Outcome:
     """The result of a finished run, for its record."""
 
-    val_logits: NDArray[np.float32]
-    """Logits (n, classes) on the task's validation split."""
+    val_logits: NDArray[np.float32] | None
+    """Logits (n, classes) on the task's validation split; None if it was learned."""
     seconds: Seconds
     images_seen: int
     images_per_second: float
@@ -81,6 +88,8 @@ class Outcome:
     scored_per_second: float = 0.0
     note: str = ""
     """What was unusual, such as an early stop."""
+    start_kept: bool = False
+    """Whether the model is the one that training started from, because training made it worse."""
 
 
 def open_task(
@@ -115,7 +124,8 @@ def open_task(
     replicas = open_replicas(run.train.batch) if run.train.mode is Mode.FIT else Replicas()
     dataset = open_dataset(data, run.data.classes, run.data.seed, run.data.fit).at_input(run.model.size)
     train = load_split(dataset, "train", subset=run.train.subset)
-    val = load_split(dataset, "val", subset=run.train.val_images)
+    with_val = run.train.with_val
+    val = load_split(dataset, "val", subset=None if with_val else run.train.val_images)
     seconds_data = time.monotonic() - opened
     # Memory is measured above this baseline: framework and images take the same for every network.
     memory = PeakMemory()
@@ -135,7 +145,7 @@ def open_task(
             network = build_network(spec, run.model, side=dataset.side, classes=len(dataset.class_names))
             freeze(network.backbone, run.model.unfreeze, run.model.batch_norm)
             micro_batch, modelled, expected = _fit_memory(
-                network, run, micro_batch or run.train.batch, replicas.count, images=len(train)
+                network, run, micro_batch or run.train.batch, replicas.count, images=len(train) + with_val * len(val)
             )
         loaded = LoadReport(0, 0)
         if source.origin == "run":

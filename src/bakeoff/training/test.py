@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.data.batches import Split, load_split
-from bakeoff.data.checks import find_leaks
+from bakeoff.data.checks import find_leaks, find_like_validation
 from bakeoff.data.shards import Dataset, open_dataset
 from bakeoff.errors import OutputError
 from bakeoff.files import replacing
@@ -48,20 +48,23 @@ def open_test(folder: Path, data: Path) -> TestMetrics:
     )
     predictions = Predictions(round_logits(logits), split.labels, split.ids, "test")
     metrics = score(predictions.logits, split.labels, dataset.superclass_of)
+    leaks = _score_without_leaks(predictions, split, dataset, learned_val=record.config.train.with_val)
     count = len(openings.read_text(encoding="utf-8").splitlines())
-    test = TestMetrics(**metrics.model_dump(), openings=count, **_score_without_leaks(predictions, split, dataset))
+    test = TestMetrics(**metrics.model_dump(), openings=count, **leaks)
     write_predictions(folder, predictions)
     _write_confusion(RunFolder(folder).confusion, predictions.confusion, dataset)
     write_record(folder, record.model_copy(update={"test": test}))
     return test
 
 
-def _score_without_leaks(predictions: Predictions, test: Split, dataset: Dataset) -> dict[str, Any]:
+def _score_without_leaks(
+    predictions: Predictions, test: Split, dataset: Dataset, *, learned_val: bool
+) -> dict[str, Any]:
     """Test top-1 without images that have a near-duplicate in training (Barz & Denzler 2020, arXiv 1902.00423)."""
     leaks = find_leaks(dataset)
     if leaks is None:
         return {}
-    leaked = np.isin(test.ids, leaks.test)
+    leaked = np.isin(test.ids, [*leaks.test, *(find_like_validation(dataset) if learned_val else ())])
     correct = predictions.correct[~leaked]
     return {
         "near_duplicates": int(leaked.sum()),

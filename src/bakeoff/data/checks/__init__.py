@@ -16,7 +16,7 @@ from bakeoff.data.checks.edits import note_edits, read_edits, read_excluded, rea
 from bakeoff.data.checks.examine import examine, load_all
 from bakeoff.data.checks.findings import Finding, FindingKind, write_findings
 from bakeoff.data.checks.labels import HeldOut, SuspiciousLabel, find_suspicious, judge_conflicts, write_suspicious
-from bakeoff.data.checks.leaks import Leaks, find_leaks, read_leaks, warn_of_leaks
+from bakeoff.data.checks.leaks import Leaks, find_leaks, find_like_validation, read_leaks, warn_of_leaks
 from bakeoff.data.checks.near_duplicates import (
     MIN_SIDE_PIXELS,
     NearDuplicate,
@@ -33,6 +33,7 @@ __all__ = [
     "SuspiciousLabel",
     "examine",
     "find_leaks",
+    "find_like_validation",
     "find_near_duplicates",
     "find_suspicious",
     "judge_conflicts",

@@ -18,7 +18,7 @@ from bakeoff.files import read_json, write_json
 from bakeoff.runs.config import Fit
 from bakeoff.runs.facts import Facts
 
-__all__ = ["Leaks", "find_leaks", "read_leaks", "warn_of_leaks", "without_bars", "write_leaks"]
+__all__ = ["Leaks", "find_leaks", "find_like_validation", "read_leaks", "warn_of_leaks", "without_bars", "write_leaks"]
 
 # Above this many pairs with a training image nothing is searched: this many take about fifteen seconds.
 MAX_LEAK_PAIRS = 75_000_000
@@ -68,6 +68,13 @@ def find_leaks(dataset: Dataset, on_count: OnCount | None = None) -> Leaks | Non
         [ids[place] for place in found if place < len(val)],
         [ids[place] for place in found if place >= len(val)],
     )
+
+
+def find_like_validation(dataset: Dataset) -> set[str]:
+    """Ids of the test images that have a near-duplicate in validation. Nothing is kept."""
+    compared = without_bars(dataset)
+    test, val = (load_split(compared, name, unlock=True) for name in ("test", "val"))
+    return {test.ids[pair.first] for pair in find_near_duplicates(test.images[:], val.images[:])}
 
 
 def read_leaks(dataset: Dataset) -> Leaks | None:

@@ -54,6 +54,8 @@ class Calibration(_Facts):
     """Logits are divided by it before the softmax, inside the model."""
     images: int
     """Validation images that it was fitted on."""
+    run: str = ""
+    """Id of the run whose predictions it was fitted on, if it is not the bundle's: that one has learned the images."""
     ece_before: float
     ece_after: float
     test_ece_before: float | None = None
@@ -109,7 +111,8 @@ class Threshold(_Facts):
     cautious_confidence: float | None = None
     """The smallest confidence from which the lower end of the interval has that precision, too; None: there is none."""
     val: Coverage
-    """Of this model, in its runtime, on the validation images on which the threshold was chosen."""
+    """Of this model, in its runtime, on the validation images on which the threshold was chosen; if it has learned
+    these, of the run that the temperature is from."""
     test: Coverage | None = None
     """On the test split, on which nothing was chosen, by the predictions of the run; None if it has not been opened, or
     if the model is quantised."""
@@ -198,6 +201,8 @@ class BundleFacts(_Facts):
     format: Format = Format.KERAS
     quantize: Quantize | None = None
     model_bytes: int = 0
+    learned_val: bool = False
+    """Whether the model was trained on the validation images too, so that what is measured on them is no accuracy."""
     calibration: Calibration | None = None
     threshold: Threshold | None = None
     """None: no answer is marked as unsure."""

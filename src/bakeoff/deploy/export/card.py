@@ -12,8 +12,15 @@ from bakeoff.text import markdown
 __all__ = ["write_card"]
 
 
-def write_card(record: RunRecord, dataset: Dataset, facts: BundleFacts) -> str:
-    """Write the model card of a bundle, as Markdown."""
+def write_card(record: RunRecord, dataset: Dataset, facts: BundleFacts, confirmed: RunRecord | None = None) -> str:
+    """Write the model card of a bundle, as Markdown.
+
+    Args:
+        record: The run.
+        dataset: Its data.
+        facts: The bundle.
+        confirmed: Of a refit, the run whose recipe it repeats, which has the scores on validation.
+    """
     parts = [
         f"# {record.candidate} on {record.data.name}",
         f"An image classifier with {record.data.classes} classes, trained by bakeoff"
@@ -22,7 +29,7 @@ def write_card(record: RunRecord, dataset: Dataset, facts: BundleFacts) -> str:
         _data(record),
         dataset.manifest.licence,
         "## Scores",
-        _scores(record, dataset),
+        _scores(record, dataset, confirmed),
         *_this_model(facts),
         "## Confidence",
         _confidence(facts, record.config.train.balance),
@@ -70,8 +77,8 @@ def _data(record: RunRecord) -> str:
     return f"{record.data.name}, {counts} images; fingerprint `{record.data.fingerprint[:16]}`."
 
 
-def _scores(record: RunRecord, dataset: Dataset) -> str:
-    splits = [("validation", record.val), ("test", record.test)]
+def _scores(record: RunRecord, dataset: Dataset, confirmed: RunRecord | None) -> str:
+    splits = [("validation", confirmed.val if confirmed else record.val), ("test", record.test)]
     names = [markdown(name) for name in dataset.class_names]
     opened = f"It was opened {record.test.openings} time(s)." if record.test else "It has not been opened yet."
     return "\n".join(
@@ -82,10 +89,23 @@ def _scores(record: RunRecord, dataset: Dataset) -> str:
             "",
             "These are the scores of the run, before export. The run was selected on the validation split, not on the"
             f" test split. {opened}",
+            *_refit(record),
             *_leaks(record),
             *(line for name, scores in splits for line in describe_absent(name, scores, names)),
         ]
     )
+
+
+def _refit(record: RunRecord) -> list[str]:
+    if not record.config.train.with_val:
+        return []
+    text = "This model was trained on training and validation images together, so none of the latter can score it."
+    if record.refit_of:
+        text += (
+            f" The scores on validation are those of run `{record.refit_of}`: the same recipe, trained on the training"
+            " images alone. Those on test are of this model."
+        )
+    return [text]
 
 
 def _leaks(record: RunRecord) -> list[str]:
@@ -121,6 +141,7 @@ def _this_model(facts: BundleFacts) -> list[str]:
         lines.append(
             f"Its top-1 on the {scores.images:,} validation images is {scores.top1:.2%} (95 % interval {low:.2%} to"
             f" {high:.2%}); without quantisation it is {scores.run_top1:.2%}."
+            f"{' It has learned these images, so only the difference counts.' if facts.learned_val else ''}"
         )
     return lines
 
@@ -128,11 +149,16 @@ def _this_model(facts: BundleFacts) -> list[str]:
 def _confidence(facts: BundleFacts, balance: Balance) -> str:
     found = facts.calibration
     if found is None:
-        return "The probabilities are not calibrated."
+        why = (
+            ": the model has learned the validation images, on which a temperature is fitted"
+            if facts.learned_val
+            else ""
+        )
+        return f"The probabilities are not calibrated{why}."
     lines = [
         f"The model divides its logits by a temperature of {found.temperature:.3f} before the softmax (Guo et al. 2017,"
         f" arXiv 1706.04599). The temperature was fitted on {found.images:,} validation images. It changes the"
-        " probabilities, never the predicted class.",
+        f" probabilities, never the predicted class.{_of_another(found.run)}",
         "",
         "| split | expected calibration error before | after |",
         "|---|---|---|",
@@ -153,7 +179,18 @@ def _confidence(facts: BundleFacts, balance: Balance) -> str:
 def _threshold(facts: BundleFacts) -> list[str]:
     if facts.threshold is None:
         return []
-    return [" ".join(facts.threshold.sentences)]
+    of = facts.calibration.run if facts.calibration else ""
+    learned = [f"The figures on validation are those of run `{of}`, which has not learned these images."] if of else []
+    return [" ".join([*facts.threshold.sentences, *learned])]
+
+
+def _of_another(run: str) -> str:
+    if not run:
+        return ""
+    return (
+        f" This model has learned these images, so the temperature is that of run `{run}`, the same recipe trained"
+        " without them. The errors on validation are of that run, those on test of this model."
+    )
 
 
 def _cost(record: RunRecord) -> str:

@@ -56,12 +56,17 @@ OnStep = Callable[[str, float], object]
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run in memory: model, record, data, and its predictions on each split that it was scored on."""
+    """A finished run in memory: model, record, data, and its predictions on each split that it was scored on.
+
+    Of a refit, the predictions on validation are those of the run whose recipe it repeats.
+    """
 
     model: keras.Model
     record: RunRecord
     dataset: Dataset
     predictions: Mapping[SplitScored, Predictions]
+    confirmed: RunRecord | None = None
+    """Of a refit, the run whose recipe it repeats."""
 
 
 def write_bundle(
@@ -93,15 +98,18 @@ def write_bundle(
     check_format(model_format, quantize)
     _check_target(folder)
     record, dataset, flip = finished.record, finished.dataset, finished.record.config.train.flip_test
-    calibration = calibrate(finished.predictions)
+    learned_val = record.config.train.with_val
+    calibration = calibrate(finished.predictions, record.refit_of)
+    temperature = calibration.temperature if calibration else 1.0
     val = load_split(dataset, "val", subset=None if quantize or rule else PARITY_IMAGES)
     logits = predict_logits(compile_forward(finished.model), val, flip=flip)
-    _check_stored(finished, Predictions(logits, val.labels, val.ids))
+    if not learned_val:  # else its file was told by its hash, which every such run has
+        _check_stored(finished, Predictions(logits, val.labels, val.ids))
     exact = _in_float32(finished)
     exact_logits = logits if exact is finished.model else predict_logits(compile_forward(exact), val, flip=flip)
 
     def to_probabilities(logits: Floats) -> Floats:
-        return softmax(logits / np.float32(calibration.temperature))
+        return softmax(logits / np.float32(temperature))
 
     expected = Expected(
         record.candidate,
@@ -111,7 +119,7 @@ def write_bundle(
         of_run=to_probabilities(logits),
         in_float32=to_probabilities(exact_logits),
     )
-    exported = build_exported_model(exact, flip=flip, temperature=calibration.temperature)
+    exported = build_exported_model(exact, flip=flip, temperature=temperature)
     with replacing_folder(folder) as staged:
         path = staged / MODEL_NAMES[model_format]
         on_step(f"writing {model_format}", 0.1)
@@ -125,8 +133,9 @@ def write_bundle(
         threshold = None
         if rule is not None:
             # The run's predictions on test are not those of a quantised model.
-            test = None if quantize else _trace_test(finished, calibration.temperature)
-            threshold = choose_threshold(rule, trace_probabilities(written, val.labels), test)
+            test = None if quantize else _trace_test(finished, temperature)
+            seen = _trace_validation(finished, temperature) if learned_val else trace_probabilities(written, val.labels)
+            threshold = choose_threshold(rule, seen, test)
         on_step("timing", 0.8)
         _write_labels(staged, dataset)
         facts = BundleFacts(
@@ -141,6 +150,7 @@ def write_bundle(
             format=model_format,
             quantize=quantize,
             model_bytes=sum(file.stat().st_size for file in _files(path)),
+            learned_val=learned_val,
             calibration=calibration,
             threshold=threshold,
             parity=parity,
@@ -148,7 +158,7 @@ def write_bundle(
             timing=measure_model(path, model_format, dataset.side) if timed else None,
             files={},
         )
-        write_text(staged / "model_card.md", write_card(record, dataset, facts))
+        write_text(staged / "model_card.md", write_card(record, dataset, facts, finished.confirmed))
         hashes = {file.relative_to(staged).as_posix(): hash_file(file) for file in _files(staged)}
         facts = facts.model_copy(update={"files": hashes})
         write_facts(staged, facts)
@@ -190,6 +200,17 @@ def _compare_top1(expected: Floats, written: Floats, labels: NDArray[np.int32]) 
     of_run, of_model = (int((probabilities.argmax(axis=1) == labels).sum()) for probabilities in (expected, written))
     n = len(labels)
     return Scores(images=n, run_top1=of_run / n, top1=of_model / n, top1_ci95=wilson_interval(of_model, n))
+
+
+def _trace_validation(finished: FinishedRun, temperature: float) -> CoverageCurve:
+    """The answers on validation of the run that a refit repeats, because the refit has learned these images."""
+    predictions = finished.predictions.get("val")
+    if predictions is None:
+        raise BundleError(
+            f"run {finished.record.id} has learned the validation images, so no confidence can be judged on them;"
+            " export it without --precision and --min-confidence"
+        )
+    return trace_predictions(predictions, temperature)
 
 
 def _trace_test(finished: FinishedRun, temperature: float) -> CoverageCurve | None:

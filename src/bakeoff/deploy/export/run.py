@@ -44,13 +44,17 @@ def export_run(
     model = load_model(folder, record)
     dataset = open_dataset(data, record.view.classes, record.view.seed, record.view.fit)
     dataset = dataset.at_input(model.input_shape[1])
+    # Of a refit, the run whose recipe it repeats has predictions on images that it has not seen.
+    sources = {"val": folder.parent / record.refit_of if record.refit_of else folder, "test": folder}
+    confirmed = read_record(sources["val"]) if record.refit_of else None
+    learned = record.config.train.with_val and not record.refit_of
     predictions = {
-        split: read_predictions(folder, split)
+        split: read_predictions(sources[split], split)
         for split in SPLITS_SCORED
-        if split == "val" or has_predictions(folder, split)
+        if has_predictions(sources[split], split) or (split == "val" and not learned)
     }
     write_bundle(
-        FinishedRun(model, record, dataset, predictions),
+        FinishedRun(model, record, dataset, predictions, confirmed),
         bundle,
         model_format,
         quantize,

@@ -13,17 +13,24 @@ from bakeoff.runs.predictions import Predictions
 __all__ = ["calibrate"]
 
 
-def calibrate(predictions: Mapping[SplitScored, Predictions]) -> Calibration:
+def calibrate(predictions: Mapping[SplitScored, Predictions], run: str = "") -> Calibration | None:
     """Fit the temperature on validation (Guo et al. 2017), and compute each split's calibration error before and after.
 
     Args:
-        predictions: By split; `val` is needed, `test` is optional.
+        predictions: By split; both are optional.
+        run: Id of the run that made the predictions on validation, if it is not the one that is exported.
+
+    Returns:
+        The temperature; None without predictions on validation.
     """
-    val, test = predictions["val"], predictions.get("test")
+    val, test = predictions.get("val"), predictions.get("test")
+    if val is None:
+        return None
     temperature = choose_temperature(val.logits, val.labels)
     return Calibration(
         temperature=temperature,
         images=len(val.labels),
+        run=run,
         ece_before=_error(val, 1.0),
         ece_after=_error(val, temperature),
         test_ece_before=None if test is None else _error(test, 1.0),

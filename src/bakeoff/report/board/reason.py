@@ -21,7 +21,7 @@ from bakeoff.report.board.rows import (
     read_merit,
 )
 from bakeoff.runs.config import Metric
-from bakeoff.runs.record import Stage
+from bakeoff.runs.record import Stage, State
 
 __all__ = ["HeadToHead", "explain", "explain_change", "explain_win", "find_head_to_head"]
 
@@ -72,6 +72,9 @@ def explain_win(rows: Sequence[Row]) -> str:
     """Say in at most two sentences what won and how it compares with its rivals; expects the order of `rank`."""
     winner = next(filter(is_scored, rows), None)
     if winner is None:
+        trained = next((row for row in rows if row.state is State.COMPLETE), None)
+        if trained is not None:
+            return f"{trained.name} has learned the validation images, so it was not compared with another candidate."
         return "No candidate completed, so there is no winner."
     metric = winner.metric
     text = f"{winner.name} won with {format_estimate(winner)}{metric.unit} {metric.label} on validation"

@@ -52,7 +52,7 @@ COSTS = ("memory", "params", "time")
 CRITERIA = ("accuracy", *COSTS)
 
 # Later stages come first because their results count more. TRAIN is a single run of full length.
-STAGES = (Stage.CONFIRM, Stage.TRAIN, Stage.TUNE, Stage.COMPARE, Stage.RACE, Stage.SCREEN)
+STAGES = (Stage.REFIT, Stage.CONFIRM, Stage.TRAIN, Stage.TUNE, Stage.COMPARE, Stage.RACE, Stage.SCREEN)
 # Completed rows come first, then those that were stopped.
 STATES = {State.COMPLETE: 0, State.PRUNED: 1, State.RUNNING: 2, State.FAILED: 2}
 _FROM_SCRATCH = {spec.name for spec in TABLE if spec.from_scratch}

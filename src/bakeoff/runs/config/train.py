@@ -115,6 +115,10 @@ class Train(Section):
     val_images: int | None = Field(None, ge=1)
     """Evaluate on a stratified subset of this many validation images. Not given: all of them."""
 
+    with_val: bool = False
+    """Train on the validation images too: on all of them, beside those of `subset`. Such a run has no validation score,
+    so it cannot stop early; it repeats a recipe that was chosen before. `bakeoff run --refit` makes one."""
+
     @model_validator(mode="after")
     def _check_length(self) -> Self:
         given = [name for name in ("seconds", "images", "epochs") if getattr(self, name) is not None]
@@ -122,6 +126,8 @@ class Train(Section):
             raise ValueError(f"a probe has no length: remove {', '.join(given)} (use subset)")
         if self.mode is Mode.FIT and len(given) != 1:
             raise ValueError(f"give exactly one of seconds, images and epochs, not {given or 'none'}")
+        if self.with_val and self.patience:
+            raise ValueError("with_val leaves no image to validate on: remove patience")
         if self.deterministic and self.seconds is not None:
             raise ValueError("a deterministic run cannot end by the clock: give images or epochs instead of seconds")
         return self
