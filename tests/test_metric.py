@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, roc_auc
 from bakeoff.api.arguments import read_metric
 from bakeoff.data.shards import open_dataset, prepare
 from bakeoff.data.sources import open_source
-from bakeoff.errors import ConfigError, OutputError
+from bakeoff.errors import ConfigError, NothingTrainedError, OutputError
 from bakeoff.report.board import explain_win, format_csv, format_estimate, order_of, rank, read_row
 from bakeoff.report.board.rows import are_tied, difference_interval, expect_error, read_merit
 from bakeoff.runs.calibration import softmax
@@ -26,6 +26,7 @@ from bakeoff.runs.record import Stage, read_history, write_history
 from bakeoff.study import open_state, propose
 from bakeoff.study.deciding import Decision, choose_metric, decide_by
 from factories import encode_png, make_metrics, make_record
+from running import run_cli
 from test_plan import FORECAST, LITES, _finish, _plan
 from test_study_state import DATA
 
@@ -264,6 +265,29 @@ def test_uneven_classes_are_judged_by_balanced_accuracy_unless_another_metric_is
     # The view of the two small classes is even.
     even = open_dataset(tmp_path / "shards", "bee,cat")
     assert choose_metric(None, even).metric is Metric.TOP1
+
+
+def test_commands_say_which_metric_decides_and_give_it_to_their_runs(tmp_path, monkeypatch):
+    _prepare(tmp_path, {"ant": 100, "bee": 20, "cat": 20})
+    images, runs = tmp_path / "images", []
+    done = run_cli("tune", images, "--candidate", "lenet", "--budget", "10m", "--dry-run")
+    assert "balanced accuracy decides, because the largest class has 5 times" in " ".join(done.stderr.split())
+    done = run_cli("tune", images, "--candidate", "lenet", "--budget", "10m", "--dry-run", "--metric", "auroc")
+    assert "AUROC decides, as asked for" in done.stderr
+
+    def launch(run, **_):
+        runs.append(run)
+        raise NothingTrainedError("not tried")
+
+    monkeypatch.setattr("bakeoff.api.runs.launch", launch)
+    network = ["--set", "model.name=lenet", "--set", "model.size=32", "--out", tmp_path / "out"]
+    for options in ([], ["--metric", "top1"], ["--metric", "macro-f1", "--set", "train.monitor=val_loss"]):
+        assert run_cli("train", images, *network, *options).returncode == 3
+    assert [(run.train.metric, run.train.monitor) for run in runs] == [
+        (Metric.BALANCED, Monitor.METRIC),
+        (Metric.TOP1, Monitor.LOSS),
+        (Metric.MACRO_F1, Monitor.LOSS),
+    ]
 
 
 def test_the_metric_of_a_recipe_or_a_setting_counts_and_two_are_refused():

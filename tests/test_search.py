@@ -7,7 +7,7 @@ from bakeoff.errors import ConfigError, NothingTrainedError
 from bakeoff.runs.config import Run, run_id
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import run_dir
-from bakeoff.runs.record import Stage, State, write_record
+from bakeoff.runs.record import Stage, State, list_records, write_record
 from bakeoff.study import make_search
 from bakeoff.study.search import MIN_SEARCH_SECONDS, run_search
 from bakeoff.study.space import Parameter, Space
@@ -28,8 +28,9 @@ IMAGES = 500
 class Trainer:
     """Trains nothing: scores are best at a learning rate of 2e-3 and a batch of 32. Notes the runs requested."""
 
-    def __init__(self, out, *, failing=(), events=False):
+    def __init__(self, out, *, failing=(), events=False, scores=None):
         self.out, self.failing, self.events = out, failing, events
+        self.scores = scores or (lambda top1: {})  # noqa: ARG005
         self.requested, self.trained, self.clock = [], [], 0
 
     def __call__(self, run, stop_rule, changes):
@@ -45,10 +46,10 @@ class Trainer:
                     state = State.PRUNED
                     break
         self.trained.append(identity)
-        return _record(self.out, run, identity, state, reason, top1)
+        return _record(self.out, run, identity, state, reason, top1, **self.scores(top1))
 
 
-def _record(out, run, identity, state, reason, top1):
+def _record(out, run, identity, state, reason, top1, **scores):
     hits = round(top1 * IMAGES)
     folder = run_dir(out, identity)
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,6 +64,8 @@ def _record(out, run, identity, state, reason, top1):
         reason=reason,
         config=run,
     )
+    if record.val:
+        record = record.model_copy(update={"val": record.val.model_copy(update=scores)})
     write_record(folder, record)
     return record
 
@@ -101,6 +104,24 @@ def test_the_base_recipe_is_the_first_trial_and_the_best_has_to_win_twice(tmp_pa
     assert found.trials == {"COMPLETE": 12}
     assert set(found.importances) == {"optim.learning_rate", "train.batch"}
     assert sum(found.importances.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("metric", "field"), [("log-loss", "log_loss"), ("macro-f1", "macro_f1")])
+def test_the_best_trial_is_the_best_by_the_metric_that_decides(tmp_path, metric, field):
+    # A recipe with a better top-1 has a worse log loss here, and a worse macro F1.
+    trainer = Trainer(tmp_path, scores=lambda top1: {"log_loss": top1, "macro_f1": 1 - top1})
+    base = BASE.revised(train={"metric": metric})
+    plan = make_search(base, SPACE, budget=MIN_SEARCH_SECONDS, counts=COUNTS)
+    found = run_search(
+        plan, tmp_path, seconds_left=lambda: 1e9 if trainer.clock < 12 else 0.0, train_each=_one_by_one(trainer)
+    )
+    trials = [record for record in list_records(tmp_path) if record.config.seed == base.seed]
+    scores = {record.id: getattr(record.val, field) for record in trials}
+    better = min if metric == "log-loss" else max
+    assert found.best == better(scores, key=scores.__getitem__)
+    assert found.difference.metric == found.after.metric == metric
+    # The pair that decides is scored by its predictions, in which the better top-1 wins.
+    assert not found.kept
 
 
 def test_all_trials_have_the_same_length(tmp_path):
