@@ -34,7 +34,7 @@ INSIDE = {
     "data/shards": "manifest classes edits fit splits grouping plan writer view reader",
     "data/augment": "mix steps randaugment",
     "data/contact_sheet": "drawing classes entries",
-    "data/checks": "findings edits near_duplicates leaks examine confident labels",
+    "data/checks": "findings edits near_duplicates leaks alike examine confident labels",
     "networks": "table lenet efficientnet_lite weights graph kernels fuse model",
     "networks/weights": "torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match load fetch",
     "profile": "device facts costs predict memory observe store",
@@ -61,7 +61,7 @@ INSIDE = {
     "report/figures": "canvas tradeoff runs predictions coverage agreement tuning",
     "study": """
         deciding defaults forecast sizes space default_spaces run_pool importance trials search compare ablate small
-        plan settle proposals revise state watcher recipe context provide labels begin tune loop
+        screening plan settle proposals revise state watcher recipe context provide labels begin tune loop
     """,
     "console": "bars data plans live results watch",
     "api": "given plain arguments progress results carry_out studies comparisons tuning runs bundles audits",

@@ -1,11 +1,16 @@
 """The plan of a study, and propose() on invented records: no Keras, no clock, no files."""
 
-import pytest
+import io
 
+import pytest
+from rich.console import Console
+
+from bakeoff.console.plans import render_plan
 from bakeoff.errors import ConfigError
-from bakeoff.runs.config import Candidate, Data, Mode, WeightsChoice, run_id
+from bakeoff.runs.config import Candidate, Data, Mode, WeightsChoice, parse_candidate, run_id
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
 from bakeoff.study import make_plan, propose
+from bakeoff.study.plan import predict_screening
 from factories import make_forecast, make_metrics
 
 COUNTS = {"train": 9000, "val": 1000, "test": 2000}
@@ -272,3 +277,73 @@ def test_with_more_slots_more_candidates_are_screened_and_races_are_longer():
     assert (four.finalists, four.race_seconds[0]) > (one.finalists, one.race_seconds[0])
     crowded = [Candidate(name=lite.name, size=size) for size in range(64, 129, 4) for lite in LITES]
     assert len(_plan(300, candidates=crowded, slots=4).candidates) > len(_plan(300, candidates=crowded).candidates)
+
+
+# cross-validation
+
+SMALL = {"train": 576, "val": 72, "test": 240}
+
+
+def _plan_small(counts=SMALL, budget=120.0, candidates=(*LITES, *SCRATCH), classes=12, **options):
+    data = Data(source="photos")
+    options = {"forecast": FORECAST} | options
+    return make_plan(budget, data=data, counts=counts, candidates=list(candidates), classes=classes, **options)
+
+
+def test_few_validation_images_make_the_screen_cross_validate_its_probes():
+    plan = _plan_small(candidates=[*LITES[:1], *SCRATCH], budget=600.0)
+    assert (plan.screen_folds, plan.screen_images, plan.screen_val) == (10, 576, 72)
+    runs = {run.model.name: run for run in propose(plan, [], 600, FORECAST).runs}
+    assert runs["efficientnet-lite0"].train.folds == 10
+    assert runs["lenet"].train.folds == 0
+    assert runs["lenet"].train.val_images == 72
+
+
+def test_the_head_of_a_later_run_starts_from_training_images_alone():
+    plan = _plan_small(candidates=LITES[:1])
+    (probe,) = propose(plan, [], 100, FORECAST).runs
+    record = _finish(probe, Stage.SCREEN, 0.9, folds=10)
+    (final,) = propose(plan, [record], 90, FORECAST).runs
+    assert (final.train.folds, final.train.probe_images) == (0, 576)
+
+
+def test_enough_validation_images_are_not_cross_validated():
+    counts = {"train": 9000, "val": 1064, "test": 2000}
+    assert _plan_small(counts, 1800.0).screen_folds == 0
+    assert _plan_small(counts | {"val": 1063}, 1800.0).screen_folds == 5
+
+
+def test_of_the_fewest_images_each_is_left_out_alone():
+    counts = {"train": 50, "val": 10, "test": 20}
+    assert _plan_small(counts, candidates=LITES[:1], classes=2).screen_folds == 60
+
+
+def test_networks_from_scratch_alone_have_nothing_to_cross_validate():
+    assert _plan_small(candidates=SCRATCH).screen_folds == 0
+
+
+def test_the_fits_of_a_cross_validation_count_in_the_plan():
+    one, many = (_plan_small(candidates=LITES[:1], classes=classes) for classes in (2, 100))
+    assert many.predicted_seconds["screen"] > one.predicted_seconds["screen"]
+    assert many.confirm_seconds < one.confirm_seconds
+    probe = parse_candidate(many.candidates[0])
+    assert predict_screening(many, probe, FORECAST) > predict_screening(one, probe, FORECAST)
+
+
+@pytest.mark.parametrize(("budget", "folds"), [(60.0, 5), (90.0, 0), (150.0, 0), (600.0, 5), (3600.0, 10)])
+def test_a_cross_validation_cuts_no_candidate_and_has_fewer_folds_where_time_is_short(budget, folds):
+    counts = {"train": 1500, "val": 160, "test": 300}
+    plan = _plan_small(counts, budget, LITES, classes=300)
+    assert plan.screen_folds == folds
+    assert plan.cut == _plan_small(counts | {"val": 1064}, budget, LITES, classes=300).cut
+    assert plan.predicted_seconds["screen"] <= 0.35 * budget
+
+
+def test_the_plan_says_why_probes_are_cross_validated():
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(render_plan(_plan_small(budget=600.0)))
+    text = " ".join(console.export_text().split())
+    assert "10-fold cross-validation on 648 images, because 72 validation images tell only within ±11 points" in text
+    assert "from scratch: 9.0 s of training; scored on 72" in text
+    console.print(render_plan(_plan_small({"train": 9000, "val": 2000, "test": 2000}, 1800.0)))
+    assert "cross-validation" not in console.export_text()

@@ -12,6 +12,7 @@ from bakeoff.profile import (
     add_observation,
     find_device,
     observe,
+    predict_fitting,
     predict_overhead,
     predict_rate,
     read_profile,
@@ -159,3 +160,17 @@ def test_a_gpu_makes_another_device_unless_it_is_hidden(tmp_path, monkeypatch):
     assert find_device(gpu_folder=tmp_path).gpus == ("NVIDIA A10",)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert find_device(gpu_folder=tmp_path).gpus == ()
+
+
+def test_the_fits_of_a_cross_validation_are_measured_by_themselves():
+    times = Seconds(start=6.0, data=1.0, train=14.5, fit=4.5, total=22.5)
+    probe = make_record("efficientnet-lite0@96", seconds=times, images_per_second=100.0, images_seen=900, n=1000)
+    probe = probe.model_copy(update={"config": probe.config.revised(train={"mode": "probe", "epochs": None})})
+    folded = observe(probe.model_copy(update={"folds": 10}), threads=2)
+    # 1,000 images take 10 s; of ten fits of 0.45 s nine are left out.
+    assert folded.overhead == pytest.approx(22.5 - 10 - 0.9 * 4.5)
+    assert folded.fitted_per_second == pytest.approx(10 * 900 * 100 / (4.5 - 10 * 0.02))
+    known = profile(folded)
+    assert predict_fitting(known, LITE, 10, 900, 100, threads=2).value == pytest.approx(4.5)
+    assert predict_fitting(known, LITE, 9, 900, 100, threads=1).value > 4.5
+    assert predict_fitting(profile(), LITE, 10, 900, 100, threads=2).basis is Basis.ASSUMED

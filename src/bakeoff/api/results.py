@@ -115,8 +115,9 @@ class Results:
             raise ConfigError("a board as a table needs pandas: run pip install 'bakeoff[notebook]'") from error
         from bakeoff.report.board import Row, rank
 
-        rows = [row.model_dump(mode="json") for row in rank(self.records, criteria=_check_criteria(weigh))]
-        return pd.DataFrame(rows, columns=list(Row.model_fields))
+        rows = rank(self.records, criteria=_check_criteria(weigh), out=self.out)
+        columns = [name for name, field in Row.model_fields.items() if not field.exclude]
+        return pd.DataFrame([row.model_dump(mode="json") for row in rows], columns=columns)
 
     def explain(self, weigh: Mapping[str, float] | None = None) -> str:
         """Explain in a few sentences why the first of the ranking is first.
@@ -135,7 +136,8 @@ class Results:
         criteria = _check_criteria(weigh)
         winner = read_study(self.out).winner
         decided = winner.why if winner and criteria is None else ""
-        return "\n".join(filter(None, (explain(rank(self.records, criteria=criteria), criteria), decided)))
+        rows = rank(self.records, criteria=criteria, out=self.out)
+        return "\n".join(filter(None, (explain(rows, criteria), decided)))
 
     @tensorflow_settings()
     def report(self) -> Path:

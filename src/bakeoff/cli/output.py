@@ -59,7 +59,7 @@ def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None)
     from bakeoff.runs.record import list_records
     from bakeoff.runs.study_file import read_study
 
-    rows = rank(list_records(out), criteria=weigh)
+    rows = rank(list_records(out), criteria=weigh, out=out)
     if as_json:
         print_json([row.model_dump(mode="json") for row in rows])
         return

@@ -94,7 +94,7 @@ def board(
             watch_study(Console(), out, weighed)
     bakeoff.load(out)
     if weighed is None:
-        write_board(out, rank(list_records(out)))
+        write_board(out, rank(list_records(out), out=out))
     print_board(out, as_json, weighed)
 
 

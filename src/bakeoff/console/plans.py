@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
+from bakeoff.data.folds import half_interval
 from bakeoff.networks.table import find_network
 from bakeoff.report.board import format_seconds
 from bakeoff.runs.config import Precision, look_up
+from bakeoff.runs.predictions import name_folds
 from bakeoff.study import Ablation, AnyPlan, Comparison, Search, StudyPlan
 
 __all__ = ["render_plan"]
@@ -34,11 +36,12 @@ def _render_whole_job(plan: StudyPlan) -> Table:
         compiled = " and XLA" if plan.xla else ""
         table.add_row("steps", f"in {plan.precision}{compiled}: the fastest of what was tried on this GPU")
     table.add_row(_with_time("screen", plan), ", ".join(plan.candidates))
-    table.add_row(
-        "",
-        f"pretrained: a probe on {plan.screen_images:,} images; from scratch: {format_seconds(plan.scratch_seconds)}"
-        f" of training; scored on {plan.screen_val:,}",
-    )
+    scratch = f"from scratch: {format_seconds(plan.scratch_seconds)} of training; scored on {plan.screen_val:,}"
+    if plan.screen_folds:
+        table.add_row("", f"pretrained: a probe, {_describe_folds(plan)}")
+        table.add_row("", scratch)
+    else:
+        table.add_row("", f"pretrained: a probe on {plan.screen_images:,} images; {scratch}")
     _warn_of_random(table, {name: plan.weights.of(name.partition("@")[0]) for name in plan.candidates})
     if plan.cut:
         table.add_row("", f"no time for {', '.join(plan.cut)}")
@@ -62,6 +65,16 @@ def _render_whole_job(plan: StudyPlan) -> Table:
         f"its recipe for as many epochs, on training and validation images together; {opened}, for this model",
     )
     return table
+
+
+def _describe_folds(plan: StudyPlan) -> str:
+    """How probes are scored by cross-validation, and why."""
+    images = plan.screen_images + plan.screen_val
+    points = f"{100 * half_interval(plan.screen_val):.0f} points"
+    return (
+        f"scored by {name_folds(plan.screen_folds, images)} on {images:,} images, because"
+        f" {plan.screen_val:,} validation images tell only within ±{points}"
+    )
 
 
 def _with_time(stage: str, plan: StudyPlan) -> str:

@@ -30,7 +30,7 @@ def watch_study(console: Console, out: Path, weigh: Mapping[str, float] | None =
             running = [record for record in records if record.state is State.RUNNING]
             settled = [record for record in records if record.state is not State.RUNNING]
             lines = [_say_where(out, record) for record in running] or [f"waiting for a run in {out}"]
-            board = [render_table(rank(settled, criteria=weigh))] if settled else []
+            board = [render_table(rank(settled, criteria=weigh, out=out))] if settled else []
             live.update(Group(*board, *map(Text, lines)), refresh=True)
             if not running and _is_over(out, records):
                 return

@@ -12,7 +12,7 @@ from bakeoff.profile.device import Device, find_device
 from bakeoff.profile.facts import Basis, Estimate, Finish, Observation, Profile, Timing, Variant
 from bakeoff.profile.memory import MemoryEstimate, correct_memory
 from bakeoff.profile.observe import observe, observe_timing
-from bakeoff.profile.predict import predict_finish, predict_overhead, predict_rate
+from bakeoff.profile.predict import predict_finish, predict_fitting, predict_overhead, predict_rate
 from bakeoff.profile.store import add_finish, add_observation, keep_variant, read_profile
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "observe",
     "observe_timing",
     "predict_finish",
+    "predict_fitting",
     "predict_overhead",
     "predict_rate",
     "read_profile",

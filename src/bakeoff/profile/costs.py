@@ -2,10 +2,12 @@
 
 from bakeoff.networks.table import NetworkSpec
 
-__all__ = ["FORWARD_PER_TRAINING_STEP", "relative_cost"]
+__all__ = ["FORWARD_PER_TRAINING_STEP", "SECONDS_PER_FIT", "relative_cost"]
 
 # A training step (forward, backward, update) takes about as long as this many forward passes.
 FORWARD_PER_TRAINING_STEP = 3
+# Seconds of fitting a linear head that do not depend on the number of images.
+SECONDS_PER_FIT = 0.02
 # Depthwise convolutions and many small layers take longer for the same number of multiply-adds: 1.6 times, the median
 # over the networks of benchmarks/step.csv.
 DEPTHWISE_FAMILIES = ("efficientnet", "efficientnet-lite", "efficientnet-v2", "mobilenet")

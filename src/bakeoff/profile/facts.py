@@ -50,6 +50,8 @@ class Observation(Facts):
     """Wall clock of the run besides training, scoring and compiling: start, imports, loading, saving."""
     compile: float = 0.0
     """Compiling, for each input size."""
+    fitted_per_second: float = 0.0
+    """In fitting a linear head: images times classes per second; 0 where it was not measured."""
     memory_predicted: int = 0
     memory_modelled: int = 0
     """What `training/memory` counts, before it is corrected by the profile."""

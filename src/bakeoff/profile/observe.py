@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from bakeoff.profile.costs import SECONDS_PER_FIT
 from bakeoff.profile.facts import Observation, Timing
 from bakeoff.runs.config import Mode, Run
 from bakeoff.runs.record import RunRecord, State
@@ -30,6 +31,7 @@ def observe(record: RunRecord, threads: int) -> Observation | None:
         scored_per_second=record.scored_per_second,
         overhead=_overhead(record),
         compile=seconds.compile / sizes,
+        fitted_per_second=_fitting(record),
         memory_predicted=record.memory_predicted_bytes,
         memory_modelled=record.memory_modelled_bytes,
         memory_measured=record.memory_peak_bytes,
@@ -44,11 +46,23 @@ def _overhead(record: RunRecord) -> float:
     be too little: then the parts that were measured count.
     """
     seconds, train = record.seconds, record.config.train
-    parts = seconds.start + seconds.data + seconds.fit + seconds.save
+    # One fit of a head is a part of the overhead. A cross-validation has more, which are predicted by themselves.
+    fits = max(record.folds, 1)
+    parts = seconds.start + seconds.data + seconds.fit / fits + seconds.save
     if train.mode is not Mode.PROBE:
         return max(seconds.total - seconds.train - seconds.evaluate - seconds.compile, parts, 0.0)
-    images = record.images_seen + (record.val.n if record.val else 0)
-    return max(seconds.total - images / max(record.images_per_second, 1e-9), parts, 0.0)
+    images = (0 if record.folds else record.images_seen) + (record.val.n if record.val else 0)
+    further = seconds.fit - seconds.fit / fits
+    return max(seconds.total - images / max(record.images_per_second, 1e-9) - further, parts, 0.0)
+
+
+def _fitting(record: RunRecord) -> float:
+    """Images times classes per second in fitting the heads of a probe."""
+    if record.config.train.mode is not Mode.PROBE:
+        return 0.0
+    fits = max(record.folds, 1)
+    seconds = record.seconds.fit - fits * SECONDS_PER_FIT
+    return fits * record.images_seen * record.data.classes / seconds if seconds > 0 else 0.0
 
 
 def observe_timing(run: Run, timing: Timing, seconds: float, threads: int) -> tuple[Observation, Observation]:

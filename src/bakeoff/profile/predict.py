@@ -4,15 +4,17 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from bakeoff.networks.table import NetworkSpec, find_network
-from bakeoff.profile.costs import FORWARD_PER_TRAINING_STEP, relative_cost
+from bakeoff.profile.costs import FORWARD_PER_TRAINING_STEP, SECONDS_PER_FIT, relative_cost
 from bakeoff.profile.facts import Basis, Estimate, Observation, Profile
 from bakeoff.runs.config import Mode
 
-__all__ = ["predict_finish", "predict_overhead", "predict_rate"]
+__all__ = ["predict_finish", "predict_fitting", "predict_overhead", "predict_rate"]
 
 # Before anything is measured: multiply-adds per second, as `relative_cost` counts them, and per thread. It is that of
 # an AMD EPYC with AVX-512 (benchmarks/step.csv); a first study measures its own.
 ASSUMED_SPEED = 1.8e10
+# Before anything is measured: images times classes per second in fitting a linear head, and per thread.
+ASSUMED_FITTING = 100_000.0
 # Wall-clock seconds of a run that are neither training nor scoring, and of compiling for each input size.
 ASSUMED_OVERHEAD, ASSUMED_COMPILE = 8.0, 8.0
 # Wall-clock seconds after a study's last run, besides scoring: a process for the test split and the bundle, the report.
@@ -85,6 +87,31 @@ def predict_overhead(profile: Profile, spec: NetworkSpec, mode: Mode, *, threads
         compiling = ASSUMED_COMPILE * sizes if mode is Mode.FIT else 0.0
         return Estimate(value=ASSUMED_OVERHEAD + compiling, basis=basis)
     seconds = statistics.median(each.overhead + sizes * each.compile for each in found)
+    return Estimate(value=seconds * (RELATED_MARGIN if basis is Basis.RELATED else 1.0), basis=basis)
+
+
+def predict_fitting(
+    profile: Profile, spec: NetworkSpec, fits: int, images: int, classes: int, *, threads: int
+) -> Estimate:
+    """Wall-clock seconds of fitting linear heads.
+
+    Args:
+        profile: What was measured on the device.
+        spec: The network whose features they are fitted on.
+        fits: Number of heads.
+        images: Images that each is fitted on.
+        classes: Number of classes.
+        threads: CPU threads of the run.
+    """
+    found, basis = _choose(
+        [each for each in profile.observations if each.fitted_per_second > 0],
+        (Basis.MEASURED, lambda each: _is(each, spec, threads)),
+        (Basis.RELATED, lambda each: each.threads == threads),
+        (Basis.RELATED, lambda _: True),
+    )
+    paces = [each.fitted_per_second * threads / each.threads for each in found]
+    pace = statistics.median(paces) if paces else ASSUMED_FITTING * threads
+    seconds = fits * (SECONDS_PER_FIT + images * classes / pace)
     return Estimate(value=seconds * (RELATED_MARGIN if basis is Basis.RELATED else 1.0), basis=basis)
 
 

@@ -89,7 +89,8 @@ def compare_leaders(out: Path, rows: Sequence[Row]) -> Leaders | None:
     metric = winner.metric
     caption = f"The winner and its nearest rival in the {winner.stage} stage"
     metrics = dict.fromkeys((metric, Metric.TOP1))
-    table = [(f"{each.heading} on validation", [_make_score_cell(row, each) for row in pair]) for each in metrics]
+    where = "" if any(row.folds for row in pair) else " on validation"
+    table = [(f"{each.heading}{where}", [_make_score_cell(row, each) for row in pair]) for each in metrics]
     significance = ""
     if all(has_predictions(run_dir(out, row.id), "val") for row in pair):
         test = mcnemar(out, winner.id, rival.id)
@@ -98,7 +99,7 @@ def compare_leaders(out: Path, rows: Sequence[Row]) -> Leaders | None:
         if metric is Metric.TOP1:
             p = f", p = {test.p:.2g}" if test.p >= 0.001 else ", p < 0.001"
             significance = _describe_test(test, winner.name, rival.name)
-        caption += f", on the same {test.images:,} validation images"
+        caption += f", on the same {test.images:,} {'' if all(row.folds for row in pair) else 'validation '}images"
         table += [
             (
                 "Paired difference",
@@ -160,8 +161,8 @@ def list_doubts(study: AnyStudy, rows: Sequence[Row], records: Sequence[RunRecor
             metric, half = match.winner.metric, (high - low) / 2
             size = f"{half:.2g}" if metric.is_loss else f"{half * metric.scale:.0f} points"
             doubts.append(
-                f"On other validation images {_join(tied)} could be first. With this number of images, chance can"
-                f" explain a difference of up to about {size}."
+                f"On other {'' if match.winner.folds else 'validation '}images {_join(tied)} could be first. With this"
+                f" number of images, chance can explain a difference of up to about {size}."
             )
         if match.winner.stage is Stage.SCREEN:
             doubts.append(

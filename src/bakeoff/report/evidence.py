@@ -75,9 +75,8 @@ def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
         sizes = Counter(point.series for point in points)
         front = max(reversed(STAGES), key=lambda stage: sizes[stage.value]).value
         if sizes[front] > 1:
-            caption = (
-                f"{_name_score(metric)} against {cost[0].lower()}{cost[1:]}, with 95 % intervals; {_count(points)}."
-            )
+            caption = f"{_name_score(metric, folded=any(row.folds for row in trained))} against"
+            caption += f" {cost[0].lower()}{cost[1:]}, with 95 % intervals; {_count(points)}."
             caption += f" The steps are the Pareto front of the {front} stage: no cheaper run is as"
             caption += f" {'accurate' if metric is Metric.TOP1 else 'good'}."
             drawings.append(Drawing(draw_tradeoff(points, front, cost, caption, metric), caption))
@@ -191,9 +190,10 @@ def _make_stage_bar(stage: Spending, by_id: Mapping[str, RunRecord]) -> StageBar
     return StageBar(stage.stage, stage.seconds, bars if one_at_a_time else [])
 
 
-def _name_score(metric: Metric) -> str:
-    """The metric on validation, at the beginning of a sentence."""
-    return f"Validation {'accuracy' if metric is Metric.TOP1 else metric.label}"
+def _name_score(metric: Metric, *, folded: bool = False) -> str:
+    """The metric on validation, or on more images, at the beginning of a sentence."""
+    name = "accuracy" if metric is Metric.TOP1 else metric.label
+    return f"{name[:1].upper()}{name[1:]}" if folded else f"Validation {name}"
 
 
 def _count(points: Sequence[Point]) -> str:

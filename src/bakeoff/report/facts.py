@@ -70,7 +70,8 @@ def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
     ]
     learned = [("Images", "those of training and validation together")] if train.with_val else []
     if train.mode is Mode.PROBE:
-        return [*network, ("Training", "a linear classifier on frozen features"), *learned]
+        folds = f", scored by cross-validation in {train.folds} folds" if train.folds else ""
+        return [*network, ("Training", f"a linear classifier on frozen features{folds}"), *learned]
     lengths = {"training seconds": train.seconds, "images": train.images, "epochs": train.epochs}
     length = next(f"{value:g} {unit}" for unit, value in lengths.items() if value is not None)
     if train.sizes:
@@ -107,7 +108,8 @@ def describe_scores(val: Metrics | None, test: Metrics | None) -> list[tuple[str
 def describe_missing(out: Path, record: RunRecord, val: Metrics | None, test: Metrics | None) -> list[str]:
     """Name the classes that these scores say nothing about: a sentence for each split that lacks some."""
     names = read_classes(out, record, record.data.classes).names
-    return [*describe_absent("validation", val, names), *describe_absent("test", test, names)]
+    split = "cross-validation" if record.folds else "validation"
+    return [*describe_absent(split, val, names), *describe_absent("test", test, names)]
 
 
 def describe_cost(record: RunRecord) -> list[tuple[str, str]]:

@@ -1,12 +1,14 @@
 """Validation images: the wrong predictions with the highest confidence, and the correct ones with the lowest.
 
-Test images are never shown. The images are read once from the shards in the cache, and then saved in the run's folder.
+Of a cross-validated probe there are training images too, which its heads had not seen. Test images are never shown. The
+images are read once from the shards in the cache, and then saved in the run's folder.
 """
 
 import base64
 import importlib.util
 import io
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bakeoff.data.shards import find_dataset, read_blocks
+from bakeoff.data.sources import SplitName
 from bakeoff.errors import DataError
 from bakeoff.files import read_arrays, replacing
 from bakeoff.report.class_names import Classes, read_classes
@@ -53,6 +56,8 @@ class Gallery(NamedTuple):
     mistakes: list[Picture]
     hits: list[Picture]
     missing: str = ""
+    split: str = "validation"
+    """What the images are, in a sentence."""
 
 
 def show_images(out: Path, record: RunRecord, *, keep: bool = False) -> Gallery | None:
@@ -81,7 +86,7 @@ def show_images(out: Path, record: RunRecord, *, keep: bool = False) -> Gallery 
     wanted = [predictions.ids[place] for place in (*mistakes, *hits)]
     path = folder / _FILE
     saved = _read_saved(path, wanted)
-    images = saved or _read_shards(record, wanted)
+    images = saved or _read_shards(record, wanted, ("val",) if predictions.folds is None else ("val", "train"))
     if isinstance(images, str):
         return Gallery([], [], images)
     if keep and images and not saved:
@@ -91,6 +96,7 @@ def show_images(out: Path, record: RunRecord, *, keep: bool = False) -> Gallery 
     return Gallery(
         mistakes=_make_pictures(mistakes, predictions, classes, images),
         hits=_make_pictures(hits, predictions, classes, images),
+        split=predictions.split_name,
     )
 
 
@@ -118,7 +124,7 @@ def _read_saved(path: Path, wanted: Sequence[str]) -> Images:
     return saved if set(wanted) <= set(saved) else {}
 
 
-def _read_shards(record: RunRecord, wanted: Sequence[str]) -> Images | str:
+def _read_shards(record: RunRecord, wanted: Sequence[str], splits: Sequence[SplitName]) -> Images | str:
     """Thumbnails by image id, or the reason why they are not available."""
     if not wanted:
         return {}
@@ -129,7 +135,7 @@ def _read_shards(record: RunRecord, wanted: Sequence[str]) -> Images | str:
         return "TensorFlow is needed to read the shards and is not installed: run pip install 'bakeoff[cpu]'."
     found: Images = {}
     try:
-        for block in read_blocks(dataset, "val"):
+        for block in chain.from_iterable(read_blocks(dataset, split) for split in splits):
             positions = {key: place for place, key in enumerate(block.ids)}
             found |= {key: _shrink(block.images[positions[key]]) for key in wanted if key in positions}
             if len(found) == len(set(wanted)):

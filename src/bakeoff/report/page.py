@@ -74,7 +74,7 @@ def render_report(out: Path, *, keep: bool = False) -> str:
 
 def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, Any]:
     """All values that the templates use."""
-    study, rows, metric = read_study(out), rank(records), find_metric(records)
+    study, rows, metric = read_study(out), rank(records, out=out), find_metric(records)
     chosen, winner = choose_run(study, records), find_winner(study, records)
     # A refit has no validation score; the run whose recipe it repeats has.
     confirmed = find_confirmed(winner, records) if winner else None

@@ -15,7 +15,7 @@ __all__ = ["render_summary"]
 def render_summary(out: Path) -> str:
     """The winner, why it won, and the board, as HTML. Raises OutputError for damaged files."""
     study, records = read_study(out), list_records(out)
-    rows, winner = rank(records), find_winner(study, records)
+    rows, winner = rank(records, out=out), find_winner(study, records)
     return (
         make_environment()
         .get_template("summary.html.j2")

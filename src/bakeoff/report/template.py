@@ -15,6 +15,7 @@ from bakeoff.report.board import (
     format_score,
     format_seconds,
     is_scored,
+    name_images,
     read_losses,
 )
 
@@ -37,6 +38,7 @@ def make_environment() -> Environment:
         "count": format_count,
         "estimate": format_estimate,
         "headline": format_headline,
+        "images": name_images,
         "losses": read_losses,
         "memory_error": format_memory_error,
         "percent": format_percent,

@@ -88,7 +88,7 @@ def verify_views(out: Path) -> Iterator[Check]:
     """Compare `board.csv`, `report.html` and the differences in `study.json` with the records."""
     records = list_records(out)
     if (out / "board.csv").is_file():
-        yield from _compare_boards(_read(out / "board.csv"), format_csv(rank(records)))
+        yield from _compare_boards(_read(out / "board.csv"), format_csv(rank(records, out=out)))
     if (out / "report.html").is_file():
         yield from _compare_pages(read_page_text(_read(out / "report.html")), read_page_text(render_report(out)))
     yield from _check_differences(out)
@@ -188,10 +188,12 @@ def _check_scores(
         if key != "superclass_top1" or dataset is not None:
             yield Check(f"{where}.{key}", _format(getattr(metrics, key)), _format(value))
     if dataset is not None:
-        split = load_split(dataset, name, unlock=True)
-        true = dict(zip(split.ids, split.labels.tolist(), strict=True))
+        true: dict[str, int] = {}
+        for each in (name,) if predictions.folds is None else (name, "train"):
+            split = load_split(dataset, each, unlock=True)
+            true |= zip(split.ids, split.labels.tolist(), strict=True)
         labels = zip(predictions.ids, predictions.labels.tolist(), strict=True)
-        wrong = sum(true.get(each) != label for each, label in labels)
+        wrong = sum(true.get(key) != label for key, label in labels)
         yield Check(
             f"{path.name} of {folder.name}: labels", "0 differ from the shards'", f"{wrong:,} differ from the shards'"
         )

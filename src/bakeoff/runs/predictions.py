@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,14 @@ from bakeoff.runs.calibration import softmax
 from bakeoff.runs.folder import RunFolder, SplitScored
 from bakeoff.runs.metrics import confusion_matrix
 
-__all__ = ["Predictions", "has_predictions", "read_predictions", "round_logits", "write_predictions"]
+__all__ = [
+    "Predictions",
+    "has_predictions",
+    "name_folds",
+    "read_predictions",
+    "round_logits",
+    "write_predictions",
+]
 
 
 @dataclass(frozen=True)
@@ -29,11 +37,16 @@ class Predictions:
     labels: NDArray[np.int32]
     ids: Sequence[str] = ()
     split: SplitScored = "val"
+    folds: NDArray[np.int32] | None = None
+    """The fold of each image, (n,), if these are predictions of a cross-validation, on images of validation and of
+    training: each by a head that has not seen the image."""
 
     @property
     def split_name(self) -> str:
-        """The name of the split in a sentence: `validation` or `test`."""
-        return "validation" if self.split == "val" else "test"
+        """What the images are, in a sentence: `validation`, `test`, or `cross-validation`."""
+        if self.split == "test":
+            return "test"
+        return "validation" if self.folds is None else "cross-validation"
 
     @cached_property
     def predicted(self) -> NDArray[np.intp]:
@@ -57,7 +70,8 @@ class Predictions:
         """The predictions on some of the images, by id, in the order of `ids`."""
         places = {name: place for place, name in enumerate(self.ids)}
         chosen = np.array([places[name] for name in ids], dtype=np.intp)
-        return replace(self, logits=self.logits[chosen], labels=self.labels[chosen], ids=list(ids))
+        folds = None if self.folds is None else self.folds[chosen]
+        return replace(self, logits=self.logits[chosen], labels=self.labels[chosen], ids=list(ids), folds=folds)
 
     @property
     def classes(self) -> int:
@@ -83,6 +97,7 @@ def read_predictions(folder: Path, split: SplitScored) -> Predictions:
         file = read_arrays(path)
         logits, labels = file["logits"].astype(np.float32), file["labels"].astype(np.int32)
         ids = file["ids"].tolist() if "ids" in file else []
+        folds = file["folds"].astype(np.int32) if "folds" in file else None
     except FileNotFoundError as error:
         raise OutputError(f"{path} is missing; name a completed training run, or run the study again") from error
     except (OSError, ValueError, KeyError) as error:
@@ -90,18 +105,25 @@ def read_predictions(folder: Path, split: SplitScored) -> Predictions:
     shapes_match = logits.ndim == 2 and labels.shape == logits.shape[:1] and len(labels)
     if not shapes_match or labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise OutputError(f"{path} does not hold one row of logits for each label; remove that run's folder")
-    return Predictions(logits, labels, ids, split)
+    return Predictions(logits, labels, ids, split, folds)
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
     """Write predictions into a run's folder, atomically."""
     with replacing(RunFolder(folder).predictions(predictions.split)) as temporary:
-        np.savez_compressed(
-            temporary,
-            logits=predictions.logits.astype(np.float16),
-            labels=predictions.labels,
-            ids=np.array(predictions.ids),
-        )
+        arrays: dict[str, Any] = {
+            "logits": predictions.logits.astype(np.float16),
+            "labels": predictions.labels,
+            "ids": np.array(predictions.ids),
+        }
+        if predictions.folds is not None:
+            arrays["folds"] = predictions.folds
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
+
+
+def name_folds(folds: int, images: int) -> str:
+    """The name of a cross-validation of so many images with so many folds: `10-fold cross-validation`."""
+    return f"{'leave-one-out' if folds == images else f'{folds}-fold'} cross-validation"
 
 
 def round_logits(logits: NDArray[np.float32]) -> NDArray[np.float32]:

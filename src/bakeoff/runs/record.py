@@ -21,6 +21,7 @@ from bakeoff.runs.config import Data, Fit, Metric, Mode, Run
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.metrics import Metrics, TestMetrics
+from bakeoff.runs.predictions import name_folds
 
 __all__ = [
     "OUT_OF_MEMORY",
@@ -160,7 +161,11 @@ class RunRecord(Facts):
     """Id of the run whose recipe this one repeats on training and validation images together: that run has the
     validation scores of the recipe. Empty for other runs."""
     val: Metrics | None = None
-    """None until it is scored, and for a run that has learned the validation images."""
+    """On the validation images that the config asks for; with `folds`, on its training images too. None until it is
+    scored, and for a run that has learned the validation images."""
+    folds: int = 0
+    """Folds of the cross-validation that `val` is from; 0: validation images alone. There are fewer than the config
+    asks for where there are fewer groups."""
     test: TestMetrics | None = None
     seed: int = 0
     versions: dict[str, str] = {}
@@ -173,6 +178,11 @@ class RunRecord(Facts):
     def view(self) -> Data:
         """The data as the run saw them: the config's, with what its fit came to."""
         return self.config.data.model_copy(update={"fit": self.data.fit})
+
+    @property
+    def scoring(self) -> str:
+        """How `val` was scored, in a sentence: `on validation`, or `in 10-fold cross-validation`."""
+        return f"in {name_folds(self.folds, self.val.n if self.val else 0)}" if self.folds else "on validation"
 
     @property
     def candidate(self) -> str:
@@ -213,8 +223,9 @@ class HistoryRow(Facts):
 
 def keeps_model(record: RunRecord) -> bool:
     """Whether a completed run saves its model. The probes of a screen do not: there are many, and each is quickly done
-    again."""
-    return not (record.stage is Stage.SCREEN and record.config.train.mode is Mode.PROBE)
+    again. Nor do cross-validated probes, which have a head for each fold."""
+    screened = record.stage is Stage.SCREEN and record.config.train.mode is Mode.PROBE
+    return not screened and not record.config.train.folds
 
 
 def write_record(folder: Path, record: RunRecord) -> None:

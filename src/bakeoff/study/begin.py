@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.cache import prune
+from bakeoff.data.folds import choose_folds
 from bakeoff.data.shards import Dataset
 from bakeoff.errors import ConfigError
 from bakeoff.launch import Executor, Local, Spare, connect, time_network
@@ -142,7 +143,8 @@ def prepare_study(request: StudyRequest, watcher: StudyWatcher, threads: int | N
         choose_candidates(request.candidates, 32, weights)
     shards, dataset = prepare_data(request.data, request.data_dir, watcher.counted)
     decision = choose_metric(request.metric, dataset, planned_metric(request.folder(dataset.name)))
-    findings = check_splits(dataset, watcher)
+    folds = request.budget and choose_folds(dataset.counts["val"], dataset.counts["train"] + dataset.counts["val"])
+    findings = check_splits(dataset, watcher, folded=bool(folds))
     candidates = choose_candidates(request.candidates or None, dataset.largest_side, weights)
     weights = assign_weights(candidates, weights)
     provide_weights(candidates, weights, watcher.counted)

@@ -13,7 +13,7 @@ from bakeoff.machine import count_cores
 from bakeoff.profile import read_profile
 from bakeoff.report import write_report
 from bakeoff.report.board import rank, write_board
-from bakeoff.runs.config import Candidate, Run
+from bakeoff.runs.config import Candidate, Mode, Run
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import RunRecord, Stage, State, list_records
 from bakeoff.study.forecast import Forecast
@@ -68,7 +68,7 @@ class StudyContext:
         self.watcher.stage_began(stage, len(runs), self.study.seconds_left)
         executor = self.executor.for_stage(len(runs), more=self.ends_with_test)
         self.train_each(map(RunRequest, runs), stage, executor)
-        write_board(self.out, rank(self.records))
+        write_board(self.out, rank(self.records, out=self.out))
 
     def train_each(self, requests: Iterable[RunRequest], stage: Stage, executor: Executor) -> None:
         """Train the requested runs, as many in parallel as the executor has slots; their time counts for the stage.
@@ -96,7 +96,7 @@ class StudyContext:
     def report(self) -> None:
         """Write the board and the report."""
         with self.study.timed(self.out, "report"):
-            write_board(self.out, rank(self.records))
+            write_board(self.out, rank(self.records, out=self.out))
             write_report(self.out)
 
     @property
@@ -111,12 +111,21 @@ class StudyContext:
             return None
         candidate = Candidate(name=run.model.name, size=run.model.size)
         slow = SLOWER_THAN_PREDICTED * self.forecast.overhead(candidate, run.train.mode)
+        if run.train.mode is Mode.PROBE:
+            slow += 1.5 * self._predict_probing(candidate, run)
         limit = max(60.0, 0.1 * budget, slow) + 1.5 * (run.train.seconds or 0.0)
         # As long as nothing has completed, any result is better than none.
         if stage is Stage.SCREEN and any(record.state is State.COMPLETE for record in self.records):
             screen_seconds_left = MAX_SCREEN_SHARE * budget - self.study.stage(stage).seconds
             limit = min(limit, max(5.0, screen_seconds_left))
         return max(limit, LIMIT_PER_ALLOWANCE * (self.allowance(stage, run) or 0.0))
+
+    def _predict_probing(self, candidate: Candidate, run: Run) -> float:
+        """Wall-clock seconds of a probe's features and heads."""
+        facts, train = self.study.data, run.train
+        images = (train.subset or facts.counts.get("train", 0)) + (train.val_images or facts.counts.get("val", 0))
+        fits = max(train.folds, 1)
+        return self.forecast.scoring(candidate, images) + self.forecast.fitting(candidate, fits, images, facts.classes)
 
     def allowance(self, stage: Stage, run: Run) -> float | None:
         """Wall-clock seconds in which a run shall end by itself, shortened if need be; None for no such limit.

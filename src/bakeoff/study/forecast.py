@@ -4,7 +4,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bakeoff.networks.table import find_network
-from bakeoff.profile import Basis, Estimate, Profile, observe, predict_finish, predict_overhead, predict_rate
+from bakeoff.profile import (
+    Basis,
+    Estimate,
+    Profile,
+    observe,
+    predict_finish,
+    predict_fitting,
+    predict_overhead,
+    predict_rate,
+)
 from bakeoff.runs.config import Candidate, Mode
 from bakeoff.runs.record import RunRecord
 
@@ -39,6 +48,11 @@ class Forecast:
     def scoring(self, candidate: Candidate, images: int) -> float:
         """Wall-clock seconds for scoring so many images; an image whose mirror image is scored too counts twice."""
         return images / self.rate(candidate, Mode.PROBE).value
+
+    def fitting(self, candidate: Candidate, fits: int, images: int, classes: int) -> float:
+        """Wall-clock seconds for fitting so many linear heads, each on so many images of so many classes."""
+        network = find_network(candidate.name)
+        return predict_fitting(self.profile, network, fits, images, classes, threads=self.threads).value
 
     def finish(self, candidate: Candidate, images: int) -> float:
         """Wall-clock seconds after the last run of a study, with so many images of test to score."""

@@ -208,4 +208,4 @@ def _describe_scores(record: RunRecord) -> str:
     text = format_score(score and score.value, metric)
     if metric is not Metric.TOP1:
         text += f" {metric.label}"
-    return f"{text} on validation at {record.images_per_second:.0f} images/s"
+    return f"{text} {record.scoring} at {record.images_per_second:.0f} images/s"

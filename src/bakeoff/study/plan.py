@@ -15,6 +15,7 @@ from bakeoff.runs.facts import Facts
 from bakeoff.study.deciding import BY_TOP1, Decision
 from bakeoff.study.defaults import progressive_sizes
 from bakeoff.study.forecast import Forecast
+from bakeoff.study.screening import Screen, plan_screen
 from bakeoff.study.search import MIN_SEARCH_SECONDS
 from bakeoff.study.small import is_small
 
@@ -34,8 +35,6 @@ MIN_BUDGET_SECONDS = 30.0
 SCREEN_SHARE = 0.35
 # The share that the screen usually takes: where there is time, probes get more images.
 USUAL_SCREEN_SHARE = 0.2
-# Images of a probe: fewer show nothing, more change nothing. Three fifths train it, two score it.
-MIN_PROBE_IMAGES, MAX_PROBE_IMAGES = 500, 5000
 # The share for all rungs of the race together.
 RACE_SHARE = 0.15
 # A race shows nothing if its runs see fewer images than this, or than the training split has.
@@ -68,6 +67,9 @@ class StudyPlan(Facts):
     """Training images of a probe in the screen."""
     screen_val: int
     """Validation images that a run is scored on in the screen and the race."""
+    screen_folds: int = 0
+    """Folds by which probes are cross-validated on `screen_images` and `screen_val` together; 0: the training images
+    fit them, the validation images score them."""
     scratch_seconds: float
     """Training seconds of a from-scratch network in the screen; pretrained ones are probed."""
     finalists: int
@@ -82,6 +84,7 @@ class StudyPlan(Facts):
     count_val: int
     count_test: int
     count_train: int = 0
+    count_classes: int = 0
     side: int = 0
     """Side of the stored images in pixels."""
     confirm_seconds: float = 0.0
@@ -143,6 +146,7 @@ def make_plan(
     spent: float = 0.0,
     side: int = 0,
     decision: Decision = BY_TOP1,
+    classes: int = 0,
 ) -> StudyPlan:
     """Divide a budget among the stages of a study.
 
@@ -165,6 +169,7 @@ def make_plan(
         spent: Wall-clock seconds of the budget that preparing the data has used.
         side: Side of the stored images in pixels.
         decision: The metric that decides.
+        classes: Number of classes.
 
     Raises:
         ConfigError: The budget is too short for any run, or for the search that was asked for.
@@ -184,9 +189,12 @@ def make_plan(
     weights, variant = weights or WeightsChoice(), forecast.profile.variant or Variant()
     usable = max(MIN_BUDGET_SECONDS / 2, budget - spent)
     scratch_seconds = min(60.0, max(3.0, 0.015 * budget))
-    screen = _Screen(forecast, weights, scratch_seconds, counts)
-    kept = screen.keep_affordable(candidates, slots * SCREEN_SHARE * usable)
-    images, val = screen.count_images(kept, slots * USUAL_SCREEN_SHARE * usable)
+    screen, kept, images, val = plan_screen(
+        Screen(forecast, weights, scratch_seconds, counts, classes),
+        candidates,
+        limit=slots * SCREEN_SHARE * usable,
+        usual=slots * USUAL_SCREEN_SHARE * usable,
+    )
     leader = next((each for each in kept if not screen.trains(each)), kept[0])
     # Who will lead is not known yet.
     fastest = sorted(kept, key=lambda each: -forecast.rate(each, Mode.FIT).value)
@@ -208,6 +216,7 @@ def make_plan(
         cut=tuple(str(candidate) for candidate in candidates if candidate not in kept),
         screen_images=images,
         screen_val=val,
+        screen_folds=screen.folds,
         scratch_seconds=scratch_seconds,
         finalists=finalists,
         race_seconds=race_seconds,
@@ -216,6 +225,7 @@ def make_plan(
         count_val=counts["val"],
         count_test=counts["test"],
         count_train=counts["train"],
+        count_classes=classes,
         side=side,
         precision=variant.precision,
         xla=variant.jit_compile,
@@ -281,53 +291,5 @@ def plan_race(
 def predict_screening(plan: StudyPlan, candidate: Candidate, forecast: Forecast) -> float:
     """Wall-clock seconds of a candidate's run in the screen of a plan."""
     counts = {"train": plan.count_train, "val": plan.count_val}
-    screen = _Screen(forecast, plan.weights, plan.scratch_seconds, counts)
+    screen = Screen(forecast, plan.weights, plan.scratch_seconds, counts, plan.count_classes, folds=plan.screen_folds)
     return screen.seconds([candidate], plan.screen_images, plan.screen_val)
-
-
-class _Screen:
-    """What it takes to screen candidates."""
-
-    def __init__(
-        self, forecast: Forecast, weights: WeightsChoice, scratch_seconds: float, counts: Mapping[str, int]
-    ) -> None:
-        self._forecast, self._weights, self._scratch_seconds = forecast, weights, scratch_seconds
-        self._counts = counts
-
-    def trains(self, candidate: Candidate) -> bool:
-        """Whether a candidate has no pretrained weights, so that it is trained and not probed."""
-        return find_network(candidate.name).from_scratch or self._weights.of(candidate.name) == "none"
-
-    def seconds(self, candidates: Sequence[Candidate], images: int, val: int) -> float:
-        """Wall-clock seconds for these candidates, one after the other."""
-        return sum(self._fixed(each) for each in candidates) + sum(
-            self._forecast.scoring(each, val if self.trains(each) else images + val) for each in candidates
-        )
-
-    def keep_affordable(self, candidates: Sequence[Candidate], limit: float) -> list[Candidate]:
-        """The candidates that there is time to screen, in their order: pretrained ones first, the fastest first."""
-        least = min(MIN_PROBE_IMAGES, self._counts["train"]), min(MIN_PROBE_IMAGES, self._counts["val"])
-        order = sorted(candidates, key=lambda each: (self.trains(each), self.seconds([each], *least)))
-        kept: set[Candidate] = set()
-        for candidate in order:
-            if not kept or self.seconds([*kept, candidate], *least) <= limit:
-                kept.add(candidate)
-        return [candidate for candidate in candidates if candidate in kept]
-
-    def count_images(self, candidates: Sequence[Candidate], limit: float) -> tuple[int, int]:
-        """Training and validation images of each probe, so that the screen takes this many seconds."""
-        probed = [each for each in candidates if not self.trains(each)]
-        left = limit - sum(self._fixed(each) for each in candidates)
-        each_image = sum(self._forecast.scoring(each, 1) for each in probed or candidates)
-        total = max(0.0, left) / each_image
-
-        def bounded(share: float, available: int) -> int:
-            return min(available, MAX_PROBE_IMAGES, max(MIN_PROBE_IMAGES, int(share * total)))
-
-        return bounded(0.6, self._counts["train"]), bounded(0.4, self._counts["val"])
-
-    def _fixed(self, candidate: Candidate) -> float:
-        """Seconds that do not depend on the number of images."""
-        if self.trains(candidate):
-            return self._forecast.overhead(candidate, Mode.FIT) + self._scratch_seconds
-        return self._forecast.overhead(candidate, Mode.PROBE)

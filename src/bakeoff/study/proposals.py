@@ -116,13 +116,14 @@ def _could_win(record: RunRecord, leader: RunRecord) -> bool:
 
 
 def _screen_run(plan: StudyPlan, name: str) -> Run:
-    """A candidate's run in the screen: a probe, or a short training from random weights."""
+    """A candidate's run in the screen: a probe, cross-validated or not, or a short training from random weights."""
     network, _, size = name.partition("@")
     run = _default_run(plan, network, int(size))
-    train = {"epochs": None, "val_images": plan.screen_val}
+    train: dict[str, Any] = {"epochs": None, "val_images": plan.screen_val}
     if has_random_weights(run):
         return run.revised(train=train | {"seconds": plan.scratch_seconds, "evaluations": 1})
-    return run.revised(model={"unfreeze": 0.0}, train=train | {"mode": Mode.PROBE, "subset": plan.screen_images})
+    train |= {"mode": Mode.PROBE, "subset": plan.screen_images, "folds": plan.screen_folds}
+    return run.revised(model={"unfreeze": 0.0}, train=train)
 
 
 def _default_run(plan: StudyPlan, network: str, size: int) -> Run:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from bakeoff.data.checks import MIN_SIDE_PIXELS, find_leaks, note_edits, read_edits, warn_of_leaks
+from bakeoff.data.checks import MIN_SIDE_PIXELS, find_alike, find_leaks, note_edits, read_edits, warn_of_leaks
 from bakeoff.data.shards import Dataset, open_dataset, prepare, prepare_cached
 from bakeoff.data.sources import OnCount, open_source
 from bakeoff.errors import InputError
@@ -82,11 +82,22 @@ class SplitFindings(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def check_splits(dataset: Dataset, watcher: StudyWatcher) -> SplitFindings:
+def check_splits(dataset: Dataset, watcher: StudyWatcher, *, folded: bool = False) -> SplitFindings:
     """Look for validation and test images that are nearly the same as training images, and tell the watcher.
 
-    Takes about ten seconds at most, once for the same data. Raises DataError if a shard is damaged.
+    Takes about ten seconds at most, once for the same data.
+
+    Args:
+        dataset: The prepared data.
+        watcher: Told what is found.
+        folded: Whether training and validation images will be divided into folds: then they are compared with each
+            other too, so that the first run need not do it.
+
+    Raises:
+        DataError: A shard is damaged.
     """
+    if folded:
+        find_alike(dataset, watcher.counted)
     leaks = find_leaks(dataset, watcher.counted)
     warnings = (warning,) if (warning := warn_of_leaks(dataset, leaks)) else ()
     for warning in warnings:

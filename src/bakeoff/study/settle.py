@@ -124,7 +124,7 @@ def _propose_probe(
     whole = spare >= predict_probe(plan, candidate, forecast, whole=True)
     # Where time is short, it is fitted on the images of the screen, whose features are known.
     subset = None if whole or plan.screen_images >= plan.count_train else plan.screen_images
-    return probe.config.revised(train={"subset": subset, "val_images": None})
+    return probe.config.revised(train={"subset": subset, "val_images": None, "folds": 0})
 
 
 def _error_of(record: RunRecord) -> float:

@@ -125,5 +125,5 @@ def _search(context: StudyContext, plan: Search) -> SearchResult:
     )
     context.study.found = found
     context.study.write(context.out)
-    write_board(context.out, rank(context.records))
+    write_board(context.out, rank(context.records, out=context.out))
     return found

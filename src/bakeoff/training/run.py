@@ -4,20 +4,24 @@ import os
 import re
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from bakeoff.errors import DataError, InputError, OutputError
 from bakeoff.files import hash_file, replacing
 from bakeoff.machine import describe_cpu
 from bakeoff.networks.weights import find_sent_weights
-from bakeoff.runs.config import Mode
+from bakeoff.runs.config import Mode, Train
 from bakeoff.runs.events import RunProgress, write_event
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.metrics import Metrics, score
 from bakeoff.runs.predictions import Predictions, round_logits, write_predictions
 from bakeoff.runs.record import OUT_OF_MEMORY, RunRecord, State, keeps_model, read_record, write_record
 from bakeoff.runs.versions import find_versions
+from bakeoff.training.folds import cross_validate
 from bakeoff.training.loop import train
 from bakeoff.training.probe import probe
 from bakeoff.training.task import Outcome, Task, open_task
@@ -60,11 +64,12 @@ def finish_run(folder: Path, data: Path, started: float | None = None) -> RunRec
         record = _with_task(record, task)
         # Written before the first step, so that it is known even if the process is killed in that step.
         write_record(folder, record)
-        outcome = probe(task) if record.config.train.mode is Mode.PROBE else train(task)
-        metrics = None
+        outcome, metrics = _choose_job(record.config.train)(task), None
         if outcome.val_logits is not None:
-            predictions = Predictions(round_logits(outcome.val_logits), task.val.labels, task.val.ids)
-            metrics = score(predictions.logits, task.val.labels, task.dataset.superclass_of)
+            logits, folded = round_logits(outcome.val_logits), outcome.folded
+            scored = folded or task.val
+            predictions = Predictions(logits, scored.labels, scored.ids, folds=folded.folds if folded else None)
+            metrics = score(logits, scored.labels, task.dataset.superclass_of)
             write_predictions(folder, predictions)
         before_saving = time.monotonic()
         saved = _save_model(folder, outcome) if keeps_model(record) else {}
@@ -80,6 +85,13 @@ def finish_run(folder: Path, data: Path, started: float | None = None) -> RunRec
     record = record.model_copy(update={"versions": find_versions(), "device": _device()})
     write_record(folder, record)
     return record
+
+
+def _choose_job(config: Train) -> Callable[[Task], Outcome]:
+    """What a run of this config does."""
+    if config.mode is Mode.FIT:
+        return train
+    return cross_validate if config.folds else probe
 
 
 def _with_task(record: RunRecord, task: Task) -> RunRecord:
@@ -112,6 +124,7 @@ def _with_outcome(record: RunRecord, outcome: Outcome, metrics: Metrics | None) 
             "epochs": outcome.epochs,
             "val": metrics,
             "start_kept": outcome.start_kept,
+            "folds": len(np.unique(outcome.folded.folds)) if outcome.folded else 0,
         }
     )
 

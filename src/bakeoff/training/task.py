@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -24,7 +25,7 @@ from bakeoff.runs.record import Seconds
 from bakeoff.training.memory import PeakMemory, available_memory, find_gpu, predict_memory
 from bakeoff.training.replicas import Replicas, open_replicas
 
-__all__ = ["Outcome", "Task", "open_task"]
+__all__ = ["Folded", "Outcome", "Task", "open_task"]
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,22 @@ class Task:
         return len(self.dataset.class_names)
 
 
+class Folded(NamedTuple):
+    """The images that a cross-validation has scored: those of validation and of training."""
+
+    labels: NDArray[np.int32]
+    """(n,)."""
+    ids: list[str]
+    folds: NDArray[np.int32]
+    """The fold of each image, (n,)."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The result of a finished run, for its record."""
 
     val_logits: NDArray[np.float32] | None
-    """Logits (n, classes) on the task's validation split; None if it was learned."""
+    """Logits (n, classes) on the task's validation split, or on the images of `folded`; None if it was learned."""
     seconds: Seconds
     images_seen: int
     images_per_second: float
@@ -86,6 +97,8 @@ class Outcome:
     model: keras.Model
     """The trained network."""
     scored_per_second: float = 0.0
+    folded: Folded | None = None
+    """The images that were scored if that was done by cross-validation; None: those of the validation split."""
     note: str = ""
     """What was unusual, such as an early stop."""
     start_kept: bool = False
@@ -144,8 +157,9 @@ def open_task(
         with keras.StatelessScope():
             network = build_network(spec, run.model, side=dataset.side, classes=len(dataset.class_names))
             freeze(network.backbone, run.model.unfreeze, run.model.batch_norm)
+            fitted = len(train) + (len(val) if run.train.folds or with_val else 0)
             micro_batch, modelled, expected = _fit_memory(
-                network, run, micro_batch or run.train.batch, replicas.count, images=len(train) + with_val * len(val)
+                network, run, micro_batch or run.train.batch, replicas.count, images=fitted
             )
         loaded = LoadReport(0, 0)
         if source.origin == "run":

@@ -6,12 +6,14 @@ near_duplicates.py  images that are nearly the same: candidates by thumbnail, th
 leaks.py            validation and test images with a near-duplicate in training
 confident.py        confident learning: which labels are probably wrong
 labels.py           suspicious labels as a CSV; of a pair with two labels, the likelier one
+alike.py            images of training and validation that belong in one fold of a cross-validation
 examine.py          all checks over all splits
 
     findings = examine(dataset)
     write_findings(Path("findings.csv"), findings)
 """
 
+from bakeoff.data.checks.alike import find_alike, keep_together
 from bakeoff.data.checks.edits import note_edits, read_edits, read_excluded, read_relabelled
 from bakeoff.data.checks.examine import examine, load_all
 from bakeoff.data.checks.findings import Finding, FindingKind, write_findings
@@ -32,11 +34,13 @@ __all__ = [
     "NearDuplicate",
     "SuspiciousLabel",
     "examine",
+    "find_alike",
     "find_leaks",
     "find_like_validation",
     "find_near_duplicates",
     "find_suspicious",
     "judge_conflicts",
+    "keep_together",
     "load_all",
     "note_edits",
     "read_edits",

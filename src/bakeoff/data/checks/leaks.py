@@ -13,12 +13,21 @@ import numpy as np
 from bakeoff.data.batches import is_large, load_split
 from bakeoff.data.checks.near_duplicates import MIN_SIDE_PIXELS, find_near_duplicates
 from bakeoff.data.shards import Dataset
-from bakeoff.data.sources import OnCount
+from bakeoff.data.sources import OnCount, SplitName
 from bakeoff.files import read_json, write_json
 from bakeoff.runs.config import Fit
 from bakeoff.runs.facts import Facts
 
-__all__ = ["Leaks", "find_leaks", "find_like_validation", "read_leaks", "warn_of_leaks", "without_bars", "write_leaks"]
+__all__ = [
+    "Leaks",
+    "can_compare",
+    "find_leaks",
+    "find_like_validation",
+    "read_leaks",
+    "warn_of_leaks",
+    "without_bars",
+    "write_leaks",
+]
 
 # Above this many pairs with a training image nothing is searched: this many take about fifteen seconds.
 MAX_LEAK_PAIRS = 75_000_000
@@ -51,7 +60,8 @@ def find_leaks(dataset: Dataset, on_count: OnCount | None = None) -> Leaks | Non
     if kept := read_leaks(dataset):
         return kept
     compared = without_bars(dataset)
-    if dataset.side < MIN_SIDE_PIXELS or not _is_cheap(compared):
+    pairs = dataset.counts["train"] * (dataset.counts["val"] + dataset.counts["test"])
+    if pairs > MAX_LEAK_PAIRS or not can_compare(compared, "train", "val", "test"):
         return None
     train, val, test = (load_split(compared, name, unlock=True) for name in ("train", "val", "test"))
 
@@ -133,14 +143,14 @@ def without_bars(dataset: Dataset) -> Dataset:
     return replace(dataset, asked_fit=Fit.SQUASH) if dataset.fit is Fit.PAD else dataset
 
 
-def _is_cheap(dataset: Dataset) -> bool:
-    counts = dataset.counts
-    files = [file for split in dataset.manifest.splits.values() for file in split.files]
+def can_compare(dataset: Dataset, *splits: SplitName) -> bool:
+    """Whether the images of some splits are large enough to be compared, and can be decoded in a few seconds."""
+    files = [file for split in splits for file in dataset.manifest.splits[split].files]
     size = sum(max(file.bytes, _LEAST_BYTES * file.records) for file in files)
     return (
-        counts["train"] * (counts["val"] + counts["test"]) <= MAX_LEAK_PAIRS
+        dataset.side >= MIN_SIDE_PIXELS
         and (dataset.manifest.uniform or size <= MAX_LEAK_BYTES)
-        and not any(is_large(dataset, split) for split in ("train", "val", "test"))
+        and not any(is_large(dataset, split) for split in splits)
     )
 
 

@@ -38,8 +38,10 @@ THUMBNAIL_SIDE = 8
 PIXEL_GRID, GRADIENT_GRID = (16, 1), (32, 2)
 # How many images are compared with all others at once.
 _BLOCK_IMAGES = 512
-# Neighbours are searched in groups of so many images; a group gives its nearest one.
+# Neighbours are searched in groups of so many others; a group gives its nearest one.
 _GROUP_IMAGES = 64
+# Among the images themselves, which are all searched, fewer neighbours do: near-duplicates of one scene form a chain.
+_NEIGHBOURS_WITHIN = 2
 # How many pairs step 3 compares at once: a pair takes a megabyte.
 _CHUNK_PAIRS = 128
 
@@ -54,18 +56,20 @@ class NearDuplicate(NamedTuple):
 
 def find_near_duplicates(
     images: Images,
-    others: Images,
+    others: Images | None,
     *,
     min_similarity: float = MIN_SIMILARITY,
     on_block: Callable[[int, int], None] | None = None,
 ) -> list[NearDuplicate]:
     """Find pairs of one of the images and one of the others that are nearly the same, also if one is mirrored.
 
+    Without others the images are compared with each other.
+
     Takes about 800 n m floating-point operations.
 
     Args:
         images: uint8 (n, side, side, 3).
-        others: uint8 (m, side, side, 3).
+        others: uint8 (m, side, side, 3), or None.
         min_similarity: The smallest correlation of the gradients of a pair.
         on_block: Called with (images done, images in all).
 
@@ -73,15 +77,23 @@ def find_near_duplicates(
         The pairs, the most similar first; at most NEIGHBOURS for an image and each orientation.
     """
     best: dict[tuple[int, int], float] = {}
+    within = others is None
+    group, neighbours = (1, _NEIGHBOURS_WITHIN) if within else (_GROUP_IMAGES, NEIGHBOURS)
+    others = images if others is None else others
     views = [others, others[:, :, ::-1]] if len(others) else []
-    thumbnails = [_pad(_in_blocks(view, lambda block: _to_units(_shrink(block, THUMBNAIL_SIDE)))) for view in views]
+    thumbnails = [
+        _pad(_in_blocks(view, lambda block: _to_units(_shrink(block, THUMBNAIL_SIDE))), group) for view in views
+    ]
     centres = [_in_blocks(view, lambda block: _describe_centre(block, *PIXEL_GRID)) for view in views]
     for start in range(0, len(images), _BLOCK_IMAGES):
         block = images[start : start + _BLOCK_IMAGES]
         block_thumbnails = _to_units(_shrink(block, THUMBNAIL_SIDE))
         shifted = _describe_shifted(block, *PIXEL_GRID)
         for view, view_thumbnails, centre in zip(views, thumbnails, centres, strict=True):
-            rows, columns = _find_nearest(block_thumbnails @ view_thumbnails.T)
+            cosines = block_thumbnails @ view_thumbnails.T
+            if within:  # no image is a duplicate of itself
+                cosines[np.arange(len(block)), start + np.arange(len(block))] = -1
+            rows, columns = _find_nearest(cosines, group, neighbours)
             is_close = _correlate(shifted[:, rows], centre[columns]) >= MIN_PIXEL_CORRELATION
             rows, columns = rows[is_close], columns[is_close]
             values = _correlate_gradients(block, rows, view, columns)
@@ -94,14 +106,14 @@ def find_near_duplicates(
     return sorted(found, key=lambda pair: -pair.similarity)
 
 
-def _find_nearest(cosines: Floats) -> tuple[Indices, Indices]:
-    """Rows and columns of each row's largest values, at most one from each group of columns."""
-    groups = cosines.reshape(len(cosines), -1, _GROUP_IMAGES)
+def _find_nearest(cosines: Floats, size: int, neighbours: int) -> tuple[Indices, Indices]:
+    """Rows and columns of each row's largest values, at most one from each group of so many columns."""
+    groups = cosines.reshape(len(cosines), -1, size)
     peaks = groups.max(axis=2)
-    count = min(NEIGHBOURS, peaks.shape[1])
+    count = min(neighbours, peaks.shape[1])
     chosen = np.argpartition(-peaks, count - 1, axis=1)[:, :count]
     rows = np.repeat(np.arange(len(cosines)), count).reshape(chosen.shape)
-    columns = chosen * _GROUP_IMAGES + groups[rows, chosen].argmax(axis=2)
+    columns = chosen * size + groups[rows, chosen].argmax(axis=2)
     near = cosines[rows, columns] >= MIN_COSINE
     return rows[near], columns[near]
 
@@ -153,9 +165,9 @@ def _in_blocks(images: Images, describe: Callable[[Images], Floats]) -> Floats:
     return np.concatenate([describe(images[start : start + _BLOCK_IMAGES]) for start in starts])
 
 
-def _pad(vectors: Floats) -> Floats:
-    """Append zero vectors up to a whole number of groups."""
-    return np.pad(vectors, ((0, -len(vectors) % _GROUP_IMAGES), (0, 0)))
+def _pad(vectors: Floats, size: int) -> Floats:
+    """Append zero vectors up to a whole number of groups of so many."""
+    return np.pad(vectors, ((0, -len(vectors) % size), (0, 0)))
 
 
 def _shrink(images: Images, side: int) -> Floats:

@@ -6,6 +6,7 @@ for block in read_blocks(dataset, "train"): ...
 """
 
 from bakeoff.data.shards.edits import NO_EDITS, Edits
+from bakeoff.data.shards.grouping import join_groups
 from bakeoff.data.shards.manifest import (
     MANIFEST,
     Manifest,
@@ -33,6 +34,7 @@ __all__ = [
     "ShardFile",
     "SplitFacts",
     "find_dataset",
+    "join_groups",
     "open_dataset",
     "prepare",
     "prepare_cached",

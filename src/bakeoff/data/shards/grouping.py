@@ -1,7 +1,7 @@
 """Groups of images that must stay in one split: subjects, scenes or days."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bakeoff.data.shards.manifest import GroupFacts
 from bakeoff.data.shards.splits import SPLITS
@@ -9,7 +9,7 @@ from bakeoff.data.sources import RawImage, SplitName
 from bakeoff.errors import DataError
 from bakeoff.text import name_some
 
-__all__ = ["Grouping"]
+__all__ = ["Grouping", "join_groups"]
 
 # With fewer groups in a split, the intervals of its scores are told to be too narrow.
 _FEW_GROUPS = 20
@@ -27,7 +27,9 @@ class Grouping:
             hashes: The hash of each image.
         """
         self._by, self._records = by, records
-        self.groups = _join([record.group or record.key for record in records], hashes)
+        first: dict[str, int] = {}
+        copies = [(first.setdefault(sha256, place), place) for place, sha256 in enumerate(hashes)]
+        self.groups = join_groups([record.group or record.key for record in records], copies)
         """The group of each image."""
 
     def check_classes(self, name: str, class_names: Sequence[str]) -> None:
@@ -95,12 +97,12 @@ class Grouping:
         return {group: [split for split in SPLITS if split in inside] for group, inside in found.items()}
 
 
-def _join(groups: Sequence[str], hashes: Sequence[str]) -> list[str]:
-    """Join groups that share a byte-identical image.
+def join_groups(groups: Sequence[str], pairs: Iterable[tuple[int, int]]) -> list[str]:
+    """Join groups that pairs of images connect.
 
     Args:
         groups: The group of each image.
-        hashes: The hash of each image.
+        pairs: Positions of images that must be in one group.
 
     Returns:
         The joined group of each image, called like the first of its groups.
@@ -112,8 +114,7 @@ def _join(groups: Sequence[str], hashes: Sequence[str]) -> list[str]:
             parents[group] = group = parents[parent]
         return group
 
-    seen: dict[str, str] = {}
-    for group, sha256 in zip(groups, hashes, strict=True):
-        first, second = sorted((find(group), find(seen.setdefault(sha256, group))))
+    for one, other in pairs:
+        first, second = sorted((find(groups[one]), find(groups[other])))
         parents[second] = first
     return [find(group) for group in groups]

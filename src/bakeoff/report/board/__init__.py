@@ -24,6 +24,8 @@ from bakeoff.report.board.formatting import (
     format_range,
     format_score,
     format_seconds,
+    format_where,
+    name_images,
 )
 from bakeoff.report.board.ranking import rank
 from bakeoff.report.board.reason import explain, explain_change, explain_win, find_head_to_head
@@ -83,8 +85,10 @@ __all__ = [
     "format_range",
     "format_score",
     "format_seconds",
+    "format_where",
     "is_clearly_cheaper",
     "is_scored",
+    "name_images",
     "order_of",
     "parse_criteria",
     "rank",

@@ -3,13 +3,14 @@
 Files keep the exact numbers; only views round them. A value that was not measured (0 or None) is a dash.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bakeoff.report.board.rows import Row, read_score
 from bakeoff.runs.config import Metric, Mode
 from bakeoff.runs.findings import Arm
 from bakeoff.runs.metrics import Metrics
+from bakeoff.runs.predictions import name_folds
 from bakeoff.runs.record import Stage
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "format_range",
     "format_score",
     "format_seconds",
+    "format_where",
+    "name_images",
 ]
 
 # An en dash for a missing value, written by name because it looks like a hyphen.
@@ -122,6 +125,33 @@ def format_arm(arm: Arm) -> str:
 def format_difference(difference: float, metric: Metric) -> str:
     """A difference between two scores with its sign: `+1.2`, in points; `+0.031`, in nats."""
     return f"{difference * metric.scale:+.{metric.digits}f}"
+
+
+def format_where(row: Row) -> str:
+    """How a row was scored, in a sentence: `on validation`, or `in 10-fold cross-validation on 720 images`."""
+    return f"in {_format_images(row)}" if row.folds else "on validation"
+
+
+def name_images(rows: Sequence[Row]) -> str:
+    """What the accuracies of a stage stand on; empty if nothing was scored.
+
+    As in `10-fold cross-validation on 720 images; lenet@32: 72 validation images`.
+    """
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        if row.val_images:
+            names.setdefault(_format_images(row), []).append(row.name)
+    if not names:
+        return ""
+    usual = max(names, key=lambda images: len(names[images]))
+    others = [f"{', '.join(rows)}: {images}" for images, rows in names.items() if images != usual]
+    return "; ".join([usual, *others])
+
+
+def _format_images(row: Row) -> str:
+    if row.folds:
+        return f"{name_folds(row.folds, row.val_images)} on {row.val_images:,} images"
+    return f"{row.val_images:,} validation images"
 
 
 def format_percent(fraction: float | None) -> str:

@@ -1,6 +1,7 @@
 """Records to ranked rows: the order, the Pareto front, and the ties."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from bakeoff.report.board.criteria import check_criteria, score_rows
 from bakeoff.report.board.rows import (
@@ -20,7 +21,11 @@ __all__ = ["rank"]
 
 
 def rank(
-    records: Sequence[RunRecord], stage: Stage | None = None, criteria: Mapping[str, float] | None = None
+    records: Sequence[RunRecord],
+    stage: Stage | None = None,
+    criteria: Mapping[str, float] | None = None,
+    *,
+    out: Path | None = None,
 ) -> list[Row]:
     """Rank runs: completed ones first, then pruned ones, then failed and running ones; later stages first.
 
@@ -33,6 +38,7 @@ def rank(
         stage: Only rank the runs of this stage.
         criteria: Weights by criterion (CRITERIA). Completed rows are then ordered by the weighted score of
             `score_rows`.
+        out: The study's folder: ties of cross-validated rows are decided on the predictions in it.
 
     Returns:
         The rows in order; failed and running ones have no rank.
@@ -43,7 +49,8 @@ def rank(
     if criteria is not None:
         check_criteria(criteria)
     metric = find_metric(records)
-    rows = sorted((read_row(record, metric) for record in records if stage in (None, record.stage)), key=order_of)
+    chosen = [record for record in records if stage in (None, record.stage)]
+    rows = sorted((read_row(record, metric, out) for record in chosen), key=order_of)
     scored = {each: [row for row in rows if row.stage is each and is_scored(row)] for each in STAGES}
     if criteria is not None:
         scores = {row.id: score for group in scored.values() for row, score in score_rows(group, criteria)}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bakeoff.report.board.criteria import WeightChange, find_changes, score_rows
-from bakeoff.report.board.formatting import format_difference, format_estimate
+from bakeoff.report.board.formatting import format_difference, format_estimate, format_where
 from bakeoff.report.board.rows import (
     COSTS,
     STAGES,
@@ -77,7 +77,7 @@ def explain_win(rows: Sequence[Row]) -> str:
             return f"{trained.name} has learned the validation images, so it was not compared with another candidate."
         return "No candidate completed, so there is no winner."
     metric = winner.metric
-    text = f"{winner.name} won with {format_estimate(winner)}{metric.unit} {metric.label} on validation"
+    text = f"{winner.name} won with {format_estimate(winner)}{metric.unit} {metric.label} {format_where(winner)}"
     match = find_head_to_head(rows)
     if match is None:
         return f"{text}. It was not compared with another candidate."

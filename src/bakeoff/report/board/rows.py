@@ -17,6 +17,7 @@ from bakeoff.networks.table import TABLE
 from bakeoff.profile import FORWARD_PER_TRAINING_STEP
 from bakeoff.runs.config import Metric, Mode, Model
 from bakeoff.runs.metrics import Estimate
+from bakeoff.runs.paired import difference_on_shared
 from bakeoff.runs.record import RunRecord, Stage, State
 
 __all__ = [
@@ -112,7 +113,13 @@ class Row(BaseModel):
     val_auroc_ci95: tuple[float, float] | None = None
     mode: Mode = Mode.FIT
     """`fit`, or `probe`: a linear classifier on frozen features."""
-    # These two are for `expect_error` alone, and no column of the board.
+    val_images: int = 0
+    """Images that the scores were measured on; 0: not scored."""
+    folds: int = 0
+    """Folds of the cross-validation that they are from; 0: validation images alone."""
+    # The others are no column of the board.
+    out: Path | None = Field(None, exclude=True)
+    """The study's folder, which has the predictions; None: they are not read."""
     seconds_planned: float = Field(0.0, exclude=True)
     """Training seconds that the study planned for its winner; 0: not known."""
     train_images: int = Field(0, exclude=True)
@@ -125,12 +132,13 @@ def find_metric(records: Sequence[RunRecord]) -> Metric:
     return metrics.pop() if len(metrics) == 1 else Metric.TOP1
 
 
-def read_row(record: RunRecord, metric: Metric | None = None) -> Row:
+def read_row(record: RunRecord, metric: Metric | None = None, out: Path | None = None) -> Row:
     """Convert a record to a row without rank and marks.
 
     Args:
         record: The run.
         metric: The metric that decides; None: the run's.
+        out: The study's folder; with it, cross-validated rows are compared in pairs of predictions.
     """
     estimates = {metric.field: record.val.read(metric) if record.val else None for metric in Metric}
     scores: dict[str, Any] = {}
@@ -159,6 +167,9 @@ def read_row(record: RunRecord, metric: Metric | None = None) -> Row:
         pareto=False,
         tie=False,
         mode=record.config.train.mode,
+        val_images=record.val.n if record.val else 0,
+        folds=record.folds,
+        out=out,
         seconds_planned=record.seconds_planned,
         train_images=record.data.counts.get("train", 0),
         metric=metric or record.metric,
@@ -279,8 +290,13 @@ def difference_interval(first: Row, second: Row) -> tuple[float, float]:
 
     It combines the intervals of the two scores (Newcombe 1998, method 10, for proportions; Zou & Donner 2008) and
     assumes independent samples. Scores on the same images are usually positively correlated, so the interval is too
-    wide rather than too narrow: in doubt the result is a tie.
+    wide rather than too narrow: in doubt the result is a tie. If a row is cross-validated, it is the paired interval on
+    the images that both were scored on, where those are known.
     """
+    if first.out and (first.folds or second.folds):
+        paired = difference_on_shared(first.out, first.id, second.id, first.metric)
+        if paired is not None:
+            return paired
     (p1, low1, high1), (p2, low2, high2) = _read_range(first), _read_range(second)
     difference = p1 - p2
     return difference - math.hypot(p1 - low1, high2 - p2), difference + math.hypot(high1 - p1, p2 - low2)

@@ -16,6 +16,7 @@ from bakeoff.report.board.formatting import (
     format_estimate,
     format_memory_error,
     format_seconds,
+    name_images,
 )
 from bakeoff.report.board.rows import STAGES, Row
 from bakeoff.runs.config import Metric
@@ -72,7 +73,9 @@ class _Board:
                 cells = [Text(str(row.rank or DASH)), _describe(row), *map(Text, _format_cells(row, metrics))]
                 table.add_row(*cells, style="" if row.state is State.COMPLETE else "dim")
         yield table
-        yield Text(_CAPTION, style="dim italic")
+        stages = [[row for row in self.rows if row.stage is stage] for stage in STAGES]
+        images = [f"{rows[0].stage}: {found}\n" for rows in stages if (found := name_images(rows))]
+        yield Text("".join([*images, _CAPTION]), style="dim italic")
 
 
 def _describe(row: Row) -> Text:

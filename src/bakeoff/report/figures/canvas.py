@@ -59,9 +59,9 @@ def new_figure(width: float, height: float) -> Iterator[Figure]:
         yield Figure(figsize=(width, height), dpi=72, layout="constrained")
 
 
-def name_axis(metric: Metric) -> str:
-    """The label of an axis of scores on validation."""
-    return f"validation {metric.label}{' (nats)' if metric.is_loss else ' (%)'}"
+def name_axis(metric: Metric, split: str = "validation ") -> str:
+    """The label of an axis of scores on a split."""
+    return f"{split}{metric.label}{' (nats)' if metric.is_loss else ' (%)'}"
 
 
 def add_tooltip(artist: Artist, text: str) -> None:

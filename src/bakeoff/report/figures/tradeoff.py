@@ -44,7 +44,7 @@ def draw_tradeoff(points: Sequence[Point], front: str, cost: str, alt: str, metr
     """
     scale = metric.scale
     with new_figure(4.7, 3.9) as figure:
-        axes = figure.add_subplot(xlabel=cost, ylabel=name_axis(metric))
+        axes = figure.add_subplot(xlabel=cost, ylabel=name_axis(metric, split=""))
         for number, series in enumerate(dict.fromkeys(point.series for point in points)):
             members = sorted((point for point in points if point.series == series), key=lambda point: point.cost)
             colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]

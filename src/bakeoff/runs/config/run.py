@@ -14,7 +14,7 @@ __all__ = ["RECIPE_VERSION", "Candidate", "Run", "WeightsChoice", "run_id"]
 # Raise it by hand whenever an unchanged config would train differently: it is part of every run id.
 RECIPE_VERSION = 1
 # Keys that version 0.1.0 did not have, by section: an id leaves them out where they have their default.
-_ADDED = {"train": ("xla", "metric", "balance", "with_val")}
+_ADDED = {"train": ("xla", "metric", "balance", "with_val", "folds")}
 
 
 class Run(Section):
@@ -69,7 +69,7 @@ def run_id(run: Run, data_fingerprint: str, weights_fingerprint: str) -> str:
     """The id of a run: 12 hexadecimal digits, a hash of its config, its data, its weights and RECIPE_VERSION.
 
     Paths (`data.source`, `model.weights`, `model.start`) are left out: the fingerprints identify the contents, wherever
-    they are stored. A key that version 0.1.0 did not have is left out unless it is set, so that older ids hold.
+    they are stored. A key that version 0.1.0 did not have is left out at its default, so that older ids hold.
     """
     config = run.model_dump(mode="json", exclude={"data": True, "model": {"weights", "start"}})
     for section, keys in _ADDED.items():

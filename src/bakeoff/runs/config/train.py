@@ -114,6 +114,10 @@ class Train(Section):
     """Train on a stratified subset of this many images. Not given: all of them."""
     val_images: int | None = Field(None, ge=1)
     """Evaluate on a stratified subset of this many validation images. Not given: all of them."""
+    folds: int = Field(0, ge=0)
+    """Probes only: score the images of validation and training together, by cross-validation with this many folds:
+    each image by a head fitted on the other folds. Images of a group, and images that are nearly the same, stay in one
+    fold. With as many as images, each is left out alone. 0: fit on training images, score validation images."""
 
     with_val: bool = False
     """Train on the validation images too: on all of them, beside those of `subset`. Such a run has no validation score,
@@ -128,6 +132,12 @@ class Train(Section):
             raise ValueError(f"give exactly one of seconds, images and epochs, not {given or 'none'}")
         if self.with_val and self.patience:
             raise ValueError("with_val leaves no image to validate on: remove patience")
+        if self.folds == 1:
+            raise ValueError("one fold leaves nothing to fit on: give 0 or at least 2 folds")
+        if self.folds and self.with_val:
+            raise ValueError("folds score the validation images, with_val only learns them: remove one of the two")
+        if self.folds and self.mode is not Mode.PROBE:
+            raise ValueError("only probes are cross-validated: remove folds, or set mode = probe")
         if self.deterministic and self.seconds is not None:
             raise ValueError("a deterministic run cannot end by the clock: give images or epochs instead of seconds")
         return self

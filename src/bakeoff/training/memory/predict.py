@@ -9,14 +9,17 @@ from collections.abc import Iterable, Iterator
 
 from keras import layers
 
+from bakeoff.machine import count_cores
 from bakeoff.networks.model import Network
 from bakeoff.runs.config import Optimizer, Precision, Run
 from bakeoff.training.inference import EVAL_BATCH
 from bakeoff.training.memory.measure import find_gpu
 from bakeoff.training.memory.walk import GraphStep, Tensor, walk
 
-__all__ = ["predict_memory"]
+__all__ = ["MAX_AT_ONCE", "predict_memory"]
 
+# Heads of a cross-validation that are fitted at once, at most: each has copies of its features.
+MAX_AT_ONCE = 4
 # Numbers that the optimiser stores for each trainable weight.
 OPTIMIZER_SLOTS = {
     Optimizer.ADAMW: 2,
@@ -72,7 +75,7 @@ def predict_memory(
     images = _evaluation_batch(run, training=training)
     peak = FORWARD_FRAGMENTATION * bytes_per_number * images * forward_numbers(steps) + 4 * folded_numbers(steps)
     if probed and on_host:
-        peak += _head_bytes(network, probed)
+        peak += _head_bytes(network, probed, folded=run.train.folds > 0)
     graph = PROCESS_BYTES + BYTES_PER_OPERATION * len(steps)
     if training:
         batch = batch or run.train.batch
@@ -140,13 +143,17 @@ def _weight_copies(run: Run) -> int:
     return 1 + averages + start + bool(run.train.patience)
 
 
-def _head_bytes(network: Network, images: int) -> int:
+def _head_bytes(network: Network, images: int, *, folded: bool) -> int:
     """Bytes of the features of so many images, and of a logistic regression on them (`training/probe.py`)."""
     width, classes = map(int, network.head.kernel.shape)
     features = 4 * images * width
     # Standardised features take a copy for each of two operations. Later, of one copy, the optimiser holds ten earlier
     # steps and gradients of float64 numbers, and the logits.
-    return features + max(2 * features, features + 160 * width * classes + 8 * images * classes)
+    fitting = max(2 * features, features + 160 * width * classes + 8 * images * classes)
+    if not folded:
+        return features + fitting
+    # Those of validation and training are put together, and each of the heads that are fitted at once has a copy.
+    return 2 * features + min(MAX_AT_ONCE, count_cores()) * (features + fitting)
 
 
 def _evaluation_batch(run: Run, *, training: bool) -> int:

@@ -1,0 +1,105 @@
+"""Images of training and validation that belong together in a cross-validation: groups, and near-duplicates.
+
+A head that has seen nearly the same image is not asked about a new one.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from bakeoff.data.batches import Split, eval_batches, load_split
+from bakeoff.data.checks.leaks import can_compare, without_bars
+from bakeoff.data.checks.near_duplicates import MIN_SIDE_PIXELS, find_near_duplicates
+from bakeoff.data.shards import Dataset, join_groups
+from bakeoff.data.sources import OnCount
+from bakeoff.files import read_json, write_json
+from bakeoff.runs.facts import Facts
+
+__all__ = ["Alike", "find_alike", "keep_together"]
+
+# Of each split so many images are compared with each other and with those of the other: as many as a study probes.
+MAX_IMAGES = 5000
+# Images that are read at once.
+BATCH = 256
+
+
+class Alike(Facts):
+    """Pairs of ids: images of training and validation that are nearly the same."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+
+def keep_together(dataset: Dataset, *splits: Split) -> tuple[list[str] | None, str]:
+    """Group images of training and validation so that a fold has all images of a group or none.
+
+    Images that the data group are in one group, and so are near-duplicates, or where those were not searched for, equal
+    images.
+
+    Args:
+        dataset: The prepared data.
+        splits: Images of training and of validation, in any order.
+
+    Returns:
+        The group of each image, split after split, or None if each is on its own; and what is to be said, or nothing.
+    """
+    ids = [key for split in splits for key in split.ids]
+    places = {key: place for place, key in enumerate(ids)}
+    given = [group for split in splits for group in split.groups or split.ids]
+    alike, note = find_alike(dataset), ""
+    if alike is not None:
+        pairs = [(places[one], places[other]) for one, other in alike.pairs if one in places and other in places]
+    else:
+        pairs = _find_copies(splits)
+    if dataset.at_input(0).side >= MIN_SIDE_PIXELS and (alike is None or max(map(len, splits)) > MAX_IMAGES):
+        note = "too many images to search them all for near-duplicates: some may be in different folds"
+    groups = join_groups(given, pairs)
+    return (groups if len(set(groups)) < len(groups) else None), note
+
+
+def find_alike(dataset: Dataset, on_count: OnCount | None = None) -> Alike | None:
+    """Find near-duplicates among the images of training and validation, or read what was found before.
+
+    Args:
+        dataset: The prepared data.
+        on_count: Called with (what is being done, images done, images in all).
+
+    Returns:
+        What was found, which is kept beside the shards; None if the images are too small to be compared, or too many to
+        compare them in about ten seconds.
+    """
+    # As large as they are for small inputs, so that every network's run finds the same pairs.
+    compared = without_bars(dataset).at_input(0)
+    path = dataset.folder / f"alike-{compared.fingerprint[:12]}.json"
+    try:
+        return Alike.model_validate(read_json(path))
+    except (OSError, ValueError):  # missing or damaged
+        pass
+    if not can_compare(compared, "train", "val"):
+        return None
+    splits = [load_split(compared, name, subset=MAX_IMAGES) for name in ("train", "val")]
+    ids = [key for split in splits for key in split.ids]
+    images = np.concatenate([split.images[:] for split in splits])
+
+    def on_block(done: int, total: int) -> None:
+        if on_count:
+            on_count("comparing training and validation images with each other", done, total)
+
+    on_block(0, len(images))
+    found = {
+        (min(pair.first, pair.second), max(pair.first, pair.second))
+        for pair in find_near_duplicates(images, None, on_block=on_block)
+    }
+    alike = Alike(pairs=tuple((ids[one], ids[other]) for one, other in sorted(found)))
+    if os.access(dataset.folder, os.W_OK):
+        write_json(path, alike.model_dump(mode="json"))
+    return alike
+
+
+def _find_copies(splits: Sequence[Split]) -> list[tuple[int, int]]:
+    """Positions of images with the same pixels, each with the first of them."""
+    first: dict[bytes, int] = {}
+    images = (image for split in splits for batch, _ in eval_batches(split, BATCH) for image in batch)
+    digests = (hashlib.blake2b(image.tobytes()).digest() for image in images)
+    return [(first.setdefault(digest, place), place) for place, digest in enumerate(digests)]

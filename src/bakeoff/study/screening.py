@@ -1,0 +1,119 @@
+"""The screen of a plan: what it takes, on how many images, and by how many folds. Pure functions, like the plan."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bakeoff.data.folds import choose_folds
+from bakeoff.networks.table import find_network
+from bakeoff.runs.config import Candidate, Mode, WeightsChoice
+from bakeoff.study.forecast import Forecast
+
+__all__ = ["MAX_PROBE_IMAGES", "MIN_PROBE_IMAGES", "Screen", "plan_screen"]
+
+# Images of a probe: fewer show nothing, more change nothing. Three fifths train it, two score it.
+MIN_PROBE_IMAGES, MAX_PROBE_IMAGES = 500, 5000
+# Folds where there is no time for as many as the data ask for.
+LEAST_FOLDS = 5
+# A screen that takes too long in any case may take so many times as long with folds.
+SLACK = 1.1
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What it takes to screen candidates."""
+
+    forecast: Forecast
+    weights: WeightsChoice
+    scratch_seconds: float
+    """Training seconds of a network from scratch."""
+    counts: Mapping[str, int]
+    """Images by split."""
+    classes: int
+    folds: int = 0
+    """Folds by which probes are cross-validated; 0: they are scored on validation."""
+
+    def trains(self, candidate: Candidate) -> bool:
+        """Whether a candidate has no pretrained weights, so that it is trained and not probed."""
+        return find_network(candidate.name).from_scratch or self.weights.of(candidate.name) == "none"
+
+    def seconds(self, candidates: Sequence[Candidate], images: int, val: int) -> float:
+        """Wall-clock seconds for these candidates, one after the other."""
+        return sum(
+            self._fixed(each) + self._scoring(each, val if self.trains(each) else images + val) for each in candidates
+        )
+
+    def keep_affordable(self, candidates: Sequence[Candidate], limit: float) -> list[Candidate]:
+        """The candidates that there is time to screen, in their order: pretrained ones first, the fastest first."""
+        least = min(MIN_PROBE_IMAGES, self.counts["train"]), min(MIN_PROBE_IMAGES, self.counts["val"])
+        order = sorted(candidates, key=lambda each: (self.trains(each), self.seconds([each], *least)))
+        kept: set[Candidate] = set()
+        for candidate in order:
+            if not kept or self.seconds([*kept, candidate], *least) <= limit:
+                kept.add(candidate)
+        return [candidate for candidate in candidates if candidate in kept]
+
+    def count_images(self, candidates: Sequence[Candidate], limit: float) -> tuple[int, int]:
+        """Training and validation images of each probe, so that the screen takes this many seconds."""
+        probed = [each for each in candidates if not self.trains(each)]
+        left = limit - sum(self._fixed(each) + self._scoring(each, 0) for each in candidates)
+        each_image = sum(self._scoring(each, 1) - self._scoring(each, 0) for each in probed or candidates)
+        total = max(0.0, left) / each_image
+
+        def bounded(share: float, available: int) -> int:
+            return min(available, MAX_PROBE_IMAGES, max(MIN_PROBE_IMAGES, int(share * total)))
+
+        return bounded(0.6, self.counts["train"]), bounded(0.4, self.counts["val"])
+
+    def _fixed(self, candidate: Candidate) -> float:
+        """Seconds that do not depend on the number of images."""
+        if self.trains(candidate):
+            return self.forecast.overhead(candidate, Mode.FIT) + self.scratch_seconds
+        return self.forecast.overhead(candidate, Mode.PROBE)
+
+    def _scoring(self, candidate: Candidate, images: int) -> float:
+        """Seconds for the features of so many images, and for the heads of a cross-validation."""
+        seconds = self.forecast.scoring(candidate, images)
+        if not self.folds or self.trains(candidate):
+            return seconds
+        # One fit of a head is a part of the overhead.
+        return seconds + self.forecast.fitting(candidate, self.folds - 1, images, self.classes)
+
+
+def plan_screen(
+    screen: Screen, candidates: Sequence[Candidate], *, limit: float, usual: float
+) -> tuple[Screen, list[Candidate], int, int]:
+    """Decide whom to screen, on how many images, and by how many folds.
+
+    Folds are as many as the data ask for (`choose_folds`) if that costs no candidate and no image more than LEAST_FOLDS
+    do; else LEAST_FOLDS, if those cost no candidate and score more images than validation has; else there are none.
+
+    Args:
+        screen: The screen, without folds.
+        candidates: The networks with their input sizes.
+        limit: Seconds of all slots in which candidates have to be screened, or are left out.
+        usual: Seconds of all slots that the screen takes if there are images enough.
+
+    Returns:
+        The screen with its folds, the candidates that there is time for, and training and validation images of each
+        probe.
+    """
+    kept = screen.keep_affordable(candidates, limit)
+    alone = screen, kept, *screen.count_images(kept, usual)
+    counts = screen.counts
+    most = choose_folds(counts["val"], min(MAX_PROBE_IMAGES, counts["train"]) + counts["val"])
+    if not most or all(map(screen.trains, kept)):
+        return alone
+
+    longest = max(limit, SLACK * screen.seconds(*alone[1:]))
+
+    def fold(folds: int) -> tuple[Screen, list[Candidate], int, int] | None:
+        folded = replace(screen, folds=folds)
+        images = folded.count_images(kept, usual)
+        if folded.keep_affordable(candidates, limit) != kept or folded.seconds(kept, *images) > longest:
+            return None
+        return folded, kept, *images
+
+    few, many = fold(min(most, LEAST_FOLDS)), fold(most)
+    if few is None or few[2] + few[3] <= alone[3]:
+        return alone
+    return many if many and many[1:] == few[1:] else few
