@@ -84,6 +84,11 @@ def test_a_class_without_images_is_never_suggested() -> None:
     assert one.confidence == pytest.approx(0.35)
 
 
+def test_a_label_of_a_class_without_other_images_is_not_judged() -> None:
+    rows = [[0.8, 0.1, 0.1]] * 3 + [[0.1, 0.8, 0.1]] * 3 + [[0.8, 0.1, 0.1]] * 2
+    assert find_suspicious(score(rows, [0, 0, 0, 1, 1, 1, 2, 2], ["train"] * 6 + ["test"] * 2), NAMES[:3]) == []
+
+
 def test_the_joint_counts_images_by_label_and_confident_class() -> None:
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.55, 0.45], [0.3, 0.7]], np.float32)
     confident = confident_classes(probabilities, np.array([0.6, 0.75]))
@@ -97,22 +102,23 @@ def test_of_the_classes_that_reach_their_threshold_the_most_probable_is_taken() 
 
 
 def test_images_that_count_to_no_class_are_taken_to_be_wrong_as_often_as_the_others() -> None:
-    joint = np.array([[6, 2, 0], [0, 5, 0], [0, 0, 0]])
-    assert count_wrong(joint, np.array([12, 5, 7])).tolist() == [3, 0, 0]
+    joint = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
+    assert count_wrong(joint, np.array([12, 8, 7])) == 3 + 2
 
 
-def test_as_many_labels_of_a_class_are_listed_as_are_wrong_and_never_the_most_probable_class() -> None:
+def test_as_many_labels_are_listed_as_are_wrong_and_never_the_most_probable_class() -> None:
     own = np.array([0.3, 0.1, 0.2, 0.4, 0.8], np.float32)
     labels = np.array([0, 0, 0, 1, 1])
     probabilities = np.where(np.arange(2) == labels[:, None], own[:, None], 1 - own[:, None])
-    ranked, shares = rank_suspicious(probabilities, labels, np.array([0.8, 0.5]), np.array([2, 2]))
-    assert ranked.tolist() == [1, 2, 3]
-    assert shares == pytest.approx([0.125, 0.25, 0.8])
+    ranked, shares = rank_suspicious(probabilities, labels, np.array([0.8, 0.5]), 3)
+    assert ranked.tolist() == [1, 2, 0]
+    assert shares == pytest.approx([0.125, 0.25, 0.375])
+    assert rank_suspicious(probabilities, labels, np.array([0.8, 0.5]), 9)[0].tolist() == [1, 2, 0, 3]
 
 
 def test_a_small_probability_is_less_suspicious_in_a_class_that_the_network_hardly_knows() -> None:
     probabilities = np.array([[0.2, 0.4, 0.4], [0.4, 0.2, 0.4]], np.float32)
-    ranked, _ = rank_suspicious(probabilities, np.array([0, 1]), np.array([0.3, 0.9, 0.9]), np.array([1, 1, 0]))
+    ranked, _ = rank_suspicious(probabilities, np.array([0, 1]), np.array([0.3, 0.9, 0.9]), 2)
     assert ranked.tolist() == [1, 0]
 
 

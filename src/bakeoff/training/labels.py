@@ -27,7 +27,7 @@ def score_held_out(folder: Path, data: Path, target: Path) -> None:
 
     Those of train and validation are scored in folds, in which images of a group and equal images stay together;
     those of test by a head that is fitted on train and validation. Labels of test are copied and not used. An image is
-    left out if all images of its class are in its fold: no head could know the class.
+    left out if all images of its class are in its fold: no head could know the class. So are test images of the class.
 
     Args:
         folder: A folder with the recipe of a probe as `config.json`.
@@ -60,7 +60,8 @@ def score_held_out(folder: Path, data: Path, target: Path) -> None:
             fit_head(features[learned], labels[learned], task.classes).logits(features[~learned]),
         ]
     )
-    kept = np.concatenate([_is_known(labels[learned], folds), np.ones(len(splits["test"]), bool)])
+    known = _is_known(labels[learned], folds)
+    kept = np.concatenate([known, np.isin(splits["test"].labels, labels[learned][known])])
     HeldOut(
         ids=np.concatenate([split.ids for split in splits.values()])[kept],
         splits=np.repeat(list(splits), [len(split) for split in splits.values()])[kept],

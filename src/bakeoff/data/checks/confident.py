@@ -2,8 +2,8 @@
 
 A model that has not seen an image gives it a probability for each class. An image counts confidently to a class if its
 probability is at least the mean one that images of this class get for it. The confident joint counts images by label
-and by that class: off its diagonal are probably wrong labels. It says how many labels of a class are wrong; these are
-the images with the smallest probability of their label ("prune by class" in the paper).
+and by that class: off its diagonal are probably wrong labels. It says how many labels are wrong. These are the images
+with the smallest probability of their label, compared with the mean one of the class.
 """
 
 import numpy as np
@@ -72,20 +72,16 @@ def confident_joint(labels: Labels, confident: NDArray[np.intp], classes: int) -
     return joint
 
 
-def count_wrong(joint: NDArray[np.int64], counts: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Estimate how many labels of each class are wrong: (classes,).
-
-    Images that count to no class are taken to be wrong as often as the others.
+def count_wrong(joint: NDArray[np.int64], counts: NDArray[np.intp]) -> int:
+    """Estimate how many labels are wrong. Images that count to no class are wrong as often as others of their label.
 
     Args:
         joint: (classes, classes), from `confident_joint`.
         counts: Images with each label, (classes,).
     """
     rows = joint.sum(axis=1)
-    shares = np.zeros(len(rows))
-    np.divide(rows - np.diag(joint), rows, out=shares, where=rows > 0)
-    wrong: NDArray[np.intp] = np.rint(shares * counts).astype(np.intp)
-    return wrong
+    shares = (rows - np.diag(joint)) / np.maximum(rows, 1)
+    return round(float(shares @ counts))
 
 
 def suggest_classes(probabilities: Floats, labels: Labels) -> NDArray[np.intp]:
@@ -102,27 +98,22 @@ def suggest_classes(probabilities: Floats, labels: Labels) -> NDArray[np.intp]:
 
 
 def rank_suspicious(
-    probabilities: Floats, labels: Labels, thresholds: NDArray[np.float64], wrong: NDArray[np.intp]
+    probabilities: Floats, labels: Labels, thresholds: NDArray[np.float64], wrong: int
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Find the images with a suspicious label: so many of each class, and none whose label is its most probable class.
+    """Find the images with a suspicious label. None of them has the label that is its most probable class.
 
     Args:
         probabilities: (n, classes).
         labels: (n,).
         thresholds: (classes,), from `class_thresholds`.
-        wrong: How many labels of each class are wrong, (classes,), from `count_wrong`.
+        wrong: How many labels are wrong, from `count_wrong`.
 
     Returns:
-        Their positions, the most suspicious first; and for each the probability of its label, as a part of the mean
-        one of the class: what is a small probability in one class is a usual one in another.
+        At most so many positions, the most suspicious first; and for each the probability of its label, as a part of
+        the mean one of the class: what is a small probability in one class is a usual one in another.
     """
     own = probabilities[np.arange(len(labels)), labels]
     shares = own / np.maximum(thresholds[labels], 1e-12)
     order = np.argsort(shares, kind="stable")
-    order = order[own[order] < probabilities.max(axis=1)[order]]
-    places = np.zeros(len(order), np.intp)
-    for label in np.unique(labels[order]):
-        inside = labels[order] == label
-        places[inside] = np.arange(inside.sum())
-    ranked = order[places < wrong[labels[order]]]
+    ranked = order[own[order] < probabilities.max(axis=1)[order]][:wrong]
     return ranked, shares[ranked]

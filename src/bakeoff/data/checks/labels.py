@@ -81,7 +81,9 @@ def find_suspicious(scored: HeldOut, names: Sequence[str]) -> list[SuspiciousLab
     probabilities = np.where(np.isfinite(thresholds), scored.probabilities, np.float32(0))
     confident, suggested = confident_classes(probabilities, thresholds), suggest_classes(probabilities, labels)
     found: list[tuple[float, int]] = []
-    for rows in map(np.flatnonzero, (~is_test, is_test)):
+    # A label of a class that has no other images cannot be judged.
+    judged = np.isfinite(thresholds)[labels]
+    for rows in map(np.flatnonzero, (judged & ~is_test, judged & is_test)):
         joint = confident_joint(labels[rows], confident[rows], len(names))
         wrong = count_wrong(joint, np.bincount(labels[rows], minlength=len(names)))
         ranked, shares = rank_suspicious(probabilities[rows], labels[rows], thresholds, wrong)
