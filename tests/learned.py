@@ -41,5 +41,6 @@ def learn(name: str, size: int, dataset: Dataset) -> FinishedRun:
         sample = load_split(dataset, "train", subset=400)
         head = fit_head(predict_logits(compile_forward(network.features(size)), sample), sample.labels, classes)
         network.head.set_weights([head.kernel, head.bias])
-    predictions = Predictions(predict_logits(compile_forward(model), val), val.labels, val.ids)
-    return FinishedRun(model, make_record(f"{name}@{size}"), dataset, {"val": predictions})
+    forward = compile_forward(model)
+    predictions = Predictions(predict_logits(forward, val), val.labels, val.ids)
+    return FinishedRun(model, make_record(f"{name}@{size}"), dataset, {"val": predictions}, forward)

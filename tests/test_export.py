@@ -52,8 +52,9 @@ def leaky(lenet, digits):
     x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
     model = keras.Model(images, keras.layers.Dense(classes, kernel_initializer="random_normal")(x))
     val = load_split(digits, "val")
-    predictions = Predictions(predict_logits(compile_forward(model), val), val.labels, val.ids)
-    return dataclasses.replace(lenet, model=model, predictions={"val": predictions})
+    forward = compile_forward(model)
+    predictions = Predictions(predict_logits(forward, val), val.labels, val.ids)
+    return dataclasses.replace(lenet, model=model, predictions={"val": predictions}, forward=forward)
 
 
 def test_a_bundle_has_a_card_labels_and_hashes(bundle):
@@ -237,9 +238,10 @@ def test_layers_that_the_converters_do_not_know_are_exported_right(lenet, digits
     model = keras.Model(images, keras.layers.Dense(len(digits.class_names), kernel_initializer="he_normal")(x))
     model = keras.models.model_from_json(model.to_json())  # as from a file
     val = load_split(digits, "val")
-    predictions = Predictions(predict_logits(compile_forward(model), val), val.labels, val.ids)
+    forward = compile_forward(model)
+    predictions = Predictions(predict_logits(forward, val), val.labels, val.ids)
     assert predictions.logits.std(axis=0).min() > 0.01
-    run = dataclasses.replace(lenet, model=model, predictions={"val": predictions})
+    run = dataclasses.replace(lenet, model=model, predictions={"val": predictions}, forward=forward)
     assert write_bundle(run, tmp_path / "out", form).parity.agreement == 1.0
 
 
@@ -253,9 +255,10 @@ def reversing(lenet, digits):
     x = keras.layers.Flatten()(keras.layers.Conv2D(8, 3, strides=2, activation="relu")(x))
     model = keras.Model(images, keras.layers.Dense(10, kernel_initializer=keras.initializers.RandomNormal(0, 0.005))(x))
     val = load_split(digits, "val")
-    logits = predict_logits(compile_forward(model), val)
+    forward = compile_forward(model)
+    logits = predict_logits(forward, val)
     predictions = Predictions(logits, logits.argmax(axis=1).astype(np.int32), val.ids)
-    return dataclasses.replace(lenet, model=model, predictions={"val": predictions})
+    return dataclasses.replace(lenet, model=model, predictions={"val": predictions}, forward=forward)
 
 
 def test_a_bundle_whose_precision_cannot_be_had_is_not_written(reversing, tmp_path):

@@ -54,7 +54,8 @@ def prepare(name, precision, dataset):
     assert logits.std(axis=0).min() > 0.1
     record = make_record(f"{name}@{size}")
     record = record.model_copy(update={"config": override(record.config, [f"train.precision={precision.value}"])})
-    return FinishedRun(model, record, dataset, {"val": Predictions(logits, val.labels, val.ids)})
+    predictions = {"val": Predictions(logits, val.labels, val.ids)}
+    return FinishedRun(model, record, dataset, predictions, compile_forward(model))
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from bakeoff.networks.table import find_network
 from bakeoff.runs.config import Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, read_history
+from bakeoff.training.model import open_run
 from bakeoff.training.run import explain_failure
 from bakeoff.training.test import open_test as open_test_here
 from learned import TINY
@@ -71,7 +72,7 @@ def test_the_test_split_is_opened_in_a_process_of_its_own_and_every_opening_is_c
     assert tested.openings == 1
     assert tested.n == finished.record.data.counts["test"]
     assert (folder / "confusion.csv").read_text().count("\n") == 11
-    assert open_test_here(folder, shards).openings == 2
+    assert open_test_here(open_run(folder, shards)).openings == 2
 
 
 @pytest.mark.usefixtures("workers_here")

@@ -204,6 +204,21 @@ def test_a_run_that_got_worse_keeps_its_starting_weights(begin, trained):
     assert np.allclose(second.val_logits, trained.outcome.val_logits, atol=1e-5)
 
 
+@pytest.mark.parametrize(("flip", "passes"), [(False, ["start", "end"]), (True, ["start", "end", "mirrored end"])])
+def test_at_its_end_a_run_scores_the_same_images_once(begin, trained, monkeypatch, flip, passes):
+    scored = []
+
+    def predict(forward, split, **options):
+        scored.append(len(split))
+        return predict_logits(forward, split, **options)
+
+    monkeypatch.setattr("bakeoff.training.loop.predict_logits", predict)
+    start = {"start": trained.model}
+    task = begin(model=start, train={"images": 32, "evaluations": 1, "flip_test": flip}, wall_seconds=1000.0)
+    train(task)
+    assert scored == [len(task.val)] * len(passes)
+
+
 def test_the_model_of_another_network_is_refused_as_a_start(begin, finished):
     other = RunFolder(run_dir(finished.out, finished.record.id)).model
     with pytest.raises(WeightsError, match="is not lenet"):

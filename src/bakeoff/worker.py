@@ -51,13 +51,15 @@ def _run(folder: str, data: str, started: str | None = None) -> None:
 
 
 def _test(folder: str, data: str, bundle: str | None = None) -> None:
+    from bakeoff.training.model import open_run
     from bakeoff.training.test import open_test
 
-    open_test(Path(folder), Path(data))
+    run = open_run(Path(folder), Path(data))
+    open_test(run)
     if bundle is not None:
         from bakeoff.deploy.export.run import export_run
 
-        export_run(Path(folder), Path(data), Path(bundle), timed=False)
+        export_run(run, Path(bundle), timed=False)
 
 
 def _again(folder: str, data: str, target: str) -> None:
@@ -70,10 +72,10 @@ def _bundle(
     folder: str, data: str, bundle: str, model_format: str | None = None, quantize: str = "", *rule: str
 ) -> None:
     from bakeoff.deploy.export.run import export_run
+    from bakeoff.training.model import open_run
 
     export_run(
-        Path(folder),
-        Path(data),
+        open_run(Path(folder), Path(data)),
         Path(bundle),
         Format(model_format or Format.KERAS),
         Quantize(quantize) if quantize else None,

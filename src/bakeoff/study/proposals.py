@@ -190,9 +190,12 @@ def _has_time_for_mirror_images(plan: StudyPlan, last: RunRecord, seconds_left: 
 def _predict_overhead(plan: StudyPlan, last: RunRecord, forecast: Forecast, flips: bool, *, evaluations: int) -> float:
     """Wall-clock seconds of the confirming run and of what follows it that are not training."""
     candidate, model = _candidate_of(last), last.config.model
-    # Validation, with its mirror images or without; and a part of it at each evaluation, at the start, and at the end
-    # to compare with those.
-    scored = (1 + flips) * plan.count_val + (evaluations + 2) * min(INTERIM_IMAGES, plan.count_val)
+    # A part of the validation images at the start and at each evaluation. At the end that part again, to compare with
+    # the start, and all images, with their mirror images or without; once, where both are the same.
+    part = min(INTERIM_IMAGES, plan.count_val)
+    scored = (evaluations + 1) * part + (1 + flips) * plan.count_val
+    if not flips and part == plan.count_val:
+        scored -= part
     sizes = 1 + len(progressive_sizes(find_network(model.name), model.size))
     # Less than expected, because the run shortens itself as it goes, and cannot become longer.
     around = forecast.overhead(candidate, Mode.FIT, sizes=sizes) + forecast.scoring(candidate, scored)

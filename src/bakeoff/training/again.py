@@ -3,13 +3,10 @@
 from pathlib import Path
 
 from bakeoff.data.batches import load_split
-from bakeoff.data.shards import open_dataset
-from bakeoff.errors import OutputError
 from bakeoff.runs.folder import SPLITS_SCORED
 from bakeoff.runs.predictions import Predictions, has_predictions, write_predictions
-from bakeoff.runs.record import read_record
-from bakeoff.training.inference import compile_forward, predict_logits, report_batches
-from bakeoff.training.model import load_model
+from bakeoff.training.inference import predict_logits, report_batches
+from bakeoff.training.model import open_run
 
 __all__ = ["predict_again"]
 
@@ -28,18 +25,13 @@ def predict_again(folder: Path, data: Path, target: Path) -> None:
     Raises:
         OutputError: The run has no trained model, another one, or was trained on other data.
     """
-    record = read_record(folder)
-    model = load_model(folder, record)
-    dataset = open_dataset(data, record.view.classes, record.view.seed, record.view.fit)
-    dataset = dataset.at_input(model.input_shape[1])
-    if dataset.fingerprint != record.data.fingerprint:
-        raise OutputError(f"{folder} was trained on other data than {data}; prepare the same data again")
-    forward = compile_forward(model)
+    opened = open_run(folder, data)
+    config = opened.record.config.train
     for name in SPLITS_SCORED:
         if not has_predictions(folder, name):
             continue
-        subset = record.config.train.val_images if name == "val" else None
-        split = load_split(dataset, name, subset=subset, unlock=True)
+        subset = config.val_images if name == "val" else None
+        split = load_split(opened.dataset, name, subset=subset, unlock=True)
         on_batch = report_batches("predicting again", len(split))
-        logits = predict_logits(forward, split, flip=record.config.train.flip_test, on_batch=on_batch)
+        logits = predict_logits(opened.forward, split, flip=config.flip_test, on_batch=on_batch)
         write_predictions(target, Predictions(logits, split.labels, split.ids, name))

@@ -94,6 +94,8 @@ class _Training:
         has_start = has_trained_head and not self._config.with_val
         self._start = StartingWeights(self._model, len(self._interim)) if has_start else None
         self._start_kept = False
+        self._start_logits: NDArray[np.float32] | None = None
+        """The logits of the starting weights on the images of an evaluation; None if their score was known."""
         self._steps = self._compile_steps()
         self._forward = compile_forward(self._model)
 
@@ -109,7 +111,7 @@ class _Training:
             with self._clock.measure("evaluate"):
                 images = [self._config.metric, self._config.precision, task.dataset.decoded_key, self._interim.ids]
                 # With a deadline they are scored in any case, because that measures how long scoring takes.
-                self._start.score(images, self._measure_merit, cached=task.wall_seconds is None)
+                self._start.score(images, self._measure_start, cached=task.wall_seconds is None)
         self._history = read_history(task.folder)[: self._state.rows]
         self._batches = train_batches(
             task.learned,
@@ -158,7 +160,7 @@ class _Training:
         at_end = passes * len(task.val)
         if config.patience:  # the last weights, then the best
             at_end *= 2
-        if self._start is not None:
+        if self._start is not None and not self._is_interim_all:
             at_end += len(self._interim)
         to_score = ToScore(evaluation=len(self._interim) * (passes if config.patience else 1), end=at_end)
         if config.with_val:
@@ -264,25 +266,56 @@ class _Training:
             self._best.update(_monitored(self._history[-1], self._config))
         if self._config.patience:
             self._best.restore()
-        if self._start is not None and self._measure_merit() < self._start.merit:
-            self._notes.append("training made it worse: its starting point was kept")
-            self._start.restore()
-            self._start_kept = True
-        return self._predict(val, flip=flip) if self._config.patience else self._score(val, flip=flip)
+        logits = None if self._start is None else self._keep_better(self._start)
+        if logits is None or not self._is_interim_all:
+            logits = self._predict(val, flip=flip)
+        if not self._config.patience:
+            self._add_row(logits, val)
+        return logits
+
+    def _keep_better(self, start: StartingWeights) -> NDArray[np.float32] | None:
+        """Restore the starting weights if they are better than the model's.
+
+        Returns:
+            The logits of the better ones on the images of an evaluation; None if they are not known.
+        """
+        logits = self._predict_interim()
+        if self._find_merit(logits) >= start.merit:
+            return logits
+        self._notes.append("training made it worse: its starting point was kept")
+        start.restore()
+        self._start_kept = True
+        return self._start_logits
+
+    @property
+    def _is_interim_all(self) -> bool:
+        """Whether an evaluation computes just what the last one does: all images, without mirror images."""
+        return len(self._interim) == len(self._task.val) and not self._config.flip_test
 
     def _predict(self, split: Split, *, flip: bool) -> NDArray[np.float32]:
         with self.course.scoring(passes=1 + flip) as count:
             return predict_logits(self._forward, split, flip=flip, on_batch=count)
 
-    def _measure_merit(self) -> float:
-        """The metric that decides, of the model on the images of an evaluation, as a score: higher is better."""
+    def _predict_interim(self) -> NDArray[np.float32]:
+        """The logits on the images of an evaluation, without mirror images."""
+        return self._predict(self._interim, flip=False)
+
+    def _measure_start(self) -> float:
+        self._start_logits = self._predict_interim()
+        return self._find_merit(self._start_logits)
+
+    def _find_merit(self, logits: NDArray[np.float32]) -> float:
+        """The metric that decides, on the images of an evaluation, as a score: higher is better."""
         metric = self._config.metric
-        measure = prepare(metric, self._predict(self._interim, flip=False), self._interim.labels)
+        measure = prepare(metric, logits, self._interim.labels)
         return _merit(metric, measure and measure.value)
 
-    def _score(self, split: Split, *, flip: bool) -> NDArray[np.float32]:
-        """Score the model on a split, add a row to the history, and return the logits."""
-        logits = self._predict(split, flip=flip)
+    def _score(self, split: Split, *, flip: bool) -> None:
+        """Score the model on a split, and add a row to the history."""
+        self._add_row(self._predict(split, flip=flip), split)
+
+    def _add_row(self, logits: NDArray[np.float32], split: Split) -> None:
+        """Add the scores of a split to the history."""
         values: dict[str, Any] = {f"val_{field}": value for field, value in measure_all(logits, split.labels).items()}
         self._history.append(
             HistoryRow(
@@ -300,7 +333,6 @@ class _Training:
         self._state.losses.clear()
         self._state.rows = len(self._history)
         write_history(self._task.folder, self._history)
-        return logits
 
     def _progress_event(self) -> RunProgress:
         progress, seconds = self._state.progress, self._clock.seconds["train"]

@@ -41,7 +41,7 @@ from bakeoff.runs.predictions import Predictions
 from bakeoff.runs.record import RunRecord
 from bakeoff.runs.selective import CoverageCurve, trace_predictions, trace_probabilities
 from bakeoff.runs.versions import find_library_versions
-from bakeoff.training.inference import compile_forward, predict_logits
+from bakeoff.training.inference import Forward, compile_forward, predict_logits
 from bakeoff.training.model import HOW_TO_MEND
 
 __all__ = ["FinishedRun", "write_bundle"]
@@ -65,6 +65,8 @@ class FinishedRun:
     record: RunRecord
     dataset: Dataset
     predictions: Mapping[SplitScored, Predictions]
+    forward: Forward
+    """The compiled model: uint8 images (n, side, side, 3) -> logits (n, classes)."""
     confirmed: RunRecord | None = None
     """Of a refit, the run whose recipe it repeats."""
 
@@ -102,7 +104,7 @@ def write_bundle(
     calibration = calibrate(finished.predictions, record.refit_of)
     temperature = calibration.temperature if calibration else 1.0
     val = load_split(dataset, "val", subset=None if quantize or rule else PARITY_IMAGES)
-    logits = predict_logits(compile_forward(finished.model), val, flip=flip)
+    logits = predict_logits(finished.forward, val, flip=flip)
     if not learned_val:  # else its file was told by its hash, which every such run has
         _check_stored(finished, Predictions(logits, val.labels, val.ids))
     exact = _in_float32(finished)

@@ -2,21 +2,19 @@
 
 from pathlib import Path
 
-from bakeoff.data.shards import open_dataset
 from bakeoff.deploy.bundle import Format, Quantize, ThresholdRule
 from bakeoff.deploy.export.folder import FinishedRun, write_bundle
 from bakeoff.runs.events import RunProgress, write_event
 from bakeoff.runs.folder import SPLITS_SCORED
 from bakeoff.runs.predictions import has_predictions, read_predictions
 from bakeoff.runs.record import read_record
-from bakeoff.training.model import load_model
+from bakeoff.training.model import OpenedRun
 
 __all__ = ["export_run"]
 
 
 def export_run(
-    folder: Path,
-    data: Path,
+    run: OpenedRun,
     bundle: Path,
     model_format: Format = Format.KERAS,
     quantize: Quantize | None = None,
@@ -27,8 +25,7 @@ def export_run(
     """Write the bundle of a finished run into a folder.
 
     Args:
-        folder: The run's folder, `OUT/runs/ID`.
-        data: The folder of shards that it was trained on.
+        run: The run.
         bundle: The folder to write; an earlier bundle in it is replaced.
         model_format: The model's file format.
         quantize: The quantisation, if any.
@@ -36,16 +33,14 @@ def export_run(
         timed: Whether to measure latency and memory of the model in a fresh process.
 
     Raises:
-        OutputError: The run has no trained model, or `bundle` holds something else.
+        OutputError: `bundle` holds something else, or the model does not predict what the run stored.
         BundleError: The format has no such quantisation, the exported model differs from the run, or the rule cannot be
             kept.
     """
-    record = read_record(folder)
-    model = load_model(folder, record)
-    dataset = open_dataset(data, record.view.classes, record.view.seed, record.view.fit)
-    dataset = dataset.at_input(model.input_shape[1])
+    # It may have been scored on the test split since it was opened.
+    record = read_record(run.folder)
     # Of a refit, the run whose recipe it repeats has predictions on images that it has not seen.
-    sources = {"val": folder.parent / record.refit_of if record.refit_of else folder, "test": folder}
+    sources = {"val": run.folder.parent / record.refit_of if record.refit_of else run.folder, "test": run.folder}
     confirmed = read_record(sources["val"]) if record.refit_of else None
     learned = record.config.train.with_val and not record.refit_of
     predictions = {
@@ -54,7 +49,7 @@ def export_run(
         if has_predictions(sources[split], split) or (split == "val" and not learned)
     }
     write_bundle(
-        FinishedRun(model, record, dataset, predictions, confirmed),
+        FinishedRun(run.model, record, run.dataset, predictions, run.forward, confirmed),
         bundle,
         model_format,
         quantize,
