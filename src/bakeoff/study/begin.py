@@ -30,7 +30,7 @@ from bakeoff.study.defaults import assign_weights, choose_candidates, default_ru
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.provide import SplitFindings, check_splits, prepare_data, provide_weights
 from bakeoff.study.sizes import choose_size
-from bakeoff.study.state import AnyPlan, StudyState, open_state, planned_metric
+from bakeoff.study.state import AnyPlan, StudyState, check_place, open_state, planned_metric
 from bakeoff.study.watcher import StudyWatcher
 
 __all__ = ["PreparedStudy", "StudyRequest", "open_executor", "open_study", "prepare_study"]
@@ -132,7 +132,7 @@ def prepare_study(request: StudyRequest, watcher: StudyWatcher, threads: int | N
         threads: CPU threads of each run; None for all of this machine.
 
     Raises:
-        InputError: Names, sizes, data or weights cannot be used.
+        InputError: Names, sizes, data, weights or the study's folder cannot be used.
     """
     started = time.monotonic()
     recipe = request.recipe or Run()
@@ -141,7 +141,10 @@ def prepare_study(request: StudyRequest, watcher: StudyWatcher, threads: int | N
     if request.candidates:
         # A wrong name is refused before the data are prepared, which can take minutes.
         choose_candidates(request.candidates, 32, weights)
+    if request.out:  # and so is a folder
+        check_place(request.out)
     shards, dataset = prepare_data(request.data, request.data_dir, watcher.counted)
+    check_place(request.folder(dataset.name))
     decision = choose_metric(request.metric, dataset, planned_metric(request.folder(dataset.name)))
     folds = request.budget and choose_folds(dataset.counts["val"], dataset.counts["train"] + dataset.counts["val"])
     findings = check_splits(dataset, watcher, folded=bool(folds))

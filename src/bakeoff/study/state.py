@@ -18,7 +18,7 @@ from bakeoff.study.compare import Comparison
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.search import Search
 
-__all__ = ["AnyPlan", "StudyState", "open_state", "planned_metric", "planned_slots"]
+__all__ = ["AnyPlan", "StudyState", "check_place", "open_state", "planned_metric", "planned_slots"]
 
 AnyPlan = StudyPlan | Comparison | Search | Ablation
 
@@ -91,6 +91,13 @@ def planned_metric(out: Path) -> Metric | None:
     return Metric(_read(path).plan.asked["metric"]) if path.is_file() else None
 
 
+def check_place(out: Path) -> None:
+    """Raise OutputError if a folder can hold no study, because it holds other files or is a file."""
+    is_taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if is_taken and not (out / STUDY_FILE).is_file():
+        raise OutputError(f"{out} is not empty and holds no study; choose another --out")
+
+
 def open_state(out: Path, plan: AnyPlan, *, data: StudyData, command: str, slots: int = 1) -> StudyState:
     """Start a study, or open the same study to continue it.
 
@@ -111,8 +118,7 @@ def open_state(out: Path, plan: AnyPlan, *, data: StudyData, command: str, slots
             difference = _describe_difference(study, plan, data)
             raise OutputError(f"{out} holds another study ({difference}); choose another --out, or delete it")
         return study
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out} is not empty and holds no study; choose another --out")
+    check_place(out)
     make_dir(out)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     study = StudyState(

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator
 
+import keras
 from keras import layers
 
 from bakeoff.machine import count_cores
@@ -177,6 +178,8 @@ def _last_readers(steps: list[GraphStep]) -> dict[Tensor, int]:
 def _written_in_place(step: GraphStep, released: list[Tensor]) -> int:
     """Numbers per image that an operation writes into the memory of an input that nothing reads after it."""
     match step.operation:
+        case layers.Activation() if step.operation.activation is keras.activations.gelu:
+            return 0
         case layers.ReLU() | layers.Activation() | layers.Add() | layers.BatchNormalization():
             return step.output.numbers if any(each.numbers == step.output.numbers for each in released) else 0
     return 0
@@ -197,12 +200,18 @@ def _workspace(step: GraphStep) -> int:
         case layers.Conv2D(kernel_size=(height, width), groups=1) if height * width > 1:
             # oneDNN copies the input into its own memory layout.
             return step.inputs[0].numbers
+        case layers.Activation() if step.operation.activation is keras.activations.gelu:
+            # Half of the input and one plus its error function, before they are multiplied.
+            return step.output.numbers
     return 0
 
 
 def _gradient_workspace(step: GraphStep) -> int:
     """Numbers per image that the gradient of an operation needs as temporary memory."""
     match step.operation:
+        case layers.Activation() if step.operation.activation is keras.activations.gelu:
+            # The gradients of the two factors, before they are added.
+            return 2 * step.output.numbers
         case layers.BatchNormalization() if step.weights:
             # The gradient is a sum of three terms: through the input, the mean and the variance.
             return 2 * step.output.numbers
