@@ -6,15 +6,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from bakeoff.launch import Local, Spare, launch
 from bakeoff.launch import spare as spare_module
 from bakeoff.launch.process import Worker
-from bakeoff.runs.config import Run
+from bakeoff.profile import add_observation
+from bakeoff.runs.config import Candidate, Data, Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State
+from bakeoff.study.begin import StudyRequest, prepare_study
+from bakeoff.study.watcher import StudyWatcher
+from factories import make_observation
 from learned import TINY
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes through /proc")
@@ -72,6 +77,19 @@ def test_it_is_started_once_in_a_run_that_has_begun_to_train(shards, tmp_path, m
     assert record.state is State.COMPLETE, record.reason
     assert calls == [({}, record.memory_predicted_bytes)]
     assert seen[0] == ("train", 1)
+
+
+def test_it_is_started_while_the_data_are_prepared_unless_a_network_is_to_be_timed(tmp_path, monkeypatch):
+    calls, watcher = [], Mock(spec=StudyWatcher)
+    monkeypatch.setattr(Spare, "prepare", lambda _, environment, reserved: calls.append((environment, reserved)))
+    request = StudyRequest(Data(source="digits"), candidates=(Candidate(name="lenet"),), out=tmp_path / "out")
+    prepare_study(request, watcher, spare=Spare())
+    assert calls == []
+    add_observation(make_observation())
+    prepare_study(request, watcher)
+    assert calls == []
+    prepare_study(request, watcher, spare=Spare())
+    assert calls == [({}, 0)]
 
 
 def test_it_is_for_stages_in_which_another_run_or_job_follows():

@@ -39,7 +39,8 @@ def carry_out(
     """
     workers, cluster = read_optional_whole("workers", workers, 1), read_optional_text("cluster", cluster)
     with watch_progress(progress) as watcher, open_executor(workers, cluster) as executor:
-        prepared = prepare_study(request, watcher, executor.threads)
+        ahead = None if dry_run or executor.slots > 1 else executor.spare
+        prepared = prepare_study(request, watcher, executor.threads, ahead)
         out = prepared.out
         slots = planned_slots(out, executor.slots)
         planned = plan(prepared, slots)

@@ -121,7 +121,9 @@ def open_executor(workers: int | None, cluster: str | None) -> Iterator[Executor
         executor.close()
 
 
-def prepare_study(request: StudyRequest, watcher: StudyWatcher, threads: int | None = None) -> PreparedStudy:
+def prepare_study(
+    request: StudyRequest, watcher: StudyWatcher, threads: int | None = None, spare: Spare | None = None
+) -> PreparedStudy:
     """Prepare the data of a request, choose its candidates and fetch their weights; nothing is trained.
 
     If the request has a budget and nothing was measured on this machine yet, one network is timed.
@@ -130,6 +132,7 @@ def prepare_study(request: StudyRequest, watcher: StudyWatcher, threads: int | N
         request: What is asked for.
         watcher: Told what happens.
         threads: CPU threads of each run; None for all of this machine.
+        spare: Where the process of the first run is started ahead, while the data are prepared.
 
     Raises:
         InputError: Names, sizes, data, weights or the study's folder cannot be used.
@@ -143,6 +146,8 @@ def prepare_study(request: StudyRequest, watcher: StudyWatcher, threads: int | N
         choose_candidates(request.candidates, 32, weights)
     if request.out:  # and so is a folder
         check_place(request.out)
+    if spare is not None and read_profile().observations:  # else it would run while a network is timed
+        spare.prepare({}, 0)
     shards, dataset = prepare_data(request.data, request.data_dir, watcher.counted)
     check_place(request.folder(dataset.name))
     decision = choose_metric(request.metric, dataset, planned_metric(request.folder(dataset.name)))
