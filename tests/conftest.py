@@ -44,7 +44,10 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory, monkeypatch):
+    from factories import fill_profile
+
     folder = tmp_path_factory.mktemp("cache")
+    fill_profile(folder / "cache")
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(folder / "cache"))
     monkeypatch.setenv("BAKEOFF_WEIGHTS_DIR", str(folder / "weights"))
     monkeypatch.delenv("BAKEOFF_DATA_DIR", raising=False)

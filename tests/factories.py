@@ -1,18 +1,21 @@
 """Invented records for tests: `make_record()` is a plausible one, and every keyword changes one thing."""
 
 import io
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from bakeoff.profile import Device, Observation, Profile
+from bakeoff.files import write_json
+from bakeoff.profile import Device, Observation, Profile, find_device
 from bakeoff.runs.config import Mode, Model, Run, Train, parse_candidate, run_id
 from bakeoff.runs.metrics import Metrics, TestMetrics, wilson_interval
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
 from bakeoff.study import Forecast
 
-__all__ = ["encode_png", "make_forecast", "make_metrics", "make_observation", "make_record"]
+__all__ = ["encode_png", "fill_profile", "make_forecast", "make_metrics", "make_observation", "make_record"]
 
 
 def make_metrics(top1: float = 0.8, n: int = 1000, **changes: Any) -> Metrics:
@@ -102,6 +105,20 @@ def make_observation(
     """What a run measured: `rate` images per second, forward or in training by the mode; `changes` are its fields."""
     fields = {"precision": "float32", "threads": 2, "overhead": 7.0, "compile": 5.0 if mode is Mode.FIT else 0.0}
     return Observation(network=network, size=size, mode=mode, images_per_second=rate, **(fields | changes))
+
+
+def fill_profile(cache_folder: Path) -> None:
+    """Put a profile of this machine into a cache, so that a study in it times no network before it plans."""
+    key, profile = _invented_profile()
+    (cache_folder / "profiles").mkdir(parents=True, exist_ok=True)
+    write_json(cache_folder / "profiles" / f"{key}.json", profile)
+
+
+@cache
+def _invented_profile() -> tuple[str, Any]:
+    device = find_device()
+    forecast = make_forecast(threads=device.cores)
+    return device.key, forecast.profile.model_copy(update={"device": device}).model_dump(mode="json")
 
 
 def make_forecast(rate: float = 300.0, overhead: float = 10.0, threads: int = 2) -> Forecast:

@@ -14,13 +14,16 @@ from PIL import Image
 import bakeoff
 from bakeoff.cli.output import escape_what_cannot_be_encoded, print_json, print_line
 from bakeoff.errors import WeightsError
+from factories import fill_profile
 from running import run_cli, run_process
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _shared_cache(tmp_path_factory):
     """One cache for all these tests, so that the digits are prepared once."""
-    return tmp_path_factory.mktemp("shared")
+    folder = tmp_path_factory.mktemp("shared")
+    fill_profile(folder)
+    return folder
 
 
 @pytest.fixture(autouse=True)

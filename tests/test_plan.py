@@ -117,9 +117,9 @@ def test_the_race_winner_is_confirmed_with_what_is_left_after_its_overhead():
     assert proposal.stage is Stage.CONFIRM
     assert [run.candidate for run in proposal.runs] == [race.runs[1].candidate]
     # Around the training, at least: seven tenths of 10 s, 5 s of compiling, and of scoring 1,000 validation images and
-    # their mirror images, and as many again five times on the way. Then the end of the study, with 2,000 test images.
+    # their mirror images, and as many again four times on the way. Then the end of the study, with 2,000 test images.
     pace = FORECAST.rate(LITES[0], Mode.PROBE).value
-    expected = 300 - 0.7 * (10 + 5 + 7000 / pace) - (30 + 2.5) - 4000 / pace
+    expected = 300 - 0.7 * (10 + 5 + 6000 / pace) - (30 + 2.5) - 4000 / pace
     assert proposal.runs[0].train.seconds == pytest.approx(expected, abs=0.1)
     assert proposal.runs[0].train.val_images is None
     assert proposal.runs[0].model.start == f"runs/{records[-1].id}/model.keras"

@@ -80,6 +80,7 @@ def test_it_is_started_once_in_a_run_that_has_begun_to_train(shards, tmp_path, m
 
 
 def test_it_is_started_while_the_data_are_prepared_unless_a_network_is_to_be_timed(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path / "nothing-measured"))
     calls, watcher = [], Mock(spec=StudyWatcher)
     monkeypatch.setattr(Spare, "prepare", lambda _, environment, reserved: calls.append((environment, reserved)))
     request = StudyRequest(Data(source="digits"), candidates=(Candidate(name="lenet"),), out=tmp_path / "out")

@@ -19,7 +19,7 @@ from bakeoff.study.recipe import write_recipe
 from bakeoff.study.search import Search
 from bakeoff.study.space import Parameter, Space
 from bakeoff.study.tune import search_for
-from factories import make_forecast
+from factories import fill_profile, make_forecast
 from running import run_cli
 
 BASE = Run().revised(
@@ -137,7 +137,9 @@ def test_a_base_recipe_that_cannot_be_trained_is_the_end(tmp_path):
 
 @pytest.fixture(scope="module")
 def _prepared(tmp_path_factory):
-    return tmp_path_factory.mktemp("prepared")
+    folder = tmp_path_factory.mktemp("prepared")
+    fill_profile(folder)
+    return folder
 
 
 @pytest.fixture
