@@ -25,8 +25,8 @@ def read_profile() -> Profile:
     """
     profile = _read()
     known = {spec.name for spec in TABLE}
-    measured = [*profile.observations, *profile.finishes]
-    unknown = sorted({each.network for each in measured} - known)
+    measured = {each.network for each in profile.observations} | {each.network for each in profile.finishes}
+    unknown = sorted(measured - known)
     if not unknown:
         return profile
     _note_unknown(_path(profile.device.key), tuple(unknown))
