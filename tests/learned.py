@@ -16,12 +16,19 @@ from factories import make_record
 
 __all__ = ["TINY", "learn"]
 
-# Everything that has a state: dropout, augmentation, a moving average, a schedule.
+# Everything that has a state: dropout, augmentation, the order of balanced batches, a moving average, a schedule.
 TINY = Run().revised(
     model={"name": "cnn-small", "size": 32, "dropout": 0.3},
     augment={"policy": "crop-mixup"},
     optim={"ema": 0.9},
-    train={"epochs": None, "images": 640, "batch": 32, "evaluations": 4, "deterministic": True},
+    train={
+        "epochs": None,
+        "images": 640,
+        "batch": 32,
+        "evaluations": 4,
+        "deterministic": True,
+        "balance": "sampler",
+    },
 )
 EPOCHS = 3
 

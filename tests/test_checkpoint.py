@@ -112,7 +112,6 @@ def _train(folder, data, run, *, killed_after=None):
         ({}, 1),
         ({"optim": {"name": "sgd", "ema": 0.0}}, 9),
         ({"train": {"patience": 50, "evaluations": 6}}, 11),
-        ({"train": {"balance": "sampler"}}, 7),
         ({"model": {"name": "lenet"}, "optim": {"first_layer": 0.5, "name": "lion", "learning_rate": 1e-4}}, 10),
     ],
 )
