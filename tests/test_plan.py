@@ -345,5 +345,7 @@ def test_the_plan_says_why_probes_are_cross_validated():
     text = " ".join(console.export_text().split())
     assert "10-fold cross-validation on 648 images, because 72 validation images tell only within ±11 points" in text
     assert "from scratch: 9.0 s of training; scored on 72" in text
+    console.print(render_plan(_plan_small(candidates=LITES[:1])))
+    assert "from scratch" not in console.export_text()
     console.print(render_plan(_plan_small({"train": 9000, "val": 2000, "test": 2000}, 1800.0)))
     assert "cross-validation" not in console.export_text()

@@ -88,6 +88,8 @@ def test_where_fine_tuning_hurts_the_frozen_probe_is_confirmed_and_chosen(settle
     run = settled.follow()
     assert run.candidate == best.candidate
     assert (run.train.mode, run.train.subset, run.train.val_images) == (Mode.PROBE, None, None)
+    # In the screen it was cross-validated, which leaves no model; now it is fitted on the training images.
+    assert (best.config.train.folds, run.train.folds) == (10, 0)
     probe = settled.finish(run, Stage.CONFIRM, 69)
     assert settled.winner.shipped == settled.winner.confirmed == probe.id != fitted.id
     assert settled.follow() is None

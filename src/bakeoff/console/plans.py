@@ -39,7 +39,9 @@ def _render_whole_job(plan: StudyPlan) -> Table:
     scratch = f"from scratch: {format_seconds(plan.scratch_seconds)} of training; scored on {plan.screen_val:,}"
     if plan.screen_folds:
         table.add_row("", f"pretrained: a probe, {_describe_folds(plan)}")
-        table.add_row("", scratch)
+        networks = [name.partition("@")[0] for name in plan.candidates]
+        if any(find_network(name).from_scratch or plan.weights.of(name) == "none" for name in networks):
+            table.add_row("", scratch)
     else:
         table.add_row("", f"pretrained: a probe on {plan.screen_images:,} images; {scratch}")
     _warn_of_random(table, {name: plan.weights.of(name.partition("@")[0]) for name in plan.candidates})
