@@ -59,6 +59,8 @@ class Row:
     """Share of changed labels among as many first rows as were changed."""
     recall: float
     """Share of the changed labels that are there."""
+    recall_listed: float
+    """Share of the changed labels that are anywhere in the list."""
     restored: float | None
     """Share of the found ones whose suggestion is the label before the change; None without suggestions."""
     network: str
@@ -113,7 +115,21 @@ def measure(data: Data, planted: str, seed: int, data_dir: Path | None, folder: 
     with draw_bars() as move:
         shards, dataset = prepare_data(changed, data_dir, move)
         scored = score_labels(changed, shards, dataset, move)
-    found = find_suspicious(scored, dataset.class_names)
+    yield from compare(dataset.name, dataset.class_names, planted, seed, changes, scored, folder, peer)
+
+
+def compare(
+    data: str,
+    names: Sequence[str],
+    planted: str,
+    seed: int,
+    changes: Planted,
+    scored: HeldOut,
+    folder: Path,
+    peer: str,
+) -> Iterator[Row]:
+    """Rank the same probabilities by bakeoff and by cleanlab."""
+    found = find_suspicious(scored, names)
     first = found[: len(changes.before)]
     hits = [one for one in first if one.id in changes.before]
     restored = sum(one.suggested == changes.before[one.id] for one in hits) / max(1, len(hits))
@@ -122,16 +138,17 @@ def measure(data: Data, planted: str, seed: int, data_dir: Path | None, folder: 
     for name, ids in rankings.items():
         count = len(changes.before.keys() & set(ids[: len(changes.before)]))
         yield Row(
-            data=dataset.name,
+            data=data,
             planted=planted,
             seed=seed,
             ranking=name,
             images=len(scored.ids),
-            classes=len(dataset.class_names),
+            classes=len(names),
             changed=len(changes.before),
             listed=len(ids),
             precision=round(count / max(1, min(len(ids), len(changes.before))), 4),
             recall=round(count / len(changes.before), 4),
+            recall_listed=round(len(changes.before.keys() & set(ids)) / len(changes.before), 4),
             restored=round(restored, 4) if name == "bakeoff" else None,
             network=NETWORK,
             versions=f"bakeoff {versions['bakeoff']}, {PEER_PACKAGES[0].replace('==', ' ')}",
