@@ -76,8 +76,9 @@ def explain_win(rows: Sequence[Row]) -> str:
         if trained is not None:
             return f"{trained.name} has learned the validation images, so it was not compared with another candidate."
         return "No candidate completed, so there is no winner."
-    metric = winner.metric
-    text = f"{winner.name} won with {format_estimate(winner)}{metric.unit} {metric.label} {format_where(winner)}"
+    score, metric = format_estimate(winner), winner.metric
+    named = f"a {metric.label} of {score}" if metric.is_loss else f"{score}{metric.unit} {metric.label}"
+    text = f"{winner.name} won with {named} {format_where(winner)}"
     match = find_head_to_head(rows)
     if match is None:
         return f"{text}. It was not compared with another candidate."
