@@ -29,8 +29,8 @@ from bakeoff.report.board import (
     render_table,
     write_board,
 )
+from bakeoff.report.board.comparing import COSTS, CRITERIA, is_clearly_less, read_losses
 from bakeoff.report.board.criteria import find_changes
-from bakeoff.report.board.rows import COSTS, CRITERIA, is_clearly_less, read_losses
 from bakeoff.runs.config import Run
 from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.record import RunRecord, Seconds, Stage, State, WeightsFacts

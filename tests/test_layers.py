@@ -57,7 +57,7 @@ INSIDE = {
         board figures class_names facts winner formats template gallery evidence failures coverage certainty tuning
         summary page page_text verify verify_models
     """,
-    "report/board": "rows formatting criteria ranking reason table",
+    "report/board": "rows comparing formatting criteria ranking reason table",
     "report/figures": "canvas tradeoff runs predictions coverage agreement tuning",
     "study": """
         deciding defaults forecast sizes space default_spaces run_pool importance trials search compare ablate small

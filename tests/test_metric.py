@@ -12,7 +12,8 @@ from bakeoff.data.shards import open_dataset, prepare
 from bakeoff.data.sources import open_source
 from bakeoff.errors import ConfigError, NothingTrainedError, OutputError
 from bakeoff.report.board import explain_win, format_csv, format_estimate, order_of, rank, read_row
-from bakeoff.report.board.rows import are_tied, difference_interval, expect_error, read_merit
+from bakeoff.report.board.comparing import are_tied, difference_interval, expect_error
+from bakeoff.report.board.rows import read_merit
 from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import Data, Metric, Monitor, Run, run_id
 from bakeoff.runs.findings import Verdict
@@ -162,6 +163,23 @@ def test_ties_and_differences_are_those_of_the_metric():
     assert are_tied(*rank([record.model_copy(update={"config": Run()}) for record in records]))
     assert format_estimate(better) == "0.400 ±0.020"
     assert "0.100 ahead of b@32 (95 % interval +0.064 to +0.136)" in explain_win([better, worse])
+
+
+def test_a_small_difference_that_all_images_share_is_no_tie_where_predictions_are_at_hand(predictions, tmp_path):
+    logits, labels = predictions
+    better = logits.copy()
+    better[np.arange(len(labels)), labels] += 0.05
+    records = []
+    for name, each in (("a@32", better), ("b@32", logits)):
+        record = make_record(name, val=score(each, labels, None))
+        _write(tmp_path, record.id, Predictions(each, labels))
+        records.append(record.model_copy(update={"config": decide_by(record.config, Metric.LOG_LOSS)}))
+    assert [row.tie for row in rank(records)] == [True, True]
+    first, second = rank(records, out=tmp_path)
+    assert (first.name, first.tie, second.tie) == ("a@32", False, False)
+    low, high = difference_interval(first, second)
+    assert 0 < low < second.val_log_loss - first.val_log_loss < high
+    assert "tie" not in explain_win([first, second])
 
 
 def test_runs_of_different_metrics_are_ranked_by_top1():

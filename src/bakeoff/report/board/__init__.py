@@ -6,6 +6,18 @@ print(explain(rows, criteria))
 write_board(out, rows)
 """
 
+from bakeoff.report.board.comparing import (
+    CRITERIA,
+    GAIN,
+    MAX_EPOCHS,
+    NOISE,
+    are_tied,
+    difference_interval,
+    expect_error,
+    is_clearly_cheaper,
+    order_of,
+    read_losses,
+)
 from bakeoff.report.board.criteria import parse_criteria
 from bakeoff.report.board.formatting import (
     DASH,
@@ -30,22 +42,12 @@ from bakeoff.report.board.formatting import (
 from bakeoff.report.board.ranking import rank
 from bakeoff.report.board.reason import explain, explain_change, explain_win, find_head_to_head
 from bakeoff.report.board.rows import (
-    CRITERIA,
-    GAIN,
-    MAX_EPOCHS,
-    NOISE,
     STAGES,
     STATES,
     Row,
-    are_tied,
-    difference_interval,
-    expect_error,
     find_metric,
     format_csv,
-    is_clearly_cheaper,
     is_scored,
-    order_of,
-    read_losses,
     read_row,
     read_score,
     write_board,

@@ -17,7 +17,8 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from bakeoff.errors import ConfigError
-from bakeoff.report.board.rows import CRITERIA, Row, is_clearly_less, order_of, read_losses
+from bakeoff.report.board.comparing import CRITERIA, is_clearly_less, order_of, read_losses
+from bakeoff.report.board.rows import Row
 
 __all__ = ["WeightChange", "check_criteria", "find_changes", "parse_criteria", "score_rows"]
 

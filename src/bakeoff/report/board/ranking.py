@@ -3,18 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bakeoff.report.board.comparing import are_tied, dominates, order_of
 from bakeoff.report.board.criteria import check_criteria, score_rows
-from bakeoff.report.board.rows import (
-    STAGES,
-    Row,
-    are_tied,
-    dominates,
-    find_metric,
-    is_scored,
-    order_of,
-    read_merit,
-    read_row,
-)
+from bakeoff.report.board.rows import STAGES, Row, find_metric, is_scored, read_merit, read_row
 from bakeoff.runs.record import RunRecord, Stage, State
 
 __all__ = ["rank"]

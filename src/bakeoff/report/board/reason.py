@@ -4,22 +4,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from bakeoff.report.board.criteria import WeightChange, find_changes, score_rows
-from bakeoff.report.board.formatting import format_difference, format_estimate, format_where
-from bakeoff.report.board.rows import (
+from bakeoff.report.board.comparing import (
     COSTS,
-    STAGES,
-    Row,
     are_tied,
     difference_interval,
     dominates,
     estimate_training_rate,
     is_clearly_less,
-    is_scored,
     order_of,
     read_losses,
-    read_merit,
 )
+from bakeoff.report.board.criteria import WeightChange, find_changes, score_rows
+from bakeoff.report.board.formatting import format_difference, format_estimate, format_where
+from bakeoff.report.board.rows import STAGES, Row, is_scored, read_merit
 from bakeoff.runs.config import Metric
 from bakeoff.runs.record import Stage, State
 

@@ -1,7 +1,4 @@
-"""What a row of the board holds, and how two rows compare: scores exactly, costs up to measurement noise.
-
-The score of a row is its value of the metric that decides. The criterion `accuracy` means that metric.
-"""
+"""What a row of the board holds. The score of a row is its value of the metric that decides."""
 
 import csv
 import io
@@ -14,33 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bakeoff.files import write_text
 from bakeoff.networks.table import TABLE
-from bakeoff.profile import FORWARD_PER_TRAINING_STEP
 from bakeoff.runs.config import Metric, Mode, Model
 from bakeoff.runs.metrics import Estimate
-from bakeoff.runs.paired import difference_on_shared
 from bakeoff.runs.record import RunRecord, Stage, State
 
 __all__ = [
-    "COSTS",
-    "CRITERIA",
-    "GAIN",
-    "MAX_EPOCHS",
-    "NOISE",
     "STAGES",
     "STATES",
     "Row",
-    "are_tied",
-    "difference_interval",
-    "dominates",
-    "estimate_training_rate",
-    "expect_error",
     "find_metric",
     "format_csv",
-    "is_clearly_cheaper",
-    "is_clearly_less",
     "is_scored",
-    "order_of",
-    "read_losses",
     "read_merit",
     "read_row",
     "read_score",
@@ -49,23 +30,12 @@ __all__ = [
 
 # The end of the name of a field that holds an interval.
 _INTERVAL = "_ci95"
-COSTS = ("memory", "params", "time")
-CRITERIA = ("accuracy", *COSTS)
 
 # Later stages come first because their results count more. TRAIN is a single run of full length.
 STAGES = (Stage.REFIT, Stage.CONFIRM, Stage.TRAIN, Stage.TUNE, Stage.COMPARE, Stage.RACE, Stage.SCREEN)
 # Completed rows come first, then those that were stopped.
 STATES = {State.COMPLETE: 0, State.PRUNED: 1, State.RUNNING: 2, State.FAILED: 2}
 _FROM_SCRATCH = {spec.name for spec in TABLE if spec.from_scratch}
-
-# Costs within this factor count as equal: repeating a run changes its seconds and bytes by a few percent.
-NOISE = 1.05
-
-# Error is assumed to fall with images_seen ** -GAIN; benchmarks/screening.csv shows how well that orders networks.
-GAIN = 0.2
-# Images beyond this many passes over the training images are assumed to gain nothing: in benchmarks/levers.csv a larger
-# input, with fewer images in the same time, became better at about four passes.
-MAX_EPOCHS = 5
 
 
 class Row(BaseModel):
@@ -215,112 +185,6 @@ def read_merit(row: Row) -> float:
     """The score of a row as a number of which more is better; a row without a score is worse than any other."""
     score = read_score(row)
     return -math.inf if score is None else row.metric.merit(score.value)
-
-
-def read_losses(row: Row) -> dict[str, float]:
-    """The four criteria as losses: less is better. A cost that was not measured is infinite, so it never wins."""
-    costs = (row.memory_peak_bytes, row.params_trainable, row.seconds_train)
-    return dict(zip(CRITERIA, (-read_merit(row), *(cost or math.inf for cost in costs)), strict=True))
-
-
-def order_of(row: Row) -> tuple[int, int, float, bool, float, str, str]:
-    """Sort key: state, stage, score (in the screen: expected error), training seconds, name, id.
-
-    Of equally good runs outside the screen, one that trained the network comes before a probe.
-    """
-    losses = read_losses(row)
-    screened = row.stage is Stage.SCREEN and is_scored(row)
-    loss = expect_error(row) if screened else losses["accuracy"]
-    is_probe = row.mode is Mode.PROBE and not screened
-    return STATES[row.state], STAGES.index(row.stage), loss, is_probe, losses["time"], row.name, row.id
-
-
-def expect_error(row: Row) -> float:
-    """Expected error of a screened row after the planned training time, up to a constant factor; the order matters.
-
-    A network that trains twice as fast sees twice as many images in that time. Each doubling of the images seen is
-    assumed to reduce the error by an eighth, up to MAX_EPOCHS passes over the training images.
-    """
-    images = max(estimate_training_rate(row), 1e-9)
-    if row.seconds_planned:
-        images = min(images * row.seconds_planned, MAX_EPOCHS * max(row.train_images, 1))
-    score = read_score(row)
-    error = math.inf if score is None else row.metric.error(score.value)
-    return error * math.pow(images / max(row.images_seen, 1), -GAIN)
-
-
-def estimate_training_rate(row: Row) -> float:
-    """Images per second in training; a probe has measured forward passes only."""
-    return row.images_per_second / (FORWARD_PER_TRAINING_STEP if row.mode is Mode.PROBE else 1)
-
-
-def is_clearly_less(name: str, first: float, second: float) -> bool:
-    """Whether the first loss on a criterion is less than the second; a cost must be less by more than NOISE.
-
-    Args:
-        name: One of CRITERIA.
-        first: A loss on this criterion, as `read_losses` returns it.
-        second: The loss to compare it with.
-    """
-    return first < second if name == "accuracy" else is_clearly_cheaper(first, second)
-
-
-def is_clearly_cheaper(first: float, second: float) -> bool:
-    """Whether the first cost is less than the second by more than measurement noise (NOISE)."""
-    return first * NOISE < second
-
-
-def dominates(first: Row, second: Row) -> bool:
-    """Whether the first row is at least as accurate, clearly more expensive on no cost, and better on one criterion.
-
-    If the accuracies are equal, the product of its costs must be less, too. Without this rule three rows could dominate
-    each other in a circle: each clearly cheaper than the next on one cost and slightly more expensive on another.
-    """
-    mine, its = read_losses(first), read_losses(second)
-    if mine["accuracy"] > its["accuracy"] or any(is_clearly_less(name, its[name], mine[name]) for name in COSTS):
-        return False
-    if mine["accuracy"] < its["accuracy"]:
-        return True
-    cheaper = any(is_clearly_less(name, mine[name], its[name]) for name in COSTS)
-    return cheaper and _multiply_costs(mine) < _multiply_costs(its)
-
-
-def difference_interval(first: Row, second: Row) -> tuple[float, float]:
-    """95 % interval of how much better first's score is than second's: the hybrid score interval.
-
-    It combines the intervals of the two scores (Newcombe 1998, method 10, for proportions; Zou & Donner 2008) and
-    assumes independent samples. Scores on the same images are usually positively correlated, so the interval is too
-    wide rather than too narrow: in doubt the result is a tie. If a row is cross-validated, it is the paired interval on
-    the images that both were scored on, where those are known.
-    """
-    if first.out and (first.folds or second.folds):
-        paired = difference_on_shared(first.out, first.id, second.id, first.metric)
-        if paired is not None:
-            return paired
-    (p1, low1, high1), (p2, low2, high2) = _read_range(first), _read_range(second)
-    difference = p1 - p2
-    return difference - math.hypot(p1 - low1, high2 - p2), difference + math.hypot(high1 - p1, p2 - low2)
-
-
-def are_tied(first: Row, second: Row) -> bool:
-    """Whether chance alone could explain the difference of the scores."""
-    low, high = difference_interval(first, second)
-    return low <= 0 <= high
-
-
-def _read_range(row: Row) -> tuple[float, float, float]:
-    """The score and the ends of its interval, as numbers of which more is better; without an interval it is endless."""
-    score = read_score(row)
-    if score is None or score.interval is None:
-        return read_merit(row), -math.inf, math.inf
-    low, high = sorted(map(row.metric.merit, score.interval))
-    return row.metric.merit(score.value), low, high
-
-
-def _multiply_costs(losses: dict[str, float]) -> tuple[int, float]:
-    """The number of costs that were not measured, and the product of the measured ones."""
-    measured = [losses[name] for name in COSTS if losses[name] < math.inf]
-    return len(COSTS) - len(measured), math.prod(measured)
 
 
 def _name_weights(model: Model, origin: str) -> str:
