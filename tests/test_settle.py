@@ -231,6 +231,7 @@ def test_a_probe_that_won_is_refitted_as_a_probe(small):
 def test_a_starting_point_that_was_kept_is_refitted_and_not_what_made_it_worse(small):
     small.screen(40, 42)
     fitted = small.confirm(69, start_kept=True)
+    assert "its starting point is shipped" in small.winner.why
     refit = make_refit(fitted, small.records)
     assert (refit.train.mode, refit.train.with_val, refit.train.subset) == (Mode.PROBE, True, None)
     assert refit.candidate == fitted.candidate

@@ -62,9 +62,10 @@ def _render_whole_job(plan: StudyPlan) -> Table:
         table.add_row(_with_time("confirm", plan), f"{trained}; {opened}")
         return table
     table.add_row(_with_time("confirm", plan), trained)
+    proviso = "" if plan.predicted_seconds.get("refit") else "if there is time: "
     table.add_row(
         _with_time("refit", plan),
-        f"its recipe for as many epochs, on training and validation images together; {opened}, for this model",
+        f"{proviso}its recipe for as many epochs, on training and validation images together; {opened}, for this model",
     )
     return table
 

@@ -67,6 +67,11 @@ def choose_winner(out: Path, records: Sequence[RunRecord]) -> Winner | None:
         why.append(_compare(fitted[0], probes[0], difference.images, chosen))
     elif not fitted:
         why.append("No network could be fine-tuned, so a frozen probe is shipped.")
+    if chosen.start_kept and not chosen.config.model.start:
+        why.append(
+            "Training made it worse on validation, so its starting point is shipped: a linear classifier on frozen"
+            " features."
+        )
     refits = [record for record in records if record.refit_of == chosen.id and record.state is State.COMPLETE]
     shipped = next(filter(_is_whole, refits), chosen)
     if refits and shipped is chosen:
