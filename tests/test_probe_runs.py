@@ -15,6 +15,7 @@ from bakeoff.runs.config import Mode, Run
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.predictions import read_predictions
 from bakeoff.runs.record import Stage
+from bakeoff.training.model import open_run
 from bakeoff.training.test import open_test
 from factories import make_record
 from test_board import show
@@ -32,7 +33,7 @@ def test_a_probe_is_saved_unless_it_is_one_of_a_screen(shards, tmp_path):
         assert record.model_bytes == (path.stat().st_size if path.is_file() else 0)
         if stage is Stage.SCREEN:
             with pytest.raises(OutputError, match=r"the probes of a screen save none.*bakeoff train DATA --recipe"):
-                open_test(folder, shards)
+                open_run(folder, shards)
 
 
 @pytest.mark.usefixtures("workers_here")
@@ -40,8 +41,8 @@ def test_a_probe_is_saved_unless_it_is_one_of_a_screen(shards, tmp_path):
 def test_an_exported_probe_answers_as_its_predictions_say(shards, digits, tmp_path, flips):
     record = launch(PROBE.revised(train={"flip_test": flips}), stage=Stage.TRAIN, out=tmp_path, data=shards)
     folder = run_dir(tmp_path, record.id)
-    open_test(folder, shards)
-    export_run(folder, shards, tmp_path / "bundle", timed=False)
+    open_test(open_run(folder, shards))
+    export_run(open_run(folder, shards), tmp_path / "bundle", timed=False)
     bundle, stored, val = open_bundle(tmp_path / "bundle"), read_predictions(folder, "val"), load_split(digits, "val")
     expected = softmax(stored.logits / np.float32(bundle.facts.calibration.temperature))
     assert stored.correct.mean() > 0.5

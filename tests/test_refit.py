@@ -23,6 +23,7 @@ from bakeoff.runs.folder import run_dir
 from bakeoff.runs.predictions import has_predictions, read_predictions
 from bakeoff.runs.record import Stage, list_records
 from bakeoff.runs.study_file import AnyStudy, Winner, read_study
+from bakeoff.training.model import open_run
 from bakeoff.training.test import open_test
 
 PROBE = Run().revised(model={"name": "lenet", "size": 32}, train={"epochs": None, "mode": "probe"})
@@ -39,8 +40,8 @@ def study(make_once, shards):
             launch(PROBE.revised(train={"val_images": 100}), stage=Stage.SCREEN, **options)
             confirmed = launch(PROBE, stage=Stage.CONFIRM, **options)
             refit = launch(PROBE.revised(train={"with_val": True}), stage=Stage.REFIT, refit_of=confirmed.id, **options)
-            open_test(run_dir(out, refit.id), shards)
-            export_run(run_dir(out, refit.id), shards, out / "bundle", timed=False)
+            open_test(open_run(run_dir(out, refit.id), shards))
+            export_run(open_run(run_dir(out, refit.id), shards), out / "bundle", timed=False)
             winner = Winner(
                 confirmed=confirmed.id,
                 shipped=refit.id,
@@ -115,7 +116,7 @@ def test_the_confidence_from_which_a_refit_answers_is_chosen_on_images_that_the_
     study, shards, tmp_path
 ):
     rule = ThresholdRule(ThresholdKind.MIN_CONFIDENCE, 0.5)
-    export_run(run_dir(study.out, study.refit.id), shards, tmp_path / "bundle", rule=rule, timed=False)
+    export_run(open_run(run_dir(study.out, study.refit.id), shards), tmp_path / "bundle", rule=rule, timed=False)
     facts = read_facts(tmp_path / "bundle")
     stored = read_predictions(run_dir(study.out, study.confirmed.id), "val")
     confident = softmax(stored.logits / np.float32(facts.calibration.temperature)).max(axis=1) >= 0.5
@@ -126,7 +127,11 @@ def test_the_confidence_from_which_a_refit_answers_is_chosen_on_images_that_the_
 
 def test_a_quantised_refit_is_compared_and_not_scored_on_images_that_it_has_learned(study, shards, tmp_path):
     export_run(
-        run_dir(study.out, study.refit.id), shards, tmp_path / "bundle-onnx", Format.ONNX, Quantize.FLOAT16, timed=False
+        open_run(run_dir(study.out, study.refit.id), shards),
+        tmp_path / "bundle-onnx",
+        Format.ONNX,
+        Quantize.FLOAT16,
+        timed=False,
     )
     assert (
         "It has learned these images, so only the difference counts."
@@ -137,11 +142,11 @@ def test_a_quantised_refit_is_compared_and_not_scored_on_images_that_it_has_lear
 @pytest.mark.usefixtures("workers_here")
 def test_a_run_with_validation_of_its_own_is_exported_without_a_temperature(shards, tmp_path):
     record = launch(PROBE.revised(train={"with_val": True}), stage=Stage.TRAIN, out=tmp_path, data=shards)
-    export_run(run_dir(tmp_path, record.id), shards, tmp_path / "bundle", timed=False)
+    export_run(open_run(run_dir(tmp_path, record.id), shards), tmp_path / "bundle", timed=False)
     assert read_facts(tmp_path / "bundle").calibration is None
     rule = ThresholdRule(ThresholdKind.PRECISION, 0.9)
     with pytest.raises(BundleError, match="no confidence can be judged on them"):
-        export_run(run_dir(tmp_path, record.id), shards, tmp_path / "other", rule=rule, timed=False)
+        export_run(open_run(run_dir(tmp_path, record.id), shards), tmp_path / "other", rule=rule, timed=False)
     assert "has learned the validation images" in (tmp_path / "bundle" / "model_card.md").read_text()
     rows = rank(list_records(tmp_path))
     assert "has learned the validation images" in explain(rows)
