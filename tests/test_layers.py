@@ -21,8 +21,8 @@ ROOMS = """
 INSIDE = {
     "machine": "groups cores memory environment tensorflow",
     "runs": """
-        facts config folder events calibration measures metrics predictions selective versions record agreement findings
-        paired study_file shipped
+        facts config folder events calibration measures metrics predictions heat_maps selective versions record
+        agreement findings paired study_file shipped
     """,
     "runs/config": "metric data model augment optim train run parse read",
     "data": "pixels sources shards augment order batches folds checks fonts lettering contact_sheet",
@@ -43,19 +43,20 @@ INSIDE = {
         tryout timing checkpoint tensorboard loop run model test again
     """,
     "training/memory": "measure walk predict",
-    "deploy": "bundle export serve",
+    "deploy": "bundle export explain serve",
     "deploy/bundle": "formats facts runtimes opened prediction inputs benchmark",
     "deploy/export": """
         exported_model full_precision convertible temperature threshold parity keras_file saved_model onnx_file
         litert_file model_file card folder run
     """,
+    "deploy/explain": "grad_cam occlusion heat_maps",
     "deploy/serve": """
         settings responses base64_images uploads metrics batching guard access paths documentation app protocol server
     """,
     "launch": "spare process executor messages run jobs node task cluster",
     "report": """
-        board figures class_names facts winner formats template gallery evidence failures coverage certainty tuning
-        summary page page_text verify verify_models
+        board figures class_names facts winner formats template heat_maps gallery evidence failures coverage
+        certainty tuning summary page page_text verify verify_models
     """,
     "report/board": "rows comparing formatting criteria ranking reason table",
     "report/figures": "canvas tradeoff runs predictions coverage agreement tuning",
@@ -78,6 +79,7 @@ HEAVY = (
     "networks/model",
     "training/",
     "deploy/export",
+    "deploy/explain",
 )
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -141,7 +143,7 @@ def test_a_module_imports_only_from_those_before_it(path):
 
 
 def test_launching_and_serving_never_import_the_training_code():
-    forbidden = ("training", "worker", "deploy/export", "networks/model", "networks/fuse")
+    forbidden = ("training", "worker", "deploy/export", "deploy/explain", "networks/model", "networks/fuse")
     for part in ("launch", "deploy/serve", "deploy/bundle"):
         for path in (PACKAGE / part).glob("*.py"):
             assert [other for other in _imports(path) if other.startswith(forbidden)] == [], path

@@ -143,7 +143,7 @@ def test_a_file_that_is_no_image_gets_a_message_and_the_next_is_predicted(tab: T
 
 
 def test_an_answer_below_the_least_confidence_is_called_unsure(tab: Tab) -> None:
-    tab.page.locator("#model", has_text="6 classes; below 60.0 % it is unsure").wait_for()
+    tab.page.locator("#model", has_text="6 classes; below 60 % it is unsure").wait_for()
     tab.choose("dusk.png", "image/png", picture("#800080"))
     tab.message("Unsure. Most likely red apple.")
     assert "wrong" in (tab.page.get_attribute("#message", "class") or "")

@@ -347,6 +347,20 @@ def test_the_page_says_from_which_confidence_answers_are_right_often_enough(tmp_
     assert f"98.0 % {rows['98.0 %'].confidence} 100 of 200 (50.0 %) 99.0 % (94.6 to 99.8 %)" in text
 
 
+def test_the_thresholds_of_a_refit_are_chosen_by_the_run_that_it_repeats(tmp_path: Path) -> None:
+    confirmed = make_record()
+    refit = make_record(test_top1=0.8, id="f" * 12, refit_of=confirmed.id)
+    save(tmp_path, confirmed, refit)
+    save_predictions(tmp_path, confirmed, [[5.0, 0.0]] * 40, [0] * 39 + [1])
+    save_predictions(tmp_path, refit, [[5.0, 0.0]] * 50, [0] * 40 + [1] * 10, split="test")
+    coverage = describe_coverage(tmp_path, refit)
+    assert coverage is not None
+    assert coverage.rows[0].splits == [
+        ("40 of 40 (100.0 %)", "97.5 % (87.1 to 99.6 %)"),
+        ("50 of 50 (100.0 %)", "80.0 % (67.0 to 88.8 %)"),
+    ]
+
+
 def test_too_few_validation_images_have_no_threshold(tmp_path: Path) -> None:
     record = make_record()
     save(tmp_path, record)

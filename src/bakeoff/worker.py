@@ -2,8 +2,10 @@
 
     python -m bakeoff.worker run    RUN_DIR DATA_DIR [STARTED]
         Train and score a run, whose time counts from STARTED of `time.monotonic` on.
-    python -m bakeoff.worker test   RUN_DIR DATA_DIR [BUNDLE_DIR]
-        Score it on the locked test split, which is counted, then export it if a folder is given.
+    python -m bakeoff.worker test   RUN_DIR DATA_DIR [BUNDLE_DIR [maps]]
+        Score it on the locked test split, which is counted, then export it if a folder is given, and draw heat maps.
+    python -m bakeoff.worker maps   RUN_DIR DATA_DIR
+        Draw heat maps of where its model looked.
     python -m bakeoff.worker again  RUN_DIR DATA_DIR TARGET_DIR
         Compute the predictions of its model again, into a folder of their own.
     python -m bakeoff.worker bundle RUN_DIR DATA_DIR BUNDLE_DIR [FORMAT [QUANTIZE [RULE VALUE]]]
@@ -50,7 +52,7 @@ def _run(folder: str, data: str, started: str | None = None) -> None:
     finish_run(Path(folder), Path(data), float(started) if started else None)
 
 
-def _test(folder: str, data: str, bundle: str | None = None) -> None:
+def _test(folder: str, data: str, bundle: str | None = None, maps: str = "") -> None:
     from bakeoff.training.model import open_run
     from bakeoff.training.test import open_test
 
@@ -60,6 +62,16 @@ def _test(folder: str, data: str, bundle: str | None = None) -> None:
         from bakeoff.deploy.export.run import export_run
 
         export_run(run, Path(bundle), timed=False)
+    if maps:
+        from bakeoff.deploy.explain.heat_maps import draw_heat_maps
+
+        draw_heat_maps(Path(folder), Path(data), run)
+
+
+def _draw_maps(folder: str, data: str) -> None:
+    from bakeoff.deploy.explain.heat_maps import draw_heat_maps
+
+    draw_heat_maps(Path(folder), Path(data))
 
 
 def _again(folder: str, data: str, target: str) -> None:
@@ -119,6 +131,7 @@ def _labels(folder: str, data: str, target: str) -> None:
 _JOBS: dict[str, Callable[..., None]] = {
     "run": _run,
     "test": _test,
+    "maps": _draw_maps,
     "again": _again,
     "bundle": _bundle,
     "fetch": _fetch,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bakeoff.api.arguments import PathLike, read_path
+from bakeoff.api.arguments import PathLike, read_flag, read_path
+from bakeoff.api.progress import ProgressOption, count_progress
 from bakeoff.errors import ConfigError, OutputError
 from bakeoff.machine import tensorflow_settings
 from bakeoff.runs.folder import run_dir
@@ -140,10 +141,17 @@ class Results:
         return "\n".join(filter(None, (explain(rows, criteria), decided)))
 
     @tensorflow_settings()
-    def report(self) -> Path:
-        """Write `report.html` from the records and return its path."""
-        from bakeoff.report import write_report
+    def report(self, *, maps: bool = True, progress: ProgressOption = True) -> Path:
+        """Write `report.html` from the records and return its path.
 
+        Args:
+            maps: Draw heat maps of where the best run's model looked, if they are not there; False deletes them.
+            progress: True draws a bar on standard error, False is silent, a function is called with a ProgressEvent.
+        """
+        from bakeoff.report import provide_heat_maps, write_report
+
+        with count_progress(progress) as on_count:
+            provide_heat_maps(self.out, on_count, wanted=read_flag("maps", maps))
         return write_report(self.out)
 
     def _repr_html_(self) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial as bind
 
 from bakeoff.api.arguments import (
     Classes,
@@ -45,6 +46,7 @@ def run(
     metric: str | None = None,
     tune: bool | None = None,
     refit: bool | None = None,
+    maps: bool = True,
     layout: str | None = None,
     image_folder: PathLike | None = None,
     label: str | None = None,
@@ -81,6 +83,7 @@ def run(
         tune: Search the leader's recipe, or do not; None decides by the budget.
         refit: Train the winner's recipe once more, on training and validation images together, or do not; None does it
             for small data: up to 5,000 training images and about 1,000 for validation.
+        maps: Draw heat maps of where the model looked, beside the mistakes in the report.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
         image_folder: Where the images of a table are; None: beside the table.
@@ -132,7 +135,7 @@ def run(
     return carry_out(
         request,
         _planner(read_optional_flag("tune", tune), read_optional_flag("refit", refit)),
-        run_study,
+        bind(run_study, maps=read_flag("maps", maps)),
         workers,
         cluster,
         progress,

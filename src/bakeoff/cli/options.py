@@ -22,6 +22,7 @@ __all__ = [
     "JsonOption",
     "LabelOption",
     "LayoutOption",
+    "MapsOption",
     "MetricOption",
     "OutOption",
     "PartialOption",
@@ -121,6 +122,12 @@ WorkersOption = Annotated[
 ]
 ClusterOption = Annotated[
     str | None, typer.Option(help="Runs on the nodes of a Ray cluster instead: auto, or HOST:PORT of its head.")
+]
+MapsOption = Annotated[
+    bool,
+    typer.Option(
+        "--maps/--no-maps", help="Heat maps of where the model looked, beside the mistakes in the report, or none."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 StudyArgument = Annotated[Path, typer.Argument(help="Folder of a study.", metavar="OUT")]

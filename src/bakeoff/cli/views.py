@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import bakeoff
-from bakeoff.cli.options import DataDirOption, JsonOption, StudyArgument, WeighOption
+from bakeoff.cli.options import DataDirOption, JsonOption, MapsOption, StudyArgument, WeighOption
 from bakeoff.cli.output import exit_on_interrupt, parse_weigh, print_board, print_json, print_line, shown_path
 from bakeoff.errors import ConfigError
 
@@ -98,12 +98,15 @@ def board(
     print_board(out, as_json, weighed)
 
 
-def report(out: StudyArgument) -> None:
+def report(out: StudyArgument, *, maps: MapsOption = True) -> None:
     """Rebuild report.html from the records and print where it is.
+
+    Heat maps that are not there are drawn, which takes seconds; `--no-maps` deletes those that are.
 
     **Example**: `bakeoff report bakeoff-cifar100`
     """
-    print_line(str(shown_path(bakeoff.load(out).report())))
+    with exit_on_interrupt():
+        print_line(str(shown_path(bakeoff.load(out).report(maps=maps))))
 
 
 def verify(

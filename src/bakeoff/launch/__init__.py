@@ -10,7 +10,7 @@ process.py   a worker process: start, follow, end, and why it ended
 executor.py  where attempts at runs are made, and how many in parallel; this machine
 messages.py  what the coordinator of a study and a node send each other
 run.py       launch(): one config to its record, with a second attempt where that may help
-jobs.py      what is done once per study: the test split, the bundle, predictions again, weights, paces,
+jobs.py      what is done once per study: the test split, the bundle, heat maps, predictions again, weights, paces,
              labels
 node.py      one attempt on a node
 task.py      the function that Ray runs on a node
@@ -21,6 +21,7 @@ from bakeoff.launch.cluster import connect
 from bakeoff.launch.executor import Executor, Local, StoppedError
 from bakeoff.launch.jobs import (
     check_weights,
+    draw_heat_maps,
     export_bundle,
     fetch_weights,
     open_test,
@@ -38,6 +39,7 @@ __all__ = [
     "StoppedError",
     "check_weights",
     "connect",
+    "draw_heat_maps",
     "export_bundle",
     "fetch_weights",
     "launch",

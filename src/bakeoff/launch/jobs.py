@@ -23,6 +23,7 @@ from bakeoff.runs.record import OUT_OF_MEMORY, RunRecord, read_record
 
 __all__ = [
     "check_weights",
+    "draw_heat_maps",
     "export_bundle",
     "fetch_weights",
     "open_test",
@@ -38,6 +39,7 @@ def open_test(
     on_progress: OnProgress | None = None,
     *,
     bundle: Path | None = None,
+    maps: bool = False,
     spare: Spare | None = None,
 ) -> RunRecord:
     """Score a finished run on the locked test split. Each opening is counted in the record.
@@ -47,6 +49,7 @@ def open_test(
         data: The folder of the shards.
         on_progress: Called with each progress event.
         bundle: Where to write the bundle, in the same process; None for no bundle.
+        maps: Whether to draw heat maps for the report as well, in the same process; only with a bundle.
         spare: The process that may have been started ahead.
 
     Returns:
@@ -57,12 +60,29 @@ def open_test(
         BakeoffError: The process failed.
     """
     try:
-        _run_job("test", [folder, data, *([bundle] if bundle else [])], RunFolder(folder).log, on_progress, spare)
+        arguments: list[str | Path] = [folder, data]
+        if bundle:
+            arguments += [bundle, "maps"] if maps else [bundle]
+        _run_job("test", arguments, RunFolder(folder).log, on_progress, spare)
     finally:
         # A worker that is killed cannot delete its half-written folder.
         if bundle:
             clear_left(bundle.absolute().parent)
     return read_record(folder)
+
+
+def draw_heat_maps(folder: Path, data: Path, on_progress: OnProgress | None = None) -> None:
+    """Draw heat maps of where a finished run's model looked, for the images that the report shows.
+
+    Args:
+        folder: The run's folder.
+        data: The folder of the shards.
+        on_progress: Called with each progress event.
+
+    Raises:
+        BakeoffError: The process failed. If only the maps did, their file says why.
+    """
+    _run_job("maps", [folder, data], RunFolder(folder).log, on_progress)
 
 
 def export_bundle(

@@ -19,9 +19,12 @@ from keras import layers
 from bakeoff.networks.graph import run_graph
 from bakeoff.networks.kernels import batch_norm_inference, batch_norm_training, depthwise_conv
 
-__all__ = ["fuse"]
+__all__ = ["OnCall", "fuse"]
 
 _ELEMENTWISE = (layers.ReLU, layers.Activation)
+
+OnCall = Callable[[tuple[Any, ...], Any], None]
+"""Called with the inputs of an operation, tensors or nested lists of them, and its output."""
 
 
 class _ConvolvedMap(NamedTuple):
@@ -39,14 +42,18 @@ class _FlatMap(NamedTuple):
     output: Any
 
 
-def fuse(model: keras.Model) -> Callable[..., Any]:
+def fuse(model: keras.Model, on_call: OnCall = lambda _inputs, _output: None) -> Callable[..., Any]:
     """Make a function of (images, training) that computes what `model(images, training=training)` does.
 
     Call it inside a `tf.function`. Results are equal up to rounding.
+
+    Args:
+        model: The model.
+        on_call: Called while the function is traced, after each operation, in order, those of models inside too.
     """
 
     def call(images: Any, training: bool) -> Any:
-        return _Pass(training).run(model, images)
+        return _Pass(training, on_call).run(model, images)
 
     return call
 
@@ -54,8 +61,9 @@ def fuse(model: keras.Model) -> Callable[..., Any]:
 class _Pass:
     """One trace through a model. Outputs are looked up by their `id`, so all are referenced until the end."""
 
-    def __init__(self, training: bool) -> None:
+    def __init__(self, training: bool, on_call: OnCall) -> None:
         self._training = training
+        self._on_call = on_call
         self._convolved: dict[int, _ConvolvedMap] = {}
         self._flat: dict[int, _FlatMap] = {}
 
@@ -66,22 +74,27 @@ class _Pass:
         def call(*args: Any, **kwargs: Any) -> Any:
             if isinstance(operation, keras.Model):
                 return self.run(operation, *args)
-            if _is_convolution(operation):
-                output = self._convolve(operation, args[0], _kernel(operation), operation.bias)
-                self._convolved[id(output)] = _ConvolvedMap(operation, args[0], output)
-                return output
-            if id(args[0]) in self._convolved and self._is_inference_norm(operation):
-                return self._fold(self._convolved[id(args[0])], operation)
-            if _is_batch_norm_of_maps(operation, args[0]):
-                learns = self._training and operation.trainable
-                return batch_norm_training(operation, args[0]) if learns else batch_norm_inference(operation, args[0])
-            if isinstance(operation, _ELEMENTWISE) and id(args[0]) in self._flat:
-                return self._to_map(operation(self._flat[id(args[0])].matrix), args[0])
-            if "training" in inspect.signature(operation.call).parameters:
-                kwargs["training"] = self._training
-            return operation(*args, **kwargs)
+            output = self._compute(operation, args, kwargs)
+            self._on_call(args, output)
+            return output
 
         return call
+
+    def _compute(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if _is_convolution(operation):
+            output = self._convolve(operation, args[0], _kernel(operation), operation.bias)
+            self._convolved[id(output)] = _ConvolvedMap(operation, args[0], output)
+            return output
+        if id(args[0]) in self._convolved and self._is_inference_norm(operation):
+            return self._fold(self._convolved[id(args[0])], operation)
+        if _is_batch_norm_of_maps(operation, args[0]):
+            learns = self._training and operation.trainable
+            return batch_norm_training(operation, args[0]) if learns else batch_norm_inference(operation, args[0])
+        if isinstance(operation, _ELEMENTWISE) and id(args[0]) in self._flat:
+            return self._to_map(operation(self._flat[id(args[0])].matrix), args[0])
+        if "training" in inspect.signature(operation.call).parameters:
+            kwargs["training"] = self._training
+        return operation(*args, **kwargs)
 
     def _is_inference_norm(self, operation: Any) -> bool:
         is_norm = isinstance(operation, layers.BatchNormalization)

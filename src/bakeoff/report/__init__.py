@@ -7,7 +7,9 @@ facts.py      the data, the recipe, the cost, the scores and the time spent, as 
 certainty.py  the winner against its nearest rival, seeds, and what could change the result
 evidence.py   figures of runs: accuracy against cost, learning curves, memory, the timeline, the screen's order
 failures.py   the winner's predictions by class, by confusion and by confidence
+heat_maps.py  where its model looked: maps that are not there are drawn
 gallery.py    the images of its mistakes
+coverage.py   its accuracy if answers of low confidence are withheld
 tuning.py     how the recipe was found
 verify.py     recomputes every number from the files
 verify_models.py  compares every model with its hash, and what it predicts with what is stored
@@ -16,9 +18,10 @@ summary.py    a study in a few lines, for notebooks
 The page can be rebuilt at any time. The same files give the same bytes.
 """
 
+from bakeoff.report.heat_maps import provide_heat_maps
 from bakeoff.report.page import render_report, write_report
 from bakeoff.report.summary import render_summary
 from bakeoff.report.winner import find_winner
 from bakeoff.runs.study_file import read_study
 
-__all__ = ["find_winner", "read_study", "render_report", "render_summary", "write_report"]
+__all__ = ["find_winner", "provide_heat_maps", "read_study", "render_report", "render_summary", "write_report"]

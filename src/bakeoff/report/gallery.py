@@ -8,7 +8,6 @@ import base64
 import importlib.util
 import io
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bakeoff.data.shards import find_dataset, read_blocks
+from bakeoff.data.shards import find_dataset, read_images
 from bakeoff.data.sources import SplitName
 from bakeoff.errors import DataError
 from bakeoff.files import read_arrays, replacing
 from bakeoff.report.class_names import Classes, read_classes
 from bakeoff.runs.folder import run_dir
+from bakeoff.runs.heat_maps import HeatMaps, choose_images, read_heat_maps
 from bakeoff.runs.predictions import Predictions, has_predictions, read_predictions
 from bakeoff.runs.record import RunRecord
 
@@ -30,9 +30,10 @@ __all__ = ["Gallery", "Picture", "show_images"]
 # uint8 RGB (height, width, 3) by image id.
 Images = dict[str, NDArray[np.uint8]]
 
-_EACH = 12
 # The longest side of a thumbnail in pixels; smaller images keep their size.
 _SIDE = 96
+# The colour of heat maps, and how opaque their hottest part is: most of the image stays visible.
+_HEAT, _OPACITY = (213, 94, 0), 0.85
 # Thumbnails up to this side are saved as PNG, larger ones as JPEG.
 _LOSSLESS = 64
 _FILE = "gallery.npz"
@@ -48,6 +49,10 @@ class Picture(NamedTuple):
     predicted: str
     confidence: float
     """The probability of the predicted class."""
+    heat: str
+    """A data URL: a transparent image to lay over the thumbnail; empty if there is no map."""
+    no_heat: str
+    """Why there is none, in a few words; empty without maps at all."""
 
 
 class Gallery(NamedTuple):
@@ -58,6 +63,10 @@ class Gallery(NamedTuple):
     missing: str = ""
     split: str = "validation"
     """What the images are, in a sentence."""
+    method: str = ""
+    """How the heat maps were drawn, `grad-cam` or `occlusion`; empty if there are none."""
+    no_maps: str = ""
+    """Why some or all images have no heat map, as far as it is known."""
 
 
 def show_images(out: Path, record: RunRecord, *, keep: bool = False) -> Gallery | None:
@@ -80,9 +89,7 @@ def show_images(out: Path, record: RunRecord, *, keep: bool = False) -> Gallery 
     predictions = read_predictions(folder, "val")
     if not predictions.ids:
         return None
-    wrong, right = np.flatnonzero(~predictions.correct), np.flatnonzero(predictions.correct)
-    mistakes = wrong[np.argsort(-predictions.confidence[wrong], kind="stable")][:_EACH]
-    hits = right[np.argsort(predictions.confidence[right], kind="stable")][:_EACH]
+    mistakes, hits = choose_images(predictions)
     wanted = [predictions.ids[place] for place in (*mistakes, *hits)]
     path = folder / _FILE
     saved = _read_saved(path, wanted)
@@ -93,25 +100,35 @@ def show_images(out: Path, record: RunRecord, *, keep: bool = False) -> Gallery 
         with replacing(path) as temporary:
             np.savez_compressed(temporary, ids=np.array(wanted), images=np.stack([images[key] for key in wanted]))
     classes = read_classes(out, record, predictions.classes)
+    heat_maps = read_heat_maps(folder) or HeatMaps(None)
     return Gallery(
-        mistakes=_make_pictures(mistakes, predictions, classes, images),
-        hits=_make_pictures(hits, predictions, classes, images),
+        mistakes=_make_pictures(mistakes, predictions, classes, images, heat_maps),
+        hits=_make_pictures(hits, predictions, classes, images, heat_maps),
+        method=heat_maps.method or "",
+        no_maps=heat_maps.missing,
         split=predictions.split_name,
     )
 
 
 def _make_pictures(
-    places: NDArray[np.intp], predictions: Predictions, classes: Classes, images: Images
+    places: NDArray[np.intp], predictions: Predictions, classes: Classes, images: Images, heat_maps: HeatMaps
 ) -> list[Picture]:
-    return [
-        Picture(
-            _encode(images[predictions.ids[place]]),
-            classes.names[predictions.labels[place]],
-            classes.names[predictions.predicted[place]],
-            float(predictions.confidence[place]),
+    pictures = []
+    for place in places:
+        key = predictions.ids[place]
+        heat = heat_maps.maps.get(key)
+        is_flat = heat is not None and not heat.any()
+        pictures.append(
+            Picture(
+                _encode(images[key]),
+                classes.names[predictions.labels[place]],
+                classes.names[predictions.predicted[place]],
+                float(predictions.confidence[place]),
+                "" if heat is None or is_flat else _encode_heat(heat),
+                "no part stands out" if is_flat else "no heat map" if heat is None and heat_maps.method else "",
+            )
         )
-        for place in places
-    ]
+    return pictures
 
 
 def _read_saved(path: Path, wanted: Sequence[str]) -> Images:
@@ -133,13 +150,8 @@ def _read_shards(record: RunRecord, wanted: Sequence[str], splits: Sequence[Spli
         return "The shards of these images are no longer in the cache. Prepare the data again to see the images here."
     if importlib.util.find_spec("tensorflow") is None:
         return "TensorFlow is needed to read the shards and is not installed: run pip install 'bakeoff[cpu]'."
-    found: Images = {}
     try:
-        for block in chain.from_iterable(read_blocks(dataset, split) for split in splits):
-            positions = {key: place for place, key in enumerate(block.ids)}
-            found |= {key: _shrink(block.images[positions[key]]) for key in wanted if key in positions}
-            if len(found) == len(set(wanted)):
-                break
+        found = {key: _shrink(image) for key, image in read_images(dataset, splits, wanted).items()}
     except DataError as error:
         return f"The images cannot be read: {error}."
     return found if set(wanted) <= set(found) else "Some of these images are not in the shards in the cache."
@@ -156,3 +168,13 @@ def _encode(image: NDArray[np.uint8]) -> str:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG" if small else "JPEG", optimize=True, **({} if small else {"quality": 82}))
     return f"data:image/{'png' if small else 'jpeg'};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _encode_heat(heat: NDArray[np.uint8]) -> str:
+    """A map as a small PNG of one colour, whose opacity is the heat; the browser enlarges and smooths it."""
+    pixels = np.empty((*heat.shape, 4), np.uint8)
+    pixels[..., :3] = _HEAT
+    pixels[..., 3] = np.round(_OPACITY * heat)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

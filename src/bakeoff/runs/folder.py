@@ -53,6 +53,11 @@ class RunFolder:
         return self.path / "confusion.csv"
 
     @property
+    def heat_maps(self) -> Path:
+        """Where the model looked on the images that the report shows."""
+        return self.path / "heat-maps.npz"
+
+    @property
     def test_openings(self) -> Path:
         """One line, with the time, for each opening of the test split."""
         return self.path / "test-openings.txt"

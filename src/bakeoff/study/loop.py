@@ -28,7 +28,13 @@ __all__ = ["run_comparison", "run_screen", "run_study"]
 
 
 def run_study(
-    study: StudyState, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None
+    study: StudyState,
+    out: Path,
+    data: Path,
+    watcher: Watcher,
+    executor: Executor | None = None,
+    *,
+    maps: bool = True,
 ) -> RunRecord:
     """Run or resume a study to its end.
 
@@ -38,6 +44,7 @@ def run_study(
         data: The folder of the shards.
         watcher: The callbacks that report progress.
         executor: Where runs are made; this machine by default.
+        maps: Whether to draw heat maps for the report.
 
     Returns:
         The record of the winner, with its test scores.
@@ -60,7 +67,7 @@ def run_study(
         watcher.run_began(winner.config)
         with study.timed(out, "test"):
             report = partial(watcher.run_moved, winner.config)
-            winner = open_test(folder, data, report, bundle=out / "bundle", spare=context.executor.spare)
+            winner = open_test(folder, data, report, bundle=out / "bundle", maps=maps, spare=context.executor.spare)
         watcher.run_ended(winner, {})
     if not (out / "bundle" / "bundle.json").is_file():  # it was interrupted between the test and the bundle
         with study.timed(out, "report"):

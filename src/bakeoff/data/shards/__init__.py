@@ -16,7 +16,7 @@ from bakeoff.data.shards.manifest import (
     SplitFacts,
     read_manifest,
 )
-from bakeoff.data.shards.reader import Block, read_blocks
+from bakeoff.data.shards.reader import Block, read_blocks, read_images
 from bakeoff.data.shards.splits import SPLITS
 from bakeoff.data.shards.view import Dataset, find_dataset, open_dataset
 from bakeoff.data.shards.writer import prepare, prepare_cached
@@ -39,5 +39,6 @@ __all__ = [
     "prepare",
     "prepare_cached",
     "read_blocks",
+    "read_images",
     "read_manifest",
 ]

@@ -3,10 +3,11 @@
 The test split is locked: reading it needs `unlock`, which only evaluation and the checks of the data pass.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from bakeoff.data.sources import SplitName
 from bakeoff.errors import DataError
 from bakeoff.machine import count_cores, import_tensorflow
 
-__all__ = ["Block", "read_blocks"]
+__all__ = ["Block", "read_blocks", "read_images"]
 
 # Images per block if they are encoded. A photograph takes more memory while it is decoded than its result does.
 _ENCODED_BLOCK_IMAGES = 256
@@ -54,6 +55,21 @@ def read_blocks(dataset: Dataset, split: SplitName, block: int = 1024, *, unlock
     if split == "test" and not unlock:
         raise DataError("the test split is locked: train and select on train and val, open it with `bakeoff evaluate`")
     return _read(dataset, split, block)
+
+
+def read_images(dataset: Dataset, splits: Iterable[SplitName], ids: Collection[str]) -> dict[str, np.ndarray]:
+    """Read some images of these splits, which are not test: uint8 (side, side, 3) by the id of the record.
+
+    Ids that are not there are left out. Raises DataError as `read_blocks` does.
+    """
+    wanted = set(ids)
+    found: dict[str, np.ndarray] = {}
+    for block in chain.from_iterable(read_blocks(dataset, split) for split in splits) if wanted else ():
+        # A copy, so that the block can be freed.
+        found |= {key: block.images[place].copy() for place, key in enumerate(block.ids) if key in wanted}
+        if len(found) == len(wanted):
+            break
+    return found
 
 
 def _read(dataset: Dataset, split: SplitName, block: int) -> Iterator[Block]:

@@ -34,7 +34,6 @@ from bakeoff.files import hash_file, write_json, write_text
 from bakeoff.locks import replacing_folder
 from bakeoff.runs.agreement import describe_difference
 from bakeoff.runs.calibration import softmax
-from bakeoff.runs.config import Precision
 from bakeoff.runs.folder import SplitScored
 from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.predictions import Predictions
@@ -107,7 +106,7 @@ def write_bundle(
     logits = predict_logits(finished.forward, val, flip=flip)
     if not learned_val:  # else its file was told by its hash, which every such run has
         _check_stored(finished, Predictions(logits, val.labels, val.ids))
-    exact = _in_float32(finished)
+    exact = build_in_float32(finished.model, record.config)
     exact_logits = logits if exact is finished.model else predict_logits(compile_forward(exact), val, flip=flip)
 
     def to_probabilities(logits: Floats) -> Floats:
@@ -180,13 +179,6 @@ def _check_stored(finished: FinishedRun, computed: Predictions) -> None:
             f"model.keras of run {finished.record.id} does not predict what the run stored in val-logits.npz:"
             f" {difference}; {HOW_TO_MEND}"
         )
-
-
-def _in_float32(finished: FinishedRun) -> keras.Model:
-    config = finished.record.config
-    if config.train.precision is Precision.FLOAT32:
-        return finished.model
-    return build_in_float32(finished.model, config.model, len(finished.dataset.class_names))
 
 
 def _write_labels(folder: Path, dataset: Dataset) -> None:

@@ -4,24 +4,29 @@ import keras
 
 from bakeoff.networks.model import build_network
 from bakeoff.networks.table import find_network
-from bakeoff.runs.config import Model, Precision
+from bakeoff.runs.config import Precision, Run
 
 __all__ = ["build_in_float32"]
 
 
-def build_in_float32(model: keras.Model, config: Model, classes: int) -> keras.Model:
+def build_in_float32(model: keras.Model, run: Run) -> keras.Model:
     """Build the network of a run again under float32, with the weights that the run trained.
 
     Args:
         model: The trained network, of any precision: uint8 images (n, side, side, 3) -> logits (n, classes).
-        config: Its name and input size.
-        classes: Number of logits.
+        run: The config that it was trained by.
+
+    Returns:
+        The network; `model` itself if the run computes in float32.
     """
+    if run.train.precision is Precision.FLOAT32:
+        return model
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(Precision.FLOAT32.value)
     try:
-        network = build_network(find_network(config.name), config, side=model.input_shape[1], classes=classes)
-        network.copy_weights(model, config.size)
-        return network.model(config.size)
+        spec, (_, side, *_), (_, classes) = find_network(run.model.name), model.input_shape, model.output_shape
+        network = build_network(spec, run.model, side=side, classes=classes)
+        network.copy_weights(model, run.model.size)
+        return network.model(run.model.size)
     finally:
         keras.config.set_dtype_policy(policy)

@@ -98,7 +98,7 @@ async function showModel() {
   if (response?.status === 401) return askForToken();
   if (!response?.ok) return showMessage("The server does not respond.", true);
   const { bundle, classes, card, report, min_confidence } = await response.json();
-  const limit = min_confidence ? `; below ${percent(min_confidence)} it is unsure` : "";
+  const limit = min_confidence ? `; below ${Number((100 * min_confidence).toPrecision(4))} % it is unsure` : "";
   byId("model").textContent = `${bundle.candidate}, ${classes.length} classes${limit}`;
   byId("card").textContent = card;
   byId("about").hidden = false;
