@@ -9,6 +9,7 @@ shards/           TFRecord files, their manifest, and views of some classes
 augment/          augmentation of whole batches
 order.py          the order of an epoch with every class equally often
 batches.py        training batches and evaluation batches
+folds.py          how many folds a cross-validation has, and which image is in which
 checks/           duplicates, near-duplicates, train-test leaks, imbalanced classes, suspicious labels
 fonts.py          a font for each character of a name
 lettering.py      text of any script in a picture

@@ -12,6 +12,7 @@ task.py           everything that one run needs, loaded
 balance.py        weights of classes in the loss, or an addition to their logits
 features.py       frozen features and their cache
 probe.py          a linear classifier on frozen features
+folds.py          the same, cross-validated
 labels.py         scores of all images for the search of wrong labels
 pace.py           how long steps and scoring take on this machine, as measured so far
 progress.py       progress and time of a run, which is shortened if it would not end in time
