@@ -16,6 +16,7 @@ compare.py         all candidates at one equal budget
 ablate.py          a factor-by-factor study: one change at a time
 forecast.py        what runs take on this machine
 sizes.py           the input size of a network, by the pictures and by the pace
+screening.py       whom to screen, on how many images, and by how many folds
 plan.py            how a study divides its budget
 proposals.py       propose(): the plan and the records to the next runs
 revise.py          how a plan changes by what was measured
