@@ -1,0 +1,282 @@
+"""Does the choice hold on small data? By validation images alone, and by cross-validated predictions.
+
+Small data sets are drawn: some images of each class from CIFAR-100, even and long-tailed, and from the digits; archives
+of photographs are added by --photos. On each, every candidate is probed (scored on the validation split, and by
+cross-validation on training and validation images together) and then fine-tuned with the usual recipe, the head from
+its probe, for the same number of images. The test split says what a choice was worth: regret is the test top-1 of the
+best fine-tuned candidate less that of the chosen one, in points. And it says how often the fine-tuned model is worse
+than its own frozen probe, and what keeping the better of the two by validation gives.
+
+Lengths are in images, so the figures do not depend on the machine's pace. A run that is finished is not repeated: the
+same command continues. Writes small_data.csv next to this file, and prints it.
+
+    python benchmarks/small_data.py --out FOLDER [--photos flowers12.tar --photos hands.tar] [--data-dir FOLDER]
+"""
+
+import argparse
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from bakeoff.data.batches import Split, load_split
+from bakeoff.data.folds import choose_folds
+from bakeoff.data.shards import Dataset
+from bakeoff.launch import Local, Spare, launch, open_test
+from bakeoff.networks.table import find_network
+from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice, parse_candidate
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import RunRecord, Stage, State
+from bakeoff.runs.versions import find_versions
+from bakeoff.study.defaults import default_run, start_from_probe
+from bakeoff.study.provide import prepare_data
+from hardware import name_cpu
+from results import keep, read
+
+CSV = Path(__file__).with_suffix(".csv")
+CANDIDATES = "efficientnet-lite0@96,efficientnet-lite0@128,efficientnet-lite1@96,efficientnet-lite2@96"
+# The most that a drawn data set has for its test split: what a choice is worth is measured to about a point.
+TEST_PER_CLASS = 100
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A small data set that is drawn from a large one."""
+
+    name: str
+    source: str
+    classes: str
+    per_class: int
+    seed: int = 0
+    factor: float = 1.0
+    """How many times more images the largest class has than the smallest; they fall exponentially."""
+
+    def count(self, position: int, classes: int) -> int:
+        """Training images of the class at this position."""
+        return max(2, round(self.per_class * self.factor ** (-position / max(1, classes - 1))))
+
+
+DRAWS = (
+    Draw("cifar 20 x 20", "cifar100", "20", 20),
+    Draw("cifar 20 x 50", "cifar100", "20", 50, seed=1),
+    Draw("cifar 20 x 100", "cifar100", "20", 100, seed=2),
+    Draw("cifar 10 x 30", "cifar100", "10", 30, seed=3),
+    Draw("cifar 50 x 20", "cifar100", "50", 20, seed=4),
+    Draw("cifar superclasses x 40", "cifar100", "coarse", 40, seed=5),
+    Draw("cifar 20, long tail", "cifar100", "20", 100, seed=6, factor=50),
+    Draw("digits 10 x 20", "digits", "all", 20),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A candidate on a data set. Top-1 as fractions of 1."""
+
+    data: str
+    network: str
+    train_images: int
+    val_images: int
+    test_images: int
+    probe_val: float
+    """Of the frozen probe, on the validation split."""
+    folds: int
+    cross_images: int
+    probe_cross: float
+    """Of probes on training and validation images, each image scored by a probe that has not seen it."""
+    probe_test: float
+    tuned_val: float
+    tuned_test: float
+    images: int
+    """Training images that the fine-tuning has seen, repeats counted."""
+    tensorflow: str
+    keras: str
+    bakeoff: str
+    cpu: str
+    date: str
+
+
+def main() -> None:
+    """Measure, and write the figures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder for the drawn images and the runs")
+    parser.add_argument("--photos", type=Path, action="append", default=[], help="an archive of photographs")
+    parser.add_argument("--candidates", default=CANDIDATES, help="NAME@SIZE, separated by commas")
+    parser.add_argument("--images", type=int, default=4000, help="training images of a fine-tuning, repeats counted")
+    parser.add_argument("--only", default="", help="data sets with this text in their name")
+    parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
+    arguments = parser.parse_args()
+
+    candidates = [parse_candidate(word) for word in arguments.candidates.split(",")]
+    sources = {draw.name: draw for draw in DRAWS} | {path.stem: path for path in arguments.photos}
+    spare = Spare()
+    try:
+        executor = Local(1, spare)
+        for name, source in sources.items():
+            if arguments.only not in name:
+                continue
+            if isinstance(source, Draw):
+                source = write_images(source, arguments.out / "images" / name, arguments.data_dir)
+            rows = measure(name, source, candidates, arguments.images, arguments.out / "runs" / name, executor)
+            keep(CSV, rows, same=("data", "network"))
+    finally:
+        spare.close()
+    print_tables(read(CSV))
+
+
+def write_images(draw: Draw, folder: Path, data_dir: Path | None) -> Path:
+    """Write the images of a draw as train/CLASS/ID.png and test/CLASS/ID.png, unless they are there."""
+    if (folder / "complete").is_file():
+        return folder
+    data = Data(source=draw.source, classes=draw.classes, seed=draw.seed)
+    _, dataset = prepare_data(data, data_dir)
+    for name, split in (("train", load_split(dataset, "train")), ("test", load_split(dataset, "test", unlock=True))):
+        for position, label in _draw(draw, split, name, dataset):
+            target = folder / name / dataset.class_names[label] / f"{split.ids[position].replace('/', '-')}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(split.images[position]).save(target)
+    (folder / "complete").touch()
+    return folder
+
+
+def _draw(draw: Draw, split: Split, name: str, dataset: Dataset) -> Iterator[tuple[int, int]]:
+    """Positions and labels of the images of a split."""
+    generator = np.random.default_rng(draw.seed)
+    classes = len(dataset.class_names)
+    for label in range(classes):
+        positions = generator.permutation(np.flatnonzero(split.labels == label))
+        for position in positions[: draw.count(label, classes) if name == "train" else TEST_PER_CLASS]:
+            yield int(position), label
+
+
+def measure(
+    name: str, source: Path, candidates: Sequence[Candidate], images: int, out: Path, executor: Local
+) -> list[Row]:
+    """Probe and fine-tune each candidate on a data set."""
+    data = Data(source=str(source))
+    shards, dataset = prepare_data(data)
+    rows = []
+    for candidate in track(candidates, description=name):
+        tuned = default_run(find_network(candidate.name), candidate.size or 0, data, WeightsChoice(), seed=0)
+        tuned = start_from_probe(tuned.revised(train={"images": images, "epochs": None, "evaluations": 1}), 3000)
+        probe = tuned.revised(model={"unfreeze": 0.0}, train={"mode": Mode.PROBE, "images": None, "probe_images": 0})
+        folds = choose_folds(dataset.counts["val"], dataset.counts["train"] + dataset.counts["val"])
+        crossed = probe.revised(train={"folds": folds})
+
+        def run(config: Run, *, scored: bool = False) -> RunRecord:
+            record = launch(config, stage=Stage.TRAIN, out=out, data=shards, executor=executor)
+            if record.state is not State.COMPLETE:
+                raise SystemExit(f"a run failed: {record.reason}; see {run_dir(out, record.id) / 'log.txt'}")
+            return open_test(run_dir(out, record.id), shards) if scored and record.test is None else record
+
+        rows.append(make_row(name, candidate, run(probe, scored=True), run(crossed), run(tuned, scored=True)))
+    return rows
+
+
+def make_row(name: str, candidate: Candidate, probe: RunRecord, crossed: RunRecord, tuned: RunRecord) -> Row:
+    """A row of the table."""
+    assert probe.val is not None
+    assert probe.test is not None
+    assert crossed.val is not None
+    assert tuned.val is not None
+    assert tuned.test is not None
+    versions, counts = find_versions(), probe.data.counts
+    return Row(
+        data=name,
+        network=str(candidate),
+        train_images=counts["train"],
+        val_images=counts["val"],
+        test_images=counts["test"],
+        probe_val=round(probe.val.top1, 4),
+        folds=crossed.config.train.folds,
+        cross_images=crossed.val.n,
+        probe_cross=round(crossed.val.top1, 4),
+        probe_test=round(probe.test.top1, 4),
+        tuned_val=round(tuned.val.top1, 4),
+        tuned_test=round(tuned.test.top1, 4),
+        images=tuned.images_seen,
+        tensorflow=versions["tensorflow"],
+        keras=versions["keras"],
+        bakeoff=versions["bakeoff"],
+        cpu=name_cpu(),
+        date=date.today().isoformat(),
+    )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the two ways of choosing came to on one data set. Regret in points."""
+
+    data: str
+    val_images: int
+    cross_images: int
+    by_val: float
+    by_cross: float
+    tuned_loses: int
+    """Candidates whose fine-tuned model is worse on the test split than their probe."""
+    kept_loses: int
+    """Candidates of which the better one by validation, the fine-tuned one where both are equal, is the worse one."""
+    candidates: int
+
+
+def summarise(rows: Sequence[dict[str, str]]) -> Summary:
+    """The regrets of a data set, from its rows of the CSV. Equal scores share the choice, so their regret is a mean."""
+    tuned = np.array([float(row["tuned_test"]) for row in rows])
+    probed = np.array([float(row["probe_test"]) for row in rows])
+
+    def regret(key: str) -> float:
+        scores = np.array([float(row[key]) for row in rows])
+        return float(100 * (tuned.max() - tuned[scores == scores.max()].mean()))
+
+    keeps_tuned = np.array([float(row["tuned_val"]) >= float(row["probe_val"]) for row in rows])
+    kept = np.where(keeps_tuned, tuned, probed)
+    return Summary(
+        data=rows[0]["data"],
+        val_images=int(rows[0]["val_images"]),
+        cross_images=int(rows[0]["cross_images"]),
+        by_val=regret("probe_val"),
+        by_cross=regret("probe_cross"),
+        tuned_loses=int((tuned < probed).sum()),
+        kept_loses=int((kept < np.maximum(tuned, probed)).sum()),
+        candidates=len(rows),
+    )
+
+
+def print_tables(rows: Sequence[dict[str, str]]) -> None:
+    """Print one line per data set, and the means."""
+    names: Iterable[str] = dict.fromkeys(row["data"] for row in rows)
+    found = [summarise([row for row in rows if row["data"] == name]) for name in names]
+    table = Table("data", "images of val", "crossed", "regret by val", "by crossed", "tuned < probe", "kept worse")
+    for each in found:
+        table.add_row(
+            each.data,
+            f"{each.val_images}",
+            f"{each.cross_images}",
+            f"{each.by_val:.2f}",
+            f"{each.by_cross:.2f}",
+            f"{each.tuned_loses} of {each.candidates}",
+            f"{each.kept_loses}",
+        )
+    table.add_section()
+    means = [
+        math.fsum(values) / len(found) for values in zip(*((each.by_val, each.by_cross) for each in found), strict=True)
+    ]
+    table.add_row(
+        "mean, sum",
+        "",
+        "",
+        *(f"{mean:.2f}" for mean in means),
+        f"{sum(each.tuned_loses for each in found)} of {sum(each.candidates for each in found)}",
+        f"{sum(each.kept_loses for each in found)}",
+    )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
