@@ -15,8 +15,9 @@ DAY = 86_400
 
 
 @pytest.fixture
-def entries():
+def entries(tmp_path, monkeypatch):
     """Features of three ages, a folder of shards, a download, and what a killed process left."""
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path / "entries"))
     home = cache_dir()
     for name, size, days in (
         ("features/old.npy", 1000, 9),

@@ -28,6 +28,7 @@ def test_every_precision_is_tried_with_xla_and_without():
     }
 
 
+@pytest.mark.slow
 def test_steps_are_timed_and_the_policy_is_as_before():
     policy = keras.config.dtype_policy()
     trials = try_variants(_run(), side=16, classes=5, variants=[PLAIN, HALF, XLA])
