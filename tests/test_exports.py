@@ -25,8 +25,6 @@ MIXED = [(Format.KERAS, None)]
 KINDS = {Precision.FLOAT32: list(TOLERANCES), Precision.BFLOAT16: MIXED, Precision.FLOAT16: MIXED}
 # Random weights lose more in fewer bits than trained ones. A failed conversion loses everything.
 LOOSE = Tolerance(agreement=0.5, near_tie=0.1, mean_gap=0.3)
-# With random weights, these amplify rounding: Keras itself, compiled or not, is off by 2e-5 in the mean.
-ROUGH = {"inception-v3": Tolerance(agreement=1.0, near_tie=5e-4, mean_gap=1e-4, worst_gap=5e-4)}
 
 
 def prepare(name, precision, dataset):
@@ -77,8 +75,8 @@ def _cases():
 
 @pytest.mark.parametrize(("prepared", "form", "quantize"), list(_cases()), indirect=["prepared"])
 def test_a_network_leaves_in_every_format(prepared, form, quantize, tmp_path, record_property, monkeypatch):
-    tolerance = LOOSE if quantize else ROUGH.get(prepared.record.config.model.name, TOLERANCES[form, None])
-    monkeypatch.setitem(TOLERANCES, (form, quantize), tolerance)
+    if quantize:
+        monkeypatch.setitem(TOLERANCES, (form, quantize), LOOSE)
     parity = write_bundle(prepared, tmp_path / "bundle", form, quantize).parity
     record_property("gaps", f"worst {parity.worst_gap:.2g}, mean {parity.mean_gap:.2g}")  # for --junit-xml
     assert quantize or parity.images == PARITY_IMAGES

@@ -32,8 +32,10 @@ class Tolerance(NamedTuple):
         return Tolerance(min(least), *map(max, limits))
 
 
-# The same computation with another order of additions: every image must agree, up to rounding.
-_EXACT = Tolerance(agreement=1.0, near_tie=1e-4, mean_gap=2e-5, worst_gap=1e-4)
+# The same computation with another order of additions: every image must agree, up to rounding. Deep networks amplify
+# it: with random weights, Keras' own file of ResNet-152 is off by 2e-5 in the mean, its LiteRT file by as much, and
+# Inception's by 4e-5. What a converter does wrong is hundreds of times larger.
+_EXACT = Tolerance(agreement=1.0, near_tie=5e-4, mean_gap=1e-4, worst_gap=5e-4)
 # Fewer bits change the probabilities of every network, most where it is unsure. These limits distinguish such a loss
 # from a failed conversion.
 _QUANTIZED = {
