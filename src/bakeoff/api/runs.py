@@ -126,7 +126,7 @@ def train(
             watcher.noted(decision.sentence)
         if not config.model.start:
             choice = WeightsChoice(default=config.model.weights, partial=config.model.partial_weights)
-            network = Candidate(name=config.model.name, size=config.model.size)
+            network = Candidate.of(config)
             provide_weights([network], choice, watcher.counted)
         folder = folder or Path(f"bakeoff-{dataset.name}")
         hold(folder)

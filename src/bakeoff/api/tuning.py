@@ -150,7 +150,7 @@ def tune(
     if len(wanted) != 1:
         raise ConfigError(f"--candidate {candidate!r}: name one network")
     if given and candidate is None:
-        wanted = (Candidate(name=given.model.name, size=given.model.size),)
+        wanted = (Candidate.of(given),)
     given_space = read_space(space_path) if space_path else None
     request = StudyRequest(
         read_data(

@@ -107,7 +107,7 @@ def make_ablation(
     runs = (len(levels) + 1) * seeds
     rounds = math.ceil(runs / slots)
     val_images = min(counts["val"], MAX_VAL_IMAGES)
-    candidate = Candidate(name=base.model.name, size=base.model.size)
+    candidate = Candidate.of(base)
     around = forecast.overhead(candidate, Mode.FIT) + forecast.scoring(candidate, (1 + head_start) * val_images)
     seconds = round(RUNS_SHARE * budget / rounds - around, 1)
     if seconds < MIN_TRAINING_SECONDS:

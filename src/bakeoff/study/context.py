@@ -109,7 +109,7 @@ class StudyContext:
         budget = self.study.budget_seconds
         if budget is None:
             return None
-        candidate = Candidate(name=run.model.name, size=run.model.size)
+        candidate = Candidate.of(run)
         slow = SLOWER_THAN_PREDICTED * self.forecast.overhead(candidate, run.train.mode)
         if run.train.mode is Mode.PROBE:
             slow += 1.5 * self._predict_probing(candidate, run)
@@ -136,7 +136,7 @@ class StudyContext:
         seconds_left = self.study.seconds_left
         if stage not in (Stage.CONFIRM, Stage.REFIT) or seconds_left is None:
             return None
-        candidate = Candidate(name=run.model.name, size=run.model.size)
+        candidate = Candidate.of(run)
         images = (1 + run.train.flip_test) * self.study.data.counts.get("test", 0)
         return max(1.0, seconds_left - self.forecast.finish(candidate, images) - self.study.follows)
 

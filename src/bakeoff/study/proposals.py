@@ -99,7 +99,7 @@ def _divide(plan: StudyPlan, record: RunRecord, seconds: float, forecast: Foreca
 
     There is no refit if they are too few.
     """
-    candidate = _candidate_of(record)
+    candidate = Candidate.of(record.config)
     sizes = 1 + len(progressive_sizes(find_network(candidate.name), candidate.size or 0))
     around = predict_refit(plan, candidate, 0.0, forecast, sizes=sizes)
     training = round(plan.share_training(seconds - around), 1)
@@ -183,13 +183,13 @@ def _count_evaluations(seconds: float) -> int:
 
 def _has_time_for_mirror_images(plan: StudyPlan, last: RunRecord, seconds_left: float, forecast: Forecast) -> bool:
     """Whether scoring the mirror images too takes a small part of the time that is left."""
-    seconds = forecast.scoring(_candidate_of(last), plan.count_val + plan.count_test)
+    seconds = forecast.scoring(Candidate.of(last.config), plan.count_val + plan.count_test)
     return seconds <= MAX_MIRROR_SHARE * seconds_left
 
 
 def _predict_overhead(plan: StudyPlan, last: RunRecord, forecast: Forecast, flips: bool, *, evaluations: int) -> float:
     """Wall-clock seconds of the confirming run and of what follows it that are not training."""
-    candidate, model = _candidate_of(last), last.config.model
+    candidate, model = Candidate.of(last.config), last.config.model
     # A part of the validation images at the start and at each evaluation. At the end that part again, to compare with
     # the start, and all images, with their mirror images or without; once, where both are the same.
     part = min(INTERIM_IMAGES, plan.count_val)
@@ -200,7 +200,3 @@ def _predict_overhead(plan: StudyPlan, last: RunRecord, forecast: Forecast, flip
     # Less than expected, because the run shortens itself as it goes, and cannot become longer.
     around = forecast.overhead(candidate, Mode.FIT, sizes=sizes) + forecast.scoring(candidate, scored)
     return LEAST_OVERHEAD_SHARE * around + forecast.finish(candidate, (1 + flips) * plan.count_test)
-
-
-def _candidate_of(record: RunRecord) -> Candidate:
-    return Candidate(name=record.config.model.name, size=record.config.model.size)

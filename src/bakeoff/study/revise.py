@@ -80,7 +80,7 @@ def revise_plan(
         why = f"the leader, {leader.candidate}, is probed at {size} pixels too"
         changes = {"candidates": (*plan.candidates, name)}
         return Revision(at_seconds=at, step="size", why=why, plan=plan.model_copy(update=changes))
-    leaders = [Candidate(name=record.config.model.name, size=record.config.model.size) for record in ranking]
+    leaders = [Candidate.of(record.config) for record in ranking]
     finalists, lengths = plan_race(
         RACE_SHARE * seconds_left, leaders, forecast=forecast, train_images=plan.count_train, slots=slots
     )

@@ -41,7 +41,7 @@ def keep_for_probe(plan: StudyPlan, leader: RunRecord, records: Sequence[RunReco
     expected = _error_of(leader) if is_trained else expect_error(read_row(leader))
     if not plan.is_small and _error_of(probe) >= expected:
         return 0.0
-    return predict_probe(plan, _candidate_of(probe), forecast, whole=plan.is_small)
+    return predict_probe(plan, Candidate.of(probe.config), forecast, whole=plan.is_small)
 
 
 def predict_refit(plan: StudyPlan, candidate: Candidate, seconds: float, forecast: Forecast, *, sizes: int) -> float:
@@ -110,7 +110,7 @@ def _propose_probe(
     probe = find_best_probe(records)
     if probe is None or any(_is_confirmed_probe(record) for record in records):
         return None
-    candidate, images = _candidate_of(probe), plan.count_test
+    candidate, images = Candidate.of(probe.config), plan.count_test
     fitted = find_complete(records, Stage.CONFIRM, Mode.FIT)
     spare = seconds_left - forecast.finish(candidate, images)
     if fitted:
@@ -140,7 +140,7 @@ def _is_confirmed_probe(record: RunRecord) -> bool:
 
 def _predict_least(plan: StudyPlan, chosen: RunRecord, refit: Run, forecast: Forecast) -> float:
     """Wall-clock seconds that must be left for a refit and what follows it."""
-    candidate = _candidate_of(chosen)
+    candidate = Candidate.of(chosen.config)
     finish = forecast.finish(candidate, (1 + refit.train.flip_test) * plan.count_test)
     if refit.train.mode is Mode.PROBE:
         return finish + forecast.overhead(candidate, Mode.PROBE)
@@ -150,8 +150,4 @@ def _predict_least(plan: StudyPlan, chosen: RunRecord, refit: Run, forecast: For
 def _predict_training(plan: StudyPlan, chosen: RunRecord, forecast: Forecast) -> float:
     """Wall-clock seconds of the refit of a fine-tuned network."""
     sizes = 1 + len(chosen.config.train.sizes)
-    return predict_refit(plan, _candidate_of(chosen), chosen.seconds.train, forecast, sizes=sizes)
-
-
-def _candidate_of(record: RunRecord) -> Candidate:
-    return Candidate(name=record.config.model.name, size=record.config.model.size)
+    return predict_refit(plan, Candidate.of(chosen.config), chosen.seconds.train, forecast, sizes=sizes)

@@ -118,7 +118,7 @@ def _search(context: StudyContext, plan: Search) -> SearchResult:
 
     context.watcher.stage_began(Stage.TUNE, None, context.study.seconds_left)
     slots = context.executor.slots
-    candidate = Candidate(name=plan.base.model.name, size=plan.base.model.size)
+    candidate = Candidate.of(plan.base)
     overhead = context.forecast.overhead(candidate, Mode.FIT)
     found = run_search(
         plan, context.out, seconds_left=seconds_left, train_each=train_each, slots=slots, overhead=overhead

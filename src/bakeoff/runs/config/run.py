@@ -47,6 +47,11 @@ class Candidate(Section):
     name: str
     size: Side | None = None
 
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """The network of a run, at the run's input size."""
+        return cls(name=run.model.name, size=run.model.size)
+
     def __str__(self) -> str:
         return self.name if self.size is None else f"{self.name}@{self.size}"
 
