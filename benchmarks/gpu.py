@@ -32,7 +32,8 @@ from PIL import Image
 
 from bakeoff.files import replacing
 from bakeoff.machine import tensorflow_environment
-from bakeoff.networks.table import TABLE, find_network
+from bakeoff.networks.find import find_network
+from bakeoff.networks.table import TABLE
 from bakeoff.profile import find_device
 from bakeoff.runs.config import Precision
 from bakeoff.runs.record import read_record

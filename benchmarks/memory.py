@@ -27,7 +27,8 @@ from typing import Any
 from bakeoff.data.shards import prepare_cached
 from bakeoff.files import replacing
 from bakeoff.launch import launch
-from bakeoff.networks.table import TABLE, find_network
+from bakeoff.networks.find import find_network
+from bakeoff.networks.table import TABLE
 from bakeoff.profile import Observation, Profile, correct_memory, find_device
 from bakeoff.runs.config import BatchNorm, Data, Mode, Precision, Run
 from bakeoff.runs.record import RunRecord, Stage, State

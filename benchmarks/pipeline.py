@@ -21,8 +21,8 @@ from rich.table import Table
 
 from bakeoff.data.batches import Split, load_split, train_batches
 from bakeoff.data.shards import open_dataset, prepare_cached
+from bakeoff.networks.find import find_network
 from bakeoff.networks.model import build_network
-from bakeoff.networks.table import find_network
 from bakeoff.runs.config import Augment, AugmentStep, Data, Model, Optim
 from bakeoff.training.optimizer import build_optimizer
 from bakeoff.training.step import compile_step

@@ -19,8 +19,9 @@ from rich.table import Table
 
 from bakeoff.data.batches import Split, load_split
 from bakeoff.data.shards import open_dataset, prepare_cached
+from bakeoff.networks.backbone import Scaling
+from bakeoff.networks.find import find_network
 from bakeoff.networks.model import build_network
-from bakeoff.networks.table import Scaling, find_network
 from bakeoff.networks.weights import load_weights, locate_weights
 from bakeoff.runs.config import Data, Model
 from bakeoff.runs.metrics import wilson_interval

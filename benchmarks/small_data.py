@@ -30,7 +30,7 @@ from bakeoff.data.batches import Split, load_split
 from bakeoff.data.folds import choose_folds
 from bakeoff.data.shards import Dataset
 from bakeoff.launch import Local, Spare, launch, open_test
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice, parse_candidate
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State

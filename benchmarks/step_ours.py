@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bakeoff.networks.find import find_network
 from bakeoff.networks.model import build_network, freeze
-from bakeoff.networks.table import find_network
 from bakeoff.runs.config import BatchNorm, Model, Optim
 from bakeoff.training.optimizer import build_optimizer
 from bakeoff.training.step import compile_step

@@ -5,8 +5,8 @@ import keras
 from bakeoff.data.batches import load_split
 from bakeoff.data.shards import Dataset
 from bakeoff.deploy.export import FinishedRun
+from bakeoff.networks.find import find_network
 from bakeoff.networks.model import build_network
-from bakeoff.networks.table import find_network
 from bakeoff.networks.weights import load_weights, locate_weights
 from bakeoff.runs.config import Model, Run
 from bakeoff.runs.predictions import Predictions

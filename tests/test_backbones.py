@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bakeoff.errors import ConfigError
-from bakeoff.networks.table import TABLE, NetworkSpec, Origin, Scaling, build_backbone, check_size, find_network
+from bakeoff.networks.backbone import Backbone, Origin, Scaling, build_backbone, check_size
+from bakeoff.networks.find import find_network
+from bakeoff.networks.table import TABLE
 
 QUICK = {"lenet", "cnn-small", "cnn-custom", "efficientnet-lite0", "vgg-16"}
 ROWS = [pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow) for row in TABLE]
@@ -19,7 +22,7 @@ def total_with_head(backbone: Any, classes: int = 100) -> int:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_parameters_are_as_stated_and_the_smallest_size_gives_features(row: NetworkSpec) -> None:
+def test_parameters_are_as_stated_and_the_smallest_size_gives_features(row: Backbone) -> None:
     backbone = build_backbone(row, (row.min_size, row.min_size, 3))
     features = backbone.predict_on_batch(np.full((2, row.min_size, row.min_size, 3), 0.5, np.float32))
     assert features.ndim == (2 if row.from_scratch else 4)
@@ -31,7 +34,7 @@ def test_parameters_are_as_stated_and_the_smallest_size_gives_features(row: Netw
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in TABLE if row.from_scratch])
-def test_a_from_scratch_network_below_its_smallest_size_is_an_error(row: NetworkSpec) -> None:
+def test_a_from_scratch_network_below_its_smallest_size_is_an_error(row: Backbone) -> None:
     with pytest.raises(ConfigError, match=f"smallest size is {row.min_size}"):
         build_backbone(row, (row.min_size - 1, row.min_size, 3))
 
@@ -71,7 +74,7 @@ MODULES = {
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE if Origin.HUB in row.weight_origins], ids=lambda row: row.name)
-def test_scaling_is_what_keras_itself_does_for_the_network(row: NetworkSpec) -> None:
+def test_scaling_is_what_keras_itself_does_for_the_network(row: Backbone) -> None:
     assert row.scaling is applications_scaling(MODULES[row.name])
 
 
@@ -89,7 +92,7 @@ def test_a_network_that_scales_for_itself_begins_with_a_layer_that_does(name: st
 
 
 @pytest.mark.parametrize("row", [param for param in ROWS if Origin.HUB in param.values[0].weight_origins])
-def test_the_hub_file_is_the_one_that_keras_asks_for(row: NetworkSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hub_file_is_the_one_that_keras_asks_for(row: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
     from keras.src.utils import file_utils
 
@@ -128,6 +131,15 @@ def test_the_size_error_names_the_network_and_its_minimum() -> None:
     check_size(row, 71)
     with pytest.raises(ConfigError, match=r"xception@70.*71"):
         check_size(row, 70)
+
+
+def test_a_size_between_two_steps_names_those_beside_it() -> None:
+    row = replace(find_network("xception"), size_step=14)
+    check_size(row, 84)
+    with pytest.raises(ConfigError, match=r"multiple of 14 pixels; give 84 or 98"):
+        check_size(row, 90)
+    with pytest.raises(ConfigError, match=r"give 84$"):
+        check_size(row, 75)
 
 
 def test_the_table_is_read_without_tensorflow() -> None:

@@ -194,7 +194,14 @@ def test_a_bad_setting_says_what_is_wrong(setting: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "size"), [("resnet-50", "resnet-50", None), (" MobileNet-V2@96 ", "mobilenet-v2", 96)]
+    ("text", "name", "size"),
+    [
+        ("resnet-50", "resnet-50", None),
+        (" MobileNet-V2@96 ", "mobilenet-v2", 96),
+        ("hub:vit_base_patch16_224_imagenet@224", "hub:vit_base_patch16_224_imagenet", 224),
+        ("hf://Timm/ResNet18.a1_in1k", "hf://Timm/ResNet18.a1_in1k", None),
+        ("my_package.nets:TINY@64", "my_package.nets:TINY", 64),
+    ],
 )
 def test_a_candidate_is_a_name_with_an_optional_size(text: str, name: str, size: int | None) -> None:
     candidate = parse_candidate(text)
@@ -202,7 +209,7 @@ def test_a_candidate_is_a_name_with_an_optional_size(text: str, name: str, size:
     assert parse_candidate(str(candidate)) == candidate
 
 
-@pytest.mark.parametrize("text", ["", "@96", "resnet_50", "resnet-50@", "resnet-50@x", "resnet-50@12345"])
+@pytest.mark.parametrize("text", ["", "@96", "resnet_50", "resnet-50@", "resnet-50@x", "resnet-50@12345", "hub:", "nets:", "a b:TINY"])
 def test_a_malformed_candidate_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not NAME or NAME@SIZE"):
         parse_candidate(text)

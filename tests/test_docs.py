@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from bakeoff.cli.app import app
 from bakeoff.data import augment
 from bakeoff.data.shards import open_dataset, prepare
-from bakeoff.networks.table import build_backbone
+from bakeoff.networks.backbone import build_backbone
 from bakeoff.runs.config import Augment, AugmentStep
 from test_layers import PACKAGE, ROOMS
 

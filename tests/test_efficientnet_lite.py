@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from bakeoff.networks.backbone import build_backbone
 from bakeoff.networks.efficientnet_lite import torch_prefixes
-from bakeoff.networks.table import TABLE, build_backbone, find_network
+from bakeoff.networks.find import find_network
+from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import load_weights, locate_weights
 from bakeoff.networks.weights.torch_file import read_state_dict
 

@@ -8,8 +8,9 @@ from bakeoff.data.batches import load_split
 from bakeoff.deploy.bundle import Format, format_label, open_bundle
 from bakeoff.deploy.export import TOLERANCES, FinishedRun, Tolerance, write_bundle
 from bakeoff.deploy.export.folder import PARITY_IMAGES
+from bakeoff.networks.find import find_network
 from bakeoff.networks.model import build_network
-from bakeoff.networks.table import TABLE, find_network
+from bakeoff.networks.table import TABLE
 from bakeoff.runs.config import Model, Precision, override
 from bakeoff.runs.predictions import Predictions
 from bakeoff.training.inference import compile_forward, predict_logits

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from bakeoff.errors import WeightsError
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import download_weights, fetch
 
 SPEC = find_network("mobilenet-v3-small")

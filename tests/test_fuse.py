@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from bakeoff.networks.find import find_network
 from bakeoff.networks.fuse import fuse
 from bakeoff.networks.model import build_network, freeze
-from bakeoff.networks.table import find_network
 from bakeoff.runs.config import BatchNorm, Model
 
 pytestmark = pytest.mark.kernels

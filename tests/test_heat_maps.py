@@ -19,8 +19,8 @@ from bakeoff.deploy.explain import heat_maps as explain
 from bakeoff.deploy.explain.grad_cam import compile_grad_cam
 from bakeoff.deploy.explain.heat_maps import draw_heat_maps, explain_images
 from bakeoff.deploy.explain.occlusion import GRID
+from bakeoff.networks.find import find_network
 from bakeoff.networks.model import build_network
-from bakeoff.networks.table import find_network
 from bakeoff.report import write_report
 from bakeoff.report.gallery import show_images
 from bakeoff.runs.config import Model

@@ -19,7 +19,7 @@ import pytest
 from bakeoff.errors import InputError, WeightsError
 from bakeoff.launch import Local, fetch_weights, launch, open_test
 from bakeoff.launch.process import Ended, Worker
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.runs.config import Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, read_history

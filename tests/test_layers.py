@@ -35,7 +35,7 @@ INSIDE = {
     "data/augment": "mix steps randaugment",
     "data/contact_sheet": "drawing classes entries",
     "data/checks": "findings edits near_duplicates leaks alike examine confident labels",
-    "networks": "table lenet efficientnet_lite weights graph kernels fuse model",
+    "networks": "backbone table find lenet efficientnet_lite weights graph kernels fuse model",
     "networks/weights": "torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match load fetch",
     "profile": "device facts costs predict memory observe store",
     "training": """

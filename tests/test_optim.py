@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from bakeoff.networks.find import find_network
 from bakeoff.networks.model import build_network
-from bakeoff.networks.table import find_network
 from bakeoff.runs.config import Model, Optim, Optimizer, Schedule
 from bakeoff.training.optimizer import build_optimizer, learning_rate, rate_multipliers
 

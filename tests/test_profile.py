@@ -2,7 +2,8 @@
 
 import pytest
 
-from bakeoff.networks.table import TABLE, find_network
+from bakeoff.networks.find import find_network
+from bakeoff.networks.table import TABLE
 from bakeoff.profile import (
     Basis,
     Device,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.profile import Basis, Device, Observation, Profile, correct_memory, observe
 from bakeoff.runs.config import Mode
 from factories import make_record

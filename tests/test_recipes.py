@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.networks.table import check_size, find_network
+from bakeoff.networks.backbone import check_size
+from bakeoff.networks.find import find_network
 from bakeoff.runs.config import BatchNorm, Mode, Optimizer, Run, Schedule, read_comparison
 
 ROOT = Path(__file__).parents[1]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bakeoff.networks.table import TABLE, find_network
+from bakeoff.networks.find import find_network
+from bakeoff.networks.table import TABLE
 from bakeoff.profile import Variant
 from bakeoff.runs.config import Candidate, Data, WeightsChoice, parse_candidate, run_id
 from bakeoff.runs.record import Stage, State

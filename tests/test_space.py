@@ -3,7 +3,8 @@
 import pytest
 
 from bakeoff.errors import ConfigError
-from bakeoff.networks.table import TABLE, find_network
+from bakeoff.networks.find import find_network
+from bakeoff.networks.table import TABLE
 from bakeoff.runs.config import Data, Run, WeightsChoice, look_up
 from bakeoff.study import default_factors, default_run, default_space, read_space
 from bakeoff.study.space import Parameter, Space

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from bakeoff.errors import WeightsError
-from bakeoff.networks.table import TABLE, Origin
+from bakeoff.networks.backbone import Origin
+from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import locate_weights
 from bakeoff.networks.weights.torch_file import read_state_dict
 

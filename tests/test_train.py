@@ -10,7 +10,8 @@ import pytest
 from bakeoff.data.batches import load_split, train_batches
 from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.files import cache_dir
-from bakeoff.networks.table import build_backbone, find_network
+from bakeoff.networks.backbone import build_backbone
+from bakeoff.networks.find import find_network
 from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.metrics import score

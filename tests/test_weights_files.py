@@ -12,7 +12,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from bakeoff.networks.table import TABLE, NetworkSpec, build_backbone
+from bakeoff.networks.backbone import Backbone, build_backbone
+from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import WeightsSource, load_weights, locate_weights
 from bakeoff.networks.weights.match import list_layers
 
@@ -25,7 +26,7 @@ def rows(*fast: str) -> list[Any]:
 pytestmark = pytest.mark.filterwarnings("ignore:.*HDF5 file.*")
 
 
-def shuffled(row: NetworkSpec) -> Any:
+def shuffled(row: Backbone) -> Any:
     """A network whose tensors are all different, and small enough to compute with."""
     side = max(row.min_size, 32)
     backbone = build_backbone(row, (side, side, 3))
@@ -66,7 +67,7 @@ class Own(keras.Model):
         return self.top(x)
 
 
-def assert_loads(path: Path, row: NetworkSpec, backbone: Any, what: str) -> None:
+def assert_loads(path: Path, row: Backbone, backbone: Any, what: str) -> None:
     """Loading a file of a backbone's own weights restores all of them."""
     saved = backbone.get_weights()
     for weight in backbone.weights:
@@ -79,9 +80,7 @@ def assert_loads(path: Path, row: NetworkSpec, backbone: Any, what: str) -> None
 
 
 @pytest.mark.parametrize("row", rows("lenet"))
-def test_a_file_that_keras_3_wrote_of_a_network_is_loaded_whatever_is_around_it(
-    tmp_path: Path, row: NetworkSpec
-) -> None:
+def test_a_file_that_keras_3_wrote_of_a_network_is_loaded_whatever_is_around_it(tmp_path: Path, row: Backbone) -> None:
     saved = shuffled(row)
     pixels = np.random.default_rng(1).uniform(0, 1, (1, *saved.input.shape[1:])).astype(np.float32)
     before = saved.predict_on_batch(pixels)
@@ -125,9 +124,7 @@ def inside(layer: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("row", rows("lenet", "mobilenet-v3-small"))
-def test_a_file_that_keras_2_wrote_of_a_network_is_loaded_whatever_is_around_it(
-    tmp_path: Path, row: NetworkSpec
-) -> None:
+def test_a_file_that_keras_2_wrote_of_a_network_is_loaded_whatever_is_around_it(tmp_path: Path, row: Backbone) -> None:
     saved = shuffled(row)
     top = keras.layers.Dense(5, name="predictions")
     top.build((None, 7))
@@ -145,7 +142,7 @@ def test_a_file_that_keras_2_wrote_of_a_network_is_loaded_whatever_is_around_it(
 
 
 @pytest.mark.parametrize("row", rows("lenet"))
-def test_a_file_without_names_is_loaded_whatever_is_around_the_network(tmp_path: Path, row: NetworkSpec) -> None:
+def test_a_file_without_names_is_loaded_whatever_is_around_the_network(tmp_path: Path, row: Backbone) -> None:
     """The .keras and .weights.h5 of Keras 2, and of Keras 3 before 3.9."""
     saved = shuffled(row)
     for kind, model in [("bare", saved), *classifiers(saved)]:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from bakeoff.errors import WeightsError
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import locate_weights
 from bakeoff.networks.weights.hdf5 import open_hdf5
 from bakeoff.networks.weights.keras_file import StoredModel, open_models

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bakeoff.errors import WeightsError
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import (
     ExportedWeights,
     export_weights,

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from bakeoff.errors import WeightsError
-from bakeoff.networks.table import TABLE, build_backbone, find_network
+from bakeoff.networks.backbone import build_backbone
+from bakeoff.networks.find import find_network
+from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import WeightsSource, load_weights, locate_weights
 from bakeoff.networks.weights.known import CONVOLUTIONS
 from running import run_cli

@@ -38,7 +38,8 @@ from bakeoff.deploy.bundle import Format, Quantize, ThresholdKind, ThresholdRule
 from bakeoff.errors import BakeoffError, WeightsError
 from bakeoff.launch.spare import WAIT
 from bakeoff.machine import start_keras
-from bakeoff.networks.table import build_backbone, find_network
+from bakeoff.networks.backbone import build_backbone
+from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import WeightsSource, download_weights, load_weights
 from bakeoff.runs.events import JobBegan, RunProgress, WorkerError, write_event
 

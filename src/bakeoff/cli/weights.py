@@ -42,7 +42,8 @@ def export(
     """
     from bakeoff.console.bars import draw_bars
     from bakeoff.errors import ConfigError
-    from bakeoff.networks.table import TABLE, find_network
+    from bakeoff.networks.find import find_network
+    from bakeoff.networks.table import TABLE
     from bakeoff.networks.weights import describe_for_export, export_weights, is_available_locally
     from bakeoff.runs.config import Candidate, WeightsChoice, parse_weights
     from bakeoff.study import find_missing

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from bakeoff.data.folds import half_interval
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.report.board import format_seconds
 from bakeoff.runs.config import Precision, look_up
 from bakeoff.runs.predictions import name_folds

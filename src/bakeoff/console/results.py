@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from bakeoff.networks.table import NetworkSpec, Origin
+from bakeoff.networks.backbone import Backbone, Origin
 from bakeoff.networks.weights import ExportedWeights, local_weights_origin
 from bakeoff.report.board import (
     format_arm,
@@ -28,7 +28,7 @@ from bakeoff.runs.study_file import AnyStudy
 __all__ = ["render_effects", "render_end", "render_models", "render_search_result", "render_weights"]
 
 
-def render_models(rows: Sequence[NetworkSpec]) -> Table:
+def render_models(rows: Sequence[Backbone]) -> Table:
     """The table of networks for the terminal, with where their weights are or would come from."""
     caption = "params with a head of 100 classes; input: smallest/designed side; ImageNet: top-1 %"
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")

@@ -25,7 +25,7 @@ from bakeoff.launch.messages import (
 )
 from bakeoff.launch.process import Ended
 from bakeoff.launch.task import format_difference, make_task
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.runs.events import OnProgress
 from bakeoff.runs.record import OUT_OF_MEMORY, RunRecord, read_record
 from bakeoff.runs.versions import find_versions

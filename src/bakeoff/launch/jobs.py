@@ -12,7 +12,7 @@ from bakeoff.launch.process import ENDED_BY_SIGNAL, Ended, Worker
 from bakeoff.launch.spare import Spare
 from bakeoff.locks import clear_left
 from bakeoff.machine import count_cores, thread_environment
-from bakeoff.networks.table import NetworkSpec
+from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.weights import hint_to_get_weights, hub_path
 from bakeoff.profile import Timing, add_observation, keep_variant, observe_timing
 from bakeoff.runs.config import Run
@@ -170,7 +170,7 @@ def predict_again(folder: Path, data: Path, on_progress: OnProgress | None = Non
         return {split: read_predictions(target, split) for split in SPLITS_SCORED if has_predictions(target, split)}
 
 
-def fetch_weights(spec: NetworkSpec, on_progress: OnProgress | None = None) -> None:
+def fetch_weights(spec: Backbone, on_progress: OnProgress | None = None) -> None:
     """Download a network's weights with Keras into Keras' cache: the whole file or nothing.
 
     Keras checks the file's hash. Raises WeightsError if the download fails; without a connection that takes seconds.
@@ -187,7 +187,7 @@ def fetch_weights(spec: NetworkSpec, on_progress: OnProgress | None = None) -> N
             raise WeightsError(f"cannot download the weights of {spec.name} ({reason}); {hint_to_get_weights(spec)}")
 
 
-def check_weights(spec: NetworkSpec, size: int, file: Path, *, partial: bool = False) -> None:
+def check_weights(spec: Backbone, size: int, file: Path, *, partial: bool = False) -> None:
     """Load a weight file into a network and forget it, so that a wrong file is known before anything is trained.
 
     Args:

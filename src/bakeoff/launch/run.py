@@ -8,7 +8,8 @@ from bakeoff.errors import InputError
 from bakeoff.files import make_dir, write_json
 from bakeoff.launch.executor import Executor, Local
 from bakeoff.launch.process import Ended
-from bakeoff.networks.table import check_size, find_network
+from bakeoff.networks.backbone import check_size
+from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import locate_starting_weights
 from bakeoff.profile import add_observation, observe
 from bakeoff.runs.config import Mode, Run, run_id

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from bakeoff.errors import ConfigError, WeightsError
-from bakeoff.networks.table import NetworkSpec, Scaling, build_backbone, check_size
+from bakeoff.networks.backbone import Backbone, Features, Scaling, build_backbone, check_size
 from bakeoff.networks.weights import renew_copies
 from bakeoff.runs.config import BatchNorm, Model
 
@@ -28,10 +28,10 @@ class Network:
     """A backbone and a head, from which models of any input size are made. All these models share their weights.
 
     A model resizes images from `side` to `size` pixels; the backbone maps float32 (n, size, size, 3) to a map
-    (n, h, w, d) or to flat features (n, d), and the head maps (n, d) to logits (n, classes).
+    (n, h, w, d), to tokens (n, t, d) or to flat features (n, d), and the head maps (n, d) to logits (n, classes).
     """
 
-    spec: NetworkSpec
+    spec: Backbone
     backbone: keras.Model
     dropout: keras.layers.Layer
     head: keras.layers.Dense
@@ -70,13 +70,13 @@ class Network:
             # Keras' image layers run in training mode by default, and later layers inherit the mode.
             x = resize(x, training=False)
         x = self.backbone(_scale_input(x, self.spec.scaling))
-        return keras.layers.GlobalAveragePooling2D(name="pool")(x) if len(x.shape) == 4 else x
+        return _pool(x, self.spec.features)
 
     def _name(self, size: int) -> str:
         return f"{self.spec.name}_{size}".replace("-", "_")
 
 
-def build_network(spec: NetworkSpec, config: Model, *, side: int, classes: int) -> Network:
+def build_network(spec: Backbone, config: Model, *, side: int, classes: int) -> Network:
     """Build a network with random weights.
 
     Args:
@@ -141,6 +141,15 @@ def _find_block(backbone: keras.Model, block: str) -> int:
 def count_parameters(model: keras.Model) -> tuple[int, int]:
     """The numbers of all and of trainable parameters. All includes the moving averages of batch normalisation."""
     return int(model.count_params()), sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
+def _pool(x: Any, features: Features) -> Any:
+    """A network's output as one vector for each image, (n, d)."""
+    if len(x.shape) == 4:
+        return keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    if len(x.shape) == 3:
+        return x[:, 0] if features is Features.CLASS_TOKEN else keras.layers.GlobalAveragePooling1D(name="pool")(x)
+    return x
 
 
 def _scale_input(x: Any, scaling: Scaling) -> Any:

@@ -1,94 +1,16 @@
-"""The facts of every network, one `NetworkSpec` each. TensorFlow is imported only when a network is built.
-
-    find_network("mobilenet-v2").params_total
-    build_backbone(find_network("lenet"), (32, 32, 3))
+"""The facts of every network that bakeoff knows by name, one `Backbone` each.
 
 ImageNet top-1 (percent, single crop) is from the table "Keras Applications" of the Keras documentation, or from the
-source that a comment beside the spec names.
+source that a comment beside the row names.
 """
 
-import importlib
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+from bakeoff.networks.backbone import Backbone, Origin, Scaling
 
-from bakeoff.errors import ConfigError, suggest
-
-__all__ = [
-    "TABLE",
-    "NetworkSpec",
-    "Origin",
-    "Scaling",
-    "build_backbone",
-    "build_with_hub_weights",
-    "check_size",
-    "find_network",
-]
+__all__ = ["TABLE"]
 
 
-class Scaling(StrEnum):
-    """The range of input values that a network was trained on; `model.py` converts RGB pixels in 0..255 to it."""
-
-    UNIT = "unit"
-    """0..1."""
-    SYMMETRIC = "symmetric"
-    """-1..1."""
-    TORCH = "torch"
-    """0..1, minus ImageNet's mean, divided by its standard deviation, for each channel."""
-    CAFFE = "caffe"
-    """BGR in 0..255, minus ImageNet's mean for each channel."""
-    NONE = "none"
-    """0..255 unchanged: the network's first layers scale them."""
-
-
-class Origin(StrEnum):
-    """Where ImageNet weights can come from."""
-
-    PACKAGE = "package"
-    """A Python package that is installed with bakeoff and holds the file."""
-    HUB = "hub"
-    """The file that Keras downloads and keeps in its cache."""
-    NONE = "none"
-    """Nowhere: the network is trained from scratch."""
-
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """The facts of one network, without its classifier."""
-
-    name: str
-    family: str
-    builder: str
-    """`module:function` that returns the keras.Model; imported when the network is built."""
-    scaling: Scaling
-    min_size: int
-    """Smallest side of the input in pixels."""
-    native_size: int
-    """Side of the input, in pixels, that the network was designed for."""
-    params_total: int
-    """Number of parameters with a head of 100 classes (average pooling and a dense layer). Networks that are trained
-    from scratch have a dense layer alone, counted at the native size: their flat features grow with the input."""
-    imagenet_top1: float | None
-    """Percent; None without ImageNet weights."""
-    licence: str
-    """Licence of the weights, or of the code if there are no weights."""
-    weight_origins: tuple[Origin, ...]
-    weights_package: str | None = None
-    """Import name of the package that carries the weights."""
-    hub_file: str | None = None
-    """Name of the file, in Keras' cache, of the weights without classifier."""
-    multiply_adds: int | None = None
-    """Multiplications of convolutions and dense layers for one image at the native size, without the head; the plan of
-    a study predicts paces from it. None: not known, so they are predicted from the parameters."""
-
-    @property
-    def from_scratch(self) -> bool:
-        """Whether the network has no pretrained weights. It then returns flat features (n, d) instead of a map."""
-        return self.weight_origins == (Origin.NONE,)
-
-
-def _from_scratch(name: str, function: str, min_size: int, params_total: int, multiply_adds: int) -> NetworkSpec:
-    return NetworkSpec(
+def _from_scratch(name: str, function: str, min_size: int, params_total: int, multiply_adds: int) -> Backbone:
+    return Backbone(
         name=name,
         family="lenet",
         builder=f"bakeoff.networks.lenet:{function}",
@@ -105,8 +27,8 @@ def _from_scratch(name: str, function: str, min_size: int, params_total: int, mu
 
 def _efficientnet_lite(
     number: int, native_size: int, params_total: int, multiply_adds: int, imagenet_top1: float
-) -> NetworkSpec:
-    return NetworkSpec(
+) -> Backbone:
+    return Backbone(
         name=f"efficientnet-lite{number}",
         family="efficientnet-lite",
         builder=f"bakeoff.networks.efficientnet_lite:build_lite{number}",
@@ -135,8 +57,8 @@ def _keras(
     *,
     min_size: int = 32,
     native_size: int = 224,
-) -> NetworkSpec:
-    return NetworkSpec(
+) -> Backbone:
+    return Backbone(
         name=name,
         family=family,
         builder=f"keras.applications:{function}",
@@ -156,7 +78,7 @@ def _keras(
 _TF = "weights_tf_dim_ordering_tf_kernels"
 
 # fmt: off
-TABLE: tuple[NetworkSpec, ...] = (
+TABLE: tuple[Backbone, ...] = (
     _from_scratch("lenet", "build_lenet", 16, 723_180, 3_027_328),
     # Below 18 pixels the map is too small for the third convolution.
     _from_scratch("cnn-small", "build_cnn_small", 18, 128_420, 4_547_968),
@@ -198,54 +120,3 @@ TABLE: tuple[NetworkSpec, ...] = (
            "MIT", "convnext_tiny_notop.h5"),
 )
 # fmt: on
-
-_BY_NAME = {spec.name: spec for spec in TABLE}
-
-
-def find_network(name: str) -> NetworkSpec:
-    """The spec of a network. Raises ConfigError, with the closest names, if the name is not in the table."""
-    spec = _BY_NAME.get(name)
-    if spec is None:
-        hint = " ".join(filter(None, (suggest(name, _BY_NAME, ""), "see `bakeoff models`")))
-        raise ConfigError(f"there is no network {name!r}; {hint}")
-    return spec
-
-
-def check_size(spec: NetworkSpec, size: int) -> None:
-    """Raise ConfigError if an input of `size` x `size` pixels is too small for the network."""
-    if size < spec.min_size:
-        raise ConfigError(f"{spec.name}@{size}: the input is too small; its smallest size is {spec.min_size}")
-
-
-def build_backbone(spec: NetworkSpec, input_shape: tuple[int | None, int | None, int]) -> Any:
-    """Build a network with random weights and without classifier.
-
-    Args:
-        spec: The network.
-        input_shape: (height, width, 3). A side of None accepts any size; a network that is trained from scratch needs
-            both sides.
-
-    Returns:
-        A keras.Model from scaled float32 images (n, height, width, 3) to a map (n, h, w, d), or to flat features (n, d)
-        if the network is trained from scratch.
-
-    Raises:
-        ConfigError: The input is too small for the network.
-    """
-    for side in input_shape[:2]:
-        if side is not None:
-            check_size(spec, side)
-    module, _, function = spec.builder.partition(":")
-    build = getattr(importlib.import_module(module), function)
-    if module == "keras.applications":
-        return build(include_top=False, weights=None, input_shape=input_shape)
-    return build(input_shape)
-
-
-def build_with_hub_weights(spec: NetworkSpec) -> Any:
-    """Build a network of keras.applications with its ImageNet weights.
-
-    Keras takes them from its cache, or downloads them and checks their hash.
-    """
-    module, _, function = spec.builder.partition(":")
-    return getattr(importlib.import_module(module), function)(include_top=False, weights="imagenet")

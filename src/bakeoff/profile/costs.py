@@ -1,6 +1,6 @@
 """The arithmetic of a network for one image: with it, a pace measured with one network says something of others."""
 
-from bakeoff.networks.table import NetworkSpec
+from bakeoff.networks.backbone import Backbone
 
 __all__ = ["FORWARD_PER_TRAINING_STEP", "SECONDS_PER_FIT", "relative_cost"]
 
@@ -18,7 +18,7 @@ MULTIPLY_ADDS_PER_PARAMETER = 200
 IMAGE_COST = 5e6
 
 
-def relative_cost(spec: NetworkSpec, size: int) -> float:
+def relative_cost(spec: Backbone, size: int) -> float:
     """Multiply-adds of one image of `size` x `size` pixels, forward, weighted by how fast they are done."""
     weight = DEPTHWISE_FACTOR if spec.family in DEPTHWISE_FAMILIES else 1.0
     multiply_adds = spec.multiply_adds or MULTIPLY_ADDS_PER_PARAMETER * spec.params_total

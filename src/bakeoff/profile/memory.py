@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.networks.table import NetworkSpec, find_network
+from bakeoff.networks.backbone import Backbone
+from bakeoff.networks.find import find_network
 from bakeoff.profile.facts import Basis, Observation, Profile
 from bakeoff.runs.config import Mode
 from bakeoff.runs.facts import Facts
@@ -53,7 +54,7 @@ class MemoryEstimate(Facts):
         return math.expm1(WITHIN_95_PERCENT * self.deviation)
 
 
-def correct_memory(profile: Profile, spec: NetworkSpec, mode: Mode, precision: str, modelled: int) -> MemoryEstimate:
+def correct_memory(profile: Profile, spec: Backbone, mode: Mode, precision: str, modelled: int) -> MemoryEstimate:
     """The peak memory of a run, from its modelled bytes and from the peaks measured on the device.
 
     Args:
@@ -80,7 +81,7 @@ def correct_memory(profile: Profile, spec: NetworkSpec, mode: Mode, precision: s
 class _Run(NamedTuple):
     """What the errors of two predictions may have in common."""
 
-    spec: NetworkSpec
+    spec: Backbone
     mode: Mode
     precision: str
     modelled: int

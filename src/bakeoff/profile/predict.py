@@ -3,7 +3,8 @@
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from bakeoff.networks.table import NetworkSpec, find_network
+from bakeoff.networks.backbone import Backbone
+from bakeoff.networks.find import find_network
 from bakeoff.profile.costs import FORWARD_PER_TRAINING_STEP, SECONDS_PER_FIT, relative_cost
 from bakeoff.profile.facts import Basis, Estimate, Observation, Profile
 from bakeoff.runs.config import Mode
@@ -27,7 +28,7 @@ COMMAND_SECONDS = 2.5
 RELATED_MARGIN = 1.2
 
 
-def predict_rate(profile: Profile, spec: NetworkSpec, size: int, mode: Mode, *, threads: int) -> Estimate:
+def predict_rate(profile: Profile, spec: Backbone, size: int, mode: Mode, *, threads: int) -> Estimate:
     """Images per second through a network, in training (Mode.FIT) or forward (Mode.PROBE).
 
     A network that was measured at another size, in the other mode or not at all is scaled by its arithmetic.
@@ -67,7 +68,7 @@ def predict_rate(profile: Profile, spec: NetworkSpec, size: int, mode: Mode, *, 
     return Estimate(value=total / needed, basis=basis)
 
 
-def predict_overhead(profile: Profile, spec: NetworkSpec, mode: Mode, *, threads: int, sizes: int = 1) -> Estimate:
+def predict_overhead(profile: Profile, spec: Backbone, mode: Mode, *, threads: int, sizes: int = 1) -> Estimate:
     """Wall-clock seconds of a run that are neither training nor scoring: start, loading, compiling, saving.
 
     Args:
@@ -91,7 +92,7 @@ def predict_overhead(profile: Profile, spec: NetworkSpec, mode: Mode, *, threads
 
 
 def predict_fitting(
-    profile: Profile, spec: NetworkSpec, fits: int, images: int, classes: int, *, threads: int
+    profile: Profile, spec: Backbone, fits: int, images: int, classes: int, *, threads: int
 ) -> Estimate:
     """Wall-clock seconds of fitting linear heads.
 
@@ -115,7 +116,7 @@ def predict_fitting(
     return Estimate(value=seconds * (RELATED_MARGIN if basis is Basis.RELATED else 1.0), basis=basis)
 
 
-def predict_finish(profile: Profile, spec: NetworkSpec, size: int, images: int, *, threads: int) -> Estimate:
+def predict_finish(profile: Profile, spec: Backbone, size: int, images: int, *, threads: int) -> Estimate:
     """Wall-clock seconds after the last run of a study, which score so many images.
 
     Args:
@@ -145,7 +146,7 @@ def _paces(profile: Profile) -> Iterator[Observation]:
             yield each.model_copy(update={"mode": Mode.PROBE, "images_per_second": each.scored_per_second})
 
 
-def _is(seen: Observation, spec: NetworkSpec, threads: int) -> bool:
+def _is(seen: Observation, spec: Backbone, threads: int) -> bool:
     return seen.network == spec.name and seen.threads == threads
 
 

@@ -20,7 +20,8 @@ from bakeoff.errors import ConfigError
 from bakeoff.launch import Executor, Local, Spare, connect, time_network
 from bakeoff.locks import hold, release
 from bakeoff.machine import count_cores
-from bakeoff.networks.table import NetworkSpec, find_network
+from bakeoff.networks.backbone import Backbone
+from bakeoff.networks.find import find_network
 from bakeoff.profile import read_profile
 from bakeoff.report.board import format_bytes
 from bakeoff.runs.config import Candidate, Data, Metric, Run, WeightsChoice, parse_weights
@@ -179,10 +180,10 @@ def _measure_if_new(forecast: Forecast, base: Run, budget: float, watcher: Study
     return Forecast(read_profile(), forecast.threads)
 
 
-def _sizes_by_pace(budget: float, dataset: Dataset, forecast: Forecast) -> Callable[[NetworkSpec, int], int]:
+def _sizes_by_pace(budget: float, dataset: Dataset, forecast: Forecast) -> Callable[[Backbone, int], int]:
     """The input size of a network for a budget, by the pace of this machine."""
 
-    def choose(spec: NetworkSpec, side: int) -> int:
+    def choose(spec: Backbone, side: int) -> int:
         seconds, images = USUAL_TRAINING_SHARE * budget, dataset.counts["train"]
         return choose_size(spec, side, seconds=seconds, images=images, forecast=forecast)
 

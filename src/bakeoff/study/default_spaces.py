@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.runs.config import Balance, Run
 from bakeoff.study.deciding import UNEVEN
 from bakeoff.study.defaults import has_random_weights

@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bakeoff.errors import ConfigError
-from bakeoff.networks.table import TABLE, NetworkSpec, Origin, check_size, find_network
+from bakeoff.networks.backbone import Backbone, Origin, check_size
+from bakeoff.networks.find import find_network
+from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import is_available_locally, locate_weights
 from bakeoff.runs.config import Augment, BatchNorm, Candidate, Data, Model, Optim, Run, Train, WeightsChoice, override
 
@@ -35,7 +37,7 @@ def choose_candidates(
     wanted: Sequence[Candidate] | None,
     side: int,
     weights: WeightsChoice,
-    size_of: Callable[[NetworkSpec, int], int] | None = None,
+    size_of: Callable[[Backbone, int], int] | None = None,
 ) -> list[Candidate]:
     """Choose the candidates, and an input size for each.
 
@@ -65,7 +67,7 @@ def choose_candidates(
     return list(dict.fromkeys(sized))
 
 
-def _has_weights(spec: NetworkSpec, weights: WeightsChoice) -> bool:
+def _has_weights(spec: Backbone, weights: WeightsChoice) -> bool:
     return spec.name in weights.named or (weights.default == "auto" and is_available_locally(spec))
 
 
@@ -85,7 +87,7 @@ def assign_weights(candidates: Sequence[Candidate], weights: WeightsChoice) -> W
     return weights.model_copy(update={"default": "auto", "named": weights.named | {possible.pop(): weights.default}})
 
 
-def find_missing(candidates: Sequence[Candidate], weights: WeightsChoice) -> list[NetworkSpec]:
+def find_missing(candidates: Sequence[Candidate], weights: WeightsChoice) -> list[Backbone]:
     """The networks whose weights have to be downloaded by Keras first. Raises WeightsError if weights cannot be had."""
     missing = []
     for spec in dict.fromkeys(find_network(candidate.name) for candidate in candidates):
@@ -96,7 +98,7 @@ def find_missing(candidates: Sequence[Candidate], weights: WeightsChoice) -> lis
     return missing
 
 
-def default_size(spec: NetworkSpec, side: int) -> int:
+def default_size(spec: Backbone, side: int) -> int:
     """The default side of a network's input in pixels.
 
     Small images are enlarged, because pretrained filters expect larger objects.
@@ -112,7 +114,7 @@ def default_size(spec: NetworkSpec, side: int) -> int:
     return max(spec.min_size, min(LARGE_INPUT if side > 64 else SMALL_INPUT, spec.native_size))
 
 
-def progressive_sizes(spec: NetworkSpec, size: int) -> tuple[int, ...]:
+def progressive_sizes(spec: Backbone, size: int) -> tuple[int, ...]:
     """Input sizes for the first part of a long run that ends at `size` pixels: three quarters of it, or none.
 
     Progressive resizing: the first steps need no detail, and smaller images are faster (benchmarks/levers.csv).
@@ -121,7 +123,7 @@ def progressive_sizes(spec: NetworkSpec, size: int) -> tuple[int, ...]:
     return (smaller,) if not spec.from_scratch and size >= LARGE_INPUT and spec.min_size <= smaller < size else ()
 
 
-def default_run(spec: NetworkSpec, size: int, data: Data, weights: WeightsChoice, seed: int) -> Run:
+def default_run(spec: Backbone, size: int, data: Data, weights: WeightsChoice, seed: int) -> Run:
     """The default recipe of a network, for one epoch; the caller sets the length.
 
     Args:
@@ -132,7 +134,7 @@ def default_run(spec: NetworkSpec, size: int, data: Data, weights: WeightsChoice
         seed: The seed of the run.
     """
     policy = "crop" if data.source in SOURCES_WITHOUT_FLIP else "flip-crop"
-    model = Model(name=spec.name, size=size, weights=weights.of(spec.name), partial_weights=weights.partial)
+    model = Model(**_describe(spec, size, weights))
     if spec.from_scratch or model.weights == "none":
         model = model.model_copy(update={"dropout": 0.3})
         optim = Optim(learning_rate=1e-3, ema=0.99)
@@ -157,8 +159,18 @@ def start_from(recipe: Run | None, candidate: Candidate, data: Data, weights: We
     spec, size = find_network(candidate.name), candidate.size or 0
     if recipe is None:
         return default_run(spec, size, data, weights, seed)
-    model = {"name": spec.name, "size": size, "weights": weights.of(spec.name), "partial_weights": weights.partial}
-    return recipe.revised(model=model).model_copy(update={"data": data, "seed": seed})
+    return recipe.revised(model=_describe(spec, size, weights)).model_copy(update={"data": data, "seed": seed})
+
+
+def _describe(spec: Backbone, size: int, weights: WeightsChoice) -> dict[str, Any]:
+    """The keys of `model` that say which network it is, at which input size and from which weights."""
+    return {
+        "name": spec.name,
+        "source": spec.source,
+        "size": size,
+        "weights": weights.of(spec.name),
+        "partial_weights": weights.partial,
+    }
 
 
 def set_length(

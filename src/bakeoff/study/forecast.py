@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.profile import (
     Basis,
     Estimate,

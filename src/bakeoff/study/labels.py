@@ -6,7 +6,8 @@ from bakeoff.data.checks import HeldOut
 from bakeoff.data.shards import Dataset
 from bakeoff.data.sources import OnCount
 from bakeoff.launch import score_held_out
-from bakeoff.networks.table import NetworkSpec, find_network
+from bakeoff.networks.backbone import Backbone
+from bakeoff.networks.find import find_network
 from bakeoff.runs.config import Candidate, Data, Mode, WeightsChoice
 from bakeoff.runs.events import RunProgress
 from bakeoff.study.defaults import default_run, default_size
@@ -57,5 +58,5 @@ def _candidate(dataset: Dataset) -> Candidate:
     return Candidate(name=NETWORK, size=default_size(_spec(), dataset.largest_side))
 
 
-def _spec() -> NetworkSpec:
+def _spec() -> Backbone:
     return find_network(NETWORK)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bakeoff.errors import ConfigError
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.profile import Variant
 from bakeoff.runs.config import Candidate, Data, Metric, Mode, Precision, WeightsChoice
 from bakeoff.runs.facts import Facts

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.report.board import expect_error, order_of, read_row
 from bakeoff.runs.config import INTERIM_IMAGES, AugmentStep, Candidate, Mode, Run, revise
 from bakeoff.runs.facts import Facts

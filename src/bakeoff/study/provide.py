@@ -12,7 +12,8 @@ from bakeoff.data.shards import Dataset, open_dataset, prepare, prepare_cached
 from bakeoff.data.sources import OnCount, open_source
 from bakeoff.errors import InputError
 from bakeoff.launch import check_weights, fetch_weights
-from bakeoff.networks.table import NetworkSpec, find_network
+from bakeoff.networks.backbone import Backbone
+from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import locate_weights
 from bakeoff.runs.config import Candidate, Data, WeightsChoice
 from bakeoff.runs.events import RunProgress
@@ -112,7 +113,7 @@ def check_splits(dataset: Dataset, watcher: StudyWatcher, *, folded: bool = Fals
     return SplitFindings(warnings, (note,))
 
 
-def fetch_missing(networks: Sequence[NetworkSpec], on_count: OnCount) -> None:
+def fetch_missing(networks: Sequence[Backbone], on_count: OnCount) -> None:
     """Download the pretrained weights of networks. Raises WeightsError if that fails."""
     for spec in networks:
         doing = f"downloading the weights of {spec.name}"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.report.board import expect_error, order_of, read_row, read_score
 from bakeoff.runs.config import Candidate, Mode, parse_candidate
 from bakeoff.runs.facts import Facts

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bakeoff.data.folds import choose_folds
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.runs.config import Candidate, Mode, WeightsChoice
 from bakeoff.study.forecast import Forecast
 

@@ -8,7 +8,7 @@ the leader of the screen is probed at a second size, and the measured errors cou
 import math
 from collections.abc import Iterable
 
-from bakeoff.networks.table import NetworkSpec
+from bakeoff.networks.backbone import Backbone
 from bakeoff.report.board import GAIN, MAX_EPOCHS
 from bakeoff.runs.config import Candidate, Mode
 from bakeoff.study.defaults import SMALL_INPUT, default_size
@@ -28,7 +28,7 @@ GAINS_PHOTOGRAPHS = ((96, 0.5), (128, 0.35), (160, 0.3))
 ENLARGED_SIDE = 64
 
 
-def sizes_for(spec: NetworkSpec, side: int) -> tuple[int, ...]:
+def sizes_for(spec: Backbone, side: int) -> tuple[int, ...]:
     """The input sizes that are considered for a network, the smallest first.
 
     Args:
@@ -42,7 +42,7 @@ def sizes_for(spec: NetworkSpec, side: int) -> tuple[int, ...]:
     return found or (default_size(spec, side),)
 
 
-def choose_size(spec: NetworkSpec, side: int, *, seconds: float, images: int, forecast: Forecast) -> int:
+def choose_size(spec: Backbone, side: int, *, seconds: float, images: int, forecast: Forecast) -> int:
     """The input size with the least expected error of a run of so many training seconds, before it is measured.
 
     Args:
@@ -67,7 +67,7 @@ def relative_error(side: int, first: int, second: int) -> float:
     return math.exp(_log_error(side, second) - _log_error(side, first))
 
 
-def _images_seen(spec: NetworkSpec, size: int, seconds: float, images: int, forecast: Forecast) -> float:
+def _images_seen(spec: Backbone, size: int, seconds: float, images: int, forecast: Forecast) -> float:
     """Images that count: more than MAX_EPOCHS passes are taken to gain nothing."""
     rate = forecast.rate(Candidate(name=spec.name, size=size), Mode.FIT).value
     return min(rate * seconds, MAX_EPOCHS * images)

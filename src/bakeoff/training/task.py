@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from bakeoff.data.batches import Split, load_split
 from bakeoff.data.shards import Dataset, open_dataset
 from bakeoff.errors import ConfigError
+from bakeoff.networks.find import find_network
 from bakeoff.networks.model import Network, build_network, freeze
-from bakeoff.networks.table import find_network
 from bakeoff.networks.weights import LoadReport, WeightsSource, load_weights, locate_starting_weights
 from bakeoff.profile import MemoryEstimate, correct_memory, read_profile
 from bakeoff.runs.config import Mode, Run

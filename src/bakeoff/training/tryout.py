@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from bakeoff.errors import ConfigError
+from bakeoff.networks.find import find_network
 from bakeoff.networks.fuse import fuse
 from bakeoff.networks.model import Network, build_network, freeze
-from bakeoff.networks.table import find_network
 from bakeoff.profile import Variant
 from bakeoff.runs.config import Precision, Run
 from bakeoff.runs.facts import Facts

@@ -3,7 +3,7 @@
 from bakeoff.data.pixels import PAD_COLOUR
 from bakeoff.data.shards import Dataset
 from bakeoff.deploy.bundle import BundleFacts, Format
-from bakeoff.networks.table import find_network
+from bakeoff.networks.find import find_network
 from bakeoff.runs.config import Balance, Fit
 from bakeoff.runs.metrics import Metrics, describe_absent
 from bakeoff.runs.record import RunRecord

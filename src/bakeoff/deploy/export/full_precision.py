@@ -2,8 +2,8 @@
 
 import keras
 
+from bakeoff.networks.find import find_network
 from bakeoff.networks.model import build_network
-from bakeoff.networks.table import find_network
 from bakeoff.runs.config import Precision, Run
 
 __all__ = ["build_in_float32"]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bakeoff.errors import WeightsError
-from bakeoff.networks.table import NetworkSpec, build_with_hub_weights
+from bakeoff.networks.backbone import Backbone, build_with_hub_weights
 
 __all__ = ["STALL_SECONDS", "download_weights"]
 
@@ -20,7 +20,7 @@ STALL_SECONDS = 10.0
 
 
 def download_weights(
-    spec: NetworkSpec, target: Path, on_fraction: Callable[[float], None], give_up: Callable[[str], None]
+    spec: Backbone, target: Path, on_fraction: Callable[[float], None], give_up: Callable[[str], None]
 ) -> None:
     """Let Keras download a network's weights into `$KERAS_HOME` and check their hash, then move the file to `target`.
 

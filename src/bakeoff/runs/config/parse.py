@@ -13,12 +13,21 @@ from bakeoff.runs.config.run import Candidate, WeightsChoice
 __all__ = ["first_message", "parse_candidate", "parse_duration", "parse_weights"]
 
 
+# The name of a network in the table, in any case.
+_NAME = r"[A-Za-z][A-Za-z0-9-]*"
+# A preset of a hub, or a network in somebody's own module.
+_PRESET = r"(?:hub:|hf://|kaggle://)[^\s@=]+"
+_OWN = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+
+
 def parse_candidate(text: str) -> Candidate:
     """Parse `NAME` or `NAME@SIZE`. Whether the network exists is not checked here. Raises ConfigError."""
-    match = re.fullmatch(r"([a-z][a-z0-9-]*)(?:@(\d{1,4}))?", text.strip().lower())
+    match = re.fullmatch(rf"({_NAME}|{_PRESET}|{_OWN})(?:@(\d{{1,4}}))?", text.strip())
     if not match:
         raise ConfigError(f"candidate {text!r} is not NAME or NAME@SIZE, as in efficientnet-lite0@96")
     name, size = match.groups()
+    if re.fullmatch(_NAME, name):
+        name = name.lower()
     try:
         return Candidate(name=name, size=int(size) if size else None)
     except ValidationError as error:
@@ -38,7 +47,7 @@ def parse_weights(texts: Iterable[str], *, partial: bool = False) -> WeightsChoi
     """
     default, named = "auto", {}
     for text in texts:
-        match = re.fullmatch(r"([a-z][a-z0-9-]*)=(.+)", text.strip())
+        match = re.fullmatch(rf"([a-z][a-z0-9-]*|{_PRESET}|{_OWN})=(.+)", text.strip())
         value = match[2] if match else text.strip()
         if not value:
             raise ConfigError("--weights is empty; give auto, none, PATH, or NAME=PATH for one network")

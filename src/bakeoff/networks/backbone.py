@@ -1,0 +1,145 @@
+"""What the package knows of a network, and how it is built. TensorFlow is imported only when a network is built.
+
+build_backbone(find_network("lenet"), (32, 32, 3))
+"""
+
+import importlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from bakeoff.errors import ConfigError
+
+__all__ = [
+    "Backbone",
+    "Features",
+    "Origin",
+    "Scaling",
+    "build_backbone",
+    "build_with_hub_weights",
+    "check_size",
+]
+
+
+class Scaling(StrEnum):
+    """The range of input values that a network was trained on; `model.py` converts RGB pixels in 0..255 to it."""
+
+    UNIT = "unit"
+    """0..1."""
+    SYMMETRIC = "symmetric"
+    """-1..1."""
+    TORCH = "torch"
+    """0..1, minus ImageNet's mean, divided by its standard deviation, for each channel."""
+    CAFFE = "caffe"
+    """BGR in 0..255, minus ImageNet's mean for each channel."""
+    NONE = "none"
+    """0..255 unchanged: the network's first layers scale them."""
+
+
+class Origin(StrEnum):
+    """Where ImageNet weights can come from."""
+
+    PACKAGE = "package"
+    """A Python package that is installed with bakeoff and holds the file."""
+    HUB = "hub"
+    """The file that Keras downloads and keeps in its cache."""
+    NONE = "none"
+    """Nowhere: the network is trained from scratch."""
+
+
+class Features(StrEnum):
+    """How the output of a network becomes one vector for each image. Flat features (n, d) stay as they are."""
+
+    AVERAGE = "average"
+    """The average over a map (n, h, w, d), or over tokens (n, t, d)."""
+    CLASS_TOKEN = "class-token"
+    """The first of the tokens (n, t, d)."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The facts of one network, without its classifier."""
+
+    name: str
+    family: str
+    builder: str
+    """`module:function` that returns the keras.Model; imported when the network is built."""
+    scaling: Scaling
+    min_size: int
+    """Smallest side of the input in pixels."""
+    native_size: int
+    """Side of the input, in pixels, that the network was designed for."""
+    params_total: int
+    """Number of parameters with a head of 100 classes (average pooling and a dense layer). Networks that are trained
+    from scratch have a dense layer alone, counted at the native size: their flat features grow with the input."""
+    imagenet_top1: float | None
+    """Percent; None without ImageNet weights."""
+    licence: str
+    """Licence of the weights, or of the code if there are no weights."""
+    weight_origins: tuple[Origin, ...]
+    weights_package: str | None = None
+    """Import name of the package that carries the weights."""
+    hub_file: str | None = None
+    """Name of the file, in Keras' cache, of the weights without classifier."""
+    multiply_adds: int | None = None
+    """Multiplications of convolutions and dense layers for one image at the native size, without the head; the plan of
+    a study predicts paces from it. None: not known, so they are predicted from the parameters."""
+    size_step: int = 1
+    """The side of the input is a multiple of so many pixels."""
+    features: Features = Features.AVERAGE
+    source: str = ""
+    """SHA-256 of the source, or of the configuration, that the network is built from: a part of a run's identity. Empty
+    for the networks of the table."""
+    download_bytes: int | None = None
+    """Size of the file that `Origin.HUB` downloads; None: not known."""
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the network has no pretrained weights. It then returns flat features (n, d) instead of a map."""
+        return self.weight_origins == (Origin.NONE,)
+
+
+def check_size(spec: Backbone, size: int) -> None:
+    """Raise ConfigError if a network cannot take an input of `size` x `size` pixels."""
+    if size < spec.min_size:
+        raise ConfigError(f"{spec.name}@{size}: the input is too small; its smallest size is {spec.min_size}")
+    if size % spec.size_step:
+        near = [size // spec.size_step * spec.size_step, (size // spec.size_step + 1) * spec.size_step]
+        choice = " or ".join(str(each) for each in near if each >= spec.min_size)
+        raise ConfigError(
+            f"{spec.name}@{size}: the side of its input is a multiple of {spec.size_step} pixels; give {choice}"
+        )
+
+
+def build_backbone(spec: Backbone, input_shape: tuple[int | None, int | None, int]) -> Any:
+    """Build a network with random weights and without classifier.
+
+    Args:
+        spec: The network.
+        input_shape: (height, width, 3). A side of None accepts any size; a network that is trained from scratch needs
+            both sides.
+
+    Returns:
+        A keras.Model from scaled float32 images (n, height, width, 3) to a map (n, h, w, d), to tokens (n, t, d), or to
+        flat features (n, d), as of the networks that are trained from scratch.
+
+    Raises:
+        ConfigError: The input is too small for the network.
+    """
+    for side in input_shape[:2]:
+        if side is not None:
+            check_size(spec, side)
+    module, _, function = spec.builder.partition(":")
+    build = getattr(importlib.import_module(module), function)
+    if module == "keras.applications":
+        return build(include_top=False, weights=None, input_shape=input_shape)
+    return build(input_shape)
+
+
+def build_with_hub_weights(spec: Backbone) -> Any:
+    """Build a network of keras.applications with its ImageNet weights.
+
+    Keras takes them from its cache, or downloads them and checks their hash.
+    """
+    module, _, function = spec.builder.partition(":")
+    return getattr(importlib.import_module(module), function)(include_top=False, weights="imagenet")

@@ -1,0 +1,21 @@
+"""Finds a network by its name. Imports no TensorFlow.
+
+find_network("mobilenet-v2").params_total
+"""
+
+from bakeoff.errors import ConfigError, suggest
+from bakeoff.networks.backbone import Backbone
+from bakeoff.networks.table import TABLE
+
+__all__ = ["find_network"]
+
+_BY_NAME = {spec.name: spec for spec in TABLE}
+
+
+def find_network(name: str) -> Backbone:
+    """The facts of a network. Raises ConfigError, with the closest names, if there is no network of this name."""
+    spec = _BY_NAME.get(name)
+    if spec is None:
+        hint = " ".join(filter(None, (suggest(name, _BY_NAME, ""), "see `bakeoff models`")))
+        raise ConfigError(f"there is no network {name!r}; {hint}")
+    return spec
