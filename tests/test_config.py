@@ -209,7 +209,9 @@ def test_a_candidate_is_a_name_with_an_optional_size(text: str, name: str, size:
     assert parse_candidate(str(candidate)) == candidate
 
 
-@pytest.mark.parametrize("text", ["", "@96", "resnet_50", "resnet-50@", "resnet-50@x", "resnet-50@12345", "hub:", "nets:", "a b:TINY"])
+@pytest.mark.parametrize(
+    "text", ["", "@96", "resnet_50", "resnet-50@", "resnet-50@x", "resnet-50@12345", "hub:", "nets:", "a b:TINY"]
+)
 def test_a_malformed_candidate_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not NAME or NAME@SIZE"):
         parse_candidate(text)
