@@ -62,7 +62,7 @@ INSIDE = {
     "report/figures": "canvas tradeoff runs predictions coverage agreement tuning",
     "study": """
         deciding defaults forecast sizes space default_spaces run_pool importance trials search compare ablate small
-        screening plan settle proposals revise state watcher recipe context provide labels begin tune loop
+        plan screening planning settle proposals revise state watcher recipe context provide labels begin tune loop
     """,
     "console": "bars data plans live results watch",
     "api": "given plain arguments progress results carry_out studies comparisons tuning runs bundles audits",

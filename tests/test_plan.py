@@ -10,7 +10,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Candidate, Data, Mode, WeightsChoice, parse_candidate, run_id
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
 from bakeoff.study import make_plan, propose
-from bakeoff.study.plan import predict_screening
+from bakeoff.study.planning import predict_screening
 from factories import make_forecast, make_metrics
 
 COUNTS = {"train": 9000, "val": 1000, "test": 2000}

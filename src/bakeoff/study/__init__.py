@@ -16,8 +16,11 @@ compare.py         all candidates at one equal budget
 ablate.py          a factor-by-factor study: one change at a time
 forecast.py        what runs take on this machine
 sizes.py           the input size of a network, by the pictures and by the pace
+small.py           whether data are small
+plan.py            the plan: what a study does with its budget
 screening.py       whom to screen, on how many images, and by how many folds
-plan.py            how a study divides its budget
+planning.py        how a study divides its budget
+settle.py          what follows the confirming run: a probe beside it, the choice, the refit
 proposals.py       propose(): the plan and the records to the next runs
 revise.py          how a plan changes by what was measured
 state.py           study.json: the plan, the time used, what was dropped and why
@@ -37,7 +40,8 @@ from bakeoff.study.default_spaces import default_factors, default_space
 from bakeoff.study.defaults import assign_weights, choose_candidates, default_run, find_missing, start_from
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.loop import run_comparison, run_screen, run_study
-from bakeoff.study.plan import StudyPlan, make_plan
+from bakeoff.study.plan import StudyPlan
+from bakeoff.study.planning import make_plan
 from bakeoff.study.proposals import Proposal, propose
 from bakeoff.study.revise import Revision, revise_plan
 from bakeoff.study.search import Search, make_search

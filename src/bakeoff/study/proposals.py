@@ -17,8 +17,9 @@ from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.deciding import decide_by
 from bakeoff.study.defaults import default_run, has_random_weights, progressive_sizes
 from bakeoff.study.forecast import Forecast
-from bakeoff.study.plan import MIN_CONFIRM_SECONDS, StudyPlan
-from bakeoff.study.settle import keep_for_probe, predict_refit
+from bakeoff.study.plan import StudyPlan
+from bakeoff.study.planning import MIN_CONFIRM_SECONDS, divide_training
+from bakeoff.study.settle import keep_for_probe
 
 __all__ = ["Proposal", "propose"]
 
@@ -28,8 +29,6 @@ LEAST_OVERHEAD_SHARE = 0.7
 MAX_MIRROR_SHARE = 0.1
 # A candidate is raced only if its expected error is at most this many times the leader's.
 MAX_ERROR_RATIO = 1.5
-# Small data are refitted only if there is time to see every training image so often before, and again in the refit.
-MIN_REFIT_EPOCHS = 3
 
 
 class Proposal(Facts):
@@ -86,28 +85,14 @@ def propose(
             flips = _has_time_for_mirror_images(plan, record, seconds_left, forecast)
             overhead = _predict_overhead(plan, record, forecast, flips, evaluations=_count_evaluations(seconds_left))
             kept = keep_for_probe(plan, record, records, forecast)
-            seconds, refitting = _divide(plan, record, seconds_left - overhead - kept, forecast)
+            available = seconds_left - overhead - kept
+            seconds, refitting = divide_training(plan, Candidate.of(record.config), available, forecast)
+            seconds = round(max(MIN_CONFIRM_SECONDS, seconds), 1)
             # The search was for the leader's recipe.
             run_changes = (changes or {}) if record is ranking[0] else {}
             run = _confirm_run(plan, record, seconds, flips, run_changes)
             return Proposal(stage=Stage.CONFIRM, runs=(run,), follows=round(kept + refitting, 1))
     return None
-
-
-def _divide(plan: StudyPlan, record: RunRecord, seconds: float, forecast: Forecast) -> tuple[float, float]:
-    """Divide the seconds for all training into those of the confirming run and those of the whole refit.
-
-    There is no refit if they are too few.
-    """
-    candidate = Candidate.of(record.config)
-    sizes = 1 + len(progressive_sizes(find_network(candidate.name), candidate.size or 0))
-    around = predict_refit(plan, candidate, 0.0, forecast, sizes=sizes)
-    training = round(plan.share_training(seconds - around), 1)
-    passes = training * forecast.rate(candidate, Mode.FIT).value / max(plan.count_train, 1)
-    # Half of the time is worth more than some more images where there is no time to see all of them often.
-    if not plan.refit or training < MIN_CONFIRM_SECONDS or (plan.is_small and passes < MIN_REFIT_EPOCHS):
-        return round(max(MIN_CONFIRM_SECONDS, seconds), 1), 0.0
-    return training, predict_refit(plan, candidate, training, forecast, sizes=sizes)
 
 
 def _could_win(record: RunRecord, leader: RunRecord) -> bool:

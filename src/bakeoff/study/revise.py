@@ -9,7 +9,8 @@ from bakeoff.runs.config import Candidate, Mode, parse_candidate
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.forecast import Forecast
-from bakeoff.study.plan import RACE_SHARE, SCREEN_SHARE, StudyPlan, plan_race, predict_screening
+from bakeoff.study.plan import StudyPlan
+from bakeoff.study.planning import RACE_SHARE, SCREEN_SHARE, plan_race, predict_screening
 from bakeoff.study.sizes import relative_error, sizes_for
 
 __all__ = ["Revision", "revise_plan"]

@@ -14,9 +14,10 @@ from bakeoff.runs.config import Candidate, Mode, Run
 from bakeoff.runs.paired import compare
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.forecast import Forecast
-from bakeoff.study.plan import REFIT_SLACK, StudyPlan, predict_probe
+from bakeoff.study.plan import StudyPlan
+from bakeoff.study.planning import predict_probe, predict_refit
 
-__all__ = ["find_best_probe", "keep_for_probe", "make_refit", "predict_refit", "propose_last"]
+__all__ = ["find_best_probe", "keep_for_probe", "make_refit", "propose_last"]
 
 
 def find_best_probe(records: Sequence[RunRecord]) -> RunRecord | None:
@@ -42,11 +43,6 @@ def keep_for_probe(plan: StudyPlan, leader: RunRecord, records: Sequence[RunReco
     if not plan.is_small and _error_of(probe) >= expected:
         return 0.0
     return predict_probe(plan, Candidate.of(probe.config), forecast, whole=plan.is_small)
-
-
-def predict_refit(plan: StudyPlan, candidate: Candidate, seconds: float, forecast: Forecast, *, sizes: int) -> float:
-    """Wall-clock seconds of a refit of a recipe that trained for some seconds, at so many input sizes."""
-    return forecast.overhead(candidate, Mode.FIT, sizes=sizes) + REFIT_SLACK * plan.refit_ratio * seconds
 
 
 def propose_last(
