@@ -20,14 +20,14 @@ UNASKED_SECONDS = 120.0
 
 # Its weights come with bakeoff, so the search needs no download.
 NETWORK = "efficientnet-lite0"
-# Multiply-adds of fitting the heads, for each image, class and fold; and per second and thread.
-HEAD_COST, HEAD_SPEED, FOLDS = 2 * 60 * 1280, 4e10, 6
+# Heads that are fitted: one for each fold, and one for the test split.
+HEADS = 6
 
 
 def forecast_labels(dataset: Dataset, forecast: Forecast) -> float:
     """Wall-clock seconds that `score_labels` takes for features that are not in the cache."""
     images, candidate = sum(dataset.counts.values()), _candidate(dataset)
-    heads = FOLDS * HEAD_COST * images * len(dataset.class_names) / (HEAD_SPEED * forecast.threads)
+    heads = forecast.fitting(candidate, HEADS, images, len(dataset.class_names))
     return forecast.overhead(candidate, Mode.PROBE) + forecast.scoring(candidate, images) + heads
 
 

@@ -1,13 +1,12 @@
 """Scores the images of all splits, each by a linear head on frozen features that has not seen it."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.data.batches import Split, load_split
-from bakeoff.data.checks import HeldOut
+from bakeoff.data.batches import load_split
+from bakeoff.data.checks import HeldOut, keep_together
 from bakeoff.data.folds import assign_folds, count_folds
 from bakeoff.errors import DataError
 from bakeoff.runs.calibration import softmax
@@ -25,7 +24,7 @@ __all__ = ["score_held_out"]
 def score_held_out(folder: Path, data: Path, target: Path) -> None:
     """Score the images of all splits and write them as HeldOut.
 
-    Those of train and validation are scored in folds, in which images of a group and equal images stay together;
+    Those of train and validation are scored in folds, in which images of a group and near-duplicates stay together;
     those of test by a head that is fitted on train and validation. Labels of test are copied and not used. An image is
     left out if all images of its class are in its fold: no head could know the class. So are test images of the class.
 
@@ -42,8 +41,8 @@ def score_held_out(folder: Path, data: Path, target: Path) -> None:
     splits = {"train": task.train, "val": task.val, "test": load_split(task.dataset, "test", unlock=True)}
     labels = np.concatenate([split.labels for split in splits.values()])
     learned = np.arange(len(labels)) < len(task.train) + len(task.val)
-    groups = [*_group(task.train), *_group(task.val)]
-    if len(set(groups)) == 1:
+    groups, _ = keep_together(task.dataset, task.train, task.val)
+    if groups and len(set(groups)) == 1:
         raise DataError(
             f"all training images of {task.dataset.name} are in one group, so none can be held out to check"
             " labels; use --no-labels"
@@ -76,10 +75,3 @@ def _is_known(labels: NDArray[np.int32], folds: NDArray[np.intp]) -> NDArray[np.
     np.add.at(inside, (folds, labels), 1)
     known: NDArray[np.bool_] = inside.sum(axis=0)[labels] > inside[folds, labels]
     return known
-
-
-def _group(split: Split) -> list[str]:
-    """The group of each image; where there are no groups, equal images are one."""
-    if split.groups is not None:
-        return split.groups
-    return [hashlib.sha256(split.images[place : place + 1].data).hexdigest() for place in range(len(split))]
