@@ -61,6 +61,8 @@ def test_a_bundle_has_a_card_labels_and_hashes(bundle):
     card = (bundle / "model_card.md").read_text()
     for words in ("lenet@32", "95 % interval", "temperature of", "Licence: "):
         assert words in card
+    for words in ("| top-1 | ", "| balanced accuracy | ", "| AUROC | ", "selected by top-1 on the validation split"):
+        assert words in card
     assert json.loads((bundle / "labels.json").read_text())["classes"] == [str(digit) for digit in range(10)]
     assert sorted(json.loads((bundle / "bundle.json").read_text())["files"]) == [
         "labels.json",
@@ -81,6 +83,13 @@ def test_the_card_of_a_balanced_run_says_for_which_images_its_confidence_is_righ
     ]
     said = ["`train.balance = logits`" in card and "as frequent as in validation" in card for card in cards]
     assert said == [False, True]
+
+
+def test_the_card_names_the_metric_that_decided_first(bundle, lenet, digits):
+    config = lenet.record.config.revised(train={"metric": "balanced"})
+    card = write_card(lenet.record.model_copy(update={"config": config}), digits, read_facts(bundle))
+    assert "selected by balanced accuracy on the validation split" in card
+    assert card.index("| balanced accuracy | ") < card.index("| top-1 | ")
 
 
 def test_a_changed_file_is_noticed(bundle):

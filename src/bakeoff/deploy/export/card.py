@@ -1,10 +1,12 @@
 """`model_card.md`: the model, its data, scores, calibration, cost, weights and limits."""
 
+from collections.abc import Sequence
+
 from bakeoff.data.pixels import PAD_COLOUR
 from bakeoff.data.shards import Dataset
 from bakeoff.deploy.bundle import BundleFacts, Format
 from bakeoff.networks.find import find_network
-from bakeoff.runs.config import Balance, Fit
+from bakeoff.runs.config import Balance, Fit, Metric
 from bakeoff.runs.metrics import Metrics, describe_absent
 from bakeoff.runs.record import RunRecord
 from bakeoff.text import markdown
@@ -79,21 +81,39 @@ def _data(record: RunRecord) -> str:
 
 def _scores(record: RunRecord, dataset: Dataset, confirmed: RunRecord | None) -> str:
     splits = [("validation", confirmed.val if confirmed else record.val), ("test", record.test)]
+    scored = [(name, scores) for name, scores in splits if scores is not None]
     names = [markdown(name) for name in dataset.class_names]
+    decides = record.config.train.metric
     opened = f"It was opened {record.test.openings} time(s)." if record.test else "It has not been opened yet."
     return "\n".join(
         [
-            "| split | images | top-1 | 95 % interval | top-5 | macro F1 | log loss |",
-            "|---|---|---|---|---|---|---|",
-            *(_score_row(name, scores) for name, scores in splits if scores is not None),
+            "| | " + " | ".join(f"{name}, {scores.n:,} images" for name, scores in scored) + " |",
+            "|---" * (1 + len(scored)) + "|",
+            *(_score_row(metric, [scores for _, scores in scored]) for metric in sorted(Metric, key=decides.__ne__)),
+            "| top-5 | " + " | ".join(f"{scores.top5:.2%}" for _, scores in scored) + " |",
             "",
-            "These are the scores of the run, before export. The run was selected on the validation split, not on the"
-            f" test split. {opened}",
+            "In parentheses: 95 % intervals. These are the scores of the run, before export. The run was selected by"
+            f" {decides.label} on the validation split, not on the test split. {opened}",
             *_refit(record),
             *_leaks(record),
-            *(line for name, scores in splits for line in describe_absent(name, scores, names)),
+            *(line for name, scores in scored for line in describe_absent(name, scores, names)),
         ]
     )
+
+
+def _score_row(metric: Metric, splits: Sequence[Metrics]) -> str:
+    def show(scores: Metrics) -> str:
+        estimate = scores.read(metric)
+        if estimate is None:
+            return "not known"
+        style = ".3f" if metric.is_loss else ".2%"
+        text = f"{estimate.value:{style}}"
+        if estimate.interval is None:
+            return text
+        low, high = estimate.interval
+        return f"{text} ({low:{style}} to {high:{style}})"
+
+    return f"| {metric.label} | " + " | ".join(map(show, splits)) + " |"
 
 
 def _refit(record: RunRecord) -> list[str]:
@@ -116,14 +136,6 @@ def _leaks(record: RunRecord) -> list[str]:
         f"{test.near_duplicates:,} of the {test.n:,} test images have a near-duplicate among the training images, which"
         " makes the score on test too high for new images."
     ]
-
-
-def _score_row(name: str, scores: Metrics) -> str:
-    low, high = scores.top1_ci95
-    return (
-        f"| {name} | {scores.n:,} | {scores.top1:.2%} | {low:.2%} to {high:.2%} | {scores.top5:.2%}"
-        f" | {scores.macro_f1:.3f} | {scores.log_loss:.3f} |"
-    )
 
 
 def _this_model(facts: BundleFacts) -> list[str]:
