@@ -15,20 +15,17 @@ same command continues. Writes small_data.csv next to this file, and prints it.
 
 import argparse
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bakeoff.data.batches import Split, load_split
 from bakeoff.data.folds import choose_folds
-from bakeoff.data.shards import Dataset
 from bakeoff.launch import Local, Spare, launch, open_test
 from bakeoff.networks.find import find_network
 from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice, parse_candidate
@@ -37,31 +34,12 @@ from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.runs.versions import find_versions
 from bakeoff.study.defaults import default_run, start_from_probe
 from bakeoff.study.provide import prepare_data
+from draws import Draw, write_images
 from hardware import name_cpu
 from results import keep, read
 
 CSV = Path(__file__).with_suffix(".csv")
 CANDIDATES = "efficientnet-lite0@96,efficientnet-lite0@128,efficientnet-lite1@96,efficientnet-lite2@96"
-# The most that a drawn data set has for its test split: what a choice is worth is measured to about a point.
-TEST_PER_CLASS = 100
-
-
-@dataclass(frozen=True)
-class Draw:
-    """A small data set that is drawn from a large one."""
-
-    name: str
-    source: str
-    classes: str
-    per_class: int
-    seed: int = 0
-    factor: float = 1.0
-    """How many times more images the largest class has than the smallest; they fall exponentially."""
-
-    def count(self, position: int, classes: int) -> int:
-        """Training images of the class at this position."""
-        return max(2, round(self.per_class * self.factor ** (-position / max(1, classes - 1))))
-
 
 DRAWS = (
     Draw("cifar 20 x 20", "cifar100", "20", 20),
@@ -128,31 +106,6 @@ def main() -> None:
     finally:
         spare.close()
     print_tables(read(CSV))
-
-
-def write_images(draw: Draw, folder: Path, data_dir: Path | None) -> Path:
-    """Write the images of a draw as train/CLASS/ID.png and test/CLASS/ID.png, unless they are there."""
-    if (folder / "complete").is_file():
-        return folder
-    data = Data(source=draw.source, classes=draw.classes, seed=draw.seed)
-    _, dataset = prepare_data(data, data_dir)
-    for name, split in (("train", load_split(dataset, "train")), ("test", load_split(dataset, "test", unlock=True))):
-        for position, label in _draw(draw, split, name, dataset):
-            target = folder / name / dataset.class_names[label] / f"{split.ids[position].replace('/', '-')}.png"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(split.images[position]).save(target)
-    (folder / "complete").touch()
-    return folder
-
-
-def _draw(draw: Draw, split: Split, name: str, dataset: Dataset) -> Iterator[tuple[int, int]]:
-    """Positions and labels of the images of a split."""
-    generator = np.random.default_rng(draw.seed)
-    classes = len(dataset.class_names)
-    for label in range(classes):
-        positions = generator.permutation(np.flatnonzero(split.labels == label))
-        for position in positions[: draw.count(label, classes) if name == "train" else TEST_PER_CLASS]:
-            yield int(position), label
 
 
 def measure(

@@ -1,0 +1,264 @@
+"""Does `bakeoff run` choose right? Against every candidate fine-tuned at one equal budget, and against cheap rules.
+
+Three steps, each of which goes on where it was stopped:
+
+- `tune`: every candidate is fine-tuned with its usual recipe on every data set, by three seeds: the exhaustive answer.
+  All get the same training seconds. They are given as images, by the pace of each candidate that was measured in the
+  beginning, so that the machine may do other things meanwhile. Each candidate is probed too, for the cheap rules.
+- `study`: `bakeoff run` with the same candidates, in 10 % and in 25 % of what the exhaustive answer costs, by three
+  seeds. It decides by the clock, so nothing else may run.
+- `table`: what the choices were worth.
+
+Regret is the test top-1 of the best candidate less that of the chosen one, both fine-tuned at the equal budget and
+averaged over seeds, in points. The figures are in judgement_tuned.csv and judgement_studies.csv next to this file.
+
+    python benchmarks/judgement.py tune|study|table --out FOLDER [--photos ARCHIVE …] [--weights NAME=PATH …]
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from rich.progress import track
+
+from bakeoff.launch import Local, Spare, launch, open_test, time_network
+from bakeoff.machine import tensorflow_environment
+from bakeoff.networks.find import find_network
+from bakeoff.profile import find_device, read_profile
+from bakeoff.report.board import difference_interval, rank, read_merit
+from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice, parse_candidate, parse_weights
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import RunRecord, Stage, State, list_records
+from bakeoff.runs.shipped import find_shipped
+from bakeoff.runs.study_file import read_study
+from bakeoff.runs.versions import find_versions
+from bakeoff.study import Forecast
+from bakeoff.study.defaults import default_run, has_random_weights, start_from_probe
+from bakeoff.study.provide import prepare_data
+from draws import Draw, write_images
+from hardware import count_cores
+from judged import STUDIES, TUNED, StudyRow, TunedRow, print_tables
+from logme import score_features
+from results import keep, read
+
+SIZES = (64, 96, 128)
+LITES = [f"efficientnet-lite{number}@{size}" for number in range(3) for size in SIZES]
+FROM_SCRATCH = ["lenet@32", "cnn-small@32", "cnn-custom@32"]
+SIZE_OF_OTHERS = 96
+SEEDS, SHARES = (0, 1, 2), (0.10, 0.25)
+PROBED = 3000
+
+DRAWS = (
+    Draw("digits", "digits", "all", 150),
+    *(
+        Draw(f"cifar {classes} x {images}", "cifar100", str(classes), images, seed=seed)
+        for seed, (classes, images) in enumerate((c, n) for c in (5, 20, 50) for n in (50, 200, 450))
+    ),
+    Draw("cifar superclasses x 200", "cifar100", "coarse", 200),
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """What is judged."""
+
+    candidates: list[Candidate]
+    weights: WeightsChoice
+    seconds: float
+    """Training seconds of every candidate."""
+    out: Path
+
+    def recipe(self, candidate: Candidate, data: Data, seed: int) -> Run:
+        """The usual recipe of a candidate, for as many images as it sees in the seconds that all have."""
+        images = max(500, round(self.seconds * self.paces[str(candidate)]["rate"]))
+        run = default_run(find_network(candidate.name), candidate.size or 0, data, self.weights, seed)
+        run = run.revised(train={"images": images, "epochs": None, "evaluations": 1})
+        return start_from_probe(run, PROBED)
+
+    @property
+    def paces(self) -> dict[str, dict[str, float]]:
+        """Training images per second, and seconds around a training, by candidate: measured once."""
+        path = self.out / "paces.json"
+        paces: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.is_file() else {}
+        missing = [each for each in self.candidates if str(each) not in paces]
+        for candidate in track(missing, description="paces", disable=not missing):
+            spec = find_network(candidate.name)
+            time_network(default_run(spec, candidate.size or 0, Data(), self.weights, 0), count_cores())
+        forecast = Forecast(read_profile(), count_cores())
+        for candidate in missing:
+            around = forecast.overhead(candidate, Mode.FIT)
+            paces[str(candidate)] = {"rate": forecast.rate(candidate, Mode.FIT).value, "around": around}
+        if missing:
+            self.out.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(paces, indent=1))
+        return paces
+
+    @property
+    def cost(self) -> float:
+        """Seconds that the exhaustive answer takes on this machine if nothing else runs."""
+        paces = self.paces
+        return sum(self.seconds + paces[str(each)]["around"] for each in self.candidates) * len(SEEDS)
+
+
+def main() -> None:
+    """Do one of the steps."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("step", choices=("tune", "study", "table"))
+    parser.add_argument("--out", type=Path, required=True, help="folder for the drawn images, the runs and the studies")
+    parser.add_argument("--photos", type=Path, action="append", default=[], help="an archive of photographs")
+    parser.add_argument("--weights", action="append", default=[], metavar="NAME=PATH", help="one more network")
+    parser.add_argument("--seconds", type=float, default=30.0, help="training seconds of every candidate")
+    parser.add_argument("--only", default="", help="data sets with this text in their name")
+    parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
+    arguments = parser.parse_args()
+
+    weights = parse_weights(arguments.weights)
+    others = [f"{name}@{SIZE_OF_OTHERS}" for name in weights.named]
+    candidates = [parse_candidate(word) for word in [*LITES, *FROM_SCRATCH, *others]]
+    field = Field(candidates, weights, arguments.seconds, arguments.out)
+    sources = {draw.name: draw for draw in DRAWS} | {path.stem: path for path in arguments.photos}
+    for name, source in sources.items():
+        if arguments.only not in name or arguments.step == "table":
+            continue
+        if isinstance(source, Draw):
+            source = write_images(source, arguments.out / "images" / name, arguments.data_dir)
+        if arguments.step == "tune":
+            tune(name, source.resolve(), field)
+        else:
+            study(name, source.resolve(), field, arguments.weights)
+    print_tables(read(TUNED), read(STUDIES))
+
+
+def tune(name: str, source: Path, field: Field) -> None:
+    """Fine-tune every candidate on a data set by every seed; those too that only a study has chosen."""
+    data = Data(source=str(source))
+    shards, _ = prepare_data(data)
+    known = {(row["network"], row["seed"]) for row in read(TUNED) if row["data"] == name}
+    chosen = {row["chosen"] for row in read(STUDIES) if row["data"] == name}
+    extra = [parse_candidate(each) for each in sorted(chosen - {str(each) for each in field.candidates})]
+    field = Field([*field.candidates, *extra], field.weights, field.seconds, field.out)
+    missing = [
+        (candidate, seed)
+        for candidate in field.candidates
+        for seed in SEEDS
+        if (str(candidate), str(seed)) not in known
+    ]
+    spare = Spare()
+    try:
+        executor = Local(1, spare)
+        for candidate, seed in track(missing, description=name):
+
+            def run(config: Run) -> RunRecord:
+                out = field.out / "runs" / name
+                record = launch(config, stage=Stage.TRAIN, out=out, data=shards, executor=executor)
+                if record.state is not State.COMPLETE:
+                    raise SystemExit(f"a run failed: {record.reason}; see {run_dir(out, record.id) / 'log.txt'}")
+                return record
+
+            tuned = run(field.recipe(candidate, data, seed))
+            if tuned.test is None:
+                tuned = open_test(run_dir(field.out / "runs" / name, tuned.id), shards)
+            probe_val = evidence = None
+            if not has_random_weights(tuned.config):
+                probe = tuned.config.revised(
+                    model={"unfreeze": 0.0}, train={"mode": Mode.PROBE, "images": None, "probe_images": 0}
+                )
+                record = run(probe.model_copy(update={"seed": 0}))
+                assert record.val is not None
+                probe_val = round(record.val.top1, 4)
+                evidence = round(score_features(run_dir(field.out / "runs" / name, record.id), shards), 5)
+            keep(TUNED, [make_tuned(name, tuned, seed, probe_val, evidence)], same=("data", "network", "seed"))
+    finally:
+        spare.close()
+
+
+def make_tuned(name: str, record: RunRecord, seed: int, probe_val: float | None, evidence: float | None) -> TunedRow:
+    """A row of the exhaustive answer."""
+    assert record.val is not None
+    assert record.test is not None
+    return TunedRow(
+        data=name,
+        network=record.candidate,
+        seed=seed,
+        images=record.images_seen,
+        val_top1=round(record.val.top1, 4),
+        test_top1=round(record.test.top1, 4),
+        test_images=record.test.n,
+        probe_val=probe_val,
+        logme=evidence,
+        imagenet=find_network(record.config.model.name).imagenet_top1,
+        parameters=record.params_total,
+        bakeoff=find_versions()["bakeoff"],
+        cpu=find_device().cpu,
+        date=date.today().isoformat(),
+    )
+
+
+def study(name: str, source: Path, field: Field, weights: Sequence[str]) -> None:
+    """Run the studies of a data set that were not run yet."""
+    known = {(row["share"], row["seed"]) for row in read(STUDIES) if row["data"] == name}
+    for share in SHARES:
+        for seed in SEEDS:
+            if (str(share), str(seed)) in known:
+                continue
+            budget = round(share * field.cost)
+            out = field.out / "studies" / f"{name} {share:.0%} {seed} {time.time_ns()}"
+            command = [sys.executable, "-m", "bakeoff", "run", str(source), "--budget", f"{budget}s"]
+            command += ["--candidates", ",".join(map(str, field.candidates)), "--seed", str(seed), "--out", str(out)]
+            command += [word for choice in weights for word in ("--weights", choice)]
+            load, started = os.getloadavg()[0], time.monotonic()
+            subprocess.run(command, env=tensorflow_environment(), check=True, stderr=subprocess.DEVNULL)
+            row = make_study(name, out, share, seed, budget, time.monotonic() - started, load)
+            keep(STUDIES, [row], same=("data", "share", "seed"))
+
+
+def make_study(name: str, out: Path, share: float, seed: int, budget: int, seconds: float, load: float) -> StudyRow:
+    """A row of a study."""
+    file, records = read_study(out), list_records(out)
+    shipped = find_shipped(file, records)
+    assert shipped is not None
+    assert shipped.test is not None
+
+    def order(stage: Stage) -> str:
+        return " ".join(row.name for row in rank(records, stage=stage, out=out) if row.val_top1 is not None)
+
+    return StudyRow(
+        data=name,
+        share=share,
+        seed=seed,
+        budget=budget,
+        seconds=round(seconds, 1),
+        chosen=shipped.candidate,
+        frozen=shipped.config.train.mode is Mode.PROBE,
+        test_top1=round(shipped.test.top1, 4),
+        screened=order(Stage.SCREEN),
+        raced=order(Stage.RACE),
+        cut=" ".join(file.plan["cut"]),
+        tied=" ".join(list_ties(records, out)),
+        load=round(load, 2),
+        bakeoff=find_versions()["bakeoff"],
+        cpu=find_device().cpu,
+        date=date.today().isoformat(),
+    )
+
+
+def list_ties(records: Sequence[RunRecord], out: Path) -> Iterator[str]:
+    """The pairs that a study calls a tie, with the interval of the difference: `leader=other:low:high`."""
+    for stage in (Stage.SCREEN, Stage.RACE):
+        rows = [row for row in rank(records, stage=stage, out=out) if row.val_top1 is not None]
+        leader = max(rows, key=read_merit, default=None)
+        for row in rows:
+            if leader is not None and row is not leader and row.tie:
+                low, high = difference_interval(leader, row)
+                yield f"{leader.name}={row.name}:{low:.4f}:{high:.4f}"
+
+
+if __name__ == "__main__":
+    main()
