@@ -1,52 +1,65 @@
-# make run       the whole job on CIFAR-100, or on handwritten digits where CIFAR-100 cannot be had
-# make test      lint, types and the fast suite
-# make coverage  the same, and which lines and branches it reaches; a fifth slower
-# make slow      what takes minutes or needs real data
-# make kernels   what depends on the CPU's kernels, without oneDNN's and with them
+# make help says what each target does.
 
 PYTHON ?= python3
 BUDGET ?= 5m
 BIN := .venv/bin
+# What running needs, and what developing needs on top of it.
+USABLE := .venv/.usable
 READY := .venv/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
-.PHONY: run test coverage slow kernels lint lock clean
+.PHONY: help run test coverage slow kernels lint wheel lock clean
+.DEFAULT_GOAL := help
 
-run: $(READY)
+help: ## this list
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
+
+run: $(USABLE) ## the whole job on CIFAR-100, or on handwritten digits where that cannot be had; BUDGET=30m for longer
 	@data=cifar100; \
 	$(BIN)/bakeoff data prepare cifar100 || { data=digits; echo "make run: no CIFAR-100 here, so this runs on the embedded digits"; }; \
 	$(BIN)/bakeoff run $$data --budget $(BUDGET)
 
 # With COVERAGE=1 workers are measured too, except those that are killed.
-test: lint
+test: lint ## lint, types and the fast tests
 	$(PYTEST) --durations=10 $(if $(COVERAGE),--cov --cov-report=term)
 
-coverage:
+coverage: ## the same, and which lines and branches it reaches; a fifth slower
 	$(MAKE) test COVERAGE=1
 
-slow: $(READY)
+slow: $(READY) ## the tests that take minutes or need real data
 	$(BIN)/pytest -m slow
 
 # TensorFlow takes oneDNN's kernels on CPUs with AVX-512 and its own on others, so each machine tries the other's too.
-kernels: $(READY)
+kernels: $(READY) ## the tests that depend on the CPU's kernels, without oneDNN's and with them
 	TF_ENABLE_ONEDNN_OPTS=0 $(PYTEST) -m "kernels and not slow"
 	TF_ENABLE_ONEDNN_OPTS=1 $(PYTEST) -m "kernels and not slow"
 
-lint: $(READY)
+lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+wheel: $(READY) ## build the wheel and the source archive, install the wheel into an empty environment, and use it there
+	rm -rf dist
+	$(BIN)/uv build --quiet --python $(BIN)/python
+	$(BIN)/python .ci/try_wheel.py dist/*.whl
+
 # What is installed is locked with hashes; `make lock` moves the versions.
-$(READY): requirements.lock pyproject.toml
+$(USABLE): requirements-run.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --require-hashes -r requirements-run.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
-lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra export --extra serve --extra dev --universal --python-version 3.11 \
-		--generate-hashes --no-annotate --no-header --quiet --upgrade --output-file requirements.lock
+$(READY): requirements.lock $(USABLE)
+	$(PIP) --require-hashes -r requirements.lock
+	touch $@
 
-clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+lock: $(READY) ## move the versions of the locked packages
+	$(COMPILE) --extra cpu --extra export --extra serve --extra dev --upgrade --output-file requirements.lock
+	$(COMPILE) --extra cpu --extra build --constraint requirements.lock --upgrade --output-file requirements-run.lock
+
+clean: ## delete the environment and the caches of the tools
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist

@@ -127,6 +127,7 @@ VERBS = {
     "export": use.export,
     "predict": use.predict,
     "check": data.check,
+    "info": views.info,
 }
 
 

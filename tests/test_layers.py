@@ -65,7 +65,7 @@ INSIDE = {
         plan screening planning settle proposals revise state watcher recipe context provide labels begin tune loop
     """,
     "console": "bars data plans live results watch",
-    "api": "given plain arguments progress results carry_out studies comparisons tuning runs bundles audits",
+    "api": "given plain arguments progress results carry_out studies comparisons tuning runs bundles audits info",
     "cli": "options output answers cache data studies tuning use views weights app",
 }
 

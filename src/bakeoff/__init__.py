@@ -4,8 +4,8 @@ results = bakeoff.run("photos/", budget="30m")
 results = bakeoff.load("bakeoff-photos")
 
 Functions, each named as the verb of the command line that it is: run, screen, compare, tune, train, evaluate, export,
-predict, check, verify; and load. `help(bakeoff.run)` describes one. Errors are exceptions of `bakeoff.errors`. Progress
-is drawn unless `progress=False`; notes go to the logger `bakeoff`.
+predict, check, verify, info; and load. `help(bakeoff.run)` describes one. Errors are exceptions of `bakeoff.errors`.
+Progress is drawn unless `progress=False`; notes go to the logger `bakeoff`.
 """
 
 import importlib
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bakeoff.api.audits import CheckResult, check, verify
     from bakeoff.api.bundles import ExportedBundle, export, predict
     from bakeoff.api.comparisons import compare
+    from bakeoff.api.info import Info, info
     from bakeoff.api.progress import ProgressEvent
     from bakeoff.api.results import Results, load
     from bakeoff.api.runs import evaluate, train
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CheckResult",
     "ExportedBundle",
+    "Info",
     "ProgressEvent",
     "Results",
     "__version__",
@@ -32,6 +34,7 @@ __all__ = [
     "compare",
     "evaluate",
     "export",
+    "info",
     "load",
     "predict",
     "run",
@@ -49,6 +52,7 @@ logging.getLogger("bakeoff").addHandler(logging.NullHandler())
 _MODULES = {
     "api.audits": ("CheckResult", "check", "verify"),
     "api.bundles": ("ExportedBundle", "export", "predict"),
+    "api.info": ("Info", "info"),
     "api.progress": ("ProgressEvent",),
     "api.results": ("Results", "load"),
     "api.runs": ("evaluate", "train"),

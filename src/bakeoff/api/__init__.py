@@ -10,6 +10,7 @@ tuning.py      tune
 runs.py        train, evaluate
 bundles.py     export, predict
 audits.py      check, verify
+info.py        info
 
 `bakeoff.run` and the others are loaded when they are first used, so that `import bakeoff` costs nothing. The command
 line calls these functions and prints what they return. None of them prints with `progress=False`; notes are logged by

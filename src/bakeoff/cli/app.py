@@ -33,6 +33,7 @@ for verb in (
     views.report,
     views.verify,
     views.models,
+    views.info,
 ):
     app.command()(verb)
 app.command()(use.export)

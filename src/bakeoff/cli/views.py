@@ -1,4 +1,4 @@
-"""Verbs that show what there is: evaluate, board, report, verify, models."""
+"""Verbs that show what there is: evaluate, board, report, verify, models, info."""
 
 import contextlib
 from typing import Annotated
@@ -10,7 +10,7 @@ from bakeoff.cli.options import DataDirOption, JsonOption, MapsOption, StudyArgu
 from bakeoff.cli.output import exit_on_interrupt, parse_weigh, print_board, print_json, print_line, shown_path
 from bakeoff.errors import ConfigError
 
-__all__ = ["board", "evaluate", "models", "report", "verify"]
+__all__ = ["board", "evaluate", "info", "models", "report", "verify"]
 
 
 def evaluate(
@@ -185,3 +185,37 @@ def models(*, as_json: JsonOption = False) -> None:
     from bakeoff.console.results import render_models
 
     Console().print(render_models(TABLE))
+
+
+def info(*, as_json: JsonOption = False) -> None:
+    """Show what bakeoff runs on: versions, processor or GPU, memory, cache, what is at hand. For a report of a fault.
+
+    Nothing in it names a person, a host, a folder or data.
+
+    **Example**: `bakeoff info`
+    """
+    found = bakeoff.info()
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from bakeoff.report.board import format_bytes
+
+    table = Table(box=None, show_header=False)
+    for name, value in {
+        "versions": ", ".join(f"{name} {version}" for name, version in found.versions.items()),
+        "system": found.system,
+        "processor": f"{found.cpu}, {found.cores} cores",
+        "GPU": ", ".join(found.gpus) or "none",
+        "memory": f"{format_bytes(found.free_memory_bytes)} free of {format_bytes(found.memory_bytes)}",
+        "disk": f"{format_bytes(found.free_disk_bytes)} free where the cache is",
+        "cache": ", ".join(f"{kind} {format_bytes(size)}" for kind, size in found.cache_bytes.items()) or "empty",
+        "extras": ", ".join(found.extras) or "none",
+        "weights": ", ".join(found.weights_at_hand) or "none",
+        "settings": ", ".join(f"{name}={value}" for name, value in found.settings.items()) or "none",
+    }.items():
+        table.add_row(name, escape(value))
+    Console().print(table)
