@@ -14,12 +14,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=(__doc__ or "").strip())
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="faults with this text in their name")
     arguments = parser.parse_args()
     faults: Counter[str] = Counter()
     attempts = wrong = 0
     for seed in range(arguments.seed, arguments.seed + arguments.rounds):
         with tempfile.TemporaryDirectory() as folder:
-            found = play(Path(folder), seed)
+            found = play(Path(folder), seed, arguments.only)
         faults += found.faults
         attempts += found.attempts
         wrong += bool(found.failures)

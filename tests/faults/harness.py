@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .machine import Disk, children_of, hear_interrupts, lift_limit, limit_memory, send
+from .machine import Clock, Disk, children_of, hear_interrupts, lift_limit, limit_memory, send
 
 # The whole job, whose runs have limits; and one whose runs have a length alone, for a machine that is busy besides.
 WHOLE = ("run", "digits", "--candidates", "lenet,cnn-small", "--budget", "120s")
@@ -48,16 +48,18 @@ class Study:
 
     def __init__(self, folder: Path, command: tuple[str, ...]) -> None:
         self.command = command
-        self.disk = Disk(folder / "disk")
+        self.disk, self.cache_disk = Disk(folder / "disk"), Disk(folder / "cache")
+        self.clock = Clock(folder / "clock")
         self.out = folder / "disk" / "out"
-        self.cache = folder / "disk" / "cache"
+        self.cache = folder / "cache" / "cache"
         self._complete: dict[str, tuple[str, float]] = {}
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, out: Path | None = None) -> subprocess.Popen[str]:
         """The command, in a process group of its own."""
+        settings = {"BAKEOFF_CACHE_DIR": str(self.cache), "BAKEOFF_CHECKPOINT_SECONDS": "1"}
         return subprocess.Popen(
-            [sys.executable, "-m", "bakeoff", *self.command, "--out", str(self.out)],
-            env=os.environ | {"BAKEOFF_CACHE_DIR": str(self.cache), "BAKEOFF_CHECKPOINT_SECONDS": "1"},
+            [sys.executable, "-m", "bakeoff", *self.command, "--out", str(out or self.out)],
+            env=os.environ | settings | self.clock.environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -100,6 +102,12 @@ class Study:
         if self.command == WHOLE:
             return all(record["stage"] != "confirm" for record in self.records)
         return sum(record["state"] != "RUNNING" for record in self.records) < 2
+
+    def faults(self, only: str = "") -> list[str]:
+        """The names of the faults that can happen to it, with this text in them."""
+        names = [name for name in FAULTS if self.command == WHOLE or name not in ONLY_WHOLE]
+        names = [name for name in names if name != "clock set back" or self.clock.can_jump]
+        return [name for name in names if only in name]
 
     def forget(self, identity: str) -> None:
         """A run that was destroyed on purpose may be done again."""
@@ -145,6 +153,21 @@ def pause_child(scene: Scene) -> None:
         send(child, signal.SIGCONT)
 
 
+def pause_everything(scene: Scene) -> None:
+    """A machine that sleeps for a minute: the command and all that it has begun."""
+    processes = [scene.process.pid, *children_of(scene.process.pid)]
+    for each in processes:
+        send(each, signal.SIGSTOP)
+    time.sleep(60)
+    for each in processes:
+        send(each, signal.SIGCONT)
+
+
+def jump_back(scene: Scene) -> None:
+    """A clock that is set back by an hour."""
+    scene.study.clock.jump(-3600)
+
+
 def hang_child(scene: Scene) -> None:
     """A worker that stands still for ever."""
     for child in children_of(scene.process.pid):
@@ -160,6 +183,37 @@ def starve_child(scene: Scene) -> None:
 def fill_disk(scene: Scene) -> None:
     """A disk without room."""
     scene.study.disk.fill()
+
+
+def fill_cache(scene: Scene) -> None:
+    """A disk without room where the cache is."""
+    scene.study.cache_disk.fill()
+
+
+def delete_cache(scene: Scene) -> None:
+    """The cache is deleted, as one may do at any time."""
+    shutil.rmtree(scene.study.cache, ignore_errors=True)
+
+
+def share_cache(scene: Scene) -> None:
+    """Another study with the same cache, at once."""
+    other = scene.study.start(scene.study.out.with_name("other"))
+    _, said = other.communicate(timeout=2 * PATIENCE)
+    scene.found.demand(other.returncode == 0, f"exit code {other.returncode} beside another study: {said[-300:]}")
+
+
+def kill_after_opening(scene: Scene) -> None:
+    """SIGKILL of everything between the opening of the test split and the record that counts it."""
+    while scene.process.poll() is None:
+        for path in scene.study.out.glob("runs/*/test-openings.txt"):
+            record = json.loads(path.with_name("record.json").read_text())
+            counted = record["test"]["openings"] if record["test"] else 0
+            if len(path.read_text().splitlines()) > counted:
+                for child in children_of(scene.process.pid):
+                    send(child, signal.SIGKILL)
+                return scene.process.kill()
+        time.sleep(0.01)
+    return None
 
 
 def start_another(scene: Scene) -> None:
@@ -178,13 +232,19 @@ FAULTS: dict[str, tuple[Callable[[Scene], None], tuple[int, ...]]] = {
     "interrupt": (interrupt, KILLED),
     "terminate": (terminate, KILLED),
     "pause of a child": (pause_child, ()),
+    "sleep of a minute": (pause_everything, ()),
+    "clock set back": (jump_back, ()),
     "hang of a child": (hang_child, NOTHING_TRAINED),
     "lack of memory": (starve_child, NOTHING_TRAINED),
     "full disk": (fill_disk, (2,)),
+    "full disk of the cache": (fill_cache, (2,)),
+    "deleted cache": (delete_cache, (2,)),
+    "shared cache": (share_cache, ()),
     "second driver": (start_another, ()),
+    "kill after the test was opened": (kill_after_opening, KILLED),
 }
-# A run without a limit may take as long as it likes.
-ONLY_LIMITED = ("hang of a child",)
+# A run without a limit may take as long as it likes, and a comparison opens no test.
+ONLY_WHOLE = ("hang of a child", "kill after the test was opened")
 
 
 def cut_record(study: Study, found: Round, dice: random.Random) -> None:
@@ -250,16 +310,23 @@ DAMAGES: dict[str, Callable[[Study, Round, random.Random], None]] = {
 }
 
 
-def play(folder: Path, seed: int) -> Round:
-    """One study with random faults at random moments, from an empty cache, and damage between two attempts."""
+def play(folder: Path, seed: int, only: str = "") -> Round:
+    """One study with random faults at random moments, from an empty cache, and damage between two attempts.
+
+    Args:
+        folder: An empty folder for it.
+        seed: Draws faults and moments.
+        only: Faults with this text in their name; what can only happen to a whole study makes it one.
+    """
     dice = random.Random(seed)
-    study, found = Study(folder, WHOLE if seed % 4 == 0 else EQUAL), Round()
-    with study.disk:
-        _disturb(study, found, dice)
+    whole = seed % 4 == 0 or (only and any(only in name for name in ONLY_WHOLE))
+    study, found = Study(folder, WHOLE if whole else EQUAL), Round()
+    with study.disk, study.cache_disk:
+        _disturb(study, found, dice, only)
     return found
 
 
-def _disturb(study: Study, found: Round, dice: random.Random) -> None:
+def _disturb(study: Study, found: Round, dice: random.Random, only: str) -> None:
     faults = dice.randint(1, 4)
     codes: tuple[int, ...] = ()
     while found.attempts < ATTEMPTS:
@@ -272,7 +339,7 @@ def _disturb(study: Study, found: Round, dice: random.Random) -> None:
         codes = tuple(code for code in codes if code in NOTHING_TRAINED)
         process = study.start()
         if found.faults.total() < faults:
-            name = dice.choice([name for name in FAULTS if study.command == WHOLE or name not in ONLY_LIMITED])
+            name = dice.choice(study.faults(only))
             _wait(process, dice.uniform(0.5, 25.0))
             if process.poll() is None:
                 found.faults[name] += 1
@@ -286,6 +353,7 @@ def _disturb(study: Study, found: Round, dice: random.Random) -> None:
             found.failures.append(f"hung for {PATIENCE:.0f} s after {dict(found.faults)}")
             break
         study.disk.make_room()
+        study.cache_disk.make_room()
         lift_limit()
         study.look(found)
         found.demand("Traceback" not in said, f"a traceback: {said[-500:]}")

@@ -57,6 +57,38 @@ class Disk:
         _call("mount", "-o", "remount,rw", self.folder)
 
 
+class Clock:
+    """A clock of its own for a command and all that it begins, by libfaketime where that is installed."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._library = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
+        self._seconds = 0
+        self.jump(0)
+
+    @property
+    def can_jump(self) -> bool:
+        """Whether the library is there."""
+        return self._library is not None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which a command uses this clock. What measures durations goes on as it does."""
+        if self._library is None:
+            return {}
+        return {
+            "LD_PRELOAD": str(self._library),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def jump(self, seconds: int) -> None:
+        """Set the clock forward by so many seconds, or back."""
+        self._seconds += seconds
+        self._file.write_text(f"{self._seconds:+d}s\n")
+
+
 def can_mount() -> bool:
     """Whether this process may mount a disk."""
     return os.geteuid() == 0 and shutil.which("mount") is not None
