@@ -50,7 +50,7 @@ class Row:
     offered: float
     """Requests per second that were sent."""
     ends: str
-    """How many requests ended in which status; `closed`: without an answer, `unsent`: MAX_OPEN others were under way."""
+    """How many requests ended in which status; `closed`: no answer, `unsent`: MAX_OPEN others were under way."""
     p50_ms: float
     p99_ms: float
     wrong: int

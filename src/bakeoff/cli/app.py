@@ -22,36 +22,27 @@ app = typer.Typer(
 data_app = typer.Typer(help="Prepare, show and check images.", no_args_is_help=True)
 weights_app = typer.Typer(help="Carry pretrained weights to a machine without a network.", no_args_is_help=True)
 cache_app = typer.Typer(help="List and delete files that can be made again.", no_args_is_help=True)
-for verb in (
-    studies.run,
-    studies.screen,
-    studies.compare,
-    tuning.tune,
-    studies.train,
-    views.evaluate,
-    views.board,
-    views.report,
-    views.verify,
-    views.models,
-    views.info,
-):
-    app.command()(verb)
-app.command()(use.export)
-app.command()(use.predict)
-app.command()(use.serve)
+JOB, LOOK, USE, CARRY = "Do the job", "Look", "Use the model", "Carry things"
+for panel, verbs in {
+    JOB: (studies.run, studies.screen, studies.compare, tuning.tune, studies.train),
+    LOOK: (views.board, views.report, views.evaluate, views.verify, views.models, views.info),
+    USE: (use.predict, use.export, use.serve),
+}.items():
+    for verb in verbs:
+        app.command(rich_help_panel=panel)(verb)
 data_app.command()(data.prepare)
 data_app.command()(data.show)
 data_app.command()(data.check)
-app.add_typer(data_app, name="data")
+app.add_typer(data_app, name="data", rich_help_panel=LOOK)
 weights_app.command("export")(weights.export)
 weights_app.command("import")(weights.import_)
 # Earlier names of the two.
 weights_app.command("pack", hidden=True)(weights.export)
 weights_app.command("use", hidden=True)(weights.import_)
-app.add_typer(weights_app, name="weights")
+app.add_typer(weights_app, name="weights", rich_help_panel=CARRY)
 cache_app.command()(cache.show)
 cache_app.command()(cache.clear)
-app.add_typer(cache_app, name="cache")
+app.add_typer(cache_app, name="cache", rich_help_panel=CARRY)
 
 # Set by --debug before any verb runs.
 _settings = {"debug": False}
