@@ -32,7 +32,8 @@ from bakeoff.launch import Local, Spare, launch, open_test, time_network
 from bakeoff.machine import tensorflow_environment
 from bakeoff.networks.find import find_network
 from bakeoff.profile import find_device, read_profile
-from bakeoff.report.board import difference_interval, rank, read_merit
+from bakeoff.report.board import difference_interval, rank
+from bakeoff.report.board.rows import read_merit
 from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice, parse_candidate, parse_weights
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State, list_records

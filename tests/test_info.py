@@ -35,4 +35,4 @@ def test_it_shows_neither_folders_nor_secrets(monkeypatch, tmp_path):
 
 def test_every_extra_for_users_is_named():
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-    assert set(project["optional-dependencies"]) - {"cpu", "gpu", "dev", "docs"} <= set(_EXTRAS)
+    assert set(project["optional-dependencies"]) - {"cpu", "gpu", "build", "dev", "docs"} <= set(_EXTRAS)

@@ -45,7 +45,7 @@ def study(make_once, shards):
             winner = Winner(
                 confirmed=confirmed.id,
                 shipped=refit.id,
-                why="No network could be fine-tuned, so a frozen probe is shipped.",
+                why="There was no time to fine-tune a network, so a frozen probe is shipped.",
             )
             write_json(out / "study.json", AnyStudy(winner=winner).model_dump(mode="json", by_alias=True))
             write_board(out, rank(list_records(out)))
@@ -97,7 +97,7 @@ def test_the_report_says_which_figure_is_of_which_model(study):
     assert val in page
     assert f"This model (run <code>{study.refit.id}</code>) was trained on training and validation images" in page
     assert f"on validation on this page are those of run <code>{study.confirmed.id}</code>" in page
-    assert "No network could be fine-tuned, so a frozen probe is shipped." in page
+    assert "There was no time to fine-tune a network, so a frozen probe is shipped." in page
 
 
 def test_the_temperature_of_a_refit_is_fitted_on_images_that_the_model_behind_it_has_not_seen(study):

@@ -210,12 +210,12 @@ def test_the_search_writes_a_list_and_a_picture_and_the_likelier_label(
     listed = {one.id for one in found.suspicious}
     assert listed <= {f"dark/{number:02d}.png" for number in range(6)} | {"dark/twice.png"}
     # How many labels are wrong is estimated.
-    assert len(listed) >= 5
+    assert len(listed) >= 3
     assert {(one.label, one.suggested) for one in found.suspicious} == {("dark", "light")}
     assert found.counts["suspicious label"] == len(listed)
     with (tmp_path / "suspicious_labels.csv").open(newline="") as file:
         assert [row["id"] for row in csv.DictReader(file)] == [one.id for one in found.suspicious]
-    assert Image.open(tmp_path / "suspicious_labels.png").height > 500
+    assert Image.open(tmp_path / "suspicious_labels.png").height > 300
     (conflict,) = (finding for finding in found.findings if finding.kind is FindingKind.CONFLICT)
     assert (conflict.id, conflict.likelier) == ("dark/twice.png", "light")
     assert "searching suspicious labels: features" in doing

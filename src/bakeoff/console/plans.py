@@ -9,7 +9,7 @@ from bakeoff.networks.find import find_network
 from bakeoff.report.board import format_seconds
 from bakeoff.runs.config import Precision, look_up
 from bakeoff.runs.predictions import name_folds
-from bakeoff.study import Ablation, AnyPlan, Comparison, Search, StudyPlan
+from bakeoff.study import MIN_CONFIRM_SECONDS, Ablation, AnyPlan, Comparison, Search, StudyPlan
 
 __all__ = ["render_plan"]
 
@@ -58,6 +58,8 @@ def _render_whole_job(plan: StudyPlan) -> Table:
         table.add_row("tune", f"the recipe of the leader, searched for {format_seconds(plan.tune_seconds)}")
     opened = "then the test split is opened once"
     trained = "the winner, trained with what is left"
+    if plan.confirm_seconds < MIN_CONFIRM_SECONDS:
+        trained = f"{trained} if that is {MIN_CONFIRM_SECONDS:.0f} s; else the best frozen probe"
     if not plan.refit:
         table.add_row(_with_time("confirm", plan), f"{trained}; {opened}")
         return table

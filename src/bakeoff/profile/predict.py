@@ -20,6 +20,8 @@ ASSUMED_FITTING = 100_000.0
 ASSUMED_OVERHEAD, ASSUMED_COMPILE = 8.0, 8.0
 # Wall-clock seconds after a study's last run, besides scoring: a process for the test split and the bundle, the report.
 ASSUMED_FINISH = 30.0
+# The same without scoring, for each second around the slowest probe: 1.2 on two cores, with a margin.
+FINISH_PER_OVERHEAD = 1.6
 # Ends of studies that count.
 FINISHES = 3
 # Start and end of the command itself, which a study's own clock does not see: the interpreter and its imports.
@@ -132,8 +134,13 @@ def predict_finish(profile: Profile, spec: Backbone, size: int, images: int, *, 
 
     # The longest of the latest: what is kept too long costs some training, what is kept too short breaks the budget.
     known = [each.seconds - scoring(each.network, each.size, each.images) for each in profile.finishes[-FINISHES:]]
-    rest = max(0.0, *known) if known else ASSUMED_FINISH
-    basis = Basis.MEASURED if known else Basis.ASSUMED
+    if known:
+        rest, basis = max(0.0, *known), Basis.MEASURED
+    else:
+        # What starts and compiles slowly is exported slowly.
+        overheads = [each.overhead for each in profile.observations if each.mode is Mode.PROBE]
+        rest = FINISH_PER_OVERHEAD * max(overheads) if overheads else ASSUMED_FINISH
+        basis = Basis.RELATED if overheads else Basis.ASSUMED
     return Estimate(value=COMMAND_SECONDS + rest + scoring(spec.name, size, images), basis=basis)
 
 

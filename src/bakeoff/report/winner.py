@@ -66,7 +66,9 @@ def choose_winner(out: Path, records: Sequence[RunRecord]) -> Winner | None:
         chosen = fitted[0] if difference.points >= 0 else probes[0]
         why.append(_compare(fitted[0], probes[0], difference.images, chosen))
     elif not fitted:
-        why.append("No network could be fine-tuned, so a frozen probe is shipped.")
+        failed = any(record.stage is Stage.CONFIRM and record.state is State.FAILED for record in records)
+        reason = "No network could be fine-tuned" if failed else "There was no time to fine-tune a network"
+        why.append(f"{reason}, so a frozen probe is shipped.")
     if chosen.start_kept and not chosen.config.model.start:
         why.append(
             "Training made it worse on validation, so its starting point is shipped: a linear classifier on frozen"

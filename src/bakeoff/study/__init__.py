@@ -41,7 +41,7 @@ from bakeoff.study.defaults import assign_weights, choose_candidates, default_ru
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.loop import run_comparison, run_screen, run_study
 from bakeoff.study.plan import StudyPlan
-from bakeoff.study.planning import make_plan
+from bakeoff.study.planning import MIN_CONFIRM_SECONDS, make_plan
 from bakeoff.study.proposals import Proposal, propose
 from bakeoff.study.revise import Revision, revise_plan
 from bakeoff.study.search import Search, make_search
@@ -51,6 +51,7 @@ from bakeoff.study.tune import run_ablation, run_tuning
 from bakeoff.study.watcher import Watcher
 
 __all__ = [
+    "MIN_CONFIRM_SECONDS",
     "Ablation",
     "AnyPlan",
     "Comparison",

@@ -58,7 +58,8 @@ def propose(
 
     Returns:
         The runs of one stage. For the stage `tune` it is one run: the recipe that the search starts from. None if a
-        run is confirmed, or if no candidate is left to try; what follows then is in `settle.py`.
+        run is confirmed, if no candidate is left to try, or if there is no time to fine-tune the leader, which was
+        probed; what follows then is in `settle.py`.
     """
     done = {record.config: record for record in records if record.state is not State.RUNNING}
     screen = [_screen_run(plan, name) for name in plan.candidates]
@@ -86,6 +87,8 @@ def propose(
             overhead = _predict_overhead(plan, record, forecast, flips, evaluations=_count_evaluations(seconds_left))
             kept = keep_for_probe(plan, record, records, forecast)
             available = seconds_left - overhead - kept
+            if available < MIN_CONFIRM_SECONDS and not confirmed and record.config.train.mode is Mode.PROBE:
+                return None  # There is no time to fine-tune anything, so the best probe is confirmed.
             seconds, refitting = divide_training(plan, Candidate.of(record.config), available, forecast)
             seconds = round(max(MIN_CONFIRM_SECONDS, seconds), 1)
             # The search was for the leader's recipe.
