@@ -13,12 +13,13 @@ PACKAGE = Path(bakeoff.__file__).parent
 
 # From nothing to everything. A room may import from the rooms before it, as docs/architecture.md draws it.
 ROOMS = """
-    text errors files locks machine runs cache data networks profile training deploy launch report study console api
+    text errors files locks download machine runs cache data networks profile training deploy launch report study console api
     cli worker __main__
 """.split()  # noqa: SIM905
 
 # The same inside each room, and inside the packages that a room is made of.
 INSIDE = {
+    "download": "offline remote partial server file",
     "machine": "groups cores memory environment tensorflow",
     "runs": """
         facts config folder events calibration measures metrics predictions heat_maps selective versions record
@@ -36,7 +37,7 @@ INSIDE = {
     "data/contact_sheet": "drawing classes entries",
     "data/checks": "findings edits near_duplicates leaks alike examine confident labels",
     "networks": "backbone table find lenet efficientnet_lite weights graph kernels fuse model",
-    "networks/weights": "torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match load fetch",
+    "networks/weights": "torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match load published fetch",
     "profile": "device facts costs predict memory observe store",
     "training": """
         weight_copies optimizer replicas inference memory task balance features probe folds labels pace progress step
@@ -62,7 +63,7 @@ INSIDE = {
     "report/figures": "canvas tradeoff runs predictions coverage agreement tuning",
     "study": """
         deciding defaults forecast sizes space default_spaces run_pool importance trials search compare ablate small
-        plan screening planning settle proposals revise state watcher recipe context provide labels begin tune loop
+        plan screening planning settle proposals revise state watcher recipe context arrivals provide labels begin tune loop
     """,
     "console": "bars data plans live results watch",
     "api": "given plain arguments progress results carry_out studies comparisons tuning runs bundles audits info",

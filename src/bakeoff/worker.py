@@ -11,8 +11,6 @@
     python -m bakeoff.worker bundle RUN_DIR DATA_DIR BUNDLE_DIR [FORMAT [QUANTIZE [RULE VALUE]]]
         Export it; with a format, measure latency and memory too. QUANTIZE may be empty; RULE is how a threshold of
         confidence is chosen, precision or min_confidence.
-    python -m bakeoff.worker fetch  NETWORK FILE
-        Download a network's weights into $KERAS_HOME and move them to FILE.
     python -m bakeoff.worker check  NETWORK SIZE FILE [partial]
         Load the weights in FILE into the network, to see whether they fit.
     python -m bakeoff.worker time   RECIPE_DIR FILE
@@ -35,13 +33,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bakeoff.deploy.bundle import Format, Quantize, ThresholdKind, ThresholdRule
-from bakeoff.errors import BakeoffError, WeightsError
+from bakeoff.errors import BakeoffError
 from bakeoff.launch.spare import WAIT
 from bakeoff.machine import start_keras
 from bakeoff.networks.backbone import build_backbone
 from bakeoff.networks.find import find_network
-from bakeoff.networks.weights import WeightsSource, download_weights, load_weights
-from bakeoff.runs.events import JobBegan, RunProgress, WorkerError, write_event
+from bakeoff.networks.weights import WeightsSource, load_weights
+from bakeoff.runs.events import JobBegan, WorkerError, write_event
 
 __all__ = ["main"]
 
@@ -97,20 +95,6 @@ def _bundle(
     )
 
 
-def _fetch(network: str, target: str) -> None:
-    def abort(reason: str) -> None:
-        write_event(WorkerError(reason, WeightsError.exit_code))
-        # A download that hangs is in a thread that cannot be stopped, so the process ends at once.
-        os._exit(WeightsError.exit_code)
-
-    download_weights(
-        find_network(network),
-        Path(target),
-        lambda fraction: write_event(RunProgress("download", fraction)),
-        abort,
-    )
-
-
 def _check(network: str, size: str, file: str, partial: str = "") -> None:
     spec = find_network(network)
     backbone = build_backbone(spec, (int(size), int(size), 3))
@@ -135,7 +119,6 @@ _JOBS: dict[str, Callable[..., None]] = {
     "maps": _draw_maps,
     "again": _again,
     "bundle": _bundle,
-    "fetch": _fetch,
     "check": _check,
     "time": _time,
     "labels": _labels,

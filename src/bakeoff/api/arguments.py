@@ -24,6 +24,7 @@ from bakeoff.runs.config import (
     Metric,
     Run,
     override,
+    parse_bytes,
     parse_candidate,
     parse_duration,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Settings",
     "Weights",
     "describe_call",
+    "read_bytes",
     "read_candidates",
     "read_data",
     "read_flag",
@@ -143,6 +145,15 @@ def read_seconds(name: str, value: str | float | timedelta) -> float:
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
         raise _wrong(name, value, 'a duration, as in "10m", or a number of seconds above 0')
+    return float(value)
+
+
+def read_bytes(name: str, value: str | float) -> float:
+    """Bytes of an amount of data as text (`500MB`, `2GB`), or of a number of bytes."""
+    if isinstance(value, str):
+        return parse_bytes(value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not value >= 0:
+        raise _wrong(name, value, 'an amount of data, as in "500MB", or a number of bytes')
     return float(value)
 
 

@@ -1,11 +1,12 @@
 """What all studies have in common: prepare, plan, work, results."""
 
+import contextlib
 from collections.abc import Callable
-from pathlib import Path
 
 from bakeoff.api.arguments import read_optional_text, read_optional_whole
 from bakeoff.api.progress import ProgressOption, watch_progress
 from bakeoff.api.results import Results
+from bakeoff.download import working_offline
 from bakeoff.launch import Executor
 from bakeoff.study import AnyPlan, StudyState, planned_slots
 from bakeoff.study.begin import PreparedStudy, StudyRequest, open_executor, open_study, prepare_study
@@ -17,7 +18,7 @@ __all__ = ["carry_out"]
 def carry_out(
     request: StudyRequest,
     plan: Callable[[PreparedStudy, int], AnyPlan],
-    work: Callable[[StudyState, Path, Path, StudyWatcher, Executor], object],
+    work: Callable[[StudyState, PreparedStudy, StudyWatcher, Executor], object],
     workers: int | None,
     cluster: str | None,
     progress: ProgressOption,
@@ -28,7 +29,7 @@ def carry_out(
     Args:
         request: What is asked for.
         plan: Makes the plan from the prepared study, for a number of runs side by side.
-        work: Does the study: (study, its folder, the folder of the shards, watcher, executor).
+        work: Does the study that was prepared: (study, what is prepared, watcher, executor).
         workers: Runs side by side on this machine.
         cluster: A Ray cluster instead.
         progress: What is shown.
@@ -38,9 +39,15 @@ def carry_out(
         BakeoffError: As the functions that call it.
     """
     workers, cluster = read_optional_whole("workers", workers, 1), read_optional_text("cluster", cluster)
-    with watch_progress(progress) as watcher, open_executor(workers, cluster) as executor:
+    with (
+        working_offline(request.offline),
+        watch_progress(progress) as watcher,
+        open_executor(workers, cluster) as executor,
+        contextlib.ExitStack() as at_end,
+    ):
         ahead = None if dry_run or executor.slots > 1 else executor.spare
         prepared = prepare_study(request, watcher, executor.threads, ahead)
+        at_end.callback(prepared.downloads.stop)
         out = prepared.out
         slots = planned_slots(out, executor.slots)
         planned = plan(prepared, slots)
@@ -48,5 +55,5 @@ def carry_out(
             watcher.study_began(prepared.dataset, planned)
             return Results(out)
         with open_study(prepared, planned, slots, watcher) as study:
-            work(study, out, prepared.shards, watcher, executor)
+            work(study, prepared, watcher, executor)
     return Results(out)

@@ -8,6 +8,7 @@ from bakeoff.api.arguments import (
     Settings,
     Weights,
     describe_call,
+    read_bytes,
     read_candidates,
     read_data,
     read_flag,
@@ -23,10 +24,12 @@ from bakeoff.api.plain import plain_arguments
 from bakeoff.api.progress import ProgressOption
 from bakeoff.api.results import Results
 from bakeoff.errors import ConfigError
+from bakeoff.launch import Executor
 from bakeoff.machine import tensorflow_settings
 from bakeoff.runs.config import read_comparison
-from bakeoff.study import Comparison, make_comparison, run_comparison
+from bakeoff.study import Comparison, StudyState, make_comparison, run_comparison
 from bakeoff.study.begin import PreparedStudy, StudyRequest
+from bakeoff.study.watcher import StudyWatcher
 
 __all__ = ["compare"]
 
@@ -56,6 +59,8 @@ def compare(
     relabel: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
+    offline: bool = False,
+    download_limit: str | float = "500MB",
     out: PathLike | None = None,
     data_dir: PathLike | None = None,
     progress: ProgressOption = True,
@@ -100,6 +105,8 @@ def compare(
         relabel: `suspicious_labels.csv` that `check` wrote: the images that it lists get the label that it suggests.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
+        offline: Download nothing; the environment variable `BAKEOFF_OFFLINE=1` says the same.
+        download_limit: How much of weights may be downloaded, as in "500MB", "2GB", or in bytes.
         out: Folder of the study; None: `bakeoff-compare-DATA` in the current folder.
         data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
         progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
@@ -144,6 +151,8 @@ def compare(
         out=read_optional_path("out", out),
         prefix="bakeoff-compare",
         data_dir=read_optional_path("data_dir", data_dir),
+        offline=read_flag("offline", offline),
+        download_limit=read_bytes("download_limit", download_limit),
         command=command,
     )
 
@@ -163,4 +172,7 @@ def compare(
             decision=prepared.decision,
         )
 
-    return carry_out(request, plan, run_comparison, workers, cluster, progress)
+    def work(study: StudyState, prepared: PreparedStudy, watcher: StudyWatcher, executor: Executor) -> None:
+        run_comparison(study, prepared.out, prepared.shards, watcher, executor)
+
+    return carry_out(request, plan, work, workers, cluster, progress)

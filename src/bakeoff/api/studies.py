@@ -11,6 +11,7 @@ from bakeoff.api.arguments import (
     PathLike,
     Weights,
     describe_call,
+    read_bytes,
     read_candidates,
     read_data,
     read_flag,
@@ -25,9 +26,12 @@ from bakeoff.api.carry_out import carry_out
 from bakeoff.api.plain import plain_arguments
 from bakeoff.api.progress import ProgressOption
 from bakeoff.api.results import Results
+from bakeoff.launch import Executor
 from bakeoff.machine import tensorflow_settings
-from bakeoff.study import StudyPlan, make_plan, run_screen, run_study
+from bakeoff.study import StudyPlan, StudyState, make_plan, run_screen, run_study
+from bakeoff.study.arrivals import expect_downloads
 from bakeoff.study.begin import PreparedStudy, StudyRequest
+from bakeoff.study.watcher import StudyWatcher
 
 __all__ = ["run", "screen"]
 
@@ -56,6 +60,8 @@ def run(
     relabel: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
+    offline: bool = False,
+    download_limit: str | float = "500MB",
     out: PathLike | None = None,
     data_dir: PathLike | None = None,
     progress: ProgressOption = True,
@@ -96,6 +102,8 @@ def run(
         relabel: `suspicious_labels.csv` that `check` wrote: the images that it lists get the label that it suggests.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
+        offline: Download nothing; the environment variable `BAKEOFF_OFFLINE=1` says the same.
+        download_limit: How much of weights may be downloaded, as in "500MB", "2GB", or in bytes.
         out: Folder of the study; None: `bakeoff-DATA` in the current folder.
         data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
         progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
@@ -130,12 +138,14 @@ def run(
         budget=read_seconds("budget", budget),
         out=read_optional_path("out", out),
         data_dir=read_optional_path("data_dir", data_dir),
+        offline=read_flag("offline", offline),
+        download_limit=read_bytes("download_limit", download_limit),
         command=command or describe_call(run, locals()),
     )
     return carry_out(
         request,
         _planner(read_optional_flag("tune", tune), read_optional_flag("refit", refit)),
-        bind(run_study, maps=read_flag("maps", maps)),
+        _worker(bind(run_study, maps=read_flag("maps", maps))),
         workers,
         cluster,
         progress,
@@ -163,6 +173,8 @@ def screen(
     relabel: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
+    offline: bool = False,
+    download_limit: str | float = "500MB",
     out: PathLike | None = None,
     data_dir: PathLike | None = None,
     progress: ProgressOption = True,
@@ -197,6 +209,8 @@ def screen(
         relabel: `suspicious_labels.csv` that `check` wrote: the images that it lists get the label that it suggests.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
+        offline: Download nothing; the environment variable `BAKEOFF_OFFLINE=1` says the same.
+        download_limit: How much of weights may be downloaded, as in "500MB", "2GB", or in bytes.
         out: Folder of the study; None: `bakeoff-DATA` in the current folder.
         data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
         progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
@@ -230,22 +244,25 @@ def screen(
         budget=read_seconds("budget", budget),
         out=read_optional_path("out", out),
         data_dir=read_optional_path("data_dir", data_dir),
+        offline=read_flag("offline", offline),
+        download_limit=read_bytes("download_limit", download_limit),
         command=command or describe_call(screen, locals()),
     )
-    return carry_out(request, _planner(), run_screen, workers, cluster, progress)
+    return carry_out(request, _planner(), _worker(run_screen), workers, cluster, progress)
 
 
 def _planner(tune: bool | None = None, refit: bool | None = None) -> Callable[[PreparedStudy, int], StudyPlan]:
     """What makes the plan of a whole job."""
 
-    def plan(prepared: PreparedStudy, slots: int) -> StudyPlan:
+    def plan_job(prepared: PreparedStudy, slots: int) -> StudyPlan:
         request = prepared.request
         assert request.budget is not None
-        return make_plan(
+        failed = prepared.downloads.failed
+        plan = make_plan(
             request.budget,
             data=request.data,
             counts=prepared.dataset.counts,
-            candidates=prepared.candidates,
+            candidates=[each for each in prepared.candidates if each.name not in failed],
             weights=prepared.weights,
             seed=prepared.seed,
             forecast=prepared.forecast,
@@ -257,5 +274,15 @@ def _planner(tune: bool | None = None, refit: bool | None = None) -> Callable[[P
             decision=prepared.decision,
             classes=len(prepared.dataset.class_names),
         )
+        return expect_downloads(plan, prepared.candidates, prepared.downloads)
 
-    return plan
+    return plan_job
+
+
+def _worker(work: Callable[..., object]) -> Callable[[StudyState, PreparedStudy, StudyWatcher, Executor], object]:
+    """What does a whole job, or its screen, while weights arrive."""
+
+    def do(study: StudyState, prepared: PreparedStudy, watcher: StudyWatcher, executor: Executor) -> None:
+        work(study, prepared.out, prepared.shards, watcher, executor, downloads=prepared.downloads)
+
+    return do

@@ -1,7 +1,5 @@
 """One network's recipe improved: tune."""
 
-from pathlib import Path
-
 from bakeoff.api.arguments import (
     Classes,
     DataLike,
@@ -216,8 +214,6 @@ def _read_keys(factors: Names | None) -> list[str]:
     return [key.strip() for text in read_texts("factors", factors) for key in text.split(",")]
 
 
-def _work(study: StudyState, out: Path, shards: Path, watcher: StudyWatcher, executor: Executor) -> None:
-    if isinstance(study.plan, Search):
-        run_tuning(study, out, shards, watcher, executor)
-    else:
-        run_ablation(study, out, shards, watcher, executor)
+def _work(study: StudyState, prepared: PreparedStudy, watcher: StudyWatcher, executor: Executor) -> None:
+    work = run_tuning if isinstance(study.plan, Search) else run_ablation
+    work(study, prepared.out, prepared.shards, watcher, executor)

@@ -15,6 +15,7 @@ __all__ = [
     "DataArgument",
     "DataDirOption",
     "DeterministicOption",
+    "DownloadLimitOption",
     "ExcludeOption",
     "FitOption",
     "GroupOption",
@@ -24,6 +25,7 @@ __all__ = [
     "LayoutOption",
     "MapsOption",
     "MetricOption",
+    "OfflineOption",
     "OutOption",
     "PartialOption",
     "RecipeClassesOption",
@@ -123,6 +125,10 @@ WorkersOption = Annotated[
 ClusterOption = Annotated[
     str | None, typer.Option(help="Runs on the nodes of a Ray cluster instead: auto, or HOST:PORT of its head.")
 ]
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="Download nothing, as with BAKEOFF_OFFLINE=1: only weights that are here.")
+]
+DownloadLimitOption = Annotated[str, typer.Option(help="How much of weights may be downloaded, as in 500MB, 2GB.")]
 MapsOption = Annotated[
     bool,
     typer.Option(

@@ -15,6 +15,7 @@ from bakeoff.cli.options import (
     DataArgument,
     DataDirOption,
     DeterministicOption,
+    DownloadLimitOption,
     ExcludeOption,
     FitOption,
     GroupOption,
@@ -24,6 +25,7 @@ from bakeoff.cli.options import (
     LayoutOption,
     MapsOption,
     MetricOption,
+    OfflineOption,
     OutOption,
     PartialOption,
     RecipeClassesOption,
@@ -74,6 +76,8 @@ def run(
     relabel: RelabelOption = None,
     workers: WorkersOption = None,
     cluster: ClusterOption = None,
+    offline: OfflineOption = False,
+    download_limit: DownloadLimitOption = "500MB",
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -89,6 +93,8 @@ def run(
     - `bakeoff run photos/ --budget 1h --candidates efficientnet-lite0,efficientnet-lite2@128`
 
     - `bakeoff run train.csv --images photos/` — labels in a table, beside a folder or archive of images
+
+    - `bakeoff run photos/ --budget 1h --download-limit 2GB` — `--offline` for no downloads at all
 
     - `bakeoff run photos/ --budget 1h --workers 8` — on a machine with many cores; `--cluster auto` for many machines
     """
@@ -117,6 +123,8 @@ def run(
             relabel=relabel,
             workers=workers,
             cluster=cluster,
+            offline=offline,
+            download_limit=download_limit,
             out=out,
             data_dir=data_dir,
             command=shell_command(),
@@ -146,6 +154,8 @@ def screen(
     relabel: RelabelOption = None,
     workers: WorkersOption = None,
     cluster: ClusterOption = None,
+    offline: OfflineOption = False,
+    download_limit: DownloadLimitOption = "500MB",
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -173,6 +183,8 @@ def screen(
             relabel=relabel,
             workers=workers,
             cluster=cluster,
+            offline=offline,
+            download_limit=download_limit,
             out=out,
             data_dir=data_dir,
             command=shell_command(),
@@ -206,6 +218,8 @@ def compare(
     relabel: RelabelOption = None,
     workers: WorkersOption = None,
     cluster: ClusterOption = None,
+    offline: OfflineOption = False,
+    download_limit: DownloadLimitOption = "500MB",
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -250,6 +264,8 @@ def compare(
             relabel=relabel,
             workers=workers,
             cluster=cluster,
+            offline=offline,
+            download_limit=download_limit,
             out=out,
             data_dir=data_dir,
             command=shell_command(),

@@ -47,7 +47,7 @@ def export(
     from bakeoff.networks.weights import describe_for_export, export_weights, is_available_locally
     from bakeoff.runs.config import Candidate, WeightsChoice, parse_weights
     from bakeoff.study import find_missing
-    from bakeoff.study.provide import fetch_missing, require_tensorflow
+    from bakeoff.study.provide import fetch_missing
 
     choice = parse_weights(files or [])
     if choice.default != "auto" or {"auto", "none"} & set(choice.named.values()):
@@ -60,9 +60,7 @@ def export(
     specs += [find_network(name) for name in choice.named]
     with exit_on_interrupt(), draw_bars() as move:
         missing = find_missing([Candidate(name=spec.name) for spec in specs], WeightsChoice(named=choice.named))
-        if missing:
-            require_tensorflow()
-            fetch_missing(missing, move)
+        fetch_missing(missing, move)
         files_and_entries = [describe_for_export(spec, choice.of(spec.name)) for spec in specs]
         export_weights(folder, files_and_entries, move)
     entries = [entry for _, entry in files_and_entries]

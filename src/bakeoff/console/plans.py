@@ -6,7 +6,7 @@ from rich.table import Table
 
 from bakeoff.data.folds import half_interval
 from bakeoff.networks.find import find_network
-from bakeoff.report.board import format_seconds
+from bakeoff.report.board import format_bytes, format_seconds
 from bakeoff.runs.config import Precision, look_up
 from bakeoff.runs.predictions import name_folds
 from bakeoff.study import MIN_CONFIRM_SECONDS, Ablation, AnyPlan, Comparison, Search, StudyPlan
@@ -45,8 +45,13 @@ def _render_whole_job(plan: StudyPlan) -> Table:
     else:
         table.add_row("", f"pretrained: a probe on {plan.screen_images:,} images; {scratch}")
     _warn_of_random(table, {name: plan.weights.of(name.partition("@")[0]) for name in plan.candidates})
+    if plan.downloads:
+        table.add_row("download", f"meanwhile: {_name_downloads(plan)}; each is screened once its weights are here")
     if plan.cut:
         table.add_row("", f"no time for {', '.join(plan.cut)}")
+    for reason in dict.fromkeys(plan.unavailable.values()):
+        names = [name for name, why in plan.unavailable.items() if why == reason]
+        table.add_row("", f"without {', '.join(names)}: {reason}")
     for rung, seconds in enumerate(plan.race_seconds):
         table.add_row(
             "race" if rung else _with_time("race", plan),
@@ -70,6 +75,11 @@ def _render_whole_job(plan: StudyPlan) -> Table:
         f"{proviso}its recipe for as many epochs, on training and validation images together; {opened}, for this model",
     )
     return table
+
+
+def _name_downloads(plan: StudyPlan) -> str:
+    """What is downloaded, with its size."""
+    return ", ".join(f"{name} ({format_bytes(size)})" for name, size in plan.downloads.items())
 
 
 def _describe_folds(plan: StudyPlan) -> str:

@@ -7,13 +7,12 @@ from pathlib import Path
 from bakeoff.data.checks import HeldOut
 from bakeoff.deploy.bundle import Format, Quantize, ThresholdRule, advise, closer_forms, format_label
 from bakeoff.errors import BakeoffError, BundleError, InputError, WeightsError
-from bakeoff.files import make_dir, read_json, write_json
+from bakeoff.files import read_json, write_json
 from bakeoff.launch.process import ENDED_BY_SIGNAL, Ended, Worker
 from bakeoff.launch.spare import Spare
 from bakeoff.locks import clear_left
 from bakeoff.machine import count_cores, thread_environment
 from bakeoff.networks.backbone import Backbone
-from bakeoff.networks.weights import hint_to_get_weights, hub_path
 from bakeoff.profile import Timing, add_observation, keep_variant, observe_timing
 from bakeoff.runs.config import Run
 from bakeoff.runs.events import OnProgress, RunProgress
@@ -25,7 +24,6 @@ __all__ = [
     "check_weights",
     "draw_heat_maps",
     "export_bundle",
-    "fetch_weights",
     "open_test",
     "predict_again",
     "score_held_out",
@@ -168,23 +166,6 @@ def predict_again(folder: Path, data: Path, on_progress: OnProgress | None = Non
         if ended.failure:
             raise BakeoffError(_with_last_line(ended, log))
         return {split: read_predictions(target, split) for split in SPLITS_SCORED if has_predictions(target, split)}
-
-
-def fetch_weights(spec: Backbone, on_progress: OnProgress | None = None) -> None:
-    """Download a network's weights with Keras into Keras' cache: the whole file or nothing.
-
-    Keras checks the file's hash. Raises WeightsError if the download fails; without a connection that takes seconds.
-    """
-    target = hub_path(spec)
-    if target is None:
-        raise WeightsError(f"Keras has no weights of {spec.name} to download")
-    make_dir(target.parent)
-    # Keras writes under the final name from the first byte on. In a cache of its own that does no harm.
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as home:
-        worker = Worker("fetch", [spec.name, target], RunFolder(Path(home)).log, {"KERAS_HOME": home})
-        ended = worker.follow(on_progress=on_progress)
-        if reason := ended.input_error or ended.failure:
-            raise WeightsError(f"cannot download the weights of {spec.name} ({reason}); {hint_to_get_weights(spec)}")
 
 
 def check_weights(spec: Backbone, size: int, file: Path, *, partial: bool = False) -> None:

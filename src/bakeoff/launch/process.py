@@ -54,7 +54,7 @@ class Worker:
         """Start the process, or give the job to one that was started ahead.
 
         Args:
-            job: The name of the job: `run`, `test`, `again`, `bundle` or `fetch`.
+            job: The name of the job: `run`, `test`, `again` or `bundle`.
             arguments: The job's arguments, as `bakeoff.worker` lists them.
             log: The file to which its standard error is appended.
             environment: Environment variables in addition to this process's.

@@ -16,7 +16,6 @@ __all__ = [
     "Origin",
     "Scaling",
     "build_backbone",
-    "build_with_hub_weights",
     "check_size",
 ]
 
@@ -134,12 +133,3 @@ def build_backbone(spec: Backbone, input_shape: tuple[int | None, int | None, in
     if module == "keras.applications":
         return build(include_top=False, weights=None, input_shape=input_shape)
     return build(input_shape)
-
-
-def build_with_hub_weights(spec: Backbone) -> Any:
-    """Build a network of keras.applications with its ImageNet weights.
-
-    Keras takes them from its cache, or downloads them and checks their hash.
-    """
-    module, _, function = spec.builder.partition(":")
-    return getattr(importlib.import_module(module), function)(include_top=False, weights="imagenet")

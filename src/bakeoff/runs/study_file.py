@@ -19,6 +19,7 @@ from bakeoff.runs.record import Stage
 __all__ = [
     "STUDY_FILE",
     "AnyStudy",
+    "Download",
     "Dropped",
     "LeftOut",
     "PlanRevision",
@@ -73,7 +74,7 @@ class PlanRevision(Facts):
     at_seconds: float
     """Wall-clock seconds that the study had used."""
     step: str
-    """What was changed: `candidates`, `size` or `race`."""
+    """What was changed: `candidates`, `size`, `race` or `downloads`."""
     why: str
     """One sentence."""
 
@@ -87,6 +88,18 @@ class Winner(Facts):
     """Id of the run whose model is scored on test and exported: the same run, or its refit."""
     why: str = ""
     """Why this one, in a sentence or two, if there was a choice."""
+
+
+class Download(Facts):
+    """Weights that were downloaded during a study, or could not be."""
+
+    network: str
+    bytes: int
+    """How many arrived."""
+    seconds: float
+    """How long it took."""
+    why: str = ""
+    """Why the file could not be had; empty if it arrived."""
 
 
 class StageFacts(BaseModel):
@@ -119,6 +132,7 @@ class StudyFile(BaseModel, Generic[PlanT]):
     seconds: dict[str, float] = {}
     """Seconds by stage, with `prepare`, `test` and `report`; summed over interruptions."""
     stages: list[StageFacts] = []
+    downloads: list[Download] = []
     revisions: list[PlanRevision] = []
     """How the plan came to be what it is, the oldest first."""
     confirm: list[Run] = []

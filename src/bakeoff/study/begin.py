@@ -8,9 +8,10 @@ Nothing here prints: what a person may want to see goes to a StudyWatcher, and t
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bakeoff.cache import prune
@@ -22,6 +23,7 @@ from bakeoff.locks import hold, release
 from bakeoff.machine import count_cores
 from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.find import find_network
+from bakeoff.networks.weights import Downloads
 from bakeoff.profile import read_profile
 from bakeoff.report.board import format_bytes
 from bakeoff.runs.config import Candidate, Data, Metric, Run, WeightsChoice, parse_weights
@@ -29,7 +31,14 @@ from bakeoff.runs.study_file import STUDY_FILE, LeftOut, StudyData
 from bakeoff.study.deciding import Decision, choose_metric
 from bakeoff.study.defaults import assign_weights, choose_candidates, default_run
 from bakeoff.study.forecast import Forecast
-from bakeoff.study.provide import SplitFindings, check_splits, prepare_data, provide_weights
+from bakeoff.study.provide import (
+    SplitFindings,
+    begin_downloads,
+    check_given_weights,
+    check_splits,
+    prepare_data,
+    provide_weights,
+)
 from bakeoff.study.sizes import choose_size
 from bakeoff.study.state import AnyPlan, StudyState, check_place, open_state, planned_metric
 from bakeoff.study.watcher import StudyWatcher
@@ -64,6 +73,10 @@ class StudyRequest:
     """Folder of the study; None: a name made of `prefix` and the data's name."""
     prefix: str = "bakeoff"
     data_dir: Path | None = None
+    offline: bool = False
+    """Whether nothing may be downloaded."""
+    download_limit: float = math.inf
+    """Bytes of weights that may be downloaded."""
     command: str = ""
     """What started the study, as its report names it."""
 
@@ -74,7 +87,7 @@ class StudyRequest:
 
 @dataclass(frozen=True)
 class PreparedStudy:
-    """A request whose data and weights are on this machine."""
+    """A request whose data are on this machine, and whose weights are there or on their way."""
 
     request: StudyRequest
     started: float
@@ -90,6 +103,8 @@ class PreparedStudy:
     findings: SplitFindings
     forecast: Forecast
     """What runs take on this machine."""
+    downloads: Downloads = field(default_factory=Downloads)
+    """Weights that are on their way; only in whole jobs. Others wait for them."""
 
     @property
     def out(self) -> Path:
@@ -156,10 +171,16 @@ def prepare_study(
     findings = check_splits(dataset, watcher, folded=bool(folds))
     candidates = choose_candidates(request.candidates or None, dataset.largest_side, weights)
     weights = assign_weights(candidates, weights)
-    provide_weights(candidates, weights, watcher.counted)
-    forecast = Forecast(read_profile(), threads or count_cores())
-    if request.budget:
-        if not (request.folder(dataset.name) / STUDY_FILE).is_file():  # a study that was begun has its plan
+    is_new = not (request.folder(dataset.name) / STUDY_FILE).is_file()
+    forecast, downloads = Forecast(read_profile(), threads or count_cores()), Downloads()
+    if not request.budget:
+        provide_weights(candidates, weights, watcher.counted, request.download_limit)
+    else:
+        check_given_weights(candidates, weights, watcher.counted)
+        # What a study that was begun has done without is not asked for again.
+        named = is_new and bool(request.candidates)
+        downloads = begin_downloads(candidates, weights, watcher.counted, request.download_limit, named=named)
+        if is_new:  # a study that was begun has its plan
             first = candidates[0]
             base = default_run(find_network(first.name), first.size or 0, request.data, weights, seed=0)
             forecast = _measure_if_new(forecast, base, request.budget, watcher)
@@ -167,7 +188,7 @@ def prepare_study(
         candidates = choose_candidates(request.candidates or None, dataset.largest_side, weights, size_of)
     seed = recipe.seed if request.seed is None else request.seed
     return PreparedStudy(
-        request, started, shards, dataset, tuple(candidates), weights, seed, decision, findings, forecast
+        request, started, shards, dataset, tuple(candidates), weights, seed, decision, findings, forecast, downloads
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Executor, Local, launch
 from bakeoff.machine import count_cores
+from bakeoff.networks.weights import Downloads
 from bakeoff.profile import read_profile
 from bakeoff.report import write_report
 from bakeoff.report.board import rank, write_board
@@ -48,6 +49,8 @@ class StudyContext:
     executor: Executor = field(default_factory=Local)
     ends_with_test: bool = False
     """Whether the test split is scored after the last run."""
+    downloads: Downloads = field(default_factory=Downloads)
+    """Weights that arrive meanwhile."""
 
     @property
     def records(self) -> list[RunRecord]:
@@ -84,6 +87,7 @@ class StudyContext:
                         stage_runs.start(request)
                 if pool.size or has_more:
                     pool.handle_next_call(POLL_SECONDS)
+                self.downloads.poll()
                 if time.monotonic() > saved_at + SAVE_INTERVAL_SECONDS:
                     save_time()
                     saved_at = time.monotonic()
@@ -91,7 +95,13 @@ class StudyContext:
     def require_one(self, done: str) -> None:
         """Raise NothingTrainedError if no run has completed."""
         if not any(record.state is State.COMPLETE for record in self.records):
-            raise NothingTrainedError(f"no candidate could be {done}; the reasons are in {self.out / 'board.csv'}")
+            raise NothingTrainedError(self.say_nothing_is(done))
+
+    def say_nothing_is(self, done: str) -> str:
+        """Why a study has no result."""
+        reasons = [f"the reasons are in {self.out / 'board.csv'}"] if self.records else []
+        reasons += [f"{name}: {why}" for name, why in getattr(self.study.plan, "unavailable", {}).items()]
+        return "; ".join([f"no candidate could be {done}", *reasons])
 
     def report(self) -> None:
         """Write the board and the report."""

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bakeoff.errors import ConfigError
-from bakeoff.networks.backbone import Backbone, Origin, check_size
+from bakeoff.networks.backbone import Backbone, check_size
 from bakeoff.networks.find import find_network
 from bakeoff.networks.table import TABLE
-from bakeoff.networks.weights import is_available_locally, locate_weights
+from bakeoff.networks.weights import is_available_locally, locate_weights, needs_download
 from bakeoff.runs.config import Augment, BatchNorm, Candidate, Data, Model, Optim, Run, Train, WeightsChoice, override
 
 __all__ = [
@@ -91,7 +91,7 @@ def find_missing(candidates: Sequence[Candidate], weights: WeightsChoice) -> lis
     """The networks whose weights have to be downloaded by Keras first. Raises WeightsError if weights cannot be had."""
     missing = []
     for spec in dict.fromkeys(find_network(candidate.name) for candidate in candidates):
-        if weights.of(spec.name) == "auto" and Origin.HUB in spec.weight_origins and not is_available_locally(spec):
+        if weights.of(spec.name) == "auto" and needs_download(spec):
             missing.append(spec)
         else:
             locate_weights(spec, weights.of(spec.name))

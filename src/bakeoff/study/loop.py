@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Executor, Local, export_bundle, open_test
+from bakeoff.networks.weights import Downloads
 from bakeoff.profile import Finish, add_finish
 from bakeoff.report.board import format_score, order_of, read_row, read_score
 from bakeoff.report.winner import choose_winner
@@ -14,6 +15,7 @@ from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.runs.shipped import find_shipped
 from bakeoff.runs.study_file import Dropped, PlanRevision
+from bakeoff.study.arrivals import await_weights, end_downloads, find_awaited, follow_downloads
 from bakeoff.study.compare import Comparison
 from bakeoff.study.context import StudyContext
 from bakeoff.study.plan import StudyPlan
@@ -35,6 +37,7 @@ def run_study(
     executor: Executor | None = None,
     *,
     maps: bool = True,
+    downloads: Downloads | None = None,
 ) -> RunRecord:
     """Run or resume a study to its end.
 
@@ -45,6 +48,7 @@ def run_study(
         watcher: The callbacks that report progress.
         executor: Where runs are made; this machine by default.
         maps: Whether to draw heat maps for the report.
+        downloads: Weights that arrive meanwhile.
 
     Returns:
         The record of the winner, with its test scores.
@@ -52,13 +56,13 @@ def run_study(
     Raises:
         NothingTrainedError: All candidates failed.
     """
-    context = StudyContext(study, out, data, watcher, executor or Local(), ends_with_test=True)
+    context = StudyContext(study, out, data, watcher, executor or Local(), True, downloads or Downloads())
     assert isinstance(study.plan, StudyPlan)
     while (proposal := _next_proposal(context)) is not None:
         _train_proposal(proposal, context)
     winner = _settle(context)
     if winner is None:
-        raise NothingTrainedError(f"no candidate could be trained; the reasons are in {out / 'board.csv'}")
+        raise NothingTrainedError(context.say_nothing_is("trained"))
     folder, opened, began = run_dir(out, winner.id), winner.test is None, time.monotonic()
     if opened and study.plan.refit and winner.stage is not Stage.REFIT:
         watcher.plan_revised("no refit: there is too little time left for one, or it did not succeed")
@@ -82,7 +86,13 @@ def run_study(
 
 
 def run_screen(
-    study: StudyState, out: Path, data: Path, watcher: Watcher, executor: Executor | None = None
+    study: StudyState,
+    out: Path,
+    data: Path,
+    watcher: Watcher,
+    executor: Executor | None = None,
+    *,
+    downloads: Downloads | None = None,
 ) -> list[RunRecord]:
     """Run or resume only the screen of a study, and return all records.
 
@@ -92,11 +102,12 @@ def run_screen(
         data: The folder of the shards.
         watcher: The callbacks that report progress.
         executor: Where runs are made; this machine by default.
+        downloads: Weights that arrive meanwhile.
 
     Raises:
         NothingTrainedError: All candidates failed.
     """
-    context = StudyContext(study, out, data, watcher, executor or Local())
+    context = StudyContext(study, out, data, watcher, executor or Local(), downloads=downloads or Downloads())
     while (proposal := _next_proposal(context)) is not None and proposal.stage is Stage.SCREEN:
         _train_proposal(proposal, context)
     context.require_one("screened")
@@ -135,9 +146,12 @@ def _next_proposal(context: StudyContext) -> Proposal | None:
         if run not in done:
             return _last_proposal(run)
     changes = study.found.chosen if study.found else None
+    follow_downloads(context)
     _revise(context)
     seconds_left, forecast = study.seconds_left or 0.0, context.forecast
-    proposal = propose(study.plan, records, seconds_left, forecast, changes)
+    proposal = propose(study.plan, records, seconds_left, forecast, changes, find_awaited(context))
+    if proposal is None or proposal.stage is not Stage.SCREEN:
+        end_downloads(context)
     if proposal is None:
         last = propose_last(study.plan, context.out, records, seconds_left, forecast)
         if last is not None:
@@ -178,6 +192,9 @@ def _revise(context: StudyContext) -> None:
 
 
 def _train_proposal(proposal: Proposal, context: StudyContext) -> None:
+    if not proposal.runs:
+        await_weights(context)
+        return
     if proposal.stage is Stage.TUNE:
         assert isinstance(context.study.plan, StudyPlan)
         search_for(context, proposal.runs[0], context.study.plan.tune_seconds)
@@ -192,7 +209,7 @@ def _note_dropped(context: StudyContext, stage: Stage) -> None:
     study, records = context.study, context.records
     assert isinstance(study.plan, StudyPlan)
     _revise(context)
-    following = propose(study.plan, records, study.seconds_left or 0.0, context.forecast)
+    following = propose(study.plan, records, study.seconds_left or 0.0, context.forecast, awaited=find_awaited(context))
     if following and following.stage is stage:
         return  # there is more of it to do
     kept = {run.candidate for run in following.runs} if following else set()

@@ -20,6 +20,10 @@ class StudyPlan(Facts):
     """Names as `name@size`, in the order in which they are screened."""
     cut: tuple[str, ...]
     """Candidates for which there is no time."""
+    downloads: dict[str, int] = {}
+    """Networks whose weights were on their way when the plan was made, and the bytes of their files."""
+    unavailable: dict[str, str] = {}
+    """Candidates whose weights cannot be had in time, and why."""
     screen_images: int
     """Training images of a probe in the screen."""
     screen_val: int
@@ -67,7 +71,7 @@ class StudyPlan(Facts):
             "data": self.data.model_dump(mode="json"),
             "seed": self.seed,
             "weights": self.weights.model_dump(mode="json"),
-            "candidates": sorted({name.partition("@")[0] for name in (*self.candidates, *self.cut)}),
+            "candidates": sorted({name.partition("@")[0] for name in (*self.candidates, *self.cut, *self.unavailable)}),
             "tune_seconds": self.tune_seconds,
             "metric": self.metric.value,
             **({} if self.refit is None else {"refit": self.refit}),

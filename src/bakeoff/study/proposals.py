@@ -4,7 +4,7 @@ plan = make_plan(600, forecast=forecast, ...)
 while (proposal := propose(plan, records, seconds_left, forecast)): ...
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ def propose(
     seconds_left: float,
     forecast: Forecast,
     changes: Mapping[str, Any] | None = None,
+    awaited: Collection[str] = (),
 ) -> Proposal | None:
     """The runs to do next.
 
@@ -55,16 +56,18 @@ def propose(
         seconds_left: Wall-clock seconds that are left of the budget.
         forecast: The time that runs take on this machine, these records included.
         changes: The values by key that the search chose for the leader's recipe; None as long as it has not ended.
+        awaited: Candidates whose weights have not arrived yet.
 
     Returns:
-        The runs of one stage. For the stage `tune` it is one run: the recipe that the search starts from. None if a
-        run is confirmed, if no candidate is left to try, or if there is no time to fine-tune the leader, which was
-        probed; what follows then is in `settle.py`.
+        The runs of one stage. For the screen there are none as long as all that is left to screen is awaited. For the
+        stage `tune` it is one run: the recipe that the search starts from. None if a run is confirmed, if no candidate
+        is left to try, or if there is no time to fine-tune the leader, which was probed; what follows then is in
+        `settle.py`.
     """
     done = {record.config: record for record in records if record.state is not State.RUNNING}
     screen = [_screen_run(plan, name) for name in plan.candidates]
     if pending := _pending(screen, done):
-        return Proposal(stage=Stage.SCREEN, runs=pending)
+        return Proposal(stage=Stage.SCREEN, runs=tuple(run for run in pending if run.candidate not in awaited))
     ranking = _rank(screen, done)
     for rung, seconds in enumerate(plan.race_seconds):
         leaders = ranking[: plan.finalists >> rung]

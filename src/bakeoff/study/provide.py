@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +11,21 @@ from typing import NamedTuple
 from bakeoff.data.checks import MIN_SIDE_PIXELS, find_alike, find_leaks, note_edits, read_edits, warn_of_leaks
 from bakeoff.data.shards import Dataset, open_dataset, prepare, prepare_cached
 from bakeoff.data.sources import OnCount, open_source
-from bakeoff.errors import InputError
-from bakeoff.launch import check_weights, fetch_weights
+from bakeoff.download import is_offline
+from bakeoff.errors import InputError, WeightsError
+from bakeoff.launch import check_weights
 from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.find import find_network
-from bakeoff.networks.weights import locate_weights
+from bakeoff.networks.weights import Downloads, hint_to_get_weights, locate_weights
 from bakeoff.runs.config import Candidate, Data, WeightsChoice
-from bakeoff.runs.events import RunProgress
 from bakeoff.study.defaults import find_missing
 from bakeoff.study.watcher import StudyWatcher
 
 __all__ = [
     "NO_TENSORFLOW",
     "SplitFindings",
+    "begin_downloads",
+    "check_given_weights",
     "check_splits",
     "fetch_missing",
     "prepare_data",
@@ -31,6 +34,9 @@ __all__ = [
 ]
 
 NO_TENSORFLOW = "TensorFlow is not installed; run pip install 'bakeoff[cpu]', or 'bakeoff[gpu]' where there is a GPU"
+
+# How often the bars of downloads move.
+POLL_SECONDS = 0.2
 
 _log = logging.getLogger("bakeoff")
 
@@ -113,28 +119,83 @@ def check_splits(dataset: Dataset, watcher: StudyWatcher, *, folded: bool = Fals
     return SplitFindings(warnings, (note,))
 
 
-def fetch_missing(networks: Sequence[Backbone], on_count: OnCount) -> None:
-    """Download the pretrained weights of networks. Raises WeightsError if that fails."""
-    for spec in networks:
-        doing = f"downloading the weights of {spec.name}"
-        _log.info(doing)
-        on_count(doing, 0, 0)
+def fetch_missing(networks: Sequence[Backbone], on_count: OnCount, limit_bytes: float = math.inf) -> None:
+    """Download the pretrained weights of networks, and wait for all of them.
 
-        def count(event: RunProgress, doing: str = doing) -> None:
-            on_count(doing, round(1000 * event.fraction), 1000)
+    Args:
+        networks: Networks whose weights are not on this machine.
+        on_count: Called with (what is being done, bytes done, bytes in all).
+        limit_bytes: Bytes that may be downloaded.
 
-        fetch_weights(spec, count)
+    Raises:
+        WeightsError: The weights of a network cannot be had.
+    """
+    downloads = Downloads(networks, limit_bytes, on_count)
+    _require(downloads, networks)
+    downloads.start()
+    try:
+        while downloads.pending and not downloads.failed:
+            downloads.wait(POLL_SECONDS)
+        _require(downloads, networks)
+    finally:
+        downloads.stop()
 
 
-def provide_weights(candidates: Sequence[Candidate], weights: WeightsChoice, on_count: OnCount) -> None:
+def provide_weights(
+    candidates: Sequence[Candidate], weights: WeightsChoice, on_count: OnCount, limit_bytes: float = math.inf
+) -> None:
     """Download the pretrained weights that are missing, and check the files that the user has given.
 
     Raises WeightsError if weights cannot be had, or if a file does not fit its network.
     """
-    fetch_missing(find_missing(candidates, weights), on_count)
+    fetch_missing(find_missing(candidates, weights), on_count, limit_bytes)
+    check_given_weights(candidates, weights, on_count)
+
+
+def begin_downloads(
+    candidates: Sequence[Candidate], weights: WeightsChoice, on_count: OnCount, limit_bytes: float, *, named: bool
+) -> Downloads:
+    """Start to download the pretrained weights that are missing; they arrive while other candidates are screened.
+
+    Args:
+        candidates: The candidates.
+        weights: The weights that were asked for.
+        on_count: Called with (what is being done, bytes done, bytes in all).
+        limit_bytes: Bytes that may be downloaded; what is over it is left out.
+        named: Whether somebody asked for these candidates, so that it is an error if the server does not answer.
+
+    Raises:
+        WeightsError: Weights that were asked for cannot be had.
+    """
+    missing = find_missing(candidates, weights)
+    downloads = Downloads(missing, limit_bytes, on_count)
+    refused = downloads.failed
+    if named and (is_offline() or len(refused) == len({candidate.name for candidate in candidates})):
+        _require(downloads, missing)
+    downloads.start()
+    try:
+        while named and not downloads.has_begun:
+            downloads.wait(POLL_SECONDS)
+        if named:
+            _require(downloads, [spec for spec in missing if spec.name not in refused])
+    except BaseException:
+        downloads.stop()
+        raise
+    return downloads
+
+
+def check_given_weights(candidates: Sequence[Candidate], weights: WeightsChoice, on_count: OnCount) -> None:
+    """Check the weight files that the user has given. Raises WeightsError if one does not fit its network."""
     for candidate in candidates:
         spec = find_network(candidate.name)
         source = locate_weights(spec, weights.of(spec.name)) if weights.of(spec.name) != "auto" else None
         if source and source.path:
             on_count(f"checking the weights of {spec.name}", 0, 0)
             check_weights(spec, candidate.size or spec.native_size, source.path, partial=weights.partial)
+
+
+def _require(downloads: Downloads, networks: Sequence[Backbone]) -> None:
+    """Raise WeightsError if the weights of a network cannot be had."""
+    for spec in networks:
+        if why := downloads.failed.get(spec.name):
+            raise WeightsError(f"cannot download the weights of {spec.name} ({why}); {hint_to_get_weights(spec)}")

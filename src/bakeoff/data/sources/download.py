@@ -4,20 +4,18 @@ The order is: the given folder, `$BAKEOFF_DATA_DIR`, `downloads` in the cache, t
 """
 
 import hashlib
-import http.client
 import os
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 from bakeoff.data.sources.records import OnCount
+from bakeoff.download import DownloadError, Remote, download, is_offline
 from bakeoff.errors import DataError
-from bakeoff.files import cache_dir, replacing
+from bakeoff.files import cache_dir
 
 __all__ = ["find_archive", "hash_md5"]
 
-_TIMEOUT_SECONDS = 20
-_CHUNK_BYTES = 1 << 20
+# No archive that is published is larger.
+MOST_BYTES = 400_000_000
 
 
 def find_archive(name: str, url: str, md5: str, data_dir: Path | None, on_count: OnCount | None) -> Path:
@@ -42,10 +40,16 @@ def find_archive(name: str, url: str, md5: str, data_dir: Path | None, on_count:
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
+    if is_offline():
+        raise DataError(f"{name} is not on this machine, and downloads are off; give its folder with --data-dir")
+    doing, remote = f"downloading {name}", Remote(url, md5, MOST_BYTES)
     try:
-        _download(url, md5, downloads / name, on_count)
-    except DataError as error:
-        raise DataError(f"{name} {error}; fetch {url} and give its folder with --data-dir") from error
+        download(remote, downloads / name, lambda done, total: on_count(doing, done, total) if on_count else None)
+    except DownloadError as error:
+        raise DataError(
+            f"{name} is not on this machine and cannot be downloaded ({error}); fetch {url} and give its folder with"
+            " --data-dir"
+        ) from error
     return downloads / name
 
 
@@ -53,31 +57,3 @@ def hash_md5(path: Path) -> str:
     """MD5 of a file, as the publishers of these archives print it. It detects damage, not tampering."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _download(url: str, md5: str, path: Path, on_count: OnCount | None) -> None:
-    digest = hashlib.md5(usedforsecurity=False)
-    done = 0
-    try:
-        response = urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise DataError(f"is not on this machine and cannot be downloaded ({error})") from error
-    with response, replacing(path) as temporary, temporary.open("wb") as file:
-        total = int(response.headers.get("Content-Length") or 0)
-        for chunk in _chunks(response):
-            file.write(chunk)
-            digest.update(chunk)
-            done += len(chunk)
-            if on_count:
-                on_count(f"downloading {path.name}", done, total)
-        if digest.hexdigest() != md5:
-            raise DataError(f"arrived damaged ({done:,} of {total:,} bytes, MD5 not the published one)")
-
-
-def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    # Network failures are OSErrors, as are failures to write the file. Only the former are caught here.
-    try:
-        while chunk := response.read(_CHUNK_BYTES):
-            yield chunk
-    except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"could not be downloaded completely ({error})") from error

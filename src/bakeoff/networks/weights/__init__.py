@@ -10,13 +10,14 @@ keras_file.py  reads the models and layers in a Keras file; runs no code from th
 known.py       recognises the network in a file, for error messages
 match.py       matches the layers of a network with those in a file
 load.py        loads a located file into a network: every tensor, or none and an error
-fetch.py       downloads weights through Keras
+published.py   where Keras publishes its files, and their hashes
+fetch.py       downloads them in the background
 
     source = locate_weights(spec, "auto")
     report = load_weights(backbone, spec, source)     # not for source.origin == "random"
 """
 
-from bakeoff.networks.weights.fetch import download_weights
+from bakeoff.networks.weights.fetch import DOWNLOAD_LIMIT, OFFLINE, Downloads, ServerCheck, can_download, needs_download
 from bakeoff.networks.weights.load import LoadReport, load_weights, renew_copies
 from bakeoff.networks.weights.locate import (
     WeightsSource,
@@ -33,11 +34,15 @@ from bakeoff.networks.weights.locate import (
 from bakeoff.networks.weights.transfer import ExportedWeights, export_weights, import_weights, imported_weights_dir
 
 __all__ = [
+    "DOWNLOAD_LIMIT",
+    "OFFLINE",
+    "Downloads",
     "ExportedWeights",
     "LoadReport",
+    "ServerCheck",
     "WeightsSource",
+    "can_download",
     "describe_for_export",
-    "download_weights",
     "export_weights",
     "find_sent_weights",
     "hint_to_get_weights",
@@ -49,6 +54,7 @@ __all__ = [
     "local_weights_origin",
     "locate_starting_weights",
     "locate_weights",
+    "needs_download",
     "renew_copies",
     "sent_weights_dir",
 ]

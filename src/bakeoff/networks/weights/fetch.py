@@ -1,69 +1,285 @@
-"""Downloads ImageNet weights through Keras, atomically, and fails within seconds if the server does not answer.
+"""Downloads ImageNet weights in the background, into Keras' cache.
 
-Runs in a process of its own, because a hanging download can only be stopped by ending its process.
+downloads = Downloads([find_network("mobilenet-v2")], on_count=show)
+downloads.start()
+while downloads.pending:
+    downloads.wait(1.0)             # moves the bars
+downloads.arrived, downloads.failed
+downloads.stop()                    # what has arrived of a file is kept, and the next download goes on from there
 """
 
-import os
-import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bakeoff.errors import WeightsError
-from bakeoff.networks.backbone import Backbone, build_with_hub_weights
+from bakeoff.download import (
+    STALL_SECONDS,
+    DownloadError,
+    HostError,
+    Remote,
+    StoppedError,
+    download,
+    find_trouble,
+    is_offline,
+    partial_path,
+)
+from bakeoff.errors import OutputError
+from bakeoff.networks.backbone import Backbone, Origin
+from bakeoff.networks.weights import published
+from bakeoff.networks.weights.locate import hub_path, is_available_locally
+from bakeoff.networks.weights.published import file_size, published_file
 
-__all__ = ["STALL_SECONDS", "download_weights"]
+__all__ = ["DOWNLOAD_LIMIT", "OFFLINE", "Downloads", "ServerCheck", "can_download", "needs_download"]
 
-# A read from the server fails after so many seconds without a byte; `_watch` gives up after twice as long.
-STALL_SECONDS = 10.0
+DOWNLOAD_LIMIT = 500_000_000
+"""Bytes that one study downloads at most, unless something else is asked for."""
+OFFLINE = "downloads are off (--offline, or BAKEOFF_OFFLINE=1)"
+# A server that has not answered by then is taken for one that does not.
+ANSWER_SECONDS = 5.0
+# A look-up of the host's name can hang where no time limit applies.
+_HANGS_SECONDS = 2 * STALL_SECONDS
 
 
-def download_weights(
-    spec: Backbone, target: Path, on_fraction: Callable[[float], None], give_up: Callable[[str], None]
-) -> None:
-    """Let Keras download a network's weights into `$KERAS_HOME` and check their hash, then move the file to `target`.
+def needs_download(spec: Backbone) -> bool:
+    """Whether a network's ImageNet weights are not on this machine, and Keras publishes them."""
+    return Origin.HUB in spec.weight_origins and not is_available_locally(spec)
+
+
+def can_download(spec: Backbone, limit_bytes: float = DOWNLOAD_LIMIT) -> int | str:
+    """The bytes that a download of a network's ImageNet weights takes, about; or why it cannot be done.
+
+    Asks no server.
 
     Args:
-        spec: A network of keras.applications.
-        target: Where the file goes, on the same file system as `$KERAS_HOME`.
-        on_fraction: Called with the fraction of the file that has arrived, 0..1.
-        give_up: Called from another thread, with a reason, if nothing arrives. It must end the process: a DNS look-up
-            can hang where no timeout applies.
-
-    Raises:
-        WeightsError: The download failed, with the reason that Keras gives.
+        spec: The network.
+        limit_bytes: Bytes that may be downloaded.
     """
-    assert spec.hub_file is not None
-    written = Path(os.environ["KERAS_HOME"]) / "models" / spec.hub_file
-    socket.setdefaulttimeout(STALL_SECONDS)
-    done = threading.Event()
-    threading.Thread(
-        target=_watch, args=(written, 4 * spec.params_total, done, on_fraction, give_up), daemon=True
-    ).start()
-    try:
-        build_with_hub_weights(spec)
-    except Exception as error:  # Keras raises `Exception` itself.
-        raise WeightsError(" ".join(str(error).rpartition(" -- ")[2].split()) or type(error).__name__) from error
-    finally:
-        done.set()
-    written.replace(target)
+    if published_file(spec) is None:
+        return f"Keras publishes no weights of {spec.name}"
+    if is_offline():
+        return OFFLINE
+    if (size := file_size(spec)) > limit_bytes:
+        return f"its {size / 1e6:.0f} MB are more than the {limit_bytes / 1e6:.0f} MB that --download-limit leaves"
+    return size
 
 
-def _watch(
-    written: Path,
-    expected_bytes: int,
-    done: threading.Event,
-    on_fraction: Callable[[float], None],
-    give_up: Callable[[str], None],
-) -> None:
-    size, since = 0, time.monotonic()
-    # After the last bytes, Keras checks and loads the file, which may take any time.
-    while size < 0.9 * expected_bytes and not done.wait(0.1):
-        now = written.stat().st_size if written.is_file() else 0
-        if now > size:
-            size, since = now, time.monotonic()
-            on_fraction(min(1.0, size / expected_bytes))
-        elif time.monotonic() - since > 2 * STALL_SECONDS:
-            give_up(f"nothing came from the network for {2 * STALL_SECONDS:.0f} s")
-            return
+class ServerCheck:
+    """Whether the server of weights answers, found out in the background from when this is made."""
+
+    def __init__(self) -> None:
+        self._trouble = OFFLINE if is_offline() else f"{Remote(published.BASE_URL).host} does not answer"
+        self._deadline = time.monotonic() + ANSWER_SECONDS
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        if not is_offline():
+            self._thread.start()
+
+    def trouble(self) -> str:
+        """Why nothing can be downloaded; empty if something can. Waits for at most some seconds after the beginning."""
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, self._deadline - time.monotonic()))
+        return self._trouble
+
+    def _ask(self) -> None:
+        self._trouble = find_trouble(published.BASE_URL, ANSWER_SECONDS)
+
+
+@dataclass
+class _File:
+    """A file that is downloaded; written by its thread, read by the main one."""
+
+    spec: Backbone
+    remote: Remote
+    done: int = 0
+    total: int = 0
+    began: float | None = None
+    """When its thread began with it, on the monotonic clock."""
+    moved: float = 0.0
+    """When bytes came last."""
+    waits: bool = False
+    """Whether another process is downloading it."""
+    seconds: float = 0.0
+    """How long it took."""
+    told: bool = False
+    """Whether its arrival was reported."""
+    arrived: bool = False
+    why: str = ""
+    """Why it cannot be had; empty while it may come."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it may still come."""
+        return not self.arrived and not self.why
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file: as the server says, else about."""
+        return self.total or file_size(self.spec)
+
+
+@dataclass
+class Downloads:
+    """The weights of several networks, downloaded one after the other, with a thread for each host.
+
+    All methods are for one thread, the one that calls `on_count`. Files that together are larger than the limit, the
+    later ones first, have failed before anything starts.
+    """
+
+    specs: Sequence[Backbone] = ()
+    limit_bytes: float = DOWNLOAD_LIMIT
+    on_count: Callable[[str, int, int], object] = lambda *_: None
+    """Called by `poll` with (what is being done, bytes done, bytes in all)."""
+    _files: dict[str, _File] = field(init=False, default_factory=dict)
+    _changed: threading.Condition = field(init=False, default_factory=threading.Condition)
+    _error: BaseException | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        left = self.limit_bytes
+        for spec in self.specs:
+            remote, size = published_file(spec), can_download(spec, left)
+            file = self._files[spec.name] = _File(spec, remote or Remote(""))
+            if isinstance(size, str):
+                file.why = size
+            else:
+                left -= size
+
+    @property
+    def arrived(self) -> frozenset[str]:
+        """The networks whose weights have arrived."""
+        return frozenset(name for name, file in self._files.items() if file.arrived)
+
+    @property
+    def failed(self) -> Mapping[str, str]:
+        """By network: why its weights cannot be had."""
+        return {name: file.why for name, file in self._files.items() if file.why}
+
+    @property
+    def pending(self) -> Mapping[str, int]:
+        """The networks whose weights may still arrive, in the order of the downloads, with the bytes of their files."""
+        return {name: file.size for name, file in self._files.items() if file.is_pending}
+
+    @property
+    def ended(self) -> Mapping[str, tuple[int, float]]:
+        """By network: bytes that have arrived, and seconds that it took, of the downloads that have begun and ended."""
+        return {
+            name: (file.done, round(file.seconds, 1))
+            for name, file in self._files.items()
+            if file.began is not None and not file.is_pending
+        }
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether each host has answered, or will not."""
+        hosts = {file.remote.host for file in self._files.values() if file.is_pending}
+        return hosts <= {file.remote.host for file in self._files.values() if file.done or file.waits or file.arrived}
+
+    def start(self) -> None:
+        """Start to download."""
+        by_host: dict[str, list[_File]] = {}
+        for file in self._files.values():
+            if file.is_pending:
+                by_host.setdefault(file.remote.host, []).append(file)
+        for files in by_host.values():
+            # A thread that hangs keeps no process from ending.
+            threading.Thread(target=self._download_all, args=(files,), daemon=True).start()
+
+    def poll(self) -> None:
+        """Report how far the downloads are, and give up those of a host that hangs."""
+        if self._error is not None:
+            raise self._error
+        for name, file in self._files.items():
+            if file.began is None:
+                continue
+            if file.waits and file.is_pending and (part := partial_path(_target(file))).is_file():
+                file.done = part.stat().st_size
+            elif file.is_pending and time.monotonic() - file.moved > _HANGS_SECONDS:
+                self._fail_host(file.remote.host, f"nothing comes from {file.remote.host}")
+            if file.is_pending or (file.arrived and not file.told):
+                file.told = file.arrived
+                self.on_count(f"downloading {name}", file.size if file.arrived else file.done, file.size)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a file has arrived or failed, or for so many seconds, then report as `poll` does."""
+        before = len(self.pending)
+        with self._changed:
+            self._changed.wait_for(lambda: len(self.pending) < before or self._error is not None, seconds)
+        self.poll()
+
+    def seconds_left(self, name: str) -> float | None:
+        """Seconds until a file will have arrived, by the pace so far; None where nothing has come yet."""
+        host = self._files[name].remote.host
+        files = [file for file in self._files.values() if file.remote.host == host and file.began is not None]
+        came = sum(file.done for file in files)
+        took = time.monotonic() - min((file.began for file in files if file.began), default=0.0)
+        if not came or took <= 0:
+            return None
+        missing = 0
+        for each, file in self._files.items():
+            if file.remote.host == host and file.is_pending:
+                missing += max(0, file.size - file.done)
+            if each == name:
+                break
+        return missing * took / came
+
+    def give_up(self, name: str, why: str) -> None:
+        """Download a file no further; what has arrived of it is kept."""
+        self._end(self._files[name], why)
+
+    def stop(self) -> None:
+        """Download nothing further; what has arrived is kept."""
+        for file in self._files.values():
+            self._end(file, "it had not arrived when the study went on without it")
+
+    def _download_all(self, files: Sequence[_File]) -> None:
+        """Download the files of one host; runs in a thread of its own."""
+        for file in files:
+            if not file.is_pending:
+                continue
+            file.began = file.moved = time.monotonic()
+            try:
+                download(
+                    file.remote,
+                    _target(file),
+                    lambda done, total, file=file: _move(file, done, total),
+                    lambda file=file: not file.is_pending,
+                    lambda file=file: setattr(file, "waits", True),
+                )
+            except StoppedError:
+                continue
+            except HostError as error:
+                self._fail_host(file.remote.host, str(error))
+            except DownloadError as error:
+                self._end(file, str(error))
+            except OutputError as error:  # there is no space for the next one either
+                self._fail_host(file.remote.host, str(error))
+            except BaseException as error:  # raised again by `poll`
+                self._error = error
+                with self._changed:
+                    self._changed.notify_all()
+                raise
+            else:
+                self._end(file)
+
+    def _fail_host(self, host: str, why: str) -> None:
+        for file in self._files.values():
+            if file.remote.host == host:
+                self._end(file, why)
+
+    def _end(self, file: _File, why: str = "") -> None:
+        """Note that a file has arrived, or why it will not. What was noted first stays."""
+        with self._changed:
+            if file.is_pending:
+                file.why, file.arrived = why, not why
+                file.seconds = time.monotonic() - (file.began or time.monotonic())
+            self._changed.notify_all()
+
+
+def _move(file: _File, done: int, total: int) -> None:
+    file.done, file.total, file.moved, file.waits = done, total, time.monotonic(), False
+
+
+def _target(file: _File) -> Path:
+    target = hub_path(file.spec)
+    assert target is not None
+    return target

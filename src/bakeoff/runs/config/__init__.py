@@ -19,7 +19,7 @@ from bakeoff.runs.config.data import Data, Fit, FolderLayout
 from bakeoff.runs.config.metric import Metric
 from bakeoff.runs.config.model import BatchNorm, Model
 from bakeoff.runs.config.optim import Optim, Optimizer, Schedule
-from bakeoff.runs.config.parse import first_message, parse_candidate, parse_duration, parse_weights
+from bakeoff.runs.config.parse import first_message, parse_bytes, parse_candidate, parse_duration, parse_weights
 from bakeoff.runs.config.read import differences, look_up, override, read_comparison, read_run, revise
 from bakeoff.runs.config.run import RECIPE_VERSION, Candidate, Run, WeightsChoice, run_id
 from bakeoff.runs.config.train import INTERIM_IMAGES, Balance, Mode, Monitor, Precision, Train
@@ -50,6 +50,7 @@ __all__ = [
     "first_message",
     "look_up",
     "override",
+    "parse_bytes",
     "parse_candidate",
     "parse_duration",
     "parse_weights",

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config.run import Candidate, WeightsChoice
 
-__all__ = ["first_message", "parse_candidate", "parse_duration", "parse_weights"]
+__all__ = ["first_message", "parse_bytes", "parse_candidate", "parse_duration", "parse_weights"]
 
 
 # The name of a network in the table, in any case.
@@ -68,6 +68,14 @@ def parse_duration(text: str) -> float:
     if not 0 < total < math.inf:
         raise ConfigError(f"{text!r} is not a duration; write seconds, minutes or hours, as in 90s, 10m, 1h30m")
     return total
+
+
+def parse_bytes(text: str) -> float:
+    """Parse an amount of data such as `500MB`, `2 GB` or `0`, in decimal units, into bytes. Raises ConfigError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])?b?)", text.strip().lower())
+    if not match:
+        raise ConfigError(f"{text!r} is not an amount of data; write megabytes or gigabytes, as in 500MB, 2GB")
+    return float(match[1]) * 1000.0 ** (" kmgt".index(match[2]) if match[2] else 0)
 
 
 def first_message(error: ValidationError) -> str:
