@@ -51,6 +51,8 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(folder / "cache"))
     monkeypatch.setenv("BAKEOFF_WEIGHTS_DIR", str(folder / "weights"))
     monkeypatch.delenv("BAKEOFF_DATA_DIR", raising=False)
+    # A test that downloads something has a server of its own.
+    monkeypatch.setenv("BAKEOFF_OFFLINE", "1")
 
 
 @pytest.fixture(autouse=True)

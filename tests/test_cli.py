@@ -13,7 +13,6 @@ from PIL import Image
 
 import bakeoff
 from bakeoff.cli.output import escape_what_cannot_be_encoded, print_json, print_line
-from bakeoff.errors import WeightsError
 from factories import fill_profile
 from running import run_cli, run_process
 
@@ -101,7 +100,6 @@ def test_models_as_json_has_the_contracts_fields():
         (["run", "nowhere/at/all"], ["nowhere/at/all", "cifar100"]),
         (["run", "digits", "--candidates", "resnet-5"], ["resnet-5", "resnet-50"]),
         (["run", "digits", "--candidates", "inception-v3@32", "--weights", "none"], ["75"]),
-        pytest.param(["run", "digits", "--candidates", "vgg-16"], ["vgg-16", "--weights"], marks=pytest.mark.slow),
         (["run", "digits", "--classes", "1"], ["1"]),
         (["run", "digits", "--classes", "coarse"], ["superclasses"]),
         (["run", "digits", "--classes", "3,banana"], ["banana"]),
@@ -113,9 +111,6 @@ def test_models_as_json_has_the_contracts_fields():
         (["compare", "digits", "--candidates", "lenet,cnn-small", "--budget", "40s"], ["2 candidates", "at least"]),
         (["weights", "import", "nowhere"], ["nowhere", "kit.json"]),
         (["weights", "export", "kit", "--networks", "vgg-99"], ["vgg-99", "vgg-16"]),
-        pytest.param(
-            ["weights", "export", "kit", "--networks", "vgg-16"], ["vgg-16", "cannot download"], marks=pytest.mark.slow
-        ),
         (["train", "digits", "--set", "optim.lr=1"], ["optim.lr", "learning_rate"]),
         (["train", "digits", "--recipe", "missing.toml"], ["missing.toml"]),
         (["board", "nowhere"], ["nowhere"]),
@@ -133,20 +128,42 @@ def test_bad_input_gets_one_line_and_exit_code_2(arguments, words, tmp_path, tmp
 
 
 @pytest.mark.parametrize(
-    "arguments", [["run", "digits", "--candidates", "vgg-16"], ["weights", "export", "kit", "--networks", "vgg-16"]]
+    "arguments",
+    [
+        ["run", "digits", "--candidates", "vgg-16"],
+        ["compare", "digits", "--candidates", "lenet,vgg-16"],
+        ["weights", "export", "kit", "--networks", "vgg-16"],
+    ],
+    ids=lambda words: words[0],
 )
+@pytest.mark.parametrize("offline", ["0", "1"], ids=["nobody answers", "offline"])
 def test_weights_that_cannot_be_downloaded_are_one_line_and_exit_code_2(
-    arguments, tmp_path, tmp_path_factory, monkeypatch
+    arguments, offline, tmp_path, tmp_path_factory, monkeypatch
 ):
-    def fail(spec, *_):
-        raise WeightsError(f"cannot download the weights of {spec.name}; name a file with --weights")
-
-    # Keras writes its settings there when it is first imported.
     monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
-    monkeypatch.setattr("bakeoff.study.provide.fetch_weights", fail)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
+    monkeypatch.setenv("BAKEOFF_OFFLINE", offline)
     monkeypatch.chdir(tmp_path)
-    _assert_refused(run_cli(*arguments), "vgg-16", "cannot download", "--weights")
+    reason = "BAKEOFF_OFFLINE=1" if offline == "1" else "storage.googleapis.com does not answer"
+    _assert_refused(run_cli(*arguments), "vgg-16", "cannot download", reason, "--weights")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--offline"], ["mobilenet-v2", "--offline"]),
+        (["--download-limit", "1MB"], ["mobilenet-v2", "1 MB", "--download-limit"]),
+        (["--download-limit", "much"], ["much", "500MB"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_what_may_not_be_downloaded_is_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("BAKEOFF_OFFLINE")
+    monkeypatch.chdir(tmp_path)
+    _assert_refused(run_cli("screen", "digits", "--candidates", "mobilenet-v2", *arguments), *words)
 
 
 @pytest.mark.parametrize("cache", ["empty", "filled"])

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.errors import InputError, WeightsError
-from bakeoff.launch import Local, fetch_weights, launch, open_test
+from bakeoff.errors import InputError
+from bakeoff.launch import Local, launch, open_test
 from bakeoff.launch.process import Ended, Worker
-from bakeoff.networks.find import find_network
 from bakeoff.runs.config import Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, read_history
@@ -244,16 +243,6 @@ def test_an_unknown_block_is_a_failed_record_that_names_the_blocks(tmp_path, sha
     assert record.state is State.FAILED
     assert "no block 'block9'" in record.reason
     assert "conv3" in record.reason
-
-
-def test_weights_that_cannot_be_downloaded_are_one_line_in_seconds_and_leave_nothing(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
-    with pytest.raises(
-        WeightsError, match=r"cannot download the weights of vgg-16 \(.*refused\); copy them.*--weights"
-    ):
-        fetch_weights(find_network("vgg-16"))
-    assert not list((tmp_path / "models").iterdir())
 
 
 @pytest.mark.usefixtures("workers_here")

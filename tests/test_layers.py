@@ -13,8 +13,8 @@ PACKAGE = Path(bakeoff.__file__).parent
 
 # From nothing to everything. A room may import from the rooms before it, as docs/architecture.md draws it.
 ROOMS = """
-    text errors files locks download machine runs cache data networks profile training deploy launch report study console api
-    cli worker __main__
+    text errors files locks download machine runs cache data networks profile training deploy launch report study
+    console api cli worker __main__
 """.split()  # noqa: SIM905
 
 # The same inside each room, and inside the packages that a room is made of.
@@ -63,7 +63,8 @@ INSIDE = {
     "report/figures": "canvas tradeoff runs predictions coverage agreement tuning",
     "study": """
         deciding defaults forecast sizes space default_spaces run_pool importance trials search compare ablate small
-        plan screening planning settle proposals revise state watcher recipe context arrivals provide labels begin tune loop
+        plan screening planning settle proposals revise state watcher recipe context arrivals provide labels begin
+        tune loop
     """,
     "console": "bars data plans live results watch",
     "api": "given plain arguments progress results carry_out studies comparisons tuning runs bundles audits info",

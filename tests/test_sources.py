@@ -3,7 +3,6 @@ import os
 import sys
 import tarfile
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from bakeoff.data.sources import BadImage, RawImage, Source, download, open_sour
 from bakeoff.data.sources.cifar import CIFARS
 from bakeoff.errors import DataError
 from bakeoff.runs.config import Data
+from stand_in import serve
 
 FINE = [f"fine_{label}" for label in range(6)]
 COARSE = ["big", "small"]
@@ -198,10 +198,6 @@ def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path: Path) 
     assert not list((tmp_path / "cache").rglob("*.tar.gz"))
 
 
-class Response(io.BytesIO):
-    headers: ClassVar[dict[str, str]] = {}
-
-
 def test_an_archive_that_takes_the_place_of_one_of_equal_size_and_time_is_other_data(tmp_path: Path) -> None:
     pack(tmp_path, members100())
     (path,) = tmp_path.iterdir()
@@ -214,17 +210,28 @@ def test_an_archive_that_takes_the_place_of_one_of_equal_size_and_time_is_other_
 
 
 def test_a_download_is_checked_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("http_proxy", raising=False)
+    monkeypatch.delenv("BAKEOFF_OFFLINE")
     path = pack(tmp_path, members100())
-    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: Response(path.read_bytes()))
     counts: list[tuple[str, int, int]] = []
-    with pytest.raises(DataError, match="arrived damaged"):
-        open_source(Data(source="cifar100"), None, lambda *step: counts.append(step))
-    assert list((tmp_path / "cache" / "downloads").iterdir()) == []
-    found = download.find_archive(
-        path.name, "http://x", download.hash_md5(path), None, lambda *step: counts.append(step)
-    )
-    assert found.read_bytes() == path.read_bytes()
-    assert counts[-1] == (f"downloading {path.name}", path.stat().st_size, 0)
+
+    def find(md5: str) -> Path:
+        url = f"{place.url}/{path.name}"
+        return download.find_archive(path.name, url, md5, None, lambda *step: counts.append(step))
+
+    with serve() as place:
+        place.files[f"/{path.name}"] = path.read_bytes()
+        with pytest.raises(DataError, match=r"cannot be downloaded \(.*hash differs\); fetch http.*--data-dir"):
+            find("0" * 32)
+        assert list((tmp_path / "cache" / "downloads").iterdir()) == []
+        assert find(download.hash_md5(path)).read_bytes() == path.read_bytes()
+    size = path.stat().st_size
+    assert counts[-1] == (f"downloading {path.name}", size, size)
+
+
+def test_offline_no_archive_is_downloaded() -> None:
+    with pytest.raises(DataError, match=r"not on this machine, and downloads are off; give its folder with --data-dir"):
+        open_source(Data(source="cifar10"), None)
 
 
 # digits

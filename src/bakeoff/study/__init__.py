@@ -27,6 +27,7 @@ state.py           study.json: the plan, the time used, what was dropped and why
 recipe.py          a run as a TOML file
 watcher.py         the callbacks by which a study reports what happens
 context.py         what the stages of a study share, and how a stage's runs are trained
+arrivals.py        weights that arrive while other candidates are screened
 provide.py         the data as shards, and weights that fit
 labels.py          scores for the search of suspicious labels
 begin.py           what every study does first: data, candidates, weights, the folder
