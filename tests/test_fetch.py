@@ -228,7 +228,8 @@ def test_weights_that_a_command_needs_and_cannot_have_are_one_line(manner: str, 
 
 def _begin(names: str, limit: float = DOWNLOAD_LIMIT, *, named: bool = True) -> Downloads:
     candidates = [Candidate(name=name) for name in names.split()]
-    return begin_downloads(candidates, WeightsChoice(), lambda *_: None, limit, named=named)
+    required = names.split() if named else ()
+    return begin_downloads(candidates, WeightsChoice(), lambda *_: None, limit, required=required)
 
 
 def test_weights_of_named_candidates_are_on_their_way_once_the_server_has_answered(stand_in: StandIn) -> None:

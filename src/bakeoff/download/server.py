@@ -40,10 +40,9 @@ def ask(remote: Remote, headers: dict[str, str]) -> http.client.HTTPResponse:
         with error:
             if error.code == 429 or error.code >= 500:
                 raise CutError(f"{remote.host} answered {error.code} {error.reason}") from error
-            reason = " ".join(str(error.reason).split())[:100]
             if 300 <= error.code < 400:
-                reason = f"it is redirected to somewhere else again and again ({error.code})"
-            raise DownloadError(f"{remote.host} answered {error.code} {reason}") from error
+                raise DownloadError(f"{remote.host} redirects in a circle, or to where there is no file") from error
+            raise DownloadError(f"{remote.host} answered {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
         raise HostError(f"{remote.host} does not answer: {_describe(error.reason)}") from error
     except TimeoutError as error:  # while waiting for the head of the answer

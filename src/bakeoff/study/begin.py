@@ -177,9 +177,9 @@ def prepare_study(
         provide_weights(candidates, weights, watcher.counted, request.download_limit)
     else:
         check_given_weights(candidates, weights, watcher.counted)
-        # What a study that was begun has done without is not asked for again.
-        named = is_new and bool(request.candidates)
-        downloads = begin_downloads(candidates, weights, watcher.counted, request.download_limit, named=named)
+        # A study that was begun may have done without what it asked for.
+        required = {candidate.name for candidate in request.candidates} if is_new else set()
+        downloads = begin_downloads(candidates, weights, watcher.counted, request.download_limit, required=required)
         if is_new:  # a study that was begun has its plan
             first = candidates[0]
             base = default_run(find_network(first.name), first.size or 0, request.data, weights, seed=0)

@@ -3,7 +3,7 @@
 import importlib.util
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -153,7 +153,12 @@ def provide_weights(
 
 
 def begin_downloads(
-    candidates: Sequence[Candidate], weights: WeightsChoice, on_count: OnCount, limit_bytes: float, *, named: bool
+    candidates: Sequence[Candidate],
+    weights: WeightsChoice,
+    on_count: OnCount,
+    limit_bytes: float,
+    *,
+    required: Collection[str] = (),
 ) -> Downloads:
     """Start to download the pretrained weights that are missing; they arrive while other candidates are screened.
 
@@ -162,22 +167,24 @@ def begin_downloads(
         weights: The weights that were asked for.
         on_count: Called with (what is being done, bytes done, bytes in all).
         limit_bytes: Bytes that may be downloaded; what is over it is left out.
-        named: Whether somebody asked for these candidates, so that it is an error if the server does not answer.
+        required: The networks that somebody asked for by name: it is an error if the server does not answer, or if
+            downloads are off.
 
     Raises:
-        WeightsError: Weights that were asked for cannot be had.
+        WeightsError: Weights that are required cannot be had, or none that is missing where nothing else is left.
     """
     missing = find_missing(candidates, weights)
     downloads = Downloads(missing, limit_bytes, on_count)
     refused = downloads.failed
-    if named and (is_offline() or len(refused) == len({candidate.name for candidate in candidates})):
+    asked_for = [spec for spec in missing if spec.name in required]
+    _require(downloads, [spec for spec in asked_for if is_offline()])
+    if len(refused) == len({candidate.name for candidate in candidates}):
         _require(downloads, missing)
     downloads.start()
     try:
-        while named and not downloads.has_begun:
+        while asked_for and not downloads.has_begun:
             downloads.wait(POLL_SECONDS)
-        if named:
-            _require(downloads, [spec for spec in missing if spec.name not in refused])
+        _require(downloads, [spec for spec in asked_for if spec.name not in refused])
     except BaseException:
         downloads.stop()
         raise
