@@ -59,6 +59,7 @@ def follow_downloads(context: StudyContext) -> None:
     for why in _describe(came, gone):
         study.revisions.append(PlanRevision(at_seconds=study.spent, step="downloads", why=why))
         context.watcher.plan_revised(why)
+    study.write(context.out)
     _keep_facts(context)
 
 
@@ -102,8 +103,7 @@ def find_late(
 
 def end_downloads(context: StudyContext) -> None:
     """Download nothing further, because the screen has ended."""
-    if context.downloads.pending:
-        context.downloads.stop()
+    context.downloads.stop()
     _keep_facts(context)
 
 
@@ -118,7 +118,7 @@ def _keep_facts(context: StudyContext) -> None:
         facts.setdefault(network, Download(network=network, bytes=0, seconds=0.0, why=why))
     if list(facts.values()) != study.downloads:
         study.downloads = list(facts.values())
-    study.write(context.out)
+        study.write(context.out)
 
 
 def _lacks_weights(name: str, weights: WeightsChoice) -> bool:

@@ -144,6 +144,7 @@ def _next_proposal(context: StudyContext) -> Proposal | None:
     done = {record.config for record in records if record.state is not State.RUNNING}
     for run in study.confirm:
         if run not in done:
+            end_downloads(context)
             return _last_proposal(run)
     changes = study.found.chosen if study.found else None
     follow_downloads(context)
