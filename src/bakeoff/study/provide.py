@@ -3,7 +3,7 @@
 import importlib.util
 import logging
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -131,12 +131,12 @@ def fetch_missing(networks: Sequence[Backbone], on_count: OnCount, limit_bytes: 
         WeightsError: The weights of a network cannot be had.
     """
     downloads = Downloads(networks, limit_bytes, on_count)
-    _require(downloads, networks)
+    _require(downloads.failed, networks)
     downloads.start()
     try:
         while downloads.pending and not downloads.failed:
             downloads.wait(POLL_SECONDS)
-        _require(downloads, networks)
+        _require(downloads.failed, networks)
     finally:
         downloads.stop()
 
@@ -175,16 +175,18 @@ def begin_downloads(
     """
     missing = find_missing(candidates, weights)
     downloads = Downloads(missing, limit_bytes, on_count)
-    refused = downloads.failed
     asked_for = [spec for spec in missing if spec.name in required]
-    _require(downloads, [spec for spec in asked_for if is_offline()])
-    if len(refused) == len({candidate.name for candidate in candidates}):
-        _require(downloads, missing)
+    if len(downloads.failed) == len({candidate.name for candidate in candidates}):
+        _require(downloads.failed, missing)
+    if is_offline():
+        _require(downloads.failed, asked_for)
+    # What is over the limit is left out.
+    asked_for = [spec for spec in asked_for if spec.name in downloads.pending]
     downloads.start()
     try:
         while asked_for and not downloads.has_begun:
             downloads.wait(POLL_SECONDS)
-        _require(downloads, [spec for spec in asked_for if spec.name not in refused])
+        _require(downloads.refused, asked_for)
     except BaseException:
         downloads.stop()
         raise
@@ -201,8 +203,8 @@ def check_given_weights(candidates: Sequence[Candidate], weights: WeightsChoice,
             check_weights(spec, candidate.size or spec.native_size, source.path, partial=weights.partial)
 
 
-def _require(downloads: Downloads, networks: Sequence[Backbone]) -> None:
-    """Raise WeightsError if the weights of a network cannot be had."""
+def _require(failed: Mapping[str, str], networks: Sequence[Backbone]) -> None:
+    """Raise WeightsError if the weights of a network cannot be had; `failed` are the reasons."""
     for spec in networks:
-        if why := downloads.failed.get(spec.name):
+        if why := failed.get(spec.name):
             raise WeightsError(f"cannot download the weights of {spec.name} ({why}); {hint_to_get_weights(spec)}")

@@ -155,6 +155,11 @@ class Downloads:
         return {name: file.why for name, file in self._files.items() if file.why}
 
     @property
+    def refused(self) -> Mapping[str, str]:
+        """Of those that failed, the networks of whose weights nothing came at all."""
+        return {name: file.why for name, file in self._files.items() if file.why and not file.done}
+
+    @property
     def pending(self) -> Mapping[str, int]:
         """The networks whose weights may still arrive, in the order of the downloads, with the bytes of their files."""
         return {name: file.size for name, file in self._files.items() if file.is_pending}
