@@ -1,7 +1,7 @@
 """A file on a server, and what can be wrong with it."""
 
-import urllib.request
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 __all__ = ["CutError", "DownloadError", "HostError", "Remote", "StoppedError"]
 
@@ -38,4 +38,4 @@ class Remote:
     @property
     def host(self) -> str:
         """The name of the server."""
-        return urllib.request.Request(self.url).host
+        return urlsplit(self.url).netloc

@@ -42,7 +42,7 @@ def follow_downloads(context: StudyContext) -> None:
     assert isinstance(plan, StudyPlan)
     if any(record.stage is not Stage.SCREEN for record in context.records):
         return
-    screened = {record.candidate for record in context.records if record.state is not State.RUNNING}
+    screened = _list_screened(context)
 
     def may_come(name: str) -> bool:
         return _network(name) in downloads.pending or name in screened or not _lacks_weights(name, plan.weights)
@@ -68,12 +68,13 @@ def await_weights(context: StudyContext) -> None:
     study, downloads = context.study, context.downloads
     plan = study.plan
     assert isinstance(plan, StudyPlan)
-    awaited = find_awaited(context)
+    screened = _list_screened(context)
+    awaited = [name for name in plan.candidates if name not in screened]
     # As long as nothing has been screened, any result is better than none.
     has_result = any(record.state is State.COMPLETE for record in context.records)
     share = SCREEN_SHARE if has_result else MAX_SCREEN_SHARE
     with study.timed(context.out, Stage.SCREEN) as save_time:
-        while all(_network(name) in downloads.pending for name in awaited):
+        while awaited and all(_network(name) in downloads.pending for name in awaited):
             waits = {name: downloads.seconds_left(_network(name)) for name in awaited}
             for name in find_late(plan, waits, share, study.seconds_left or 0.0, context.forecast):
                 downloads.give_up(_network(name), TOO_LATE)
@@ -119,6 +120,14 @@ def _keep_facts(context: StudyContext) -> None:
     if list(facts.values()) != study.downloads:
         study.downloads = list(facts.values())
         study.write(context.out)
+
+
+def _list_screened(context: StudyContext) -> set[str]:
+    return {
+        record.candidate
+        for record in context.records
+        if record.stage is Stage.SCREEN and record.state is not State.RUNNING
+    }
 
 
 def _lacks_weights(name: str, weights: WeightsChoice) -> bool:

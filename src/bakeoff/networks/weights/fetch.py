@@ -196,8 +196,8 @@ class Downloads:
         for name, file in self._files.items():
             if file.began is None:
                 continue
-            if file.waits and file.is_pending and (part := partial_path(_target(file))).is_file():
-                file.done = part.stat().st_size
+            if file.is_pending and file.waits:
+                file.done = part.stat().st_size if (part := partial_path(_target(file))).is_file() else file.done
             elif file.is_pending and time.monotonic() - file.moved > _HANGS_SECONDS:
                 self._fail_host(file.remote.host, f"nothing comes from {file.remote.host}")
             if file.is_pending or (file.arrived and not file.told):
