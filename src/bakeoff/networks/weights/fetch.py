@@ -8,6 +8,7 @@ downloads.arrived, downloads.failed
 downloads.stop()                    # what has arrived of a file is kept, and the next download goes on from there
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -197,7 +198,8 @@ class Downloads:
             if file.began is None:
                 continue
             if file.is_pending and file.waits:
-                file.done = part.stat().st_size if (part := partial_path(_target(file))).is_file() else file.done
+                with contextlib.suppress(OSError):  # not begun, or whole by now
+                    file.done = partial_path(_target(file)).stat().st_size
             elif file.is_pending and time.monotonic() - file.moved > _HANGS_SECONDS:
                 self._fail_host(file.remote.host, f"nothing comes from {file.remote.host}")
             if file.is_pending or (file.arrived and not file.told):
