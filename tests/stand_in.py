@@ -34,18 +34,13 @@ class StandIn:
 
     @property
     def paths(self) -> list[str]:
-        """The paths that were asked for, without those that only ask whether it is there."""
+        """The paths that were asked for."""
         return [path for path, _, _ in self.asked]
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Any
     protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
 
     def do_GET(self) -> None:
         self.place: StandIn = self.server.place

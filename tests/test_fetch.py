@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import (
     DOWNLOAD_LIMIT,
     Downloads,
-    ServerCheck,
     can_download,
     fetch,
     hub_path,
@@ -193,21 +191,10 @@ def test_what_is_over_the_limit_is_left_out_and_the_rest_is_not() -> None:
 def test_offline_nothing_is_asked_for(monkeypatch: pytest.MonkeyPatch, stand_in: StandIn) -> None:
     monkeypatch.setenv("BAKEOFF_OFFLINE", "1")
     assert can_download(SMALL) == fetch.OFFLINE
-    assert ServerCheck().trouble() == fetch.OFFLINE
     downloads = Downloads(SPECS)
     downloads.start()
     assert downloads.failed == dict.fromkeys(NAMES, fetch.OFFLINE)
     assert not stand_in.asked
-
-
-@pytest.mark.usefixtures("stand_in")
-def test_whether_the_server_answers_is_found_out_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ServerCheck().trouble() == ""
-    monkeypatch.setattr(published, "BASE_URL", "http://127.0.0.1:9/")
-    assert ServerCheck().trouble() == "127.0.0.1:9 does not answer: Connection refused"
-    monkeypatch.setattr(fetch, "ANSWER_SECONDS", 0.05)
-    monkeypatch.setattr(fetch, "find_trouble", lambda *_: time.sleep(1))
-    assert ServerCheck().trouble() == "127.0.0.1:9 does not answer"
 
 
 @pytest.mark.usefixtures("stand_in")

@@ -19,7 +19,7 @@ from bakeoff.download.file import download
 from bakeoff.download.offline import is_offline, working_offline
 from bakeoff.download.partial import partial_path
 from bakeoff.download.remote import DownloadError, HostError, Remote, StoppedError
-from bakeoff.download.server import STALL_SECONDS, find_trouble
+from bakeoff.download.server import STALL_SECONDS
 
 __all__ = [
     "STALL_SECONDS",
@@ -28,7 +28,6 @@ __all__ = [
     "Remote",
     "StoppedError",
     "download",
-    "find_trouble",
     "is_offline",
     "partial_path",
     "working_offline",

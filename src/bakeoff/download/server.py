@@ -15,7 +15,6 @@ __all__ = [
     "ask",
     "begins_at",
     "chunks",
-    "find_trouble",
     "read_length",
     "read_version",
     "refuse",
@@ -49,18 +48,6 @@ def ask(remote: Remote, headers: dict[str, str]) -> http.client.HTTPResponse:
         raise HostError(f"{remote.host} sent nothing for {STALL_SECONDS:.0f} s") from error
     except (OSError, http.client.HTTPException) as error:
         raise CutError(f"{remote.host} did not answer as a server does: {_describe(error)}") from error
-
-
-def find_trouble(url: str, seconds: float) -> str:
-    """Why a server does not answer within so many seconds; empty if it does, whatever it says."""
-    try:
-        with urllib.request.build_opener(_Redirects).open(urllib.request.Request(url, method="HEAD"), timeout=seconds):
-            return ""
-    except (urllib.error.HTTPError, DownloadError):
-        return ""
-    except (OSError, http.client.HTTPException) as error:
-        reason = _describe(error.reason if isinstance(error, urllib.error.URLError) else error)
-        return f"{urllib.request.Request(url).host} does not answer: {reason}"
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

@@ -17,7 +17,7 @@ fetch.py       downloads them in the background
     report = load_weights(backbone, spec, source)     # not for source.origin == "random"
 """
 
-from bakeoff.networks.weights.fetch import DOWNLOAD_LIMIT, OFFLINE, Downloads, ServerCheck, can_download, needs_download
+from bakeoff.networks.weights.fetch import DOWNLOAD_LIMIT, OFFLINE, Downloads, can_download, needs_download
 from bakeoff.networks.weights.load import LoadReport, load_weights, renew_copies
 from bakeoff.networks.weights.locate import (
     WeightsSource,
@@ -39,7 +39,6 @@ __all__ = [
     "Downloads",
     "ExportedWeights",
     "LoadReport",
-    "ServerCheck",
     "WeightsSource",
     "can_download",
     "describe_for_export",

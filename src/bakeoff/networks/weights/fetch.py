@@ -22,23 +22,19 @@ from bakeoff.download import (
     Remote,
     StoppedError,
     download,
-    find_trouble,
     is_offline,
     partial_path,
 )
 from bakeoff.errors import OutputError
 from bakeoff.networks.backbone import Backbone, Origin
-from bakeoff.networks.weights import published
 from bakeoff.networks.weights.locate import hub_path, is_available_locally
 from bakeoff.networks.weights.published import file_size, published_file
 
-__all__ = ["DOWNLOAD_LIMIT", "OFFLINE", "Downloads", "ServerCheck", "can_download", "needs_download"]
+__all__ = ["DOWNLOAD_LIMIT", "OFFLINE", "Downloads", "can_download", "needs_download"]
 
 DOWNLOAD_LIMIT = 500_000_000
 """Bytes that one study downloads at most, unless something else is asked for."""
 OFFLINE = "downloads are off (--offline, or BAKEOFF_OFFLINE=1)"
-# A server that has not answered by then is taken for one that does not.
-ANSWER_SECONDS = 5.0
 # A look-up of the host's name can hang where no time limit applies.
 _HANGS_SECONDS = 2 * STALL_SECONDS
 
@@ -64,26 +60,6 @@ def can_download(spec: Backbone, limit_bytes: float = DOWNLOAD_LIMIT) -> int | s
     if (size := file_size(spec)) > limit_bytes:
         return f"its {size / 1e6:.0f} MB are more than the {limit_bytes / 1e6:.0f} MB that --download-limit leaves"
     return size
-
-
-class ServerCheck:
-    """Whether the server of weights answers, found out in the background from when this is made."""
-
-    def __init__(self) -> None:
-        self._trouble = OFFLINE if is_offline() else f"{Remote(published.BASE_URL).host} does not answer"
-        self._deadline = time.monotonic() + ANSWER_SECONDS
-        self._thread = threading.Thread(target=self._ask, daemon=True)
-        if not is_offline():
-            self._thread.start()
-
-    def trouble(self) -> str:
-        """Why nothing can be downloaded; empty if something can. Waits for at most some seconds after the beginning."""
-        if self._thread.ident is not None:
-            self._thread.join(max(0.0, self._deadline - time.monotonic()))
-        return self._trouble
-
-    def _ask(self) -> None:
-        self._trouble = find_trouble(published.BASE_URL, ANSWER_SECONDS)
 
 
 @dataclass
