@@ -17,7 +17,7 @@ fetch.py       downloads them in the background
     report = load_weights(backbone, spec, source)     # not for source.origin == "random"
 """
 
-from bakeoff.networks.weights.fetch import DOWNLOAD_LIMIT, OFFLINE, Downloads, can_download, needs_download
+from bakeoff.networks.weights.fetch import DOWNLOAD_LIMIT, Downloads, can_download, needs_download
 from bakeoff.networks.weights.load import LoadReport, load_weights, renew_copies
 from bakeoff.networks.weights.locate import (
     WeightsSource,
@@ -35,7 +35,6 @@ from bakeoff.networks.weights.transfer import ExportedWeights, export_weights, i
 
 __all__ = [
     "DOWNLOAD_LIMIT",
-    "OFFLINE",
     "Downloads",
     "ExportedWeights",
     "LoadReport",
