@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.download import file, partial_path, server
+from bakeoff.download import HostError, file, partial_path, server
 from bakeoff.errors import WeightsError
 from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import (
@@ -97,7 +97,12 @@ def test_a_host_that_does_not_answer_is_asked_once_for_all_its_files(
 @pytest.mark.usefixtures("stand_in")
 def test_a_host_that_hangs_where_no_time_limit_applies_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
     end = threading.Event()
-    monkeypatch.setattr(file, "ask", lambda *_: end.wait(20))
+
+    def hang(*_: object) -> None:
+        end.wait(20)
+        raise HostError("too late")
+
+    monkeypatch.setattr(file, "ask", hang)
     monkeypatch.setattr(fetch, "_HANGS_SECONDS", 0.1)
     downloads = Downloads(SPECS)
     downloads.start()

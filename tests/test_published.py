@@ -50,7 +50,7 @@ def test_keras_asks_for_the_same_file_with_the_same_hash(spec, monkeypatch) -> N
     monkeypatch.setattr(file_utils, "get_file", get_file)
     function = getattr(keras.applications, spec.builder.partition(":")[2])
     with pytest.raises(InterruptedError):
-        function(include_top=False, weights="imagenet")
+        function(include_top=False, weights="imagenet", input_shape=(spec.native_size, spec.native_size, 3))
     remote = published.published_file(spec)
     assert remote is not None
     assert asked == {"name": spec.hub_file, "url": remote.url, "digest": remote.digest}

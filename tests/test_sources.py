@@ -230,7 +230,7 @@ def test_a_download_is_checked_before_it_gets_its_name(tmp_path: Path, monkeypat
 
 
 def test_offline_no_archive_is_downloaded() -> None:
-    with pytest.raises(DataError, match=r"not on this machine, and downloads are off; give its folder with --data-dir"):
+    with pytest.raises(DataError, match=r"downloads are off; fetch https:.*cifar-10.* give its folder with --data-dir"):
         open_source(Data(source="cifar10"), None)
 
 

@@ -41,7 +41,9 @@ def find_archive(name: str, url: str, md5: str, data_dir: Path | None, on_count:
         if (folder / name).is_file():
             return folder / name
     if is_offline():
-        raise DataError(f"{name} is not on this machine, and downloads are off; give its folder with --data-dir")
+        raise DataError(
+            f"{name} is not on this machine, and downloads are off; fetch {url} and give its folder with --data-dir"
+        )
     doing, remote = f"downloading {name}", Remote(url, md5, MOST_BYTES)
     try:
         download(remote, downloads / name, lambda done, total: on_count(doing, done, total) if on_count else None)

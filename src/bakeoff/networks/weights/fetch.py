@@ -94,6 +94,18 @@ class _File:
         """Bytes of the whole file: as the server says, else about."""
         return self.total or file_size(self.spec)
 
+    def move(self, done: int, total: int) -> None:
+        """Note how much has arrived."""
+        self.done, self.total, self.moved, self.waits = done, total, time.monotonic(), False
+
+    def wait(self) -> None:
+        """Note that another process is downloading it."""
+        self.waits = True
+
+    def has_ended(self) -> bool:
+        """Whether nobody wants it any more."""
+        return not self.is_pending
+
 
 @dataclass
 class Downloads:
@@ -221,13 +233,7 @@ class Downloads:
                 continue
             file.began = file.moved = time.monotonic()
             try:
-                download(
-                    file.remote,
-                    _target(file),
-                    lambda done, total, file=file: _move(file, done, total),
-                    lambda file=file: not file.is_pending,
-                    lambda file=file: setattr(file, "waits", True),
-                )
+                download(file.remote, _target(file), file.move, file.has_ended, file.wait)
             except StoppedError:
                 continue
             except HostError as error:
@@ -256,10 +262,6 @@ class Downloads:
                 file.why, file.arrived = why, not why
                 file.seconds = time.monotonic() - (file.began or time.monotonic())
             self._changed.notify_all()
-
-
-def _move(file: _File, done: int, total: int) -> None:
-    file.done, file.total, file.moved, file.waits = done, total, time.monotonic(), False
 
 
 def _target(file: _File) -> Path:
