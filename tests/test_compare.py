@@ -3,9 +3,10 @@
 import pytest
 
 from bakeoff.errors import ConfigError, OutputError, WeightsError
-from bakeoff.runs.config import Candidate, Data, Run, WeightsChoice, parse_weights
+from bakeoff.runs.config import Candidate, Data, Run, WeightsChoice, parse_candidate, parse_weights
 from bakeoff.runs.study_file import StudyData
-from bakeoff.study import assign_weights, choose_candidates, find_missing, make_comparison, open_state
+from bakeoff.study import assign_weights, find_missing, make_comparison, open_state
+from bakeoff.study.unnamed import find_availability, unnamed_for_comparison
 from factories import make_forecast
 
 COUNTS = {"train": 45_000, "val": 5_000, "test": 10_000}
@@ -109,10 +110,15 @@ def test_what_keras_would_have_to_download_is_missing_and_a_missing_file_is_an_e
         find_missing([VGG], parse_weights([f"vgg-16={tmp_path}/nowhere.h5"]))
 
 
-def test_a_network_with_a_file_is_a_candidate_without_being_asked_for():
-    names = {each.name for each in choose_candidates(None, 32, parse_weights(["mobilenet-v2=a.h5"]))}
-    assert {"mobilenet-v2", "efficientnet-lite0", "lenet"} <= names
-    assert "vgg-16" not in names
+def test_a_network_with_a_file_is_a_candidate_without_being_asked_for(digits):
+    for given, others in (([], {"efficientnet-lite0", "lenet"}), (["none"], {"lenet"})):
+        weights = parse_weights([*given, "mobilenet-v2=a.h5"])
+        available = find_availability(weights)
+        field = unnamed_for_comparison(None, digits, weights, make_forecast(), available)
+        names = {parse_candidate(entrant.candidate).name for entrant in field.entrants}
+        assert {"mobilenet-v2", *others} <= names
+        assert "vgg-16" not in names
+        assert ("efficientnet-lite0" in names) == (not given)
 
 
 def test_the_same_comparison_is_resumed_when_the_pace_was_measured_since(tmp_path):

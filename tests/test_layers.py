@@ -22,8 +22,8 @@ INSIDE = {
     "download": "offline remote partial server file",
     "machine": "groups cores memory environment tensorflow",
     "runs": """
-        facts config folder events calibration measures metrics predictions heat_maps selective versions record
-        agreement findings paired study_file shipped
+        facts default_field config folder events calibration measures metrics predictions heat_maps selective versions
+        record agreement findings paired study_file shipped
     """,
     "runs/config": "metric data model augment optim train run parse read",
     "data": "pixels sources shards augment order batches folds checks fonts lettering contact_sheet",
@@ -56,15 +56,15 @@ INSIDE = {
     """,
     "launch": "spare process executor messages run jobs node task cluster",
     "report": """
-        board figures class_names facts winner formats template heat_maps gallery evidence failures coverage
-        certainty tuning summary page page_text verify verify_models
+        board default_field figures class_names facts winner formats template heat_maps gallery evidence failures
+        coverage certainty tuning summary page page_text verify verify_models
     """,
     "report/board": "rows comparing formatting criteria ranking reason table",
     "report/figures": "canvas tradeoff runs predictions coverage agreement tuning",
     "study": """
-        deciding defaults forecast sizes space default_spaces run_pool importance trials search compare ablate small
-        plan screening planning settle proposals revise state watcher recipe context arrivals provide labels begin
-        tune loop
+        deciding fields defaults forecast sizes selection default_field space default_spaces run_pool importance trials
+        search compare ablate small plan screening planning unnamed settle proposals revise state watcher recipe context
+        arrivals provide labels request entry begin tune loop
     """,
     "console": "bars data plans live results watch",
     "api": "given plain arguments progress results carry_out studies comparisons tuning runs bundles audits info",

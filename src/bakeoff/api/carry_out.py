@@ -33,7 +33,7 @@ def carry_out(
         workers: Runs side by side on this machine.
         cluster: A Ray cluster instead.
         progress: What is shown.
-        dry_run: Whether to stop after the plan has been shown.
+        dry_run: Whether to stop after the plan has been shown: nothing is downloaded, trained or written.
 
     Raises:
         BakeoffError: As the functions that call it.
@@ -46,14 +46,14 @@ def carry_out(
         contextlib.ExitStack() as at_end,
     ):
         ahead = None if dry_run or executor.slots > 1 else executor.spare
-        prepared = prepare_study(request, watcher, executor.threads, ahead)
+        prepared = prepare_study(request, watcher, executor.threads, ahead, executor.slots, fetch=not dry_run)
         at_end.callback(prepared.downloads.stop)
         out = prepared.out
         slots = planned_slots(out, executor.slots)
         planned = plan(prepared, slots)
         if dry_run:
             watcher.study_began(prepared.dataset, planned)
-            return Results(out)
+            return Results(out, planned=planned.model_dump(mode="json"))
         with open_study(prepared, planned, slots, watcher) as study:
             work(study, prepared, watcher, executor)
     return Results(out)

@@ -50,6 +50,7 @@ def compare(
     weights: Weights | None = None,
     partial: bool = False,
     metric: str | None = None,
+    dry_run: bool = False,
     layout: str | None = None,
     image_folder: PathLike | None = None,
     label: str | None = None,
@@ -75,8 +76,9 @@ def compare(
         data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
             test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
             width, 3) or grey (n, height, width), or a list of such images, and n labels.
-        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), in a list or
-            separated by commas; None takes the recipe's, else every network whose weights are on this machine.
+        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), or fields of them by
+            name ("study", "fast", "best", "all"), in a list or separated by commas; None takes the recipe's, else
+            networks of different families that fit the budget.
         budget: Wall clock for everything, split evenly, as in "10m", or in seconds; None: 10 minutes, unless `images`
             or a recipe gives another length.
         images: Training images for each candidate instead of a budget, repeats counted.
@@ -93,6 +95,7 @@ def compare(
             None: the
             recipe's, else top-1, or balanced accuracy where the largest class has at least 5 times the training images
             of the smallest.
+        dry_run: Show the plan and stop: nothing is downloaded, trained or written; `plan` of the results has it.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
         image_folder: Where the images of a table are; None: beside the table.
@@ -148,6 +151,7 @@ def compare(
         partial=read_flag("partial", partial),
         metric=read_metric(metric, base, changes),
         recipe=base,
+        shared=seconds,
         out=read_optional_path("out", out),
         prefix="bakeoff-compare",
         data_dir=read_optional_path("data_dir", data_dir),
@@ -170,9 +174,10 @@ def compare(
             settings=changes,
             slots=slots,
             decision=prepared.decision,
+            field=prepared.field,
         )
 
     def work(study: StudyState, prepared: PreparedStudy, watcher: StudyWatcher, executor: Executor) -> None:
         run_comparison(study, prepared.out, prepared.shards, watcher, executor)
 
-    return carry_out(request, plan, work, workers, cluster, progress)
+    return carry_out(request, plan, work, workers, cluster, progress, read_flag("dry_run", dry_run))

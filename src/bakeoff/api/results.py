@@ -1,9 +1,9 @@
 """A study's folder, opened."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bakeoff.api.arguments import PathLike, read_flag, read_path
 from bakeoff.api.progress import ProgressOption, count_progress
@@ -34,6 +34,8 @@ class Results:
     """The study's folder, absolute, so that the results stay where they are after `os.chdir`."""
     run: str = ""
     """Id of the run, where these are the results of `train`; else empty."""
+    planned: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """The plan of a dry run, which wrote none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "out", self.out.absolute())
@@ -77,6 +79,11 @@ class Results:
         Raises ConfigError if pandas is not installed.
         """
         return self.rank()
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """The plan of the study, with the fields of `plan` in `study.json`; empty if there is none."""
+        return read_study(self.out).plan if self.planned is None else self.planned
 
     @property
     def search(self) -> "SearchResult | None":

@@ -51,6 +51,7 @@ def run(
     tune: bool | None = None,
     refit: bool | None = None,
     maps: bool = True,
+    dry_run: bool = False,
     layout: str | None = None,
     image_folder: PathLike | None = None,
     label: str | None = None,
@@ -78,8 +79,9 @@ def run(
         budget: Wall clock for everything, as in "90s", "10m", "1h30m", in seconds, or a timedelta.
         classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names.
         seed: Draws classes, weights, data order and augmentation.
-        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), in a list or
-            separated by commas; None takes every network whose weights are on this machine.
+        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), or fields of them by
+            name ("study", "fast", "best", "all"), in a list or separated by commas; None chooses networks of different
+            families that fit the budget.
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
             "name=..." for one network; a list of these; or a dict of files by name. None means "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.
@@ -90,6 +92,7 @@ def run(
         refit: Train the winner's recipe once more, on training and validation images together, or do not; None does it
             for small data: up to 5,000 training images and about 1,000 for validation.
         maps: Draw heat maps of where the model looked, beside the mistakes in the report.
+        dry_run: Show the plan and stop: nothing is downloaded, trained or written; `plan` of the results has it.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
         image_folder: Where the images of a table are; None: beside the table.
@@ -149,6 +152,7 @@ def run(
         workers,
         cluster,
         progress,
+        read_flag("dry_run", dry_run),
     )
 
 
@@ -164,6 +168,7 @@ def screen(
     weights: Weights | None = None,
     partial: bool = False,
     metric: str | None = None,
+    dry_run: bool = False,
     layout: str | None = None,
     image_folder: PathLike | None = None,
     label: str | None = None,
@@ -189,14 +194,16 @@ def screen(
         budget: Wall clock of the whole job, of which the screen is a part, as in "90s", "10m", or in seconds.
         classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names.
         seed: Draws classes, weights, data order and augmentation.
-        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), in a list or
-            separated by commas; None takes every network whose weights are on this machine.
+        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), or fields of them by
+            name ("study", "fast", "best", "all"), in a list or separated by commas; None chooses networks of different
+            families that fit the budget.
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
             "name=..." for one network; a list of these; or a dict of files by name. None means "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.
         metric: The validation metric that decides: "top1", "balanced" (accuracy), "macro-f1", "log-loss" or "auroc";
             None: top-1, or balanced accuracy where the largest class has at least 5 times the training images of the
             smallest.
+        dry_run: Show the plan and stop: nothing is downloaded, trained or written; `plan` of the results has it.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
         image_folder: Where the images of a table are; None: beside the table.
@@ -248,7 +255,9 @@ def screen(
         download_limit=read_bytes("download_limit", download_limit),
         command=command or describe_call(screen, locals()),
     )
-    return carry_out(request, _planner(), _worker(run_screen), workers, cluster, progress)
+    return carry_out(
+        request, _planner(), _worker(run_screen), workers, cluster, progress, read_flag("dry_run", dry_run)
+    )
 
 
 def _planner(tune: bool | None = None, refit: bool | None = None) -> Callable[[PreparedStudy, int], StudyPlan]:
@@ -273,6 +282,7 @@ def _planner(tune: bool | None = None, refit: bool | None = None) -> Callable[[P
             side=prepared.dataset.largest_side,
             decision=prepared.decision,
             classes=len(prepared.dataset.class_names),
+            field=prepared.field,
         )
         return expect_downloads(plan, prepared.candidates, prepared.downloads)
 

@@ -34,6 +34,7 @@ from bakeoff.study import (
     StudyState,
     default_factors,
     default_space,
+    expand_fields,
     make_ablation,
     make_search,
     read_space,
@@ -110,7 +111,7 @@ def tune(
             None: the
             recipe's, else top-1, or balanced accuracy where the largest class has at least 5 times the training images
             of the smallest.
-        dry_run: Show the plan and stop: nothing is trained or written, and the results are empty.
+        dry_run: Show the plan and stop: nothing is downloaded, trained or written; `plan` of the results has it.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
         image_folder: Where the images of a table are; None: beside the table.
@@ -145,8 +146,8 @@ def tune(
     recipe_path, space_path = read_optional_path("recipe", recipe), read_optional_path("space", space)
     given = read_run(recipe_path) if recipe_path else None
     wanted = read_candidates("candidate", candidate or DEFAULT_NETWORK)
-    if len(wanted) != 1:
-        raise ConfigError(f"--candidate {candidate!r}: name one network")
+    if len(networks := expand_fields(wanted)) != 1:
+        raise ConfigError(f"--candidate {candidate!r}: name one network, as in {networks[0]}")
     if given and candidate is None:
         wanted = (Candidate.of(given),)
     given_space = read_space(space_path) if space_path else None

@@ -16,6 +16,7 @@ __all__ = [
     "DataDirOption",
     "DeterministicOption",
     "DownloadLimitOption",
+    "DryRunOption",
     "ExcludeOption",
     "FitOption",
     "GroupOption",
@@ -87,7 +88,11 @@ RelabelOption = Annotated[
 OutOption = Annotated[Path | None, typer.Option(help="Folder of the study; the same command resumes what is in it.")]
 BudgetOption = Annotated[str, typer.Option(help="Wall clock for everything, as in 90s, 10m, 1h30m.")]
 CandidatesOption = Annotated[
-    str | None, typer.Option(help="NAME or NAME@SIZE, separated by commas; else every network whose weights are here.")
+    str | None,
+    typer.Option(
+        help="NAME or NAME@SIZE of networks, or of fields of them (study, fast, best, all), separated by commas; else"
+        " different families that fit the budget."
+    ),
 ]
 WeightsOption = Annotated[
     list[str] | None,
@@ -129,6 +134,9 @@ OfflineOption = Annotated[
     bool, typer.Option("--offline", help="Download nothing, as with BAKEOFF_OFFLINE=1: only weights that are here.")
 ]
 DownloadLimitOption = Annotated[str, typer.Option(help="How much of weights may be downloaded, as in 500MB, 2GB.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print the plan and stop: nothing is downloaded, trained or written.")
+]
 MapsOption = Annotated[
     bool,
     typer.Option(

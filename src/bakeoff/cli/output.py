@@ -5,7 +5,7 @@ import io
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = [
     "print_info",
     "print_json",
     "print_line",
+    "print_plan",
     "shell_command",
     "shown_path",
 ]
@@ -69,6 +70,12 @@ def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None)
     winner = read_study(out).winner
     if winner and winner.why and weigh is None:
         console.print(winner.why, highlight=False)
+
+
+def print_plan(plan: Mapping[str, Any], as_json: bool) -> None:
+    """Print the plan of a dry run as JSON, if that was asked for. As a table it has been shown with the progress."""
+    if as_json:
+        print_json(plan)
 
 
 def print_info(text: str) -> None:

@@ -16,6 +16,7 @@ from bakeoff.cli.options import (
     DataDirOption,
     DeterministicOption,
     DownloadLimitOption,
+    DryRunOption,
     ExcludeOption,
     FitOption,
     GroupOption,
@@ -38,7 +39,15 @@ from bakeoff.cli.options import (
     WeightsOption,
     WorkersOption,
 )
-from bakeoff.cli.output import exit_on_interrupt, parse_weigh, print_board, print_info, shell_command, shown_path
+from bakeoff.cli.output import (
+    exit_on_interrupt,
+    parse_weigh,
+    print_board,
+    print_info,
+    print_plan,
+    shell_command,
+    shown_path,
+)
 from bakeoff.errors import NothingTrainedError
 
 __all__ = ["compare", "run", "screen", "train"]
@@ -67,6 +76,7 @@ def run(
         ),
     ] = None,
     maps: MapsOption = True,
+    dry_run: DryRunOption = False,
     layout: LayoutOption = None,
     image_folder: ImageFolderOption = None,
     label: LabelOption = None,
@@ -90,7 +100,9 @@ def run(
 
     - `bakeoff run cifar100 --classes 20 --budget 10m`
 
-    - `bakeoff run photos/ --budget 1h --candidates efficientnet-lite0,efficientnet-lite2@128`
+    - `bakeoff run photos/ --budget 1h --dry-run` — who would take part and why, and what would be downloaded
+
+    - `bakeoff run photos/ --budget 1h --candidates fast,vgg-16@128`
 
     - `bakeoff run train.csv --images photos/` — labels in a table, beside a folder or archive of images
 
@@ -114,6 +126,7 @@ def run(
             tune=tune,
             refit=refit,
             maps=maps,
+            dry_run=dry_run,
             layout=layout,
             image_folder=image_folder,
             label=label,
@@ -129,6 +142,9 @@ def run(
             data_dir=data_dir,
             command=shell_command(),
         )
+    if dry_run:
+        print_plan(results.plan, as_json)
+        return
     print_board(results.out, as_json)
     winner = results.best
     assert winner is not None
@@ -145,6 +161,7 @@ def screen(
     weights: WeightsOption = None,
     partial: PartialOption = False,
     metric: MetricOption = None,
+    dry_run: DryRunOption = False,
     layout: LayoutOption = None,
     image_folder: ImageFolderOption = None,
     label: LabelOption = None,
@@ -174,6 +191,7 @@ def screen(
             weights=weights,
             partial=partial,
             metric=metric,
+            dry_run=dry_run,
             layout=layout,
             image_folder=image_folder,
             label=label,
@@ -189,6 +207,9 @@ def screen(
             data_dir=data_dir,
             command=shell_command(),
         )
+    if dry_run:
+        print_plan(results.plan, as_json)
+        return
     print_board(results.out, as_json)
 
 
@@ -209,6 +230,7 @@ def compare(
     weights: WeightsOption = None,
     partial: PartialOption = False,
     metric: MetricOption = None,
+    dry_run: DryRunOption = False,
     layout: LayoutOption = None,
     image_folder: Annotated[Path | None, typer.Option(help=IMAGE_FOLDER_HELP)] = None,
     label: LabelOption = None,
@@ -255,6 +277,7 @@ def compare(
             weights=weights,
             partial=partial,
             metric=metric,
+            dry_run=dry_run,
             layout=layout,
             image_folder=image_folder,
             label=label,
@@ -270,6 +293,9 @@ def compare(
             data_dir=data_dir,
             command=shell_command(),
         )
+    if dry_run:
+        print_plan(results.plan, as_json)
+        return
     print_board(results.out, as_json, weights_of_criteria)
 
 

@@ -12,6 +12,7 @@ from bakeoff.cli.options import (
     ClusterOption,
     DataArgument,
     DataDirOption,
+    DryRunOption,
     ExcludeOption,
     FitOption,
     GroupOption,
@@ -30,7 +31,7 @@ from bakeoff.cli.options import (
     WeightsOption,
     WorkersOption,
 )
-from bakeoff.cli.output import exit_on_interrupt, print_info, print_json, shell_command, shown_path
+from bakeoff.cli.output import exit_on_interrupt, print_info, print_json, print_plan, shell_command, shown_path
 
 __all__ = ["Strategy", "tune"]
 
@@ -67,7 +68,7 @@ def tune(
     weights: WeightsOption = None,
     partial: PartialOption = False,
     metric: MetricOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    dry_run: DryRunOption = False,
     layout: LayoutOption = None,
     image_folder: ImageFolderOption = None,
     label: LabelOption = None,
@@ -124,7 +125,9 @@ def tune(
             data_dir=data_dir,
             command=shell_command(),
         )
-    if not dry_run:
+    if dry_run:
+        print_plan(results.plan, as_json)
+    else:
         _print_result(results, as_json)
 
 

@@ -24,7 +24,8 @@ def export(
     networks: Annotated[
         str | None,
         typer.Option(
-            help="Names separated by commas, downloaded if necessary; else all whose weights are on this machine."
+            help="Names of networks or of fields, separated by commas, downloaded if necessary; else all whose weights"
+            " are on this machine."
         ),
     ] = None,
     files: Annotated[
@@ -46,14 +47,15 @@ def export(
     from bakeoff.networks.table import TABLE
     from bakeoff.networks.weights import describe_for_export, export_weights, is_available_locally
     from bakeoff.runs.config import Candidate, WeightsChoice, parse_weights
-    from bakeoff.study import find_missing
+    from bakeoff.study import expand_fields, find_missing
     from bakeoff.study.provide import fetch_missing
 
     choice = parse_weights(files or [])
     if choice.default != "auto" or {"auto", "none"} & set(choice.named.values()):
         raise ConfigError("--weights takes NAME=PATH here, as in --weights mobilenet-v2=mine.h5")
     if networks is not None:
-        specs = [find_network(name.strip()) for name in networks.split(",") if name.strip()]
+        wanted = [Candidate(name=name.strip()) for name in networks.split(",") if name.strip()]
+        specs = [find_network(candidate.name) for candidate in expand_fields(wanted)]
     else:
         specs = [spec for spec in TABLE if is_available_locally(spec)]
     specs = [spec for spec in specs if not spec.from_scratch and spec.name not in choice.named]

@@ -7,7 +7,9 @@ from rich.table import Table
 from bakeoff.data.folds import half_interval
 from bakeoff.networks.find import find_network
 from bakeoff.report.board import format_bytes, format_seconds
+from bakeoff.report.default_field import describe_absent, describe_entrants
 from bakeoff.runs.config import Precision, look_up
+from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.predictions import name_folds
 from bakeoff.study import MIN_CONFIRM_SECONDS, Ablation, AnyPlan, Comparison, Search, StudyPlan
 
@@ -35,6 +37,7 @@ def _render_whole_job(plan: StudyPlan) -> Table:
     if plan.xla or plan.precision is not Precision.FLOAT32:
         compiled = " and XLA" if plan.xla else ""
         table.add_row("steps", f"in {plan.precision}{compiled}: the fastest of what was tried on this GPU")
+    _describe_field(table, plan.field)
     table.add_row(_with_time("screen", plan), ", ".join(plan.candidates))
     scratch = f"from scratch: {format_seconds(plan.scratch_seconds)} of training; scored on {plan.screen_val:,}"
     if plan.screen_folds:
@@ -82,6 +85,18 @@ def _name_downloads(plan: StudyPlan) -> str:
     return ", ".join(f"{name} ({format_bytes(size)})" for name, size in plan.downloads.items())
 
 
+def _describe_field(table: Table, field: DefaultField | None) -> None:
+    """Say which networks take part and why, and which do not, if none were named."""
+    if field is None:
+        return
+    about = "chosen, because none were named: of each family that fits the network with the least expected error"
+    table.add_row("field", about)
+    for name, why in describe_entrants(field):
+        table.add_row("", f"{name}: {why}")
+    for number, (names, why) in enumerate(describe_absent(field)):
+        table.add_row("" if number else "left out", f"{names}: {why}")
+
+
 def _describe_folds(plan: StudyPlan) -> str:
     """How probes are scored by cross-validation, and why."""
     images = plan.screen_images + plan.screen_val
@@ -112,6 +127,7 @@ def _render_comparison(plan: Comparison) -> Table:
         )
         title, each = "Plan", f"{value:,g} {unit} of training"
     table = _begin_table(title, plan)
+    _describe_field(table, plan.field)
     table.add_row("compare", ", ".join(run.candidate for run in plan.runs))
     table.add_row("", f"{each} for each, on the same data; compiling and scoring are measured apart")
     _warn_of_random(table, {run.candidate: run.model.weights for run in plan.runs})

@@ -4,6 +4,7 @@
 
 page.py       collects everything and fills the template
 facts.py      the data, the recipe, the cost, the scores and the time spent, as text
+default_field.py  which networks took part by default, and why, as text
 certainty.py  the winner against its nearest rival, seeds, and what could change the result
 evidence.py   figures of runs: accuracy against cost, learning curves, memory, the timeline, the screen's order
 failures.py   the winner's predictions by class, by confusion and by confidence

@@ -12,6 +12,7 @@ from bakeoff.files import write_text
 from bakeoff.report.board import NOISE, STAGES, STATES, explain_win, find_metric, rank
 from bakeoff.report.certainty import compare_leaders, list_doubts, spread_over_seeds
 from bakeoff.report.coverage import describe_coverage
+from bakeoff.report.default_field import describe_absent, describe_entrants, read_default_field
 from bakeoff.report.evidence import draw_budget, draw_learning, draw_memory, draw_screen_order, draw_tradeoffs
 from bakeoff.report.facts import (
     describe_cost,
@@ -78,7 +79,7 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
     chosen, winner = choose_run(study, records), find_winner(study, records)
     # A refit has no validation score; the run whose recipe it repeats has.
     confirmed = find_confirmed(winner, records) if winner else None
-    spending = describe_spending(study, records)
+    spending, field = describe_spending(study, records), read_default_field(study)
     facts: dict[str, Any] = {
         "out": shlex.quote(out.resolve().name),
         "study": study,
@@ -103,6 +104,8 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
         "orders": draw_screen_order(rows),
         "memory": draw_memory(rows),
         "spending": spending,
+        "entrants": list(describe_entrants(field)) if field else [],
+        "absent_networks": list(describe_absent(field)) if field else [],
         "budget": draw_budget(spending, records, study.budget_seconds),
         "failures": describe_failures(out, winner) if winner else None,
         "coverage": describe_coverage(out, winner) if winner else None,

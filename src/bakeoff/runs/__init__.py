@@ -4,6 +4,7 @@ In: a config, from a recipe or the command line. Out: the folder `OUT/runs/ID` w
 May import: errors, files, machine. No TensorFlow.
 
 facts.py        the base class of everything that is stored as JSON
+default_field.py  which networks take part by default, and why
 config/         the config of a run, and the run id
 folder.py       the names of a run's files
 events.py       progress and errors that a run's process reports

@@ -8,81 +8,34 @@ Nothing here prints: what a person may want to see goes to a StudyWatcher, and t
 """
 
 import contextlib
-import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.cache import prune
 from bakeoff.data.folds import choose_folds
 from bakeoff.data.shards import Dataset
 from bakeoff.errors import ConfigError
-from bakeoff.launch import Executor, Local, Spare, connect, time_network
+from bakeoff.launch import Executor, Local, Spare, connect
 from bakeoff.locks import hold, release
 from bakeoff.machine import count_cores
-from bakeoff.networks.backbone import Backbone
-from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import Downloads
 from bakeoff.profile import read_profile
 from bakeoff.report.board import format_bytes
-from bakeoff.runs.config import Candidate, Data, Metric, Run, WeightsChoice, parse_weights
-from bakeoff.runs.study_file import STUDY_FILE, LeftOut, StudyData
+from bakeoff.runs.config import Candidate, Run, WeightsChoice, parse_weights
+from bakeoff.runs.default_field import DefaultField
+from bakeoff.runs.study_file import LeftOut, StudyData
 from bakeoff.study.deciding import Decision, choose_metric
-from bakeoff.study.defaults import assign_weights, choose_candidates, default_run
+from bakeoff.study.defaults import choose_candidates
+from bakeoff.study.entry import enter
 from bakeoff.study.forecast import Forecast
-from bakeoff.study.provide import (
-    SplitFindings,
-    begin_downloads,
-    check_given_weights,
-    check_splits,
-    prepare_data,
-    provide_weights,
-)
-from bakeoff.study.sizes import choose_size
+from bakeoff.study.provide import SplitFindings, check_splits, prepare_data
+from bakeoff.study.request import StudyRequest
 from bakeoff.study.state import AnyPlan, StudyState, check_place, open_state, planned_metric
 from bakeoff.study.watcher import StudyWatcher
 
 __all__ = ["PreparedStudy", "StudyRequest", "open_executor", "open_study", "prepare_study"]
-
-# Timing a network takes about ten seconds, most of them for the start of its process.
-MIN_MEASURED_BUDGET_SECONDS = 120.0
-# The share of a budget that the winner usually trains for.
-USUAL_TRAINING_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class StudyRequest:
-    """What the user asks of a study, before the data are read."""
-
-    data: Data
-    seed: int | None = None
-    """Seed of the runs; None: the recipe's."""
-    candidates: tuple[Candidate, ...] = ()
-    """Empty: every network that can start on this machine."""
-    weights: tuple[str, ...] = ()
-    """`auto`, `none`, PATH or NAME=PATH each; empty: the recipe's."""
-    partial: bool = False
-    """Whether weight files may hold only a part of their network."""
-    recipe: Run | None = None
-    metric: Metric | None = None
-    """What decides; None: chosen by the classes."""
-    budget: float | None = None
-    """Wall-clock seconds of a whole job: with more of them for each image, inputs are larger by default."""
-    out: Path | None = None
-    """Folder of the study; None: a name made of `prefix` and the data's name."""
-    prefix: str = "bakeoff"
-    data_dir: Path | None = None
-    offline: bool = False
-    """Whether nothing may be downloaded."""
-    download_limit: float = math.inf
-    """Bytes of weights that may be downloaded."""
-    command: str = ""
-    """What started the study, as its report names it."""
-
-    def folder(self, data: str) -> Path:
-        """Folder of the study of data of this name."""
-        return self.out or Path(f"{self.prefix}-{data}")
 
 
 @dataclass(frozen=True)
@@ -103,8 +56,10 @@ class PreparedStudy:
     findings: SplitFindings
     forecast: Forecast
     """What runs take on this machine."""
-    downloads: Downloads = field(default_factory=Downloads)
+    downloads: Downloads
     """Weights that are on their way; only in whole jobs. Others wait for them."""
+    field: DefaultField | None = None
+    """How the candidates were chosen, if none were named."""
 
     @property
     def out(self) -> Path:
@@ -138,7 +93,13 @@ def open_executor(workers: int | None, cluster: str | None) -> Iterator[Executor
 
 
 def prepare_study(
-    request: StudyRequest, watcher: StudyWatcher, threads: int | None = None, spare: Spare | None = None
+    request: StudyRequest,
+    watcher: StudyWatcher,
+    threads: int | None = None,
+    spare: Spare | None = None,
+    slots: int = 1,
+    *,
+    fetch: bool = True,
 ) -> PreparedStudy:
     """Prepare the data of a request, choose its candidates and fetch their weights; nothing is trained.
 
@@ -149,6 +110,8 @@ def prepare_study(
         watcher: Told what happens.
         threads: CPU threads of each run; None for all of this machine.
         spare: Where the process of the first run is started ahead, while the data are prepared.
+        slots: Runs side by side.
+        fetch: Whether weights are downloaded.
 
     Raises:
         InputError: Names, sizes, data, weights or the study's folder cannot be used.
@@ -165,50 +128,27 @@ def prepare_study(
     if spare is not None and read_profile().observations:  # else it would run while a network is timed
         spare.prepare({}, 0)
     shards, dataset = prepare_data(request.data, request.data_dir, watcher.counted)
-    check_place(request.folder(dataset.name))
-    decision = choose_metric(request.metric, dataset, planned_metric(request.folder(dataset.name)))
+    out = request.folder(dataset.name)
+    check_place(out)
+    decision = choose_metric(request.metric, dataset, planned_metric(out))
     folds = request.budget and choose_folds(dataset.counts["val"], dataset.counts["train"] + dataset.counts["val"])
     findings = check_splits(dataset, watcher, folded=bool(folds))
-    candidates = choose_candidates(request.candidates or None, dataset.largest_side, weights)
-    weights = assign_weights(candidates, weights)
-    is_new = not (request.folder(dataset.name) / STUDY_FILE).is_file()
-    forecast, downloads = Forecast(read_profile(), threads or count_cores()), Downloads()
-    if not request.budget:
-        provide_weights(candidates, weights, watcher.counted, request.download_limit)
-    else:
-        check_given_weights(candidates, weights, watcher.counted)
-        # A study that was begun may have done without what it asked for.
-        required = {candidate.name for candidate in request.candidates} if is_new else set()
-        downloads = begin_downloads(candidates, weights, watcher.counted, request.download_limit, required=required)
-        if is_new:  # a study that was begun has its plan
-            first = candidates[0]
-            base = default_run(find_network(first.name), first.size or 0, request.data, weights, seed=0)
-            forecast = _measure_if_new(forecast, base, request.budget, watcher)
-        size_of = _sizes_by_pace(request.budget, dataset, forecast)
-        candidates = choose_candidates(request.candidates or None, dataset.largest_side, weights, size_of)
-    seed = recipe.seed if request.seed is None else request.seed
+    forecast = Forecast(read_profile(), threads or count_cores())
+    entry = enter(request, dataset, weights, forecast, watcher, started=started, slots=slots, fetch=fetch)
     return PreparedStudy(
-        request, started, shards, dataset, tuple(candidates), weights, seed, decision, findings, forecast, downloads
+        request,
+        started,
+        shards,
+        dataset,
+        entry.candidates,
+        entry.weights,
+        recipe.seed if request.seed is None else request.seed,
+        decision,
+        findings,
+        entry.forecast,
+        entry.downloads,
+        entry.field,
     )
-
-
-def _measure_if_new(forecast: Forecast, base: Run, budget: float, watcher: StudyWatcher) -> Forecast:
-    """The forecast after timing one network, if this machine's profile is empty and the budget has the time."""
-    if forecast.profile.observations or budget < MIN_MEASURED_BUDGET_SECONDS:
-        return forecast
-    watcher.counted(f"timing {base.candidate} on this machine, once", 0, 0)
-    time_network(base, forecast.threads)
-    return Forecast(read_profile(), forecast.threads)
-
-
-def _sizes_by_pace(budget: float, dataset: Dataset, forecast: Forecast) -> Callable[[Backbone, int], int]:
-    """The input size of a network for a budget, by the pace of this machine."""
-
-    def choose(spec: Backbone, side: int) -> int:
-        seconds, images = USUAL_TRAINING_SHARE * budget, dataset.counts["train"]
-        return choose_size(spec, side, seconds=seconds, images=images, forecast=forecast)
-
-    return choose
 
 
 @contextlib.contextmanager

@@ -9,18 +9,21 @@ from typing import Any
 
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice
+from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.deciding import BY_TOP1, Decision, decide_by
 from bakeoff.study.defaults import set_length, start_from, without_length
 from bakeoff.study.forecast import Forecast
 
-__all__ = ["Comparison", "make_comparison"]
+__all__ = ["RUNS_SHARE", "Comparison", "least_seconds", "make_comparison"]
 
 # The share of the budget that is planned for runs; the rest is for the report.
 RUNS_SHARE = 0.95
 # A shorter training shows nothing.
 MIN_TRAINING_SECONDS = 5.0
+# Networks that are not named are compared only if each can have so much training.
+DEFAULT_TRAINING_SECONDS = 30.0
 # Validation images that a run is scored on.
 MIN_VAL_IMAGES, MAX_VAL_IMAGES = 300, 5000
 
@@ -32,6 +35,8 @@ class Comparison(Facts):
     runs: tuple[Run, ...]
     decides: str = ""
     """A sentence on the metric that decides."""
+    field: DefaultField | None = None
+    """How the candidates were chosen; None if they were named, and in studies of older versions."""
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -63,6 +68,7 @@ def make_comparison(
     settings: Sequence[str] = (),
     slots: int = 1,
     decision: Decision = BY_TOP1,
+    field: DefaultField | None = None,
 ) -> Comparison:
     """Plan a comparison at a time budget, at equal images, or at the length that the recipe has.
 
@@ -79,6 +85,7 @@ def make_comparison(
         settings: KEY=VALUE, applied last.
         slots: Runs in parallel.
         decision: The metric that decides.
+        field: How the candidates were chosen, if none were named.
 
     Raises:
         ConfigError: There is no length, or the budget is too short.
@@ -99,7 +106,13 @@ def make_comparison(
         set_length(run, length, train_images=counts["train"], head_start=recipe is None, settings=settings)
         for run in starts
     )
-    return Comparison(budget_seconds=budget, runs=tuple(runs), decides=decision.sentence)
+    return Comparison(budget_seconds=budget, runs=tuple(runs), decides=decision.sentence, field=field)
+
+
+def least_seconds(candidate: Candidate, forecast: Forecast) -> float:
+    """Wall-clock seconds of a candidate's run, with as little training and scoring as shows something."""
+    around = forecast.overhead(candidate, Mode.FIT) + forecast.scoring(candidate, 2 * MIN_VAL_IMAGES)
+    return around + DEFAULT_TRAINING_SECONDS
 
 
 def _divide_budget(

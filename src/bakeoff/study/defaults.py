@@ -6,9 +6,9 @@ from typing import Any
 from bakeoff.errors import ConfigError
 from bakeoff.networks.backbone import Backbone, check_size
 from bakeoff.networks.find import find_network
-from bakeoff.networks.table import TABLE
-from bakeoff.networks.weights import is_available_locally, locate_weights, needs_download
+from bakeoff.networks.weights import locate_weights, needs_download
 from bakeoff.runs.config import Augment, BatchNorm, Candidate, Data, Model, Optim, Run, Train, WeightsChoice, override
+from bakeoff.study.fields import expand_fields
 
 __all__ = [
     "SMALL_INPUT",
@@ -34,16 +34,15 @@ SOURCES_WITHOUT_FLIP = ("digits",)
 
 
 def choose_candidates(
-    wanted: Sequence[Candidate] | None,
+    wanted: Sequence[Candidate],
     side: int,
     weights: WeightsChoice,
     size_of: Callable[[Backbone, int], int] | None = None,
 ) -> list[Candidate]:
-    """Choose the candidates, and an input size for each.
+    """Name the networks that were asked for, with an input size for each.
 
     Args:
-        wanted: The candidates that were asked for. None for all networks that can start without a download: pretrained
-            ones first, then those that train from scratch, each group by number of parameters.
+        wanted: The candidates that were asked for, named fields among them.
         side: Side of the stored images in pixels.
         weights: The weights that were asked for.
         size_of: The input size of a network for images of this side; `default_size` if not given.
@@ -54,21 +53,13 @@ def choose_candidates(
     for name in weights.named:
         find_network(name)
     size_of = size_of or default_size
-    if wanted is None:
-        specs = [spec for spec in TABLE if spec.from_scratch or _has_weights(spec, weights)]
-        specs.sort(key=lambda spec: (spec.from_scratch, spec.params_total))
-        return [Candidate(name=spec.name, size=size_of(spec, side)) for spec in specs]
     sized = []
-    for candidate in wanted:
+    for candidate in expand_fields(wanted):
         spec = find_network(candidate.name)
         size = size_of(spec, side) if candidate.size is None else candidate.size
         check_size(spec, size)
         sized.append(Candidate(name=spec.name, size=size))
     return list(dict.fromkeys(sized))
-
-
-def _has_weights(spec: Backbone, weights: WeightsChoice) -> bool:
-    return spec.name in weights.named or (weights.default == "auto" and is_available_locally(spec))
 
 
 def assign_weights(candidates: Sequence[Candidate], weights: WeightsChoice) -> WeightsChoice:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bakeoff.runs.config import Data, Metric, Precision, WeightsChoice
+from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.facts import Facts
 from bakeoff.study.small import is_small
 
@@ -62,6 +63,8 @@ class StudyPlan(Facts):
     """The validation metric that decides."""
     decides: str = ""
     """A sentence that says so, and why."""
+    field: DefaultField | None = None
+    """How the candidates were chosen; None if they were named, and in studies of older versions."""
 
     @property
     def asked(self) -> dict[str, Any]:

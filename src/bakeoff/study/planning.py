@@ -10,6 +10,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.networks.find import find_network
 from bakeoff.profile import Variant
 from bakeoff.runs.config import Candidate, Data, Mode, WeightsChoice
+from bakeoff.runs.default_field import DefaultField
 from bakeoff.study.deciding import BY_TOP1, Decision
 from bakeoff.study.defaults import progressive_sizes
 from bakeoff.study.forecast import Forecast
@@ -22,7 +23,9 @@ __all__ = [
     "MIN_CONFIRM_SECONDS",
     "RACE_SHARE",
     "SCREEN_SHARE",
+    "begin_screen",
     "divide_training",
+    "limit_screen",
     "make_plan",
     "plan_race",
     "predict_probe",
@@ -70,6 +73,7 @@ def make_plan(
     side: int = 0,
     decision: Decision = BY_TOP1,
     classes: int = 0,
+    field: DefaultField | None = None,
 ) -> StudyPlan:
     """Divide a budget among the stages of a study.
 
@@ -93,6 +97,7 @@ def make_plan(
         side: Side of the stored images in pixels.
         decision: The metric that decides.
         classes: Number of classes.
+        field: How the candidates were chosen, if none were named.
 
     Raises:
         ConfigError: The budget is too short for any run, or for the search that was asked for.
@@ -110,14 +115,14 @@ def make_plan(
             f" give at least {MIN_SEARCH_SECONDS / TUNE_SHARE:.0f}s, or --no-tune"
         )
     weights, variant = weights or WeightsChoice(), forecast.profile.variant or Variant()
-    usable = max(MIN_BUDGET_SECONDS / 2, budget - spent)
-    scratch_seconds = min(60.0, max(3.0, 0.015 * budget))
+    usable = _usable(budget, spent)
     screen, kept, images, val = plan_screen(
-        Screen(forecast, weights, scratch_seconds, counts, classes),
+        begin_screen(budget, forecast, weights, counts, classes),
         candidates,
-        limit=slots * SCREEN_SHARE * usable,
+        limit=slots * limit_screen(budget, spent),
         usual=slots * USUAL_SCREEN_SHARE * usable,
     )
+    dropped = [candidate for candidate in candidates if candidate not in kept]
     leader = next((each for each in kept if not screen.trains(each)), kept[0])
     # Who will lead is not known yet.
     fastest = sorted(kept, key=lambda each: -forecast.rate(each, Mode.FIT).value)
@@ -134,11 +139,11 @@ def make_plan(
         seed=seed,
         weights=weights,
         candidates=tuple(map(str, kept)),
-        cut=tuple(str(candidate) for candidate in candidates if candidate not in kept),
+        cut=(*map(str, dropped), *(field.waiting if field else ())),
         screen_images=images,
         screen_val=val,
         screen_folds=screen.folds,
-        scratch_seconds=scratch_seconds,
+        scratch_seconds=screen.scratch_seconds,
         finalists=finalists,
         race_seconds=race_seconds,
         tune_seconds=tune_seconds,
@@ -150,6 +155,7 @@ def make_plan(
         side=side,
         precision=variant.precision,
         xla=variant.jit_compile,
+        field=field,
         rests_on=forecast.describe(kept),
         metric=decision.metric,
         decides=decision.sentence,
@@ -174,6 +180,22 @@ def make_plan(
         "finish": round(finish, 1),
     }
     return plan.model_copy(update={"confirm_seconds": round(max(1.0, seconds), 1), "predicted_seconds": predicted})
+
+
+def begin_screen(
+    budget: float, forecast: Forecast, weights: WeightsChoice, counts: Mapping[str, int], classes: int
+) -> Screen:
+    """The screen of a study with this budget, before its folds are decided."""
+    return Screen(forecast, weights, min(60.0, max(3.0, 0.015 * budget)), counts, classes)
+
+
+def limit_screen(budget: float, spent: float) -> float:
+    """Wall-clock seconds in which candidates have to be screened, or are left out."""
+    return SCREEN_SHARE * _usable(budget, spent)
+
+
+def _usable(budget: float, spent: float) -> float:
+    return max(MIN_BUDGET_SECONDS / 2, budget - spent)
 
 
 def divide_training(plan: StudyPlan, candidate: Candidate, seconds: float, forecast: Forecast) -> tuple[float, float]:

@@ -42,13 +42,18 @@ class Screen:
             self._fixed(each) + self._scoring(each, val if self.trains(each) else images + val) for each in candidates
         )
 
+    def least_seconds(self, *candidates: Candidate) -> float:
+        """Wall-clock seconds for these candidates, one after the other, on as few images as show something."""
+        return self.seconds(
+            candidates, min(MIN_PROBE_IMAGES, self.counts["train"]), min(MIN_PROBE_IMAGES, self.counts["val"])
+        )
+
     def keep_affordable(self, candidates: Sequence[Candidate], limit: float) -> list[Candidate]:
         """The candidates that there is time to screen, in their order: pretrained ones first, the fastest first."""
-        least = min(MIN_PROBE_IMAGES, self.counts["train"]), min(MIN_PROBE_IMAGES, self.counts["val"])
-        order = sorted(candidates, key=lambda each: (self.trains(each), self.seconds([each], *least)))
+        order = sorted(candidates, key=lambda each: (self.trains(each), self.least_seconds(each)))
         kept: set[Candidate] = set()
         for candidate in order:
-            if not kept or self.seconds([*kept, candidate], *least) <= limit:
+            if not kept or self.least_seconds(*kept, candidate) <= limit:
                 kept.add(candidate)
         return [candidate for candidate in candidates if candidate in kept]
 

@@ -14,7 +14,7 @@ from bakeoff.runs.config import Candidate, Mode
 from bakeoff.study.defaults import SMALL_INPUT, default_size
 from bakeoff.study.forecast import Forecast
 
-__all__ = ["SIZES", "choose_size", "relative_error", "sizes_for"]
+__all__ = ["SIZES", "choose_size", "predict_error", "relative_error", "sizes_for"]
 
 # Sides in pixels that are considered.
 SIZES = (96, 128, 160, 192, 224)
@@ -24,6 +24,8 @@ MAX_ENLARGEMENT = 4
 # value for enlarged images is measured (benchmarks/screening.csv); the others are guesses, which a probe replaces.
 GAINS_ENLARGED = ((96, 0.3), (128, 0.2), (160, 0.1))
 GAINS_PHOTOGRAPHS = ((96, 0.5), (128, 0.35), (160, 0.3))
+# ImageNet top-1, in percent, of a network for which it is not known: that of a small one.
+ASSUMED_TOP1 = 70.0
 # Stored images of at most this side are enlarged; larger ones have details that a larger input shows.
 ENLARGED_SIDE = 64
 
@@ -52,14 +54,30 @@ def choose_size(spec: Backbone, side: int, *, seconds: float, images: int, forec
         images: Training images.
         forecast: The pace of this machine.
     """
-    sizes = sizes_for(spec, side)
-    first = sizes[0]
 
     def expected(size: int) -> float:
-        error = relative_error(side, first, size)
-        return error * math.pow(_images_seen(spec, size, seconds, images, forecast), -GAIN)
+        return predict_error(spec, size, side=side, seconds=seconds, images=images, forecast=forecast)
 
-    return min(sizes, key=expected)
+    return min(sizes_for(spec, side), key=expected)
+
+
+def predict_error(spec: Backbone, size: int, *, side: int, seconds: float, images: int, forecast: Forecast) -> float:
+    """The error that is expected of a network before anything is measured on the data: only the order has a meaning.
+
+    It is the error on ImageNet, at which networks come in nearly the same order as on other images (Kornblith et al.
+    2019), taken to the input size, and to the images that it sees in training as in the ranking of the screen.
+
+    Args:
+        spec: The network.
+        size: Side of its input in pixels.
+        side: Side of the stored images in pixels.
+        seconds: Training seconds of the winner's run; infinite: as many as there is use for.
+        images: Training images.
+        forecast: The pace of this machine.
+    """
+    error = 1 - (ASSUMED_TOP1 if spec.imagenet_top1 is None else spec.imagenet_top1) / 100
+    error *= relative_error(side, spec.native_size, size)
+    return error * math.pow(_images_seen(spec, size, seconds, images, forecast), -GAIN)
 
 
 def relative_error(side: int, first: int, second: int) -> float:

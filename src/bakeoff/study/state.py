@@ -10,7 +10,8 @@ from pydantic import ConfigDict, ValidationError
 
 from bakeoff.errors import OutputError
 from bakeoff.files import make_dir, read_json, write_json
-from bakeoff.runs.config import Metric
+from bakeoff.runs.config import Candidate, Metric, parse_candidate
+from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.record import Stage
 from bakeoff.runs.study_file import STUDY_FILE, StageFacts, StudyData, StudyFile
 from bakeoff.study.ablate import Ablation
@@ -18,7 +19,7 @@ from bakeoff.study.compare import Comparison
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.search import Search
 
-__all__ = ["AnyPlan", "StudyState", "check_place", "open_state", "planned_metric", "planned_slots"]
+__all__ = ["AnyPlan", "StudyState", "check_place", "open_state", "planned_field", "planned_metric", "planned_slots"]
 
 AnyPlan = StudyPlan | Comparison | Search | Ablation
 
@@ -89,6 +90,18 @@ def planned_metric(out: Path) -> Metric | None:
     """The metric that decides in the study in a folder; None if there is no study yet."""
     path = out / STUDY_FILE
     return Metric(_read(path).plan.asked["metric"]) if path.is_file() else None
+
+
+def planned_field(out: Path) -> tuple[DefaultField | None, list[Candidate]]:
+    """The default field of the study in a folder, with all candidates of its plan; None and none if it has no such."""
+    plan = _read(out / STUDY_FILE).plan if (out / STUDY_FILE).is_file() else None
+    match plan:
+        case StudyPlan(field=DefaultField()):
+            return plan.field, [parse_candidate(name) for name in (*plan.candidates, *plan.cut, *plan.unavailable)]
+        case Comparison(field=DefaultField()):
+            return plan.field, [Candidate.of(run) for run in plan.runs]
+        case _:
+            return None, []
 
 
 def check_place(out: Path) -> None:

@@ -1,0 +1,209 @@
+"""Who takes part in a study, at which input sizes, and from which weights: those are here, or on their way.
+
+entry = enter(request, dataset, weights, forecast, watcher, started=started, slots=1)
+"""
+
+import math
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from bakeoff.data.shards import Dataset
+from bakeoff.launch import time_network
+from bakeoff.networks.backbone import Backbone
+from bakeoff.networks.find import find_network
+from bakeoff.networks.weights import Downloads
+from bakeoff.profile import read_profile
+from bakeoff.runs.config import Candidate, Data, WeightsChoice, parse_candidate
+from bakeoff.runs.default_field import DefaultField
+from bakeoff.runs.study_file import STUDY_FILE
+from bakeoff.study.default_field import Availability
+from bakeoff.study.defaults import assign_weights, choose_candidates, default_run
+from bakeoff.study.forecast import Forecast
+from bakeoff.study.provide import POLL_SECONDS, begin_downloads, check_given_weights, provide_weights
+from bakeoff.study.request import StudyRequest
+from bakeoff.study.sizes import choose_size
+from bakeoff.study.state import planned_field
+from bakeoff.study.unnamed import (
+    USUAL_TRAINING_SHARE,
+    find_availability,
+    first_at_hand,
+    unnamed_for_comparison,
+    unnamed_for_job,
+)
+from bakeoff.study.watcher import StudyWatcher
+
+__all__ = ["Entry", "enter"]
+
+# Timing a network takes about ten seconds, most of them for the start of its process.
+MIN_MEASURED_BUDGET_SECONDS = 120.0
+# A default field is chosen again if the host has refused by then; a slow one is not waited for.
+ANSWER_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The candidates of a study, with what was found out to choose them."""
+
+    candidates: tuple[Candidate, ...]
+    """With their input sizes."""
+    weights: WeightsChoice
+    forecast: Forecast
+    downloads: Downloads
+    field: DefaultField | None = None
+    """How the candidates were chosen, if none were named."""
+
+
+def enter(
+    request: StudyRequest,
+    dataset: Dataset,
+    weights: WeightsChoice,
+    forecast: Forecast,
+    watcher: StudyWatcher,
+    *,
+    started: float,
+    slots: int,
+    fetch: bool = True,
+) -> Entry:
+    """Choose the candidates of a study and start to fetch their weights.
+
+    If the request has a budget and nothing was measured on this machine yet, one network is timed.
+
+    Args:
+        request: What is asked for.
+        dataset: The prepared data.
+        weights: The weights that were asked for.
+        forecast: The time that runs take on this machine.
+        watcher: Told what happens.
+        started: When the study began, on the monotonic clock.
+        slots: Runs side by side.
+        fetch: Whether weights are downloaded.
+
+    Raises:
+        InputError: Names, sizes or weights cannot be used.
+    """
+    out, side = request.folder(dataset.name), dataset.largest_side
+    begun = (out / STUDY_FILE).is_file()
+    field, planned = planned_field(out)
+    if wanted := request.candidates or planned:
+        candidates = choose_candidates(wanted, side, weights)
+        weights = assign_weights(candidates, weights)
+        # Of a named field as many take part as can be had; a study that was begun may have done without others.
+        required = set() if begun else {each.name for each in request.candidates}
+        downloads = _provide(request, candidates, weights, watcher, required) if fetch else Downloads()
+        if request.budget:
+            forecast = _measure(request.budget, candidates[0], request.data, weights, forecast, watcher, begun=begun)
+            size_of = _sizes_by_pace(request.budget, dataset, forecast)
+            candidates = choose_candidates(wanted, side, weights, size_of)
+        return Entry(tuple(candidates), weights, forecast, downloads, None if request.candidates else field)
+    available = find_availability(weights)
+    (first,) = choose_candidates([first_at_hand(available)], side, weights)
+    weights = assign_weights([first, *(Candidate(name=name) for name in weights.named)], weights)
+    if request.budget:
+        forecast = _measure(request.budget, first, request.data, weights, forecast, watcher, begun=begun)
+    choose = partial(_choose_unnamed, request, dataset, weights, forecast, started=started, slots=slots)
+    field = choose(available)
+    downloads = _try_downloads(request, _candidates(field), weights, watcher) if fetch else Downloads()
+    if downloads.failed and not (downloads.pending or downloads.arrived):
+        # The host refuses or does not answer, so that no other file of it can be had either.
+        lost = {name: Availability.UNREACHABLE for name, each in available.items() if each is Availability.DOWNLOAD}
+        field, downloads = choose({**available, **lost}), Downloads()
+    candidates = _candidates(field)
+    if not request.budget:
+        candidates = _without_failed(candidates, downloads, watcher)
+    check_given_weights(candidates, weights, watcher.counted)
+    return Entry(tuple(candidates), weights, forecast, downloads, field)
+
+
+def _candidates(field: DefaultField) -> list[Candidate]:
+    return [parse_candidate(entrant.candidate) for entrant in field.entrants]
+
+
+def _provide(
+    request: StudyRequest,
+    candidates: Sequence[Candidate],
+    weights: WeightsChoice,
+    watcher: StudyWatcher,
+    required: Collection[str],
+) -> Downloads:
+    """Fetch the weights of candidates: before a comparison or a search, during the screen of a whole job."""
+    if not request.budget:
+        provide_weights(candidates, weights, watcher.counted, request.download_limit)
+        return Downloads()
+    check_given_weights(candidates, weights, watcher.counted)
+    return begin_downloads(candidates, weights, watcher.counted, request.download_limit, required=required)
+
+
+def _try_downloads(
+    request: StudyRequest, candidates: Sequence[Candidate], weights: WeightsChoice, watcher: StudyWatcher
+) -> Downloads:
+    """Start the downloads of a default field and wait for the host's answer; for a comparison, for all files."""
+    downloads = begin_downloads(candidates, weights, watcher.counted, request.download_limit, required=())
+    end = time.monotonic() + (ANSWER_SECONDS if request.budget else math.inf)
+    try:
+        while downloads.pending and time.monotonic() < end and not (request.budget and downloads.has_begun):
+            downloads.wait(POLL_SECONDS)
+    except BaseException:
+        downloads.stop()
+        raise
+    return downloads
+
+
+def _without_failed(candidates: Sequence[Candidate], downloads: Downloads, watcher: StudyWatcher) -> list[Candidate]:
+    """The candidates without those whose weights could not be downloaded; the watcher is told of them."""
+    for name, why in downloads.failed.items():
+        watcher.noted(f"{name} does not take part: its weights could not be downloaded ({why})")
+    return [candidate for candidate in candidates if candidate.name not in downloads.failed]
+
+
+def _choose_unnamed(
+    request: StudyRequest,
+    dataset: Dataset,
+    weights: WeightsChoice,
+    forecast: Forecast,
+    available: Mapping[str, Availability],
+    *,
+    started: float,
+    slots: int,
+) -> DefaultField:
+    """The default field of a whole job, or of a comparison."""
+    limit = request.download_limit
+    if not request.budget:
+        return unnamed_for_comparison(
+            request.shared, dataset, weights, forecast, available, slots=slots, download_limit=limit
+        )
+    spent = time.monotonic() - started
+    return unnamed_for_job(
+        request.budget, dataset, weights, forecast, available, spent=spent, slots=slots, download_limit=limit
+    )
+
+
+def _measure(
+    budget: float,
+    candidate: Candidate,
+    data: Data,
+    weights: WeightsChoice,
+    forecast: Forecast,
+    watcher: StudyWatcher,
+    *,
+    begun: bool,
+) -> Forecast:
+    """The forecast after timing one network, if this machine's profile is empty and the budget has the time."""
+    # A study that was begun has its plan.
+    if begun or forecast.profile.observations or budget < MIN_MEASURED_BUDGET_SECONDS:
+        return forecast
+    base = default_run(find_network(candidate.name), candidate.size or 0, data, weights, seed=0)
+    watcher.counted(f"timing {base.candidate} on this machine, once", 0, 0)
+    time_network(base, forecast.threads)
+    return Forecast(read_profile(), forecast.threads)
+
+
+def _sizes_by_pace(budget: float, dataset: Dataset, forecast: Forecast) -> Callable[[Backbone, int], int]:
+    """The input size of a network for a budget, by the pace of this machine."""
+
+    def choose(spec: Backbone, side: int) -> int:
+        seconds, images = USUAL_TRAINING_SHARE * budget, dataset.counts["train"]
+        return choose_size(spec, side, seconds=seconds, images=images, forecast=forecast)
+
+    return choose

@@ -1,0 +1,186 @@
+"""A study that names no candidates: its default field, in its folder and in its report. Nothing is trained."""
+
+import html
+import json
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+import bakeoff
+from bakeoff.errors import ConfigError, OutputError
+from bakeoff.networks.table import TABLE
+from bakeoff.report import read_study, write_report
+from bakeoff.runs.config import Candidate, Data
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import write_record
+from bakeoff.study import entry, make_comparison, make_plan, unnamed
+from bakeoff.study.begin import StudyRequest, open_study, prepare_study
+from factories import make_record
+from running import run_cli
+from test_leaks import Watcher
+
+SIX = {
+    "efficientnet-lite0",
+    "efficientnet-lite1",
+    "efficientnet-lite2",
+    *(row.name for row in TABLE if row.from_scratch),
+}
+
+
+@pytest.fixture
+def request_(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("BAKEOFF_OFFLINE", "1")
+    return StudyRequest(Data(source="digits"), budget=600.0, out=tmp_path / "out")
+
+
+def _plan(ready):
+    return make_plan(
+        ready.request.budget,
+        data=ready.request.data,
+        counts=ready.dataset.counts,
+        candidates=ready.candidates,
+        forecast=ready.forecast,
+        weights=ready.weights,
+        side=ready.dataset.largest_side,
+        classes=len(ready.dataset.class_names),
+        field=ready.field,
+    )
+
+
+def _open(ready, plan):
+    with open_study(ready, plan, 1, Watcher()) as study:
+        return study
+
+
+def _find_all_weights(monkeypatch):
+    monkeypatch.setattr(unnamed, "is_available_locally", lambda _: True)
+
+
+def _names(candidates):
+    return {candidate.name for candidate in candidates}
+
+
+def test_a_bare_machine_compares_three_sizes_of_one_family_and_those_from_scratch(request_):
+    ready = prepare_study(request_, Watcher())
+    plan = _plan(ready)
+    assert _names(ready.candidates) == SIX
+    assert {name.partition("@")[0] for name in (*plan.candidates, *plan.cut)} == SIX
+
+
+def test_a_study_keeps_its_field_when_other_weights_have_arrived(request_, monkeypatch):
+    ready = prepare_study(request_, Watcher())
+    before = _open(ready, _plan(ready))
+    _find_all_weights(monkeypatch)
+    fresh = prepare_study(replace(request_, out=request_.out.with_name("fresh")), Watcher())
+    assert len({entrant.family for entrant in fresh.field.entrants}) > 4
+    again = prepare_study(request_, Watcher())
+    assert again.field == ready.field
+    assert _names(again.candidates) == _names(ready.candidates)
+    after = _open(again, _plan(again))
+    assert after.plan == before.plan
+    named = prepare_study(replace(request_, candidates=(Candidate(name="lenet"),)), Watcher())
+    with pytest.raises(OutputError, match="candidates"):
+        _open(named, _plan(named))
+
+
+def test_a_comparison_keeps_its_field_too(request_, monkeypatch):
+    request_ = replace(request_, budget=None, shared=600.0)
+
+    def compare(ready):
+        plan = make_comparison(
+            ready.candidates,
+            data=request_.data,
+            counts=ready.dataset.counts,
+            weights=ready.weights,
+            seed=0,
+            forecast=ready.forecast,
+            budget=600.0,
+            field=ready.field,
+        )
+        return _open(ready, plan).plan
+
+    before = compare(prepare_study(request_, Watcher()))
+    assert {run.model.name for run in before.runs} == SIX
+    _find_all_weights(monkeypatch)
+    assert compare(prepare_study(request_, Watcher())) == before
+
+
+@pytest.mark.parametrize("budget", [600.0, None], ids=["job", "comparison"])
+def test_where_the_host_does_not_answer_the_field_is_chosen_again_without_downloads(request_, budget, monkeypatch):
+    monkeypatch.delenv("BAKEOFF_OFFLINE", raising=False)
+    tried = []
+
+    def refuse(candidates, *_, **__):
+        tried.append([candidate.name for candidate in candidates])
+        missing = set(tried[-1]) - SIX
+        return SimpleNamespace(failed=dict.fromkeys(missing, "no answer"), pending={}, arrived=(), has_begun=True)
+
+    monkeypatch.setattr(entry, "begin_downloads", refuse)
+    ready = prepare_study(replace(request_, budget=budget), Watcher())
+    assert len(tried) == 1
+    assert set(tried[0]) - SIX
+    assert _names(ready.candidates) == SIX
+    assert {absent.why for absent in ready.field.absent} == {"not on this machine, and the host does not answer"}
+
+
+def test_of_a_comparison_only_what_could_not_be_downloaded_is_missing(request_, monkeypatch):
+    monkeypatch.delenv("BAKEOFF_OFFLINE", raising=False)
+
+    def fetch(candidates, *_, **__):
+        (lost, *arrived) = [candidate.name for candidate in candidates if candidate.name not in SIX]
+        return SimpleNamespace(failed={lost: "not found"}, pending={}, arrived=arrived, has_begun=True)
+
+    monkeypatch.setattr(entry, "begin_downloads", fetch)
+    watcher = Watcher()
+    ready = prepare_study(replace(request_, budget=None), watcher)
+    lost = {entrant.candidate for entrant in ready.field.entrants} - set(map(str, ready.candidates))
+    (note,) = [text for kind, text in watcher.told if kind == "noted"]
+    assert len(lost) == 1
+    assert note.startswith(f"{lost.pop().partition('@')[0]} does not take part")
+
+
+def test_a_weight_file_for_no_network_is_refused(request_):
+    with pytest.raises(ConfigError, match="say which network"):
+        prepare_study(replace(request_, weights=("mine.h5",)), Watcher())
+    with pytest.raises(ConfigError, match="vgg-99"):
+        prepare_study(replace(request_, weights=("vgg-99=mine.h5",)), Watcher())
+
+
+def test_with_random_weights_only_those_from_scratch_take_part(request_):
+    ready = prepare_study(replace(request_, weights=("none",)), Watcher())
+    assert _names(ready.candidates) == {row.name for row in TABLE if row.from_scratch}
+
+
+def test_the_report_says_how_the_candidates_were_chosen(request_):
+    ready = prepare_study(request_, Watcher())
+    _open(ready, _plan(ready))
+    assert read_study(request_.out).plan["field"]["entrants"][0]["imagenet_top1"] > 70
+    record = make_record("efficientnet-lite0@48")
+    write_record(run_dir(request_.out, record.id), record)
+    page = write_report(request_.out).read_text(encoding="utf-8")
+    text = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+    assert "How the candidates were chosen" in text
+    assert "efficientnet-lite0@48: 75.1 % on ImageNet" in text
+    assert "from scratch, for comparison" in text
+    assert "Left out: vgg-16, vgg-19" in text
+
+
+@pytest.mark.parametrize("verb", ["run", "screen", "compare"])
+def test_a_dry_run_prints_the_plan_and_writes_nothing(verb, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BAKEOFF_OFFLINE", raising=False)
+    monkeypatch.setattr(entry, "begin_downloads", None)
+    done = run_cli(verb, "digits", "--budget", "5m", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    families = [entrant["family"] for entrant in plan["field"]["entrants"] if not entrant["from_scratch"]]
+    assert len(families) == len(set(families)) > 2
+    assert sum(entrant["download_bytes"] for entrant in plan["field"]["entrants"]) > 0
+    assert list(tmp_path.iterdir()) == []
+    results = getattr(bakeoff, verb)("digits", budget="5m", dry_run=True, candidates="lenet", progress=False)
+    assert results.plan["field"] is None
+    assert results.records == []
