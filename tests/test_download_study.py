@@ -85,7 +85,7 @@ def test_a_study_goes_on_without_what_cannot_be_had_and_takes_it_in_when_it_is_r
     study, printed = screen()
     assert _screened(study) == 1
     assert "hash differs" in study["plan"]["unavailable"][f"{SMALL.name}@48"]
-    assert f"left out {SMALL.name}@48" in printed
+    assert f"without {SMALL.name}@48: what came from" in printed
     stand_in.manner, stand_in.headers = "honest", {}
     study, printed = screen()
     assert _screened(study) == 2
