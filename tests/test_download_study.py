@@ -77,17 +77,10 @@ def test_a_network_is_screened_once_its_weights_have_arrived(
     assert len(stand_in.asked) == 1
 
 
-def test_a_study_goes_on_without_what_cannot_be_had_and_takes_it_in_when_it_is_resumed(
-    stand_in: StandIn, screen: Callable[..., Any]
-) -> None:
+def test_a_study_goes_on_without_what_is_not_the_published_file(stand_in: StandIn, screen: Callable[..., Any]) -> None:
     stand_in.manner = "slow"
     stand_in.headers = {"Content-Length": "4000"}
     study, printed = screen()
     assert _screened(study) == 1
     assert "hash differs" in study["plan"]["unavailable"][f"{SMALL.name}@48"]
     assert f"without {SMALL.name}@48: what came from" in printed
-    stand_in.manner, stand_in.headers = "honest", {}
-    study, printed = screen()
-    assert _screened(study) == 2
-    assert study["plan"]["unavailable"] == {}
-    assert "can take part after all" in printed
