@@ -36,6 +36,8 @@ from hardware import count_cores
 
 STEPS = 6
 SCRATCH_SIZE = 32
+# Of the default networks. Larger ones take up to 10 GB.
+MAX_PARAMS = 70_000_000
 SIDE, CLASSES = 32, 100
 VAL_IMAGES = 100
 PROBE_IMAGES = 512
@@ -76,8 +78,10 @@ def _measure(options: argparse.Namespace) -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ",".join(row.name for row in TABLE)
-    parser.add_argument("--networks", default=names, help="names separated by commas (default: all of them)")
+    names = ",".join(row.name for row in TABLE if row.params_total <= MAX_PARAMS)
+    parser.add_argument(
+        "--networks", default=names, help="names separated by commas (default: all of at most 70 M parameters)"
+    )
     parser.add_argument(
         "--size", type=int, default=96, help="input size in pixels; networks that are trained from scratch get 32"
     )

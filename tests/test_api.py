@@ -128,6 +128,7 @@ VERBS = {
     "predict": use.predict,
     "check": data.check,
     "info": views.info,
+    "models": views.models,
 }
 
 

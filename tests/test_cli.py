@@ -87,7 +87,8 @@ def test_help_loads_no_tensorflow():
 def test_models_as_json_has_the_contracts_fields():
     rows = json.loads(run_cli("models", "--json").stdout)
     fields = "name family params_total min_size native_size input_scaling imagenet_top1 licence weights weights_at_hand"
-    assert all(set(row) == set(fields.split()) for row in rows)
+    later = "size_step weights_here download_bytes multiply_adds pace"
+    assert all(set(row) == {*fields.split(), *later.split()} for row in rows)
     at_hand = {row["name"] for row in rows if row["weights_at_hand"]}
     assert {"efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"} <= at_hand
 
@@ -113,6 +114,8 @@ def test_models_as_json_has_the_contracts_fields():
         (["weights", "export", "kit", "--networks", "vgg-99"], ["vgg-99", "vgg-16"]),
         (["train", "digits", "--set", "optim.lr=1"], ["optim.lr", "learning_rate"]),
         (["train", "digits", "--recipe", "missing.toml"], ["missing.toml"]),
+        (["models", "--family", "convnex"], ["convnex", "convnext"]),
+        (["models", "--max-params", "few"], ["few", "10M"]),
         (["board", "nowhere"], ["nowhere"]),
         (["evaluate", "nowhere"], ["nowhere"]),
         (["predict", "nowhere", "cat.png"], ["nowhere", "bundle"]),

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import runpy
 import shlex
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from bakeoff.runs.config import Augment, AugmentStep
 from test_layers import PACKAGE, ROOMS
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 LONGEST_EXAMPLE = 20
 # The folders of the examples' studies: their files are not part of a checkout.
 WRITTEN_BY_STUDIES = ("bakeoff-", "OUT/", "/")
@@ -191,6 +192,15 @@ def test_a_page_names_files_that_are_there(page: Path) -> None:
     roots = (ROOT, PACKAGE, page.parent)
     missing = [path for path in named if not any((root / path).exists() for root in roots)]
     assert [path for path in missing if not path.startswith(WRITTEN_BY_STUDIES)] == []
+
+
+def test_the_pages_of_the_networks_are_as_the_table_says() -> None:
+    folder = ROOT / "docs"
+    paths = [folder / "networks.md", *folder.glob("networks/*.md")]
+    written = {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+    assert written == runpy.run_path(str(folder / "write_networks.py"))["make_pages"](), (
+        "run `python docs/write_networks.py`"
+    )
 
 
 def test_the_pages_name_targets_of_the_makefile() -> None:

@@ -68,6 +68,14 @@ def test_a_network_of_depthwise_convolutions(name, batch_norm):
     _assert_same(_network(name, 64, batch_norm), gradients_too=batch_norm is BatchNorm.FROZEN)
 
 
+# Strided separable convolutions, layers with several inputs, and grouped convolutions.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nasnet-mobile", "inception-resnet-v2", "convnext-small", "efficientnet-v2-s"])
+def test_a_network_of_another_family(name):
+    size = max(64, find_network(name).min_size)
+    _assert_same(_network(name, size, BatchNorm.FROZEN))
+
+
 @pytest.mark.parametrize("name", ["lenet", "cnn-custom"])
 def test_a_network_with_nothing_to_fuse(name):
     _assert_same(_network(name, 32, BatchNorm.TRAIN))

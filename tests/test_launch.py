@@ -234,6 +234,9 @@ def test_a_run_that_fits_at_no_micro_batch_says_what_it_needs(tmp_path, shards, 
 def test_a_size_that_the_network_cannot_take_is_refused_before_anything_starts(tmp_path, shards):
     with pytest.raises(InputError, match="18"):
         _launch(SMALL.revised(model={"size": 8}), tmp_path, shards)
+    model = {"name": "nasnet-mobile", "size": 96, "weights": "none"}
+    with pytest.raises(InputError, match=r"nasnet-mobile@72: .*64 or 96"):
+        _launch(SMALL.revised(model=model, train={"sizes": (72,)}), tmp_path, shards)
     assert not list(tmp_path.iterdir())
 
 

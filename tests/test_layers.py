@@ -36,9 +36,9 @@ INSIDE = {
     "data/augment": "mix steps randaugment",
     "data/contact_sheet": "drawing classes entries",
     "data/checks": "findings edits near_duplicates leaks alike examine confident labels",
-    "networks": "backbone table find lenet efficientnet_lite weights graph kernels fuse model",
+    "networks": "graph backbone families table find lenet efficientnet_lite weights kernels fuse model",
     "networks/weights": "torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match load published fetch",
-    "profile": "device facts costs predict memory observe store",
+    "profile": "device facts costs predict memory observe store listing",
     "training": """
         weight_copies optimizer replicas inference memory task balance features probe folds labels pace progress step
         tryout timing checkpoint tensorboard loop run model test again
@@ -67,7 +67,9 @@ INSIDE = {
         arrivals provide labels request entry begin tune loop
     """,
     "console": "bars data plans live results watch",
-    "api": "given plain arguments progress results carry_out studies comparisons tuning runs bundles audits info",
+    "api": """
+        given plain arguments progress results carry_out studies comparisons tuning runs bundles audits networks info
+    """,
     "cli": "options output answers cache data studies tuning use views weights app",
 }
 

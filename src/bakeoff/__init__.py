@@ -4,8 +4,8 @@ results = bakeoff.run("photos/", budget="30m")
 results = bakeoff.load("bakeoff-photos")
 
 Functions, each named as the verb of the command line that it is: run, screen, compare, tune, train, evaluate, export,
-predict, check, verify, info; and load. `help(bakeoff.run)` describes one. Errors are exceptions of `bakeoff.errors`.
-Progress is drawn unless `progress=False`; notes go to the logger `bakeoff`.
+predict, check, verify, models, info; and load. `help(bakeoff.run)` describes one. Errors are exceptions of
+`bakeoff.errors`. Progress is drawn unless `progress=False`; notes go to the logger `bakeoff`.
 """
 
 import importlib
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bakeoff.api.bundles import ExportedBundle, export, predict
     from bakeoff.api.comparisons import compare
     from bakeoff.api.info import Info, info
+    from bakeoff.api.networks import models
     from bakeoff.api.progress import ProgressEvent
     from bakeoff.api.results import Results, load
     from bakeoff.api.runs import evaluate, train
@@ -36,6 +37,7 @@ __all__ = [
     "export",
     "info",
     "load",
+    "models",
     "predict",
     "run",
     "screen",
@@ -53,6 +55,7 @@ _MODULES = {
     "api.audits": ("CheckResult", "check", "verify"),
     "api.bundles": ("ExportedBundle", "export", "predict"),
     "api.info": ("Info", "info"),
+    "api.networks": ("models",),
     "api.progress": ("ProgressEvent",),
     "api.results": ("Results", "load"),
     "api.runs": ("evaluate", "train"),

@@ -8,6 +8,7 @@ import json
 import math
 import numbers
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -43,6 +44,8 @@ __all__ = [
     "read_data",
     "read_flag",
     "read_metric",
+    "read_names",
+    "read_optional_count",
     "read_optional_flag",
     "read_optional_path",
     "read_optional_share",
@@ -182,6 +185,25 @@ def read_candidates(name: str, value: Names | None) -> tuple[Candidate, ...]:
     if not parts and value is not None and value != "":
         raise _wrong(name, value, "at least one network")
     return tuple(map(parse_candidate, parts))
+
+
+def read_names(name: str, value: Names | None) -> tuple[str, ...]:
+    """Names; in one text they are separated by commas. None is none."""
+    parts = [part.strip() for text in read_texts(name, value) for part in text.split(",") if part.strip()]
+    if not parts and value is not None:
+        raise _wrong(name, value, "at least one name")
+    return tuple(parts)
+
+
+def read_optional_count(name: str, value: str | int | None) -> int | None:
+    """A count of at least 1, as a number or as `500k`, `10M` or `1.5G`, or None."""
+    if not isinstance(value, str):
+        return read_optional_whole(name, value, 1)
+    match = re.fullmatch(r"(\d[\d_,]*(?:\.\d+)?)\s*([kmg]?)", value.strip().lower())
+    number = float(re.sub("[_,]", "", match[1])) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match[2]] if match else 0.0
+    if not 1 <= number < math.inf:
+        raise _wrong(name, value, "a count, as in 500k or 10M")
+    return round(number)
 
 
 def read_data(

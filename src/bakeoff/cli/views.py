@@ -154,37 +154,37 @@ def verify(
         raise typer.Exit(1)
 
 
-def models(*, as_json: JsonOption = False) -> None:
-    """List the networks: size, parameters, licence, and whether their weights are on this machine.
+def models(
+    *,
+    family: Annotated[
+        str | None, typer.Option(help="Only these families, separated by commas, as in mobilenet,resnet.")
+    ] = None,
+    at_hand: Annotated[
+        bool, typer.Option("--at-hand", help="Only networks that can be candidates without a download.")
+    ] = False,
+    max_params: Annotated[
+        str | None,
+        typer.Option(help="Only networks of at most so many parameters, as in 500k or 10M.", metavar="COUNT"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the networks: parameters, input size, accuracy, weights, licence, and their pace on this machine.
 
-    **Example**: `bakeoff models --json`
+    **Examples**
+
+    - `bakeoff models --family mobilenet,efficientnet --max-params 10M`
+
+    - `bakeoff models --at-hand --json`
     """
-    from bakeoff.networks.table import TABLE
-    from bakeoff.networks.weights import is_available_locally
-
-    rows = [
-        {
-            "name": row.name,
-            "family": row.family,
-            "params_total": row.params_total,
-            "min_size": row.min_size,
-            "native_size": row.native_size,
-            "input_scaling": row.scaling.value,
-            "imagenet_top1": row.imagenet_top1,
-            "licence": row.licence,
-            "weights": [origin.value for origin in row.weight_origins],
-            "weights_at_hand": is_available_locally(row),
-        }
-        for row in TABLE
-    ]
+    rows = bakeoff.models(family=family, at_hand=at_hand, max_params=max_params)
     if as_json:
-        print_json(rows)
+        print_json([row.model_dump(mode="json") for row in rows])
         return
     from rich.console import Console
 
     from bakeoff.console.results import render_models
 
-    Console().print(render_models(TABLE))
+    Console().print(render_models(rows))
 
 
 def info(*, as_json: JsonOption = False) -> None:

@@ -9,8 +9,10 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from bakeoff.networks.backbone import Backbone, Origin
-from bakeoff.networks.weights import ExportedWeights, local_weights_origin
+from bakeoff.networks.backbone import Origin
+from bakeoff.networks.families import FAMILIES
+from bakeoff.networks.weights import ExportedWeights
+from bakeoff.profile import ListedNetwork, Pace
 from bakeoff.report.board import (
     format_arm,
     format_bytes,
@@ -19,7 +21,7 @@ from bakeoff.report.board import (
     format_headline,
     format_seconds,
 )
-from bakeoff.runs.config import Metric
+from bakeoff.runs.config import Metric, Mode
 from bakeoff.runs.findings import Arm, Effect, Effects, SearchResult, Verdict
 from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import RunRecord
@@ -28,24 +30,52 @@ from bakeoff.runs.study_file import AnyStudy
 __all__ = ["render_effects", "render_end", "render_models", "render_search_result", "render_weights"]
 
 
-def render_models(rows: Sequence[Backbone]) -> Table:
-    """The table of networks for the terminal, with where their weights are or would come from."""
-    caption = "params with a head of 100 classes; input: smallest/designed side; ImageNet: top-1 %"
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
-    for head in ("network", "params", "input", "ImageNet", "weights", "licence"):
-        table.add_column(head, no_wrap=True, justify="right" if head in ("params", "input", "ImageNet") else "left")
+def render_models(rows: Sequence[ListedNetwork]) -> Group | str:
+    """The table of networks for the terminal, with where their weights are or how much would be downloaded."""
+    if not rows:
+        return "no network is left; give fewer filters"
+    heads = ["network", "params", "input", "top-1", "weights", "licence"]
+    notes = [
+        "params: with a head of 100 classes; input: smallest/designed side in pixels",
+        "top-1: on ImageNet, percent; weights: where they are, or the size of a download",
+    ]
+    if any(row.pace for row in rows):
+        heads.insert(5, "img/s")
+        notes.append("img/s: the last training here, at the side after @; in brackets forward alone")
+    families = {row.family for row in rows}
+    if len(families) == 1 and (family := FAMILIES.get(families.pop())):
+        notes.append(f"{family.title}: {family.about}")
+    table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
+    for head in heads:
+        table.add_column(head, no_wrap=True, justify="left" if head in ("network", "weights", "licence") else "right")
     for row in rows:
-        elsewhere = "package" if Origin.PACKAGE in row.weight_origins else "download"
-        here = local_weights_origin(row)
-        table.add_row(
+        cells = [
             row.name,
             format_count(row.params_total),
             f"{row.min_size}/{row.native_size}",
             "" if row.imagenet_top1 is None else f"{row.imagenet_top1:.1f}",
-            "from scratch" if row.from_scratch else f"{here}, here" if here else f"{elsewhere}, not here",
+            _say_where_weights_are(row),
             row.licence,
-        )
-    return table
+        ]
+        if "img/s" in heads:
+            cells.insert(5, "" if row.pace is None else _format_pace(row.pace))
+        table.add_row(*cells)
+    return Group(table, "", *notes)
+
+
+def _say_where_weights_are(row: ListedNetwork) -> str:
+    if row.weights_here:
+        return f"here: {row.weights_here}"
+    if row.weights_at_hand:
+        return "from scratch"
+    if Origin.PACKAGE in row.weights:
+        return "package, not here"
+    return format_bytes(row.download_bytes) if row.download_bytes else "download"
+
+
+def _format_pace(pace: Pace) -> str:
+    text = f"{pace.images_per_second:.{0 if pace.images_per_second >= 10 else 1}f} @{pace.size}"
+    return text if pace.mode is Mode.FIT else f"({text})"
 
 
 def render_weights(entries: Sequence[ExportedWeights]) -> Table:

@@ -128,7 +128,8 @@ def _conclude(record: RunRecord, ended: Ended) -> RunRecord:
 
 def _make_record(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
     """The RUNNING record of a run about to start. Raises InputError if config, data or weights cannot be used."""
-    check_size(find_network(run.model.name), run.model.size)
+    for size in (run.model.size, *run.train.sizes):
+        check_size(find_network(run.model.name), size)
     dataset = open_dataset(data, run.data.classes, run.data.seed, run.data.fit)
     source = locate_starting_weights(run.model, out)
     return RunRecord(

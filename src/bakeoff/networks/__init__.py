@@ -1,10 +1,11 @@
 """From pixels to logits.
 
 In: a network's name, its input size and its weights. Out: a Keras model of uint8 images.
-May import: data, cache, runs and what they may import. backbone.py, table.py, find.py and weights/ do not import
-TensorFlow.
+May import: data, cache, runs and what they may import. backbone.py, families.py, table.py, find.py and
+weights/ do not import TensorFlow.
 
 backbone.py            what the package knows of a network (`Backbone`), and how it is built
+families.py            what the networks of a family have in common
 table.py               the networks that it knows by name
 find.py                a network by its name
 lenet.py               the three small networks that are trained from scratch

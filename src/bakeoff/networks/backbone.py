@@ -130,6 +130,23 @@ def build_backbone(spec: Backbone, input_shape: tuple[int | None, int | None, in
             check_size(spec, side)
     module, _, function = spec.builder.partition(":")
     build = getattr(importlib.import_module(module), function)
-    if module == "keras.applications":
-        return build(include_top=False, weights=None, input_shape=input_shape)
-    return build(input_shape)
+    if module != "keras.applications":
+        return build(input_shape)
+    if spec.size_step > 1 and None in input_shape:
+        side = 2 * spec.size_step
+        return _open_sides(build(include_top=False, weights=None, input_shape=(side, side, 3)))
+    return build(include_top=False, weights=None, input_shape=input_shape)
+
+
+def _open_sides(model: Any) -> Any:
+    """The same layers for images of any side that Keras would have built the same layers for.
+
+    Keras builds NASNet for one side: its padding depends on whether the side of each map is even, and where the sides
+    are not known it leaves out the layers that make two maps equally large.
+    """
+    import keras
+
+    from bakeoff.networks.graph import run_graph
+
+    images = keras.Input((None, None, 3))
+    return keras.Model(images, run_graph(model, [images], lambda operation: operation), name=model.name)

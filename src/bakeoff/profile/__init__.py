@@ -10,6 +10,7 @@ A plan is made from a profile, so it holds for the machine that it is made on.
 from bakeoff.profile.costs import FORWARD_PER_TRAINING_STEP, relative_cost
 from bakeoff.profile.device import Device, find_device
 from bakeoff.profile.facts import Basis, Estimate, Finish, Observation, Profile, Timing, Variant
+from bakeoff.profile.listing import ListedNetwork, Pace, list_networks
 from bakeoff.profile.memory import MemoryEstimate, correct_memory
 from bakeoff.profile.observe import observe, observe_timing
 from bakeoff.profile.predict import predict_finish, predict_fitting, predict_overhead, predict_rate
@@ -21,8 +22,10 @@ __all__ = [
     "Device",
     "Estimate",
     "Finish",
+    "ListedNetwork",
     "MemoryEstimate",
     "Observation",
+    "Pace",
     "Profile",
     "Timing",
     "Variant",
@@ -31,6 +34,7 @@ __all__ = [
     "correct_memory",
     "find_device",
     "keep_variant",
+    "list_networks",
     "observe",
     "observe_timing",
     "predict_finish",

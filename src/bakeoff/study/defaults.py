@@ -1,5 +1,6 @@
 """Defaults before any search: which networks are candidates, at what input size, and with which recipe."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -100,9 +101,8 @@ def default_size(spec: Backbone, side: int) -> int:
     """
     if spec.from_scratch:
         return spec.native_size
-    if side < 32:
-        return max(48, spec.min_size)
-    return max(spec.min_size, min(LARGE_INPUT if side > 64 else SMALL_INPUT, spec.native_size))
+    wanted = 48 if side < 32 else min(LARGE_INPUT if side > 64 else SMALL_INPUT, spec.native_size)
+    return spec.size_step * math.ceil(max(spec.min_size, wanted) / spec.size_step)
 
 
 def progressive_sizes(spec: Backbone, size: int) -> tuple[int, ...]:

@@ -1,0 +1,111 @@
+"""The networks that can be candidates, with what this machine knows of each: its weights and its pace."""
+
+from collections.abc import Collection
+
+from bakeoff.errors import ConfigError, suggest
+from bakeoff.networks.backbone import Backbone
+from bakeoff.networks.table import TABLE
+from bakeoff.networks.weights import local_weights_origin
+from bakeoff.profile.facts import Profile
+from bakeoff.runs.config import Mode
+from bakeoff.runs.facts import Facts
+
+__all__ = ["ListedNetwork", "Pace", "list_networks"]
+
+
+class Pace(Facts):
+    """The newest pace of a network that was measured on this machine."""
+
+    images_per_second: float
+    mode: Mode
+    """FIT: in training. PROBE: forward through the frozen network, where no training was measured."""
+    size: int
+    """Side of the input in pixels."""
+    threads: int
+    """CPU threads that the run had."""
+
+
+class ListedNetwork(Facts):
+    """One network: its facts, and what this machine knows of it."""
+
+    name: str
+    family: str
+    params_total: int
+    """With a head of 100 classes."""
+    min_size: int
+    native_size: int
+    size_step: int
+    """The side of the input is a multiple of so many pixels."""
+    input_scaling: str
+    imagenet_top1: float | None
+    licence: str
+    weights: tuple[str, ...]
+    """Where pretrained weights can come from: `package`, `hub`; `none` if the network is trained from scratch."""
+    weights_at_hand: bool
+    """Whether it can be a candidate without a download."""
+    weights_here: str | None
+    """Where its weights are on this machine: `package`, `kit` (imported) or `download`; None if they are not."""
+    download_bytes: int | None
+    """Size of the file that is downloaded if the weights are not at hand."""
+    multiply_adds: int | None
+    """For one image at the native size, without the head."""
+    pace: Pace | None
+    """None if nothing was measured on this machine."""
+
+
+def list_networks(
+    profile: Profile, *, families: Collection[str] = (), at_hand: bool = False, max_params: int | None = None
+) -> list[ListedNetwork]:
+    """The networks of the table, in its order.
+
+    Args:
+        profile: What was measured on this machine.
+        families: Only networks of these families; all if empty.
+        at_hand: Only networks that can be candidates without a download.
+        max_params: Only networks of at most so many parameters, with a head of 100 classes.
+
+    Raises:
+        ConfigError: There is no such family.
+    """
+    known = list(dict.fromkeys(spec.family for spec in TABLE))
+    for family in families:
+        if family not in known:
+            hint = suggest(family, known, f"families are {', '.join(known)}")
+            raise ConfigError(f"there is no family {family!r}; {hint}")
+    rows = [
+        _describe(profile, spec)
+        for spec in TABLE
+        if (not families or spec.family in families) and (max_params is None or spec.params_total <= max_params)
+    ]
+    return [row for row in rows if row.weights_at_hand or not at_hand]
+
+
+def _describe(profile: Profile, spec: Backbone) -> ListedNetwork:
+    here = None if spec.from_scratch else local_weights_origin(spec)
+    return ListedNetwork(
+        name=spec.name,
+        family=spec.family,
+        params_total=spec.params_total,
+        min_size=spec.min_size,
+        native_size=spec.native_size,
+        size_step=spec.size_step,
+        input_scaling=spec.scaling.value,
+        imagenet_top1=spec.imagenet_top1,
+        licence=spec.licence,
+        weights=tuple(origin.value for origin in spec.weight_origins),
+        weights_at_hand=spec.from_scratch or here is not None,
+        weights_here=here,
+        download_bytes=spec.download_bytes,
+        multiply_adds=spec.multiply_adds,
+        pace=_find_pace(profile, spec),
+    )
+
+
+def _find_pace(profile: Profile, spec: Backbone) -> Pace | None:
+    seen = [each for each in profile.observations if each.network == spec.name and each.images_per_second > 0]
+    # Of training if there is one, and of those the newest, which is the last.
+    newest = max(enumerate(seen), key=lambda each: (each[1].mode is Mode.FIT, each[0]), default=None)
+    if newest is None:
+        return None
+    each = newest[1]
+    return Pace(images_per_second=each.images_per_second, mode=each.mode, size=each.size, threads=each.threads)
