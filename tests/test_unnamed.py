@@ -178,7 +178,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(verb, tmp_path, monkeypatc
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     families = [entrant["family"] for entrant in plan["field"]["entrants"] if not entrant["from_scratch"]]
-    assert len(families) == len(set(families)) > 2
+    assert len(set(families)) > 2
     assert sum(entrant["download_bytes"] for entrant in plan["field"]["entrants"]) > 0
     assert list(tmp_path.iterdir()) == []
     results = getattr(bakeoff, verb)("digits", budget="5m", dry_run=True, candidates="lenet", progress=False)
