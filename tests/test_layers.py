@@ -36,7 +36,8 @@ INSIDE = {
     "data/augment": "mix steps randaugment",
     "data/contact_sheet": "drawing classes entries",
     "data/checks": "findings edits near_duplicates leaks alike examine confident labels",
-    "networks": "graph backbone families table find lenet efficientnet_lite weights kernels fuse model",
+    "networks": "graph backbone families table hub find lenet efficientnet_lite weights kernels fuse model",
+    "networks/hub": "transformer families places formats files facts copied opened build packed fetch saved",
     "networks/weights": "torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match load published fetch",
     "profile": "device facts costs predict memory observe store listing",
     "training": """

@@ -28,6 +28,7 @@ __all__ = [
     "explained_errors",
     "hash_file",
     "hash_json",
+    "imported_weights_dir",
     "make_dir",
     "read_arrays",
     "read_json",
@@ -48,6 +49,11 @@ _umask_lock = threading.Lock()
 def cache_dir() -> Path:
     """The folder for shards, features and measurements; `$BAKEOFF_CACHE_DIR` overrides the platform's own."""
     return Path(os.environ.get("BAKEOFF_CACHE_DIR") or platformdirs.user_cache_dir("bakeoff"))
+
+
+def imported_weights_dir() -> Path:
+    """The folder of imported weights: `$BAKEOFF_WEIGHTS_DIR`, else `weights` in the platform's user data folder."""
+    return Path(os.environ.get("BAKEOFF_WEIGHTS_DIR") or Path(platformdirs.user_data_dir("bakeoff")) / "weights")
 
 
 def make_dir(path: Path) -> Path:

@@ -33,13 +33,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bakeoff.deploy.bundle import Format, Quantize, ThresholdKind, ThresholdRule
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import BakeoffError, WeightsError
 from bakeoff.launch.spare import WAIT
 from bakeoff.machine import start_keras
 from bakeoff.networks.backbone import build_backbone
 from bakeoff.networks.find import find_network
+from bakeoff.networks.hub import download_preset
 from bakeoff.networks.weights import WeightsSource, load_weights
-from bakeoff.runs.events import JobBegan, WorkerError, write_event
+from bakeoff.runs.events import JobBegan, RunProgress, WorkerError, write_event
 
 __all__ = ["main"]
 
@@ -95,6 +96,14 @@ def _bundle(
     )
 
 
+def _fetch_preset(name: str) -> None:
+    def abort(reason: str) -> None:
+        write_event(WorkerError(f"cannot download {name} ({reason})", WeightsError.exit_code))
+        os._exit(WeightsError.exit_code)
+
+    download_preset(name, lambda size: write_event(RunProgress(f"{size / 1e6:,.0f} MB", 0.0)), abort)
+
+
 def _check(network: str, size: str, file: str, partial: str = "") -> None:
     spec = find_network(network)
     backbone = build_backbone(spec, (int(size), int(size), 3))
@@ -119,6 +128,7 @@ _JOBS: dict[str, Callable[..., None]] = {
     "maps": _draw_maps,
     "again": _again,
     "bundle": _bundle,
+    "preset": _fetch_preset,
     "check": _check,
     "time": _time,
     "labels": _labels,

@@ -23,12 +23,13 @@ from bakeoff.errors import ConfigError, NothingTrainedError
 from bakeoff.launch import launch, open_test
 from bakeoff.locks import hold, release
 from bakeoff.machine import tensorflow_settings
+from bakeoff.networks.find import find_network
 from bakeoff.runs.config import Candidate, Metric, Run, WeightsChoice, override, parse_weights, read_run
 from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import Stage, State, read_record
 from bakeoff.runs.shipped import find_run
 from bakeoff.study.deciding import choose_metric, decide_by
-from bakeoff.study.provide import check_splits, prepare_data, provide_weights
+from bakeoff.study.provide import check_splits, fetch_presets, prepare_data, provide_weights
 
 __all__ = ["evaluate", "train"]
 
@@ -116,6 +117,8 @@ def train(
         start = {"weights": choice.of(config.model.name)}
     config = config.revised(data=wanted.model_dump(), model=start)
     with watch_progress(progress, Stage.TRAIN) as watcher:
+        fetch_presets([config.model.name], watcher.counted)
+        config = config.revised(model={"source": find_network(config.model.name).source})
         shards, dataset = prepare_data(config.data, read_optional_path("data_dir", data_dir), watcher.counted)
         decision = choose_metric(asked, dataset)
         monitor = [setting for setting in changes if setting.partition("=")[0].strip() == "train.monitor"]

@@ -48,13 +48,15 @@ def export(
     from bakeoff.networks.weights import describe_for_export, export_weights, is_available_locally
     from bakeoff.runs.config import Candidate, WeightsChoice, parse_weights
     from bakeoff.study import expand_fields, find_missing
-    from bakeoff.study.provide import fetch_missing
+    from bakeoff.study.provide import fetch_missing, fetch_presets
 
     choice = parse_weights(files or [])
     if choice.default != "auto" or {"auto", "none"} & set(choice.named.values()):
         raise ConfigError("--weights takes NAME=PATH here, as in --weights mobilenet-v2=mine.h5")
     if networks is not None:
         wanted = [Candidate(name=name.strip()) for name in networks.split(",") if name.strip()]
+        with exit_on_interrupt(), draw_bars() as move:
+            fetch_presets((candidate.name for candidate in wanted), move)
         specs = [find_network(candidate.name) for candidate in expand_fields(wanted)]
     else:
         specs = [spec for spec in TABLE if is_available_locally(spec)]

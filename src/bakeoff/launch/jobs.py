@@ -24,6 +24,7 @@ __all__ = [
     "check_weights",
     "draw_heat_maps",
     "export_bundle",
+    "fetch_preset",
     "open_test",
     "predict_again",
     "score_held_out",
@@ -166,6 +167,19 @@ def predict_again(folder: Path, data: Path, on_progress: OnProgress | None = Non
         if ended.failure:
             raise BakeoffError(_with_last_line(ended, log))
         return {split: read_predictions(target, split) for split in SPLITS_SCORED if has_predictions(target, split)}
+
+
+def fetch_preset(name: str, on_progress: OnProgress | None = None) -> None:
+    """Download a preset into the cache of its hub, and check that it is an image network.
+
+    Raises WeightsError if that fails; without a connection that takes seconds.
+    """
+    with tempfile.TemporaryDirectory(prefix="bakeoff-") as home:
+        ended = Worker("preset", [name], RunFolder(Path(home)).log).follow(on_progress=on_progress)
+        if ended.input_error:
+            raise WeightsError(ended.input_error)
+        if ended.failure:
+            raise WeightsError(f"cannot download {name} ({_with_last_line(ended, RunFolder(Path(home)).log)})")
 
 
 def check_weights(spec: Backbone, size: int, file: Path, *, partial: bool = False) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from bakeoff.data.shards import MANIFEST, read_manifest
 from bakeoff.files import hash_file, replacing
 from bakeoff.launch.process import Ended
-from bakeoff.networks.weights import locate_starting_weights
+from bakeoff.networks.hub import pack_preset
+from bakeoff.networks.weights import PRESET, WeightsSource, locate_starting_weights
 from bakeoff.runs.events import OnProgress, RunProgress
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.record import RunRecord, read_record
@@ -107,11 +108,18 @@ def make_request(
             for split in facts.splits.values()
             for file in split.files
         ),
-        weights=_refer_to(source.path, source.hash) if source.path else None,
+        weights=_refer_to_weights(record, source),
         limit=limit,
         threads=threads,
         environment=environment,
     )
+
+
+def _refer_to_weights(record: RunRecord, source: WeightsSource) -> FileRef | None:
+    if source.origin == PRESET:
+        packed = pack_preset(record.config.model.name)
+        return _refer_to(packed, hash_file(packed))
+    return _refer_to(source.path, source.hash) if source.path else None
 
 
 def _refer_to(path: Path, sha256: str) -> FileRef:

@@ -17,16 +17,17 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from bakeoff.cache import mark_used
-from bakeoff.errors import BakeoffError, DataError
+from bakeoff.errors import BakeoffError, DataError, InputError
 from bakeoff.files import PARTIAL, cache_dir, hash_file, make_dir, replacing
 from bakeoff.launch.messages import AttemptRequest, AttemptUpdate, FileRef, store_files
 from bakeoff.launch.process import Ended, Worker
 from bakeoff.locks import waiting_for
 from bakeoff.machine import thread_environment
-from bakeoff.networks.weights import sent_weights_dir
+from bakeoff.networks.hub import find_folder, hash_preset, unpack_preset
+from bakeoff.networks.weights import PRESET, sent_weights_dir
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import RunFolder, run_dir
-from bakeoff.runs.record import write_record
+from bakeoff.runs.record import RunRecord, write_record
 
 __all__ = ["attempt"]
 
@@ -67,6 +68,8 @@ def _attempt(request: AttemptRequest, fetch: Fetch) -> Iterator[AttemptUpdate]:
     data = _fetch_data(request, fetch)
     if request.weights:
         _fetch_weights(request.weights, fetch)
+        if request.record.weights.origin == PRESET:
+            _unpack(request.weights, request.record)
     with tempfile.TemporaryDirectory(prefix="bakeoff-") as temporary:
         folder = make_dir(run_dir(Path(temporary), request.record.id))
         store_files(folder, request.files)
@@ -213,6 +216,20 @@ def _fetch_weights(file_ref: FileRef, fetch: Fetch) -> None:
         if not path.is_file():
             _write_file(file_ref, path, fetch)
     mark_used(path.parent)
+
+
+def _unpack(file_ref: FileRef, record: RunRecord) -> None:
+    """Unpack a preset that was sent, unless it is on this machine."""
+    name, path = record.config.model.name, _weights_path(file_ref)
+    with waiting_for(path.parent):
+        try:
+            known = find_folder(name) is not None and hash_preset(name) == record.weights.hash
+        except InputError:  # an older one, or none under this name
+            known = False
+        if not known:
+            unpack_preset(path, name)
+            if hash_preset(name) != record.weights.hash:
+                raise DataError(f"{find_folder(name)} differs from the preset of the study; rename one of them")
 
 
 def _write_file(file_ref: FileRef, path: Path, fetch: Fetch) -> None:

@@ -128,8 +128,9 @@ def _conclude(record: RunRecord, ended: Ended) -> RunRecord:
 
 def _make_record(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
     """The RUNNING record of a run about to start. Raises InputError if config, data or weights cannot be used."""
+    spec = find_network(run.model.name)
     for size in (run.model.size, *run.train.sizes):
-        check_size(find_network(run.model.name), size)
+        check_size(spec, size)
     dataset = open_dataset(data, run.data.classes, run.data.seed, run.data.fit)
     source = locate_starting_weights(run.model, out)
     return RunRecord(
@@ -144,7 +145,11 @@ def _make_record(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
             classes=len(dataset.class_names),
             fit=dataset.fit,
         ),
-        weights=WeightsFacts(origin=source.origin, hash=source.hash),
+        weights=WeightsFacts(
+            origin=source.origin,
+            hash=source.hash,
+            licence="" if source.origin in ("random", "file") else spec.licence,
+        ),
         micro_batch=run.train.batch if run.train.mode is Mode.FIT else 0,
         seed=run.seed,
         precision=run.train.precision.value,

@@ -1,12 +1,13 @@
 """From pixels to logits.
 
 In: a network's name, its input size and its weights. Out: a Keras model of uint8 images.
-May import: data, cache, runs and what they may import. backbone.py, families.py, table.py, find.py and
+May import: data, cache, runs and what they may import. backbone.py, families.py, table.py, hub/, find.py and
 weights/ do not import TensorFlow.
 
 backbone.py            what the package knows of a network (`Backbone`), and how it is built
 families.py            what the networks of a family have in common
 table.py               the networks that it knows by name
+hub/                   networks from KerasHub's presets
 find.py                a network by its name
 lenet.py               the three small networks that are trained from scratch
 efficientnet_lite.py   EfficientNet-Lite0, 1 and 2

@@ -6,17 +6,20 @@ build_backbone(find_network("lenet"), (32, 32, 3))
 import importlib
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from bakeoff.errors import ConfigError
 
 __all__ = [
+    "Affine",
     "Backbone",
     "Features",
     "Origin",
     "Scaling",
     "build_backbone",
     "check_size",
+    "fit_size",
 ]
 
 
@@ -35,6 +38,14 @@ class Scaling(StrEnum):
     """0..255 unchanged: the network's first layers scale them."""
 
 
+@dataclass(frozen=True)
+class Affine:
+    """A range of input values that has no name: pixels in 0..255 times `scale` plus `offset`, for red, green, blue."""
+
+    scale: tuple[float, float, float]
+    offset: tuple[float, float, float]
+
+
 class Origin(StrEnum):
     """Where ImageNet weights can come from."""
 
@@ -42,6 +53,8 @@ class Origin(StrEnum):
     """A Python package that is installed with bakeoff and holds the file."""
     HUB = "hub"
     """The file that Keras downloads and keeps in its cache."""
+    PRESET = "preset"
+    """A preset of a hub: a folder with the network's configuration and its weights."""
     NONE = "none"
     """Nowhere: the network is trained from scratch."""
 
@@ -63,7 +76,7 @@ class Backbone:
     family: str
     builder: str
     """`module:function` that returns the keras.Model; imported when the network is built."""
-    scaling: Scaling
+    scaling: Scaling | Affine
     min_size: int
     """Smallest side of the input in pixels."""
     native_size: int
@@ -91,6 +104,12 @@ class Backbone:
     for the networks of the table."""
     download_bytes: int | None = None
     """Size of the file that `Origin.HUB` downloads; None: not known."""
+    interpolation: str = "bilinear"
+    """How its images are resized: `bilinear` or `bicubic`."""
+    one_size: bool = False
+    """Whether it is built for one input size, as networks are that learned a vector for each position."""
+    preset: str = ""
+    """The folder of the preset that it is built from; empty for other networks."""
 
     @property
     def from_scratch(self) -> bool:
@@ -108,6 +127,12 @@ def check_size(spec: Backbone, size: int) -> None:
         raise ConfigError(
             f"{spec.name}@{size}: the side of its input is a multiple of {spec.size_step} pixels; give {choice}"
         )
+
+
+def fit_size(spec: Backbone, size: int) -> int:
+    """The largest side in pixels that a network takes and that is not above `size`; else its smallest."""
+    step = spec.size_step
+    return max(-(-spec.min_size // step) * step, size // step * step)
 
 
 def build_backbone(spec: Backbone, input_shape: tuple[int | None, int | None, int]) -> Any:
@@ -130,6 +155,8 @@ def build_backbone(spec: Backbone, input_shape: tuple[int | None, int | None, in
             check_size(spec, side)
     module, _, function = spec.builder.partition(":")
     build = getattr(importlib.import_module(module), function)
+    if spec.preset:
+        return build(Path(spec.preset), input_shape)
     if module != "keras.applications":
         return build(input_shape)
     if spec.size_step > 1 and None in input_shape:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from bakeoff.errors import ConfigError, WeightsError
-from bakeoff.networks.backbone import Backbone, Features, Scaling, build_backbone, check_size
+from bakeoff.networks.backbone import Affine, Backbone, Features, Scaling, build_backbone, check_size
 from bakeoff.networks.weights import renew_copies
 from bakeoff.runs.config import BatchNorm, Model
 
@@ -65,7 +65,12 @@ class Network:
         x = keras.layers.Rescaling(1.0, dtype="float32", name="as_float")(images)
         if size != self.side:
             resize = keras.layers.Resizing(
-                size, size, interpolation="bilinear", antialias=size < self.side, dtype="float32", name="resize"
+                size,
+                size,
+                interpolation=self.spec.interpolation,
+                antialias=size < self.side,
+                dtype="float32",
+                name="resize",
             )
             # Keras' image layers run in training mode by default, and later layers inherit the mode.
             x = resize(x, training=False)
@@ -73,7 +78,7 @@ class Network:
         return _pool(x, self.spec.features)
 
     def _name(self, size: int) -> str:
-        return f"{self.spec.name}_{size}".replace("-", "_")
+        return re.sub(r"\W+", "_", f"{self.spec.name}_{size}")
 
 
 def build_network(spec: Backbone, config: Model, *, side: int, classes: int) -> Network:
@@ -89,9 +94,9 @@ def build_network(spec: Backbone, config: Model, *, side: int, classes: int) -> 
         ConfigError: The input size is too small for the network.
     """
     check_size(spec, config.size)
-    # A network that is trained from scratch ends in dense layers, which fix the input size. The others end in a map,
+    # A network that is trained from scratch ends in dense layers, which fix the input size. Most others end in a map,
     # which is pooled, so they take any size.
-    shape = (config.size, config.size, 3) if spec.from_scratch else (None, None, 3)
+    shape = (config.size, config.size, 3) if spec.from_scratch or spec.one_size else (None, None, 3)
     return Network(
         spec=spec,
         backbone=build_backbone(spec, shape),
@@ -152,11 +157,13 @@ def _pool(x: Any, features: Features) -> Any:
     return x
 
 
-def _scale_input(x: Any, scaling: Scaling) -> Any:
+def _scale_input(x: Any, scaling: Scaling | Affine) -> Any:
     def rescale(scale: float | list[float], offset: float | list[float]) -> Any:
         return keras.layers.Rescaling(scale, offset, dtype="float32", name="scale")
 
     match scaling:
+        case Affine():
+            return rescale([*scaling.scale], [*scaling.offset])(x)
         case Scaling.NONE:
             return x
         case Scaling.UNIT:

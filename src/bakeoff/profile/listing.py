@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from bakeoff.errors import ConfigError, suggest
-from bakeoff.networks.backbone import Backbone
+from bakeoff.networks.backbone import Backbone, Scaling
 from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import local_weights_origin
 from bakeoff.profile.facts import Profile
@@ -89,7 +89,7 @@ def _describe(profile: Profile, spec: Backbone) -> ListedNetwork:
         min_size=spec.min_size,
         native_size=spec.native_size,
         size_step=spec.size_step,
-        input_scaling=spec.scaling.value,
+        input_scaling=spec.scaling.value if isinstance(spec.scaling, Scaling) else "affine",
         imagenet_top1=spec.imagenet_top1,
         licence=spec.licence,
         weights=tuple(origin.value for origin in spec.weight_origins),

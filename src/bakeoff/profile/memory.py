@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.networks.backbone import Backbone
-from bakeoff.networks.find import find_network
+from bakeoff.networks.find import find_network, is_known
 from bakeoff.profile.facts import Basis, Observation, Profile
 from bakeoff.runs.config import Mode
 from bakeoff.runs.facts import Facts
@@ -64,7 +64,11 @@ def correct_memory(profile: Profile, spec: Backbone, mode: Mode, precision: str,
         precision: The run's precision.
         modelled: Bytes that `predict_memory` counts for the run.
     """
-    seen = [each for each in profile.observations if each.memory_measured > LEAST_SHARE * each.memory_modelled > 0]
+    seen = [
+        each
+        for each in profile.observations
+        if each.memory_measured > LEAST_SHARE * each.memory_modelled > 0 and is_known(each.network)
+    ]
     wanted = _Run(spec, mode, precision, modelled)
     runs = [wanted, *map(_describe, seen)]
     shared = _covariances(runs)

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from bakeoff.networks.backbone import Backbone
-from bakeoff.networks.find import find_network
+from bakeoff.networks.find import find_network, is_known
 from bakeoff.profile.costs import FORWARD_PER_TRAINING_STEP, SECONDS_PER_FIT, relative_cost
 from bakeoff.profile.facts import Basis, Estimate, Observation, Profile
 from bakeoff.runs.config import Mode
@@ -53,7 +53,7 @@ def predict_rate(profile: Profile, spec: Backbone, size: int, mode: Mode, *, thr
         cost = relative_cost(find_network(seen.network), seen.size) * forwards(seen.mode)
         return seen.images_per_second * cost * threads / seen.threads
 
-    measured = list(_paces(profile))
+    measured = [each for each in _paces(profile) if is_known(each.network)]
     found, basis = _choose(
         measured,
         (Basis.MEASURED, lambda each: _is(each, spec, threads) and each.size == size and each.mode is mode),

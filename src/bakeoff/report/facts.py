@@ -187,6 +187,7 @@ _FITTED = {Fit.PAD: ", pictures padded to a square", Fit.SQUASH: ", pictures squ
 _ORIGINS = {
     "package": "pretrained on ImageNet, from an installed package",
     "hub": "pretrained on ImageNet, downloaded by Keras",
+    "preset": "pretrained, from the network's preset",
     "file": "pretrained, from a weights file",
     "random": "random",
 }

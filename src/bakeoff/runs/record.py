@@ -89,6 +89,8 @@ class WeightsFacts(Facts):
     """Tensors of the backbone that were loaded; fewer than the total only with `model.partial_weights`."""
     tensors_total: int = 0
     """Tensors of the backbone."""
+    licence: str = ""
+    """Licence of the weights; empty without weights, for a given file, and in records of older versions."""
 
 
 class Seconds(Facts):

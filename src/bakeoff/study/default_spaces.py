@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from bakeoff.networks.backbone import fit_size
 from bakeoff.networks.find import find_network
 from bakeoff.runs.config import Balance, Run
 from bakeoff.study.deciding import UNEVEN
@@ -74,8 +75,8 @@ def _learning_rate(low: float, high: float, *optimizers: str) -> Parameter:
 
 def _sizes(base: Run, *sizes: int) -> Sequence[int]:
     """The sizes that the network can take, and the base recipe's."""
-    min_size = find_network(base.model.name).min_size
-    return sorted({size for size in sizes if size >= min_size} | {base.model.size})
+    spec = find_network(base.model.name)
+    return sorted({fit_size(spec, size) for size in sizes if size >= spec.min_size} | {base.model.size})
 
 
 def _policies(base: Run) -> tuple[str, ...]:

@@ -111,7 +111,8 @@ def progressive_sizes(spec: Backbone, size: int) -> tuple[int, ...]:
     Progressive resizing: the first steps need no detail, and smaller images are faster (benchmarks/levers.csv).
     """
     smaller = 32 * round(0.75 * size / 32)
-    return (smaller,) if not spec.from_scratch and size >= LARGE_INPUT and spec.min_size <= smaller < size else ()
+    one_size = spec.from_scratch or spec.one_size or smaller % spec.size_step
+    return (smaller,) if not one_size and size >= LARGE_INPUT and spec.min_size <= smaller < size else ()
 
 
 def default_run(spec: Backbone, size: int, data: Data, weights: WeightsChoice, seed: int) -> Run:

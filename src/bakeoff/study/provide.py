@@ -3,7 +3,7 @@
 import importlib.util
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,11 +13,13 @@ from bakeoff.data.shards import Dataset, open_dataset, prepare, prepare_cached
 from bakeoff.data.sources import OnCount, open_source
 from bakeoff.download import is_offline
 from bakeoff.errors import InputError, WeightsError
-from bakeoff.launch import check_weights
+from bakeoff.launch import check_weights, fetch_preset
 from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.find import find_network
+from bakeoff.networks.hub import find_folder, is_preset, require_kerashub
 from bakeoff.networks.weights import Downloads, hint_to_get_weights, locate_weights
 from bakeoff.runs.config import Candidate, Data, WeightsChoice
+from bakeoff.runs.events import RunProgress
 from bakeoff.study.defaults import find_missing
 from bakeoff.study.watcher import StudyWatcher
 
@@ -28,6 +30,7 @@ __all__ = [
     "check_given_weights",
     "check_splits",
     "fetch_missing",
+    "fetch_presets",
     "prepare_data",
     "provide_weights",
     "require_tensorflow",
@@ -117,6 +120,32 @@ def check_splits(dataset: Dataset, watcher: StudyWatcher, *, folded: bool = Fals
     )
     watcher.noted(note)
     return SplitFindings(warnings, (note,))
+
+
+def fetch_presets(names: Iterable[str], on_count: OnCount) -> None:
+    """Download the presets among the names of networks that are not on this machine.
+
+    Raises:
+        ConfigError: There is no such preset, or KerasHub is not installed.
+        WeightsError: A preset cannot be had.
+    """
+    for name in dict.fromkeys(filter(is_preset, names)):
+        if find_folder(name) is not None:
+            continue
+        require_kerashub(name)
+        if is_offline(hugging_face=name.startswith("hf://")):
+            raise WeightsError(
+                f"{name} is not on this machine, and downloads are switched off; copy it from a machine with internet"
+                " (`bakeoff weights export`, then `bakeoff weights import`)"
+            )
+        doing = f"downloading {name}"
+        _log.info(doing)
+        on_count(doing, 0, 0)
+
+        def count(event: RunProgress, doing: str = doing) -> None:
+            on_count(f"{doing}, {event.doing}", 0, 0)
+
+        fetch_preset(name, count)
 
 
 def fetch_missing(networks: Sequence[Backbone], on_count: OnCount, limit_bytes: float = math.inf) -> None:

@@ -8,7 +8,7 @@ the leader of the screen is probed at a second size, and the measured errors cou
 import math
 from collections.abc import Iterable
 
-from bakeoff.networks.backbone import Backbone
+from bakeoff.networks.backbone import Backbone, fit_size
 from bakeoff.report.board import GAIN, MAX_EPOCHS
 from bakeoff.runs.config import Candidate, Mode
 from bakeoff.study.defaults import SMALL_INPUT, default_size
@@ -40,7 +40,7 @@ def sizes_for(spec: Backbone, side: int) -> tuple[int, ...]:
     if spec.from_scratch or side < 32:
         return (default_size(spec, side),)
     largest = max(SMALL_INPUT, min(spec.native_size, MAX_ENLARGEMENT * side))
-    found = tuple(size for size in SIZES if spec.min_size <= size <= largest)
+    found = tuple(dict.fromkeys(fit_size(spec, size) for size in SIZES if spec.min_size <= size <= largest))
     return found or (default_size(spec, side),)
 
 

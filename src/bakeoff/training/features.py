@@ -60,6 +60,8 @@ def _read_or_compute(
 ) -> Features:
     run = task.run
     key = [run.model.name, run.model.size, task.source.hash, run.train.precision, task.dataset.pixels_key, split.ids]
+    if run.model.source:
+        key.append(run.model.source)
     if task.source.path is None or task.loaded.matched < task.loaded.total:
         key.append(run.seed)  # Random weights depend on the seed, and so does what a partial load leaves random.
     path = cache_dir() / "features" / f"{hash_json(key)[:32]}.npy"

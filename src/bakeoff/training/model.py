@@ -9,6 +9,7 @@ import keras
 from bakeoff.data.shards import Dataset, open_dataset
 from bakeoff.errors import OutputError
 from bakeoff.files import hash_file
+from bakeoff.networks.hub import explain_missing
 from bakeoff.runs.config import Mode
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.record import RunRecord, State, read_record
@@ -69,6 +70,8 @@ def _load_model(folder: Path, record: RunRecord) -> keras.Model:
             f"{path} is not the model that this run wrote: its SHA-256 is {found[:16]}…, on record is"
             f" {record.model_sha256[:16]}…; {HOW_TO_MEND}"
         )
+    if missing := explain_missing(path):
+        raise OutputError(missing)
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras, zipfile and h5py raise whatever the damage leads them to

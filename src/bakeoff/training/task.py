@@ -145,6 +145,8 @@ def open_task(
     spec = find_network(run.model.name)
     if spec.from_scratch and (run.train.sizes or run.train.probe_images):
         raise ConfigError(f"{spec.name} is trained from scratch at one size: remove train.sizes and train.probe_images")
+    if spec.one_size and run.train.sizes:
+        raise ConfigError(f"{spec.name} is built for one input size: remove train.sizes")
     if run.model.start and run.train.probe_images:
         raise ConfigError("model.start brings a trained head: remove train.probe_images")
     if run.train.xla and find_gpu() is None:

@@ -14,6 +14,7 @@ from bakeoff.deploy.bundle.formats import SAVED_MODEL_VERSION, Format
 from bakeoff.errors import BundleError
 from bakeoff.files import without_wildcards
 from bakeoff.machine import count_cores, import_tensorflow
+from bakeoff.networks.hub import explain_missing
 
 __all__ = ["Floats", "Images", "Runtime", "open_runtime"]
 
@@ -58,6 +59,8 @@ def _open_keras(path: Path, threads: int | None) -> Runtime:
             f"{path} runs on Keras with TensorFlow, but this program has started Keras with {backend}; set"
             " KERAS_BACKEND=tensorflow before Keras is imported, or export the run as onnx"
         )
+    if missing := explain_missing(path):
+        raise BundleError(missing)
     model = keras.models.load_model(path, compile=False)
     # With a fixed n, a shorter last batch would be traced again, which takes longer than many batches.
     images_of_any_number = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)

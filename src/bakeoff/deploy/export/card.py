@@ -6,6 +6,7 @@ from bakeoff.data.pixels import PAD_COLOUR
 from bakeoff.data.shards import Dataset
 from bakeoff.deploy.bundle import BundleFacts, Format
 from bakeoff.networks.find import find_network
+from bakeoff.networks.weights import PRESET
 from bakeoff.runs.config import Balance, Fit, Metric
 from bakeoff.runs.metrics import Metrics, describe_absent
 from bakeoff.runs.record import RunRecord
@@ -63,12 +64,17 @@ def _fit(facts: BundleFacts) -> str:
     return f"Fit of pictures that are not square: `{facts.fit}` ({rule}); resizing is Pillow's `BICUBIC`."
 
 
+def _and_kerashub(facts: BundleFacts) -> str:
+    version = facts.versions.get("keras_hub")
+    return f", and KerasHub {version} or newer (`pip install --no-deps keras-hub`)" if version else ""
+
+
 def _needs(facts: BundleFacts) -> list[str]:
     if not facts.versions:
         return []
     tensorflow, keras = facts.versions["tensorflow"], facts.versions["keras"]
     needed = {
-        Format.KERAS: f" Opening it needs Keras {keras} or newer.",
+        Format.KERAS: f" Opening it needs Keras {keras} or newer{_and_kerashub(facts)}.",
         Format.SAVED_MODEL: f" Running it needs TensorFlow, best {tensorflow} or newer.",
     }
     return [f"The model was written by Keras {keras} and TensorFlow {tensorflow}.{needed.get(facts.format, '')}"]
@@ -233,4 +239,6 @@ def _weights(record: RunRecord) -> str:
     origin = record.weights.origin
     if origin == "random":
         return "Starting weights: random. Licence: no third-party weights, trained on this data only."
-    return f"Starting weights: {origin}. Licence: {find_network(record.config.model.name).licence}."
+    licence = record.weights.licence or find_network(record.config.model.name).licence
+    named = f"{origin} ({record.config.model.name})" if origin == PRESET else origin
+    return f"Starting weights: {named}. Licence: {licence}."

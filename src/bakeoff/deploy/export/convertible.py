@@ -29,8 +29,8 @@ def _flatten(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 def _replace(layer: keras.layers.Layer) -> keras.layers.Layer:
     match layer:
-        case keras.layers.Resizing(antialias=True):
-            return _Shrink(layer)
+        case keras.layers.Resizing() if layer.antialias or layer.interpolation == "bicubic":
+            return _Resize(layer)
         case keras.layers.Normalization():
             return _Normalize(layer)
         case keras.layers.Conv2D() if layer.groups == layer.kernel.shape[2] * layer.groups > 1:
@@ -40,8 +40,8 @@ def _replace(layer: keras.layers.Layer) -> keras.layers.Layer:
     return layer
 
 
-class _Shrink(keras.layers.Layer):  # type: ignore[misc]
-    """Antialiased resizing of square images, which is linear along each axis, as matrix products."""
+class _Resize(keras.layers.Layer):  # type: ignore[misc]
+    """Antialiased or bicubic resizing of square images, which is linear along each axis, as matrix products."""
 
     def __init__(self, resizing: keras.layers.Resizing) -> None:
         super().__init__(name=resizing.name, dtype=resizing.dtype_policy)

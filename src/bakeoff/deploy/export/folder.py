@@ -1,5 +1,6 @@
 """Write a complete bundle atomically: into a temporary folder, checked, then moved to its place."""
 
+import importlib.metadata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from bakeoff.deploy.export.threshold import choose_threshold
 from bakeoff.errors import BundleError, OutputError
 from bakeoff.files import hash_file, write_json, write_text
 from bakeoff.locks import replacing_folder
+from bakeoff.networks.hub import needs_kerashub
 from bakeoff.runs.agreement import describe_difference
 from bakeoff.runs.calibration import softmax
 from bakeoff.runs.folder import SplitScored
@@ -145,9 +147,7 @@ def write_bundle(
             side=dataset.side,
             fit=dataset.fit,
             bakeoff=bakeoff.__version__,
-            versions={
-                name: found for name, found in find_library_versions().items() if name in ("keras", "tensorflow")
-            },
+            versions=_find_versions(path, model_format),
             format=model_format,
             quantize=quantize,
             model_bytes=sum(file.stat().st_size for file in _files(path)),
@@ -214,3 +214,11 @@ def _trace_test(finished: FinishedRun, temperature: float) -> CoverageCurve | No
 
 def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def _find_versions(model: Path, model_format: Format) -> dict[str, str]:
+    """The versions of what wrote the model; with that of KerasHub if the model has layers of it."""
+    found = {name: version for name, version in find_library_versions().items() if name in ("keras", "tensorflow")}
+    if model_format is Format.KERAS and needs_kerashub(model):
+        found["keras_hub"] = importlib.metadata.version("keras-hub")
+    return found

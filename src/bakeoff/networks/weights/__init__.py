@@ -17,6 +17,7 @@ fetch.py       downloads them in the background
     report = load_weights(backbone, spec, source)     # not for source.origin == "random"
 """
 
+from bakeoff.files import imported_weights_dir
 from bakeoff.networks.weights.fetch import DOWNLOAD_LIMIT, Downloads, can_download, needs_download
 from bakeoff.networks.weights.load import LoadReport, load_weights, renew_copies
 from bakeoff.networks.weights.locate import (
@@ -31,10 +32,11 @@ from bakeoff.networks.weights.locate import (
     locate_weights,
     sent_weights_dir,
 )
-from bakeoff.networks.weights.transfer import ExportedWeights, export_weights, import_weights, imported_weights_dir
+from bakeoff.networks.weights.transfer import PRESET, ExportedWeights, export_weights, import_weights
 
 __all__ = [
     "DOWNLOAD_LIMIT",
+    "PRESET",
     "Downloads",
     "ExportedWeights",
     "LoadReport",

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from bakeoff.errors import WeightsError
 from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.efficientnet_lite import torch_prefixes
+from bakeoff.networks.hub.build import load_preset
+from bakeoff.networks.weights.hdf5 import open_hdf5
 from bakeoff.networks.weights.keras_file import open_models
 from bakeoff.networks.weights.known import recognise
 from bakeoff.networks.weights.locate import WeightsSource
 from bakeoff.networks.weights.match import Match, Wanted, arrange, find_match, list_layers
 from bakeoff.networks.weights.torch_file import read_state_dict
+from bakeoff.networks.weights.transfer import PRESET
 from bakeoff.text import name_some
 
 __all__ = ["LoadReport", "load_weights", "renew_copies"]
@@ -50,8 +53,9 @@ def load_weights(backbone: Any, spec: Backbone, source: WeightsSource, *, partia
     if source.path is None:
         raise WeightsError(f"{spec.name} starts from random weights: there is nothing to load")
     note = ""
-    if source.origin == "hub":
-        _load_hub(backbone, source.path)
+    if source.origin in ("hub", PRESET):
+        load = _load_hub if source.origin == "hub" else _load_preset
+        load(backbone, source.path)
         found = len(backbone.weights)
         _check_finite([(layer, layer.get_weights()) for layer in backbone.layers], source.path)
     else:
@@ -63,7 +67,7 @@ def load_weights(backbone: Any, spec: Backbone, source: WeightsSource, *, partia
         found = sum(len(tensors) for _, tensors in pairs)
         for layer, tensors in pairs:
             layer.set_weights(tensors)
-    if spec.family == "efficientnet":
+    if spec.family == "efficientnet" and not spec.preset:
         _correct_input_variance(backbone)
     renew_copies(backbone)
     return LoadReport(found, len(backbone.weights), note)
@@ -92,6 +96,18 @@ def _load_hub(backbone: Any, path: Path) -> None:
     except Exception as error:  # A damaged file can make Keras and h5py raise any exception.
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} does not fit {backbone.name}: {reason}; delete it and fetch it again") from error
+
+
+def _load_preset(backbone: Any, folder: Path) -> None:
+    for path in sorted(folder.glob("*.h5")):
+        try:
+            with open_hdf5(path):
+                pass
+        except WeightsError as error:
+            raise WeightsError(f"{path} {error}") from error
+        except Exception as error:  # h5py raises whatever a damaged file leads it to
+            raise WeightsError(f"{path} is damaged ({error}); download or save the preset again") from error
+    load_preset(backbone, folder)
 
 
 def _read_torch(backbone: Any, path: Path) -> list[tuple[Any, Tensors]]:

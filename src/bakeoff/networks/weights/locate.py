@@ -14,8 +14,9 @@ from bakeoff.files import PARTIAL, cache_dir, hash_file
 from bakeoff.machine import keras_home
 from bakeoff.networks.backbone import Backbone, Origin
 from bakeoff.networks.find import find_network
+from bakeoff.networks.hub import hash_preset, pack_preset
 from bakeoff.networks.weights.joined import join_parts
-from bakeoff.networks.weights.transfer import ExportedWeights, find_imported
+from bakeoff.networks.weights.transfer import PRESET, ExportedWeights, find_imported
 from bakeoff.runs.config import Model
 
 __all__ = [
@@ -37,11 +38,11 @@ class WeightsSource:
     """Starting weights."""
 
     origin: str
-    """`package`, `hub`, `file`, `run` or `random`."""
+    """`package`, `hub`, `preset`, `file`, `run` or `random`."""
     hash: str
-    """The file's SHA-256; `none` without a file."""
+    """The file's SHA-256; of a preset, that of its configuration and its weights; `none` without a file."""
     path: Path | None
-    """None for random weights."""
+    """None for random weights; of a preset, its folder."""
 
 
 def locate_weights(spec: Backbone, wanted: str) -> WeightsSource:
@@ -69,6 +70,8 @@ def locate_weights(spec: Backbone, wanted: str) -> WeightsSource:
         if path.suffix == ".json":
             path = join_parts(path)
         return WeightsSource("file", hash_file(path), path)
+    if spec.preset:
+        return WeightsSource(PRESET, hash_preset(spec.name), Path(spec.preset))
     if package_file := _package_file(spec):
         return WeightsSource("package", _package_hash(package_file), package_file)
     if found := find_imported(spec.name):
@@ -122,7 +125,12 @@ def is_available_locally(spec: Backbone) -> bool:
 
 
 def local_weights_origin(spec: Backbone) -> str | None:
-    """Where `auto` finds weights on this machine: `package`, `kit` (imported) or `download` (Keras' cache), or None."""
+    """Where `auto` finds weights on this machine: `package`, `kit` (imported), `download` (Keras' cache) or `preset`.
+
+    None if they are not on this machine.
+    """
+    if spec.preset:
+        return PRESET
     if _package_file(spec):
         return "package"
     if find_imported(spec.name):
@@ -156,6 +164,12 @@ def describe_for_export(spec: Backbone, wanted: str) -> tuple[Path, ExportedWeig
     source = locate_weights(spec, wanted)
     if source.path is None:
         raise WeightsError(f"{spec.name} has no pretrained weights to export")
+    if source.origin == PRESET:
+        path = pack_preset(spec.name)
+        size, digest = path.stat().st_size, hash_file(path)
+        return path, ExportedWeights(
+            network=spec.name, file=path.name, sha256=digest, bytes=size, origin=PRESET, licence=spec.licence
+        )
     is_given = source.origin == "file"
     entry = ExportedWeights(
         network=spec.name,

@@ -6,21 +6,22 @@ kit.json   the files in the folder, with their hashes and licences
 `import_weights` copies such a folder into `imported_weights_dir()`, where `--weights auto` finds the files.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import platformdirs
 from pydantic import ConfigDict, ValidationError
 
 from bakeoff.errors import WeightsError
-from bakeoff.files import hash_file, make_dir, replacing, write_text
+from bakeoff.files import hash_file, imported_weights_dir, make_dir, replacing, write_text
+from bakeoff.networks.hub import unpack_preset
 from bakeoff.runs.facts import Facts
 
-__all__ = ["ExportedWeights", "export_weights", "find_imported", "import_weights", "imported_weights_dir", "read_kit"]
+__all__ = ["PRESET", "ExportedWeights", "export_weights", "find_imported", "import_weights", "read_kit"]
 
 SCHEMA = 1
+# The origin of what comes from a preset of a hub.
+PRESET = "preset"
 _MOST_KIT_BYTES = 1 << 20
 OnFile = Callable[[str, int, int], None]
 """Called with (what is being done with which file, files done, files in all)."""
@@ -29,7 +30,7 @@ OnFile = Callable[[str, int, int], None]
 class ExportedWeights(Facts):
     """One network's weight file in an exported folder.
 
-    `origin` is where the exporting machine had it from: `package`, `hub` or `file`.
+    `origin` is where the exporting machine had it from: `package`, `hub`, `file`, or `preset` (a folder, packed).
     """
 
     network: str
@@ -45,11 +46,6 @@ class _Kit(Facts):
     files: tuple[ExportedWeights, ...] = ()
 
     model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
-
-
-def imported_weights_dir() -> Path:
-    """The folder of imported weights: `$BAKEOFF_WEIGHTS_DIR`, else `weights` in the platform's user data folder."""
-    return Path(os.environ.get("BAKEOFF_WEIGHTS_DIR") or Path(platformdirs.user_data_dir("bakeoff")) / "weights")
 
 
 def read_kit(folder: Path) -> tuple[ExportedWeights, ...]:
@@ -128,9 +124,14 @@ def import_weights(folder: Path, on_file: OnFile) -> tuple[ExportedWeights, ...]
     imported = imported_weights_dir()
     for done, entry in enumerate(entries, len(entries)):
         on_file(f"copying {entry.file}", done, 2 * len(entries))
-        _copy(folder / entry.file, imported / entry.file)
+        if entry.origin == PRESET:
+            unpack_preset(folder / entry.file, entry.network)
+        else:
+            _copy(folder / entry.file, imported / entry.file)
     networks = {entry.network for entry in entries}
-    _write(imported, [*(entry for entry in read_kit(imported) if entry.network not in networks), *entries])
+    # An unpacked preset is found by its name.
+    files = [entry for entry in entries if entry.origin != PRESET]
+    _write(imported, [*(entry for entry in read_kit(imported) if entry.network not in networks), *files])
     return entries
 
 

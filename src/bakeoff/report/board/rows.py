@@ -64,8 +64,8 @@ class Row(BaseModel):
     micro_batch: int
     """Images of a batch that are processed at once; less than `batch` if gradients were accumulated."""
     weights: str
-    """Origin of the initial weights: `package`, `hub`, `file` or `run`; `scratch` if the network has no pretrained
-    weights, `random` if it has some that were not used."""
+    """Origin of the initial weights: `package`, `hub`, `preset`, `file` or `run`; `scratch` if the network has no
+    pretrained weights, `random` if it has some that were not used."""
     tensors_matched: int
     """How many of the network's `tensors_total` tensors were loaded from the weights file."""
     tensors_total: int
@@ -87,6 +87,8 @@ class Row(BaseModel):
     """Images that the scores were measured on; 0: not scored."""
     folds: int = 0
     """Folds of the cross-validation that they are from; 0: validation images alone."""
+    licence: str = ""
+    """Licence of the initial weights, where it is known."""
     # The others are no column of the board.
     out: Path | None = Field(None, exclude=True)
     """The study's folder, which has the predictions; None: they are not read."""
@@ -139,6 +141,7 @@ def read_row(record: RunRecord, metric: Metric | None = None, out: Path | None =
         mode=record.config.train.mode,
         val_images=record.val.n if record.val else 0,
         folds=record.folds,
+        licence=record.weights.licence,
         out=out,
         seconds_planned=record.seconds_planned,
         train_images=record.data.counts.get("train", 0),

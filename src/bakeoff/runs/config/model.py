@@ -2,16 +2,24 @@
 
 import re
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from bakeoff.runs.config.data import Section
 
-__all__ = ["BatchNorm", "Model", "Side"]
+__all__ = ["BatchNorm", "Model", "Side", "resolve_name"]
 
 # Side, in pixels, of the square input of a network.
 Side = Annotated[int, Field(ge=8, le=1024)]
+
+
+def resolve_name(name: str) -> str:
+    """The name of a network; that of a preset in a folder has its whole path, which other processes find, too."""
+    if re.match(r"hub:(?:[.~]|[^/]*/)", name):
+        return f"hub:{Path(name.removeprefix('hub:')).expanduser().absolute()}"
+    return name
 
 
 class BatchNorm(StrEnum):
@@ -51,6 +59,11 @@ class Model(Section):
     in inference mode, which suits pretrained networks and small batches."""
     dropout: float = Field(0.2, ge=0.0, lt=1.0)
     """Fraction of the pooled features that is dropped before the head in training, from 0 to below 1."""
+
+    @field_validator("name")
+    @classmethod
+    def _resolve_name(cls, value: str) -> str:
+        return resolve_name(value)
 
     @field_validator("unfreeze")
     @classmethod

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bakeoff.errors import ConfigError
+from bakeoff.runs.config.model import resolve_name
 from bakeoff.runs.config.run import Candidate, WeightsChoice
 
 __all__ = ["first_message", "parse_bytes", "parse_candidate", "parse_duration", "parse_weights"]
@@ -29,7 +30,7 @@ def parse_candidate(text: str) -> Candidate:
     if re.fullmatch(_NAME, name):
         name = name.lower()
     try:
-        return Candidate(name=name, size=int(size) if size else None)
+        return Candidate(name=resolve_name(name), size=int(size) if size else None)
     except ValidationError as error:
         raise ConfigError(f"candidate {text!r}: {first_message(error)}; sizes are pixels along the side") from error
 
@@ -54,7 +55,7 @@ def parse_weights(texts: Iterable[str], *, partial: bool = False) -> WeightsChoi
         if value not in ("auto", "none"):
             value = str(Path(value).expanduser().absolute())
         if match:
-            named[match[1]] = value
+            named[resolve_name(match[1])] = value
         else:
             default = value
     return WeightsChoice(default=default, named=named, partial=partial)

@@ -68,6 +68,8 @@ def walk(model: keras.Model, side: int, *, half: bool = False) -> list[GraphStep
         def call(*args: Any, **kwargs: Any) -> Any:
             if isinstance(operation, keras.Model):
                 return run_graph(operation, args, visit)
+            if _is_composite(operation):
+                return run_graph(_open(operation, args), args, visit)
             symbol = operation.compute_output_spec(*args, **kwargs)
             inputs = [buffers[id(each)][1] for each in keras.tree.flatten(args) if id(each) in buffers]
             if _is_view(operation):
@@ -79,6 +81,12 @@ def walk(model: keras.Model, side: int, *, half: bool = False) -> list[GraphStep
             flows = any(each in learning for each in inputs)
             if flows or weights:
                 learning.add(output)
+            if isinstance(operation, layers.MultiHeadAttention):
+                inside = Tensor(_attention_numbers(operation, symbol.shape, inputs))
+                kept = [*inputs, inside] if flows or weights else []
+                # What is computed in it is alive when its output is.
+                steps.append(GraphStep(operation, tuple(inputs), inside, tuple(kept), (), flows or bool(weights)))
+                inputs = [inside]
             kept = _kept(operation, inputs, output, learns=bool(weights), flows=flows)
             if half and isinstance(operation, _NORMALISATIONS):
                 kept = [Tensor(2 * each.numbers) for each in kept]
@@ -91,6 +99,26 @@ def walk(model: keras.Model, side: int, *, half: bool = False) -> list[GraphStep
     buffers[id(images)] = images, Tensor(math.prod(images.shape))
     visit(model)(images)
     return steps
+
+
+def _is_composite(operation: Any) -> bool:
+    """Whether an operation is a layer that calls further layers, which only KerasHub's do."""
+    return type(operation).__module__.startswith("keras_hub.")
+
+
+def _open(layer: Any, inputs: tuple[Any, ...]) -> keras.Model:
+    """What a layer calls, as a model of one image."""
+    images = [keras.Input(batch_shape=each.shape, dtype=each.dtype) for each in inputs]
+    return keras.Model(images, layer.call(*images))
+
+
+def _attention_numbers(attention: Any, shape: tuple[int, ...], inputs: list[Tensor]) -> int:
+    """Queries, keys, values, their mixture, and the scores of each head before and after the softmax."""
+    queries, width = shape[-2:]
+    keys = inputs[-1].numbers // width
+    heads: int = attention.num_heads * attention.key_dim
+    scores: int = attention.num_heads * queries * keys
+    return 2 * queries * heads + 2 * keys * heads + 2 * scores
 
 
 def _is_view(operation: Any) -> bool:
@@ -110,7 +138,13 @@ def _kept(operation: Any, inputs: list[Tensor], output: Tensor, *, learns: bool,
     if not (learns or flows):
         return []
     match operation:
-        case layers.Conv2D() | layers.DepthwiseConv2D() | layers.SeparableConv2D() | layers.Dense():
+        case (
+            layers.Conv2D()
+            | layers.DepthwiseConv2D()
+            | layers.SeparableConv2D()
+            | layers.Dense()
+            | layers.EinsumDense()
+        ):
             kept = [*inputs] if learns else []
             if isinstance(operation, layers.SeparableConv2D) and learns:
                 channels = math.prod(operation.depthwise_kernel.shape[2:])

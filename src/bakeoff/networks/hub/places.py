@@ -1,0 +1,118 @@
+"""Where a preset is on this machine: a given folder, an imported one, or the caches of the hubs. Downloads nothing."""
+
+import functools
+import hashlib
+import importlib.util
+import os
+import re
+from pathlib import Path
+
+from bakeoff.errors import ConfigError, suggest
+from bakeoff.files import imported_weights_dir
+from bakeoff.networks.hub.families import FAMILIES
+
+__all__ = ["HOW_TO_INSTALL", "find_folder", "find_handle", "is_preset", "kept_folder"]
+
+PREFIXES = ("hub:", "hf://", "kaggle://")
+HOW_TO_INSTALL = (
+    "run pip install 'bakeoff[hub]' and then pip install --no-deps keras-hub (without --no-deps, its text package"
+    " brings a second TensorFlow)"
+)
+# A preset in one of KerasHub's lists: its name, and the texts that its place at Kaggle is written as.
+_ENTRY = re.compile(r'^    "([\w.-]+)": \{.*?"kaggle_handle":\s*\(?\s*((?:"[^"]*"\s*)+)', re.MULTILINE | re.DOTALL)
+
+
+def is_preset(name: str) -> bool:
+    """Whether the name of a network is that of a preset."""
+    return name.startswith(PREFIXES)
+
+
+def find_folder(name: str) -> Path | None:
+    """The folder of a preset on this machine; None if it has not been downloaded or imported.
+
+    Raises:
+        ConfigError: The name is not of the form that its hub has, or there is no such folder.
+    """
+    hub, _, rest = name.partition(":")
+    rest = rest.removeprefix("//")
+    given = Path(rest).expanduser().absolute() if hub == "hub" and _is_path(rest) else None
+    if given is not None and given.is_dir():
+        return given
+    if (kept := kept_folder(name)).is_dir():
+        return kept
+    if hub == "hf":
+        return _find_hugging_face(name, rest)
+    if hub == "kaggle":
+        return _find_kaggle(name, rest)
+    if given is not None:
+        raise ConfigError(f"{name}: there is no folder {given}; give the folder of a preset")
+    return _find_kaggle(name, find_handle(name))
+
+
+def kept_folder(name: str) -> Path:
+    """Where a preset from another machine is kept."""
+    title = re.sub(r"[^\w.]+", "-", name).strip("-")
+    return imported_weights_dir() / "presets" / f"{title[-60:]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def find_handle(name: str) -> str:
+    """Where Kaggle has a preset of KerasHub's own list, as OWNER/MODEL/keras/NAME/VERSION.
+
+    Raises ConfigError, with the closest names, if KerasHub has no such preset, or is not installed.
+    """
+    presets = _list_presets()
+    title = name.removeprefix("hub:")
+    if not presets:
+        raise ConfigError(f"{name}: KerasHub is not installed, so its presets are not known; {HOW_TO_INSTALL}")
+    if title not in presets:
+        hint = suggest(title, presets, "see https://keras.io/keras_hub/presets")
+        raise ConfigError(f"KerasHub has no preset {title!r} of an image network; {hint}")
+    return presets[title]
+
+
+@functools.cache
+def _list_presets() -> dict[str, str]:
+    """The presets of KerasHub's image networks, by name, as it lists them; read without importing it.
+
+    `find_spec` runs no code of a package at top level.
+    """
+    module = importlib.util.find_spec("keras_hub")
+    folders = module.submodule_search_locations if module else None
+    found: dict[str, str] = {}
+    for folder in folders or ():
+        for family in {family.folder for family in FAMILIES.values()}:
+            for path in Path(folder).glob(f"src/models/{family}/{family}_presets.py"):
+                for name, handle in _ENTRY.findall(path.read_text(encoding="utf-8")):
+                    found[name] = "".join(re.findall(r'"([^"]*)"', handle)).removeprefix("kaggle://")
+    return found
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or text.startswith((".", "~"))
+
+
+def _find_hugging_face(name: str, repository: str) -> Path | None:
+    """The snapshot of a repository's main branch in the cache of `huggingface_hub`."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise ConfigError(f"{name} is not of the form hf://OWNER/NAME")
+    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    kept = cache / f"models--{repository.replace('/', '--')}"
+    try:
+        revision = (kept / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    folder = kept / "snapshots" / revision
+    return folder if re.fullmatch(r"[0-9a-f]{4,64}", revision) and folder.is_dir() else None
+
+
+def _find_kaggle(name: str, handle: str) -> Path | None:
+    """The newest version, or the one that is named, in the cache of `kagglehub`."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+/[\w.-]+/[\w.-]+(?:/\d+)?", handle):
+        raise ConfigError(f"{name} is not of the form kaggle://OWNER/MODEL/keras/NAME, or the same with /VERSION")
+    cache = Path(os.environ.get("KAGGLEHUB_CACHE") or "~/.cache/kagglehub").expanduser() / "models"
+    folder = cache / handle
+    if handle.count("/") == 4:
+        return folder if folder.is_dir() else None
+    versions = [path for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
+    return max(versions, key=lambda path: int(path.name), default=None)

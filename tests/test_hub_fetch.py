@@ -1,0 +1,121 @@
+"""Presets are downloaded by the hubs' own packages, here from a server on this machine."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("huggingface_hub")
+pytest.importorskip("keras_hub")
+
+from bakeoff.networks.hub.fetch import _explain
+from test_hub import write_timm
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+DOWNLOAD = (
+    "import sys; from bakeoff.errors import BakeoffError; from bakeoff.networks.hub import download_preset\n"
+    "try: download_preset(sys.argv[1], lambda size: None, sys.exit)\n"
+    "except BakeoffError as error: sys.exit(str(error))\n"
+)
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """What `huggingface_hub` asks of Hugging Face's hub, for the files of one folder."""
+
+    folder: Path
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, *, body: bool) -> None:
+        if "gated" in self.path:
+            return self._send(403, b"{}", {"X-Error-Code": "GatedRepo"}, body=body)
+        if "/me/mine" not in self.path:
+            return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, body=body)
+        name = self.path.partition("?")[0].rpartition("/")[2]
+        if (path := self.folder / name).is_file():
+            return self._send(200, path.read_bytes(), {"X-Repo-Commit": REVISION, "ETag": f'"{name}"'}, body=body)
+        listed = [{"rfilename": each.name} for each in self.folder.iterdir()]
+        facts = {"id": "me/mine", "sha": REVISION, "siblings": listed, "private": False, "tags": [], "downloads": 0}
+        return self._send(200, json.dumps(facts).encode(), {"Content-Type": "application/json"}, body=body)
+
+    def _send(self, code: int, content: bytes, headers: dict[str, str], *, body: bool) -> None:
+        self.send_response(code)
+        for key, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """The address of a hub with one checkpoint of timm, and a file of code beside it."""
+    _Hub.folder = write_timm(tmp_path / "served")
+    (_Hub.folder / "evil.py").write_text("raise SystemExit")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def download(name: str, endpoint: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Download in a process of its own, as `huggingface_hub` reads its settings when it is imported."""
+    import os
+
+    environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", DOWNLOAD, name], env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_a_preset_is_downloaded_into_the_cache_of_its_hub(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = download("hf://me/mine", server, tmp_path / "hf")
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    from bakeoff.networks.find import find_network
+
+    spec = find_network("hf://me/mine")
+    assert (spec.family, spec.licence) == ("resnet", "apache-2.0")
+    assert sorted(path.name for path in Path(spec.preset).iterdir()) == ["config.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("hf://me/nothing", "there is no preset hf://me/nothing; see its hub for the names"),
+        ("hf://me/gated", "hf://me/gated is gated, or private: accept its terms on its page"),
+    ],
+)
+def test_what_cannot_be_had_is_one_line(name: str, says: str, server: str, tmp_path: Path) -> None:
+    done = download(name, server, tmp_path / "hf")
+    assert done.returncode == 1
+    assert says in done.stderr.strip().splitlines()[-1]
+
+
+def test_a_host_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    done = download("hf://me/mine", "http://127.0.0.1:9", tmp_path / "hf")
+    assert done.returncode == 1
+    assert "cannot download hf://me/mine (" in done.stderr.strip().splitlines()[-1]
+
+
+def test_what_kaggle_says_is_one_line() -> None:
+    gated = _explain("hub:x", ValueError("403 Client Error. \n\n You don't have permission"))
+    assert gated.startswith("hub:x is gated, or private")
+    assert _explain("hub:x", ValueError("404 Client Error")).startswith("there is no preset hub:x")
+    assert _explain("hub:x", OSError("no route\nto host")).startswith("cannot download hub:x (no route to host)")

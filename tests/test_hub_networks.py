@@ -1,0 +1,166 @@
+"""Networks of presets: the same features as KerasHub's own network, in models that Keras alone opens."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("keras_hub")
+
+import keras
+
+from bakeoff.errors import ConfigError, WeightsError
+from bakeoff.networks.backbone import Features
+from bakeoff.networks.find import find_network
+from bakeoff.networks.model import Network, build_network, freeze
+from bakeoff.networks.weights import load_weights, locate_weights
+from bakeoff.runs.config import BatchNorm, Model
+from bakeoff.training.inference import compile_forward
+from presets import FAMILIES, OFFSET, SCALE, SIDE, save_preset
+
+QUICK = {"vit", "dinov2", "resnet", "mobilenet", "hgnetv2", "swin"}
+# Their layers are KerasHub's.
+WITH_KERASHUB = {"swin"}
+EACH = [pytest.param(family, marks=() if family in QUICK else pytest.mark.slow) for family in FAMILIES]
+
+
+@pytest.fixture
+def preset(request: pytest.FixtureRequest, make_once: Any) -> tuple[str, Path, Any]:
+    """A family, the folder of its preset, and KerasHub's network."""
+    kept: list[Any] = []
+    folder = make_once(f"preset-{request.param}", lambda folder: kept.append(save_preset(request.param, folder)))
+    if not kept:
+        import keras_hub
+
+        kept.append(keras_hub.models.Backbone.from_preset(str(folder)))
+    return request.param, folder, kept[0]
+
+
+def build(folder: Path, size: int = SIDE) -> Network:
+    """The network of a preset, with its weights."""
+    spec = find_network(f"hub:{folder}")
+    network = build_network(spec, Model(name=spec.name, size=size), side=SIDE, classes=3)
+    report = load_weights(network.backbone, spec, locate_weights(spec, "auto"))
+    assert report.matched == report.total > 0
+    return network
+
+
+def draw_images(count: int = 2) -> Any:
+    return np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE, 3), np.uint8)
+
+
+def features_of_kerashub(model: Any, images: Any, features: Features) -> Any:
+    """What KerasHub's own network makes of scaled images, as one vector each."""
+    scaled = images.astype(np.float32) * np.array(SCALE, np.float32) + np.array(OFFSET, np.float32)
+    if type(model).__name__ == "SigLIPBackbone":
+        model = model.vision_encoder
+    output = model.predict({"images": scaled} if isinstance(model.input, dict) else scaled, verbose=0)
+    if isinstance(output, dict):
+        output = list(output.values())[-1]
+    if output.ndim == 3 and features is Features.CLASS_TOKEN:
+        return output[:, 0]
+    return output.mean(axis=tuple(range(1, output.ndim - 1))) if output.ndim > 2 else output
+
+
+@pytest.mark.parametrize("preset", EACH, indirect=True)
+def test_features_are_those_of_kerashub(preset: tuple[str, Path, Any]) -> None:
+    _, folder, model = preset
+    images, network = draw_images(), build(folder)
+    expected = features_of_kerashub(model, images, network.spec.features)
+    found = network.features(SIDE).predict(images, verbose=0)
+    assert found.shape == expected.shape
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4)
+    assert np.ptp(found, axis=0).max() > 1e-3  # of different images
+
+
+@pytest.mark.parametrize("preset", EACH, indirect=True)
+def test_the_compiled_model_gives_the_same(preset: tuple[str, Path, Any]) -> None:
+    _, folder, _ = preset
+    images, network = draw_images(), build(folder)
+    model = network.model(SIDE)
+    expected = model.predict(images, verbose=0)
+    np.testing.assert_allclose(np.asarray(compile_forward(model)(images)), expected, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("preset", EACH, indirect=True)
+def test_a_saved_model_has_layers_of_keras_alone(preset: tuple[str, Path, Any], tmp_path: Path) -> None:
+    family, folder, _ = preset
+    images, model = draw_images(), build(folder).model(SIDE)
+    model.save(tmp_path / "model.keras")
+    opened = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_array_equal(opened.predict(images, verbose=0), model.predict(images, verbose=0))
+    text = opened.to_json()
+    assert ("keras_hub" in text) == (family in WITH_KERASHUB)
+
+
+@pytest.mark.parametrize("preset", EACH, indirect=True)
+def test_a_network_learns_where_it_is_not_frozen(preset: tuple[str, Path, Any]) -> None:
+    _, folder, _ = preset
+    network = build(folder)
+    freeze(network.backbone, 0.3, BatchNorm.FROZEN)
+    model = network.model(SIDE)
+    some, all_of_it = len(model.trainable_weights), len(model.weights)
+    assert 2 < some < all_of_it
+    model.compile(optimizer=keras.optimizers.SGD(0.01), loss=keras.losses.SparseCategoricalCrossentropy(True))
+    before = [np.asarray(weight) for weight in model.non_trainable_weights]
+    loss = model.train_on_batch(draw_images(4), np.array([0, 1, 2, 0]))
+    assert np.isfinite(loss)
+    for old, weight in zip(before, model.non_trainable_weights, strict=True):
+        np.testing.assert_array_equal(old, np.asarray(weight), weight.path)
+
+
+@pytest.mark.parametrize("preset", ["vit", "dinov2"], indirect=True)
+def test_blocks_of_a_transformer_are_frozen_by_their_names(preset: tuple[str, Path, Any]) -> None:
+    _, folder, _ = preset
+    backbone = build(folder).backbone
+    freeze(backbone, "block2", BatchNorm.TRAIN)
+    learning = {layer.name.split("_")[0] for layer in backbone.layers if layer.trainable and layer.weights}
+    assert learning == {"block2", "norm"}
+    with pytest.raises(ConfigError, match=r"has no block 'block7'; its last ones are .*block2"):
+        freeze(backbone, "block7", BatchNorm.TRAIN)
+
+
+@pytest.mark.parametrize("preset", ["vit", "dinov2", "swin"], indirect=True)
+def test_positions_are_fitted_to_another_input_size(preset: tuple[str, Path, Any]) -> None:
+    family, folder, model = preset
+    images = draw_images()
+    larger = build(folder, 64).features(64).predict(images, verbose=0)
+    at_native = features_of_kerashub(model, images, build(folder).spec.features)
+    assert larger.shape == at_native.shape
+    if family == "dinov2":  # which KerasHub itself can build for another size
+        import keras_hub
+
+        other = keras_hub.models.Backbone.from_preset(str(folder), image_shape=(64, 64, 3))
+        big = np.asarray(keras.ops.image.resize(images.astype(np.float32), (64, 64)))
+        expected = features_of_kerashub(other, big, Features.CLASS_TOKEN)
+        np.testing.assert_allclose(larger, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("preset", ["vit"], indirect=True)
+def test_damaged_weights_are_one_line(preset: tuple[str, Path, Any], tmp_path: Path) -> None:
+    _, folder, _ = preset
+    half = tmp_path / "half"
+    half.mkdir()
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        (half / path.name).write_bytes(content[: len(content) // 2] if path.suffix == ".h5" else content)
+    with pytest.raises(WeightsError, match=r"model\.weights\.h5 is damaged .*again$") as raised:
+        build(half)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("preset", ["vit"], indirect=True)
+def test_weights_of_another_network_are_one_line(preset: tuple[str, Path, Any], tmp_path: Path) -> None:
+    _, folder, _ = preset
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in folder.iterdir():
+        text = path.read_bytes()
+        (other / path.name).write_bytes(
+            text.replace(b'"hidden_dim": 16', b'"hidden_dim": 32') if path.name == "config.json" else text
+        )
+    with pytest.raises(WeightsError, match=r"KerasHub cannot open .*again$") as raised:
+        build(other)
+    assert "\n" not in str(raised.value)
