@@ -14,6 +14,7 @@ from bakeoff.networks.find import find_network
 from bakeoff.networks.table import TABLE
 from bakeoff.profile import Device, Profile, list_networks
 from bakeoff.runs.config import Mode
+from bakeoff.study.fields import FIELDS
 from factories import make_observation as seen
 from running import run_cli
 
@@ -117,6 +118,18 @@ def test_a_count_can_be_written_in_several_ways(text: str | int, count: int) -> 
 def test_what_is_no_count_is_an_error(text: Any) -> None:
     with pytest.raises(ConfigError, match="max_params"):
         bakeoff.models(max_params=text)
+
+
+def test_each_network_has_the_fields_that_it_is_in() -> None:
+    fields = {row.name: row.fields for row in bakeoff.models()}
+    assert fields["vgg-16"] == ("study", "all")
+    assert {name for name, own in fields.items() if "fast" in own} == set(FIELDS["fast"].networks)
+
+
+def test_the_terminal_names_the_fields_unless_networks_are_filtered() -> None:
+    firsts = [line.partition(" ")[0] for line in run_cli("models").stdout.splitlines()]
+    assert [first for first in firsts if first in FIELDS] == list(FIELDS)
+    assert "--candidates takes" not in run_cli("models", "--family", "vgg").stdout
 
 
 def test_python_and_the_command_line_list_the_same() -> None:

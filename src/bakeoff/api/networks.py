@@ -3,6 +3,7 @@
 from bakeoff.api.arguments import Names, read_flag, read_names, read_optional_count
 from bakeoff.api.plain import plain_arguments
 from bakeoff.profile import ListedNetwork, list_networks, read_profile
+from bakeoff.study.fields import FIELDS
 
 __all__ = ["models"]
 
@@ -30,4 +31,5 @@ def models(
         families=read_names("family", family),
         at_hand=read_flag("at_hand", at_hand),
         max_params=read_optional_count("max_params", max_params),
+        fields={name: field.networks for name, field in FIELDS.items()},
     )

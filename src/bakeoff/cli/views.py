@@ -182,9 +182,11 @@ def models(
         return
     from rich.console import Console
 
-    from bakeoff.console.results import render_models
+    from bakeoff.console.results import render_fields, render_models
 
     Console().print(render_models(rows))
+    if family is None and max_params is None and not at_hand:
+        Console().print(render_fields())
 
 
 def info(*, as_json: JsonOption = False) -> None:

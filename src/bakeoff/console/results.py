@@ -26,8 +26,16 @@ from bakeoff.runs.findings import Arm, Effect, Effects, SearchResult, Verdict
 from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import RunRecord
 from bakeoff.runs.study_file import AnyStudy
+from bakeoff.study.fields import FIELDS
 
-__all__ = ["render_effects", "render_end", "render_models", "render_search_result", "render_weights"]
+__all__ = [
+    "render_effects",
+    "render_end",
+    "render_fields",
+    "render_models",
+    "render_search_result",
+    "render_weights",
+]
 
 
 def render_models(rows: Sequence[ListedNetwork]) -> Group | str:
@@ -76,6 +84,14 @@ def _say_where_weights_are(row: ListedNetwork) -> str:
 def _format_pace(pace: Pace) -> str:
     text = f"{pace.images_per_second:.{0 if pace.images_per_second >= 10 else 1}f} @{pace.size}"
     return text if pace.mode is Mode.FIT else f"({text})"
+
+
+def render_fields() -> Group:
+    """The named fields of candidates, one line each."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for field in FIELDS.values():
+        table.add_row(field.name, f"{field.about} ({len(field.networks)})")
+    return Group("", "--candidates takes names of networks, and of these fields:", table)
 
 
 def render_weights(entries: Sequence[ExportedWeights]) -> Table:

@@ -1,6 +1,6 @@
 """The networks that can be candidates, with what this machine knows of each: its weights and its pace."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from bakeoff.errors import ConfigError, suggest
 from bakeoff.networks.backbone import Backbone, Scaling
@@ -51,10 +51,17 @@ class ListedNetwork(Facts):
     """For one image at the native size, without the head."""
     pace: Pace | None
     """None if nothing was measured on this machine."""
+    fields: tuple[str, ...] = ()
+    """The named fields of candidates that it is in."""
 
 
 def list_networks(
-    profile: Profile, *, families: Collection[str] = (), at_hand: bool = False, max_params: int | None = None
+    profile: Profile,
+    *,
+    families: Collection[str] = (),
+    at_hand: bool = False,
+    max_params: int | None = None,
+    fields: Mapping[str, Collection[str]] | None = None,
 ) -> list[ListedNetwork]:
     """The networks of the table, in its order.
 
@@ -63,6 +70,7 @@ def list_networks(
         families: Only networks of these families; all if empty.
         at_hand: Only networks that can be candidates without a download.
         max_params: Only networks of at most so many parameters, with a head of 100 classes.
+        fields: The names of the networks in each named field.
 
     Raises:
         ConfigError: There is no such family.
@@ -73,14 +81,14 @@ def list_networks(
             hint = suggest(family, known, f"families are {', '.join(known)}")
             raise ConfigError(f"there is no family {family!r}; {hint}")
     rows = [
-        _describe(profile, spec)
+        _describe(profile, spec, fields or {})
         for spec in TABLE
         if (not families or spec.family in families) and (max_params is None or spec.params_total <= max_params)
     ]
     return [row for row in rows if row.weights_at_hand or not at_hand]
 
 
-def _describe(profile: Profile, spec: Backbone) -> ListedNetwork:
+def _describe(profile: Profile, spec: Backbone, fields: Mapping[str, Collection[str]]) -> ListedNetwork:
     here = None if spec.from_scratch else local_weights_origin(spec)
     return ListedNetwork(
         name=spec.name,
@@ -98,6 +106,7 @@ def _describe(profile: Profile, spec: Backbone) -> ListedNetwork:
         download_bytes=spec.download_bytes,
         multiply_adds=spec.multiply_adds,
         pace=_find_pace(profile, spec),
+        fields=tuple(name for name, networks in fields.items() if spec.name in networks),
     )
 
 
