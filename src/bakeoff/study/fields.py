@@ -29,13 +29,13 @@ def _field(name: str, about: str, networks: str) -> Field:
 
 # fmt: off
 FIELDS = {field.name: field for field in (
-    _field("study", "the eleven pretrained networks of the original study, and three from scratch",
+    _field("study", "the eleven networks of the original study, and three from scratch",
            "lenet cnn-small cnn-custom vgg-16 vgg-19 mobilenet-v2 resnet-50 resnet-152-v2 xception inception-v3"
            " densenet-121 densenet-169 densenet-201 efficientnet-b7"),
-    _field("fast", "small networks that train on a laptop, of four families",
-           "mobilenet-v3-small mobilenet-v2 efficientnet-lite0 efficientnet-b0 efficientnet-v2-b0"),
+    _field("fast", "small networks for a laptop, of four families",
+           "mobilenet-v3-small mobilenet-v3-large efficientnet-lite0 efficientnet-b0 efficientnet-v2-b0"),
     _field("best", "accurate networks of moderate size, one of each family",
-           "convnext-tiny xception efficientnet-v2-b0 efficientnet-lite2 densenet-201 efficientnet-b0"),
+           "efficientnet-v2-s efficientnet-b4 convnext-tiny xception densenet-201 efficientnet-lite2"),
     _field("all", "every network of the table", " ".join(row.name for row in TABLE)),
 )}
 # fmt: on
