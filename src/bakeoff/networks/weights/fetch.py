@@ -219,7 +219,8 @@ class Downloads:
 
     def give_up(self, name: str, why: str) -> None:
         """Download a file no further; what has arrived of it is kept."""
-        self._end(self._files[name], why)
+        file = self._files[name]
+        self._end(file, f"{why} ({file.done / 1e6:.1f} of {file.size / 1e6:.1f} MB)")
 
     def stop(self) -> None:
         """Download nothing further; what has arrived is kept."""
