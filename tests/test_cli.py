@@ -87,7 +87,7 @@ def test_help_loads_no_tensorflow():
 def test_models_as_json_has_the_contracts_fields():
     rows = json.loads(run_cli("models", "--json").stdout)
     fields = "name family params_total min_size native_size input_scaling imagenet_top1 licence weights weights_at_hand"
-    later = "size_step weights_here download_bytes multiply_adds pace fields"
+    later = "size_step weights_here download_bytes multiply_adds pace fields offered_by"
     assert all(set(row) == {*fields.split(), *later.split()} for row in rows)
     at_hand = {row["name"] for row in rows if row["weights_at_hand"]}
     assert {"efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"} <= at_hand

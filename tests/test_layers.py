@@ -22,8 +22,8 @@ INSIDE = {
     "download": "offline remote partial server file",
     "machine": "groups cores memory environment tensorflow",
     "runs": """
-        facts default_field config folder events calibration measures metrics predictions heat_maps selective versions
-        record agreement findings paired study_file shipped
+        facts plugin default_field config folder events calibration measures metrics predictions heat_maps selective
+        versions record agreement findings paired study_file shipped
     """,
     "runs/config": "metric data model augment optim train run parse read",
     "data": "pixels sources shards augment order batches folds checks fonts lettering contact_sheet",
@@ -36,8 +36,12 @@ INSIDE = {
     "data/augment": "mix steps randaugment",
     "data/contact_sheet": "drawing classes entries",
     "data/checks": "findings edits near_duplicates leaks alike examine confident labels",
-    "networks": "graph backbone families table hub find lenet efficientnet_lite weights kernels fuse model",
+    "networks": """
+        graph backbone families table hub plugin find custom_objects lenet efficientnet_lite weights kernels fuse model
+        count saved examine
+    """,
     "networks/hub": "transformer families places formats files facts copied opened build packed fetch saved",
+    "networks/plugin": "source entries load facts find named travel",
     "networks/weights": "torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match load published fetch",
     "profile": "device facts costs predict memory observe store listing",
     "training": """
@@ -45,13 +49,14 @@ INSIDE = {
         tryout timing checkpoint tensorboard loop run model test again
     """,
     "training/memory": "measure walk predict",
-    "deploy": "bundle export explain serve",
+    "deploy": "bundle export explain serve contract",
     "deploy/bundle": "formats facts runtimes opened prediction inputs benchmark",
     "deploy/export": """
         exported_model full_precision convertible temperature threshold parity keras_file saved_model onnx_file
         litert_file model_file card folder run
     """,
     "deploy/explain": "grad_cam occlusion heat_maps",
+    "deploy/contract": "facts subject features learning cost exports run",
     "deploy/serve": """
         settings responses base64_images uploads metrics batching guard access paths documentation app protocol server
     """,
@@ -71,7 +76,7 @@ INSIDE = {
     "api": """
         given plain arguments progress results carry_out studies comparisons tuning runs bundles audits networks info
     """,
-    "cli": "options output answers cache data studies tuning use views weights app",
+    "cli": "options output answers contract cache data studies tuning use views weights app",
 }
 
 # These may load TensorFlow, Keras or Ray when they are imported; the others must not.
@@ -82,9 +87,17 @@ HEAVY = (
     "networks/kernels",
     "networks/fuse",
     "networks/model",
+    "networks/count",
+    "networks/examine",
     "training/",
     "deploy/export",
     "deploy/explain",
+    "deploy/contract/subject",
+    "deploy/contract/features",
+    "deploy/contract/learning",
+    "deploy/contract/cost",
+    "deploy/contract/exports",
+    "deploy/contract/run",
 )
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -4,8 +4,9 @@ results = bakeoff.run("photos/", budget="30m")
 results = bakeoff.load("bakeoff-photos")
 
 Functions, each named as the verb of the command line that it is: run, screen, compare, tune, train, evaluate, export,
-predict, check, verify, models, info; and load. `help(bakeoff.run)` describes one. Errors are exceptions of
-`bakeoff.errors`. Progress is drawn unless `progress=False`; notes go to the logger `bakeoff`.
+predict, check, verify, models, info; check_network, which is `bakeoff models --check`; and load. `help(bakeoff.run)`
+describes one. Errors are exceptions of `bakeoff.errors`. Progress is drawn unless `progress=False`; notes go to the
+logger `bakeoff`.
 """
 
 import importlib
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from bakeoff.api.bundles import ExportedBundle, export, predict
     from bakeoff.api.comparisons import compare
     from bakeoff.api.info import Info, info
-    from bakeoff.api.networks import models
+    from bakeoff.api.networks import ContractCheck, check_network, models
     from bakeoff.api.progress import ProgressEvent
     from bakeoff.api.results import Results, load
     from bakeoff.api.runs import evaluate, train
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckResult",
+    "ContractCheck",
     "ExportedBundle",
     "Info",
     "ProgressEvent",
     "Results",
     "__version__",
     "check",
+    "check_network",
     "compare",
     "evaluate",
     "export",
@@ -55,7 +58,7 @@ _MODULES = {
     "api.audits": ("CheckResult", "check", "verify"),
     "api.bundles": ("ExportedBundle", "export", "predict"),
     "api.info": ("Info", "info"),
-    "api.networks": ("models",),
+    "api.networks": ("ContractCheck", "check_network", "models"),
     "api.progress": ("ProgressEvent",),
     "api.results": ("Results", "load"),
     "api.runs": ("evaluate", "train"),

@@ -13,6 +13,10 @@
         confidence is chosen, precision or min_confidence.
     python -m bakeoff.worker check  NETWORK SIZE FILE [partial]
         Load the weights in FILE into the network, to see whether they fit.
+    python -m bakeoff.worker network TARGET DIR
+        Look at a plug-in network, `module:attribute`, and write what was found out about it.
+    python -m bakeoff.worker contract NETWORK FILE
+        Try what every network must do, and write what came of it to FILE.
     python -m bakeoff.worker time   RECIPE_DIR FILE
         Time the network of the recipe for about two seconds and write what it took to FILE.
     python -m bakeoff.worker labels RECIPE_DIR DATA_DIR FILE
@@ -110,6 +114,18 @@ def _check(network: str, size: str, file: str, partial: str = "") -> None:
     load_weights(backbone, spec, WeightsSource("file", "", Path(file)), partial=bool(partial))
 
 
+def _look_at(target: str, folder: str) -> None:
+    from bakeoff.networks.examine import examine
+
+    examine(target, Path(folder))
+
+
+def _try_contract(network: str, target: str) -> None:
+    from bakeoff.deploy.contract.run import try_contract
+
+    try_contract(find_network(network), Path(target))
+
+
 def _time(folder: str, target: str) -> None:
     from bakeoff.training.timing import time_network
 
@@ -130,6 +146,8 @@ _JOBS: dict[str, Callable[..., None]] = {
     "bundle": _bundle,
     "preset": _fetch_preset,
     "check": _check,
+    "network": _look_at,
+    "contract": _try_contract,
     "time": _time,
     "labels": _labels,
 }

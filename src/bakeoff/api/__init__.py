@@ -11,7 +11,7 @@ runs.py        train, evaluate
 bundles.py     export, predict
 audits.py      check, verify
 info.py        info
-networks.py    models
+networks.py    models, check_network
 
 `bakeoff.run` and the others are loaded when they are first used, so that `import bakeoff` costs nothing. The command
 line calls these functions and prints what they return. None of them prints with `progress=False`; notes are logged by

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 from bakeoff.api.given import DataLike, is_frame, keep_given, name_given
 from bakeoff.errors import ConfigError
+from bakeoff.networks import Backbone
+from bakeoff.networks.plugin import is_network, name_network
 from bakeoff.runs.config import (
     Candidate,
     Data,
@@ -31,9 +33,11 @@ from bakeoff.runs.config import (
 )
 
 __all__ = [
+    "Candidates",
     "Classes",
     "DataLike",
     "Names",
+    "Network",
     "PathLike",
     "Paths",
     "Settings",
@@ -65,6 +69,10 @@ PathLike = str | os.PathLike[str]
 Paths = PathLike | Iterable[PathLike]
 Names = str | Iterable[str]
 """One text, or several; names in one text may be separated by commas."""
+Network = str | Backbone | Callable[[], Backbone]
+"""A network by its name, or as an object that a worker process can import."""
+Candidates = Network | Iterable[Network]
+"""One network, or several; names in one text may be separated by commas."""
 Weights = Paths | Mapping[str, PathLike]
 """One file, several texts, or a file for each network, as in `{"mobilenet-v2": "mine.h5"}`."""
 Classes = str | int | Iterable[str]
@@ -179,9 +187,14 @@ def read_weights(name: str, value: Weights | None) -> list[str]:
     return [f"{network}={os.fspath(read_path(f'{name}[{network!r}]', path))}" for network, path in value.items()]
 
 
-def read_candidates(name: str, value: Names | None) -> tuple[Candidate, ...]:
-    """Networks as `name` or `name@size`; in one text they are separated by commas."""
-    parts = [part for text in read_texts(name, value) for part in text.split(",") if part.strip()]
+def read_candidates(name: str, value: Candidates | None) -> tuple[Candidate, ...]:
+    """Networks as `name` or `name@size`, in one text separated by commas; or as objects."""
+    given: Any = value
+    if is_network(value):
+        given = name_network(value)
+    elif isinstance(value, list):
+        given = [name_network(each) if is_network(each) else each for each in value]
+    parts = [part for text in read_texts(name, given) for part in text.split(",") if part.strip()]
     if not parts and value is not None and value != "":
         raise _wrong(name, value, "at least one network")
     return tuple(map(parse_candidate, parts))
@@ -303,6 +316,8 @@ def _to_text(value: Any) -> str:
     """A value as Python code, paths as texts."""
     if isinstance(value, os.PathLike):
         return repr(os.fspath(value))
+    if is_network(value):
+        return repr(name_network(value))
     if isinstance(value, list):
         return f"[{', '.join(map(_to_text, value))}]"
     if isinstance(value, dict):
@@ -315,10 +330,12 @@ def describe_call(function: Callable[..., Any], arguments: Mapping[str, Any]) ->
     parts = []
     for name, parameter in inspect.signature(function).parameters.items():
         value = arguments[name]
+        if name in ("progress", "command"):
+            continue
         text = name_given(value) or _to_text(value)
         if parameter.kind is not parameter.KEYWORD_ONLY:
             parts.append(text)
-        elif name not in ("progress", "command") and text != repr(parameter.default):
+        elif text != repr(parameter.default):
             parts.append(f"{name}={text}")
     return f"bakeoff.{function.__name__}({', '.join(parts)})"
 

@@ -1,9 +1,9 @@
 """Comparisons of several networks at one equal budget."""
 
 from bakeoff.api.arguments import (
+    Candidates,
     Classes,
     DataLike,
-    Names,
     PathLike,
     Settings,
     Weights,
@@ -26,6 +26,7 @@ from bakeoff.api.results import Results
 from bakeoff.errors import ConfigError
 from bakeoff.launch import Executor
 from bakeoff.machine import tensorflow_settings
+from bakeoff.networks.find import require_known
 from bakeoff.runs.config import read_comparison
 from bakeoff.study import Comparison, StudyState, make_comparison, run_comparison
 from bakeoff.study.begin import PreparedStudy, StudyRequest
@@ -39,7 +40,7 @@ __all__ = ["compare"]
 def compare(
     data: DataLike = "digits",
     *,
-    candidates: Names | None = None,
+    candidates: Candidates | None = None,
     budget: str | float | None = None,
     images: int | None = None,
     recipe: PathLike | None = None,
@@ -76,9 +77,10 @@ def compare(
         data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
             test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
             width, 3) or grey (n, height, width), or a list of such images, and n labels.
-        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), or fields of them by
-            name ("study", "fast", "best", "all"), in a list or separated by commas; None takes the recipe's, else
-            networks of different families that fit the budget.
+        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), your own as
+            "module:NETWORK" or as the Backbone itself, or fields of networks by name ("study", "fast", "best", "all"),
+            in a list or separated by commas; None takes the recipe's, else networks of different families that fit the
+            budget.
         budget: Wall clock for everything, split evenly, as in "10m", or in seconds; None: 10 minutes, unless `images`
             or a recipe gives another length.
         images: Training images for each candidate instead of a budget, repeats counted.
@@ -127,6 +129,8 @@ def compare(
     command = command or describe_call(compare, locals())
     recipe_path = read_optional_path("recipe", recipe)
     base, listed = read_comparison(recipe_path) if recipe_path else (None, [])
+    for each in listed if candidates is None else []:
+        require_known(each.name, recipe_path)
     if budget is None and images is None and base is None:
         budget = "10m"
     seconds = None if budget is None else read_seconds("budget", budget)

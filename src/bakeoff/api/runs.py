@@ -23,13 +23,13 @@ from bakeoff.errors import ConfigError, NothingTrainedError
 from bakeoff.launch import launch, open_test
 from bakeoff.locks import hold, release
 from bakeoff.machine import tensorflow_settings
-from bakeoff.networks.find import find_network
+from bakeoff.networks.find import find_network, require_known
 from bakeoff.runs.config import Candidate, Metric, Run, WeightsChoice, override, parse_weights, read_run
 from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import Stage, State, read_record
 from bakeoff.runs.shipped import find_run
 from bakeoff.study.deciding import choose_metric, decide_by
-from bakeoff.study.provide import check_splits, fetch_presets, prepare_data, provide_weights
+from bakeoff.study.provide import check_splits, fetch_presets, prepare_data, provide_networks, provide_weights
 
 __all__ = ["evaluate", "train"]
 
@@ -95,6 +95,8 @@ def train(
     """
     recipe_path, folder = read_optional_path("recipe", recipe), read_optional_path("out", out)
     given, changes = read_run(recipe_path) if recipe_path else None, read_settings(settings, deterministic)
+    if given and not any(setting.partition("=")[0].strip() == "model.name" for setting in changes):
+        require_known(given.model.name, recipe_path)
     config, asked = override(given or Run(), changes), read_metric(metric, given, changes)
     wanted = read_data(
         data,
@@ -118,6 +120,7 @@ def train(
     config = config.revised(data=wanted.model_dump(), model=start)
     with watch_progress(progress, Stage.TRAIN) as watcher:
         fetch_presets([config.model.name], watcher.counted)
+        provide_networks([config.model.name], watcher.counted)
         config = config.revised(model={"source": find_network(config.model.name).source})
         shards, dataset = prepare_data(config.data, read_optional_path("data_dir", data_dir), watcher.counted)
         decision = choose_metric(asked, dataset)

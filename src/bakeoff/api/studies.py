@@ -5,9 +5,9 @@ from collections.abc import Callable
 from functools import partial as bind
 
 from bakeoff.api.arguments import (
+    Candidates,
     Classes,
     DataLike,
-    Names,
     PathLike,
     Weights,
     describe_call,
@@ -44,7 +44,7 @@ def run(
     budget: str | float = "10m",
     classes: Classes = "all",
     seed: int = 0,
-    candidates: Names | None = None,
+    candidates: Candidates | None = None,
     weights: Weights | None = None,
     partial: bool = False,
     metric: str | None = None,
@@ -79,9 +79,9 @@ def run(
         budget: Wall clock for everything, as in "90s", "10m", "1h30m", in seconds, or a timedelta.
         classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names.
         seed: Draws classes, weights, data order and augmentation.
-        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), or fields of them by
-            name ("study", "fast", "best", "all"), in a list or separated by commas; None chooses networks of different
-            families that fit the budget.
+        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), your own as
+            "module:NETWORK" or as the Backbone itself, or fields of networks by name ("study", "fast", "best", "all"),
+            in a list or separated by commas; None chooses networks of different families that fit the budget.
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
             "name=..." for one network; a list of these; or a dict of files by name. None means "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.
@@ -164,7 +164,7 @@ def screen(
     budget: str | float = "10m",
     classes: Classes = "all",
     seed: int = 0,
-    candidates: Names | None = None,
+    candidates: Candidates | None = None,
     weights: Weights | None = None,
     partial: bool = False,
     metric: str | None = None,
@@ -194,9 +194,9 @@ def screen(
         budget: Wall clock of the whole job, of which the screen is a part, as in "90s", "10m", or in seconds.
         classes: "all", "coarse" (superclasses), a number of classes that `seed` draws, or names.
         seed: Draws classes, weights, data order and augmentation.
-        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), or fields of them by
-            name ("study", "fast", "best", "all"), in a list or separated by commas; None chooses networks of different
-            families that fit the budget.
+        candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), your own as
+            "module:NETWORK" or as the Backbone itself, or fields of networks by name ("study", "fast", "best", "all"),
+            in a list or separated by commas; None chooses networks of different families that fit the budget.
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it;
             "name=..." for one network; a list of these; or a dict of files by name. None means "auto".
         partial: Accept a weight file that has only a part of the network; the rest stays random.

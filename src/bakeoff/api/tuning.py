@@ -4,6 +4,7 @@ from bakeoff.api.arguments import (
     Classes,
     DataLike,
     Names,
+    Network,
     PathLike,
     Settings,
     Weights,
@@ -27,6 +28,7 @@ from bakeoff.api.results import Results
 from bakeoff.errors import ConfigError
 from bakeoff.launch import Executor
 from bakeoff.machine import tensorflow_settings
+from bakeoff.networks.find import require_known
 from bakeoff.runs.config import Candidate, override, read_run
 from bakeoff.study import (
     Ablation,
@@ -56,7 +58,7 @@ DEFAULT_NETWORK = "efficientnet-lite0"
 def tune(
     data: DataLike = "digits",
     *,
-    candidate: str | None = None,
+    candidate: Network | None = None,
     strategy: str = "tpe",
     budget: str | float = "30m",
     space: PathLike | None = None,
@@ -93,8 +95,8 @@ def tune(
         data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
             test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
             width, 3) or grey (n, height, width), or a list of such images, and n labels.
-        candidate: The network, as "name" or "name@size" (size in pixels along the side of the input); None: the
-            recipe's, or efficientnet-lite0.
+        candidate: The network, as "name" or "name@size" (size in pixels along the side of the input); your own as
+            "module:NETWORK", or the Backbone itself; None: the recipe's, or efficientnet-lite0.
         strategy: "tpe" searches all parameters at once; "ablate" varies one factor at a time.
         budget: Wall clock for everything, as in "30m", or in seconds.
         space: TOML file of [[parameter]] tables: the parameters and their values; None: what suits the network.
@@ -150,6 +152,7 @@ def tune(
         raise ConfigError(f"--candidate {candidate!r}: name one network, as in {networks[0]}")
     if given and candidate is None:
         wanted = (Candidate.of(given),)
+        require_known(given.model.name, recipe_path)
     given_space = read_space(space_path) if space_path else None
     request = StudyRequest(
         read_data(

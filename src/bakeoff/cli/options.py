@@ -90,8 +90,8 @@ BudgetOption = Annotated[str, typer.Option(help="Wall clock for everything, as i
 CandidatesOption = Annotated[
     str | None,
     typer.Option(
-        help="NAME or NAME@SIZE of networks, or of fields of them (study, fast, best, all), separated by commas; else"
-        " different families that fit the budget."
+        help="NAME or NAME@SIZE of networks, or of fields of them (study, fast, best, all), separated by commas; your"
+        " own as MODULE:NETWORK; else different families that fit the budget."
     ),
 ]
 WeightsOption = Annotated[

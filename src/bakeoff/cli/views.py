@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 import bakeoff
+from bakeoff.cli.contract import show_contract
 from bakeoff.cli.options import DataDirOption, JsonOption, MapsOption, StudyArgument, WeighOption
 from bakeoff.cli.output import exit_on_interrupt, parse_weigh, print_board, print_json, print_line, shown_path
 from bakeoff.errors import ConfigError
@@ -166,6 +167,10 @@ def models(
         str | None,
         typer.Option(help="Only networks of at most so many parameters, as in 500k or 10M.", metavar="COUNT"),
     ] = None,
+    check: Annotated[
+        str | None,
+        typer.Option(help="Try on a network, as MODULE:NETWORK, what every network must do; exit code 1 if it fails."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the networks: parameters, input size, accuracy, weights, licence, and their pace on this machine.
@@ -175,7 +180,12 @@ def models(
     - `bakeoff models --family mobilenet,efficientnet --max-params 10M`
 
     - `bakeoff models --at-hand --json`
+
+    - `bakeoff models --check my_networks:TINY` — your own network, in about a minute
     """
+    if check is not None:
+        show_contract(check, as_json)
+        return
     rows = bakeoff.models(family=family, at_hand=at_hand, max_params=max_params)
     if as_json:
         print_json([row.model_dump(mode="json") for row in rows])

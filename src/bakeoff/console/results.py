@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
+from bakeoff.deploy.contract import ContractCheck
 from bakeoff.networks.backbone import Origin
 from bakeoff.networks.families import FAMILIES
 from bakeoff.networks.weights import ExportedWeights
@@ -29,6 +30,7 @@ from bakeoff.runs.study_file import AnyStudy
 from bakeoff.study.fields import FIELDS
 
 __all__ = [
+    "render_contract",
     "render_effects",
     "render_end",
     "render_fields",
@@ -59,11 +61,11 @@ def render_models(rows: Sequence[ListedNetwork]) -> Group | str:
     for row in rows:
         cells = [
             row.name,
-            format_count(row.params_total),
-            f"{row.min_size}/{row.native_size}",
+            "" if row.params_total is None else format_count(row.params_total),
+            "" if row.min_size is None else f"{row.min_size}/{row.native_size}",
             "" if row.imagenet_top1 is None else f"{row.imagenet_top1:.1f}",
             _say_where_weights_are(row),
-            row.licence,
+            row.licence or "",
         ]
         if "img/s" in heads:
             cells.insert(5, "" if row.pace is None else _format_pace(row.pace))
@@ -72,6 +74,8 @@ def render_models(rows: Sequence[ListedNetwork]) -> Group | str:
 
 
 def _say_where_weights_are(row: ListedNetwork) -> str:
+    if row.offered_by:
+        return f"with {escape(row.offered_by)}"
     if row.weights_here:
         return f"here: {row.weights_here}"
     if row.weights_at_hand:
@@ -92,6 +96,18 @@ def render_fields() -> Group:
     for field in FIELDS.values():
         table.add_row(field.name, f"{field.about} ({len(field.networks)})")
     return Group("", "--candidates takes names of networks, and of these fields:", table)
+
+
+def render_contract(checks: Sequence[ContractCheck]) -> Table:
+    """The table of what a network must do, and what came of each."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("check", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("found", overflow="fold")
+    words = {True: "[green]passed[/]", False: "[red]failed[/]", None: "[dim]not tried[/]"}
+    for check in checks:
+        table.add_row(check.name, words[check.passed], escape(check.detail))
+    return table
 
 
 def render_weights(entries: Sequence[ExportedWeights]) -> Table:

@@ -28,6 +28,7 @@ from bakeoff.launch.jobs import (
     predict_again,
     score_held_out,
     time_network,
+    try_contract,
 )
 from bakeoff.launch.run import launch
 from bakeoff.launch.spare import Spare
@@ -47,4 +48,5 @@ __all__ = [
     "predict_again",
     "score_held_out",
     "time_network",
+    "try_contract",
 ]

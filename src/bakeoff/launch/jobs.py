@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bakeoff.data.checks import HeldOut
 from bakeoff.deploy.bundle import Format, Quantize, ThresholdRule, advise, closer_forms, format_label
+from bakeoff.deploy.contract import ContractCheck
 from bakeoff.errors import BakeoffError, BundleError, InputError, WeightsError
 from bakeoff.files import read_json, write_json
 from bakeoff.launch.process import ENDED_BY_SIGNAL, Ended, Worker
@@ -29,6 +30,7 @@ __all__ = [
     "predict_again",
     "score_held_out",
     "time_network",
+    "try_contract",
 ]
 
 
@@ -236,6 +238,27 @@ def time_network(run: Run, threads: int) -> None:
         run = run.revised(train={"precision": timing.variant.precision, "xla": timing.variant.jit_compile})
     for observation in observe_timing(run, timing, ended.seconds, threads):
         add_observation(observation)
+
+
+def try_contract(network: str, on_progress: OnProgress | None = None) -> list[ContractCheck]:
+    """Try what every network must do on one of them, in about a minute.
+
+    Args:
+        network: Its name.
+        on_progress: Called with each progress event.
+
+    Raises:
+        InputError: The network cannot be used at all.
+        BakeoffError: The process failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="bakeoff-") as temporary:
+        target, log = Path(temporary) / "contract.json", RunFolder(Path(temporary)).log
+        ended = Worker("contract", [network, target], log).follow(on_progress=on_progress)
+        if ended.input_error:
+            raise InputError(ended.input_error)
+        if ended.failure:
+            raise BakeoffError(f"{network} cannot be checked: {_with_last_line(ended, log)}")
+        return [ContractCheck.model_validate(each) for each in read_json(target)]
 
 
 def score_held_out(run: Run, data: Path, on_progress: OnProgress | None = None) -> HeldOut:

@@ -11,6 +11,7 @@ from bakeoff.data.shards import MANIFEST, read_manifest
 from bakeoff.files import hash_file, replacing
 from bakeoff.launch.process import Ended
 from bakeoff.networks.hub import pack_preset
+from bakeoff.networks.plugin import pack_plugin
 from bakeoff.networks.weights import PRESET, WeightsSource, locate_starting_weights
 from bakeoff.runs.events import OnProgress, RunProgress
 from bakeoff.runs.folder import RunFolder
@@ -59,6 +60,8 @@ class AttemptRequest:
     threads: int
     """CPU threads that the run may use."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    plugin_files: Mapping[str, bytes] = field(default_factory=dict)
+    """The source and the facts of a plug-in network, as `unpack_plugin` takes them."""
 
     @property
     def files_needed(self) -> tuple[FileRef, ...]:
@@ -112,6 +115,7 @@ def make_request(
         limit=limit,
         threads=threads,
         environment=environment,
+        plugin_files=pack_plugin(record.plugin, record.config.model.name) if record.plugin else {},
     )
 
 

@@ -24,6 +24,7 @@ from bakeoff.launch.process import Ended, Worker
 from bakeoff.locks import waiting_for
 from bakeoff.machine import thread_environment
 from bakeoff.networks.hub import find_folder, hash_preset, unpack_preset
+from bakeoff.networks.plugin import unpack_plugin
 from bakeoff.networks.weights import PRESET, sent_weights_dir
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import RunFolder, run_dir
@@ -82,6 +83,8 @@ def _train(request: AttemptRequest, folder: Path, data: Path) -> Iterator[Attemp
     interval = float(request.environment.get("BAKEOFF_CHECKPOINT_SECONDS", CHECKPOINT_INTERVAL_SECONDS))
     unsent = _UnsentFiles(folder, interval)
     environment = thread_environment(request.threads) | dict(request.environment)
+    if request.record.plugin:
+        environment |= unpack_plugin(request.record.plugin, request.plugin_files)
     worker = Worker("run", [folder, data, str(time.monotonic())], folder / _LOG, environment)
     reports: queue.SimpleQueue[RunProgress | Ended] = queue.SimpleQueue()
 

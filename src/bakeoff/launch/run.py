@@ -9,7 +9,7 @@ from bakeoff.files import make_dir, write_json
 from bakeoff.launch.executor import Executor, Local
 from bakeoff.launch.process import Ended
 from bakeoff.networks.backbone import check_size
-from bakeoff.networks.find import find_network
+from bakeoff.networks.find import check_source, find_network
 from bakeoff.networks.weights import locate_starting_weights
 from bakeoff.profile import add_observation, observe
 from bakeoff.runs.config import Mode, Run, run_id
@@ -131,6 +131,7 @@ def _make_record(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
     spec = find_network(run.model.name)
     for size in (run.model.size, *run.train.sizes):
         check_size(spec, size)
+    check_source(spec, run.model)
     dataset = open_dataset(data, run.data.classes, run.data.seed, run.data.fit)
     source = locate_starting_weights(run.model, out)
     return RunRecord(
@@ -150,6 +151,7 @@ def _make_record(run: Run, stage: Stage, out: Path, data: Path) -> RunRecord:
             hash=source.hash,
             licence="" if source.origin in ("random", "file") else spec.licence,
         ),
+        plugin=spec.plugin,
         micro_batch=run.train.batch if run.train.mode is Mode.FIT else 0,
         seed=run.seed,
         precision=run.train.precision.value,

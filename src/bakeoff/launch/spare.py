@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from bakeoff.machine import free_memory, tensorflow_environment
+from bakeoff.machine import free_memory, python_path, tensorflow_environment
 
 __all__ = ["WAIT", "Spare", "start_process"]
 
@@ -130,4 +130,4 @@ def _inherited(environment: Mapping[str, str]) -> tuple[Path, dict[str, str]]:
 
 
 def _whole(environment: Mapping[str, str]) -> dict[str, str]:
-    return tensorflow_environment(onednn=True) | dict(environment)
+    return tensorflow_environment(onednn=True) | python_path() | dict(environment)

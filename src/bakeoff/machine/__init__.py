@@ -9,6 +9,7 @@ tensorflow.py   TensorFlow and Keras, imported with bakeoff's settings
 
 from bakeoff.machine.cores import count_cores, describe_cpu
 from bakeoff.machine.environment import (
+    python_path,
     shared_machine_environment,
     tensorflow_environment,
     tensorflow_settings,
@@ -25,6 +26,7 @@ __all__ = [
     "import_tensorflow",
     "keras_home",
     "peak_memory",
+    "python_path",
     "read_field",
     "shared_machine_environment",
     "start_keras",

@@ -2,12 +2,20 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from bakeoff.machine.cores import count_cores, count_visible_cores
 from bakeoff.machine.memory import free_memory
 
-__all__ = ["shared_machine_environment", "tensorflow_environment", "tensorflow_settings", "thread_environment"]
+__all__ = [
+    "python_path",
+    "shared_machine_environment",
+    "tensorflow_environment",
+    "tensorflow_settings",
+    "thread_environment",
+]
 
 
 def tensorflow_environment(*, onednn: bool = False) -> dict[str, str]:
@@ -47,6 +55,12 @@ def tensorflow_settings() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def python_path() -> dict[str, str]:
+    """The environment variable by which another Python process finds the modules that this one does."""
+    places = dict.fromkeys(place or str(Path.cwd()) for place in sys.path)
+    return {"PYTHONPATH": os.pathsep.join(place for place in places if os.pathsep not in place)}
 
 
 def thread_environment(threads: int) -> dict[str, str]:

@@ -8,11 +8,16 @@ backbone.py            what the package knows of a network (`Backbone`), and how
 families.py            what the networks of a family have in common
 table.py               the networks that it knows by name
 hub/                   networks from KerasHub's presets
+plugin/                networks of the user's own and of installed packages
 find.py                a network by its name
+custom_objects.py      which layers in a saved model are not Keras' own
 lenet.py               the three small networks that are trained from scratch
 efficientnet_lite.py   EfficientNet-Lite0, 1 and 2
 weights/               where pretrained weights come from, and how they are loaded
 model.py               one model of resizing, input scaling, backbone and head; freezing
+count.py               the multiplications of a model
+saved.py               opens models that bakeoff saved
+examine.py             looks at a plug-in network, in a process of its own
 graph.py               the operations of a model, one by one
 kernels.py, fuse.py    the same model with fewer and faster operations
 """

@@ -4,12 +4,14 @@ build_backbone(find_network("lenet"), (32, 32, 3))
 """
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from bakeoff.errors import ConfigError
+from bakeoff.runs.plugin import Plugin
 
 __all__ = [
     "Affine",
@@ -55,6 +57,8 @@ class Origin(StrEnum):
     """The file that Keras downloads and keeps in its cache."""
     PRESET = "preset"
     """A preset of a hub: a folder with the network's configuration and its weights."""
+    FILE = "file"
+    """The file that a network of the user's own comes with."""
     NONE = "none"
     """Nowhere: the network is trained from scratch."""
 
@@ -68,27 +72,36 @@ class Features(StrEnum):
     """The first of the tokens (n, t, d)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """The facts of one network, without its classifier."""
+    """The facts of one network, without its classifier.
 
-    name: str
-    family: str
-    builder: str
-    """`module:function` that returns the keras.Model; imported when the network is built."""
+    For a network of one's own, `builder` and `scaling` are enough: what else is needed is counted when it is first
+    built.
+    """
+
+    name: str = ""
+    family: str = ""
+    """Networks of a family are expected to be alike in pace and memory."""
+    builder: str | Callable[[tuple[int | None, int | None, int]], Any]
+    """The function, or `module:function`, that returns the keras.Model for an input of (height, width, 3), where the
+    sides may be None; see `build_backbone`. It is imported when the network is built."""
     scaling: Scaling | Affine
-    min_size: int
+    min_size: int = 32
     """Smallest side of the input in pixels."""
-    native_size: int
+    native_size: int = 96
     """Side of the input, in pixels, that the network was designed for."""
-    params_total: int
+    params_total: int = 0
     """Number of parameters with a head of 100 classes (average pooling and a dense layer). Networks that are trained
     from scratch have a dense layer alone, counted at the native size: their flat features grow with the input."""
-    imagenet_top1: float | None
+    imagenet_top1: float | None = None
     """Percent; None without ImageNet weights."""
-    licence: str
+    licence: str = "not stated"
     """Licence of the weights, or of the code if there are no weights."""
-    weight_origins: tuple[Origin, ...]
+    weight_origins: tuple[Origin, ...] = (Origin.NONE,)
+    weights: str | Path | Callable[[Any], object] | None = None
+    """Pretrained weights of a network of one's own: a Keras file, whose path may begin at the module's folder, or a
+    function that puts them into the keras.Model that it is given. None: it is trained from scratch."""
     weights_package: str | None = None
     """Import name of the package that carries the weights."""
     hub_file: str | None = None
@@ -110,6 +123,8 @@ class Backbone:
     """Whether it is built for one input size, as networks are that learned a vector for each position."""
     preset: str = ""
     """The folder of the preset that it is built from; empty for other networks."""
+    plugin: Plugin | None = None
+    """Where a network of the user's own, or of an installed package, is imported from. Set by bakeoff."""
 
     @property
     def from_scratch(self) -> bool:
@@ -153,6 +168,8 @@ def build_backbone(spec: Backbone, input_shape: tuple[int | None, int | None, in
     for side in input_shape[:2]:
         if side is not None:
             check_size(spec, side)
+    if not isinstance(spec.builder, str):
+        return spec.builder(input_shape)
     module, _, function = spec.builder.partition(":")
     build = getattr(importlib.import_module(module), function)
     if spec.preset:

@@ -12,6 +12,7 @@ import keras
 
 from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.networks.backbone import Affine, Backbone, Features, Scaling, build_backbone, check_size
+from bakeoff.networks.find import check_source
 from bakeoff.networks.weights import renew_copies
 from bakeoff.runs.config import BatchNorm, Model
 
@@ -78,7 +79,9 @@ class Network:
         return _pool(x, self.spec.features)
 
     def _name(self, size: int) -> str:
-        return re.sub(r"\W+", "_", f"{self.spec.name}_{size}")
+        # What is cached by a model's name is not of another source.
+        parts = [self.spec.name, *([self.spec.source[:8]] if self.spec.source else []), str(size)]
+        return re.sub(r"\W+", "_", "_".join(parts))
 
 
 def build_network(spec: Backbone, config: Model, *, side: int, classes: int) -> Network:
@@ -94,6 +97,7 @@ def build_network(spec: Backbone, config: Model, *, side: int, classes: int) -> 
         ConfigError: The input size is too small for the network.
     """
     check_size(spec, config.size)
+    check_source(spec, config)
     # A network that is trained from scratch ends in dense layers, which fix the input size. Most others end in a map,
     # which is pooled, so they take any size.
     shape = (config.size, config.size, 3) if spec.from_scratch or spec.one_size else (None, None, 3)

@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping
 
 from bakeoff.errors import ConfigError, suggest
 from bakeoff.networks.backbone import Backbone, Scaling
+from bakeoff.networks.find import list_offered
+from bakeoff.networks.plugin import Entry
 from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import local_weights_origin
 from bakeoff.profile.facts import Profile
@@ -30,18 +32,20 @@ class ListedNetwork(Facts):
 
     name: str
     family: str
-    params_total: int
-    """With a head of 100 classes."""
-    min_size: int
-    native_size: int
-    size_step: int
+    params_total: int | None
+    """With a head of 100 classes. This and other facts of a network that an installed package offers are None until it
+    was used: listing it imports nothing."""
+    min_size: int | None
+    native_size: int | None
+    size_step: int | None
     """The side of the input is a multiple of so many pixels."""
-    input_scaling: str
+    input_scaling: str | None
     imagenet_top1: float | None
-    licence: str
+    licence: str | None
     weights: tuple[str, ...]
-    """Where pretrained weights can come from: `package`, `hub`; `none` if the network is trained from scratch."""
-    weights_at_hand: bool
+    """Where pretrained weights can come from: `package`, `hub`, `file` (the network's own); `none` if the network is
+    trained from scratch."""
+    weights_at_hand: bool | None
     """Whether it can be a candidate without a download."""
     weights_here: str | None
     """Where its weights are on this machine: `package`, `kit` (imported) or `download`; None if they are not."""
@@ -53,6 +57,8 @@ class ListedNetwork(Facts):
     """None if nothing was measured on this machine."""
     fields: tuple[str, ...] = ()
     """The named fields of candidates that it is in."""
+    offered_by: str | None = None
+    """Name and version of the installed package that offers it; None for a network of bakeoff's own."""
 
 
 def list_networks(
@@ -63,7 +69,7 @@ def list_networks(
     max_params: int | None = None,
     fields: Mapping[str, Collection[str]] | None = None,
 ) -> list[ListedNetwork]:
-    """The networks of the table, in its order.
+    """The networks of the table, in its order, then those that installed packages offer.
 
     Args:
         profile: What was measured on this machine.
@@ -75,17 +81,28 @@ def list_networks(
     Raises:
         ConfigError: There is no such family.
     """
-    known = list(dict.fromkeys(spec.family for spec in TABLE))
+    offered = [_describe_offered(profile, entry, spec) for entry, spec in list_offered()]
+    known = list(dict.fromkeys([*(spec.family for spec in TABLE), *(row.family for row in offered if row.family)]))
     for family in families:
         if family not in known:
             hint = suggest(family, known, f"families are {', '.join(known)}")
             raise ConfigError(f"there is no family {family!r}; {hint}")
-    rows = [
-        _describe(profile, spec, fields or {})
-        for spec in TABLE
-        if (not families or spec.family in families) and (max_params is None or spec.params_total <= max_params)
+    return [
+        row
+        for row in (*(_describe(profile, spec, fields or {}) for spec in TABLE), *offered)
+        if (not families or row.family in families)
+        and (max_params is None or (row.params_total is not None and row.params_total <= max_params))
+        and (row.weights_at_hand or not at_hand)
     ]
-    return [row for row in rows if row.weights_at_hand or not at_hand]
+
+
+def _describe_offered(profile: Profile, entry: Entry, spec: Backbone | None) -> ListedNetwork:
+    if spec is not None:
+        return _describe(profile, spec, {}).model_copy(update={"offered_by": entry.package})
+    unknown: dict[str, None] = dict.fromkeys(
+        name for name, field in ListedNetwork.model_fields.items() if field.is_required()
+    )
+    return ListedNetwork(**unknown | {"name": entry.name, "family": "", "weights": (), "offered_by": entry.package})
 
 
 def _describe(profile: Profile, spec: Backbone, fields: Mapping[str, Collection[str]]) -> ListedNetwork:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from bakeoff.files import cache_dir, make_dir, read_json, write_json
 from bakeoff.locks import waiting_for
-from bakeoff.networks.table import TABLE
+from bakeoff.networks.find import is_known
 from bakeoff.profile.device import find_device
 from bakeoff.profile.facts import Finish, Observation, Profile, Variant
 
@@ -24,12 +24,13 @@ def read_profile() -> Profile:
     What was measured of networks that this version does not have stays in the file and is left out here.
     """
     profile = _read()
-    known = {spec.name for spec in TABLE}
     measured = {each.network for each in profile.observations} | {each.network for each in profile.finishes}
-    unknown = sorted(measured - known)
-    if not unknown:
+    known = {name for name in measured if is_known(name)}
+    if known == measured:
         return profile
-    _note_unknown(_path(profile.device.key), tuple(unknown))
+    # Networks of the user's own are known where their modules are.
+    if gone := sorted(name for name in measured - known if ":" not in name):
+        _note_unknown(_path(profile.device.key), tuple(gone))
     return profile.model_copy(
         update={
             "observations": tuple(each for each in profile.observations if each.network in known),

@@ -188,6 +188,7 @@ _ORIGINS = {
     "package": "pretrained on ImageNet, from an installed package",
     "hub": "pretrained on ImageNet, downloaded by Keras",
     "preset": "pretrained, from the network's preset",
+    "plugin": "pretrained, with the network's own weights",
     "file": "pretrained, from a weights file",
     "random": "random",
 }

@@ -21,6 +21,7 @@ from bakeoff.runs.config import Data, Fit, Metric, Mode, Run
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.metrics import Metrics, TestMetrics
+from bakeoff.runs.plugin import Plugin
 from bakeoff.runs.predictions import name_folds
 
 __all__ = [
@@ -126,6 +127,8 @@ class RunRecord(Facts):
     config: Run
     data: DataFacts
     weights: WeightsFacts
+    plugin: Plugin | None = None
+    """Where the network is imported from, if it is not one of bakeoff's own."""
     params_total: int = 0
     params_trainable: int = 0
     memory_predicted_bytes: int = 0

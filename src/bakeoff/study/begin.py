@@ -30,7 +30,7 @@ from bakeoff.study.deciding import Decision, choose_metric
 from bakeoff.study.defaults import choose_candidates
 from bakeoff.study.entry import enter
 from bakeoff.study.forecast import Forecast
-from bakeoff.study.provide import SplitFindings, check_splits, fetch_presets, prepare_data
+from bakeoff.study.provide import SplitFindings, check_splits, fetch_presets, prepare_data, provide_networks
 from bakeoff.study.request import StudyRequest
 from bakeoff.study.state import AnyPlan, StudyState, check_place, open_state, planned_metric
 from bakeoff.study.watcher import StudyWatcher
@@ -120,6 +120,7 @@ def prepare_study(
     recipe = request.recipe or Run()
     partial = request.partial or recipe.model.partial_weights
     weights = parse_weights(request.weights or [recipe.model.weights], partial=partial)
+    provide_networks([*(each.name for each in request.candidates), *weights.named], watcher.counted)
     if request.candidates:
         if fetch:
             fetch_presets((candidate.name for candidate in request.candidates), watcher.counted)

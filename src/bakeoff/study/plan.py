@@ -19,6 +19,8 @@ class StudyPlan(Facts):
     weights: WeightsChoice
     candidates: tuple[str, ...]
     """Names as `name@size`, in the order in which they are screened."""
+    sources: dict[str, str] = {}
+    """SHA-256 of what each network outside the table is built from, by name."""
     cut: tuple[str, ...]
     """Candidates for which there is no time."""
     downloads: dict[str, int] = {}
@@ -78,6 +80,7 @@ class StudyPlan(Facts):
             "tune_seconds": self.tune_seconds,
             "metric": self.metric.value,
             **({} if self.refit is None else {"refit": self.refit}),
+            **({"sources": self.sources} if self.sources else {}),
         }
 
     @property

@@ -139,6 +139,7 @@ def make_plan(
         seed=seed,
         weights=weights,
         candidates=tuple(map(str, kept)),
+        sources={each.name: source for each in candidates if (source := find_network(each.name).source)},
         cut=(*map(str, dropped), *(field.waiting if field else ())),
         screen_images=images,
         screen_val=val,

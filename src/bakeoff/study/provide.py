@@ -15,8 +15,9 @@ from bakeoff.download import is_offline
 from bakeoff.errors import InputError, WeightsError
 from bakeoff.launch import check_weights, fetch_preset
 from bakeoff.networks.backbone import Backbone
-from bakeoff.networks.find import find_network
+from bakeoff.networks.find import find_network, is_known, is_plugin
 from bakeoff.networks.hub import find_folder, is_preset, require_kerashub
+from bakeoff.networks.plugin import forget_plugins
 from bakeoff.networks.weights import Downloads, hint_to_get_weights, locate_weights
 from bakeoff.runs.config import Candidate, Data, WeightsChoice
 from bakeoff.runs.events import RunProgress
@@ -32,6 +33,7 @@ __all__ = [
     "fetch_missing",
     "fetch_presets",
     "prepare_data",
+    "provide_networks",
     "provide_weights",
     "require_tensorflow",
 ]
@@ -48,6 +50,19 @@ def require_tensorflow() -> None:
     """Raise InputError at once, instead of in every worker, where TensorFlow is not installed."""
     if importlib.util.find_spec("tensorflow") is None:
         raise InputError(NO_TENSORFLOW)
+
+
+def provide_networks(names: Sequence[str], on_count: OnCount) -> None:
+    """Look at the networks of the user's own that are new or were edited, each in a process of its own.
+
+    Raises ConfigError if one cannot be used.
+    """
+    forget_plugins()
+    for name in filter(is_plugin, dict.fromkeys(names)):
+        if not is_known(name):
+            require_tensorflow()
+            on_count(f"looking at {name}", 0, 0)
+        find_network(name)
 
 
 def prepare_data(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import ConfigDict, ValidationError
 
@@ -162,6 +163,12 @@ def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> s
     if type(study.plan) is not type(plan):
         return f"it was started by `{study.command}`"
     old, new = study.plan.asked, plan.asked
+    before, now = dict(_list_sources(old)), dict(_list_sources(new))
+    for name in [name for name, source in before.items() if now.get(name, source) != source]:
+        return (
+            f"its network {name} has been edited since: the SHA-256 of its source was {before[name][:12]}…, and is"
+            f" {now[name][:12]}…"
+        )
     field = next(name for name in old if old[name] != new.get(name))
     if field in ("runs", "base", "levels", "space", "candidates"):
         return "its candidates or their settings are different"
@@ -170,3 +177,16 @@ def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> s
         field = next(name for name in new if old[name] != new[name])
         return f"its data.{field} is {old[field]!r}, not {new[field]!r}"
     return f"its {field} is {old[field]!r}, not {new[field]!r}"
+
+
+def _list_sources(asked: Any) -> Iterator[tuple[str, str]]:
+    """The networks outside the table that a plan names, with the SHA-256 of what each is built from."""
+    if isinstance(asked, dict):
+        if asked.get("source") and "name" in asked:  # `model` of a run
+            yield asked["name"], asked["source"]
+        yield from asked.get("sources", {}).items()
+        for each in asked.values():
+            yield from _list_sources(each)
+    elif isinstance(asked, list | tuple):
+        for each in asked:
+            yield from _list_sources(each)

@@ -7,9 +7,10 @@ from pathlib import Path
 import keras
 
 from bakeoff.data.shards import Dataset, open_dataset
-from bakeoff.errors import OutputError
+from bakeoff.errors import ConfigError, OutputError
 from bakeoff.files import hash_file
 from bakeoff.networks.hub import explain_missing
+from bakeoff.networks.saved import open_model
 from bakeoff.runs.config import Mode
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.record import RunRecord, State, read_record
@@ -73,7 +74,9 @@ def _load_model(folder: Path, record: RunRecord) -> keras.Model:
     if missing := explain_missing(path):
         raise OutputError(missing)
     try:
-        return keras.models.load_model(path, compile=False)
+        return open_model(path, record.plugin)
+    except ConfigError:
+        raise
     except Exception as error:  # Keras, zipfile and h5py raise whatever the damage leads them to
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise OutputError(f"{path} cannot be opened ({reason}); {HOW_TO_MEND}") from error

@@ -17,6 +17,7 @@ from bakeoff.data.shards import Dataset, open_dataset
 from bakeoff.errors import ConfigError
 from bakeoff.networks.find import find_network
 from bakeoff.networks.model import Network, build_network, freeze
+from bakeoff.networks.saved import open_model
 from bakeoff.networks.weights import LoadReport, WeightsSource, load_weights, locate_starting_weights
 from bakeoff.profile import MemoryEstimate, correct_memory, read_profile
 from bakeoff.runs.config import Mode, Run
@@ -165,7 +166,8 @@ def open_task(
             )
         loaded = LoadReport(0, 0)
         if source.origin == "run":
-            network.copy_weights(keras.models.load_model(source.path, compile=False), run.model.size)
+            assert source.path is not None
+            network.copy_weights(open_model(source.path, spec.plugin), run.model.size)
         elif source.path is not None:
             loaded = load_weights(network.backbone, spec, source, partial=run.model.partial_weights)
     return Task(

@@ -1,6 +1,6 @@
 """Latency and memory of a model, measured in a fresh process like a user's.
 
-python -m bakeoff.deploy.bundle.benchmark MODEL FORMAT SIDE
+python -m bakeoff.deploy.bundle.benchmark MODEL FORMAT SIDE [PLUGIN]
 """
 
 import json
@@ -18,7 +18,8 @@ from bakeoff.deploy.bundle.facts import Timing
 from bakeoff.deploy.bundle.formats import Format
 from bakeoff.deploy.bundle.runtimes import Runtime, open_runtime
 from bakeoff.errors import BundleError
-from bakeoff.machine import describe_cpu, peak_memory, tensorflow_environment
+from bakeoff.machine import describe_cpu, peak_memory, python_path, tensorflow_environment
+from bakeoff.runs.plugin import Plugin
 
 __all__ = ["THREADS", "measure_model"]
 
@@ -29,19 +30,22 @@ _LEAST_RUNS, _LEAST_SECONDS = 5, 1.5
 _STARTED = "BAKEOFF_BENCHMARK_STARTED"
 
 
-def measure_model(path: Path, model_format: Format, side: int) -> Timing:
+def measure_model(path: Path, model_format: Format, side: int, plugin: Plugin | None = None) -> Timing:
     """Measure a model in a fresh process with two threads.
 
     Args:
         path: The model.
         model_format: Its format.
         side: Side in pixels of the images that it takes.
+        plugin: The plug-in network that it holds; None if it is a network of bakeoff's own.
 
     Raises:
         BundleError: The process fails.
     """
     command = [sys.executable, "-m", "bakeoff.deploy.bundle.benchmark", str(path), model_format.value, str(side)]
-    environment = tensorflow_environment(onednn=True)
+    if plugin:
+        command.append(plugin.model_dump_json())
+    environment = tensorflow_environment(onednn=True) | python_path()
     environment[_STARTED] = repr(time.time())
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode < 0:
@@ -52,10 +56,11 @@ def measure_model(path: Path, model_format: Format, side: int) -> Timing:
     return Timing.model_validate(json.loads(done.stdout.splitlines()[-1]))
 
 
-def main(path: str, model_format: str, side: str) -> None:
+def main(path: str, model_format: str, side: str, plugin: str = "") -> None:
     """Open a model, measure it, and print a Timing as a line of JSON."""
     images = np.random.default_rng(0).integers(0, 256, (32, int(side), int(side), 3), np.uint8)
-    runtime = open_runtime(Path(path), Format(model_format), THREADS)
+    known = Plugin.model_validate_json(plugin) if plugin else None
+    runtime = open_runtime(Path(path), Format(model_format), THREADS, known)
     runtime(images[:1])
     timing = Timing(
         threads=THREADS,

@@ -18,6 +18,7 @@ from bakeoff.errors import BundleError
 from bakeoff.files import read_json, write_json
 from bakeoff.runs.config import Fit
 from bakeoff.runs.facts import Facts
+from bakeoff.runs.plugin import Plugin
 
 __all__ = [
     "BUNDLE_SCHEMA",
@@ -201,6 +202,9 @@ class BundleFacts(_Facts):
     format: Format = Format.KERAS
     quantize: Quantize | None = None
     model_bytes: int = 0
+    plugin: Plugin | None = None
+    """Where the network is imported from, if it is not one of bakeoff's own. A model in Keras' format needs its
+    `objects`; the other formats need nothing of it."""
     learned_val: bool = False
     """Whether the model was trained on the validation images too, so that what is measured on them is no accuracy."""
     calibration: Calibration | None = None

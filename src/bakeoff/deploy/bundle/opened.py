@@ -94,7 +94,7 @@ def open_bundle(folder: Path, threads: int | None = None, min_confidence: float 
     if facts.format is Format.KERAS:
         _check_keras(path, facts.versions.get("keras", ""))
     try:
-        runtime = open_runtime(path, facts.format, threads)
+        runtime = open_runtime(path, facts.format, threads, facts.plugin)
     except BakeoffError:
         raise
     except Exception as error:  # each runtime has exceptions of its own

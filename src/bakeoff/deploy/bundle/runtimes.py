@@ -15,6 +15,8 @@ from bakeoff.errors import BundleError
 from bakeoff.files import without_wildcards
 from bakeoff.machine import count_cores, import_tensorflow
 from bakeoff.networks.hub import explain_missing
+from bakeoff.networks.saved import open_model
+from bakeoff.runs.plugin import Plugin
 
 __all__ = ["Floats", "Images", "Runtime", "open_runtime"]
 
@@ -27,21 +29,23 @@ Runtime = Callable[[Images], Floats]
 _LITERT_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
-def open_runtime(path: Path, model_format: Format, threads: int | None = None) -> Runtime:
+def open_runtime(path: Path, model_format: Format, threads: int | None = None, plugin: Plugin | None = None) -> Runtime:
     """Open a model file in the runtime of its format.
 
     Args:
         path: The model.
         model_format: Its format.
         threads: Threads that the runtime computes on; all cores if not given.
+        plugin: The plug-in network that it holds; None if it is a network of bakeoff's own.
 
     Raises:
+        ConfigError: The plug-in network cannot be imported.
         BundleError: The runtime is not installed, or Keras runs with another backend than TensorFlow.
         RuntimeError: `threads` is given after TensorFlow was first used: its thread pool is fixed from then on.
     """
     match model_format:
         case Format.KERAS:
-            return _open_keras(path, threads)
+            return _open_keras(path, threads, plugin)
         case Format.SAVED_MODEL:
             return _open_saved_model(path, threads)
         case Format.ONNX:
@@ -50,7 +54,7 @@ def open_runtime(path: Path, model_format: Format, threads: int | None = None) -
             return _LiteRT(path, threads or count_cores()).run
 
 
-def _open_keras(path: Path, threads: int | None) -> Runtime:
+def _open_keras(path: Path, threads: int | None, plugin: Plugin | None) -> Runtime:
     tf = _import_tensorflow(path, threads)
     import keras
 
@@ -61,7 +65,7 @@ def _open_keras(path: Path, threads: int | None) -> Runtime:
         )
     if missing := explain_missing(path):
         raise BundleError(missing)
-    model = keras.models.load_model(path, compile=False)
+    model = open_model(path, plugin)
     # With a fixed n, a shorter last batch would be traced again, which takes longer than many batches.
     images_of_any_number = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
     # XLA stays off: its bilinear resize is wrong on CPUs in TF 2.21.

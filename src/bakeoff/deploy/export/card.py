@@ -9,6 +9,7 @@ from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import PRESET
 from bakeoff.runs.config import Balance, Fit, Metric
 from bakeoff.runs.metrics import Metrics, describe_absent
+from bakeoff.runs.plugin import Plugin
 from bakeoff.runs.record import RunRecord
 from bakeoff.text import markdown
 
@@ -42,6 +43,7 @@ def write_card(record: RunRecord, dataset: Dataset, facts: BundleFacts, confirme
         *_in_use(facts),
         "## Weights",
         _weights(record),
+        *_plugin(record.plugin, facts.format),
         "## Use and limits",
         f"Input: any number of uint8 RGB images of {facts.side}×{facts.side} pixels. {_fit(facts)} Scaling of the"
         " pixels is part of the model. Output: one probability for each class, in the order of `labels.json`.",
@@ -242,3 +244,19 @@ def _weights(record: RunRecord) -> str:
     licence = record.weights.licence or find_network(record.config.model.name).licence
     named = f"{origin} ({record.config.model.name})" if origin == PRESET else origin
     return f"Starting weights: {named}. Licence: {licence}."
+
+
+def _plugin(plugin: Plugin | None, model_format: Format) -> list[str]:
+    if plugin is None:
+        return []
+    package = f", which {markdown(plugin.package)} installs" if plugin.package else ""
+    lines = [f"The network is `{plugin.target}`{package}; SHA-256 of its source: `{plugin.source}`."]
+    if plugin.objects:
+        needs = (
+            f"Opening the model needs them: keep `{plugin.module}` where Python finds it, with this source."
+            if model_format is Format.KERAS
+            else "This format needs none of them."
+        )
+        names = ", ".join(f"`{name}`" for name in plugin.objects)
+        lines.append(f"It has layers or functions that are not Keras' own: {names}. {needs}")
+    return [" ".join(lines)]

@@ -119,6 +119,7 @@ def write_bundle(
         dataset,
         val,
         record.config.train.precision,
+        record.plugin,
         of_run=to_probabilities(logits),
         in_float32=to_probabilities(exact_logits),
     )
@@ -151,12 +152,13 @@ def write_bundle(
             format=model_format,
             quantize=quantize,
             model_bytes=sum(file.stat().st_size for file in _files(path)),
+            plugin=record.plugin,
             learned_val=learned_val,
             calibration=calibration,
             threshold=threshold,
             parity=parity,
             val=_compare_top1(expected.of_run, written, val.labels) if quantize else None,
-            timing=measure_model(path, model_format, dataset.side) if timed else None,
+            timing=measure_model(path, model_format, dataset.side, record.plugin) if timed else None,
             files={},
         )
         write_text(staged / "model_card.md", write_card(record, dataset, facts, finished.confirmed))

@@ -2,7 +2,7 @@
 
 import keras
 
-from bakeoff.networks.find import find_network
+from bakeoff.networks.find import find_network, require_known
 from bakeoff.networks.model import build_network
 from bakeoff.runs.config import Precision, Run
 
@@ -21,6 +21,7 @@ def build_in_float32(model: keras.Model, run: Run) -> keras.Model:
     """
     if run.train.precision is Precision.FLOAT32:
         return model
+    require_known(run.model.name, "the run's record")
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(Precision.FLOAT32.value)
     try:

@@ -34,8 +34,9 @@ from bakeoff.deploy.export.saved_model import write_saved_model
 from bakeoff.errors import BakeoffError, BundleError
 from bakeoff.files import explained_errors
 from bakeoff.runs.config import Precision
+from bakeoff.runs.plugin import Plugin
 
-__all__ = ["Expected", "find_closer", "write_checked"]
+__all__ = ["Expected", "find_closer", "write_checked", "write_model"]
 
 # Training images that calibrate the ranges of activations for int8.
 CALIBRATION_IMAGES = 256
@@ -51,6 +52,8 @@ class Expected:
     val: Split
     precision: Precision
     """The run's."""
+    plugin: Plugin | None
+    """The plug-in network that it is; None if it is a network of bakeoff's own."""
     of_run: Floats
     """The run's own probabilities (n, classes)."""
     in_float32: Floats
@@ -76,8 +79,9 @@ def write_checked(
         BundleError: The converter or the runtime fails, or the file's probabilities differ from the run's.
     """
     with _explained(expected.candidate, path, format_label(model_format, quantize)):
-        _write(exported, path, model_format, quantize, expected.dataset)
-        written = predict_split(open_runtime(path, model_format), expected.val)
+        calibration = _load_calibration(expected.dataset) if quantize is Quantize.INT8 else None
+        write_model(exported, path, model_format, quantize, calibration)
+        written = predict_split(open_runtime(path, model_format, plugin=expected.plugin), expected.val)
     tolerance = TOLERANCES[model_format, quantize]
     try:
         # A failed conversion is smaller than the tolerance of 16-bit operations may be.
@@ -140,8 +144,23 @@ def _explained(candidate: str, path: Path, label: str) -> Iterator[None]:
         raise BundleError(f"{candidate} cannot be exported as {label} ({reason})") from error
 
 
-def _write(model: keras.Model, path: Path, model_format: Format, quantize: Quantize | None, dataset: Dataset) -> None:
-    training_images = _load_calibration(dataset) if quantize is Quantize.INT8 else np.empty(0, np.uint8)
+def write_model(
+    model: keras.Model,
+    path: Path,
+    model_format: Format,
+    quantize: Quantize | None = None,
+    calibration: Images | None = None,
+) -> None:
+    """Write an exported model's file, unchecked.
+
+    Args:
+        model: The exported model.
+        path: The file to write.
+        model_format: Its format.
+        quantize: The quantisation, if any.
+        calibration: Training images (n, side, side, 3), for int8.
+    """
+    training_images = np.empty(0, np.uint8) if calibration is None else calibration
     match model_format:
         case Format.KERAS:
             write_keras(model, path)

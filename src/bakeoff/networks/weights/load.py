@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bakeoff.errors import WeightsError
 from bakeoff.networks.backbone import Backbone
+from bakeoff.networks.custom_objects import name_custom_objects
 from bakeoff.networks.efficientnet_lite import torch_prefixes
 from bakeoff.networks.hub.build import load_preset
 from bakeoff.networks.weights.hdf5 import open_hdf5
@@ -58,6 +59,10 @@ def load_weights(backbone: Any, spec: Backbone, source: WeightsSource, *, partia
         load(backbone, source.path)
         found = len(backbone.weights)
         _check_finite([(layer, layer.get_weights()) for layer in backbone.layers], source.path)
+    elif source.origin == "plugin":
+        # Written by Keras from the same network, whose layers may be its own and have layers inside.
+        backbone.load_weights(source.path)
+        found = len(backbone.weights)
     else:
         if source.origin == "package":
             pairs = _read_torch(backbone, source.path)
@@ -154,14 +159,17 @@ def _read_keras(backbone: Any, spec: Backbone, path: Path, partial: bool) -> tup
 
 def _say_what_is_missing(spec: Backbone, wanted: list[Wanted], match: Match, path: Path) -> str:
     if not match.pairs:
-        return f"{path} holds nothing of {spec.name}{_looks_like(match)}; give a file with that network in it"
+        return (
+            f"{path} holds nothing of {spec.name}{_looks_like(match)}{_own_layers(path)};"
+            " give a file with that network in it"
+        )
     found = {id(each) for each, _ in match.pairs}
     first = next(each for each in wanted if id(each) not in found)
     total = sum(len(each.layer.weights) for each in wanted)
     return (
         f"{path} holds {match.tensors} of the {total} tensors of {spec.name}: {first.layer.name} with"
-        f" {', '.join(map(str, first.shapes))} is the first one missing{_looks_like(match)}; give a file with all"
-        " of it, or --partial-weights to leave the rest random"
+        f" {', '.join(map(str, first.shapes))} is the first one missing{_looks_like(match)}{_own_layers(path)}; give"
+        " a file with all of it, or --partial-weights to leave the rest random"
     )
 
 
@@ -170,6 +178,11 @@ def _say_what_differs(spec: Backbone, match: Match, path: Path) -> str:
     if any(stored.title.endswith("_head_layernorm") for _, stored in match.pairs):
         return f"the classifier in {path.name} normalises after pooling, {spec.name} before it, so its features differ"
     return ""
+
+
+def _own_layers(path: Path) -> str:
+    names = name_custom_objects(path)
+    return f"; it has {names}, which are not Keras' own" if names else ""
 
 
 def _looks_like(match: Match) -> str:

@@ -38,7 +38,7 @@ class WeightsSource:
     """Starting weights."""
 
     origin: str
-    """`package`, `hub`, `preset`, `file`, `run` or `random`."""
+    """`package`, `hub`, `preset`, `plugin` (the network's own), `file`, `run` or `random`."""
     hash: str
     """The file's SHA-256; of a preset, that of its configuration and its weights; `none` without a file."""
     path: Path | None
@@ -72,6 +72,9 @@ def locate_weights(spec: Backbone, wanted: str) -> WeightsSource:
         return WeightsSource("file", hash_file(path), path)
     if spec.preset:
         return WeightsSource(PRESET, hash_preset(spec.name), Path(spec.preset))
+    if spec.weights is not None:
+        own = Path(str(spec.weights))
+        return WeightsSource("plugin", hash_file(own), own)
     if package_file := _package_file(spec):
         return WeightsSource("package", _package_hash(package_file), package_file)
     if found := find_imported(spec.name):
@@ -125,12 +128,13 @@ def is_available_locally(spec: Backbone) -> bool:
 
 
 def local_weights_origin(spec: Backbone) -> str | None:
-    """Where `auto` finds weights on this machine: `package`, `kit` (imported), `download` (Keras' cache) or `preset`.
-
-    None if they are not on this machine.
+    """Where `auto` finds weights on this machine: `package`, `kit` (imported), `download` (Keras' cache), `preset`, or
+    `plugin` (the network's own). None if they are not on this machine.
     """
     if spec.preset:
         return PRESET
+    if spec.weights is not None:
+        return "plugin"
     if _package_file(spec):
         return "package"
     if find_imported(spec.name):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bakeoff.files import write_text
 from bakeoff.networks.table import TABLE
-from bakeoff.runs.config import Metric, Mode, Model
+from bakeoff.runs.config import Metric, Mode
 from bakeoff.runs.metrics import Estimate
 from bakeoff.runs.record import RunRecord, Stage, State
 
@@ -64,8 +64,8 @@ class Row(BaseModel):
     micro_batch: int
     """Images of a batch that are processed at once; less than `batch` if gradients were accumulated."""
     weights: str
-    """Origin of the initial weights: `package`, `hub`, `preset`, `file` or `run`; `scratch` if the network has no
-    pretrained weights, `random` if it has some that were not used."""
+    """Origin of the initial weights: `package`, `hub`, `preset`, `plugin`, `file` or `run`; `scratch` if the network
+    has no pretrained weights, `random` if it has some that were not used."""
     tensors_matched: int
     """How many of the network's `tensors_total` tensors were loaded from the weights file."""
     tensors_total: int
@@ -133,7 +133,7 @@ def read_row(record: RunRecord, metric: Metric | None = None, out: Path | None =
         model_bytes=record.model_bytes,
         batch=record.config.train.batch,
         micro_batch=record.micro_batch,
-        weights=_name_weights(record.config.model, record.weights.origin),
+        weights=_name_weights(record),
         tensors_matched=record.weights.tensors_matched,
         tensors_total=record.weights.tensors_total,
         pareto=False,
@@ -190,9 +190,10 @@ def read_merit(row: Row) -> float:
     return -math.inf if score is None else row.metric.merit(score.value)
 
 
-def _name_weights(model: Model, origin: str) -> str:
+def _name_weights(record: RunRecord) -> str:
     """The origin to show. The config comes first: a run that continues another one has the weights of its first run."""
-    from_scratch = model.name in _FROM_SCRATCH
+    model, origin, plugin = record.config.model, record.weights.origin, record.plugin
+    from_scratch = plugin.from_scratch if plugin else model.name in _FROM_SCRATCH
     if model.weights == "none" or (model.weights == "auto" and from_scratch):
         return "scratch" if from_scratch else "random"
     return origin
