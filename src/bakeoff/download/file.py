@@ -102,15 +102,16 @@ def _fetch_piece(remote: Remote, partial: Partial, on_bytes: OnBytes, stopped: C
     with ask(remote, headers) as response:
         if response.status == http.HTTPStatus.PARTIAL_CONTENT and done and begins_at(response, done, partial.total):
             total, partial.joined = partial.total, True
+            partial.check_space(total - done)
         elif response.status == http.HTTPStatus.OK:
             # The first piece; or the server knows no pieces, or has another version of the file now.
             total, done = read_length(response), 0
             refuse(remote, response, total)
+            partial.check_space(total - partial.size)
             partial.begin(remote, read_version(response), told_md5(response), total)
         else:
             partial.delete()
             raise CutError(f"{remote.host} answered {response.status} {response.reason}")
-        partial.check_space(total - done)
         on_bytes(done, total)
         most = total or remote.most_bytes
         # Without a buffer, so that everything that has arrived is there if the process is killed.
