@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bakeoff.download import HostError, file, partial_path, server
-from bakeoff.errors import WeightsError
+from bakeoff.errors import OutputError, WeightsError
 from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import (
     DOWNLOAD_LIMIT,
@@ -140,6 +140,9 @@ def test_a_full_disk_ends_all_downloads_with_one_reason(monkeypatch: pytest.Monk
     assert len(set(downloads.failed.values())) == 1
     assert "No space left on device" in downloads.failed[SMALL.name]
     assert len(stand_in.asked) == 1
+    for need in (lambda: fetch_missing(SPECS, lambda *_: None), lambda: _begin(f"lenet {SMALL.name}")):
+        with pytest.raises(OutputError, match=r"^cannot write .*; free some space or choose another folder$"):
+            need()
 
 
 def test_what_is_stopped_is_taken_up_by_the_next_study(stand_in: StandIn) -> None:

@@ -173,6 +173,7 @@ def fetch_missing(networks: Sequence[Backbone], on_count: OnCount, limit_bytes: 
 
     Raises:
         WeightsError: The weights of a network cannot be had.
+        OutputError: The disk is full.
     """
     downloads = Downloads(networks, limit_bytes, on_count)
     _require(downloads.failed, networks)
@@ -180,6 +181,8 @@ def fetch_missing(networks: Sequence[Backbone], on_count: OnCount, limit_bytes: 
     try:
         while downloads.pending and not downloads.failed:
             downloads.wait(POLL_SECONDS)
+        if downloads.disk_error:
+            raise downloads.disk_error
         _require(downloads.failed, networks)
     finally:
         downloads.stop()
@@ -216,6 +219,7 @@ def begin_downloads(
 
     Raises:
         WeightsError: Weights that are required cannot be had, or none that is missing where nothing else is left.
+        OutputError: The disk is full.
     """
     missing = find_missing(candidates, weights)
     downloads = Downloads(missing, limit_bytes, on_count)
@@ -230,6 +234,8 @@ def begin_downloads(
     try:
         while asked_for and not downloads.has_begun:
             downloads.wait(POLL_SECONDS)
+        if asked_for and downloads.disk_error:
+            raise downloads.disk_error
         _require(downloads.refused, asked_for)
     except BaseException:
         downloads.stop()

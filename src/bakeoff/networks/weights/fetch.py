@@ -119,6 +119,8 @@ class Downloads:
     limit_bytes: float = DOWNLOAD_LIMIT
     on_count: Callable[[str, int, int], object] = lambda *_: None
     """Called by `poll` with (what is being done, bytes done, bytes in all)."""
+    disk_error: OutputError | None = field(init=False, default=None)
+    """Why nothing can be written."""
     _files: dict[str, _File] = field(init=False, default_factory=dict)
     _changed: threading.Condition = field(init=False, default_factory=threading.Condition)
     _error: BaseException | None = field(init=False, default=None)
@@ -242,6 +244,7 @@ class Downloads:
             except DownloadError as error:
                 self._end(file, str(error))
             except OutputError as error:  # there is no space for the next one either
+                self.disk_error = error
                 self._fail_host(file.remote.host, str(error))
             except BaseException as error:  # raised again by `poll`
                 self._error = error
