@@ -260,7 +260,7 @@ def compare(
 
     - `bakeoff compare cifar100 --candidates lenet,mobilenet-v2 --weights mobilenet-v2=mine.h5`
 
-    - `bakeoff compare cifar100 --recipe recipes/original-table.toml --classes 20`
+    - `bakeoff compare cifar100 --recipe recipes/original-table.toml --download-limit 2GB`
     """
     weights_of_criteria = parse_weigh(weigh)
     with exit_on_interrupt():
