@@ -11,6 +11,7 @@ from bakeoff.errors import NothingTrainedError
 from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import hub_path
 from bakeoff.runs.config import Candidate
+from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, write_record
 from bakeoff.runs.study_file import read_study
@@ -125,6 +126,16 @@ def test_what_would_come_too_late_is_left_out_and_named(screen):
     order, lines = screen(_plan(600, [V2, *LITES], side=0), downloads)
     assert order == [*map(str, LITES)]
     assert f"left out mobilenet-v2@96: {TOO_LATE}" in lines
+
+
+def test_a_network_on_this_machine_stands_in_for_one_whose_weights_do_not_arrive(screen):
+    downloads = _Downloads(lambda: downloads.fail())
+    field = DefaultField(entrants=(), stand_ins=(str(LITES[1]), str(LITES[2])))
+    plan = _plan(1200, [V2, LITES[0]], side=0).model_copy(update={"field": field})
+    order, lines = screen(plan, downloads)
+    assert order[:2] == [str(LITES[0]), str(LITES[1])]
+    assert str(LITES[2]) not in order
+    assert any(f"there is time for {LITES[1]} after all" in line for line in lines)
 
 
 def test_where_nothing_arrives_the_error_says_why(screen):

@@ -170,6 +170,16 @@ def test_a_download_brings_other_families_in_place_of_further_sizes():
     assert "take part already" in reasons["vgg-19"]
 
 
+def test_further_sizes_stand_in_for_downloads_that_do_not_arrive():
+    field = choose_field(TABLE, _terms(1800))
+    downloads = [entrant for entrant in field.entrants if entrant.download_bytes]
+    here = {parse_candidate(name).name for name in field.stand_ins}
+    assert 0 < len(here) <= len(downloads)
+    assert here < {row.name for row in LITES}
+    assert not here & set(_names(field))
+    assert choose_field(TABLE, _terms(1800, available=OFFLINE)).stand_ins == ()
+
+
 def test_a_family_is_represented_by_what_promises_the_least_error_on_this_machine():
     def of_family(rate):
         networks = [row for row in TABLE if row.family == "densenet" or row.from_scratch]

@@ -38,3 +38,5 @@ class DefaultField(Facts):
     waiting: tuple[str, ...] = ()
     """Candidates on this machine, as `name@size`, for which there is no time as far as is known. A study screens them
     after all if its screen takes less time than predicted."""
+    stand_ins: tuple[str, ...] = ()
+    """Candidates on this machine, as `name@size`, that may be screened in place of what does not arrive."""

@@ -53,6 +53,7 @@ def follow_downloads(context: StudyContext) -> None:
         return
     changes = {
         "candidates": (*(name for name in plan.candidates if name not in gone), *came),
+        "cut": (*plan.cut, *_list_stand_ins(plan, len(gone))),
         "unavailable": {name: why for name, why in plan.unavailable.items() if name not in came} | gone,
     }
     study.plan = plan.model_copy(update=changes)
@@ -61,6 +62,12 @@ def follow_downloads(context: StudyContext) -> None:
         context.watcher.plan_revised(why)
     study.write(context.out)
     _keep_facts(context)
+
+
+def _list_stand_ins(plan: StudyPlan, count: int) -> list[str]:
+    """So many networks of the default field, at most, that may be screened in place of others, if there is time."""
+    stand_ins = plan.field.stand_ins if plan.field else ()
+    return [name for name in stand_ins if name not in (*plan.candidates, *plan.cut)][:count]
 
 
 def await_weights(context: StudyContext) -> None:

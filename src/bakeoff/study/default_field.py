@@ -123,12 +123,15 @@ def choose_field(networks: Sequence[Backbone], terms: Terms, required: Iterable[
         fastest = [min(own, key=lambda each: each.cost) for own in options.values() if _is_here(own)]
         chosen = [min(fastest, key=lambda each: (each.network.from_scratch, each.cost, each.rank))]
     chosen.sort(key=lambda each: (each.network.from_scratch, each.network.params_total))
-    waiting = _list_waiting(options, chosen) if terms.waits else []
+    others = _list_others(options, chosen) if terms.waits else []
+    places = max(0, MAX_NETWORKS - len(chosen))
+    waiting, downloads = others[:places], sum(option.cost.bytes > 0 for option in chosen)
     known = {option.network.name for option in (*chosen, *waiting)}
     return DefaultField(
         entrants=tuple(_describe(option, terms, given=option in given) for option in chosen),
         absent=_explain([each for each in networks if each.name not in known], options, chosen, terms),
         waiting=tuple(str(option.candidate) for option in waiting),
+        stand_ins=tuple(str(option.candidate) for option in others[places : places + downloads]),
     )
 
 
@@ -220,13 +223,13 @@ def _order(option: Option, before: int) -> int:
     return 1 if before < FIRST_FAMILIES else 3
 
 
-def _list_waiting(options: Groups, chosen: Sequence[Option]) -> list[Option]:
-    """The networks on this machine that would make the field complete: those of other families, then the fastest."""
+def _list_others(options: Groups, chosen: Sequence[Option]) -> list[Option]:
+    """The other networks on this machine: those of other families and from scratch first, then the fastest."""
     names, families = {option.network.name for option in chosen}, {option.network.family for option in chosen}
-    others = [own for name, own in options.items() if name not in names and _is_here(own)]
-    here = [min(own, key=lambda each: each.cost) for own in others]
+    left = [own for name, own in options.items() if name not in names and _is_here(own)]
+    here = [min(own, key=lambda each: each.cost) for own in left]
     here.sort(key=lambda each: (not each.network.from_scratch and each.network.family in families, each.cost))
-    return here[: max(0, MAX_NETWORKS - len(chosen))]
+    return here
 
 
 def _describe(option: Option, terms: Terms, *, given: bool) -> Entrant:
