@@ -47,7 +47,13 @@ class _Hub(BaseHTTPRequestHandler):
         name = self.path.partition("?")[0].rpartition("/")[2]
         if (path := self.folder / name).is_file():
             return self._send(200, path.read_bytes(), {"X-Repo-Commit": REVISION, "ETag": f'"{name}"'}, body=body)
-        listed = [{"rfilename": each.name} for each in self.folder.iterdir()]
+        files = sorted(self.folder.iterdir())
+        if "/tree/" in self.path:
+            table = [
+                {"type": "file", "path": each.name, "size": each.stat().st_size, "oid": REVISION} for each in files
+            ]
+            return self._send(200, json.dumps(table).encode(), {"Content-Type": "application/json"}, body=body)
+        listed = [{"rfilename": each.name} for each in files]
         facts = {"id": "me/mine", "sha": REVISION, "siblings": listed, "private": False, "tags": [], "downloads": 0}
         return self._send(200, json.dumps(facts).encode(), {"Content-Type": "application/json"}, body=body)
 
