@@ -56,8 +56,14 @@ def write_preset(folder: Path, kind: str = "ViTBackbone", config: Any = VIT, **m
     }
     write(folder / "config.json", table | more)
     write(folder / "image_converter.json", {"class_name": "ImageConverter", "config": CONVERTER})
-    (folder / "model.weights.h5").write_bytes(b"weights")
+    write_hdf5(folder / "model.weights.h5", b"weights")
     return folder
+
+
+def write_hdf5(path: Path, content: bytes, *, missing: int = 0) -> None:
+    """What begins as HDF5 does, and ends where it says."""
+    head = b"\x89HDF\r\n\x1a\n".ljust(40, b"\0")
+    path.write_bytes(head + (64 + len(content)).to_bytes(8, "little") + bytes(16 - missing) + content)
 
 
 def write_safetensors(path: Path, *, missing: int = 0) -> None:
@@ -257,6 +263,16 @@ def test_half_a_file_of_safetensors_is_one_line(tmp_path: Path) -> None:
         find_network(f"hub:{folder}")
 
 
+def test_half_a_file_of_hdf5_is_one_line(tmp_path: Path) -> None:
+    folder = write_preset(tmp_path / "mine")
+    write_hdf5(folder / "model.weights.h5", b"weights", missing=3)
+    with pytest.raises(WeightsError, match=r"damaged model.weights.h5: 68 of 71 bytes are there"):
+        find_network(f"hub:{folder}")
+    (folder / "model.weights.h5").write_bytes(b"weights")
+    with pytest.raises(WeightsError, match="does not begin as HDF5 does"):
+        find_network(f"hub:{folder}")
+
+
 def test_parts_of_weights_stay_in_the_folder(tmp_path: Path) -> None:
     folder = write_timm(tmp_path / "mine")
     (folder / "model.safetensors").unlink()
@@ -269,7 +285,7 @@ def test_the_hash_covers_the_configuration_and_the_weights(tmp_path: Path) -> No
     folder = write_preset(tmp_path / "mine")
     name = f"hub:{folder}"
     first, source = locate_weights(find_network(name), "auto").hash, find_network(name).source
-    (folder / "model.weights.h5").write_bytes(b"other weights")
+    write_hdf5(folder / "model.weights.h5", b"other weights")
     second = locate_weights(find_network(name), "auto").hash
     assert find_network(name).source == source
     _nest(folder, num_heads=4)
@@ -307,7 +323,7 @@ def test_a_preset_travels_as_one_file(tmp_path: Path) -> None:
     spec = find_network(name)
     assert locate_weights(spec, "auto").hash == digest
     assert not list(Path(spec.preset).glob("*.py"))
-    (Path(spec.preset) / "model.weights.h5").write_bytes(b"changed")
+    write_hdf5(Path(spec.preset) / "model.weights.h5", b"changed")
     with pytest.raises(WeightsError, match="is damaged: its SHA-256 is not that of the import"):
         locate_weights(spec, "auto")
 

@@ -97,7 +97,8 @@ def _read(folder: Path) -> PresetFiles:
     described = read_description(folder, config)
     weights = _find_weights(folder)
     metadata = read_table(folder / "metadata.json") or {}
-    parameters = metadata.get("parameter_count") or _count_stored(weights)
+    stored = _count_stored(weights)
+    parameters = metadata.get("parameter_count") or stored
     task = (read_table(folder / "task.json") or {}).get("config", {})
     return PresetFiles(
         folder=folder,
@@ -127,15 +128,28 @@ def _find_weights(folder: Path) -> tuple[Path, ...]:
 
 
 def _count_stored(weights: tuple[Path, ...]) -> int:
-    """Numbers in the weights, from the headers of safetensors, or from the size of the files."""
+    """Numbers in the weights, from the headers of safetensors, or from the size of the files, which must be whole."""
     total = 0
     for path in weights:
         if path.suffix == ".safetensors":
             shapes = [tensor["shape"] for tensor in _read_header(path).values() if "shape" in tensor]
             total += sum(functools.reduce(lambda product, side: product * side, shape, 1) for shape in shapes)
         elif path.suffix == ".h5":
+            _check_hdf5(path)
             total += path.stat().st_size // 4
     return total
+
+
+def _check_hdf5(path: Path) -> None:
+    """Raise WeightsError if an HDF5 file is not whole: its superblock says where it ends."""
+    with path.open("rb") as file:
+        head = file.read(52)
+    if head[:8] != b"\x89HDF\r\n\x1a\n" or len(head) < 52:
+        raise WeightsError(f"has a damaged {path.name}: it does not begin as HDF5 does; download or save it again")
+    place = {0: 40, 1: 44}.get(head[8], 28)
+    end, size = int.from_bytes(head[place : place + 8], "little"), path.stat().st_size
+    if size < end:
+        raise WeightsError(f"has a damaged {path.name}: {size:,} of {end:,} bytes are there; download or save it again")
 
 
 def _read_header(path: Path) -> dict[str, Any]:
