@@ -9,25 +9,27 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-IMAGES, SIDE = 4, 224
+IMAGES, SIDE = 2, 224
 
 
 def write(architecture: str, folder: Path) -> None:
     """Write a checkpoint as timm does (`config.json`, `model.safetensors`), images, and its features of them."""
     torch.manual_seed(0)
     model = timm.create_model(architecture, pretrained=False).eval()
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            # Statistics of their own, so that none can be forgotten or be in another's place.
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-            module.weight.data.uniform_(0.5, 1.5)
-            module.bias.data.normal_(0, 0.1)
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        # Weights of their own, so that none can be forgotten or be in another's place.
+        norm.weight.data.uniform_(0.5, 1.5)
+        norm.bias.data.normal_(0, 0.1)
+        norm.momentum = 1.0
     facts = model.pretrained_cfg
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, SIDE, SIDE, 3), np.uint8)
     scaled = (images.astype(np.float32) / 255 - np.float32(facts["mean"])) / np.float32(facts["std"])
+    given = torch.from_numpy(scaled.transpose(0, 3, 1, 2)).contiguous()
     with torch.no_grad():
-        maps = model.forward_features(torch.from_numpy(scaled.transpose(0, 3, 1, 2)).contiguous())
+        # Statistics of these images, without which random weights make features of thousands.
+        model.train().forward_features(given)
+        maps = model.eval().forward_features(given)
     folder.mkdir(parents=True, exist_ok=True)
     kept = {key: facts[key] for key in ("tag", "input_size", "mean", "std", "interpolation")} | {"license": "none"}
     config = {

@@ -40,7 +40,7 @@ def build_preset(folder: Path, input_shape: Shape) -> Any:
     if design := find_design(files.described.kind, files.described.config):
         return build_transformer(design, input_shape[0] or design.native_size, family)
     model = _open(files, input_shape, weights=False)
-    return model if family in _KEPT_WHOLE else open_layers(model)
+    return model if family in _KEPT_WHOLE else open_layers(model, symmetric=_is_pytorchs(files))
 
 
 def load_preset(backbone: Any, folder: Path) -> None:
@@ -64,7 +64,12 @@ def load_preset(backbone: Any, folder: Path) -> None:
     elif FAMILIES[kind].name in _KEPT_WHOLE:
         backbone.set_weights(model.get_weights())
     else:
-        backbone.set_weights(open_layers(model, copies=True).get_weights())
+        backbone.set_weights(open_layers(model, copies=True, symmetric=_is_pytorchs(files)).get_weights())
+
+
+def _is_pytorchs(files: PresetFiles) -> bool:
+    """Whether the weights are from timm."""
+    return "architecture" in files.described.config
 
 
 def _open(files: PresetFiles, input_shape: Shape, *, weights: bool) -> Any:

@@ -10,13 +10,15 @@ from typing import Any
 __all__ = ["open_layers"]
 
 
-def open_layers(model: Any, *, copies: bool = False) -> Any:
+def open_layers(model: Any, *, copies: bool = False, symmetric: bool = False) -> Any:
     """The same network, sharing the weights of the layers of Keras.
 
     Args:
         model: A convolutional network of KerasHub: scaled images (n, h, w, 3) to a map, or to maps of which the last
             one counts.
         copies: Whether layers that have no counterpart in Keras are copied with their weights; else they are random.
+        symmetric: Whether layers with strides pad both sides alike, as PyTorch does; Keras' `same` pads the last side
+            more. KerasHub pads DenseNet as Keras does, also with weights that PyTorch has trained.
 
     Returns:
         A functional keras.Model from the images to the (last) map, (n, h', w', d).
@@ -25,13 +27,14 @@ def open_layers(model: Any, *, copies: bool = False) -> Any:
 
     from bakeoff.networks.graph import run_graph
 
-    visitor = _Visitor(copies)
+    visitor = _Visitor(copies, symmetric)
     while True:
         images = keras.Input(model.inputs[0].shape[1:], name="image")
         outputs = run_graph(model, (images,), visitor.visit)
         if isinstance(outputs, dict):
             outputs = list(outputs.values())[-1]
         model = keras.Model(images, outputs, name=model.name)
+        visitor.symmetric = False
         if not any(map(_is_hubs, model.layers)):
             return model
 
@@ -39,12 +42,15 @@ def open_layers(model: Any, *, copies: bool = False) -> Any:
 class _Visitor:
     """What is called in place of each operation of a network."""
 
-    def __init__(self, copies: bool) -> None:
+    def __init__(self, copies: bool, symmetric: bool) -> None:
         self._copies = copies
+        self.symmetric = symmetric
 
     def visit(self, operation: Any) -> Callable[..., Any]:
         if type(operation).__name__ == "HGNetV2LearnableAffineBlock":
             return lambda x: self._scale(operation, x)
+        if self.symmetric and _pads_one_side(operation):
+            return lambda x: self._pad(operation, x)
         called = operation.call if _is_hubs(operation) else operation
 
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -53,6 +59,18 @@ class _Visitor:
             return called(*args, **kwargs)
 
         return call
+
+    def _pad(self, layer: Any, x: Any) -> Any:
+        """A convolution, or a pooling of numbers that are not negative, on a map with a border of zeros."""
+        import keras
+
+        height, width = getattr(layer, "kernel_size", None) or layer.pool_size
+        pad = keras.layers.ZeroPadding2D(((height - 1) // 2, (width - 1) // 2), name=f"{layer.name}_pad")
+        alone = type(layer).from_config({**layer.get_config(), "padding": "valid"})
+        output = alone(pad(x))
+        if self._copies:
+            alone.set_weights(layer.get_weights())
+        return output
 
     def _scale(self, block: Any, x: Any) -> Any:
         """One scale and one shift of a whole map, as a scale and a shift of each channel: Keras has no other layer."""
@@ -74,6 +92,13 @@ class _Visitor:
             numbers = [(weight.shape, keras.ops.convert_to_numpy(value)) for weight, value in full]
             layer.set_weights([np.full(shape, number, np.float32) for shape, number in numbers])
         return output
+
+
+def _pads_one_side(operation: Any) -> bool:
+    from keras import layers
+
+    padded = isinstance(operation, (layers.Conv2D, layers.DepthwiseConv2D, layers.MaxPooling2D))
+    return padded and operation.padding == "same" and max(operation.strides) > 1
 
 
 def _is_hubs(operation: Any) -> bool:
