@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 from bakeoff.data.sources.records import OnCount
-from bakeoff.download import DownloadError, Remote, download, is_offline
 from bakeoff.errors import DataError
 from bakeoff.files import cache_dir
 
@@ -40,6 +39,9 @@ def find_archive(name: str, url: str, md5: str, data_dir: Path | None, on_count:
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
+    # Loaded only here, so that the command line starts quickly.
+    from bakeoff.download import DownloadError, Remote, download, is_offline
+
     if is_offline():
         raise DataError(
             f"{name} is not on this machine, and downloads are off; fetch {url} and give its folder with --data-dir"
