@@ -12,12 +12,13 @@ import bakeoff
 from bakeoff.errors import ConfigError, OutputError
 from bakeoff.networks.table import TABLE
 from bakeoff.report import read_study, write_report
-from bakeoff.runs.config import Candidate, Data
+from bakeoff.runs.config import Candidate, Data, WeightsChoice
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import write_record
 from bakeoff.study import entry, make_comparison, make_plan, unnamed
 from bakeoff.study.begin import StudyRequest, open_study, prepare_study
-from factories import make_record
+from bakeoff.study.default_field import Availability
+from factories import make_forecast, make_record
 from running import run_cli
 from test_leaks import Watcher
 
@@ -140,6 +141,22 @@ def test_of_a_comparison_only_what_could_not_be_downloaded_is_missing(request_, 
     (note,) = [text for kind, text in watcher.told if kind == "noted"]
     assert len(lost) == 1
     assert note.startswith(f"{lost.pop().partition('@')[0]} does not take part")
+
+
+def test_a_comparison_takes_no_network_that_would_see_hardly_an_image(digits):
+    available = {row.name: Availability.DOWNLOAD for row in TABLE if not row.from_scratch}
+    for budget in (600.0, None):
+        slow, fast = (
+            unnamed.unnamed_for_comparison(
+                budget, digits, WeightsChoice(), make_forecast(rate), available, download_limit=5e8
+            )
+            for rate in (100.0, 100_000.0)
+        )
+        of_v2 = [
+            next((entrant.imagenet_top1 for entrant in field.entrants if entrant.family == "efficientnet-v2"), 0.0)
+            for field in (slow, fast)
+        ]
+        assert of_v2[0] < of_v2[1]
 
 
 def test_a_weight_file_for_no_network_is_refused(request_):

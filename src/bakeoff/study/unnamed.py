@@ -13,7 +13,7 @@ from bakeoff.networks.weights import is_available_locally, needs_download
 from bakeoff.runs.config import Candidate, WeightsChoice
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.study.compare import RUNS_SHARE, least_seconds
-from bakeoff.study.default_field import Availability, Terms, choose_field
+from bakeoff.study.default_field import MAX_NETWORKS, Availability, Terms, choose_field
 from bakeoff.study.defaults import default_size
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.planning import begin_screen, limit_screen
@@ -28,6 +28,8 @@ __all__ = [
 
 # The share of a budget that the winner usually trains for.
 USUAL_TRAINING_SHARE = 0.5
+# The length of a comparison by which slow networks are judged, if it has no limit of time.
+USUAL_COMPARISON_SECONDS = 600.0
 
 
 def find_availability(weights: WeightsChoice) -> dict[str, Availability]:
@@ -135,6 +137,7 @@ def unnamed_for_comparison(
         forecast=forecast,
         seconds=slots * seconds,
         price=partial(least_seconds, forecast=forecast),
+        training_seconds=RUNS_SHARE * (budget or USUAL_COMPARISON_SECONDS) / MAX_NETWORKS,
         sizes=lambda network, side: (default_size(network, side),),
         download_limit=download_limit,
         download_seconds=seconds,
