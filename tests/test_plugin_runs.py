@@ -1,5 +1,6 @@
 """Runs of a user's own network: what is on record, what opens their models again, and what travels to a node."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from bakeoff.errors import ConfigError, DataError
 from bakeoff.files import cache_dir, write_json
 from bakeoff.launch import executor, jobs, launch, node, open_test
 from bakeoff.launch.messages import make_request
+from bakeoff.launch.process import Worker
 from bakeoff.networks.find import find_network
 from bakeoff.networks.plugin import forget_plugins, pack_plugin, unpack_plugin
 from bakeoff.networks.saved import open_model
@@ -29,6 +32,7 @@ from bakeoff.study.plan import StudyPlan
 from bakeoff.study.state import _describe_difference
 from own_networks import SCALE, look_here, write_module
 from running import WorkerHere, run_process
+from test_node import Pretended
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +155,8 @@ def test_a_study_of_an_edited_network_is_not_resumed_and_says_so(kind: str) -> N
     study = SimpleNamespace(data=data, plan=plan("1" * 64), command="")
     words = _describe_difference(study, plan("2" * 64), data)
     assert words == (
-        "its network nets:NET has been edited since: the SHA-256 of its source was 111111111111…, and is 222222222222…"
+        "its network nets:NET has been edited since: the SHA-256 of its source was 111111111111…, and is 222222222222…;"
+        " with the source of then it goes on"
     )
 
 
@@ -198,6 +203,24 @@ def test_a_damaged_bundle_is_still_named(own: SimpleNamespace, tmp_path: Path) -
 
 
 @pytest.mark.slow
+def test_a_run_on_a_node_is_of_the_source_that_was_sent(
+    own: SimpleNamespace, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process of its own, in a folder with another module of that name."""
+
+    def start(*arguments: Any, **options: Any) -> Worker:
+        with contextlib.chdir(tmp_path):
+            return Worker(*arguments, **options)
+
+    (tmp_path / "scaled.py").write_text("raise RuntimeError('another module')\n")
+    monkeypatch.setattr(node, "Worker", start)
+    cluster = Pretended(tmp_path / "node")
+    record = launch(own.run, stage=Stage.TRAIN, out=tmp_path / "far", data=shards, executor=cluster)
+    assert (record.state, record.id) == (State.COMPLETE, own.record.id), record.reason
+    assert record.plugin == own.record.plugin
+
+
+@pytest.mark.slow
 def test_a_study_with_a_network_of_ones_own_from_its_folder_to_a_served_answer(tmp_path: Path, monkeypatch) -> None:
     """In processes of their own, as a user does it."""
     monkeypatch.chdir(tmp_path)
@@ -205,13 +228,13 @@ def test_a_study_with_a_network_of_ones_own_from_its_folder_to_a_served_answer(t
     settings = ["model.name=scaled:NET", "model.size=32", "train.images=128", "train.batch=32", "train.evaluations=1"]
     done = run_process("train", "digits", *(part for each in settings for part in ("--set", each)))
     assert done.returncode == 0, done.stderr
-    assert run_process("evaluate", "bakeoff-digits").returncode == 0
-    done = run_process("export", "bakeoff-digits", "--format", "keras", "--out", "bundle")
-    assert done.returncode == 0, done.stderr
     results = bakeoff.load("bakeoff-digits")
+    assert run_process("evaluate", results.best_dir).returncode == 0
+    done = run_process("export", results.best_dir, "--format", "keras", "--out", "bundle")
+    assert done.returncode == 0, done.stderr
     assert results.best.plugin.objects == ("scaled:Scale",)
     (tmp_path / "scaled.py").write_text((tmp_path / "scaled.py").read_text() + "# edited\n")
-    done = run_process("export", "bakeoff-digits", "--format", "keras", "--out", "again")
+    done = run_process("export", results.best_dir, "--format", "keras", "--out", "again")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "scaled:NET is not what the model was trained with" in done.stderr
 

@@ -167,7 +167,7 @@ def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> s
     for name in [name for name, source in before.items() if now.get(name, source) != source]:
         return (
             f"its network {name} has been edited since: the SHA-256 of its source was {before[name][:12]}…, and is"
-            f" {now[name][:12]}…"
+            f" {now[name][:12]}…; with the source of then it goes on"
         )
     field = next(name for name in old if old[name] != new.get(name))
     if field in ("runs", "base", "levels", "space", "candidates"):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from bakeoff.cache import mark_used
-from bakeoff.errors import DataError
+from bakeoff.errors import ConfigError, DataError
 from bakeoff.files import cache_dir, make_dir, replacing
 from bakeoff.locks import waiting_for
 from bakeoff.machine import python_path
@@ -31,11 +31,13 @@ def pack_plugin(plugin: Plugin, name: str) -> dict[str, bytes]:
         Contents by path below the folder of networks in a cache.
 
     Raises:
-        ConfigError: Its source is not there any more.
+        ConfigError: Its source is not there any more, or was edited.
     """
     folder = facts_folder(plugin.target, read_source(plugin.module).sha256)
     facts = read_plugin_facts(folder)
     source = read_source(plugin.module, *(facts.further if facts else ()))
+    if source.sha256 != plugin.source:
+        raise ConfigError(f"{plugin.target} has been edited since the study began; put its source back")
     files = dict(source.files)
     if name != plugin.target:
         files[f"{_PACKAGE}/METADATA"] = b"Metadata-Version: 2.1\nName: bakeoff-sent-network\nVersion: 0\n"
