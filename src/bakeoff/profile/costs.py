@@ -10,7 +10,7 @@ FORWARD_PER_TRAINING_STEP = 3
 SECONDS_PER_FIT = 0.02
 # Depthwise convolutions and many small layers take longer for the same number of multiply-adds: 1.6 times, the median
 # over the networks of benchmarks/step.csv.
-DEPTHWISE_FAMILIES = ("efficientnet", "efficientnet-lite", "efficientnet-v2", "mobilenet")
+DEPTHWISE_FAMILIES = ("efficientnet", "efficientnet-lite", "efficientnet-v2", "mobilenet", "nasnet")
 DEPTHWISE_FACTOR = 1.6
 # Where only its size is known; the networks of the table have 54 (MobileNetV3 Small) to 1040 (VGG-16).
 MULTIPLY_ADDS_PER_PARAMETER = 200
