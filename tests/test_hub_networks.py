@@ -17,6 +17,7 @@ from bakeoff.networks.model import Network, build_network, freeze
 from bakeoff.networks.weights import load_weights, locate_weights
 from bakeoff.runs.config import BatchNorm, Model
 from bakeoff.training.inference import compile_forward
+from bakeoff.training.memory.walk import walk
 from presets import FAMILIES, OFFSET, SCALE, SIDE, save_preset
 
 QUICK = {"vit", "dinov2", "resnet", "mobilenet", "hgnetv2", "swin"}
@@ -164,3 +165,14 @@ def test_weights_of_another_network_are_one_line(preset: tuple[str, Path, Any], 
     with pytest.raises(WeightsError, match=r"KerasHub cannot open .*again$") as raised:
         build(other)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("preset", ["vit", pytest.param("swin", marks=pytest.mark.slow)], indirect=True)
+def test_memory_is_predicted_from_what_layers_call(preset: tuple[str, Path, Any]) -> None:
+    _, folder, _ = preset
+    spec = find_network(f"hub:{folder}")
+    with keras.StatelessScope():
+        network = build_network(spec, Model(name=spec.name, size=SIDE), side=SIDE, classes=3)
+        steps = walk(network.model(SIDE), SIDE)
+    assert len(steps) > 20
+    assert sum(tensor.numbers for step in steps for tensor in step.kept) > 10_000

@@ -69,14 +69,16 @@ def walk(model: keras.Model, side: int, *, half: bool = False) -> list[GraphStep
             if isinstance(operation, keras.Model):
                 return run_graph(operation, args, visit)
             if _is_composite(operation):
-                return run_graph(_open(operation, args), args, visit)
+                return run_graph(_open(operation, args, kwargs), args, visit)
             symbol = operation.compute_output_spec(*args, **kwargs)
             inputs = [buffers[id(each)][1] for each in keras.tree.flatten(args) if id(each) in buffers]
             if _is_view(operation):
                 buffers[id(symbol)] = symbol, inputs[0]
                 return symbol
-            output = Tensor(math.prod(symbol.shape))
-            buffers[id(symbol)] = symbol, output
+            symbols = keras.tree.flatten(symbol)
+            # Of an operation that splits a tensor, all parts count as one.
+            output = Tensor(sum(math.prod(each.shape) for each in symbols))
+            buffers.update({id(each): (each, output) for each in symbols})
             weights = tuple(tuple(weight.shape) for weight in getattr(operation, "trainable_weights", ()))
             flows = any(each in learning for each in inputs)
             if flows or weights:
@@ -106,10 +108,10 @@ def _is_composite(operation: Any) -> bool:
     return type(operation).__module__.startswith("keras_hub.")
 
 
-def _open(layer: Any, inputs: tuple[Any, ...]) -> keras.Model:
-    """What a layer calls, as a model of one image."""
+def _open(layer: Any, inputs: tuple[Any, ...], settings: dict[str, Any]) -> keras.Model:
+    """What a layer calls with these settings, as a model of one image."""
     images = [keras.Input(batch_shape=each.shape, dtype=each.dtype) for each in inputs]
-    return keras.Model(images, layer.call(*images))
+    return keras.Model(images, layer.call(*images, **settings))
 
 
 def _attention_numbers(attention: Any, shape: tuple[int, ...], inputs: list[Tensor]) -> int:
