@@ -92,7 +92,8 @@ def test_a_network_leaves_in_every_format(family: str, make_once: Any, digits: A
 
     run = prepare(f"hub:{folder}", Precision.FLOAT32, digits)
     images = load_split(digits, "val").images[:32]
-    for form in FORMS:
+    # The activation of Swin is inside a layer of KerasHub, and ONNX lacks its operation.
+    for form in (each for each in FORMS if (family, each) != ("swin", Format.ONNX)):
         label = format_label(form, None)
         write_bundle(run, tmp_path / label, form, None)
         sums = open_bundle(tmp_path / label).probabilities(images).sum(axis=1)

@@ -49,6 +49,9 @@ class _Visitor:
     def visit(self, operation: Any) -> Callable[..., Any]:
         if type(operation).__name__ == "HGNetV2LearnableAffineBlock":
             return lambda x: self._scale(operation, x)
+        if type(operation).__name__ == "Identity":
+            # It does nothing, and KerasHub makes it in a way in which Keras cannot save it.
+            return lambda x, **_: x
         if self.symmetric and _pads_one_side(operation):
             return lambda x: self._pad(operation, x)
         called = operation.call if _is_hubs(operation) else operation
