@@ -9,8 +9,9 @@ import keras
 import tensorflow as tf
 
 from bakeoff.machine import start_keras
+from bakeoff.networks.blocks import freeze
 from bakeoff.networks.find import find_network
-from bakeoff.networks.model import build_network, freeze
+from bakeoff.networks.model import build_network
 from bakeoff.runs.config import Precision, Run
 from bakeoff.runs.versions import find_versions
 from bakeoff.training.memory import PeakMemory, available_memory, predict_memory

@@ -138,7 +138,8 @@ def _predict(rows: list[dict[str, Any]]) -> None:
     """Set the prediction before any run."""
     import keras
 
-    from bakeoff.networks.model import build_network, freeze
+    from bakeoff.networks.blocks import freeze
+    from bakeoff.networks.model import build_network
     from bakeoff.training.memory import predict_memory
 
     for row in rows:

@@ -25,8 +25,8 @@ from bakeoff.networks.model import build_network
 from bakeoff.networks.weights import load_weights, locate_weights
 from bakeoff.runs.config import Data, Model
 from bakeoff.runs.metrics import wilson_interval
+from bakeoff.training.head import fit_head
 from bakeoff.training.inference import compile_forward, predict_logits
-from bakeoff.training.probe import fit_head
 from hardware import count_cores, name_cpu
 from results import write
 

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bakeoff.networks.blocks import freeze
 from bakeoff.networks.find import find_network
-from bakeoff.networks.model import build_network, freeze
+from bakeoff.networks.model import build_network
 from bakeoff.runs.config import BatchNorm, Model, Optim
 from bakeoff.training.optimizer import build_optimizer
 from bakeoff.training.step import compile_step

@@ -10,8 +10,8 @@ from bakeoff.networks.model import build_network
 from bakeoff.networks.weights import load_weights, locate_weights
 from bakeoff.runs.config import Model, Run
 from bakeoff.runs.predictions import Predictions
+from bakeoff.training.head import fit_head
 from bakeoff.training.inference import compile_forward, predict_logits
-from bakeoff.training.probe import fit_head
 from factories import make_record
 
 __all__ = ["TINY", "learn"]

@@ -15,9 +15,10 @@ from bakeoff.runs.config import Augment, Balance, Run
 from bakeoff.runs.record import read_history
 from bakeoff.training.balance import EFFECTIVE_BETA, LossBalance, balance_loss, class_weights, log_priors
 from bakeoff.training.folds import cross_fit as cross_fit_heads
+from bakeoff.training.head import fit_head
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.loop import train
-from bakeoff.training.probe import fit_head, initialise_head, probe
+from bakeoff.training.probe import initialise_head, probe
 from bakeoff.training.task import open_task
 
 LABELS = np.repeat(np.arange(3, dtype=np.int32), [40, 8, 2])

@@ -9,8 +9,9 @@ import pytest
 from keras import layers
 
 from bakeoff.machine import available_host_memory, tensorflow_environment
+from bakeoff.networks.blocks import freeze
 from bakeoff.networks.find import find_network
-from bakeoff.networks.model import build_network, count_parameters, freeze
+from bakeoff.networks.model import build_network, count_parameters
 from bakeoff.runs.config import BatchNorm, Model, Run
 from bakeoff.runs.record import State
 from bakeoff.training.memory import available_memory, predict, predict_memory

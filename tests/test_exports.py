@@ -13,8 +13,8 @@ from bakeoff.networks.model import build_network
 from bakeoff.networks.table import TABLE
 from bakeoff.runs.config import Model, Precision, override
 from bakeoff.runs.predictions import Predictions
+from bakeoff.training.head import fit_head
 from bakeoff.training.inference import compile_forward, predict_logits
-from bakeoff.training.probe import fit_head
 from factories import make_record
 
 pytestmark = pytest.mark.kernels

@@ -7,7 +7,7 @@ import pytest
 
 from bakeoff.data.folds import assign_folds, choose_folds, half_interval
 from bakeoff.training.folds import cross_fit
-from bakeoff.training.probe import fit_head
+from bakeoff.training.head import fit_head
 
 
 def _features(labels, width=12, distance=3.0, seed=0):

@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from bakeoff.networks.blocks import freeze
 from bakeoff.networks.find import find_network
 from bakeoff.networks.fuse import fuse
-from bakeoff.networks.model import build_network, freeze
+from bakeoff.networks.model import build_network
 from bakeoff.runs.config import BatchNorm, Model
 
 pytestmark = pytest.mark.kernels

@@ -12,8 +12,9 @@ import keras
 
 from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.networks.backbone import Features
+from bakeoff.networks.blocks import freeze
 from bakeoff.networks.find import find_network
-from bakeoff.networks.model import Network, build_network, freeze
+from bakeoff.networks.model import Network, build_network
 from bakeoff.networks.weights import load_weights, locate_weights
 from bakeoff.runs.config import BatchNorm, Model
 from bakeoff.training.inference import compile_forward

@@ -26,7 +26,7 @@ INSIDE = {
         versions record agreement findings paired study_file shipped
     """,
     "runs/config": "metric data model augment optim train run parse read",
-    "data": "pixels sources shards augment order batches folds checks fonts lettering contact_sheet",
+    "data": "pixels sources shards augment order batches views folds checks fonts lettering contact_sheet",
     "data/pixels": "kinds metadata depth colour opened square reading",
     "data/sources": """
         records listing trees groups archives walk folder_names layout class_names class_folders table finder columns
@@ -37,16 +37,16 @@ INSIDE = {
     "data/contact_sheet": "drawing classes entries",
     "data/checks": "findings edits near_duplicates leaks alike examine confident labels",
     "networks": """
-        graph backbone families table hub plugin find custom_objects lenet efficientnet_lite weights kernels fuse model
-        count saved examine
+        graph backbone families table hub plugin find custom_objects lenet efficientnet_lite weights blocks lora kernels
+        fuse model count saved examine
     """,
     "networks/hub": "transformer families places formats files facts copied opened build packed fetch saved",
     "networks/plugin": "source entries load facts find named travel",
     "networks/weights": "torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match load published fetch",
     "profile": "device facts costs predict memory observe store listing",
     "training": """
-        weight_copies optimizer replicas inference memory task balance features probe folds labels pace progress step
-        tryout timing checkpoint tensorboard loop run model test again
+        weight_copies optimizer replicas inference memory task balance features head views probe folds labels pace
+        progress step tryout timing checkpoint tensorboard loop run model test again
     """,
     "training/memory": "measure walk predict",
     "deploy": "bundle export explain serve contract",
@@ -84,6 +84,8 @@ HEAVY = (
     "networks/lenet",
     "networks/efficientnet_lite",
     "networks/graph",
+    "networks/blocks",
+    "networks/lora",
     "networks/kernels",
     "networks/fuse",
     "networks/model",

@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from bakeoff.errors import ConfigError
 from bakeoff.networks.backbone import Scaling
+from bakeoff.networks.blocks import freeze
 from bakeoff.networks.find import find_network
-from bakeoff.networks.model import Network, _scale_input, build_network, count_parameters, freeze
+from bakeoff.networks.model import Network, _scale_input, build_network, count_parameters
 from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import load_weights, locate_weights
 from bakeoff.runs.config import BatchNorm, Model

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bakeoff.profile import Profile
 from bakeoff.report.winner import choose_winner
 from bakeoff.runs.config import Mode
 from bakeoff.runs.folder import run_dir
@@ -10,11 +11,12 @@ from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.paired import compare
 from bakeoff.runs.predictions import Predictions, write_predictions
 from bakeoff.runs.record import DataFacts, Stage, State, write_record
+from bakeoff.study import Forecast, open_state, propose, run_study
 from bakeoff.study import context as context_module
 from bakeoff.study import loop as loop_module
-from bakeoff.study import open_state, propose, run_study
+from bakeoff.study.planning import MAX_VIEWS, count_views, predict_views
 from bakeoff.study.settle import make_refit, propose_last
-from factories import make_metrics
+from factories import make_metrics, make_observation
 from test_loop import _Silent
 from test_plan import FORECAST, LITES, _finish, _plan
 from test_study_state import DATA
@@ -156,6 +158,32 @@ def test_a_probe_that_was_measured_as_better_is_confirmed_however_late_it_is(tmp
     assert late.train.val_images is None
 
 
+def test_the_head_of_a_probe_gets_as_many_views_as_there_is_time_for(small):
+    small.screen(69, 60)
+    small.confirm(66)
+    found = [small.follow(left).train.probe_views for left in (300, 60, 1)]
+    assert found == sorted(found, reverse=True)
+    assert (found[0], found[-1]) == (MAX_VIEWS, 0)
+
+
+def test_views_end_in_the_budget_with_the_refit_that_follows(small):
+    small.screen(69, 60)
+    small.confirm(66)
+    candidate = LITES[0]
+    for left in range(20, 300, 5):
+        views = small.follow(left).train.probe_views
+        needed = predict_views(small.plan, candidate, FORECAST, views, SMALL["train"]) if views else 0.0
+        assert not views or FORECAST.finish(candidate, SMALL["test"]) + needed <= left
+    assert predict_views(small.plan, candidate, FORECAST, 2, 500) > FORECAST.scoring(candidate, 2 * 572)
+
+
+def test_many_images_need_no_views(tmp_path):
+    large = _Study(tmp_path, {"train": 19_000, "val": 72, "test": 240}, refit=False)
+    assert count_views(large.plan, LITES[0], FORECAST, 1e6, 19_000) == 0
+    assert count_views(large.plan, LITES[0], FORECAST, 1e6, 5_000) == 3
+    assert count_views(large.plan, LITES[0], FORECAST, 0.0, 500) == 0
+
+
 def test_runs_are_compared_on_the_images_that_both_have_scored(settled):
     run = propose(settled.plan, [], LENGTH, FORECAST).runs[0]
     first = settled.finish(run, Stage.SCREEN, 3, ["a", "b", "c", "d"])
@@ -173,6 +201,21 @@ def test_if_nothing_can_be_fine_tuned_the_best_probe_is_shipped(small):
     probe = small.finish(small.follow(), Stage.CONFIRM, 69)
     assert small.winner.confirmed == probe.id
     assert small.follow().train.with_val
+
+
+def test_where_a_few_steps_take_longer_than_there_is_time_the_probe_is_confirmed(small):
+    _, best = small.screen(60, 69)
+    # Forward it is fast, and each image that it is trained on takes a second.
+    seen = [
+        make_observation(f"efficientnet-lite{number}", mode=mode, rate=300.0 if mode is Mode.PROBE else 1.0)
+        for number in (0, 1)
+        for mode in Mode
+    ]
+    slow = Forecast(Profile(device=FORECAST.profile.device, observations=tuple(seen)), 2)
+    assert propose(small.plan, small.records, 200, slow).stage is Stage.CONFIRM
+    assert propose(small.plan, small.records, 100, slow) is None
+    probe = propose_last(small.plan, small.out, small.records, 100, slow)
+    assert (probe.candidate, probe.train.mode) == (best.candidate, Mode.PROBE)
 
 
 def test_nothing_is_chosen_once_the_test_split_has_been_opened(small):
@@ -220,12 +263,13 @@ def test_a_refit_without_time_for_its_epochs_is_not_begun(small):
     assert small.follow(left=40) is None
 
 
-def test_a_probe_that_won_is_refitted_as_a_probe(small):
+@pytest.mark.parametrize("views", [0, 3])
+def test_a_probe_that_won_is_refitted_as_a_probe_with_the_views_that_helped(small, views):
     small.screen(69, 60)
     small.confirm(60)
-    probe = small.finish(small.follow(), Stage.CONFIRM, 69)
+    probe = small.finish(small.follow(), Stage.CONFIRM, 69, head_views=views)
     refit = small.follow()
-    assert refit == probe.config.revised(train={"with_val": True, "evaluations": 1})
+    assert refit == probe.config.revised(train={"with_val": True, "evaluations": 1, "probe_views": views})
 
 
 def test_a_starting_point_that_was_kept_is_refitted_and_not_what_made_it_worse(small):

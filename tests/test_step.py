@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from bakeoff.networks.blocks import freeze
 from bakeoff.networks.find import find_network
-from bakeoff.networks.model import build_network, freeze
+from bakeoff.networks.model import build_network
 from bakeoff.runs.config import Balance, BatchNorm, Model, Optim, Optimizer, Precision
 from bakeoff.training.balance import balance_loss
 from bakeoff.training.optimizer import build_optimizer

@@ -19,9 +19,10 @@ from bakeoff.runs.record import read_history
 from bakeoff.training import loop as loop_module
 from bakeoff.training import probe as probe_module
 from bakeoff.training.features import frozen_features
+from bakeoff.training.head import LinearHead, fit_head
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.loop import train
-from bakeoff.training.probe import fit_head, probe
+from bakeoff.training.probe import probe
 from bakeoff.training.task import open_task
 
 pytestmark = pytest.mark.kernels
@@ -311,7 +312,7 @@ def test_a_head_that_starts_from_a_probe_learns_validation_too(begin, monkeypatc
     assert np.array_equal(fitted[0][100:], task.val.labels)
 
 
-HEAD = probe_module.LinearHead(np.zeros((1280, 10), np.float32), np.zeros(10, np.float32))
+HEAD = LinearHead(np.zeros((1280, 10), np.float32), np.zeros(10, np.float32))
 
 
 def test_features_of_weights_that_are_partly_random_are_kept_for_each_seed(begin, tmp_path):

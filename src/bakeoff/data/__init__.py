@@ -9,6 +9,7 @@ shards/           TFRecord files, their manifest, and views of some classes
 augment/          augmentation of whole batches
 order.py          the order of an epoch with every class equally often
 batches.py        training batches and evaluation batches
+views.py          augmented views of a split, for features of frozen networks
 folds.py          how many folds a cross-validation has, and which image is in which
 checks/           duplicates, near-duplicates, train-test leaks, imbalanced classes, suspicious labels
 fonts.py          a font for each character of a name

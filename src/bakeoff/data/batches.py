@@ -24,6 +24,7 @@ from bakeoff.runs.config import Augment
 
 __all__ = [
     "Batch",
+    "ChangedImages",
     "ImagesOnDisk",
     "JoinedImages",
     "Split",
@@ -85,7 +86,23 @@ class JoinedImages:
         return images
 
 
-Images = NDArray[np.uint8] | ImagesOnDisk | JoinedImages
+class ChangedImages:
+    """Images (n, side, side, 3) that are changed when they are read, by positions or by a slice like an array."""
+
+    def __init__(self, images: "Images", change: Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]) -> None:
+        """`change` gets images and the position of the first of them, and returns as many of the same shape."""
+        self._images, self._change = images, change
+        self.shape: tuple[int, ...] = images.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: slice | NDArray[np.intp]) -> NDArray[np.uint8]:
+        positions = np.arange(len(self))[key]
+        return self._change(self._images[positions], int(positions[0]) if len(positions) else 0)
+
+
+Images = NDArray[np.uint8] | ImagesOnDisk | JoinedImages | ChangedImages
 
 
 @dataclass(frozen=True)

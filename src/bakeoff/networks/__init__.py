@@ -14,11 +14,13 @@ custom_objects.py      which layers in a saved model are not Keras' own
 lenet.py               the three small networks that are trained from scratch
 efficientnet_lite.py   EfficientNet-Lite0, 1 and 2
 weights/               where pretrained weights come from, and how they are loaded
-model.py               one model of resizing, input scaling, backbone and head; freezing
+model.py               one model of resizing, input scaling, backbone and head
 count.py               the multiplications of a model
 saved.py               opens models that bakeoff saved
 examine.py             looks at a plug-in network, in a process of its own
-graph.py               the operations of a model, one by one
+graph.py               the operations of a model, one by one, and the layers inside layers
+blocks.py              which layers are trained; of a transformer, which blocks
+lora.py                low-rank adaptation of attention layers
 kernels.py, fuse.py    the same model with fewer and faster operations
 """
 

@@ -25,6 +25,10 @@ __all__ = [
 ]
 
 
+# Fine-tuning a few of 24 blocks came close to fine-tuning all (He et al. 2022, arXiv 2111.06377, figure 9).
+TRANSFORMER_SHARE = 0.5
+
+
 class Scaling(StrEnum):
     """The range of input values that a network was trained on; `model.py` converts RGB pixels in 0..255 to it."""
 
@@ -112,6 +116,8 @@ class Backbone:
     size_step: int = 1
     """The side of the input is a multiple of so many pixels."""
     features: Features = Features.AVERAGE
+    transformer: bool = False
+    """Whether it is made of blocks with attention, which are fine-tuned by another recipe than convolutions."""
     source: str = ""
     """SHA-256 of the source, or of the configuration, that the network is built from: a part of a run's identity. Empty
     for the networks of the table."""
@@ -130,6 +136,11 @@ class Backbone:
     def from_scratch(self) -> bool:
         """Whether the network has no pretrained weights. It then returns flat features (n, d) instead of a map."""
         return self.weight_origins == (Origin.NONE,)
+
+    @property
+    def trained_share(self) -> float:
+        """The share of its layers or blocks that its default recipe trains, if it starts from pretrained weights."""
+        return TRANSFORMER_SHARE if self.transformer else 1.0
 
 
 def check_size(spec: Backbone, size: int) -> None:

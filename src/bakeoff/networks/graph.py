@@ -1,11 +1,22 @@
-"""The operations of a Keras model one by one, in order: the only place that calls a private method of Keras."""
+"""The operations of a Keras model one by one, in order, and the layers inside layers: the only place that calls private
+methods of Keras.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
-__all__ = ["run_graph"]
+__all__ = ["list_inner", "run_graph"]
+
+
+def list_inner(layer: keras.layers.Layer, *, all_levels: bool = False) -> list[keras.layers.Layer]:
+    """The layers directly inside a layer or a model, in the order in which they were made; or those inside them, too.
+
+    `Layer._flatten_layers` has no public counterpart in Keras 3.15: only models have `layers`.
+    """
+    inner: list[keras.layers.Layer] = layer._flatten_layers(include_self=False, recursive=all_levels)
+    return inner
 
 
 def run_graph(model: keras.Model, inputs: Sequence[Any], visit: Callable[[Any], Callable[..., Any]]) -> Any:

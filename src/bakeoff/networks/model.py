@@ -14,9 +14,9 @@ from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.networks.backbone import Affine, Backbone, Features, Scaling, build_backbone, check_size
 from bakeoff.networks.find import check_source
 from bakeoff.networks.weights import renew_copies
-from bakeoff.runs.config import BatchNorm, Model
+from bakeoff.runs.config import Model
 
-__all__ = ["Network", "build_network", "count_parameters", "freeze"]
+__all__ = ["Network", "build_network", "count_parameters"]
 
 # As in `keras.applications`: mean and standard deviation of ImageNet's RGB channels in 0..1, and the means of its BGR
 # channels in 0..255.
@@ -109,42 +109,6 @@ def build_network(spec: Backbone, config: Model, *, side: int, classes: int) -> 
         head=keras.layers.Dense(classes, dtype="float32", name="head"),
         side=side,
     )
-
-
-def freeze(backbone: keras.Model, unfreeze: float | str, batch_norm: BatchNorm) -> None:
-    """Set which layers of a backbone are trainable.
-
-    A batch normalisation that is not trainable stays in inference mode.
-
-    Args:
-        backbone: The backbone; its layers are changed in place.
-        unfreeze: The share of layers, counted from the output, that are trainable; or a block's name: its first layer
-            and all layers after it are trainable.
-        batch_norm: FROZEN keeps all batch normalisations from training.
-
-    Raises:
-        ConfigError: There is no such block.
-    """
-    layers = backbone.layers
-    if isinstance(unfreeze, str):
-        first_trainable = _find_block(backbone, unfreeze)
-    else:
-        first_trainable = len(layers) - round(unfreeze * len(layers))
-    for position, layer in enumerate(layers):
-        is_frozen_norm = batch_norm is BatchNorm.FROZEN and isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = position >= first_trainable and not is_frozen_norm
-
-
-def _find_block(backbone: keras.Model, block: str) -> int:
-    """Position of the first layer whose name begins with `block`; block1 does not match block14."""
-    blocks: dict[str, None] = {}
-    for position, layer in enumerate(backbone.layers):
-        if re.match(rf"{re.escape(block)}(?!\d)", layer.name):
-            return position
-        is_numbered = re.sub(r"_\d+$", "", layer.name).replace("_", "") == type(layer).__name__.lower()
-        if not is_numbered and (match := re.match(r"([a-z_]+?_?\d+[a-z]?)(_|$)", layer.name)):
-            blocks[match[1]] = None
-    raise ConfigError(f"{backbone.name} has no block {block!r}; its last ones are {', '.join([*blocks][-8:])}")
 
 
 def count_parameters(model: keras.Model) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from bakeoff.networks.backbone import Backbone
 
-__all__ = ["FORWARD_PER_TRAINING_STEP", "SECONDS_PER_FIT", "relative_cost"]
+__all__ = ["FORWARD_PER_TRAINING_STEP", "SECONDS_PER_FIT", "count_forwards", "relative_cost"]
 
 # A training step (forward, backward, update) takes about as long as this many forward passes.
 FORWARD_PER_TRAINING_STEP = 3
@@ -16,6 +16,11 @@ DEPTHWISE_FACTOR = 1.6
 MULTIPLY_ADDS_PER_PARAMETER = 200
 # What decoding, augmenting and copying one image take, in multiply-adds: it bounds the pace of the smallest networks.
 IMAGE_COST = 5e6
+
+
+def count_forwards(spec: Backbone) -> float:
+    """A training step of a network's default recipe takes about as long as this many forward passes."""
+    return 1 + (FORWARD_PER_TRAINING_STEP - 1) * spec.trained_share
 
 
 def relative_cost(spec: Backbone, size: int) -> float:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from bakeoff.networks.find import find_network
 from bakeoff.profile.costs import SECONDS_PER_FIT
 from bakeoff.profile.facts import Observation, Timing
 from bakeoff.runs.config import Mode, Run
@@ -46,8 +47,8 @@ def _overhead(record: RunRecord) -> float:
     be too little: then the parts that were measured count.
     """
     seconds, train = record.seconds, record.config.train
-    # One fit of a head is a part of the overhead. A cross-validation has more, which are predicted by themselves.
-    fits = max(record.folds, 1)
+    # One fit of a head is a part of the overhead. What a probe has more of them is predicted by itself.
+    fits = _count_fits(record)
     parts = seconds.start + seconds.data + seconds.fit / fits + seconds.save
     if train.mode is not Mode.PROBE:
         return max(seconds.total - seconds.train - seconds.evaluate - seconds.compile, parts, 0.0)
@@ -60,9 +61,16 @@ def _fitting(record: RunRecord) -> float:
     """Images times classes per second in fitting the heads of a probe."""
     if record.config.train.mode is not Mode.PROBE:
         return 0.0
-    fits = max(record.folds, 1)
+    fits, views = _count_fits(record), record.config.train.probe_views
     seconds = record.seconds.fit - fits * SECONDS_PER_FIT
-    return fits * record.images_seen * record.data.classes / seconds if seconds > 0 else 0.0
+    images = fits * record.images_seen / (1 + views)
+    return images * record.data.classes / seconds if seconds > 0 else 0.0
+
+
+def _count_fits(record: RunRecord) -> int:
+    """Fits of a head in a run, each on as many images as one; two heads, one of them on views, are 2 + views."""
+    views = record.config.train.probe_views
+    return max(record.folds, 2 + views if views else 1)
 
 
 def observe_timing(run: Run, timing: Timing, seconds: float, threads: int) -> tuple[Observation, Observation]:
@@ -97,7 +105,8 @@ def observe_timing(run: Run, timing: Timing, seconds: float, threads: int) -> tu
 
 
 def _is_comparable(run: Run) -> bool:
-    """Whether the pace is that of a default recipe: all layers are trained, at one input size."""
+    """Whether the pace is that of a default recipe: as much of the network is trained, at one input size."""
     if run.train.mode is Mode.PROBE:
         return True
-    return run.model.unfreeze == 1.0 and not run.train.sizes
+    is_trained_alike = run.model.unfreeze == find_network(run.model.name).trained_share and not run.model.lora
+    return is_trained_alike and not run.train.sizes

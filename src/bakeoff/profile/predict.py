@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.find import find_network, is_known
-from bakeoff.profile.costs import FORWARD_PER_TRAINING_STEP, SECONDS_PER_FIT, relative_cost
+from bakeoff.profile.costs import SECONDS_PER_FIT, count_forwards, relative_cost
 from bakeoff.profile.facts import Basis, Estimate, Observation, Profile
 from bakeoff.runs.config import Mode
 
@@ -43,15 +43,15 @@ def predict_rate(profile: Profile, spec: Backbone, size: int, mode: Mode, *, thr
         threads: CPU threads of the run.
     """
 
-    def forwards(each: Mode) -> int:
-        return FORWARD_PER_TRAINING_STEP if each is Mode.FIT else 1
+    def cost(network: Backbone, side: int, each: Mode) -> float:
+        return relative_cost(network, side) * (count_forwards(network) if each is Mode.FIT else 1)
 
-    needed = relative_cost(spec, size) * forwards(mode)
+    needed = cost(spec, size, mode)
 
     def speed(seen: Observation) -> float:
         """Multiply-adds per second in that run, at this many threads."""
-        cost = relative_cost(find_network(seen.network), seen.size) * forwards(seen.mode)
-        return seen.images_per_second * cost * threads / seen.threads
+        done = cost(find_network(seen.network), seen.size, seen.mode)
+        return seen.images_per_second * done * threads / seen.threads
 
     measured = [each for each in _paces(profile) if is_known(each.network)]
     found, basis = _choose(

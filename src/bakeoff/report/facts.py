@@ -71,7 +71,8 @@ def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
     learned = [("Images", "those of training and validation together")] if train.with_val else []
     if train.mode is Mode.PROBE:
         folds = f", scored by cross-validation in {train.folds} folds" if train.folds else ""
-        return [*network, ("Training", f"a linear classifier on frozen features{folds}"), *learned]
+        views = f", of {train.probe_views} augmented views of each image too if they help" if train.probe_views else ""
+        return [*network, ("Training", f"a linear classifier on frozen features{folds}{views}"), *learned]
     lengths = {"training seconds": train.seconds, "images": train.images, "epochs": train.epochs}
     length = next(f"{value:g} {unit}" for unit, value in lengths.items() if value is not None)
     if train.sizes:
@@ -86,7 +87,7 @@ def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
     }
     return [
         *network,
-        ("Trained part", _describe_trained(model.unfreeze)),
+        ("Trained part", _describe_trained(model)),
         ("Length", length),
         *learned,
         ("Optimiser", f"{optim.name}, batch {train.batch}, {rate}"),
@@ -134,10 +135,12 @@ def describe_cost(record: RunRecord) -> list[tuple[str, str]]:
     return [(term, words) for term, words in terms if words and words != DASH]
 
 
-def _describe_trained(unfreeze: float | str) -> str:
-    if isinstance(unfreeze, str):
-        return f"from {unfreeze} on, and the head"
-    return f"{unfreeze * 100:g} % of the layers, and the head" if unfreeze else "only the head"
+def _describe_trained(model: Model) -> str:
+    unfreeze = model.unfreeze
+    part = f"from {unfreeze} on" if isinstance(unfreeze, str) else f"{unfreeze * 100:g} % of the layers"
+    if model.lora:
+        return f"matrices of rank {model.lora} (LoRA) in the attention layers of {part}, and the head"
+    return f"{part}, and the head" if unfreeze else "only the head"
 
 
 def _describe_weights(model: Model, origin: str) -> str:

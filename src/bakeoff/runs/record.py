@@ -162,6 +162,9 @@ class RunRecord(Facts):
     them. 0: not known."""
     start_kept: bool = False
     """Whether the model is the one that training started from, because training made it worse."""
+    head_views: int = 0
+    """Augmented views of each image that the head of a probe was fitted on, beside the image. 0 without
+    `train.probe_views`, and where the head of the images alone was better on validation."""
     refit_of: str = ""
     """Id of the run whose recipe this one repeats on training and validation images together: that run has the
     validation scores of the recipe. Empty for other runs."""

@@ -134,6 +134,7 @@ class StudyContext:
         """Wall-clock seconds of a probe's features and heads."""
         facts, train = self.study.data, run.train
         images = (train.subset or facts.counts.get("train", 0)) + (train.val_images or facts.counts.get("val", 0))
+        images *= 1 + train.probe_views
         fits = max(train.folds, 1)
         return self.forecast.scoring(candidate, images) + self.forecast.fitting(candidate, fits, images, facts.classes)
 

@@ -16,7 +16,7 @@ def default_space(base: Run, imbalance: float = 1.0) -> Space:
     """The space of a search around a recipe: optimiser, batch, regularisation, augmentation, freezing, input size.
 
     Args:
-        base: The recipe.
+        base: The recipe. Of a transformer the rank of LoRA is in the space, in place of batch normalisation.
         imbalance: Training images of the largest class over those of the smallest. If it is at least UNEVEN, the
             balance of the classes is in the space, too.
     """
@@ -35,10 +35,11 @@ def default_space(base: Run, imbalance: float = 1.0) -> Space:
         _choice("optim.ema", 0.0, 0.9, 0.98, 0.995),
     ]
     if not has_random_weights(base):
+        is_transformer = find_network(base.model.name).transformer
         parameters += [
             _choice("model.unfreeze", 0.3, 0.6, 0.8, 1.0),
             _choice("model.size", *_sizes(base, 64, 96, 128)),
-            _choice("model.batch_norm", "frozen", "train"),
+            _choice("model.lora", 0, 4, 16) if is_transformer else _choice("model.batch_norm", "frozen", "train"),
         ]
     if imbalance >= UNEVEN:
         parameters.append(_choice("train.balance", *(balance.value for balance in Balance)))

@@ -24,6 +24,7 @@ __all__ = [
     "RACE_SHARE",
     "SCREEN_SHARE",
     "begin_screen",
+    "count_views",
     "divide_training",
     "limit_screen",
     "make_plan",
@@ -31,6 +32,7 @@ __all__ = [
     "predict_probe",
     "predict_refit",
     "predict_screening",
+    "predict_views",
 ]
 
 MIN_BUDGET_SECONDS = 30.0
@@ -52,6 +54,9 @@ MIN_REFIT_EPOCHS = 3
 # A refit has a length in epochs. With several input sizes it sees more images of the larger ones than a run with a
 # length in seconds, which takes so much longer.
 REFIT_SLACK = 1.1
+# Augmented views of each image that the head of a probe is fitted on, where there is time. More images, their views
+# counted, have all the variety that a linear head can use, and would take more memory than the network.
+MAX_VIEWS, MAX_VIEWED_IMAGES = 4, 20_000
 # With at least this budget a search is planned by default. Within half an hour it cost more than it gained
 # (docs/original-study.md); from what budget on it gains has not been measured.
 DEFAULT_TUNE_BUDGET_SECONDS = 7200.0
@@ -229,6 +234,22 @@ def predict_probe(plan: StudyPlan, candidate: Candidate, forecast: Forecast, *, 
     images = plan.count_train if whole and plan.screen_images < plan.count_train else 0
     images += plan.count_val if plan.screen_val < plan.count_val else 0
     return forecast.overhead(candidate, Mode.PROBE) + forecast.scoring(candidate, images)
+
+
+def predict_views(plan: StudyPlan, candidate: Candidate, forecast: Forecast, views: int, images: int) -> float:
+    """Wall-clock seconds that a probe on so many images, and its refit, take longer with augmented views of each."""
+    shown, fitted = views * images, [(1 + views) * images]
+    if plan.refit:  # the views of the training images are in the cache then
+        shown += views * plan.count_val
+        fitted.append((1 + views) * (images + plan.count_val))
+    fitting = sum(forecast.fitting(candidate, 1, each, plan.count_classes) for each in fitted)
+    return forecast.scoring(candidate, shown) + fitting
+
+
+def count_views(plan: StudyPlan, candidate: Candidate, forecast: Forecast, seconds: float, images: int) -> int:
+    """Augmented views of each image that a probe on so many images has time for in these seconds."""
+    possible = (views for views in range(MAX_VIEWS, 0, -1) if (1 + views) * images <= MAX_VIEWED_IMAGES)
+    return next((each for each in possible if predict_views(plan, candidate, forecast, each, images) <= seconds), 0)
 
 
 def plan_race(

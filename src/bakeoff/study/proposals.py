@@ -27,6 +27,9 @@ __all__ = ["Proposal", "propose"]
 LEAST_OVERHEAD_SHARE = 0.7
 # Mirror images are scored too if that takes at most this share of the time that is left: they double the scoring.
 MAX_MIRROR_SHARE = 0.1
+# In fewer steps than this fine-tuning shows nothing, and one step of a large transformer may take longer than a small
+# machine has time for.
+LEAST_STEPS = 2
 # A candidate is raced only if its expected error is at most this many times the leader's.
 MAX_ERROR_RATIO = 1.5
 
@@ -90,7 +93,7 @@ def propose(
             overhead = _predict_overhead(plan, record, forecast, flips, evaluations=_count_evaluations(seconds_left))
             kept = keep_for_probe(plan, record, records, forecast)
             available = seconds_left - overhead - kept
-            if available < MIN_CONFIRM_SECONDS and not confirmed and record.config.train.mode is Mode.PROBE:
+            if not confirmed and record.config.train.mode is Mode.PROBE and _is_too_short(record, available, forecast):
                 return None  # There is no time to fine-tune anything, so the best probe is confirmed.
             seconds, refitting = divide_training(plan, Candidate.of(record.config), available, forecast)
             seconds = round(max(MIN_CONFIRM_SECONDS, seconds), 1)
@@ -99,6 +102,12 @@ def propose(
             run = _confirm_run(plan, record, seconds, flips, run_changes)
             return Proposal(stage=Stage.CONFIRM, runs=(run,), follows=round(kept + refitting, 1))
     return None
+
+
+def _is_too_short(record: RunRecord, seconds: float, forecast: Forecast) -> bool:
+    """Whether there is no time to fine-tune a network."""
+    images = seconds * forecast.rate(Candidate.of(record.config), Mode.FIT).value
+    return seconds < MIN_CONFIRM_SECONDS or images < LEAST_STEPS * record.config.train.batch
 
 
 def _could_win(record: RunRecord, leader: RunRecord) -> bool:

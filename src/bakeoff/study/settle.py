@@ -15,9 +15,12 @@ from bakeoff.runs.paired import compare
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.plan import StudyPlan
-from bakeoff.study.planning import predict_probe, predict_refit
+from bakeoff.study.planning import count_views, predict_probe, predict_refit, predict_views
 
 __all__ = ["find_best_probe", "keep_for_probe", "make_refit", "propose_last"]
+
+# Of the budget of a study of small data, for the augmented views that the head of its probe is fitted on.
+VIEWS_SHARE = 0.05
 
 
 def find_best_probe(records: Sequence[RunRecord]) -> RunRecord | None:
@@ -42,7 +45,12 @@ def keep_for_probe(plan: StudyPlan, leader: RunRecord, records: Sequence[RunReco
     expected = _error_of(leader) if is_trained else expect_error(read_row(leader))
     if not plan.is_small and _error_of(probe) >= expected:
         return 0.0
-    return predict_probe(plan, Candidate.of(probe.config), forecast, whole=plan.is_small)
+    candidate = Candidate.of(probe.config)
+    seconds = predict_probe(plan, candidate, forecast, whole=plan.is_small)
+    if plan.is_small:
+        views = count_views(plan, candidate, forecast, VIEWS_SHARE * plan.budget_seconds, plan.count_train)
+        seconds += predict_views(plan, candidate, forecast, views, plan.count_train) if views else 0.0
+    return seconds
 
 
 def propose_last(
@@ -84,7 +92,7 @@ def make_refit(chosen: RunRecord, records: Sequence[RunRecord]) -> Run:
     config = chosen.config
     both = {"with_val": True, "val_images": None, "patience": 0, "evaluations": 1}
     if config.train.mode is Mode.PROBE:
-        return config.revised(train=both)
+        return config.revised(train=both | {"probe_views": chosen.head_views})
     if chosen.start_kept:
         before = Path(config.model.start).parent.name
         for record in records:
@@ -93,7 +101,7 @@ def make_refit(chosen: RunRecord, records: Sequence[RunRecord]) -> Run:
         images = config.train.probe_images
         as_probe = {"mode": Mode.PROBE, "seconds": None, "images": None, "epochs": None, "sizes": (), "probe_images": 0}
         subset = images if images < chosen.data.counts["train"] else None
-        return config.revised(model={"unfreeze": 0.0}, train=both | as_probe | {"subset": subset})
+        return config.revised(model={"unfreeze": 0.0, "lora": 0}, train=both | as_probe | {"subset": subset})
     probed = config.train.probe_images if config.train.count_probe else 0
     epochs = round(chosen.epochs - probed / chosen.data.counts["train"], 3)
     return config.revised(train=both | {"seconds": None, "images": None, "epochs": max(epochs, 0.001)})
@@ -120,7 +128,10 @@ def _propose_probe(
     whole = spare >= predict_probe(plan, candidate, forecast, whole=True)
     # Where time is short, it is fitted on the images of the screen, whose features are known.
     subset = None if whole or plan.screen_images >= plan.count_train else plan.screen_images
-    return probe.config.revised(train={"subset": subset, "val_images": None, "folds": 0})
+    # What is left is for augmented views of them.
+    left = spare - predict_probe(plan, candidate, forecast, whole=subset is None)
+    views = count_views(plan, candidate, forecast, left, subset or plan.count_train)
+    return probe.config.revised(train={"subset": subset, "val_images": None, "folds": 0, "probe_views": views})
 
 
 def _error_of(record: RunRecord) -> float:
@@ -139,7 +150,10 @@ def _predict_least(plan: StudyPlan, chosen: RunRecord, refit: Run, forecast: For
     candidate = Candidate.of(chosen.config)
     finish = forecast.finish(candidate, (1 + refit.train.flip_test) * plan.count_test)
     if refit.train.mode is Mode.PROBE:
-        return finish + forecast.overhead(candidate, Mode.PROBE)
+        seconds = finish + forecast.overhead(candidate, Mode.PROBE)
+        if views := refit.train.probe_views:
+            seconds += predict_views(plan, candidate, forecast, views, refit.train.subset or plan.count_train)
+        return seconds
     return finish + MIN_REFIT_SHARE * _predict_training(plan, chosen, forecast)
 
 

@@ -11,6 +11,8 @@ memory/           peak memory, predicted and measured
 task.py           everything that one run needs, loaded
 balance.py        weights of classes in the loss, or an addition to their logits
 features.py       frozen features and their cache
+head.py           a linear classifier, fitted on features
+views.py          the same, fitted on features of augmented views too, if that is better
 probe.py          a linear classifier on frozen features
 folds.py          the same, cross-validated
 labels.py         scores of all images for the search of wrong labels

@@ -1,8 +1,9 @@
 """Frozen features: a backbone's pooled outputs on each image, computed once and cached on disk.
 
-The cache key is made of the network, its weights, its input size, the precision and the images; and of the seed where
-weights are random. Screening, probes and the head that fine-tuning starts from all read the same file. A cache hit
-reports the time that the features took when they were computed, so it does not inflate throughput.
+The cache key is made of the network, its weights, its input size, the precision and the images; of the seed where
+weights are random; and of the view where images are augmented. Screening, probes and the head that fine-tuning starts
+from all read the same file. A cache hit reports the time that the features took when they were computed, so it does not
+inflate throughput.
 """
 
 import functools
@@ -16,12 +17,13 @@ from numpy.typing import NDArray
 
 from bakeoff.cache import mark_used
 from bakeoff.data.batches import Split
+from bakeoff.data.views import View
 from bakeoff.files import cache_dir, hash_json, read_json, replacing, write_json
 from bakeoff.runs.events import RunProgress
 from bakeoff.training.inference import Forward, compile_forward, predict_logits
 from bakeoff.training.task import Task
 
-__all__ = ["Features", "frozen_features"]
+__all__ = ["Features", "frozen_features", "once_compiled"]
 
 
 @dataclass(frozen=True)
@@ -36,27 +38,43 @@ class Features:
     memory_peak_bytes: int
 
 
-def frozen_features(task: Task, *splits: Split) -> list[Features]:
-    """Compute, or read from the cache, the features of each split with the network's starting weights."""
+def once_compiled(task: Task) -> Callable[[], Forward]:
+    """A function that returns the run's compiled network up to the features; it is compiled at the first call."""
+    return functools.cache(lambda: compile_forward(task.network.features(task.run.model.size)))
 
-    @functools.cache
-    def make_forward() -> Forward:
-        return compile_forward(task.network.features(task.run.model.size))
+
+def frozen_features(
+    task: Task, *splits: Split, view: View | None = None, make_forward: Callable[[], Forward] | None = None
+) -> list[Features]:
+    """Compute, or read from the cache, the features of each split with the network's starting weights.
+
+    Args:
+        task: The run.
+        splits: The images.
+        view: How they are shown; None: as they are.
+        make_forward: From `once_compiled`, where features are asked for several times.
+    """
+    make_forward = make_forward or once_compiled(task)
+    doing = "features" if view is None else f"features of view {view.number}"
 
     found: list[Features] = []
     before, total = 0, sum(map(len, splits))
     for split in splits:
 
         def report(images: int, before: int = before) -> None:
-            task.report(RunProgress("features", (before + images) / total))
+            task.report(RunProgress(doing, (before + images) / total))
 
-        found.append(_read_or_compute(task, split, make_forward, report))
+        found.append(_read_or_compute(task, split, view, make_forward, report))
         before += len(split)
     return found
 
 
 def _read_or_compute(
-    task: Task, split: Split, make_forward: Callable[[], Forward], report: Callable[[int], None]
+    task: Task,
+    split: Split,
+    view: View | None,
+    make_forward: Callable[[], Forward],
+    report: Callable[[int], None],
 ) -> Features:
     run = task.run
     key = [run.model.name, run.model.size, task.source.hash, run.train.precision, task.dataset.pixels_key, split.ids]
@@ -64,6 +82,9 @@ def _read_or_compute(
         key.append(run.model.source)
     if task.source.path is None or task.loaded.matched < task.loaded.total:
         key.append(run.seed)  # Random weights depend on the seed, and so does what a partial load leaves random.
+    if view is not None:
+        key.append(view.key)
+        split = view.of(split)
     path = cache_dir() / "features" / f"{hash_json(key)[:32]}.npy"
     if (cached := _read(path, len(split))) is not None:
         mark_used(path)

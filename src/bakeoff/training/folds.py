@@ -15,8 +15,8 @@ from bakeoff.runs.config import Balance
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import Seconds
 from bakeoff.training.features import frozen_features
+from bakeoff.training.head import fit_head
 from bakeoff.training.memory import MAX_AT_ONCE
-from bakeoff.training.probe import fit_head
 from bakeoff.training.task import Folded, Outcome, Task
 
 __all__ = ["cross_fit", "cross_validate"]

@@ -15,7 +15,7 @@ from bakeoff.runs.events import RunProgress, write_event
 from bakeoff.runs.folder import RunFolder
 from bakeoff.training.features import frozen_features
 from bakeoff.training.folds import cross_fit
-from bakeoff.training.probe import fit_head
+from bakeoff.training.head import fit_head
 from bakeoff.training.task import open_task
 
 __all__ = ["score_held_out"]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.data.batches import Split, train_batches
+from bakeoff.networks.lora import merge_lora
 from bakeoff.networks.model import count_parameters
 from bakeoff.runs.config import INTERIM_IMAGES, Balance, Metric, Monitor, Train
 from bakeoff.runs.events import RunProgress
@@ -160,7 +161,7 @@ class _Training:
         at_end = passes * len(task.val)
         if config.patience:  # the last weights, then the best
             at_end *= 2
-        if self._start is not None and not self._is_interim_all:
+        if self._start is not None and not (self._is_interim_all and not self._run.model.lora):
             at_end += len(self._interim)
         to_score = ToScore(evaluation=len(self._interim) * (passes if config.patience else 1), end=at_end)
         if config.with_val:
@@ -223,9 +224,12 @@ class _Training:
 
     def finish(self) -> Outcome:
         """Choose the final weights, and score them on all validation images."""
+        params_trainable = count_parameters(self._model)[1]
         self._average.copy_to_model()
         val_logits = None
-        if not self._config.with_val:
+        if self._config.with_val:
+            merge_lora(self._task.network.backbone)
+        else:
             with self._clock.measure("evaluate"):
                 val_logits = self._choose_weights()
         if note := self.course.note:
@@ -236,14 +240,13 @@ class _Training:
         images_per_second = timed_images / max(seconds["train"], 1e-9)
         seconds["train"] += self._state.probe_seconds
         images_seen = self.course.images_seen + self._state.probe_images
-        params_total, params_trainable = count_parameters(self._model)
         return Outcome(
             val_logits=val_logits,
             seconds=Seconds(data=self._task.seconds_data, **seconds),
             images_seen=images_seen,
             images_per_second=images_per_second,
             epochs=images_seen / len(self._task.learned),
-            params_total=params_total,
+            params_total=count_parameters(self._model)[0],
             params_trainable=params_trainable,
             memory_peak_bytes=self._task.memory.read(),
             scored_per_second=self.course.pace.scored_per_second,
@@ -267,6 +270,10 @@ class _Training:
         if self._config.patience:
             self._best.restore()
         logits = None if self._start is None else self._keep_better(self._start)
+        if self._run.model.lora:
+            # What is saved is scored: merged, the kernels of a mixed precision are rounded in another way.
+            merge_lora(self._task.network.backbone)
+            self._forward, logits = compile_forward(self._model), None
         if logits is None or not self._is_interim_all:
             logits = self._predict(val, flip=flip)
         if not self._config.patience:

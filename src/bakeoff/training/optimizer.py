@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from bakeoff.networks.blocks import list_parts
 from bakeoff.networks.model import Network
 from bakeoff.runs.config import Optim, Optimizer, Precision, Schedule
 
@@ -100,13 +101,13 @@ def rate_multipliers(config: Optim, network: Network) -> dict[str, float]:
     """Learning-rate multipliers of the backbone's trainable variables, by path; variables without one have 1.
 
     Discriminative fine-tuning (Howard & Ruder 2018, arXiv 1801.06146): they rise from `config.first_layer` at the first
-    layer, by a constant factor from layer to layer, up to 1 at the head.
+    layer, by a constant factor from layer to layer, or from block to block of a transformer, up to 1 at the head.
     """
     if config.first_layer == 1.0:
         return {}
-    layers = network.backbone.layers
+    parts = list_parts(network.backbone)
     multipliers: dict[str, float] = {}
-    for depth, layer in enumerate(layers):
-        multiplier = config.first_layer ** (1 - depth / len(layers))
-        multipliers |= {variable.path: multiplier for variable in layer.trainable_variables}
+    for depth, part in enumerate(parts):
+        multiplier = config.first_layer ** (1 - depth / len(parts))
+        multipliers |= {variable.path: multiplier for variable in part.layer.trainable_variables}
     return multipliers

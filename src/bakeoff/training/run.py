@@ -124,6 +124,7 @@ def _with_outcome(record: RunRecord, outcome: Outcome, metrics: Metrics | None) 
             "epochs": outcome.epochs,
             "val": metrics,
             "start_kept": outcome.start_kept,
+            "head_views": outcome.head_views,
             "folds": len(np.unique(outcome.folded.folds)) if outcome.folded else 0,
         }
     )

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from bakeoff.data.batches import Split, load_split
 from bakeoff.data.shards import Dataset, open_dataset
 from bakeoff.errors import ConfigError
+from bakeoff.networks.blocks import freeze
 from bakeoff.networks.find import find_network
-from bakeoff.networks.model import Network, build_network, freeze
+from bakeoff.networks.lora import enable_lora
+from bakeoff.networks.model import Network, build_network
 from bakeoff.networks.saved import open_model
 from bakeoff.networks.weights import LoadReport, WeightsSource, load_weights, locate_starting_weights
 from bakeoff.profile import MemoryEstimate, correct_memory, read_profile
@@ -104,6 +106,8 @@ class Outcome:
     """What was unusual, such as an early stop."""
     start_kept: bool = False
     """Whether the model is the one that training started from, because training made it worse."""
+    head_views: int = 0
+    """Augmented views of each image that the head of a probe was fitted on; 0: the images alone."""
 
 
 def open_task(
@@ -150,6 +154,8 @@ def open_task(
         raise ConfigError(f"{spec.name} is built for one input size: remove train.sizes")
     if run.model.start and run.train.probe_images:
         raise ConfigError("model.start brings a trained head: remove train.probe_images")
+    if run.model.lora and run.train.mode is Mode.PROBE:
+        raise ConfigError("a probe trains nothing but its head: remove model.lora")
     if run.train.xla and find_gpu() is None:
         raise ConfigError("train.xla is for GPUs: on CPUs XLA resizes images wrongly; remove it")
     source = source or locate_starting_weights(run.model, folder.parents[1])
@@ -160,7 +166,7 @@ def open_task(
         with keras.StatelessScope():
             network = build_network(spec, run.model, side=dataset.side, classes=len(dataset.class_names))
             freeze(network.backbone, run.model.unfreeze, run.model.batch_norm)
-            fitted = len(train) + (len(val) if run.train.folds or with_val else 0)
+            fitted = (len(train) + (len(val) if run.train.folds or with_val else 0)) * (1 + run.train.probe_views)
             micro_batch, modelled, expected = _fit_memory(
                 network, run, micro_batch or run.train.batch, replicas.count, images=fitted
             )
@@ -170,6 +176,8 @@ def open_task(
             network.copy_weights(open_model(source.path, spec.plugin), run.model.size)
         elif source.path is not None:
             loaded = load_weights(network.backbone, spec, source, partial=run.model.partial_weights)
+        if run.model.lora:
+            enable_lora(network.backbone, run.model.lora)
     return Task(
         run=run,
         folder=folder,

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 
 from bakeoff.files import write_json
+from bakeoff.networks.blocks import freeze
 from bakeoff.networks.find import find_network
-from bakeoff.networks.model import build_network, freeze
+from bakeoff.networks.model import build_network
 from bakeoff.profile import Timing
 from bakeoff.runs.config import read_run
 from bakeoff.runs.folder import RunFolder

@@ -9,9 +9,11 @@ import keras
 import numpy as np
 
 from bakeoff.errors import ConfigError
+from bakeoff.networks.blocks import freeze
 from bakeoff.networks.find import find_network
 from bakeoff.networks.fuse import fuse
-from bakeoff.networks.model import Network, build_network, freeze
+from bakeoff.networks.lora import enable_lora
+from bakeoff.networks.model import Network, build_network
 from bakeoff.profile import Variant
 from bakeoff.runs.config import Precision, Run
 from bakeoff.runs.facts import Facts
@@ -150,6 +152,8 @@ def _build(run: Run, side: int, classes: int) -> Network:
     keras.utils.set_random_seed(run.seed)
     network = build_network(find_network(run.model.name), run.model, side=side, classes=classes)
     freeze(network.backbone, run.model.unfreeze, run.model.batch_norm)
+    if run.model.lora:
+        enable_lora(network.backbone, run.model.lora)
     return network
 
 

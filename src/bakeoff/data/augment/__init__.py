@@ -20,7 +20,7 @@ from bakeoff.data.augment.randaugment import randaugment
 from bakeoff.data.augment.steps import AFFINE_STEPS, STEPS, StepFunction, affine
 from bakeoff.runs.config import Augment, AugmentStep
 
-__all__ = ["augment_batch", "describe"]
+__all__ = ["augment_batch", "describe", "without_mixing"]
 
 # Fields of `Augment` that hold a step's strengths, for the steps where it is not the one field of the step's name.
 _STRENGTHS = {
@@ -54,6 +54,12 @@ def augment_batch(
     if mixers := [MIXERS[step] for step in settings.steps if step in MIXERS]:
         return mixers[rng.integers(len(mixers))](images, targets, rng, settings)
     return images, targets
+
+
+def without_mixing(settings: Augment) -> Augment:
+    """The policy without the steps that mix images."""
+    steps = [step for step in settings.steps if step not in MIXERS]
+    return settings.model_copy(update={"policy": "-".join(steps) or "none"})
 
 
 def describe(settings: Augment) -> str:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from bakeoff.deploy.contract.subject import CLASSES, SIDE, ContractError, Subject, contract_model, smallest_size
 from bakeoff.networks.backbone import Backbone
+from bakeoff.networks.blocks import freeze
 from bakeoff.networks.fuse import fuse
-from bakeoff.networks.model import build_network, freeze
+from bakeoff.networks.model import build_network
 from bakeoff.runs.config import BatchNorm, Precision, Run, Train
 from bakeoff.training.memory import PeakMemory, predict_memory
 from bakeoff.training.tryout import random_step

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.deploy.contract.subject import ContractError, Subject
-from bakeoff.networks.model import freeze
+from bakeoff.networks.blocks import freeze
 from bakeoff.networks.saved import open_model
 from bakeoff.runs.config import BatchNorm
 

@@ -80,6 +80,7 @@ def _describe(name: str, folder: Path, changed: tuple[int, ...]) -> Backbone:
         source=files.source,
         interpolation=converter["interpolation"],
         one_size=shape.one_size,
+        transformer=shape.one_size,  # what learned a vector for each position
         preset=str(folder),
     )
 

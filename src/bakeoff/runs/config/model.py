@@ -53,7 +53,12 @@ class Model(Section):
     from it, head included. Empty: start from `weights`."""
     unfreeze: float | str = 1.0
     """Which part of the backbone is trained: a fraction of its layers from 0 to 1, counted from the head (0: the head
-    alone, 1: everything), or a block such as `block5`: all layers from the first one of that name on."""
+    alone, 1: everything), or a block such as `block5`: all layers from the first one of that name on. Of a transformer
+    it is a fraction of its blocks; below 1 its embeddings stay frozen."""
+    lora: int = Field(0, ge=0, le=256)
+    """Low-rank adaptation (LoRA: Hu et al. 2022, arXiv 2106.09685): instead of the weights of the trained part, train
+    two matrices of this rank, 1 to 256, for each kernel of its attention layers. They are merged into the kernels
+    before the model is saved. For transformers only. 0: train the weights themselves."""
     batch_norm: BatchNorm = BatchNorm.TRAIN
     """`train`: batch normalisations outside the frozen part learn and use batch statistics. `frozen`: all of them stay
     in inference mode, which suits pretrained networks and small batches."""
@@ -68,7 +73,7 @@ class Model(Section):
     @field_validator("unfreeze")
     @classmethod
     def _check_unfreeze(cls, value: float | str) -> float | str:
-        if isinstance(value, str) and not re.fullmatch(r"[A-Za-z]\w*", value):
+        if isinstance(value, str) and not re.fullmatch(r"[A-Za-z][\w/]*", value):
             raise ValueError(f"{value!r} is neither a fraction from 0 to 1 nor the name of a block")
         if isinstance(value, float) and not 0 <= value <= 1:
             raise ValueError(f"the fraction of trained layers is {value:g}; give a number from 0 to 1")

@@ -40,9 +40,9 @@ class Optim(Section):
     learning_rate: float = Field(1e-3, gt=0.0, le=10.0)
     """Peak learning rate, reached at the end of the warm-up; above 0 to 10."""
     first_layer: float = Field(1.0, gt=0.0, le=1.0)
-    """Learning-rate multiplier of the backbone's first layer, above 0 to 1. From layer to layer the multiplier rises by
-    a constant factor, up to 1 at the head (discriminative fine-tuning: Howard & Ruder 2018, arXiv 1801.06146). The
-    default, 1, is the same rate for all layers."""
+    """Learning-rate multiplier of the backbone's first layer, above 0 to 1. From layer to layer (from block to block of
+    a transformer) the multiplier rises by a constant factor, up to 1 at the head (discriminative fine-tuning: Howard &
+    Ruder 2018, arXiv 1801.06146). The default, 1, is the same rate for all layers."""
     schedule: Schedule = Schedule.COSINE
     """The learning rate after the warm-up: `cosine` or `linear`, both from the peak to zero, or `constant`."""
     warmup: float = Field(0.1, ge=0.0, lt=1.0)

@@ -14,7 +14,7 @@ __all__ = ["RECIPE_VERSION", "Candidate", "Run", "WeightsChoice", "run_id"]
 # Raise it by hand whenever an unchanged config would train differently: it is part of every run id.
 RECIPE_VERSION = 1
 # Keys that version 0.1.0 did not have, by section: an id leaves them out where they have their default.
-_ADDED = {"model": ("source",), "train": ("xla", "metric", "balance", "with_val", "folds")}
+_ADDED = {"model": ("source", "lora"), "train": ("xla", "metric", "balance", "with_val", "folds", "probe_views")}
 
 
 class Run(Section):

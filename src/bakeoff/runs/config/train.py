@@ -118,7 +118,11 @@ class Train(Section):
     """Probes only: score the images of validation and training together, by cross-validation with this many folds:
     each image by a head fitted on the other folds. Images of a group, and images that are nearly the same, stay in one
     fold. With as many as images, each is left out alone. 0: fit on training images, score validation images."""
-
+    probe_views: int = Field(0, ge=0, le=64)
+    """Probes only: fit the head on so many augmented views of each training image, too. The first view is the mirror
+    image if `augment.policy` flips images, the others are changed by its steps at random; steps that mix images are
+    left out. A head is also fitted on the images alone, and the one that is better on validation is kept. 0: the images
+    alone."""
     with_val: bool = False
     """Train on the validation images too: on all of them, beside those of `subset`. Such a run has no validation score,
     so it cannot stop early; it repeats a recipe that was chosen before. `bakeoff run --refit` makes one."""
@@ -138,6 +142,10 @@ class Train(Section):
             raise ValueError("folds score the validation images, with_val only learns them: remove one of the two")
         if self.folds and self.mode is not Mode.PROBE:
             raise ValueError("only probes are cross-validated: remove folds, or set mode = probe")
+        if self.probe_views and self.mode is not Mode.PROBE:
+            raise ValueError("only the head of a probe is fitted on views: remove probe_views, or set mode = probe")
+        if self.probe_views and self.folds:
+            raise ValueError("a cross-validated probe has no views: remove probe_views or folds")
         if self.deterministic and self.seconds is not None:
             raise ValueError("a deterministic run cannot end by the clock: give images or epochs instead of seconds")
         return self

@@ -11,6 +11,7 @@ import keras
 from keras import layers
 
 from bakeoff.machine import count_cores
+from bakeoff.networks.lora import list_adapted, tried_lora
 from bakeoff.networks.model import Network
 from bakeoff.runs.config import Optimizer, Precision, Run
 from bakeoff.training.inference import EVAL_BATCH
@@ -69,12 +70,14 @@ def predict_memory(
             more copy of the trained weights.
         probed: Images that a linear probe is fitted on, if there is one.
     """
-    model = network.model(run.model.size)
     half = run.train.precision is not Precision.FLOAT32
-    steps = walk(model, network.side, half=half)
     bytes_per_number = 2 if half else 4
     on_host = not find_gpu()
-    weights: int = 4 * sum(math.prod(weight.shape) for weight in model.weights)
+    with tried_lora(network.backbone, run.model.lora if training else 0):
+        model = network.model(run.model.size)
+        steps = walk(model, network.side, half=half)
+        weights: int = 4 * sum(math.prod(weight.shape) for weight in model.weights)
+        adapted = adapted_numbers(network)
     images = _evaluation_batch(run, training=training)
     peak = FORWARD_FRAGMENTATION * bytes_per_number * images * forward_numbers(steps) + 4 * folded_numbers(steps)
     if probed and on_host:
@@ -86,6 +89,7 @@ def predict_memory(
         trained_bytes = 4 * sum(map(math.prod, trained))
         backward = FRAGMENTATION * bytes_per_number * batch * backward_numbers(steps)
         backward += 4 * folded_numbers(steps, training=True) + COPIES_IN_A_STEP * trained_bytes
+        backward += bytes_per_number * adapted
         peak = max(peak, backward)
         weights = weights * _weight_copies(run)
         weights += (OPTIMIZER_SLOTS[run.optim.name] + (batch < run.train.batch)) * trained_bytes
@@ -108,6 +112,15 @@ def folded_numbers(steps: list[GraphStep], *, training: bool = False) -> int:
         if not (training and step.weights)
     ]
     return sum(math.prod(weight.shape) for operation in folded for weight in operation.weights)
+
+
+def adapted_numbers(network: Network) -> int:
+    """Count of the numbers of the kernels that rank matrices are added to (`networks/lora.py`).
+
+    The sums are needed until the backward pass has come to them; each then has a gradient, for a moment.
+    """
+    kernels: list[int] = [math.prod(layer.kernel.shape) for layer in list_adapted(network.backbone)]
+    return sum(kernels) + max(kernels, default=0)
 
 
 def backward_numbers(steps: list[GraphStep]) -> int:
