@@ -187,8 +187,10 @@ def test_the_report_says_how_the_candidates_were_chosen(request_):
 
 @pytest.mark.parametrize("verb", ["run", "screen", "compare"])
 def test_a_dry_run_prints_the_plan_and_writes_nothing(verb, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(here)
     monkeypatch.delenv("BAKEOFF_OFFLINE", raising=False)
     monkeypatch.setattr(entry, "begin_downloads", None)
     done = run_cli(verb, "digits", "--budget", "5m", "--dry-run", "--json")
@@ -197,7 +199,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(verb, tmp_path, monkeypatc
     families = [entrant["family"] for entrant in plan["field"]["entrants"] if not entrant["from_scratch"]]
     assert len(set(families)) > 2
     assert sum(entrant["download_bytes"] for entrant in plan["field"]["entrants"]) > 0
-    assert list(tmp_path.iterdir()) == []
+    assert list(here.iterdir()) == []
     results = getattr(bakeoff, verb)("digits", budget="5m", dry_run=True, candidates="lenet", progress=False)
     assert results.plan["field"] is None
     assert results.records == []
