@@ -40,7 +40,8 @@ FIELDS = (
     "rank name state reason stage id val_top1 val_top1_ci95 params_total params_trainable seconds_train "
     "images_seen images_per_second memory_predicted_bytes memory_peak_bytes model_bytes batch micro_batch weights "
     "tensors_matched tensors_total pareto tie metric val_balanced_accuracy val_balanced_accuracy_ci95 "
-    "val_macro_f1 val_macro_f1_ci95 val_log_loss val_log_loss_ci95 val_auroc val_auroc_ci95 mode val_images folds"
+    "val_macro_f1 val_macro_f1_ci95 val_log_loss val_log_loss_ci95 val_auroc val_auroc_ci95 mode val_images folds "
+    "licence"
 )
 
 

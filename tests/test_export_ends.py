@@ -1,6 +1,7 @@
 """An export whose process dies: one line, the right exit code, and no half-written bundle."""
 
 import shutil
+import sys
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_a_converter_that_aborts_leaves_nothing(finished, shards, tmp_path, monk
     converter = tmp_path / "modules" / "tf2onnx"
     converter.mkdir(parents=True)
     (converter / "__init__.py").write_text("import os\nos.abort()\n")
-    monkeypatch.setenv("PYTHONPATH", str(converter.parent), prepend=":")
+    monkeypatch.setattr(sys, "path", [str(converter.parent), *sys.path])  # a worker has the path of its parent
     out = tmp_path / "out"
     out.mkdir()
     folder = shutil.copytree(run_dir(finished.out, finished.record.id), tmp_path / "run")

@@ -83,7 +83,7 @@ def test_one_command_ends_with_a_board_a_report_and_an_honest_score(study):
         " images_seen images_per_second memory_predicted_bytes memory_peak_bytes pareto tie"
         " model_bytes batch micro_batch weights tensors_matched tensors_total mode metric"
         " val_balanced_accuracy val_balanced_accuracy_ci95 val_macro_f1 val_macro_f1_ci95 val_log_loss"
-        " val_log_loss_ci95 val_auroc val_auroc_ci95 val_images folds"
+        " val_log_loss_ci95 val_auroc val_auroc_ci95 val_images folds licence"
     )
     assert all(set(row) == set(fields.split()) for row in rows)
     assert rows[0]["stage"] == "confirm"
