@@ -179,8 +179,11 @@ def test_a_bundle_marks_answers_below_the_threshold_of_its_precision(lenet, digi
     bundle, val = open_bundle(tmp_path / "out"), load_split(digits, "val")
     probabilities = bundle.probabilities(val.images)
     is_answered = np.array([not bundle.is_unsure(row) for row in probabilities])
-    is_right = (probabilities.argmax(axis=1) == val.labels)[is_answered]
-    assert 0.3 < is_answered.mean() < 1
+    hits = probabilities.argmax(axis=1) == val.labels
+    is_right = hits[is_answered]
+    assert is_answered.mean() > 0.3
+    # How well it has learned differs from machine to machine: if it is right often enough, all are answered.
+    assert is_answered.all() == (hits.mean() >= 0.99)
     assert is_right.mean() >= 0.99
     assert threshold.val.answered == is_answered.sum()
     assert threshold.val.precision == is_right.mean()
