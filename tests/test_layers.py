@@ -13,7 +13,7 @@ PACKAGE = Path(bakeoff.__file__).parent
 
 # From nothing to everything. A room may import from the rooms before it, as docs/architecture.md draws it.
 ROOMS = """
-    text errors files locks download machine runs cache data networks profile training deploy launch report study
+    text errors files locks machine download runs cache data networks profile training deploy launch report study
     console api cli worker __main__
 """.split()  # noqa: SIM905
 

@@ -4,6 +4,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from bakeoff.machine import changed_environment
+
 __all__ = ["is_offline", "working_offline"]
 
 _OFFLINE = "BAKEOFF_OFFLINE"
@@ -20,13 +22,5 @@ def is_offline(*, hugging_face: bool = False) -> bool:
 def working_offline(offline: bool = True) -> Iterator[None]:
     """For the block, let this process and those that it starts download nothing, if `offline`."""
     names = (_OFFLINE, _HUGGING_FACE_OFFLINE) if offline else ()
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
+    with changed_environment(dict.fromkeys(names, "1")):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -9,6 +9,7 @@ tensorflow.py   TensorFlow and Keras, imported with bakeoff's settings
 
 from bakeoff.machine.cores import count_cores, describe_cpu
 from bakeoff.machine.environment import (
+    changed_environment,
     python_path,
     shared_machine_environment,
     tensorflow_environment,
@@ -20,6 +21,7 @@ from bakeoff.machine.tensorflow import import_tensorflow, keras_home, start_kera
 
 __all__ = [
     "available_host_memory",
+    "changed_environment",
     "count_cores",
     "describe_cpu",
     "free_memory",

@@ -3,13 +3,14 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bakeoff.machine.cores import count_cores, count_visible_cores
 from bakeoff.machine.memory import free_memory
 
 __all__ = [
+    "changed_environment",
     "python_path",
     "shared_machine_environment",
     "tensorflow_environment",
@@ -45,6 +46,13 @@ def tensorflow_settings() -> Iterator[None]:
     At the end `os.environ` is as it was. What libraries set when they are imported stays, because they need it.
     """
     settings = {name: text for name, text in tensorflow_environment().items() if os.environ.get(name) != text}
+    with changed_environment(settings):
+        yield
+
+
+@contextlib.contextmanager
+def changed_environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables of this process for the block; at its end they are as they were."""
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
