@@ -8,7 +8,7 @@ USABLE := .venv/.usable
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
-COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
 .PHONY: help run test coverage slow kernels lint wheel lock clean
 .DEFAULT_GOAL := help
@@ -46,20 +46,23 @@ wheel: $(READY) ## build the wheel and the source archive, install the wheel int
 	$(BIN)/uv build --quiet --python $(BIN)/python
 	$(BIN)/python .ci/try_wheel.py dist/*.whl
 
-# What is installed is locked with hashes; `make lock` moves the versions.
+# What is installed is locked with hashes; `make lock` moves the versions. KerasHub comes without its dependencies, which
+# include a second TensorFlow; the extra `hub` has those that are needed.
 $(USABLE): requirements-run.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) --require-hashes -r requirements-run.lock
 	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(READY): requirements.lock $(USABLE)
+$(READY): requirements.lock requirements-hub.lock $(USABLE)
 	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --require-hashes --no-deps -r requirements-hub.lock
 	touch $@
 
 lock: $(READY) ## move the versions of the locked packages
-	$(COMPILE) --extra cpu --extra export --extra serve --extra dev --upgrade --output-file requirements.lock
-	$(COMPILE) --extra cpu --extra build --constraint requirements.lock --upgrade --output-file requirements-run.lock
+	$(COMPILE) pyproject.toml --extra cpu --extra export --extra serve --extra hub --extra dev --upgrade --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra cpu --extra build --constraint requirements.lock --upgrade --output-file requirements-run.lock
+	echo keras-hub | $(COMPILE) - --no-deps --upgrade --output-file requirements-hub.lock
 
 clean: ## delete the environment and the caches of the tools
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist
