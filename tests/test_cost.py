@@ -14,7 +14,7 @@ from bakeoff.networks.find import find_network
 from bakeoff.networks.model import build_network, count_parameters
 from bakeoff.runs.config import BatchNorm, Model, Run
 from bakeoff.runs.record import State
-from bakeoff.training.memory import available_memory, predict, predict_memory
+from bakeoff.training.memory import PeakMemory, available_memory, measure, predict, predict_memory
 from bakeoff.training.memory.measure import find_gpu
 from bakeoff.training.memory.predict import backward_numbers, folded_numbers, forward_numbers
 from bakeoff.training.memory.walk import walk
@@ -269,6 +269,14 @@ print(json.dumps({"host": host, "device": memory.read(), "left": device_availabl
 def test_the_peak_is_measured_above_the_baseline_and_survives_the_release(measured):
     # The kernel counts resident pages per CPU and adds them up now and then, so the mark is a little coarse.
     assert 290e6 < measured["host"] < 340e6
+
+
+def test_where_the_peak_cannot_be_reset_what_exceeds_the_peak_so_far_counts(monkeypatch, tmp_path):
+    monkeypatch.setattr(measure, "RESET", tmp_path / "no" / "clear_refs")
+    peaks = iter([700, 700, 1000])
+    monkeypatch.setattr(measure, "peak_memory", lambda: next(peaks))
+    memory = PeakMemory()
+    assert [memory.read(), memory.read()] == [0, 300]
 
 
 def test_the_peak_of_a_device_is_what_its_allocator_gave_out_and_its_limit_what_is_left(measured):

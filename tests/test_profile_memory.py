@@ -43,6 +43,13 @@ def test_the_same_run_again_is_predicted_as_it_was_measured():
     assert estimate.margin < 0.15
 
 
+def test_the_same_probe_again_may_take_more_or_less_by_chance():
+    low, high = (seen(mode=Mode.PROBE, measured=measured * GB) for measured in (1.1, 1.5))
+    once, twice = correct(low, mode=Mode.PROBE), correct(low, high, mode=Mode.PROBE)
+    assert once.value * (1 + once.margin) > 1.5 * GB
+    assert 1.1 * GB < twice.value < 1.5 * GB
+
+
 def test_the_more_two_runs_share_the_more_one_says_of_the_other():
     measured = seen(measured=1.4 * GB)
     cases = [

@@ -1,11 +1,13 @@
 """Measured memory: the peak of a run, and what is still available."""
 
-import sys
 from pathlib import Path
 
 from bakeoff.machine import free_memory, peak_memory, read_field
 
-__all__ = ["PeakMemory", "available_memory", "find_gpu", "resident_bytes"]
+__all__ = ["PeakMemory", "available_memory", "find_gpu"]
+
+# Writing 5 to it resets VmHWM, the peak of this process, to its present size: proc(5).
+RESET = Path("/proc/self/clear_refs")
 
 
 def find_gpu() -> str | None:
@@ -15,18 +17,11 @@ def find_gpu() -> str | None:
     return "GPU:0" if tf.config.list_physical_devices("GPU") else None
 
 
-def resident_bytes() -> int:
-    """Bytes of this process in physical memory now; outside Linux, its peak so far."""
-    if sys.platform == "linux":
-        return read_field(Path("/proc/self/status"), "VmRSS:") * 1024
-    return peak_memory()
-
-
 class PeakMemory:
     """The peak memory of a run, above what is in use when the object is created.
 
     On a GPU, or on any `device` that TensorFlow has statistics of, it is the peak of TensorFlow's allocator. Otherwise
-    it is the peak of the process; on Linux the kernel's high-water mark is reset first.
+    it is the peak of the process, which is reset first. Where that cannot be done, what exceeds the peak so far counts.
     """
 
     def __init__(self, device: str | None = None) -> None:
@@ -37,10 +32,7 @@ class PeakMemory:
             tf.config.experimental.reset_memory_stats(self._device)
             self._baseline = _device_bytes(self._device, "current")
             return
-        if sys.platform == "linux":
-            # 5 resets VmHWM to the current size, see proc(5).
-            Path("/proc/self/clear_refs").write_text("5")
-        self._baseline = resident_bytes()
+        self._baseline = _resident_bytes() if _reset_peak() else peak_memory()
 
     def read(self) -> int:
         """Bytes above the baseline at the peak so far."""
@@ -60,6 +52,20 @@ def device_available(device: str) -> int:
 
     limits = {found.name: int(found.memory_limit) for found in device_lib.list_local_devices()}
     return max(0, limits[f"/device:{device}"] - _device_bytes(device, "current"))
+
+
+def _resident_bytes() -> int:
+    """Bytes of this process in physical memory now."""
+    return read_field(Path("/proc/self/status"), "VmRSS:") * 1024
+
+
+def _reset_peak() -> bool:
+    """Whether the peak of this process was set to its present size: on Linux, except in some sandboxes."""
+    try:
+        RESET.write_text("5")
+    except OSError:
+        return False
+    return True
 
 
 def _device_bytes(device: str, statistic: str) -> int:
