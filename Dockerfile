@@ -1,4 +1,4 @@
-# A server of one ONNX bundle, without TensorFlow, Keras and what training needs (docs/deploy.md#docker):
+# A server of one ONNX bundle, without TensorFlow, Keras and what training needs (docs/how-to/docker.md):
 #
 #     docker build -t bakeoff-serve .
 #     docker run --rm -p 8000:8000 --read-only --tmpfs /tmp -v "$PWD/OUT/bundle-onnx:/bundle:ro" bakeoff-serve

@@ -16,7 +16,7 @@ from bakeoff.networks.families import FAMILIES
 from bakeoff.networks.table import TABLE
 from bakeoff.report.board import format_bytes, format_count
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).parent / "reference"
 SCALINGS = {
     Scaling.UNIT: "0 to 1",
     Scaling.SYMMETRIC: "-1 to 1",

@@ -44,7 +44,7 @@ def test_the_steps_of_the_image_give_a_small_server_without_tensorflow(
         subprocess.run(line, shell=True, cwd=ROOT, env=os.environ | {"RUNTIME": runtime}, check=True)
     packages = next(prefix.glob("lib/python*/site-packages"))
     assert not [name for name in HEAVY if (packages / name).exists()]
-    # As docs/deploy.md states.
+    # As docs/how-to/docker.md states.
     megabytes = sum(path.stat().st_size for path in prefix.rglob("*") if path.is_file()) / 1e6
     assert megabytes < 200
 

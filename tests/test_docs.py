@@ -1,6 +1,7 @@
 """What the documentation and `--help` say is what the program takes: commands are parsed, examples are executed."""
 
 import ast
+import csv
 import json
 import re
 import runpy
@@ -26,7 +27,10 @@ from test_layers import PACKAGE, ROOMS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+WHY = ROOT / "docs" / "why"
 LONGEST_EXAMPLE = 20
+# Ten minutes' reading.
+MOST_WORDS = 2200
 # The folders of the examples' studies: their files are not part of a checkout.
 WRITTEN_BY_STUDIES = ("bakeoff-", "OUT/", "/")
 # Typer does not name it, and has a click of its own.
@@ -109,6 +113,42 @@ def test_links_between_pages_lead_somewhere() -> None:
             assert not anchor or anchor in anchors(path), f"{page.name}: {target}"
 
 
+def test_links_of_the_site_stay_inside_it() -> None:
+    docs = ROOT / "docs"
+    for page in docs.rglob("*.md"):
+        for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target.partition("#")[0]).resolve().is_relative_to(docs), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.relative_to(ROOT).as_posix()
+)
+def test_a_page_takes_ten_minutes_at_most(page: Path) -> None:
+    assert len(page.read_text(encoding="utf-8").split()) <= MOST_WORDS
+
+
+def read_rows(name: str) -> list[dict[str, str]]:
+    """The rows of a file of figures in `benchmarks/`."""
+    with (ROOT / "benchmarks" / name).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_page_about_bad_choices_has_the_figures_of_the_files() -> None:
+    page = (WHY / "where-it-chooses-badly.md").read_text(encoding="utf-8")
+    for row in read_rows("screening.csv"):
+        (cells,) = re.findall(rf"^\| {row['network']} \| (.+) \|$", page, re.MULTILINE)
+        screened, probe, place, compared, _ = cells.split(" | ")
+        assert [screened.split()[0], place] == [row["screen_place"], row["compare_place"]]
+        for cell, top1 in ((probe, row["screen_top1"]), (compared.split()[0], row["compare_top1"])):
+            assert (cell == "–") if not top1 else float(cell) == pytest.approx(100 * float(top1), abs=0.051)
+    for balance in ("none", "sampler"):
+        rows = [
+            row for row in read_rows("longtail.csv") if row["trained"] == "fine-tuned" and row["balance"] == balance
+        ]
+        assert f"{100 * sum(float(row['few']) for row in rows) / len(rows):.1f}" in page
+
+
 def defined_in(nodes: list[ast.stmt]) -> Iterator[tuple[str, list[ast.stmt]]]:
     """The names that statements define, each with the statements inside it."""
     for node in nodes:
@@ -155,7 +195,7 @@ def test_a_name_is_looked_up_in_the_sources(name: str, there: bool) -> None:
 
 
 def test_the_architecture_names_the_rooms_in_their_order_twice() -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    page = (WHY / "architecture.md").read_text(encoding="utf-8")
     (picture,) = re.findall(r"^```\n( room .*?)^```$", page, re.DOTALL | re.MULTILINE)
     drawn = re.findall(r"^ ([a-z_]+)", picture, re.MULTILINE)
     assert drawn == ["room", *ROOMS]
@@ -164,7 +204,7 @@ def test_the_architecture_names_the_rooms_in_their_order_twice() -> None:
 
 
 def test_the_architecture_names_what_the_sources_have() -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    page = "".join((WHY / name).read_text(encoding="utf-8") for name in ("architecture.md", "one-image.md"))
     named = re.findall(rf"`((?:{'|'.join(ROOMS)})(?:\.\w+)+)", page)
     assert len(named) > 80
     assert [name for name in named if not name.endswith((".html", ".json")) and not exists(name)] == []
@@ -195,10 +235,10 @@ def test_a_page_names_files_that_are_there(page: Path) -> None:
 
 
 def test_the_pages_of_the_networks_are_as_the_table_says() -> None:
-    folder = ROOT / "docs"
+    folder = ROOT / "docs" / "reference"
     paths = [folder / "networks.md", *folder.glob("networks/*.md")]
     written = {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
-    assert written == runpy.run_path(str(folder / "write_networks.py"))["make_pages"](), (
+    assert written == runpy.run_path(str(ROOT / "docs" / "write_networks.py"))["make_pages"](), (
         "run `python docs/write_networks.py`"
     )
 
@@ -213,9 +253,9 @@ def test_the_pages_name_targets_of_the_makefile() -> None:
 
 @pytest.fixture(scope="module")
 def examples() -> dict[str, Any]:
-    """The names that the examples of extend.md define, each block executed by itself."""
+    """The names that the examples of the page about extending define, each block executed by itself."""
     names: dict[str, Any] = {}
-    for number, text in enumerate(blocks(ROOT / "docs" / "extend.md", "python")):
+    for number, text in enumerate(blocks(ROOT / "docs" / "how-to" / "extend.md", "python")):
         ast.parse(text)
         lines = [line for line in text.splitlines() if line.strip() and not line.startswith(("import", "from"))]
         assert len(lines) <= LONGEST_EXAMPLE, f"example {number} has {len(lines)} lines"

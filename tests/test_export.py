@@ -33,7 +33,7 @@ from bakeoff.runs.calibration import softmax
 from bakeoff.runs.predictions import Predictions
 from bakeoff.training.inference import compile_forward, predict_logits
 
-DEPLOY = Path(__file__).parents[1] / "docs" / "deploy.md"
+DEPLOY = Path(__file__).parents[1] / "docs" / "how-to" / "export.md"
 
 
 @pytest.fixture

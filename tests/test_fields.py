@@ -40,14 +40,14 @@ def test_the_best_are_accurate_and_the_fast_need_little_arithmetic():
         assert sum(file_size(row) for row in rows if Origin.HUB in row.weight_origins) < DOWNLOAD_LIMIT
 
 
-def test_the_guide_lists_the_fields_in_their_words():
-    guide = (
-        (ROOT / "docs" / "guide.md")
+def test_the_page_about_networks_lists_the_fields_in_their_words():
+    page = (
+        (ROOT / "docs" / "how-to" / "choose-networks.md")
         .read_text(encoding="utf-8")
-        .replace("[the original study](original-study.md)", "the original study")
+        .replace("[the original study](../why/original-study.md)", "the original study")
     )
     for field in FIELDS.values():
-        assert f"| `{field.name}` | {field.about} |" in guide
+        assert f"| `{field.name}` | {field.about} |" in page
 
 
 def test_all_is_the_whole_table():

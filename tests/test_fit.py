@@ -180,7 +180,8 @@ def test_the_report_says_how_pictures_became_square() -> None:
 
 @pytest.mark.parametrize("fit", [Fit.CROP, Fit.PAD, Fit.SQUASH])
 def test_the_documented_reading_without_bakeoff_gives_the_same_pixels(tmp_path: Path, fit: Fit) -> None:
-    (code,) = (block for block in blocks(ROOT / "docs" / "deploy.md", "python") if "def read_image" in block)
+    page = ROOT / "docs" / "how-to" / "predict.md"
+    (code,) = (block for block in blocks(page, "python") if "def read_image" in block)
     names: dict[str, Any] = {}
     exec(code, names)
     rng = np.random.default_rng(0)

@@ -11,7 +11,7 @@ import bakeoff
 
 PACKAGE = Path(bakeoff.__file__).parent
 
-# From nothing to everything. A room may import from the rooms before it, as docs/architecture.md draws it.
+# From nothing to everything. A room may import from the rooms before it, as docs/why/architecture.md draws it.
 ROOMS = """
     text errors files locks machine download runs cache data networks profile training deploy launch report study
     console api cli worker __main__

@@ -18,7 +18,8 @@ from test_docs import ROOT, blocks
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
-# Around the configuration of docs/deploy.md. `/kept/` removes no prefix and passes uploads on while they arrive.
+# Around the configuration of docs/how-to/behind-a-proxy.md. `/kept/` removes no prefix and passes uploads on while they
+# arrive.
 CONFIG = """
 daemon off;
 master_process off;
@@ -35,7 +36,7 @@ http {{
   {documented}
 }}
 """
-DOCUMENTED = blocks(ROOT / "docs" / "deploy.md", "nginx")[0]
+DOCUMENTED = blocks(ROOT / "docs" / "how-to" / "behind-a-proxy.md", "nginx")[0]
 HOST = "model.example.org"
 PREFIXES = ("/pictures", "/kept")
 

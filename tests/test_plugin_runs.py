@@ -240,7 +240,7 @@ def test_a_study_with_a_network_of_ones_own_from_its_folder_to_a_served_answer(t
 
 
 def test_the_network_of_the_docs_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (Path(__file__).parents[1] / "docs" / "own-network.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / "docs" / "how-to" / "own-network.md").read_text(encoding="utf-8")
     network, scale = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     monkeypatch.chdir(tmp_path)
     look_here(monkeypatch)

@@ -69,7 +69,7 @@ def connect(address: str) -> "Cluster":
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(
-            f"--cluster {address}: {reason}; start it with `ray start`, on this machine too (docs/cluster.md)"
+            f"--cluster {address}: {reason}; start it with `ray start`, on this machine too (docs/how-to/cluster.md)"
         ) from error
     return Cluster()
 
@@ -101,7 +101,7 @@ class Cluster:
         self._task = make_task()
         nodes = self._list_nodes()
         if not nodes:
-            raise ConfigError("no node of the cluster offers a CPU core; see docs/cluster.md")
+            raise ConfigError("no node of the cluster offers a CPU core; see docs/how-to/cluster.md")
         self._gpus = min(1, min(int(node.get("GPU", 0)) for node in nodes))
         shares = (node["CPU"] // max(1, node.get("GPU", 0) if self._gpus else 1) for node in nodes)
         self._threads = max(1, int(min(shares)))

@@ -1,6 +1,7 @@
 """Calls a functional model with fewer and faster operations, on the same weights and with the same results.
 
-The model stays as Keras made it, so a saved model does not depend on this module. docs/speed.md has the measurements.
+The model stays as Keras made it, so a saved model does not depend on this module. docs/why/speed.md has the
+measurements.
 
 - A batch normalisation in inference mode is folded into the convolution before it (Jacob et al. 2018, arXiv
   1712.05877, section 3.2). This saves one pass over the feature map forward and one backward.

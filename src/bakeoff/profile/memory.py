@@ -22,7 +22,8 @@ from bakeoff.runs.facts import Facts
 __all__ = ["MemoryEstimate", "correct_memory"]
 
 # Standard deviations of log(measured / modelled) between runs that share no more than the level above: between devices,
-# modes and precisions, families, networks, settings of one network. From benchmarks/memory.csv, see docs/method.md.
+# modes and precisions, families, networks, settings of one network. From benchmarks/memory.csv, see
+# docs/why/memory.md.
 DEVICE, MODE, FAMILY, NETWORK, SETTING = 0.15, 0.05, 0.04, 0.03, 0.08
 # And between repetitions of one run. At some batch of a forward pass, by chance, TensorFlow's pool for oneDNN grows by
 # one more tensor; in training such gaps are small beside the rest. From the 120 runs of benchmarks/small_data.py.

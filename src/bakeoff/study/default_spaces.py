@@ -47,7 +47,7 @@ def default_space(base: Run, imbalance: float = 1.0) -> Space:
 
 
 def default_factors(base: Run) -> Space:
-    """The original study's eight factors, with its values or values that fit the network (docs/original-study.md)."""
+    """The original study's eight factors, with its values or ones that fit the network (docs/why/original-study.md)."""
     rate = base.optim.learning_rate
     parameters = [
         _choice("augment.policy", *_policies(base)),

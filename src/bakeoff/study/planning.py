@@ -58,7 +58,7 @@ REFIT_SLACK = 1.1
 # counted, have all the variety that a linear head can use, and would take more memory than the network.
 MAX_VIEWS, MAX_VIEWED_IMAGES = 4, 20_000
 # With at least this budget a search is planned by default. Within half an hour it cost more than it gained
-# (docs/original-study.md); from what budget on it gains has not been measured.
+# (docs/why/what-it-reaches.md); from what budget on it gains has not been measured.
 DEFAULT_TUNE_BUDGET_SECONDS = 7200.0
 
 

@@ -34,7 +34,7 @@ OPTIMIZER_SLOTS = {
 # Further copies of each trainable weight within a step: its gradient, and its new value.
 COPIES_IN_A_STEP = 2
 
-# Fitted on benchmarks/memory.csv, see docs/method.md.
+# Fitted on benchmarks/memory.csv, see docs/why/memory.md.
 # Bytes that the allocator takes for each byte of the tensors alive, in training and in inference.
 FRAGMENTATION, FORWARD_FRAGMENTATION = 1.14, 1.25
 # Constant part of a process.

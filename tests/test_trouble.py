@@ -1,0 +1,87 @@
+"""The pages about trouble explain the messages of the errors: each that is raised, in the words that it has."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from test_docs import PACKAGE, ROOT
+
+# What the sources raise with a message for the user, or for a part of one.
+RAISED = {
+    *("BakeoffError", "InputError", "ConfigError", "DataError", "WeightsError", "BundleError", "OutputError"),
+    *("NothingTrainedError", "DownloadError", "HostError", "CutError", "ContractError", "FloatingPointError"),
+    "HTTPException",
+}
+# Letters of its own that a message has at least; others pass the text of another error on.
+LEAST_LETTERS = 10
+PAGES = [ROOT / "docs" / "trouble.md", *sorted((ROOT / "docs" / "trouble").glob("*.md"))]
+SOURCES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
+
+
+def read_text(node: ast.AST) -> str:
+    """The text of a string in the sources, with … for what is filled in."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=values):
+            return "".join(read_text(value) for value in values)
+        case ast.BinOp(left=left, right=right):
+            return read_text(left) + read_text(right)
+        case _:
+            return "…"
+
+
+def list_messages() -> Iterator[tuple[str, str]]:
+    """The messages that are raised, each with its place in the sources."""
+    for name, tree in SOURCES.items():
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(func=ast.Name(id=raised), args=[*_, _] as args) if raised in RAISED:
+                    # Of an answer over HTTP the first argument is its number.
+                    texts = [read_text(arg) for arg in args]
+                    message = next((text for text in texts if text != "…"), "…")
+                    yield f"{name}:{node.lineno}", message
+
+
+MESSAGES = dict(list_messages())
+TEXTS = [
+    read_text(node)
+    for tree in SOURCES.values()
+    for node in ast.walk(tree)
+    if isinstance(node, ast.JoinedStr | ast.Constant)
+]
+EXPLAINED = [
+    (page.name, part)
+    for page in PAGES
+    for cell in re.findall(r"^\| (`.+?) \| ", page.read_text("utf-8"), re.MULTILINE)
+    for part in re.findall(r"`([^`]+)`", cell)
+]
+
+
+def letters(text: str) -> int:
+    """How many letters a text has."""
+    return sum(map(str.isalpha, text))
+
+
+def test_there_is_something_to_explain() -> None:
+    assert len(MESSAGES) > 300
+    assert len(EXPLAINED) > 200
+
+
+def test_each_message_is_explained() -> None:
+    missing = [
+        f"{place}: {message}"
+        for place, message in MESSAGES.items()
+        if letters(message) >= LEAST_LETTERS and not any(part in message for _, part in EXPLAINED)
+    ]
+    assert missing == [], "add them to a page in docs/trouble"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_has_the_words_of_the_sources(page: Path) -> None:
+    said = [part for name, part in EXPLAINED if name == page.name]
+    assert [part for part in said if not any(part in text for text in TEXTS)] == []
+    assert [part for part in said if letters(part) < 5] == []
