@@ -12,15 +12,17 @@ __all__ = ["measure"]
 _PERIOD = 0.5
 
 
-def measure(command: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[float, int]:
+def measure(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, *, code: int = 0
+) -> tuple[float, int]:
     """Run a command to its end; returns seconds and the peak resident bytes of the command and its descendants.
 
-    Memory is sampled twice a second. Ends this process if the command fails.
+    Memory is sampled twice a second. Ends this process if the command does not end with `code`.
     """
     started = time.perf_counter()
     process = subprocess.Popen(command, env=environment)
     peak = _Peak(process.pid)
-    if process.wait() != 0:
+    if process.wait() != code:
         raise SystemExit(f"`{' '.join(command)}` ended with code {process.returncode}")
     return time.perf_counter() - started, peak.bytes
 

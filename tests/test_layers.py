@@ -32,7 +32,7 @@ INSIDE = {
         records listing trees groups archives walk folder_names layout class_names class_folders table finder columns
         labels beside images download cifar digits given arrays names
     """,
-    "data/shards": "manifest classes edits fit splits grouping plan writer view reader",
+    "data/shards": "manifest classes edits fit splits columns grouping plan writer view reader",
     "data/augment": "mix steps randaugment",
     "data/contact_sheet": "drawing classes entries",
     "data/checks": "findings edits near_duplicates leaks alike examine confident labels",

@@ -25,7 +25,7 @@ from bakeoff.data.shards import (
 )
 from bakeoff.data.shards.classes import choose_classes
 from bakeoff.data.shards.splits import assign_splits
-from bakeoff.data.shards.writer import _group_into_shards
+from bakeoff.data.shards.writer import _cut_into_shards
 from bakeoff.data.sources import BadImage, RawImage, Source, SplitName, open_source
 from bakeoff.errors import ConfigError, DataError, OutputError
 from bakeoff.files import cache_dir
@@ -297,12 +297,13 @@ def test_an_image_that_changes_between_the_passes_is_a_data_error(
 
 
 def test_shards_are_cut_at_64_megabytes() -> None:
-    class ShardEntry:
-        key, group = "k", None
-        size = 20_000_000
+    def counts(*sizes: int) -> list[int]:
+        return [shard.stop - shard.start for shard in _cut_into_shards(np.array(sizes, np.int64))]
 
-    assert [len(shard) for shard in _group_into_shards([ShardEntry()] * 7)] == [3, 3, 1]  # type: ignore[list-item]
-    assert [len(shard) for shard in _group_into_shards([])] == [0]
+    assert counts(*[20_000_000] * 7) == [3, 3, 1]
+    assert counts(32_000_000, 32_000_000, 1) == [2, 1]
+    assert counts(1, 90_000_000, 1, 1) == [1, 1, 2]
+    assert counts() == [0]
 
 
 def test_a_folder_of_something_else_is_not_overwritten(tmp_path: Path) -> None:

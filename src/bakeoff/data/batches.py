@@ -182,11 +182,11 @@ def sample_stratified(labels: NDArray[np.int32], size: int) -> NDArray[np.intp]:
 
     Takes the first records of each class (shards are shuffled), so a smaller sample is a subset of a larger one.
     """
-    counts = np.bincount(labels)
+    by_class, counts = np.argsort(labels, kind="stable"), np.bincount(labels)
+    positions = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
     # Of each record, the quantile of its position within its class.
     quantiles = np.empty(len(labels), np.float64)
-    for label, count in enumerate(counts):
-        quantiles[labels == label] = (np.arange(count) + 0.5) / max(count, 1)
+    quantiles[by_class] = (positions + 0.5) / np.repeat(counts, counts)
     return np.sort(np.argsort(quantiles, kind="stable")[:size])
 
 

@@ -3,9 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
+from bakeoff.data.shards.columns import ImageColumns
 from bakeoff.data.shards.manifest import GroupFacts
 from bakeoff.data.shards.splits import SPLITS
-from bakeoff.data.sources import RawImage, SplitName
+from bakeoff.data.sources import SplitName
 from bakeoff.errors import DataError
 from bakeoff.text import name_some
 
@@ -18,25 +21,28 @@ _FEW_GROUPS = 20
 class Grouping:
     """The groups of a source's images. Those that share a byte-identical image are one."""
 
-    def __init__(self, by: str, records: Sequence[RawImage], hashes: Sequence[str]) -> None:
+    def __init__(self, by: str, images: ImageColumns) -> None:
         """Group images; those without a group are groups of their own.
 
         Args:
             by: What the groups are, as in `the folder below the class`.
-            records: The images.
-            hashes: The hash of each image.
+            images: The images, with the groups that the source gives.
         """
-        self._by, self._records = by, records
-        first: dict[str, int] = {}
-        copies = [(first.setdefault(sha256, place), place) for place, sha256 in enumerate(hashes)]
-        self.groups = join_groups([record.group or record.key for record in records], copies)
+        self._by, self._labels = by, images.labels.tolist()
+        self._given = images.groups or [None] * len(images)
+        contents = images.contents
+        first = np.unique(contents, return_index=True)[1][contents]
+        copies = np.flatnonzero(first != np.arange(len(images)))
+        own = [group or key for group, key in zip(self._given, images.keys(), strict=True)]
+        self.groups = join_groups(own, zip(first[copies].tolist(), copies.tolist(), strict=True))
         """The group of each image."""
+        self._alone = sorted(key for group, key in zip(self._given, images.keys(), strict=True) if not group)
 
     def check_classes(self, name: str, class_names: Sequence[str]) -> None:
         """Raise DataError for a class of one group, which cannot be both in train and in test."""
         inside: dict[int, set[str]] = defaultdict(set)
-        for record, group in zip(self._records, self.groups, strict=True):
-            inside[record.label].add(group)
+        for label, group in zip(self._labels, self.groups, strict=True):
+            inside[label].add(group)
         single = {class_names[label]: min(groups) for label, groups in sorted(inside.items()) if len(groups) == 1}
         if single:
             has = "class {} has" if len(single) == 1 else "classes {} have"
@@ -78,16 +84,16 @@ class Grouping:
             )
         labels: dict[str, set[int]] = defaultdict(set)
         names: dict[str, set[str]] = defaultdict(set)
-        for record, group in zip(self._records, self.groups, strict=True):
-            labels[group].add(record.label)
-            if record.group:
-                names[group].add(record.group)
+        for label, given, group in zip(self._labels, self._given, self.groups, strict=True):
+            labels[group].add(label)
+            if given:
+                names[group].add(given)
         if several := sorted(group for group in names if len(labels[group]) > 1):
             yield f"groups with images of several classes: {len(several):,}, such as {name_some(several)}"
         if joined := [" and ".join(sorted(inside)) for inside in names.values() if len(inside) > 1]:
             yield f"groups that are one because they share a byte-identical image: {name_some(sorted(joined))}"
-        if alone := sorted(record.key for record in self._records if not record.group):
-            yield f"images without a group, each on its own: {len(alone):,}, such as {alone[0]}"
+        if self._alone:
+            yield f"images without a group, each on its own: {len(self._alone):,}, such as {self._alone[0]}"
 
     def _list_splits(self, splits: Sequence[SplitName]) -> dict[str, list[SplitName]]:
         """The splits that each group is in, in the order of SPLITS."""

@@ -4,14 +4,15 @@ Splits that the source gives are kept. Otherwise validation (and test, if the so
 """
 
 import hashlib
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from itertools import chain, groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bakeoff.data.pixels import read_rgb
+from bakeoff.data.shards.columns import NONE, ColumnsBuilder, ImageColumns, Numbers
 from bakeoff.data.shards.edits import Edits, check_relabelled, find_labels
 from bakeoff.data.shards.fit import MAX_CUT
 from bakeoff.data.shards.grouping import Grouping
@@ -21,7 +22,7 @@ from bakeoff.data.sources import BadImage, OnCount, RawImage, Source, SplitName
 from bakeoff.errors import DataError
 from bakeoff.text import comparable
 
-__all__ = ["ShardEntry", "ShardPlan", "plan_shards", "stored_form"]
+__all__ = ["ShardPlan", "plan_shards", "stored_form"]
 
 # Images of at most this width and height, in pixels, are stored as raw pixels: encoded files would be smaller, but not
 # worth the time to decode them.
@@ -34,28 +35,11 @@ _MIN_IMAGES = 3
 _COUNT_EVERY = 256
 
 
-@dataclass(frozen=True, slots=True)
-class ShardEntry:
-    """One readable image: all that is stored of it, except its bytes."""
-
-    key: str
-    split: SplitName
-    label: int
-    coarse_label: int | None
-    sha256: str
-    size: int
-    """Number of bytes that are stored."""
-    shape: tuple[int, int]
-    """(height, width) in pixels."""
-    group: str | None = None
-    """The group that it is in, if the source has groups; an image without one is a group with its own key."""
-
-
 @dataclass(frozen=True)
 class ShardPlan:
     """All images of a source, each with its split, in an order that depends only on their content."""
 
-    entries: tuple[ShardEntry, ...]
+    images: ImageColumns
     quarantined: tuple[Quarantined, ...]
     relabelled: tuple[Relabelled, ...]
     side: int
@@ -99,33 +83,24 @@ def plan_shards(
             empty; or a list of images names other images or classes.
     """
     changes = find_labels(source, edits)
-    found, left_out = _read(source, edits.excluded, on_count)
-    check_relabelled(source, edits, [*(one.record.key for one in found), *(bad.key for _, bad in left_out)])
-    # Sorted by content first, so that splits, order and fingerprint do not depend on file names.
-    found.sort(key=lambda one: (one.sha256, one.record.label, one.record.split or "", one.record.key))
-    records = [one.record for one in found]
-    hashes = [one.sha256 for one in found]
-    given_labels = [record.label for record in records]
-    labels = [changes.get(comparable(record.key), record.label) for record in records] if changes else given_labels
-    given = [record.split for record in records]
-    _check_classes(source, Counter(labels), left_out)
-    grouping = Grouping(source.grouped_by, records, hashes) if source.grouped_by else None
+    images, left_out = _read(source, edits.excluded, on_count)
+    check_relabelled(source, edits, chain(images.keys(), (bad.key for _, bad in left_out)))
+    labels = _change_labels(images, changes)
+    _check_classes(source, np.bincount(labels, minlength=len(source.class_names)).tolist(), left_out)
+    given = images.names_of_splits()
+    grouping = Grouping(source.grouped_by, images) if source.grouped_by else None
     if grouping and "test" not in given:
         grouping.check_classes(source.name, source.class_names)
     groups = grouping.groups if grouping else None
-    splits = assign_splits(given, given_labels, hashes, groups, val_fraction=val_fraction, seed=seed)
-    group_of: Sequence[str | None] = groups or [None] * len(found)
-    as_given = tuple(
-        ShardEntry(record.key, split, record.label, record.coarse_label, sha256, size, record.shape, group)
-        for (record, sha256, size, _), split, group in zip(found, splits, group_of, strict=True)
-    )
-    entries = tuple(_relabel(source, entry, label) for entry, label in zip(as_given, labels, strict=True))
-    _check_splits(source, entries)
-    changed = [(one, given) for one, given in zip(entries, as_given, strict=True) if one.label != given.label]
+    splits = assign_splits(given, images.labels, images.contents, groups, val_fraction=val_fraction, seed=seed)
+    codes = np.array([SPLITS.index(split) for split in splits], np.int8)
+    as_given = replace(images, splits=codes, groups=groups)
+    changed = np.flatnonzero(labels != images.labels)
+    images = _relabel(source, as_given, labels, changed)
+    _check_splits(source, images)
     names = source.class_names
-    shapes = {record.shape for record in records}
-    uniform = len(shapes) == 1 and len(set(*shapes)) == 1 and all(one.is_raw for one in found)
-    shorter, longer = np.sort([record.shape for record in records], axis=1).T
+    uniform = bool(images.is_raw.all() and (images.shapes == images.shapes[0, 0]).all())
+    shorter, longer = np.sort(images.shapes.astype(np.int64), axis=1).T
     side, whole_side = (int(np.median(sides)) for sides in (shorter, longer))
     large_sides = side, whole_side
     if not uniform:
@@ -133,11 +108,16 @@ def plan_shards(
         side, whole_side = min(side, _MAX_SIDE), min(whole_side, _MAX_SIDE)
     cut = 1 - shorter / longer
     return ShardPlan(
-        entries,
+        images,
         tuple(bad for _, bad in left_out),
         tuple(
-            Relabelled(key=one.key, given=names[given.label], label=names[one.label])
-            for one, given in sorted(changed, key=lambda pair: pair[0].key)
+            sorted(
+                (
+                    Relabelled(key=images.key(place), given=names[as_given.labels[place]], label=names[labels[place]])
+                    for place in changed.tolist()
+                ),
+                key=lambda one: one.key,
+            )
         ),
         side,
         whole_side,
@@ -145,17 +125,17 @@ def plan_shards(
         float(np.median(cut)),
         int((cut > MAX_CUT).sum()),
         uniform,
-        _compute_fingerprint(entries),
-        _compute_fingerprint(as_given) if changed else "",
+        _compute_fingerprint(images),
+        _compute_fingerprint(as_given) if len(changed) else "",
         grouping.count(splits) if grouping else None,
         tuple(split for split in SPLITS[1:] if split not in given),
-        _count_copies(entries),
+        _count_copies(images),
         tuple(grouping.warn(splits)) if grouping else (),
         (
             *source.notes,
             *(grouping.note(splits) if grouping else ()),
-            *_note_duplicates(entries),
-            *_note_changed([one for one, _ in changed]),
+            *_note_duplicates(images),
+            *_note_changed(images, changed),
         ),
     )
 
@@ -169,21 +149,12 @@ def stored_form(record: RawImage, shape: tuple[int, int]) -> tuple[bytes, bool]:
     return record.data, False
 
 
-class _Found(NamedTuple):
-    """A readable image without its data, and what is stored of it."""
-
-    record: RawImage
-    sha256: str
-    size: int
-    is_raw: bool
-
-
 _LeftOut = tuple[int | None, Quarantined]
 """An image that is left out, and its label if that is known."""
 
 
-def _read(source: Source, excluded: Mapping[str, str], on_count: OnCount | None) -> tuple[list[_Found], list[_LeftOut]]:
-    found = []
+def _read(source: Source, excluded: Mapping[str, str], on_count: OnCount | None) -> tuple[ImageColumns, list[_LeftOut]]:
+    found = ColumnsBuilder(has_groups=bool(source.grouped_by))
     left_out: list[_LeftOut] = []
     reasons = {comparable(key): reason for key, reason in excluded.items()}
     for index, record in enumerate(source.records()):
@@ -195,48 +166,48 @@ def _read(source: Source, excluded: Mapping[str, str], on_count: OnCount | None)
             left_out.append((record.label, Quarantined(key=record.key, reason=f"{EXCLUDED}{reason}")))
         else:
             data, is_raw = stored_form(record, record.shape)
-            found.append(_Found(_without_data(record), hashlib.sha256(data).hexdigest(), len(data), is_raw))
+            found.add(record, hashlib.sha256(data).digest(), len(data), is_raw)
     if reasons and reasons.keys().isdisjoint(comparable(bad.key) for _, bad in left_out):
         raise DataError(
             f"none of the {len(excluded):,} ids to exclude names an image of {source.name}, the first is"
             f" {next(iter(excluded))!r}; give the list that `bakeoff data check` wrote about these images"
         )
-    return found, left_out
+    return found.finish(), left_out
 
 
-def _relabel(source: Source, entry: ShardEntry, label: int) -> ShardEntry:
-    if label == entry.label:
-        return entry
-    return replace(entry, label=label, coarse_label=source.coarse_of[label] if source.coarse_of else None)
+def _change_labels(images: ImageColumns, changes: Mapping[str, int]) -> Numbers:
+    if not changes:
+        return images.labels
+    labels = images.labels.tolist()
+    return np.array([changes.get(comparable(key), label) for key, label in zip(images.keys(), labels, strict=True)])
 
 
-def _without_data(record: RawImage) -> RawImage:
-    return RawImage(
-        record.key,
-        record.split,
-        record.label,
-        record.coarse_label,
-        b"",
-        record.shape,
-        record.encoded,
-        record.group,
-    )
+def _relabel(source: Source, images: ImageColumns, labels: Numbers, changed: NDArray[np.intp]) -> ImageColumns:
+    if not len(changed):
+        return images
+    coarse = images.coarse_labels.astype(np.int64)
+    coarse[changed] = np.array(source.coarse_of)[labels[changed]] if source.coarse_of else NONE
+    return replace(images, labels=labels, coarse_labels=coarse)
 
 
-def _compute_fingerprint(entries: Sequence[ShardEntry]) -> str:
+def _compute_fingerprint(images: ImageColumns) -> str:
     """A hash that does not depend on names: a group stands there as the first of its hashes."""
-    first: dict[str | None, str] = {}
-    for entry in entries:
-        first[entry.group] = min(entry.sha256, first.get(entry.group, entry.sha256))
-    lines = sorted(
-        f"{entry.sha256} {entry.label} {entry.coarse_label} {entry.split}"
-        + (f" {first[entry.group]}" if entry.group is not None else "")
-        for entry in entries
-    )
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    first: dict[str, str] = {}
+    digest = hashlib.sha256()
+    separator = b""
+    # Images are in the order of their hashes, with which a line begins: only the lines of copies remain to be sorted.
+    for sha256, alike in groupby(images.rows(), key=lambda entry: entry.sha256):
+        lines = [
+            f"{sha256} {entry.label} {entry.coarse_label} {entry.split}"
+            + (f" {first.setdefault(entry.group, sha256)}" if entry.group is not None else "")
+            for entry in alike
+        ]
+        digest.update(separator + "\n".join(sorted(lines)).encode())
+        separator = b"\n"
+    return digest.hexdigest()
 
 
-def _check_classes(source: Source, counts: Counter[int], left_out: Sequence[_LeftOut]) -> None:
+def _check_classes(source: Source, counts: Sequence[int], left_out: Sequence[_LeftOut]) -> None:
     for label, name in enumerate(source.class_names):
         count = counts[label]
         if count < _MIN_IMAGES:
@@ -246,43 +217,45 @@ def _check_classes(source: Source, counts: Counter[int], left_out: Sequence[_Lef
             raise DataError(f"class {name} of {source.name} {found}; add some or remove the class")
 
 
-def _check_splits(source: Source, entries: Sequence[ShardEntry]) -> None:
-    trained = {entry.label for entry in entries if entry.split == "train"}
+def _check_splits(source: Source, images: ImageColumns) -> None:
+    trained = set(images.labels[images.splits == 0].tolist())
     for label, name in enumerate(source.class_names):
         if label not in trained:
             raise DataError(f"class {name} of {source.name} has no readable image to train on; add some")
-    present = {entry.split for entry in entries}
-    for split in SPLITS:
-        if split not in present:
+    for place, split in enumerate(SPLITS):
+        if not (images.splits == place).any():
             few = f"groups by {source.grouped_by}" if source.grouped_by else "different images"
             raise DataError(f"{source.name} has too few {few} to draw any for {split}; add some")
 
 
-def _count_copies(entries: Sequence[ShardEntry]) -> dict[str, int]:
+def _count_copies(images: ImageColumns) -> dict[str, int]:
     """Images of validation and of test that are byte-identical to a training image."""
-    trained = {entry.sha256 for entry in entries if entry.split == "train"}
+    contents = images.contents
+    is_trained = np.zeros(len(images), bool)
+    is_trained[contents[images.splits == 0]] = True
     return {
-        split: sum(entry.sha256 in trained for entry in entries if entry.split == split) for split in ("val", "test")
+        split: int(is_trained[contents[images.splits == place]].sum()) for place, split in enumerate(SPLITS) if place
     }
 
 
-def _note_changed(entries: Sequence[ShardEntry]) -> Iterator[str]:
-    if entries:
-        tested = sum(entry.split == "test" for entry in entries)
+def _note_changed(images: ImageColumns, changed: NDArray[np.intp]) -> Iterator[str]:
+    if len(changed):
+        tested = int((images.splits[changed] == SPLITS.index("test")).sum())
         scored = f", {tested:,} of them in test, whose scores count the new labels" if tested else ""
-        yield f"images with another label than the data give: {len(entries):,}{scored}"
+        yield f"images with another label than the data give: {len(changed):,}{scored}"
 
 
-def _note_duplicates(entries: Sequence[ShardEntry]) -> list[str]:
-    by_hash: dict[str, list[ShardEntry]] = defaultdict(list)
-    for entry in entries:
-        by_hash[entry.sha256].append(entry)
-    groups = [group for group in by_hash.values() if len(group) > 1]
-    notes = []
-    if copies := sum(len(group) - 1 for group in groups):
-        notes.append(f"byte-identical copies of other images: {copies}")
-    if leaks := sum(len({entry.split for entry in group}) > 1 for group in groups):
-        notes.append(f"images that occur in more than one split, as the source has them: {leaks}")
-    if conflicts := sum(len({entry.label for entry in group}) > 1 for group in groups):
-        notes.append(f"images that occur under more than one label: {conflicts}")
-    return notes
+def _note_duplicates(images: ImageColumns) -> Iterator[str]:
+    """Notes on byte-identical images, which are one after another."""
+    starts = np.unique(images.contents, return_index=True)[1]
+    if copies := len(images) - len(starts):
+        yield f"byte-identical copies of other images: {copies}"
+    if leaks := _count_mixed(images.splits, starts):
+        yield f"images that occur in more than one split, as the source has them: {leaks}"
+    if conflicts := _count_mixed(images.labels, starts):
+        yield f"images that occur under more than one label: {conflicts}"
+
+
+def _count_mixed(numbers: Numbers, starts: NDArray[np.intp]) -> int:
+    """How many of the stretches of numbers that begin at these places have different numbers."""
+    return int((np.minimum.reduceat(numbers, starts) != np.maximum.reduceat(numbers, starts)).sum())

@@ -5,22 +5,26 @@ Byte-identical images always belong together; so do the images of a group, where
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bakeoff.data.sources import SplitName
 
-__all__ = ["SPLITS", "assign_splits"]
+__all__ = ["SPLITS", "Numbers", "assign_splits"]
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
+Numbers = NDArray[np.integer[Any]]
 
 _TEST_FRACTION = 0.1
 
 
 def assign_splits(
     given: Sequence[SplitName | None],
-    labels: Sequence[int],
-    hashes: Sequence[str],
+    labels: Sequence[int] | Numbers,
+    contents: Sequence[Any] | Numbers,
     groups: Sequence[str] | None = None,
     *,
     val_fraction: float,
@@ -31,7 +35,7 @@ def assign_splits(
     Args:
         given: The split that the source gives for each image. `train` and None may be moved to another split.
         labels: The label of each image.
-        hashes: The hash of each image: byte-identical images go to the same split.
+        contents: A number or a hash of each image: byte-identical images have the same, and go to the same split.
         groups: The group of each image, from a Grouping: the images of a group go to the same split.
         val_fraction: Share of the movable images that becomes validation. Test gets a tenth.
         seed: The seed of the draw.
@@ -39,58 +43,58 @@ def assign_splits(
     Returns:
         The split of each image.
     """
-    splits: list[SplitName] = [split or "train" for split in given]
-    movable = [index for index, split in enumerate(splits) if split == "train"]
-    per_class = Counter(labels[index] for index in movable)
+    splits = np.array([SPLITS.index(split or "train") for split in given], np.int8)
+    labels, contents = np.asarray(labels), np.asarray(contents)
+    movable = np.flatnonzero(splits == 0)
+    per_class = dict(enumerate(np.bincount(labels[movable]).tolist()))
     rng = np.random.default_rng(seed)
     fractions: dict[SplitName, float] = {"test": _TEST_FRACTION, "val": val_fraction}
     drawn = {split: fraction for split, fraction in fractions.items() if split not in given}
     for later, (split, fraction) in zip(reversed(range(len(drawn))), drawn.items(), strict=True):
-        remaining = [index for index in movable if splits[index] == "train"]
+        remaining = movable[splits[movable] == 0]
         if groups is None:
-            chosen = _draw_images(remaining, labels, hashes, per_class, fraction, rng)
+            chosen = _draw_images(remaining, labels[remaining], contents[remaining], per_class, fraction, rng)
         else:
             wanted = {label: max(1, round(fraction * count)) for label, count in per_class.items()}
-            chosen = _draw_groups(remaining, labels, groups, wanted, later, rng)
-        for index in chosen:
-            splits[index] = split
-    return splits
+            chosen = np.array(_draw_groups(remaining.tolist(), labels, groups, wanted, later, rng), np.intp)
+        splits[chosen] = SPLITS.index(split)
+    return [SPLITS[split] for split in splits]
 
 
 def _draw_images(
-    indices: Sequence[int],
-    labels: Sequence[int],
-    hashes: Sequence[str],
-    per_class: Counter[int],
+    indices: NDArray[np.intp],
+    labels: Numbers,
+    contents: Numbers,
+    per_class: Mapping[int, int],
     fraction: float,
     rng: np.random.Generator,
-) -> list[int]:
+) -> NDArray[np.intp]:
     """Draw about `fraction` of each class, in whole groups of identical images."""
-    by_hash: dict[str, list[int]] = defaultdict(list)
-    for index in indices:
-        by_hash[hashes[index]].append(index)
-    groups: dict[int, list[list[int]]] = defaultdict(list)
-    for group in by_hash.values():
-        # An image with two labels stays in train: no prediction for it could be correct.
-        if len({labels[index] for index in group}) == 1:
-            groups[labels[group[0]]].append(group)
-    drawn: list[int] = []
-    for label in sorted(groups):
+    _, first, group_of, sizes = np.unique(contents, return_index=True, return_inverse=True, return_counts=True)
+    label_of = labels[first]
+    # An image with two labels stays in train: no prediction for it could be correct.
+    has_one_label = np.ones(len(first), bool)
+    has_one_label[group_of[labels != label_of[group_of]]] = False
+    # By class, and within a class by the first image.
+    order = np.lexsort((first, label_of))
+    order = order[has_one_label[order]]
+    present, starts = np.unique(label_of[order], return_index=True)
+    is_drawn = np.zeros(len(first), bool)
+    for label, groups in zip(present.tolist(), np.split(order, starts)[1:], strict=True):
         room = max(1, round(fraction * per_class[label]))
         # The first group stays in train, so that a class with few different images keeps one to train on.
-        for position in rng.permutation(len(groups[label]))[1:]:
-            group = groups[label][position]
-            if len(group) <= room:
-                drawn += group
-                room -= len(group)
+        for group in groups[rng.permutation(len(groups))[1:]]:
+            if sizes[group] <= room:
+                is_drawn[group] = True
+                room -= int(sizes[group])
             if room == 0:
                 break
-    return drawn
+    return indices[is_drawn[group_of]]
 
 
 def _draw_groups(
     indices: Sequence[int],
-    labels: Sequence[int],
+    labels: Numbers,
     groups: Sequence[str],
     wanted: Mapping[int, float],
     later: int,
@@ -103,7 +107,7 @@ def _draw_groups(
     """
     counts: dict[str, Counter[int]] = defaultdict(Counter)
     for index in indices:
-        counts[groups[index]][labels[index]] += 1
+        counts[groups[index]][int(labels[index])] += 1
     names = list(counts)
     shuffled = [names[place] for place in rng.permutation(len(names))]
     of_label: dict[int, list[str]] = defaultdict(list)

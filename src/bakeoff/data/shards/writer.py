@@ -6,15 +6,16 @@ groups), `id`, `height` and `width`; the last two are 0 if `image` is an encoded
 
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bakeoff import __version__
 from bakeoff.cache import mark_used
+from bakeoff.data.shards.columns import ImageColumns, ShardEntry
 from bakeoff.data.shards.edits import NO_EDITS, Edits
 from bakeoff.data.shards.manifest import (
     MANIFEST,
@@ -25,7 +26,7 @@ from bakeoff.data.shards.manifest import (
     read_manifest,
     write_manifest,
 )
-from bakeoff.data.shards.plan import ShardEntry, plan_shards, stored_form
+from bakeoff.data.shards.plan import plan_shards, stored_form
 from bakeoff.data.shards.splits import SPLITS
 from bakeoff.data.sources import OnCount, Source, SplitName, open_source
 from bakeoff.errors import ConfigError, DataError, OutputError
@@ -133,9 +134,8 @@ def _prepare(
     if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).exists() or not any(folder.iterdir()))):
         raise OutputError(f"{folder} holds something other than shards; choose another folder or empty it")
     plan = plan_shards(source, val_fraction, seed, edits, on_count)
-    order = np.random.default_rng(seed).permutation(len(plan.entries))
     # Shuffled on disk, so that the first images of a split are a random sample of it.
-    entries = [plan.entries[index] for index in order]
+    order = np.random.default_rng(seed).permutation(len(plan.images))
     with replacing_folder(folder) as temporary:
         manifest = Manifest(
             name=source.name,
@@ -150,7 +150,7 @@ def _prepare(
             class_names=source.class_names,
             coarse_names=source.coarse_names,
             coarse_of=source.coarse_of,
-            splits={split: _write_split(source, temporary, split, entries, on_count) for split in SPLITS},
+            splits={split: _write_split(source, temporary, split, plan.images, order, on_count) for split in SPLITS},
             quarantined=plan.quarantined,
             relabelled=plan.relabelled,
             given_fingerprint=plan.given_fingerprint,
@@ -205,43 +205,55 @@ def _renew_notes(source: Source, folder: Path, manifest: Manifest) -> Manifest:
 
 
 def _write_split(
-    source: Source, folder: Path, split: SplitName, entries: Sequence[ShardEntry], on_count: OnCount | None
+    source: Source,
+    folder: Path,
+    split: SplitName,
+    images: ImageColumns,
+    order: NDArray[np.intp],
+    on_count: OnCount | None,
 ) -> SplitFacts:
-    chosen = [entry for entry in entries if entry.split == split]
-    shards = list(_group_into_shards(chosen))
+    chosen = order[images.splits[order] == SPLITS.index(split)]
+    shards = list(_cut_into_shards(_record_sizes(images, chosen)))
     files = []
     done = 0
     for number, shard in enumerate(shards):
         path = folder / f"{split}-{number:05d}-of-{len(shards):05d}.tfrecord"
-        for written in _write_shard(source, path, shard):
+        for written in _write_shard(source, path, images, chosen[shard]):
             if on_count:
                 on_count(f"writing {split}", done + written, len(chosen))
-        done += len(shard)
-        files.append(_finish_shard(path, len(shard)))
-    counts = Counter(entry.label for entry in chosen)
-    class_counts = tuple(counts[label] for label in range(len(source.class_names)))
-    return SplitFacts(count=len(chosen), class_counts=class_counts, files=tuple(files))
+        count = shard.stop - shard.start
+        done += count
+        files.append(_finish_shard(path, count))
+    class_counts = np.bincount(images.labels[chosen], minlength=len(source.class_names))
+    return SplitFacts(count=len(chosen), class_counts=tuple(class_counts.tolist()), files=tuple(files))
 
 
-def _group_into_shards(entries: Sequence[ShardEntry]) -> Iterator[Sequence[ShardEntry]]:
-    """Consecutive entries that fit into one shard file each."""
-    start = size = 0
-    for index, entry in enumerate(entries):
-        added = entry.size + len(f"{entry.key}{entry.group or ''}".encode()) + _RECORD_OVERHEAD_BYTES
-        if index > start and size + added > _SHARD_BYTES:
-            yield entries[start:index]
-            start, size = index, 0
-        size += added
-    yield entries[start:]
+def _record_sizes(images: ImageColumns, places: NDArray[np.intp]) -> NDArray[np.int64]:
+    """About the bytes of each record, and no fewer."""
+    sizes = images.sizes[places] + images.key_sizes[places] + _RECORD_OVERHEAD_BYTES
+    if images.groups:
+        sizes += [len((images.groups[place] or "").encode()) for place in places]
+    return sizes
 
 
-def _write_shard(source: Source, path: Path, entries: Sequence[ShardEntry]) -> Iterator[int]:
+def _cut_into_shards(sizes: NDArray[np.int64]) -> Iterator[slice]:
+    """Consecutive records that fit into one shard file each."""
+    ends = np.cumsum(sizes)
+    start = 0
+    while not start or start < len(sizes):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _SHARD_BYTES, side="right")))
+        yield slice(start, min(stop, len(sizes)))
+        start = stop
+
+
+def _write_shard(source: Source, path: Path, images: ImageColumns, places: NDArray[np.intp]) -> Iterator[int]:
     """Write one shard file; yields the number of records written so far."""
     tf = import_tensorflow()
     try:
         with tf.io.TFRecordWriter(str(path)) as writer:
-            for start in range(0, len(entries), _CHUNK_IMAGES):
-                chunk = entries[start : start + _CHUNK_IMAGES]
+            for start in range(0, len(places), _CHUNK_IMAGES):
+                chunk = images.take(places[start : start + _CHUNK_IMAGES])
                 for entry, record in zip(chunk, source.fetch([entry.key for entry in chunk]), strict=True):
                     data, raw = stored_form(record, entry.shape)
                     if hashlib.sha256(data).hexdigest() != entry.sha256:
