@@ -121,6 +121,21 @@ def test_every_fault_is_found_and_named(folder, tmp_path):
     assert not found[FindingKind.IMBALANCE]
 
 
+def test_images_that_do_not_fit_into_memory_are_compared_in_parts(folder, tmp_path, monkeypatch):
+    dataset = _prepared(folder, tmp_path / "shards")
+    in_memory = examine(dataset)
+    monkeypatch.setattr("bakeoff.data.batches.MEMORY_LIMIT_BYTES", 0)
+    monkeypatch.setattr("bakeoff.data.checks.examine._COMPARED_BYTES", 7 * 3 * 32**2)
+    told = []
+    in_parts = examine(dataset, on_count=lambda *count: told.append(count))
+    assert [finding._replace(similarity=0.0) for finding in in_parts] == [
+        finding._replace(similarity=0.0) for finding in in_memory
+    ]
+    by_pair = {doing: [(done, total) for each, done, total in told if each == doing] for doing, *_ in told}
+    assert len(by_pair) == 3
+    assert all(counts == sorted(counts) and counts[-1][0] == counts[-1][1] for counts in by_pair.values())
+
+
 def test_listed_images_are_excluded_and_the_manifest_has_the_reason(folder, tmp_path):
     before = _prepared(folder, tmp_path / "before")
     findings = examine(before)

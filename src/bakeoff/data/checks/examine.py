@@ -1,9 +1,10 @@
 """All checks over all splits of prepared data."""
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,10 @@ TINY_CLASS_IMAGES = 20
 IMBALANCE_RATIO = 10.0
 # An image whose pixels (0..255) have a smaller standard deviation than this is reported as one colour.
 CONSTANT_STD = 2.0
+# Images that are read at once.
+_READ_IMAGES = 256
+# Images that are on disk because they do not fit into memory are compared in parts of so many bytes.
+_COMPARED_BYTES = 2**28
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
@@ -76,8 +81,9 @@ def load_all(dataset: Dataset) -> dict[str, Split]:
 def _walk(splits: dict[str, Split], names: Sequence[str]) -> Iterator[tuple[_Image, np.ndarray]]:
     """Each image with its pixels (side, side, 3), in the order train, val, test."""
     for name, split in splits.items():
-        for place in range(len(split)):
-            yield _Image(name, split.ids[place], names[split.labels[place]]), split.images[place : place + 1][0]
+        for start in range(0, len(split), _READ_IMAGES):
+            for place, pixels in enumerate(split.images[start : start + _READ_IMAGES], start):
+                yield _Image(name, split.ids[place], names[split.labels[place]]), pixels
 
 
 def _find_identical(splits: dict[str, Split], names: Sequence[str]) -> Iterator[Finding]:
@@ -117,13 +123,33 @@ def _check_class_sizes(splits: dict[str, Split], names: Sequence[str]) -> Iterat
 def _find_near(splits: dict[str, Split], names: Sequence[str], on_count: OnCount | None) -> Iterator[Finding]:
     """Near-duplicates between every two splits."""
     for (earlier_name, earlier), (later_name, later) in combinations(splits.items(), 2):
-
-        def on_block(done: int, total: int, pair: str = f"{earlier_name} against {later_name}") -> None:
-            if on_count:
-                on_count(f"comparing {pair}", done, total)
-
         # The search starts from the later split: it is the smaller one, and the one that has to stay clean.
-        for found in find_near_duplicates(later.images[:], earlier.images[:], on_block=on_block):
-            left_out = _Image(earlier_name, earlier.ids[found.second], names[earlier.labels[found.second]])
-            kept = _Image(later_name, later.ids[found.first], names[later.labels[found.first]])
-            yield Finding(FindingKind.NEAR_LEAK, *left_out, *kept, similarity=found.similarity)
+        parts = list(product(_cut(later), _cut(earlier)))
+        total = sum(mine.stop - mine.start for mine, _ in parts)
+        before = 0
+        for mine, others in parts:
+
+            def on_block(
+                done: int,
+                _: int,
+                before: int = before,
+                total: int = total,
+                pair: str = f"{earlier_name} against {later_name}",
+            ) -> None:
+                if on_count:
+                    on_count(f"comparing {pair}", before + done, total)
+
+            for found in find_near_duplicates(later.images[mine], earlier.images[others], on_block=on_block):
+                first, second = mine.start + found.first, others.start + found.second
+                left_out = _Image(earlier_name, earlier.ids[second], names[earlier.labels[second]])
+                kept = _Image(later_name, later.ids[first], names[later.labels[first]])
+                yield Finding(FindingKind.NEAR_LEAK, *left_out, *kept, similarity=found.similarity)
+            before += mine.stop - mine.start
+
+
+def _cut(split: Split) -> list[slice]:
+    """Parts of a split that are compared at once: all of it if its images are in memory."""
+    size = len(split)
+    if split.is_on_disk:
+        size = max(1, _COMPARED_BYTES // math.prod(split.images.shape[1:]))
+    return [slice(start, min(start + size, len(split))) for start in range(0, len(split), size)]
