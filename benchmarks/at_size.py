@@ -87,8 +87,11 @@ def main() -> None:
         command += ["--times", str(times), "--budget", arguments.budget]
         command += ["--data-dir", str(arguments.data_dir.resolve())] if arguments.data_dir else []
         environment = os.environ | {"BAKEOFF_CACHE_DIR": str(folder / "cache")}
-        seconds, peak = measure(command, environment, code=-signal.SIGKILL if killed else 0)
-        note = "killed" if killed else ""
+        seconds, peak = measure(command, environment, codes=(0, -signal.SIGKILL) if killed else (0,))
+        note = ""
+        if killed:
+            # A short budget has no race, and a study without this stage comes to its end.
+            note = "there is no such stage" if (folder / STUDY / "bundle").exists() else "killed"
         today = date.today().isoformat()
         rows.append(Row(step, 60_000 * times, round(seconds, 1), peak, note, name_cpu(), count_cores(), today))
         write(CSV, rows)

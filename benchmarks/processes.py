@@ -3,7 +3,7 @@
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import psutil
 
@@ -13,16 +13,16 @@ _PERIOD = 0.5
 
 
 def measure(
-    command: Sequence[str], environment: Mapping[str, str] | None = None, *, code: int = 0
+    command: Sequence[str], environment: Mapping[str, str] | None = None, *, codes: Collection[int] = (0,)
 ) -> tuple[float, int]:
     """Run a command to its end; returns seconds and the peak resident bytes of the command and its descendants.
 
-    Memory is sampled twice a second. Ends this process if the command does not end with `code`.
+    Memory is sampled twice a second. Ends this process if the command ends with another code than these.
     """
     started = time.perf_counter()
     process = subprocess.Popen(command, env=environment)
     peak = _Peak(process.pid)
-    if process.wait() != code:
+    if process.wait() not in codes:
         raise SystemExit(f"`{' '.join(command)}` ended with code {process.returncode}")
     return time.perf_counter() - started, peak.bytes
 

@@ -1,6 +1,7 @@
 """The checks of the data, on data with known faults."""
 
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_images_that_do_not_fit_into_memory_are_compared_in_parts(folder, tmp_pa
     dataset = _prepared(folder, tmp_path / "shards")
     in_memory = examine(dataset)
     monkeypatch.setattr("bakeoff.data.batches.MEMORY_LIMIT_BYTES", 0)
-    monkeypatch.setattr("bakeoff.data.checks.examine._COMPARED_BYTES", 7 * 3 * 32**2)
+    monkeypatch.setattr(sys.modules[examine.__module__], "_COMPARED_BYTES", 7 * 3 * 32**2)
     told = []
     in_parts = examine(dataset, on_count=lambda *count: told.append(count))
     assert [finding._replace(similarity=0.0) for finding in in_parts] == [
