@@ -148,7 +148,7 @@ def test_where_nothing_is_searched_equal_pixels_stay_together(photos, tmp_path, 
     prepare(open_source(Data(source=str(photos))), tmp_path / "shards")
     dataset = open_dataset(tmp_path / "shards")
     train = load_split(dataset, "train")
-    monkeypatch.setattr("bakeoff.data.batches.MEMORY_LIMIT_BYTES", 0)
+    monkeypatch.setenv("BAKEOFF_MEMORY_LIMIT_BYTES", "0")
     copies = replace(train.take(np.arange(3)), ids=["a", "b", "c"])
     groups, note = keep_together(dataset, train, copies)
     assert groups[-3:] == groups[:3]

@@ -205,7 +205,7 @@ def test_a_view_and_a_loaded_split_have_the_groups_of_their_images(prepared):
 def test_a_split_on_disk_has_its_groups(prepared, monkeypatch):
     dataset = open_dataset(prepared / "shards")
     in_memory = load_split(dataset, "train")
-    monkeypatch.setattr("bakeoff.data.batches.MEMORY_LIMIT_BYTES", 100)
+    monkeypatch.setenv("BAKEOFF_MEMORY_LIMIT_BYTES", "100")
     for _ in range(2):
         on_disk = load_split(dataset, "train")
         assert on_disk.is_on_disk

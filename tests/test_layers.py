@@ -13,8 +13,8 @@ PACKAGE = Path(bakeoff.__file__).parent
 
 # From nothing to everything. A room may import from the rooms before it, as docs/why/architecture.md draws it.
 ROOMS = """
-    text errors files locks machine download runs cache data networks profile training deploy launch report study
-    console api cli worker __main__
+    text errors variables files locks machine download runs cache data networks profile training deploy launch report
+    study console api cli worker __main__
 """.split()  # noqa: SIM905
 
 # The same inside each room, and inside the packages that a room is made of.

@@ -82,7 +82,7 @@ def test_the_test_split_is_locked(digits):
 
 def test_a_large_split_is_read_from_disk_with_the_same_contents(digits, monkeypatch):
     held = load_split(digits, "val")
-    monkeypatch.setattr(pipeline, "MEMORY_LIMIT_BYTES", 0)
+    monkeypatch.setenv("BAKEOFF_MEMORY_LIMIT_BYTES", "0")
     for _ in range(2):  # written, then found
         mapped = load_split(digits, "val")
         assert isinstance(mapped.images, pipeline.ImagesOnDisk)
@@ -94,7 +94,7 @@ def test_a_large_split_is_read_from_disk_with_the_same_contents(digits, monkeypa
 def test_joined_splits_are_read_like_one(digits, monkeypatch):
     val = load_split(digits, "val")
     in_memory = load_split(digits, "train", subset=50)
-    monkeypatch.setattr(pipeline, "MEMORY_LIMIT_BYTES", 0)
+    monkeypatch.setenv("BAKEOFF_MEMORY_LIMIT_BYTES", "0")
     on_disk = load_split(digits, "train")
     for first in (in_memory, on_disk):
         both = first.joined(val)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from bakeoff.errors import ConfigError
 from bakeoff.files import PARTIAL, cache_dir
+from bakeoff.variables import CACHE_BYTES
 
 __all__ = ["KINDS", "CacheEntry", "clear", "list_entries", "mark_used", "prune"]
 
@@ -85,13 +86,7 @@ def prune() -> list[CacheEntry]:
 
     Returns the deleted entries. Raises ConfigError if $BAKEOFF_CACHE_BYTES is not a number.
     """
-    text = os.environ.get("BAKEOFF_CACHE_BYTES", str(DEFAULT_LIMIT_BYTES))
-    try:
-        limit = float(text)
-    except ValueError as error:
-        raise ConfigError(
-            f"BAKEOFF_CACHE_BYTES is {text!r}, not a number of bytes; set it to a number such as 20e9"
-        ) from error
+    limit = CACHE_BYTES.read_number(DEFAULT_LIMIT_BYTES)
     entries = list_entries()
     total, deleted = sum(entry.bytes for entry in entries), []
     for entry in entries:

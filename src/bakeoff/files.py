@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from bakeoff.errors import OutputError
+from bakeoff.variables import CACHE_DIR, WEIGHTS_DIR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,12 +49,12 @@ _umask_lock = threading.Lock()
 
 def cache_dir() -> Path:
     """The folder for shards, features and measurements; `$BAKEOFF_CACHE_DIR` overrides the platform's own."""
-    return Path(os.environ.get("BAKEOFF_CACHE_DIR") or platformdirs.user_cache_dir("bakeoff"))
+    return Path(CACHE_DIR.read() or platformdirs.user_cache_dir("bakeoff"))
 
 
 def imported_weights_dir() -> Path:
     """The folder of imported weights: `$BAKEOFF_WEIGHTS_DIR`, else `weights` in the platform's user data folder."""
-    return Path(os.environ.get("BAKEOFF_WEIGHTS_DIR") or Path(platformdirs.user_data_dir("bakeoff")) / "weights")
+    return Path(WEIGHTS_DIR.read() or Path(platformdirs.user_data_dir("bakeoff")) / "weights")
 
 
 def make_dir(path: Path) -> Path:

@@ -14,6 +14,7 @@ from bakeoff.networks.weights import is_available_locally
 from bakeoff.profile import find_device
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.versions import find_versions
+from bakeoff.variables import VARIABLES
 
 __all__ = ["Info", "info"]
 
@@ -37,10 +38,13 @@ class Info(Facts):
     versions: dict[str, str]
     """Of bakeoff (`code`: 12 digits of a hash of its source), Python, TensorFlow, Keras, NumPy; `none`: not there."""
     system: str
+    """Operating system, its version, and the kind of processor."""
     cpu: str
+    """Name of the processor, with its instruction sets."""
     cores: int
     """CPU cores that this process may use."""
     gpus: tuple[str, ...]
+    """Names of the GPUs."""
     memory_bytes: int
     """Memory of the machine."""
     free_memory_bytes: int
@@ -87,8 +91,9 @@ def info() -> Info:
 
 
 def _read_settings() -> dict[str, str]:
-    prefixes = ("BAKEOFF_", "TF_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "KERAS_", "XLA_", "HF_HUB_OFFLINE")
-    found = {name: value for name, value in sorted(os.environ.items()) if name.startswith(prefixes)}
+    known = {variable.name for variable in VARIABLES}
+    prefixes = ("BAKEOFF_", "TF_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "KERAS_", "XLA_")
+    found = {name: value for name, value in sorted(os.environ.items()) if name in known or name.startswith(prefixes)}
     # A number or a switch says nothing of a person; a path or a token may.
     return {
         name: value if value.isdigit() or value in ("", "true", "false") else "set" for name, value in found.items()

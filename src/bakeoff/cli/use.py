@@ -12,6 +12,7 @@ from bakeoff.cli.options import DataDirOption, JsonOption
 from bakeoff.cli.output import exit_on_interrupt, print_error, print_json, print_line, shown_path
 from bakeoff.deploy.bundle import Format, Quantize
 from bakeoff.errors import BundleError, ConfigError, InputError
+from bakeoff.variables import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -121,7 +122,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1",
     token: Annotated[
         str | None,
-        typer.Option(envvar="BAKEOFF_TOKEN", help="Bearer token to ask for; better set in the environment."),
+        typer.Option(envvar=TOKEN.name, help="Bearer token to ask for; better set in the environment."),
     ] = None,
     min_confidence: MinConfidenceOption = None,
     threads: ThreadsOption = None,

@@ -4,7 +4,6 @@ A small split is held in memory as uint8. A large one is decoded once into a fil
 position, so that shuffling is exact and training can resume at any batch.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from bakeoff.data.shards import Dataset, read_blocks
 from bakeoff.data.sources import SplitName
 from bakeoff.files import cache_dir, hash_json, read_arrays, replacing
 from bakeoff.runs.config import Augment
+from bakeoff.variables import MEMORY_LIMIT_BYTES
 
 __all__ = [
     "Batch",
@@ -41,8 +41,9 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.int32]]
 # Images (n, side, side, 3) and targets (n, classes), each row a distribution over the classes.
 TrainBatch = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
-# A split with more bytes of decoded images than this is read from disk instead of held in memory.
-MEMORY_LIMIT_BYTES = int(os.environ.get("BAKEOFF_MEMORY_LIMIT_BYTES", 2**30))
+# A split with more bytes of decoded images than this is read from disk instead of held in memory, unless
+# $BAKEOFF_MEMORY_LIMIT_BYTES is set.
+DEFAULT_LIMIT_BYTES = 2**30
 
 
 class ImagesOnDisk:
@@ -150,7 +151,7 @@ class _Rows(NamedTuple):
 
 def is_large(dataset: Dataset, split: SplitName) -> bool:
     """Whether the decoded images of a split are read from disk because they are too large for memory."""
-    return 3 * dataset.side**2 * dataset.counts[split] > MEMORY_LIMIT_BYTES
+    return 3 * dataset.side**2 * dataset.counts[split] > MEMORY_LIMIT_BYTES.read_number(DEFAULT_LIMIT_BYTES)
 
 
 def load_split(dataset: Dataset, split: SplitName, *, subset: int | None = None, unlock: bool = False) -> Split:

@@ -29,6 +29,7 @@ from bakeoff.networks.find import find_network
 from bakeoff.runs.events import OnProgress
 from bakeoff.runs.record import OUT_OF_MEMORY, RunRecord, read_record
 from bakeoff.runs.versions import find_versions
+from bakeoff.variables import CHECKPOINT_SECONDS, MEMORY_LIMIT_BYTES, RAY_USAGE_STATS_ENABLED, RUN_MEMORY_BYTES
 
 if TYPE_CHECKING:
     import ray
@@ -44,7 +45,7 @@ FRAMEWORK_BYTES = 700_000_000
 # Memory of a network in training, in copies of its weights, where no earlier run of it is known.
 WEIGHT_COPIES = 6
 # Variables of the coordinator's environment that are set for runs on nodes, too.
-FORWARDED_VARIABLES = ("BAKEOFF_CHECKPOINT_SECONDS", "BAKEOFF_RUN_MEMORY_BYTES", "BAKEOFF_MEMORY_LIMIT_BYTES")
+FORWARDED_VARIABLES = (CHECKPOINT_SECONDS, RUN_MEMORY_BYTES, MEMORY_LIMIT_BYTES)
 # The failure of an attempt whose node did not answer any more.
 NODE_LOST = "its node, or its process there, was lost"
 
@@ -57,7 +58,7 @@ def connect(address: str) -> "Cluster":
     Raises ConfigError if Ray is not installed, or if there is no such cluster.
     """
     # Ray reads this variable when it is imported.
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ[RAY_USAGE_STATS_ENABLED.name] = "0"
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -130,7 +131,7 @@ class Cluster:
         self, record: RunRecord, folder: Path, data: Path, *, limit: float | None, on_progress: OnProgress | None
     ) -> Ended:
         """See Executor. Raises InputError if a node has other versions than this machine."""
-        forwarded = {name: os.environ[name] for name in FORWARDED_VARIABLES if name in os.environ}
+        forwarded = {variable.name: text for variable in FORWARDED_VARIABLES if (text := variable.read())}
         request = make_request(record, folder, data, limit=limit, threads=self._threads, environment=forwarded)
         while isinstance(result := self._run_task(request, folder, on_progress), tuple):
             self._upload(result)

@@ -29,6 +29,7 @@ from bakeoff.networks.weights import PRESET, sent_weights_dir
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.record import RunRecord, write_record
+from bakeoff.variables import CHECKPOINT_SECONDS
 
 __all__ = ["attempt"]
 
@@ -80,7 +81,7 @@ def _attempt(request: AttemptRequest, fetch: Fetch) -> Iterator[AttemptUpdate]:
 
 def _train(request: AttemptRequest, folder: Path, data: Path) -> Iterator[AttemptUpdate]:
     """Start a worker process as on any machine, and yield its events and new files until it ends."""
-    interval = float(request.environment.get("BAKEOFF_CHECKPOINT_SECONDS", CHECKPOINT_INTERVAL_SECONDS))
+    interval = float(request.environment.get(CHECKPOINT_SECONDS.name, CHECKPOINT_INTERVAL_SECONDS))
     unsent = _UnsentFiles(folder, interval)
     environment = thread_environment(request.threads) | dict(request.environment)
     if request.record.plugin:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bakeoff.machine.groups import MEMBERSHIP, MOUNT, control_groups
+from bakeoff.variables import SLURM_CPUS_ON_NODE, SLURM_CPUS_PER_TASK
 
 __all__ = ["count_cores", "count_visible_cores", "describe_cpu"]
 
@@ -52,6 +53,6 @@ def _slurm_cores() -> Iterator[int]:
     Where Slurm binds jobs to their cores, the affinity is right: a task may also get both threads of a core.
     """
     if count_visible_cores() == os.cpu_count():
-        for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
-            if (text := os.environ.get(name, "")).isdecimal():
+        for variable in (SLURM_CPUS_PER_TASK, SLURM_CPUS_ON_NODE):
+            if (text := variable.read()).isdecimal():
                 yield int(text)

@@ -8,6 +8,17 @@ from pathlib import Path
 
 from bakeoff.machine.cores import count_cores, count_visible_cores
 from bakeoff.machine.memory import free_memory
+from bakeoff.variables import (
+    KERAS_BACKEND,
+    OMP_NUM_THREADS,
+    OPENBLAS_NUM_THREADS,
+    ORT_DISABLE_TELEMETRY,
+    RUN_MEMORY_BYTES,
+    TF_CPP_MIN_LOG_LEVEL,
+    TF_ENABLE_ONEDNN_OPTS,
+    TF_NUM_INTEROP_THREADS,
+    TF_NUM_INTRAOP_THREADS,
+)
 
 __all__ = [
     "changed_environment",
@@ -30,13 +41,13 @@ def tensorflow_environment(*, onednn: bool = False) -> dict[str, str]:
             whose output goes to a log.
     """
     # From 1.29 on, ONNX Runtime reports what it runs to its maker unless this is set.
-    defaults = {"TF_CPP_MIN_LOG_LEVEL": "2", "ORT_DISABLE_TELEMETRY": "1"}
+    defaults = {TF_CPP_MIN_LOG_LEVEL.name: "2", ORT_DISABLE_TELEMETRY.name: "1"}
     if onednn:
-        defaults["TF_ENABLE_ONEDNN_OPTS"] = "1"
+        defaults[TF_ENABLE_ONEDNN_OPTS.name] = "1"
     if (cores := count_cores()) < count_visible_cores():
         # The libraries start a thread for each visible core, and all of them would wait for the few that may run.
         defaults |= thread_environment(cores)
-    return defaults | os.environ | {"KERAS_BACKEND": "tensorflow"}
+    return defaults | os.environ | {KERAS_BACKEND.name: "tensorflow"}
 
 
 @contextlib.contextmanager
@@ -73,8 +84,8 @@ def python_path() -> dict[str, str]:
 
 def thread_environment(threads: int) -> dict[str, str]:
     """Environment variables that limit TensorFlow, and the library under NumPy, to this many threads each."""
-    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return dict.fromkeys(names, str(threads))
+    limits = (TF_NUM_INTRAOP_THREADS, TF_NUM_INTEROP_THREADS, OMP_NUM_THREADS, OPENBLAS_NUM_THREADS)
+    return {limit.name: str(threads) for limit in limits}
 
 
 def shared_machine_environment(processes: int) -> dict[str, str]:
@@ -82,6 +93,5 @@ def shared_machine_environment(processes: int) -> dict[str, str]:
 
     The share of memory is of what is free now; BAKEOFF_RUN_MEMORY_BYTES in the environment overrides it.
     """
-    memory = {"BAKEOFF_RUN_MEMORY_BYTES": str(free_memory() // processes)}
-    set_by_user = {name: os.environ[name] for name in memory if name in os.environ}
-    return thread_environment(max(1, count_cores() // processes)) | memory | set_by_user
+    memory = {RUN_MEMORY_BYTES.name: RUN_MEMORY_BYTES.read() or str(free_memory() // processes)}
+    return thread_environment(max(1, count_cores() // processes)) | memory

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.errors import InputError
+from bakeoff.variables import KERAS_HOME
 
 __all__ = ["import_tensorflow", "keras_home", "start_keras"]
 
@@ -76,4 +77,4 @@ def start_keras() -> None:
 
 def keras_home() -> Path:
     """The folder with Keras' settings and weights: `$KERAS_HOME`, by default `~/.keras`."""
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    return Path(KERAS_HOME.read() or "~/.keras").expanduser()

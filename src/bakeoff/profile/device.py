@@ -9,6 +9,7 @@ from bakeoff.files import hash_json
 from bakeoff.machine import count_cores
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.versions import find_library_versions
+from bakeoff.variables import CUDA_VISIBLE_DEVICES
 
 __all__ = ["Device", "find_device"]
 
@@ -66,7 +67,7 @@ def _describe_cpu(cpuinfo: Path) -> str:
 
 def _find_gpus(folder: Path) -> tuple[str, ...]:
     """The names of NVIDIA's GPUs; none if the user hides them from CUDA."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not folder.is_dir():
+    if os.environ.get(CUDA_VISIBLE_DEVICES.name) in ("", "-1") or not folder.is_dir():
         return ()
     texts = (path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.glob("*/information")))
     return tuple(

@@ -6,7 +6,6 @@ checkpoint.write({"batches": 120})
 """
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from bakeoff.errors import OutputError
 from bakeoff.files import read_arrays, replacing
+from bakeoff.variables import CHECKPOINT_SECONDS
 
 __all__ = ["Checkpoint", "Stateful", "Variables", "discard_unusable"]
 
@@ -109,7 +109,7 @@ class Checkpoint:
     def __init__(self, path: Path, parts: Mapping[str, Stateful]) -> None:
         self._path = path
         self._parts = parts
-        self._interval = float(os.environ.get("BAKEOFF_CHECKPOINT_SECONDS", INTERVAL))
+        self._interval = CHECKPOINT_SECONDS.read_number(INTERVAL)
         self._next = time.monotonic() + self._interval
 
     @property

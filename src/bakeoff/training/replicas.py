@@ -5,12 +5,13 @@ passes its arguments through.
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bakeoff.variables import LOGICAL_CPUS
 
 __all__ = ["Replicas", "open_replicas"]
 
@@ -118,7 +119,7 @@ def open_replicas(batch: int) -> Replicas:
     """
     import tensorflow as tf
 
-    if logical_cpus := int(os.environ.get("BAKEOFF_LOGICAL_CPUS", "0")):
+    if logical_cpus := round(LOGICAL_CPUS.read_number(0)):
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * logical_cpus)
         kind = "CPU"

@@ -1,6 +1,5 @@
 """One run in its process: reads `record.json` as RUNNING and writes it as COMPLETE or FAILED."""
 
-import os
 import re
 import time
 import traceback
@@ -26,6 +25,7 @@ from bakeoff.training.loop import train
 from bakeoff.training.probe import probe
 from bakeoff.training.task import Outcome, Task, open_task
 from bakeoff.training.tensorboard import EventLog
+from bakeoff.variables import TF_NUM_INTRAOP_THREADS
 
 __all__ = ["explain_failure", "finish_run"]
 
@@ -158,5 +158,5 @@ def _device() -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         return ", ".join(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus)
-    threads = os.environ.get("TF_NUM_INTRAOP_THREADS")
+    threads = TF_NUM_INTRAOP_THREADS.read()
     return f"{describe_cpu()}, {threads} threads" if threads else describe_cpu()

@@ -1,6 +1,5 @@
 """Everything that one run needs, loaded into its process, and the outcome of the run."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import Seconds
 from bakeoff.training.memory import PeakMemory, available_memory, find_gpu, predict_memory
 from bakeoff.training.replicas import Replicas, open_replicas
+from bakeoff.variables import RUN_MEMORY_BYTES
 
 __all__ = ["Folded", "Outcome", "Task", "open_task"]
 
@@ -217,10 +217,7 @@ def _fit_memory(
 
     if run.train.mode is Mode.PROBE:
         return micro_batch, *expect(micro_batch)
-    limit = os.environ.get("BAKEOFF_RUN_MEMORY_BYTES", "")
-    if limit and not limit.isdecimal():
-        raise ConfigError(f"BAKEOFF_RUN_MEMORY_BYTES is {limit!r}; give a number of bytes, as in 4000000000")
-    available = int(limit) if limit else available_memory()
+    available = RUN_MEMORY_BYTES.read_number(available_memory())
     while True:
         modelled, expected = expect(micro_batch)
         if expected.safe <= available:

@@ -4,12 +4,12 @@ The order is: the given folder, `$BAKEOFF_DATA_DIR`, `downloads` in the cache, t
 """
 
 import hashlib
-import os
 from pathlib import Path
 
 from bakeoff.data.sources.records import OnCount
 from bakeoff.errors import DataError
 from bakeoff.files import cache_dir
+from bakeoff.variables import DATA_DIR
 
 __all__ = ["find_archive", "hash_md5"]
 
@@ -34,8 +34,8 @@ def find_archive(name: str, url: str, md5: str, data_dir: Path | None, on_count:
         DataError: The download failed. The message says where to put the file instead.
     """
     downloads = cache_dir() / "downloads"
-    variable = os.environ.get("BAKEOFF_DATA_DIR")
-    folders = [folder for folder in (data_dir, Path(variable) if variable else None, downloads) if folder is not None]
+    named = DATA_DIR.read()
+    folders = [folder for folder in (data_dir, Path(named) if named else None, downloads) if folder is not None]
     for folder in folders:
         if (folder / name).is_file():
             return folder / name

@@ -4,7 +4,6 @@ python -m bakeoff.deploy.bundle.benchmark MODEL FORMAT SIDE [PLUGIN]
 """
 
 import json
-import os
 import signal
 import statistics
 import subprocess
@@ -26,8 +25,6 @@ __all__ = ["THREADS", "measure_model"]
 THREADS = 2
 # Each batch size is timed at least this often and this long, in seconds; the median is reported.
 _LEAST_RUNS, _LEAST_SECONDS = 5, 1.5
-# The environment variable with the start of the process, in seconds since the epoch.
-_STARTED = "BAKEOFF_BENCHMARK_STARTED"
 
 
 def measure_model(path: Path, model_format: Format, side: int, plugin: Plugin | None = None) -> Timing:
@@ -43,10 +40,8 @@ def measure_model(path: Path, model_format: Format, side: int, plugin: Plugin | 
         BundleError: The process fails.
     """
     command = [sys.executable, "-m", "bakeoff.deploy.bundle.benchmark", str(path), model_format.value, str(side)]
-    if plugin:
-        command.append(plugin.model_dump_json())
+    command += [plugin.model_dump_json() if plugin else "", repr(time.time())]
     environment = tensorflow_environment(onednn=True) | python_path()
-    environment[_STARTED] = repr(time.time())
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode < 0:
         raise BundleError(f"{path.name} cannot be run: ended by {signal.Signals(-done.returncode).name}")
@@ -56,15 +51,15 @@ def measure_model(path: Path, model_format: Format, side: int, plugin: Plugin | 
     return Timing.model_validate(json.loads(done.stdout.splitlines()[-1]))
 
 
-def main(path: str, model_format: str, side: str, plugin: str = "") -> None:
-    """Open a model, measure it, and print a Timing as a line of JSON."""
+def main(path: str, model_format: str, side: str, plugin: str, started: str) -> None:
+    """Open a model, measure it, and print a Timing as a line of JSON; `started` is the time of the process's start."""
     images = np.random.default_rng(0).integers(0, 256, (32, int(side), int(side), 3), np.uint8)
     known = Plugin.model_validate_json(plugin) if plugin else None
     runtime = open_runtime(Path(path), Format(model_format), THREADS, known)
     runtime(images[:1])
     timing = Timing(
         threads=THREADS,
-        load_seconds=time.time() - float(os.environ[_STARTED]),
+        load_seconds=time.time() - float(started),
         batch1_seconds=_median_seconds(runtime, images[:1]),
         batch32_seconds=_median_seconds(runtime, images),
         memory_peak_bytes=peak_memory(),

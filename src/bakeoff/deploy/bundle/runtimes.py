@@ -17,6 +17,7 @@ from bakeoff.machine import count_cores, import_tensorflow
 from bakeoff.networks.hub import explain_missing
 from bakeoff.networks.saved import open_model
 from bakeoff.runs.plugin import Plugin
+from bakeoff.variables import KERAS_BACKEND
 
 __all__ = ["Floats", "Images", "Runtime", "open_runtime"]
 
@@ -146,7 +147,7 @@ class _LiteRT:
 
 
 def _import_tensorflow(path: Path, threads: int | None) -> Any:
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault(KERAS_BACKEND.name, "tensorflow")
     tf = _import("tensorflow", path, "bakeoff[cpu]")
     if threads is not None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)

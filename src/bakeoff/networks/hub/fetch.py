@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.util
-import os
 import socket
 import sys
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path
 from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.networks.hub.files import KEPT_FILES, read_files
 from bakeoff.networks.hub.places import HOW_TO_INSTALL, find_folder, find_handle
+from bakeoff.variables import HF_HOME, HF_HUB_CACHE, KAGGLEHUB_CACHE
 
 __all__ = ["download_preset", "require_kerashub"]
 
@@ -91,9 +91,9 @@ def _explain(name: str, error: Exception) -> str:
 
 def _cache(hub: str) -> Path:
     if hub == "hf":
-        home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-        return Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
-    return Path(os.environ.get("KAGGLEHUB_CACHE") or "~/.cache/kagglehub").expanduser()
+        home = Path(HF_HOME.read() or "~/.cache/huggingface").expanduser()
+        return Path(HF_HUB_CACHE.read() or home / "hub").expanduser()
+    return Path(KAGGLEHUB_CACHE.read() or "~/.cache/kagglehub").expanduser()
 
 
 def _watch(cache: Path, done: threading.Event, on_bytes: Callable[[int], None], give_up: Callable[[str], None]) -> None:

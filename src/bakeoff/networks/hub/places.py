@@ -3,13 +3,13 @@
 import functools
 import hashlib
 import importlib.util
-import os
 import re
 from pathlib import Path
 
 from bakeoff.errors import ConfigError, suggest
 from bakeoff.files import imported_weights_dir
 from bakeoff.networks.hub.families import FAMILIES
+from bakeoff.variables import HF_HOME, HF_HUB_CACHE, KAGGLEHUB_CACHE
 
 __all__ = ["HOW_TO_INSTALL", "find_folder", "find_handle", "is_preset", "kept_folder"]
 
@@ -95,8 +95,8 @@ def _find_hugging_face(name: str, repository: str) -> Path | None:
     """The snapshot of a repository's main branch in the cache of `huggingface_hub`."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise ConfigError(f"{name} is not of the form hf://OWNER/NAME")
-    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    home = Path(HF_HOME.read() or "~/.cache/huggingface").expanduser()
+    cache = Path(HF_HUB_CACHE.read() or home / "hub").expanduser()
     kept = cache / f"models--{repository.replace('/', '--')}"
     try:
         revision = (kept / "refs" / "main").read_text(encoding="utf-8").strip()
@@ -110,7 +110,7 @@ def _find_kaggle(name: str, handle: str) -> Path | None:
     """The newest version, or the one that is named, in the cache of `kagglehub`."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+/[\w.-]+/[\w.-]+(?:/\d+)?", handle):
         raise ConfigError(f"{name} is not of the form kaggle://OWNER/MODEL/keras/NAME, or the same with /VERSION")
-    cache = Path(os.environ.get("KAGGLEHUB_CACHE") or "~/.cache/kagglehub").expanduser() / "models"
+    cache = Path(KAGGLEHUB_CACHE.read() or "~/.cache/kagglehub").expanduser() / "models"
     folder = cache / handle
     if handle.count("/") == 4:
         return folder if folder.is_dir() else None
