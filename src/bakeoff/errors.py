@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = [
+    "EXIT_CODES",
     "BakeoffError",
     "BundleError",
     "ConfigError",
@@ -27,6 +28,15 @@ __all__ = [
     "WeightsError",
     "suggest",
 ]
+
+EXIT_CODES = {
+    0: "success",
+    1: "a bug in bakeoff; or a check that failed: `verify` found figures that differ, `models --check` a fault",
+    2: "an input is wrong: one line says what, where, and how to fix it",
+    3: "no candidate could be trained",
+    130: "interrupted; the same command continues",
+}
+"""What the command line ends with, and what each code means."""
 
 
 class BakeoffError(Exception):

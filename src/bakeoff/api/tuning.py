@@ -86,7 +86,7 @@ def tune(
     progress: ProgressOption = True,
     command: str = "",
 ) -> Results:
-    """Improve one network's recipe inside a budget, as `bakeoff tune` does; a search writes it to `out/recipe.toml`.
+    """Improve one network's recipe inside a budget, as `bakeoff tune` does; a search writes it to `recipe.toml`.
 
     All runs train for equally long and are scored on validation; the test split stays locked. The best trial counts
     only if it beats the recipe that the search began with a second time, with another seed.

@@ -2,8 +2,8 @@
 
 ImageNet top-1 (percent, single crop) is from the table "Keras Applications" of the Keras documentation, or from the
 source that a comment beside the row names. Sizes of downloads are those that Keras prints when it downloads the file.
-Parameters and multiply-adds are counted by tests/test_backbones.py. `python docs/write_networks.py` writes the pages of
-the documentation from these rows.
+Parameters and multiply-adds are counted by tests/test_backbones.py. `python docs/write_reference.py` writes the pages
+of the documentation from these rows.
 """
 
 from bakeoff.networks.backbone import Backbone, Origin, Scaling

@@ -19,6 +19,7 @@ class Pace(Facts):
     """The newest pace of a network that was measured on this machine."""
 
     images_per_second: float
+    """Images per second."""
     mode: Mode
     """FIT: in training. PROBE: forward through the frozen network, where no training was measured."""
     size: int
@@ -31,17 +32,24 @@ class ListedNetwork(Facts):
     """One network: its facts, and what this machine knows of it."""
 
     name: str
+    """Name, as `--candidates` takes it."""
     family: str
+    """The family that it is of."""
     params_total: int | None
     """With a head of 100 classes. This and other facts of a network that an installed package offers are None until it
     was used: listing it imports nothing."""
     min_size: int | None
+    """Smallest side of the input in pixels."""
     native_size: int | None
+    """Side of the input that it was designed for."""
     size_step: int | None
     """The side of the input is a multiple of so many pixels."""
     input_scaling: str | None
+    """The range that it was trained on: `unit`, `symmetric`, `torch`, `caffe`, `none` (0 to 255), or `affine`."""
     imagenet_top1: float | None
+    """Published accuracy on ImageNet in percent; None without such weights."""
     licence: str | None
+    """Licence of the pretrained weights."""
     weights: tuple[str, ...]
     """Where pretrained weights can come from: `package`, `hub`, `file` (the network's own); `none` if the network is
     trained from scratch."""

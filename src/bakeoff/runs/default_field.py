@@ -11,7 +11,9 @@ class Entrant(Facts):
     candidate: str
     """As `name@size`."""
     family: str
+    """The family that the network is of."""
     from_scratch: bool = False
+    """Whether it has no pretrained weights."""
     imagenet_top1: float | None = None
     """Percent; None without ImageNet weights."""
     expected_error: float | None = None
@@ -27,14 +29,18 @@ class Absent(Facts):
     """Networks that do not take part, and why."""
 
     why: str
+    """The reason, in a sentence."""
     networks: tuple[str, ...]
+    """Their names."""
 
 
 class DefaultField(Facts):
     """Who takes part by default, and who does not."""
 
     entrants: tuple[Entrant, ...]
+    """Those that take part, in the order in which they are screened."""
     absent: tuple[Absent, ...] = ()
+    """Those that do not, by reason."""
     waiting: tuple[str, ...] = ()
     """Candidates on this machine, as `name@size`, for which there is no time as far as is known. A study screens them
     after all if its screen takes less time than predicted."""

@@ -20,10 +20,15 @@ class Difference(Facts):
     """By how much the second set of runs is better than the first, with its 95 % interval; shares as fractions of 1."""
 
     points: float
+    """The difference, as a fraction of 1."""
     low: float
+    """Lower end of its interval."""
     high: float
+    """Upper end of its interval."""
     images: int
+    """Validation images that both were scored on."""
     seeds: int
+    """Seeds that both were trained with."""
     metric: Metric = Metric.TOP1
     """In what it is better. With log loss, `points` is by how much its loss is less."""
 
@@ -53,7 +58,9 @@ class Arm(Facts):
     """Means over runs of one recipe with different seeds; the intervals are those of the means."""
 
     ids: tuple[str, ...]
+    """Ids of the runs."""
     top1: float
+    """Mean top-1."""
     top1_ci95: tuple[float, float]
     metric: Metric = Metric.TOP1
     """The metric that decides."""
@@ -63,7 +70,9 @@ class Arm(Facts):
     seconds: float
     """Mean training seconds of a run."""
     images_per_second: float
+    """Mean training images per second."""
     memory_peak_bytes: int
+    """Largest measured peak."""
 
     @property
     def estimate(self) -> tuple[float, tuple[float, float]]:
@@ -77,7 +86,9 @@ class Effect(Facts):
     """The effect of changing one key of the base recipe to one other value."""
 
     key: str
+    """The key of the recipe."""
     value: bool | int | float | str
+    """The other value."""
     arm: Arm
     difference: Difference
 
@@ -87,6 +98,7 @@ class Effects(Facts):
 
     base: Arm
     effects: tuple[Effect, ...]
+    """One for each value that was tried."""
     missing: tuple[str, ...] = ()
     """Levels, as KEY=VALUE, that were not measured because their runs failed or no time was left."""
 

@@ -46,10 +46,14 @@ class Metrics(Facts):
     """
 
     n: int
+    """Images."""
     top1: float
+    """Share of the images whose class is predicted."""
     top1_ci95: Interval
     top5: float
+    """Share of the images whose class is among the five most probable ones."""
     superclass_top1: float | None
+    """Share of the images whose superclass is that of the predicted class; None without superclasses."""
     macro_f1: float
     """Mean F1 of the classes that the split has images of."""
     macro_f1_ci95: Interval | None = None
@@ -59,6 +63,7 @@ class Metrics(Facts):
     absent: tuple[int, ...] = ()
     """Labels of the classes that the split has no images of."""
     log_loss: float
+    """Mean negative logarithm of the true class's probability, in nats."""
     log_loss_ci95: Interval | None = None
     auroc: float | None = None
     """Mean over these classes of the area under the ROC curve of one class against the rest; None for images of one
@@ -78,6 +83,7 @@ class TestMetrics(Metrics):
 
     __test__ = False  # not a pytest class
     openings: int
+    """How often the test split was opened for this run, this time included."""
     near_duplicates: int | None = None
     """Test images that have a near-duplicate among the training images; None: not searched for."""
     top1_without: float | None = None

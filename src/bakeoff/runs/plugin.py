@@ -17,6 +17,7 @@ class Plugin(Facts):
     package: str = ""
     """Name and version of the installed package that offers it; empty for a module that was named."""
     licence: str = "not stated"
+    """Licence of its weights, if it names one."""
     from_scratch: bool = False
     """Whether it has no pretrained weights."""
     objects: tuple[str, ...] = ()

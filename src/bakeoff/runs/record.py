@@ -72,11 +72,13 @@ class DataFacts(Facts):
     """The data of a run."""
 
     name: str
+    """Name of the data."""
     fingerprint: str
     """Hash of the images and labels."""
     counts: dict[str, int]
     """Images by split."""
     classes: int
+    """Number of classes."""
     fit: Fit = Fit.CROP
     """How images that are not square became square: what the config's fit came to."""
 
@@ -85,7 +87,9 @@ class WeightsFacts(Facts):
     """The starting weights; `origin` is `random` if none were loaded."""
 
     origin: str
+    """Where they are from: `package`, `hub`, `preset`, `plugin`, `file`, `run`, or `random`."""
     hash: str
+    """SHA-256 of their file; empty for random ones."""
     tensors_matched: int = 0
     """Tensors of the backbone that were loaded; fewer than the total only with `model.partial_weights`."""
     tensors_total: int = 0
@@ -110,16 +114,20 @@ class Seconds(Facts):
     data: float = 0.0
     """Loading the images."""
     evaluate: float = 0.0
+    """Scoring the validation images."""
     save: float = 0.0
     """Writing and hashing the trained model."""
     total: float = 0.0
+    """From the start of the first attempt's process to the end of the last one's."""
 
 
 class RunRecord(Facts):
     """What a run was, what it scored and what it cost. Memory and sizes are in bytes, times in seconds."""
 
     schema_: int = SCHEMA
+    """Version of this format."""
     id: str
+    """Hash of the config, the data, the weights and the version of the recipes: the name of the folder."""
     stage: Stage
     state: State
     reason: str = ""
@@ -130,7 +138,9 @@ class RunRecord(Facts):
     plugin: Plugin | None = None
     """Where the network is imported from, if it is not one of bakeoff's own."""
     params_total: int = 0
+    """Parameters of the network, head included."""
     params_trainable: int = 0
+    """Those that were trained."""
     memory_predicted_bytes: int = 0
     """Predicted peak above the framework and the images, corrected by what was measured on this machine."""
     memory_predicted_margin: float = 0.0
@@ -154,9 +164,11 @@ class RunRecord(Facts):
     images_seen: int = 0
     """Training images, each counted every time that it was used."""
     images_per_second: float = 0.0
+    """Training images per second of training."""
     scored_per_second: float = 0.0
     """Images per second through the network in scoring, mirror images included, without the first batch."""
     epochs: float = 0.0
+    """Passes over the training images."""
     seconds_planned: float = 0.0
     """Training seconds that the study planned for its winner: a screened run is ranked by the error expected after
     them. 0: not known."""
@@ -176,9 +188,13 @@ class RunRecord(Facts):
     asks for where there are fewer groups."""
     test: TestMetrics | None = None
     seed: int = 0
+    """The config's."""
     versions: dict[str, str] = {}
+    """Versions of bakeoff (`code`: 12 digits of a hash of its source), Python, TensorFlow, Keras and NumPy."""
     device: str = ""
+    """The processor with its threads, or the GPUs."""
     precision: str = ""
+    """Keras dtype policy that it was trained with."""
 
     model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
 
@@ -211,17 +227,25 @@ class HistoryRow(Facts):
     progress: float
     """Completed fraction of the run's length, in [0, 1]."""
     epoch: float
+    """Passes over the training images so far."""
     images_seen: int
+    """Training images so far, each counted every time that it was used."""
     size: int
     """Input size, in pixels, of the latest step."""
     learning_rate: float
+    """Learning rate of the latest step."""
     train_loss: float
     """Mean over the steps since the previous evaluation, with what `train.balance` does to the loss."""
     val_loss: float
+    """Log loss on the validation images."""
     val_top1: float
+    """Top-1 on them."""
     val_balanced_accuracy: float | None = None
+    """Balanced accuracy, if it was computed."""
     val_macro_f1: float | None = None
+    """Macro F1, if it was computed."""
     val_auroc: float | None = None
+    """AUROC, if it was computed."""
 
     def read(self, metric: Metric) -> float | None:
         """One of the metrics that can decide; None if it is not known."""

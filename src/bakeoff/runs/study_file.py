@@ -40,13 +40,16 @@ class LeftOut(Facts):
     """An image that could not be used, and why."""
 
     key: str
+    """Its path, or its name in the archive."""
     reason: str
+    """Why it could not be used."""
 
 
 class StudyData(Facts):
     """The data of a study."""
 
     name: str
+    """Name of the data."""
     counts: dict[str, int] = {}
     """Images by split."""
     classes: int = 0
@@ -54,18 +57,22 @@ class StudyData(Facts):
     imbalance: float = 1.0
     """Training images of the largest class over those of the smallest; 1 in a file of a version that did not say."""
     fingerprint: str = ""
+    """Hash of the images and labels, as in the records."""
     warnings: tuple[str, ...] = ()
     """Why scores on the data will mislead, one line each."""
     notes: tuple[str, ...] = ()
     """What was unusual about the data, one sentence each."""
     quarantined: tuple[LeftOut, ...] = ()
+    """Images that were left out."""
 
 
 class Dropped(Facts):
     """A run whose candidate does not continue, and why."""
 
     id: str
+    """Id of the run."""
     why: str
+    """The reason, in a sentence."""
 
 
 class PlanRevision(Facts):
@@ -94,6 +101,7 @@ class Download(Facts):
     """Weights that were downloaded during a study, or could not be."""
 
     network: str
+    """Name of the network."""
     bytes: int
     """How many arrived."""
     seconds: float
@@ -109,7 +117,9 @@ class StageFacts(BaseModel):
 
     stage: Stage
     seconds: float = 0.0
+    """Wall-clock seconds."""
     runs: list[str] = []
+    """Ids of its runs."""
     dropped: list[Dropped] = []
 
 
@@ -119,6 +129,7 @@ class StudyFile(BaseModel, Generic[PlanT]):
     model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
 
     schema_: int = SCHEMA
+    """Version of this format."""
     command: str = ""
     """The command that started it."""
     started: str = ""
@@ -127,12 +138,15 @@ class StudyFile(BaseModel, Generic[PlanT]):
     budget_seconds: float | None = None
     """None for a comparison at equal images, which has no time limit."""
     plan: PlanT
+    """What the study was planned to do, by its kind: of a whole study, a comparison, a search, or factor by factor."""
     slots: int = 1
     """Runs side by side that it was planned for; it may be resumed with another number."""
     seconds: dict[str, float] = {}
     """Seconds by stage, with `prepare`, `test` and `report`; summed over interruptions."""
     stages: list[StageFacts] = []
+    """The stages in their order."""
     downloads: list[Download] = []
+    """Weights that were fetched while it ran."""
     revisions: list[PlanRevision] = []
     """How the plan came to be what it is, the oldest first."""
     confirm: list[Run] = []

@@ -32,17 +32,22 @@ class Level(Facts):
     """One value of one factor, and its runs: one per seed."""
 
     key: str
+    """The key of the recipe that is changed."""
     value: bool | int | float | str
+    """Its value."""
     runs: tuple[Run, ...]
+    """One run for each seed."""
 
 
 class Ablation(Facts):
     """All runs of a factor-by-factor study."""
 
     budget_seconds: float
+    """Wall-clock seconds for the whole study."""
     base: tuple[Run, ...]
     """The base recipe: one run per seed."""
     levels: tuple[Level, ...]
+    """The values that are tried, each with its runs."""
     decides: str = ""
     """A sentence on the metric that decides."""
 

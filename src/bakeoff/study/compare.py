@@ -32,7 +32,9 @@ class Comparison(Facts):
     """All runs of a comparison. Without a budget it has no time limit."""
 
     budget_seconds: float | None
+    """Wall-clock seconds for the whole comparison."""
     runs: tuple[Run, ...]
+    """One for each candidate."""
     decides: str = ""
     """A sentence on the metric that decides."""
     field: DefaultField | None = None

@@ -14,8 +14,10 @@ class StudyPlan(Facts):
     """What a study does with its budget; a function of the budget, the data, the candidates and the machine."""
 
     budget_seconds: float
+    """Wall-clock seconds for the whole study."""
     data: Data
     seed: int
+    """Seed of the study and of its runs."""
     weights: WeightsChoice
     candidates: tuple[str, ...]
     """Names as `name@size`, in the order in which they are screened."""
@@ -46,9 +48,13 @@ class StudyPlan(Facts):
     """Whether the winner's recipe is trained once more, on training and validation images together. None in studies of
     versions that had no refit."""
     count_val: int
+    """Validation images."""
     count_test: int
+    """Test images."""
     count_train: int = 0
+    """Training images."""
     count_classes: int = 0
+    """Number of classes."""
     side: int = 0
     """Side of the stored images in pixels."""
     confirm_seconds: float = 0.0

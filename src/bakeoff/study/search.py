@@ -56,6 +56,7 @@ class Search(Facts):
     """The plan of a search: its budget, its base recipe and its space."""
 
     budget_seconds: float
+    """Wall-clock seconds for the whole search."""
     base: Run
     """The base recipe, with the length of a trial."""
     space: Space

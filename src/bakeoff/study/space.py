@@ -38,9 +38,13 @@ class Parameter(Facts):
     """One key of a run, and the values that it may have: choices, or a range from `low` to `high`."""
 
     key: str
+    """The key of the recipe, as in `optim.learning_rate`."""
     choices: tuple[Scalar, ...] = ()
+    """The values that it may have."""
     low: float | None = None
+    """Lower end of a range."""
     high: float | None = None
+    """Upper end of a range."""
     log: bool = False
     """Draw uniformly on a logarithmic scale."""
     whole: bool = False

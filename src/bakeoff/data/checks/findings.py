@@ -38,15 +38,25 @@ class Finding(NamedTuple):
     """
 
     kind: FindingKind
+    """What is wrong."""
     split: str = ""
+    """Split of the image."""
     id: str = ""
+    """Image that is concerned, and that `--exclude` leaves out; empty for a class."""
     label: str = ""
+    """Its class."""
     other_split: str = ""
+    """Split of the other image of a pair."""
     other_id: str = ""
+    """The other image, which is kept."""
     other_label: str = ""
+    """Its class."""
     similarity: float = 0.0
+    """Correlation of both: 1 for equal pixels."""
     note: str = ""
+    """What else is known, in words."""
     likelier: str = ""
+    """The likelier one of two labels, where that was searched."""
 
     @property
     def swapped(self) -> "Finding":

@@ -32,6 +32,7 @@ class SuspiciousLabel(NamedTuple):
     """An image whose label is probably wrong: a row of `suspicious_labels.csv`."""
 
     id: str
+    """The image."""
     label: str
     """The class that it is labelled as."""
     suggested: str
@@ -39,6 +40,7 @@ class SuspiciousLabel(NamedTuple):
     confidence: float
     """The probability of the suggested class, in [0, 1]."""
     split: str
+    """Its split."""
 
 
 @dataclass(frozen=True)

@@ -32,17 +32,24 @@ class ShardFile(Facts):
     """One TFRecord file: its name, number of records, size in bytes, and hash."""
 
     name: str
+    """Name of the file."""
     records: int
+    """Images in it."""
     bytes: int
+    """Its size."""
     sha256: str
+    """SHA-256 of its content."""
 
 
 class SplitFacts(Facts):
     """One split: its number of images, in all and by label, and its files in reading order."""
 
     count: int
+    """Images of the split."""
     class_counts: tuple[int, ...]
+    """Images of each class, in the order of `class_names`."""
     files: tuple[ShardFile, ...]
+    """Its files, in reading order."""
 
 
 class GroupFacts(Facts):
@@ -51,6 +58,7 @@ class GroupFacts(Facts):
     by: str
     """What they are, as in `the folder below the class`."""
     count: int
+    """Number of groups."""
     splits: dict[str, int]
     """Groups in each split."""
 
@@ -59,7 +67,9 @@ class Quarantined(Facts):
     """An image that was left out, and the reason."""
 
     key: str
+    """Its path, or its name in the archive."""
     reason: str
+    """Why it was left out."""
 
     @property
     def is_excluded(self) -> bool:
@@ -71,6 +81,7 @@ class Relabelled(Facts):
     """An image whose label the user changed, with the names of both classes."""
 
     key: str
+    """Its path, or its name in the archive."""
     given: str
     """The class that the source gives."""
     label: str
@@ -81,7 +92,9 @@ class Manifest(Facts):
     """Everything about prepared data except the images."""
 
     schema_: int = SCHEMA
+    """Version of this format."""
     name: str
+    """Name of the data."""
     fingerprint: str
     """SHA-256 over the hash, labels, split and group of every image: equal for equal data, independent of names."""
     signature: str
@@ -101,11 +114,17 @@ class Manifest(Facts):
     uniform: bool
     """Whether all images are stored as raw pixels of that size."""
     class_names: tuple[str, ...]
+    """Names of the classes; the label of an image is the position of its class."""
     coarse_names: tuple[str, ...] | None
+    """Names of the superclasses; None if there are none."""
     coarse_of: tuple[int, ...] | None
+    """The superclass of each class, as a position in `coarse_names`."""
     splits: dict[str, SplitFacts]
+    """The splits by name: `train`, `val`, `test`."""
     quarantined: tuple[Quarantined, ...]
+    """Images that were left out."""
     relabelled: tuple[Relabelled, ...] = ()
+    """Images whose label the user changed."""
     given_fingerprint: str = ""
     """The fingerprint with the labels that the source gives; empty if none was changed."""
     groups: GroupFacts | None = None
@@ -117,9 +136,11 @@ class Manifest(Facts):
     warnings: tuple[str, ...] = ()
     """Why scores on these data will mislead, a sentence each."""
     notes: tuple[str, ...]
+    """What was unusual about the data, a sentence each."""
     changing_notes: int | None = None
     """How many of the first notes are written anew when the data are asked for again; None: it was not kept."""
     licence: str
+    """Licence of the data, where it is known."""
     version: str
     """Version of the bakeoff that wrote it."""
 

@@ -58,10 +58,13 @@ class Calibration(_Facts):
     run: str = ""
     """Id of the run whose predictions it was fitted on, if it is not the bundle's: that one has learned the images."""
     ece_before: float
+    """On the images that the temperature was fitted on, before it is applied."""
     ece_after: float
+    """The same with it."""
     test_ece_before: float | None = None
     """On the test split, which the temperature was not fitted on; None if it has not been opened."""
     test_ece_after: float | None = None
+    """The same with the temperature."""
 
 
 class ThresholdKind(StrEnum):
@@ -84,7 +87,9 @@ class Coverage(_Facts):
     """The images of a split whose answers reach a threshold, and how many of these answers are right."""
 
     images: int
+    """Images of the split."""
     answered: int
+    """Those whose answers reach the threshold."""
     coverage: float
     """answered / images."""
     precision: float
@@ -151,6 +156,7 @@ class Parity(_Facts):
     """Comparison of the exported model, in its runtime, with the run's own evaluation of the same images."""
 
     images: int
+    """Validation images that were compared."""
     agreement: float
     """Share of images with the same predicted class."""
     near_agreement: float
@@ -165,8 +171,11 @@ class Scores(_Facts):
     """Validation top-1 of the exported model and of the run, on the same images."""
 
     images: int
+    """Validation images that both were scored on."""
     run_top1: float
+    """Of the run."""
     top1: float
+    """Of the exported model, in its runtime."""
     top1_ci95: tuple[float, float]
 
 
@@ -174,19 +183,24 @@ class Timing(_Facts):
     """Latency and memory of the model in a fresh process. Batch times are medians."""
 
     threads: int
+    """Threads that the model had."""
     batch1_seconds: float
+    """For one image."""
     batch32_seconds: float
+    """For 32 images at once."""
     load_seconds: float
     """From the start of the process to the first prediction."""
     memory_peak_bytes: int
     """Peak of the whole process, runtime included."""
     device: str
+    """The processor."""
 
 
 class BundleFacts(_Facts):
     """`bundle.json`. Fields that were not measured are None."""
 
     schema_: int = BUNDLE_SCHEMA
+    """Version of this format."""
     run: str
     """Id of the run."""
     candidate: str
@@ -202,6 +216,7 @@ class BundleFacts(_Facts):
     format: Format = Format.KERAS
     quantize: Quantize | None = None
     model_bytes: int = 0
+    """Size of the model."""
     plugin: Plugin | None = None
     """Where the network is imported from, if it is not one of bakeoff's own. A model in Keras' format needs its
     `objects`; the other formats need nothing of it."""
@@ -228,8 +243,11 @@ class Labels(_Facts):
     """`labels.json`: class names in the order of the outputs, and the superclass of each if there are any."""
 
     classes: tuple[str, ...]
+    """Names of the classes."""
     superclasses: tuple[str, ...] | None = None
+    """Names of the superclasses, if there are any."""
     superclass_of: tuple[int, ...] | None = None
+    """The position in `superclasses` of each class's superclass."""
 
     def superclass(self, index: int) -> str | None:
         """The name of a class's superclass."""

@@ -9,6 +9,7 @@ class ContractCheck(Facts):
     """What came of one thing that every network must do."""
 
     name: str
+    """What the network must do."""
     passed: bool | None
     """None: it could not be tried, because something is not installed."""
     detail: str = ""

@@ -17,7 +17,7 @@ from bakeoff.files import hash_file, imported_weights_dir, make_dir, replacing, 
 from bakeoff.networks.hub import unpack_preset
 from bakeoff.runs.facts import Facts
 
-__all__ = ["PRESET", "ExportedWeights", "export_weights", "find_imported", "import_weights", "read_kit"]
+__all__ = ["PRESET", "ExportedWeights", "Kit", "export_weights", "find_imported", "import_weights", "read_kit"]
 
 SCHEMA = 1
 # The origin of what comes from a preset of a hub.
@@ -34,16 +34,26 @@ class ExportedWeights(Facts):
     """
 
     network: str
+    """Name of the network."""
     file: str
+    """Name of the file in the folder."""
     sha256: str
+    """SHA-256 of the file."""
     bytes: int
+    """Size of the file."""
     origin: str
+    """Where the exporting machine had it from."""
     licence: str
+    """Licence of the weights."""
 
 
-class _Kit(Facts):
+class Kit(Facts):
+    """`kit.json`: what is in an exported folder."""
+
     schema_: int = SCHEMA
+    """Version of this format."""
     files: tuple[ExportedWeights, ...] = ()
+    """One for each network."""
 
     model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
 
@@ -58,7 +68,7 @@ def read_kit(folder: Path) -> tuple[ExportedWeights, ...]:
             f"{path} is larger than {_MOST_KIT_BYTES:,} bytes, which no kit is; run `bakeoff weights export` again"
         )
     try:
-        kit = _Kit.model_validate_json(path.read_text(encoding="utf-8"))
+        kit = Kit.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         raise WeightsError(
             f"cannot read {path}: {str(error).splitlines()[0]}; run `bakeoff weights export` again"
@@ -142,5 +152,5 @@ def _copy(source: Path, target: Path) -> None:
 
 def _write(folder: Path, entries: Sequence[ExportedWeights]) -> None:
     make_dir(folder)
-    kit = _Kit(files=tuple(sorted(entries, key=lambda entry: entry.network)))
+    kit = Kit(files=tuple(sorted(entries, key=lambda entry: entry.network)))
     write_text(folder / "kit.json", kit.model_dump_json(indent=2, by_alias=True) + "\n")

@@ -44,23 +44,36 @@ class Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rank: int | None
+    """Position, best first; None for failed and running runs."""
     name: str
+    """The network and its input size, as in `mobilenet-v2@96`."""
     state: State
     reason: str
+    """Why the run was pruned or failed, or a note on a completed one."""
     stage: Stage
     id: str
+    """Id of the run."""
     val_top1: float | None
+    """Top-1 on the validation images; None if it was not scored."""
     val_top1_ci95: tuple[float, float] | None
     params_total: int
+    """Parameters of the network, head included."""
     params_trainable: int
+    """Those that were trained."""
     seconds_train: float
+    """Seconds of training."""
     images_seen: int
+    """Training images, each counted every time that it was used."""
     images_per_second: float
+    """Training images per second of training."""
     memory_predicted_bytes: int
+    """Predicted peak above the framework and the images."""
     memory_peak_bytes: int
+    """Measured peak above the framework and the images."""
     model_bytes: int
     """Size of the saved model; 0 for a probe of the screen, which saves none."""
     batch: int
+    """Images per step of the optimiser."""
     micro_batch: int
     """Images of a batch that are processed at once; less than `batch` if gradients were accumulated."""
     weights: str
@@ -69,17 +82,24 @@ class Row(BaseModel):
     tensors_matched: int
     """How many of the network's `tensors_total` tensors were loaded from the weights file."""
     tensors_total: int
+    """Tensors of the network's backbone."""
     pareto: bool
+    """Whether no other run of its stage is at least as good in all four criteria and better in one."""
     tie: bool
+    """Whether validation cannot tell it from the best score of its stage, or, of the best, from another one."""
     metric: Metric = Metric.TOP1
     """The metric that decides. Metrics that were not computed are None."""
     val_balanced_accuracy: float | None = None
+    """Balanced accuracy on the validation images."""
     val_balanced_accuracy_ci95: tuple[float, float] | None = None
     val_macro_f1: float | None = None
+    """Macro F1 on them."""
     val_macro_f1_ci95: tuple[float, float] | None = None
     val_log_loss: float | None = None
+    """Log loss on them, in nats."""
     val_log_loss_ci95: tuple[float, float] | None = None
     val_auroc: float | None = None
+    """AUROC on them."""
     val_auroc_ci95: tuple[float, float] | None = None
     mode: Mode = Mode.FIT
     """`fit`, or `probe`: a linear classifier on frozen features."""

@@ -60,6 +60,7 @@ class WeightsChoice(Section):
     """The starting weights of each network of a study: `auto`, `none`, or the path of a weights file."""
 
     default: str = "auto"
+    """The choice for networks that `named` lacks."""
     named: dict[str, str] = {}
     """Choices for single networks, by name; they override the default."""
     partial: bool = False
