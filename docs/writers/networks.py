@@ -1,12 +1,6 @@
-"""Writes networks.md and a page for each family of networks, from the tables in src/bakeoff/networks.
-
-    python docs/write_networks.py
-
-tests/test_docs.py checks that the pages are as these tables say.
-"""
+"""The pages of the networks, one for each family, from the tables in src/bakeoff/networks."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
@@ -15,8 +9,8 @@ from bakeoff.networks.backbone import Backbone, Scaling
 from bakeoff.networks.families import FAMILIES
 from bakeoff.networks.table import TABLE
 from bakeoff.report.board import format_bytes, format_count
+from writers.markdown import NOTE
 
-DOCS = Path(__file__).parent / "reference"
 SCALINGS = {
     Scaling.UNIT: "0 to 1",
     Scaling.SYMMETRIC: "-1 to 1",
@@ -26,7 +20,7 @@ SCALINGS = {
 }
 
 INDEX = """\
-<!-- Written by `python docs/write_networks.py`. -->
+{{ note }}
 # Networks
 
 The {{ count }} networks that `bakeoff models` lists, by family: small ones that are trained from scratch,
@@ -45,7 +39,7 @@ weights; networks of a family were not all trained in the same way. `download` i
 """
 
 PAGE = """\
-<!-- Written by `python docs/write_networks.py`. -->
+{{ note }}
 # {{ family.title }}
 
 {{ family.about | wordwrap(120) }}
@@ -80,22 +74,16 @@ bakeoff compare cifar100 --candidates {{ rows[:2] | map(attribute="name") | join
 """
 
 
-def main() -> None:
-    """Write all pages, and delete those of families that are gone."""
-    pages = make_pages()
-    for path in (DOCS / "networks").glob("*.md"):
-        if path.relative_to(DOCS).as_posix() not in pages:
-            path.unlink()
-    for name, text in pages.items():
-        (DOCS / name).parent.mkdir(exist_ok=True)
-        (DOCS / name).write_text(text, encoding="utf-8")
-
-
-def make_pages() -> dict[str, str]:
-    """The text of each page, by its path in the folder of this script."""
+def make_files() -> dict[str, str]:
+    """The pages by their path in docs/reference."""
     environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
     environment.filters["span"] = _span
-    environment.globals |= {"count_of": _or_dash(format_count), "bytes_of": _or_dash(format_bytes), "percent": _percent}
+    environment.globals |= {
+        "note": NOTE,
+        "count_of": _or_dash(format_count),
+        "bytes_of": _or_dash(format_bytes),
+        "percent": _percent,
+    }
     families = [(family, [row for row in TABLE if row.family == family.name]) for family in FAMILIES.values()]
     index = environment.from_string(INDEX).render(count=len(TABLE), families=families)
     page = environment.from_string(PAGE)
@@ -137,7 +125,3 @@ def _or_dash(form: Callable[[int], str]) -> Callable[[int | None], str]:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"
-
-
-if __name__ == "__main__":
-    main()
