@@ -3,14 +3,15 @@
 PYTHON ?= python3
 BUDGET ?= 5m
 BIN := .venv/bin
-# What running needs, and what developing needs on top of it.
+# What running needs, and on top of it what developing needs, and what the site needs.
 USABLE := .venv/.usable
 READY := .venv/.ready
+WRITABLE := .venv/.writable
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 
-.PHONY: help run test coverage slow kernels lint wheel lock clean
+.PHONY: help run test coverage slow kernels lint docs wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +42,12 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The notebook is executed again if the Python API has changed since, which takes minutes.
+docs: $(WRITABLE) ## build the site into site/; a link that leads nowhere is an error
+	$(BIN)/python docs/write_reference.py
+	$(BIN)/python docs/run_notebook.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 wheel: $(READY) ## build the wheel and the source archive, install the wheel into an empty environment, and use it there
 	rm -rf dist
 	$(BIN)/uv build --quiet --python $(BIN)/python
@@ -59,10 +66,15 @@ $(READY): requirements.lock requirements-hub.lock $(USABLE)
 	$(PIP) --require-hashes --no-deps -r requirements-hub.lock
 	touch $@
 
+$(WRITABLE): requirements-docs.lock $(USABLE)
+	$(PIP) --require-hashes -r requirements-docs.lock
+	touch $@
+
 lock: $(READY) ## move the versions of the locked packages
 	$(COMPILE) pyproject.toml --extra cpu --extra export --extra serve --extra hub --extra dev --upgrade --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra cpu --extra build --constraint requirements.lock --upgrade --output-file requirements-run.lock
+	$(COMPILE) pyproject.toml --extra cpu --extra docs --constraint requirements.lock --upgrade --output-file requirements-docs.lock
 	echo keras-hub | $(COMPILE) - --no-deps --upgrade --output-file requirements-hub.lock
 
 clean: ## delete the environment and the caches of the tools
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist site

@@ -82,7 +82,7 @@ def _describe(path: tuple[str, ...], verb: Any) -> list[str]:
     usage = " ".join(["bakeoff", *path, *arguments, "[OPTIONS]"])
     # Examples that are a list have blank lines between them for the help; here they would be far apart.
     text = re.sub(r"\n\n(?=- )", "\n", paragraphs(verb.help)).replace("**\n- ", "**\n\n- ")
-    return [f"## {' '.join(path)}", f"```text\n{usage}\n```", text, _parameters(verb)]
+    return [f"## {' '.join(path)}", code(usage), text, _parameters(verb)]
 
 
 def _parameters(verb: Any) -> str:
