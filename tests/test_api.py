@@ -31,7 +31,7 @@ from bakeoff.api.arguments import (
     read_weights,
 )
 from bakeoff.api.plain import make_plain
-from bakeoff.cli import data, studies, tuning, use, views
+from bakeoff.cli import comparing, data, studies, tuning, use, views
 from bakeoff.errors import BakeoffError, ConfigError, NothingTrainedError, OutputError
 from bakeoff.locks import hold, release
 from bakeoff.report.board import Row
@@ -121,8 +121,8 @@ CALLING = {"progress", "command"}
 VERBS = {
     "run": studies.run,
     "screen": studies.screen,
-    "compare": studies.compare,
-    "train": studies.train,
+    "compare": comparing.compare,
+    "train": comparing.train,
     "tune": tuning.tune,
     "evaluate": views.evaluate,
     "verify": views.verify,

@@ -65,7 +65,7 @@ INSIDE = {
         board default_field figures class_names facts winner formats template heat_maps gallery evidence failures
         coverage certainty tuning summary page page_text verify verify_models
     """,
-    "report/board": "rows comparing formatting criteria ranking reason table",
+    "report/board": "rows comparing formatting criteria ranking reason fitting table",
     "report/figures": "canvas tradeoff runs predictions coverage agreement tuning",
     "study": """
         deciding fields defaults forecast sizes selection default_field space default_spaces run_pool importance trials
@@ -76,7 +76,7 @@ INSIDE = {
     "api": """
         given plain arguments progress results carry_out studies comparisons tuning runs bundles audits networks info
     """,
-    "cli": "options output answers contract cache data studies tuning use views weights app",
+    "cli": "options output answers contract cache data studies comparing tuning use serving views weights app",
 }
 
 # These may load TensorFlow, Keras or Ray when they are imported; the others must not.

@@ -1,4 +1,4 @@
-"""Texts that came with the data (names of classes, files and folders), as they are shown to a person."""
+"""Texts as they are shown to a person: those that came with the data (names of classes, files, folders), and counts."""
 
 import re
 import unicodedata
@@ -7,12 +7,14 @@ from collections.abc import Sequence
 __all__ = [
     "JOINERS",
     "comparable",
+    "counted",
     "encodable",
     "escape",
     "from_cell",
     "isolated",
     "markdown",
     "name_some",
+    "plural",
     "printable",
     "to_cell",
 ]
@@ -65,6 +67,26 @@ def name_some(names: Sequence[str], most: int = 4) -> str:
     """The first `most` names for a message, and how many more there are: `cat, dog and 3 more`."""
     shown = ", ".join(map(encodable, names[:most]))
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+
+
+def counted(number: float, noun: str) -> str:
+    """A number with its noun, in the singular or plural: `1 image`, `1,204 validation images`, `0 classes`.
+
+    Args:
+        number: How many; a fraction is shown with one digit and takes the plural.
+        noun: The singular; of several words the last one changes.
+    """
+    shown = f"{number:,.0f}" if number == round(number) else f"{number:,.1f}"
+    return f"{shown} {plural(number, noun)}"
+
+
+def plural(number: float, noun: str) -> str:
+    """A noun in the number that goes with a count: `image` for 1, `images`, `classes`, `entries` for others."""
+    if number == 1:
+        return noun
+    if noun.endswith(("s", "x", "ch", "sh")):
+        return f"{noun}es"
+    return f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s"
 
 
 def to_cell(text: str) -> str:

@@ -2,17 +2,20 @@
 
 Progress goes to standard error, results to standard output.
 
-app.py       the application, its exit codes
-options.py   options of several verbs
-studies.py   run, screen, compare, train
-tuning.py    tune
-views.py     evaluate, board, report, verify, models
-cache.py     cache show, cache clear
-data.py      data prepare, data show, data check
-weights.py   weights export, weights import
-use.py       export, predict, serve
-answers.py   how predictions are printed
-output.py    printing, and what an interrupt becomes
+app.py        the application, its exit codes
+options.py    options of several verbs
+studies.py    run, screen
+comparing.py  compare, train
+tuning.py     tune
+views.py      evaluate, board, report, verify, models, info
+contract.py   models --check
+cache.py      cache show, cache clear
+data.py       data prepare, data show, data check
+weights.py    weights export, weights import
+use.py        export, predict
+serving.py    serve
+answers.py    how predictions are printed
+output.py     printing, and what an interrupt becomes
 """
 
 import os

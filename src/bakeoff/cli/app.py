@@ -6,27 +6,58 @@ from typing import Annotated
 import typer
 
 import bakeoff
-from bakeoff.cli import cache, data, studies, tuning, use, views, weights
+from bakeoff.cli import cache, comparing, data, serving, studies, tuning, use, views, weights
 from bakeoff.cli.output import escape_what_cannot_be_encoded, print_error, print_line
 from bakeoff.errors import BakeoffError
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    help="Which network should I fine-tune for these images, how, and at what cost?",
+    help="""Which network should I fine-tune for these images, how, and at what cost?
+
+    **Examples**
+
+    - `bakeoff run` — a first try: handwritten digits, ten minutes, no download
+
+    - `bakeoff run photos/ --budget 1h` — your own images, a folder for each class
+
+    - `bakeoff predict bakeoff-photos/bundle new.jpg` — the model that won
+    """,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Prepare, show and check images.", no_args_is_help=True)
-weights_app = typer.Typer(help="Carry pretrained weights to a machine without a network.", no_args_is_help=True)
-cache_app = typer.Typer(help="List and delete files that can be made again.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="""Prepare, show and check images.
+
+    **Example**: `bakeoff data check photos/`
+    """,
+    no_args_is_help=True,
+)
+weights_app = typer.Typer(
+    help="""Carry pretrained weights to a machine without internet.
+
+    **Examples**
+
+    - `bakeoff weights export weights/` — here
+
+    - `bakeoff weights import weights/` — there
+    """,
+    no_args_is_help=True,
+)
+cache_app = typer.Typer(
+    help="""List and delete files that can be made again.
+
+    **Example**: `bakeoff cache show`
+    """,
+    no_args_is_help=True,
+)
 JOB, LOOK, USE, CARRY = "Do the job", "Look", "Use the model", "Carry things"
 for panel, verbs in {
-    JOB: (studies.run, studies.screen, studies.compare, tuning.tune, studies.train),
+    JOB: (studies.run, studies.screen, comparing.compare, tuning.tune, comparing.train),
     LOOK: (views.board, views.report, views.evaluate, views.verify, views.models, views.info),
-    USE: (use.predict, use.export, use.serve),
+    USE: (use.predict, use.export, serving.serve),
 }.items():
     for verb in verbs:
         app.command(rich_help_panel=panel)(verb)

@@ -7,6 +7,7 @@ import typer
 
 from bakeoff.cli.options import JsonOption
 from bakeoff.cli.output import print_json, print_line
+from bakeoff.text import counted
 
 __all__ = ["clear", "show"]
 
@@ -15,39 +16,43 @@ def show(*, as_json: JsonOption = False) -> None:
     """List what is in the cache, how large it is, and when it was last used.
 
     `BAKEOFF_CACHE_DIR` says where it is, `BAKEOFF_CACHE_BYTES` how large it may become: what has been unused longest
-    goes first, but nothing that was used in the last day.
+    is deleted first, but nothing that was used in the last day.
 
     **Example**: `bakeoff cache show`
     """
     from rich.console import Console
-    from rich.table import Table
 
     from bakeoff.cache import list_entries
     from bakeoff.files import cache_dir
-    from bakeoff.report.board import format_bytes
+    from bakeoff.report.board import Column, FittingTable, format_bytes
 
     entries = list_entries()
     if as_json:
         rows = [entry._asdict() | {"paths": [str(path) for path in entry.paths]} for entry in entries]
         print_json(rows)
         return
-    table = Table(box=None)
-    for name, justify in (("kind", "left"), ("name", "left"), ("size", "right"), ("last used", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for entry in entries:
-        used = datetime.fromtimestamp(entry.used, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-        table.add_row(entry.kind, entry.name, format_bytes(entry.bytes), used)
-    Console().print(table)
+    if not entries:
+        print_line(f"nothing in {cache_dir()}")
+        return
+    columns = [Column("kind", left=True), Column("name", left=True, wraps=True), Column("size"), Column("last used")]
+    lines = [(entry.kind, entry.name, format_bytes(entry.bytes), _format_time(entry.used)) for entry in entries]
+    Console().print(FittingTable(columns, [(line, "") for line in lines]))
     print_line(f"{format_bytes(sum(entry.bytes for entry in entries))} in {cache_dir()}")
+
+
+def _format_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def clear(
     kinds: Annotated[
         list[str] | None,
-        typer.Argument(help="data, decoded, features, weights, given, profiles, downloads.", metavar="[KIND]..."),
+        typer.Argument(
+            help="Kinds to delete: data, decoded, features, weights, given, profiles, downloads.", metavar="KIND"
+        ),
     ] = None,
 ) -> None:
-    """Delete what is in the cache; all of it can be made again. Downloads only if they are named.
+    """Delete what is in the cache; all of it can be made again. Downloads are deleted only if they are named.
 
     **Examples**
 
@@ -59,4 +64,4 @@ def clear(
     from bakeoff.report.board import format_bytes
 
     deleted = clear_cache(kinds or [])
-    print_line(f"{len(deleted)} entries deleted, {format_bytes(sum(entry.bytes for entry in deleted))}")
+    print_line(f"{counted(len(deleted), 'entry')} deleted, {format_bytes(sum(entry.bytes for entry in deleted))}")

@@ -40,7 +40,9 @@ def prepare(
     fit: FitOption = None,
     exclude: ExcludeOption = None,
     relabel: RelabelOption = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the shards; the cache if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for the shards.", show_default="in the cache")
+    ] = None,
 ) -> None:
     """Write TFRecord shards and manifest.json, and print where they are. A second call is instant.
 
@@ -77,15 +79,20 @@ def show(
     label: LabelOption = None,
     group: GroupOption = None,
     fit: FitOption = None,
-    columns: Annotated[int, typer.Option(help="Samples of each class.", min=1, max=50)] = 10,
+    columns: Annotated[int, typer.Option(metavar="N", help="Samples of each class.", min=1, max=50)] = 10,
     augment: Annotated[
         str | None, typer.Option(metavar="POLICY", help="Show what a policy makes of one image of each class.")
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="A strength, as in augment.cutout=0.5.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The PNG to write.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A strength of that policy, as in augment.cutout=0.5."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The PNG to write.", show_default="named after the data")
+    ] = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Draw a contact sheet of training images, a row a class, and print where it is.
+    """Draw samples of the training images as one picture, a row for each class, and print where it is.
 
     **Examples**
 
@@ -121,13 +128,14 @@ def check(
     classes: ClassesOption = "all",
     seed: SeedOption = 0,
     near: Annotated[
-        bool, typer.Option("--near/--no-near", help="Compare all images across splits, pair by pair.")
+        bool,
+        typer.Option("--near/--no-near", help="Search for near-duplicates across splits, pair by pair."),
     ] = True,
     labels: Annotated[
         bool | None,
         typer.Option(
             "--labels/--no-labels",
-            help="Search for suspicious labels, by a linear head on frozen features.",
+            help="Search for labels that are probably wrong, by a linear head on frozen features.",
             show_default="if that takes less than about two minutes",
         ),
     ] = None,
@@ -138,15 +146,22 @@ def check(
     fit: FitOption = None,
     exclude: ExcludeOption = None,
     relabel: RelabelOption = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the lists and their pictures.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Folder for the lists and their pictures.", show_default="bakeoff-check-DATA"
+        ),
+    ] = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look for what is wrong with images and labels, and print where the list of it is. Nothing is changed.
 
-    Unreadable files, the same image twice, in two splits or under two labels, near-duplicates across splits, images of
-    one colour, tiny and uneven classes; labels that are probably wrong. Delete from a list what you want to keep, and
-    give it to `--exclude`; or give `suspicious_labels.csv` to `--relabel`.
+    It finds unreadable files, the same image twice, in two splits or under two labels, near-duplicates across splits,
+    images of one colour, tiny and uneven classes, and labels that are probably wrong.
+
+    Delete from a list what you want to keep, and give it to `--exclude`; or give `suspicious_labels.csv` to
+    `--relabel`.
 
     **Examples**
 
@@ -157,10 +172,10 @@ def check(
     - `bakeoff run photos/ --relabel bakeoff-check-photos/suspicious_labels.csv`
     """
     from rich.console import Console
-    from rich.table import Table
 
     from bakeoff.console.bars import make_console
     from bakeoff.console.data import print_note
+    from bakeoff.report.board import Column, FittingTable
 
     with exit_on_interrupt():
         found = bakeoff.check(
@@ -185,12 +200,8 @@ def check(
     if as_json:
         print_json(found.counts)
         return
-    table = Table(box=None)
-    table.add_column("found")
-    table.add_column("images or classes", justify="right")
-    for kind, count in found.counts.items():
-        table.add_row(kind, f"{count:,}")
-    Console().print(table)
+    columns = [Column("found", left=True), Column("images or classes")]
+    Console().print(FittingTable(columns, [([kind, f"{count:,}"], "") for kind, count in found.counts.items()]))
     if found.suspicious_table:
         print_line(str(shown_path(found.suspicious_table)))
     print_line(str(shown_path(found.table)))

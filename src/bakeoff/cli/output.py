@@ -4,7 +4,9 @@ import contextlib
 import io
 import json
 import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ __all__ = [
     "print_json",
     "print_line",
     "print_plan",
+    "print_text",
     "shell_command",
     "shown_path",
 ]
@@ -56,7 +59,7 @@ def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None)
     """Print a study's ranking with the reason why its first row won, or its rows as JSON."""
     from rich.console import Console
 
-    from bakeoff.report.board import explain, rank, render_table
+    from bakeoff.report.board import explain_change, list_reasons, rank, render_table
     from bakeoff.runs.record import list_records
     from bakeoff.runs.study_file import read_study
 
@@ -66,10 +69,11 @@ def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None)
         return
     console = Console()
     console.print(render_table(rows))
-    console.print(explain(rows, weigh), highlight=False)
     winner = read_study(out).winner
-    if winner and winner.why and weigh is None:
-        console.print(winner.why, highlight=False)
+    decided = winner.why if winner and weigh is None else ""
+    # A line for each sentence, because a paragraph of all is hard to read on a terminal.
+    for sentence in filter(None, (*list_reasons(rows), explain_change(rows, weigh), decided)):
+        console.print(sentence, highlight=False)
 
 
 def print_plan(plan: Mapping[str, Any], as_json: bool) -> None:
@@ -88,6 +92,24 @@ def print_info(text: str) -> None:
 def print_line(text: str) -> None:
     """Print a line of result on standard output."""
     sys.stdout.write(printable(text) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print a sentence on standard output: on a terminal in lines that end between words, elsewhere as one line."""
+    if not sys.stdout.isatty():
+        print_line(text)
+        return
+    indent = " " * (len(text) - len(text.lstrip()))
+    wrapper = textwrap.TextWrapper(
+        width=shutil.get_terminal_size().columns,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        # A path is not broken.
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    for line in wrapper.wrap(printable(text.strip())):
+        print_line(line)
 
 
 def print_json(value: Any) -> None:

@@ -48,19 +48,30 @@ def tune(
     *,
     candidate: Annotated[
         str | None,
-        typer.Option(help="The network: NAME or NAME@SIZE.", show_default="the recipe's, or efficientnet-lite0"),
+        typer.Option(
+            metavar="NAME", help="The network: NAME or NAME@SIZE.", show_default="the recipe's, or efficientnet-lite0"
+        ),
     ] = None,
     strategy: Annotated[
-        Strategy, typer.Option(help="tpe searches all parameters at once; ablate varies one factor at a time.")
+        Strategy,
+        typer.Option(
+            metavar="STRATEGY", help="tpe searches all parameters at once; ablate varies one factor at a time."
+        ),
     ] = Strategy.TPE,
     budget: BudgetOption = "30m",
     space: Annotated[
-        Path | None, typer.Option(help="TOML of [[parameter]] tables; else what suits the network.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="TOML file of `[[parameter]]` tables.", show_default="what suits the network"
+        ),
     ] = None,
     factors: Annotated[
-        str | None, typer.Option(help="Only these keys of the space, separated by commas, as in model.size,optim.name.")
+        str | None,
+        typer.Option(
+            metavar="KEYS", help="Only these keys of the space, separated by commas, as in model.size,optim.name."
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Repetitions of every run (ablate).", min=1, max=20)] = 1,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Repetitions of every run (ablate).", min=1, max=20)] = 1,
     recipe: RecipeOption = None,
     settings: SettingsOption = None,
     classes: RecipeClassesOption = None,
@@ -135,7 +146,7 @@ def _print_result(results: "bakeoff.Results", as_json: bool) -> None:
     """Print what a search found, or what each factor is worth."""
     from rich.console import Console
 
-    from bakeoff.console.results import render_effects, render_search_result
+    from bakeoff.console.results import render_effects, render_place, render_search_result
     from bakeoff.runs.findings import SearchResult
 
     found = results.search or results.effects
@@ -144,6 +155,9 @@ def _print_result(results: "bakeoff.Results", as_json: bool) -> None:
         print_json(found.model_dump(mode="json"))
         return
     recipe = shown_path(results.out / "recipe.toml")
-    shown = render_search_result(found, recipe) if isinstance(found, SearchResult) else render_effects(found)
-    Console().print(shown, highlight=False, soft_wrap=True)
-    print_info(f"  report   {shown_path(results.out / 'report.html')}")
+    if isinstance(found, SearchResult):
+        # Its lines have paths and a command, which a terminal must not break.
+        Console().print(render_search_result(found, recipe), highlight=False, soft_wrap=True)
+    else:
+        Console().print(render_effects(found), highlight=False)
+    print_info(render_place("report", shown_path(results.out / "report.html")))

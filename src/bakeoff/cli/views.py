@@ -8,8 +8,17 @@ import typer
 import bakeoff
 from bakeoff.cli.contract import show_contract
 from bakeoff.cli.options import DataDirOption, JsonOption, MapsOption, StudyArgument, WeighOption
-from bakeoff.cli.output import exit_on_interrupt, parse_weigh, print_board, print_json, print_line, shown_path
+from bakeoff.cli.output import (
+    exit_on_interrupt,
+    parse_weigh,
+    print_board,
+    print_json,
+    print_line,
+    print_text,
+    shown_path,
+)
 from bakeoff.errors import ConfigError
+from bakeoff.text import counted
 
 __all__ = ["board", "evaluate", "info", "models", "report", "verify"]
 
@@ -20,9 +29,13 @@ def evaluate(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Open the locked test split for one run. Every opening is counted and printed.
+    """Score one run on the locked test split. Every opening is counted and printed.
 
-    **Example**: `bakeoff evaluate bakeoff-cifar100`
+    **Examples**
+
+    - `bakeoff evaluate bakeoff-cifar100`
+
+    - `bakeoff evaluate bakeoff-compare-cifar100/runs/1f0c5ab3e2d4`
     """
     from bakeoff.report.class_names import read_classes
     from bakeoff.runs.metrics import describe_absent
@@ -35,9 +48,9 @@ def evaluate(
         print_json(test.model_dump(mode="json"))
         return
     low, high = test.top1_ci95
-    print_line(f"test top-1 {test.top1:.2%} (95 % interval {low:.2%} to {high:.2%}), {test.n:,} images")
+    print_text(f"test top-1 {test.top1:.2%} (95 % interval {low:.2%} to {high:.2%}), {counted(test.n, 'image')}")
     assert test.balanced_accuracy is not None
-    print_line(
+    print_text(
         f"top-5 {test.top5:.2%}, macro F1 {test.macro_f1:.3f}, balanced accuracy {test.balanced_accuracy:.2%},"
         f" log loss {test.log_loss:.3f}, ECE {test.ece:.3f}"
         f"{'' if test.auroc is None else f', AUROC {test.auroc:.3f}'}"
@@ -46,18 +59,19 @@ def evaluate(
     record = read_record(folder)
     names = read_classes(folder.parents[1], record, record.data.classes).names
     for sentence in describe_absent("test", test, names):
-        print_line(sentence)
+        print_text(sentence)
     if test.near_duplicates and test.top1_without is not None and test.top1_without_ci95:
         low, high = test.top1_without_ci95
-        print_line(
-            f"top-1 {test.top1_without:.2%} ({low:.2%} to {high:.2%}) without the {test.near_duplicates:,} images that"
+        print_text(
+            f"top-1 {test.top1_without:.2%} ({low:.2%} to {high:.2%}) without the"
+            f" {counted(test.near_duplicates, 'image')} that"
             " have a near-duplicate in training"
         )
     elif test.near_duplicates:
-        print_line(
+        print_text(
             "every test image has a near-duplicate in training, so this accuracy says nothing about new pictures"
         )
-    print_line(f"the test split has been opened {test.openings} time(s) for this run")
+    print_text(f"the test split has been opened {counted(test.openings, 'time')} for this run")
 
 
 def board(
@@ -67,9 +81,9 @@ def board(
     watch: Annotated[bool, typer.Option("--watch", help="Follow a study until its report is written.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Rebuild board.csv from the records and print it; or follow it while the study runs in another terminal.
+    """Print the ranking of a study, rebuilt from its records; or follow it while it runs in another terminal.
 
-    A ranking by weights is printed alone.
+    It is written to board.csv too, unless it is by weights of your own.
 
     **Examples**
 
@@ -124,8 +138,10 @@ def verify(
     """Recompute every number of a study from its files, and list those that differ (exit code 1).
 
     Scores are recomputed from the saved logits, board and report from the records. Shards, models and bundles are
-    checked by their hashes. The shipped model and the bundles predict again, and must predict what is stored. Nothing
-    is written, and nothing is chosen on the test split.
+    checked by their hashes.
+
+    The shipped model and the bundles predict again, and must predict what is stored. Nothing is written, and nothing is
+    chosen on the test split.
 
     **Examples**
 
@@ -147,10 +163,10 @@ def verify(
         print_json({"checked": len(checks), "broken": [check._asdict() for check in broken], "notes": notes})
     else:
         for check in broken:
-            print_line(f"{check.where} is written as {shorten(check.written)}, but is {shorten(check.computed)}")
+            print_text(f"{check.where} is written as {shorten(check.written)}, but is {shorten(check.computed)}")
         for note in notes:
-            print_line(note)
-        print_line(f"{len(checks) - len(broken):,} of {len(checks):,} figures hold")
+            print_text(note)
+        print_line(f"{len(checks) - len(broken):,} of {counted(len(checks), 'figure')} hold")
     if broken:
         raise typer.Exit(1)
 
@@ -158,18 +174,20 @@ def verify(
 def models(
     *,
     family: Annotated[
-        str | None, typer.Option(help="Only these families, separated by commas, as in mobilenet,resnet.")
+        str | None,
+        typer.Option(metavar="NAMES", help="Only these families, separated by commas, as in mobilenet,resnet."),
     ] = None,
-    at_hand: Annotated[
-        bool, typer.Option("--at-hand", help="Only networks that can be candidates without a download.")
-    ] = False,
+    at_hand: Annotated[bool, typer.Option("--at-hand", help="Only networks that need no download.")] = False,
     max_params: Annotated[
         str | None,
-        typer.Option(help="Only networks of at most so many parameters, as in 500k or 10M.", metavar="COUNT"),
+        typer.Option(help="Only networks of at most this many parameters, as in 500k or 10M.", metavar="COUNT"),
     ] = None,
     check: Annotated[
         str | None,
-        typer.Option(help="Try on a network, as MODULE:NETWORK, what every network must do; exit code 1 if it fails."),
+        typer.Option(
+            metavar="NETWORK",
+            help="Try on your own network, as MODULE:NETWORK, what every network must do; exit code 1 if it fails.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -200,7 +218,7 @@ def models(
 
 
 def info(*, as_json: JsonOption = False) -> None:
-    """Show what bakeoff runs on: versions, processor or GPU, memory, cache, what is at hand. For a report of a fault.
+    """Show what bakeoff runs on: versions, processor or GPU, memory, cache, weights. Copy it into a bug report.
 
     Nothing in it names a person, a host, a folder or data.
 
@@ -217,10 +235,12 @@ def info(*, as_json: JsonOption = False) -> None:
     from bakeoff.report.board import format_bytes
 
     table = Table(box=None, show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
     for name, value in {
         "versions": ", ".join(f"{name} {version}" for name, version in found.versions.items()),
         "system": found.system,
-        "processor": f"{found.cpu}, {found.cores} cores",
+        "processor": f"{found.cpu}, {counted(found.cores, 'core')}",
         "GPU": ", ".join(found.gpus) or "none",
         "memory": f"{format_bytes(found.free_memory_bytes)} free of {format_bytes(found.memory_bytes)}",
         "disk": f"{format_bytes(found.free_disk_bytes)} free where the cache is",

@@ -24,12 +24,14 @@ def export(
     networks: Annotated[
         str | None,
         typer.Option(
-            help="Names of networks or of fields, separated by commas, downloaded if necessary; else all whose weights"
-            " are on this machine."
+            metavar="NAMES",
+            help="Names of networks or of fields, separated by commas; downloaded if necessary.",
+            show_default="all whose weights are on this machine",
         ),
     ] = None,
     files: Annotated[
-        list[str] | None, typer.Option("--weights", help="NAME=PATH: a weight file of another origin; may be repeated.")
+        list[str] | None,
+        typer.Option("--weights", metavar="NAME=PATH", help="A weight file of another origin; may be repeated."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 
-__all__ = ["CountBars", "draw_bars", "make_console", "make_progress"]
+__all__ = ["CountBars", "draw_bars", "is_wide", "make_bar", "make_console", "make_progress"]
 
-BAR_WIDTH = 24
+# The width of a terminal from which on there is room for more than the main thing.
+_WIDE = 100
 
 
 class CountBars:
@@ -37,6 +38,16 @@ def make_console() -> Console:
     return Console(stderr=True)
 
 
+def is_wide(console: Console) -> bool:
+    """Whether there is room for details in a line; a file has it always."""
+    return not console.is_terminal or console.width >= _WIDE
+
+
+def make_bar(console: Console) -> BarColumn:
+    """A bar that leaves room for the words beside it."""
+    return BarColumn(bar_width=24 if is_wide(console) else 8)
+
+
 def make_progress(console: Console, *columns: ProgressColumn) -> Progress:
     """A display of bars that is gone at its end; it shows nothing where bars cannot be drawn."""
     # Without ipywidgets a notebook cannot redraw its output.
@@ -48,6 +59,7 @@ def make_progress(console: Console, *columns: ProgressColumn) -> Progress:
 @contextmanager
 def draw_bars(console: Console | None = None) -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function (doing, done, total) that moves a bar; a total of 0 means unknown."""
-    columns = (TextColumn("  {task.description}"), BarColumn(bar_width=BAR_WIDTH), TimeRemainingColumn())
-    with make_progress(console or make_console(), *columns) as progress:
+    console = console or make_console()
+    columns = (TextColumn("  {task.description}"), make_bar(console), TimeRemainingColumn())
+    with make_progress(console, *columns) as progress:
         yield CountBars(progress).move

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 
 from bakeoff.data.shards import Dataset, Quarantined
-from bakeoff.text import printable
+from bakeoff.text import counted, printable
 
 __all__ = ["print_data", "print_note", "print_warning"]
 
@@ -23,7 +23,7 @@ def print_data(console: Console, dataset: Dataset) -> None:
     names = dataset.class_names
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
     first = ", ".join(name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…" for name in names[:_NAMES])
-    _print(console, f"{dataset.name}: {len(names)} classes ({first}{more})")
+    _print(console, f"{dataset.name}: {counted(len(names), 'class')} ({first}{more})")
     counts = ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items())
     drawn = " and ".join(dataset.manifest.drawn)
     share = "by groups" if dataset.manifest.groups else "about a tenth of each class"
@@ -52,9 +52,11 @@ def _describe_left_out(images: Sequence[Quarantined]) -> Iterator[str]:
     for image in images:
         keys[image.reason].append(image.key)
     for reason, found in sorted(keys.items(), key=lambda item: -len(item[1])):
-        several = f"{len(found):,} images, such as " if len(found) > 1 else ""
+        several = f"{counted(len(found), 'image')}, such as " if len(found) > 1 else ""
         yield f"{several}{found[0]}: {reason}"
 
 
 def _print(console: Console, text: str, style: str | None = None) -> None:
-    console.print(printable(text), style=style, highlight=False, markup=False, soft_wrap=True)
+    # A terminal gets lines that end between words; elsewhere a note is one line, which programs can search.
+    soft = not console.is_terminal
+    console.print(printable(text), style=style, highlight=False, markup=False, soft_wrap=soft)

@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.padding import Padding
+from rich.progress import Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from bakeoff.console.bars import BAR_WIDTH, CountBars, make_console, make_progress
+from bakeoff.console.bars import CountBars, is_wide, make_bar, make_console, make_progress
 from bakeoff.console.data import print_data, print_note, print_warning
 from bakeoff.console.plans import render_plan
 from bakeoff.data.shards import Dataset
@@ -19,6 +20,7 @@ from bakeoff.runs.events import RunProgress
 from bakeoff.runs.metrics import Metrics
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study import AnyPlan
+from bakeoff.text import counted
 
 __all__ = ["StudyConsole", "draw_study"]
 
@@ -60,12 +62,13 @@ class StudyConsole:
         """Print the head of the stage's lines."""
         self._stage = stage
         left = "" if seconds_left is None else f", {format_seconds(max(0.0, seconds_left))} of the budget left"
-        count = "" if runs is None else f"{runs} run{'s' if runs > 1 else ''}"
-        self._console.print(f"[bold]{stage}[/] [dim]{count or 'runs until the time is up'}{left}[/]")
+        length = "runs until the time is up" if runs is None else counted(runs, "run")
+        self._console.print(f"[bold]{stage}[/] [dim]{length}{left}[/]")
 
     def plan_revised(self, why: str) -> None:
         """Print how the plan has changed."""
-        self._console.print(f"  [bold]plan[/] {escape(why)}", highlight=False, soft_wrap=True)
+        soft = not self._console.is_terminal
+        self._console.print(f"  [bold]plan[/] {escape(why)}", highlight=False, soft_wrap=soft)
 
     def run_began(self, run: Run) -> None:
         """Add a bar for the run."""
@@ -91,54 +94,65 @@ class StudyConsole:
         """Replace the bar by a line."""
         if (task := self._tasks.pop(record.config, None)) is not None:
             self._progress.remove_task(task)
-        line = "  " + _line(record, test=self._stage == "test")
+        first, *others = _describe(record, test=self._stage == "test", wide=is_wide(self._console))
         if changes:
-            line += f"  [dim]{escape(format_changes(changes))}[/]"
-        self._console.print(line, highlight=False, soft_wrap=True)
+            others.append(f"[dim]{escape(format_changes(changes))}[/]")
+        if not self._console.is_terminal:
+            # One line for each run, which programs can search.
+            self._console.print("  " + "  ".join([first, *others]), highlight=False, soft_wrap=True)
+            return
+        self._console.print("  " + first, highlight=False, no_wrap=True)
+        for other in others:
+            self._console.print(Padding(other, (0, 0, 0, 4)), highlight=False)
 
 
 @contextmanager
 def draw_study(console: Console | None = None) -> Iterator[StudyConsole]:
     """Yield a StudyConsole on standard error whose bars are gone at the end."""
     console = console or make_console()
-    columns = (
+    columns: list[ProgressColumn] = [
         TextColumn("  {task.description}"),
-        BarColumn(bar_width=BAR_WIDTH),
+        make_bar(console),
         TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
         TimeRemainingColumn(),
-    )
+    ]
+    if is_wide(console):
+        columns.insert(3, TimeElapsedColumn())
     with make_progress(console, *columns) as progress:
         yield StudyConsole(console, progress)
 
 
-def _format_estimate(scores: Metrics, metric: Metric) -> str:
+def _format_estimate(scores: Metrics, metric: Metric, *, wide: bool) -> str:
     estimate = scores.read(metric)
     if estimate is None:
-        return f"{DASH:>6}"
-    value = format_score(estimate.value, metric)
-    return f"{value:>7} [dim]({format_interval(estimate.interval, metric)})[/]" if estimate.interval else f"{value:>7}"
+        return f"{DASH:>7}"
+    value = f"{format_score(estimate.value, metric):>7}"
+    if estimate.interval is None or not wide:
+        return value
+    return f"{value} [dim]{f'({format_interval(estimate.interval, metric)})':<18}[/]"
 
 
-def _line(record: RunRecord, *, test: bool) -> str:
+def _describe(record: RunRecord, *, test: bool, wide: bool) -> list[str]:
+    """The line of a run, and what is told below it where there is no room beside it."""
     scores = record.test if test else record.val
     if record.state is not State.COMPLETE:
         style = "dim" if record.state is State.PRUNED else "red"
-        return f"[{style}]{record.candidate:<24} {record.state}[/] {escape(record.reason)}"
+        return [f"[{style}]{record.candidate:<24} {record.state}[/]", escape(record.reason)]
     parts = [
         f"[cyan]{record.candidate:<24}[/]",
-        f"{'test' if test else 'val'} {_format_estimate(scores, record.metric)}"
+        f"{'test' if test else 'val'} {_format_estimate(scores, record.metric, wide=wide)}"
         if scores
-        else "[dim]the validation images were learned, so none score it[/]",
+        else "[dim]not scored[/]",
         f"{record.images_per_second:6.0f} img/s",
         f"{format_bytes(record.memory_peak_bytes):>8}",
         f"{format_seconds(record.seconds.total):>7}",
     ]
+    below = [] if scores else ["[dim]the validation images were learned, so none score it[/]"]
     if record.weights.origin == "file":
         found, total = record.weights.tensors_matched, record.weights.tensors_total
         weights = record.config.model.weights
         file = "imported weights" if weights == "auto" else Path(weights).name
-        parts.append(f"[dim]{found} of {total} tensors from {escape(file)}[/]")
+        below.append(f"[dim]{found} of {counted(total, 'tensor')} from {escape(file)}[/]")
     if record.reason:
-        parts.append(f"[dim]{escape(record.reason)}[/]")
-    return "  ".join(parts)
+        below.append(f"[dim]{escape(record.reason)}[/]")
+    return ["  ".join(parts), *below]

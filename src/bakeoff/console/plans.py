@@ -12,6 +12,7 @@ from bakeoff.runs.config import Precision, look_up
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.predictions import name_folds
 from bakeoff.study import MIN_CONFIRM_SECONDS, Ablation, AnyPlan, Comparison, Search, StudyPlan
+from bakeoff.text import counted
 
 __all__ = ["render_plan"]
 
@@ -46,7 +47,7 @@ def _render_whole_job(plan: StudyPlan) -> Table:
         if any(find_network(name).from_scratch or plan.weights.of(name) == "none" for name in networks):
             table.add_row("", scratch)
     else:
-        table.add_row("", f"pretrained: a probe on {plan.screen_images:,} images; {scratch}")
+        table.add_row("", f"pretrained: a probe on {counted(plan.screen_images, 'image')}; {scratch}")
     _warn_of_random(table, {name: plan.weights.of(name.partition("@")[0]) for name in plan.candidates})
     if plan.downloads:
         table.add_row("download", f"meanwhile: {_name_downloads(plan)}; each is screened once its weights are here")
@@ -89,7 +90,7 @@ def _describe_field(table: Table, field: DefaultField | None) -> None:
     """Say which networks take part and why, and which do not, if none were named."""
     if field is None:
         return
-    about = "chosen, because none were named: of each family that fits the network with the least expected error"
+    about = "none were named, so these were chosen: of each family that fits, the network with the least expected error"
     table.add_row("field", about)
     for name, why in describe_entrants(field):
         table.add_row("", f"{name}: {why}")
@@ -102,8 +103,8 @@ def _describe_folds(plan: StudyPlan) -> str:
     images = plan.screen_images + plan.screen_val
     points = f"{100 * half_interval(plan.screen_val):.0f} points"
     return (
-        f"scored by {name_folds(plan.screen_folds, images)} on {images:,} images, because"
-        f" {plan.screen_val:,} validation images tell only within ±{points}"
+        f"scored by {name_folds(plan.screen_folds, images)} on {counted(images, 'image')}, because"
+        f" {counted(plan.screen_val, 'validation image')} tell only within ±{points}"
     )
 
 
@@ -148,9 +149,10 @@ def _render_search(plan: Search) -> Table:
     train = plan.base.train
     length = format_seconds(train.seconds or 0.0)
     table.add_row(
-        "trials", f"{plan.base.candidate}, {length} of training each, scored on {train.val_images:,}; the worse half of"
+        "trials", f"{plan.base.candidate}, {length} of training each, scored on {counted(train.val_images, 'image')}"
     )
-    table.add_row("", f"those that came so far is stopped after each of {train.evaluations - 1} evaluations on the way")
+    stops = counted(train.evaluations - 1, "evaluation")
+    table.add_row("", f"after each of {stops} on the way, a trial that is among the worse half so far is stopped")
     _warn_of_random(table, {plan.base.candidate: plan.base.model.weights})
     for parameter in plan.space.parameters:
         if parameter.choices:
@@ -169,7 +171,7 @@ def _render_ablation(plan: Ablation) -> Table:
     """The plan of a factor-by-factor study: the base recipe's length, and each factor's other values."""
     table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}", plan)
     base = plan.base[0]
-    seeds = f", with {len(plan.base)} seeds" if len(plan.base) > 1 else ""
+    seeds = f", with {counted(len(plan.base), 'seed')}" if len(plan.base) > 1 else ""
     table.add_row(
         "runs",
         f"{len(plan.runs)} of {base.candidate}, {format_seconds(base.train.seconds or 0.0)} of training each{seeds},"
@@ -187,8 +189,8 @@ def _render_ablation(plan: Ablation) -> Table:
 
 def _begin_table(title: str, plan: AnyPlan) -> Table:
     table = Table(title=title, title_justify="left", box=None)
-    table.add_column("stage", style="bold")
-    table.add_column("what")
+    table.add_column("stage", style="bold", no_wrap=True)
+    table.add_column("what", overflow="fold")
     if plan.decides:
         table.add_row("metric", plan.decides)
     return table

@@ -1,5 +1,6 @@
 """What a study found, and other tables."""
 
+import shlex
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -8,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from bakeoff.deploy.contract import ContractCheck
 from bakeoff.networks.backbone import Origin
@@ -15,6 +17,8 @@ from bakeoff.networks.families import FAMILIES
 from bakeoff.networks.weights import ExportedWeights
 from bakeoff.profile import ListedNetwork, Pace
 from bakeoff.report.board import (
+    Column,
+    FittingTable,
     format_arm,
     format_bytes,
     format_changes,
@@ -24,10 +28,10 @@ from bakeoff.report.board import (
 )
 from bakeoff.runs.config import Metric, Mode
 from bakeoff.runs.findings import Arm, Effect, Effects, SearchResult, Verdict
-from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import RunRecord
 from bakeoff.runs.study_file import AnyStudy
 from bakeoff.study.fields import FIELDS
+from bakeoff.text import counted
 
 __all__ = [
     "render_contract",
@@ -35,47 +39,58 @@ __all__ = [
     "render_end",
     "render_fields",
     "render_models",
+    "render_place",
     "render_search_result",
     "render_weights",
 ]
 
 
-def render_models(rows: Sequence[ListedNetwork]) -> Group | str:
+def render_models(rows: Sequence[ListedNetwork]) -> FittingTable | str:
     """The table of networks for the terminal, with where their weights are or how much would be downloaded."""
     if not rows:
         return "no network is left; give fewer filters"
-    heads = ["network", "params", "input", "top-1", "weights", "licence"]
-    notes = [
-        "params: with a head of 100 classes; input: smallest/designed side in pixels",
-        "top-1: on ImageNet, percent; weights: where they are, or the size of a download",
+    columns = [
+        Column("network", left=True, wraps=True),
+        Column("params", "with a head of 100 classes"),
+        Column("input", "smallest/designed side in pixels"),
+        Column("top-1", "on ImageNet, percent"),
+        Column("compute", "multiply-adds for one image of the designed side", goes=2),
+        Column("weights", "where they are, or the size of a download", left=True, wraps=True),
+        Column("img/s", "the last training here, at the side after @; in brackets forward alone"),
+        Column("licence", left=True, wraps=True),
+        Column("fields", left=True, goes=1),
     ]
-    if any(row.pace for row in rows):
-        heads.insert(5, "img/s")
-        notes.append("img/s: the last training here, at the side after @; in brackets forward alone")
+    hidden = () if any(row.pace for row in rows) else ("img/s",)
     families = {row.family for row in rows}
-    if len(families) == 1 and (family := FAMILIES.get(families.pop())):
-        notes.append(f"{family.title}: {family.about}")
-    table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
-    for head in heads:
-        table.add_column(head, no_wrap=True, justify="left" if head in ("network", "weights", "licence") else "right")
-    for row in rows:
-        cells = [
-            row.name,
-            "" if row.params_total is None else format_count(row.params_total),
-            "" if row.min_size is None else f"{row.min_size}/{row.native_size}",
-            "" if row.imagenet_top1 is None else f"{row.imagenet_top1:.1f}",
-            _say_where_weights_are(row),
-            row.licence or "",
-        ]
-        if "img/s" in heads:
-            cells.insert(5, "" if row.pace is None else _format_pace(row.pace))
-        table.add_row(*cells)
-    return Group(table, "", *notes)
+    family = FAMILIES.get(families.pop()) if len(families) == 1 else None
+    notes = [f"{family.title}: {family.about}"] if family else []
+    cells = [_describe_network(row) for row in rows]
+    shown = [place for place, column in enumerate(columns) if column.head not in hidden]
+    return FittingTable(
+        [columns[place] for place in shown],
+        [([row[place] for place in shown], "") for row in cells],
+        notes,
+        "--json has them",
+    )
+
+
+def _describe_network(row: ListedNetwork) -> list[str]:
+    return [
+        row.name,
+        "" if row.params_total is None else format_count(row.params_total),
+        "" if row.min_size is None else f"{row.min_size}/{row.native_size}",
+        "" if row.imagenet_top1 is None else f"{row.imagenet_top1:.1f}",
+        "" if row.multiply_adds is None else format_count(row.multiply_adds),
+        _say_where_weights_are(row),
+        "" if row.pace is None else _format_pace(row.pace),
+        row.licence or "",
+        ", ".join(field for field in row.fields if field != "all"),
+    ]
 
 
 def _say_where_weights_are(row: ListedNetwork) -> str:
     if row.offered_by:
-        return f"with {escape(row.offered_by)}"
+        return f"with {row.offered_by}"
     if row.weights_here:
         return f"here: {row.weights_here}"
     if row.weights_at_hand:
@@ -110,45 +125,54 @@ def render_contract(checks: Sequence[ContractCheck]) -> Table:
     return table
 
 
-def render_weights(entries: Sequence[ExportedWeights]) -> Table:
+def render_weights(entries: Sequence[ExportedWeights]) -> FittingTable:
     """The table of exported or imported weights."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for head in ("network", "size", "origin", "SHA-256", "licence"):
-        table.add_column(head, justify="right" if head == "size" else "left")
-    for entry in entries:
-        table.add_row(entry.network, format_bytes(entry.bytes), entry.origin, entry.sha256[:12], entry.licence)
-    return table
+    columns = [
+        Column("network", left=True, wraps=True),
+        Column("size"),
+        Column("origin", left=True, goes=1),
+        Column("SHA-256", "its first 12 digits", left=True, goes=2),
+        Column("licence", left=True, wraps=True),
+    ]
+    rows = [
+        ([entry.network, format_bytes(entry.bytes), entry.origin, entry.sha256[:12], entry.licence], "")
+        for entry in entries
+    ]
+    return FittingTable(columns, rows, elsewhere="--json has them")
 
 
 def render_end(out: Path, winner: RunRecord, study: AnyStudy) -> str:
-    """The last lines of a study: the winner, the time that was used, and the paths of the files."""
+    """The last lines of a study: the answer in one line, where things are, and the time that was used."""
     assert winner.test is not None
+    shown = format_headline(winner.test, winner.metric)
+    also = f", top-1 {shown.top1}" if shown.top1 else ""
     spent = f"{format_seconds(sum(study.seconds.values()))} of {format_seconds(study.budget_seconds or 0.0)}"
+    opened = f"the test split was opened {counted(winner.test.openings, 'time')}"
     return "\n".join(
         [
-            *(f"[bold yellow]warning: {escape(warning)}[/]" for warning in (study.data.warnings if study.data else ())),
-            f"[bold]{winner.candidate}[/]: test {_describe_test(winner, winner.test)}, {spent} spent",
+            f"Answer: [bold]{winner.candidate}[/], test {shown.title} [bold]{shown.value}[/] ({shown.interval}){also}",
+            render_place("model", out / "bundle"),
             *(
-                ["  This model was trained once more, on training and validation images together."]
+                [render_place("trained", "once more, on training and validation images together")]
                 if winner.refit_of
                 else []
             ),
-            f"  report   {out / 'report.html'}",
-            f"  bundle   {out / 'bundle'}      try: bakeoff predict {out / 'bundle'} IMAGE",
+            render_place("try", f"bakeoff predict {shlex.quote(str(out / 'bundle'))} IMAGE"),
+            render_place("report", out / "report.html"),
+            render_place("spent", f"{spent}; {opened}"),
         ]
     )
 
 
-def _describe_test(winner: RunRecord, test: TestMetrics) -> str:
-    shown = format_headline(test, winner.metric)
-    text = f"{shown.title} [bold]{shown.value}[/] (95 % interval {shown.interval}; opened {test.openings}x)"
-    return f"{text}, top-1 {shown.top1}" if shown.top1 else text
+def render_place(name: str, place: str | Path) -> str:
+    """A line that says where something is."""
+    return f"  {name:<8} {escape(str(place))}"
 
 
 def render_effects(effects: Effects) -> Group:
     """A table for each factor: what each value is worth against the base recipe."""
     base = effects.base
-    seeds = f", {len(base.ids)} seeds" if len(base.ids) > 1 else ""
+    seeds = f", {counted(len(base.ids), 'seed')}" if len(base.ids) > 1 else ""
     pace = f"{base.images_per_second:.0f} img/s, {format_seconds(base.seconds)} of training{seeds}"
     name = "" if base.metric is Metric.TOP1 else f" {base.metric.label}"
     first = (
@@ -162,7 +186,7 @@ def render_effects(effects: Effects) -> Group:
 def render_search_result(found: SearchResult, recipe: Path) -> str:
     """The result of a search, in a few lines."""
     counts = ", ".join(f"{count} {state.lower()}" for state, count in found.trials.items())
-    lines = [f"{sum(found.trials.values())} trials: {counts}"]
+    lines = [f"{counted(sum(found.trials.values()), 'trial')}: {counts}"]
     if found.difference is None or found.before is None or found.after is None:
         why = "The pair that decides could not be trained" if found.changes else "No trial did better"
         lines.append(f"{why}: the recipe that it began with stays.")
@@ -170,9 +194,11 @@ def render_search_result(found: SearchResult, recipe: Path) -> str:
         before, after, metric = format_arm(found.before), format_arm(found.after), found.difference.metric
         lines += [
             f"  before  {before}",
-            f"  after   {after}  {format_changes(found.changes)}",
-            f"  both with another seed, {format_seconds(found.after.seconds)} of training, {found.difference.images:,}"
-            f" validation images: {found.difference.points_and_interval}{metric.points}"
+            f"  after   {after}",
+            f"  changed {format_changes(found.changes)}",
+            f"  both with another seed, {format_seconds(found.after.seconds)} of training,"
+            f" {counted(found.difference.images, 'validation image')}:",
+            f"  {found.difference.points_and_interval}{metric.points}"
             f"{'' if metric is Metric.TOP1 else f' of {metric.label}'}, {found.difference.significance}",
         ]
         if not found.kept:
@@ -180,35 +206,39 @@ def render_search_result(found: SearchResult, recipe: Path) -> str:
     if found.importances:
         ranked = sorted(found.importances.items(), key=lambda item: -item[1])[:5]
         lines.append("  mattered most: " + ", ".join(f"{name} {weight:.0%}" for name, weight in ranked))
-    lines.append(f"  recipe   {recipe}      try: bakeoff train DATA --recipe {recipe} --set train.seconds=600")
+    lines += [
+        render_place("recipe", recipe),
+        render_place("try", f"bakeoff train DATA --recipe {shlex.quote(str(recipe))} --set train.seconds=600"),
+    ]
     return "\n".join(lines)
 
 
-def _tabulate(key: str, effects: Sequence[Effect]) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=key, title_justify="left", title_style="bold")
+def _tabulate(key: str, effects: Sequence[Effect]) -> Group:
     metric = effects[0].difference.metric
-    better = "points" if metric.points else "less"
-    for head in ("value", f"val {metric.label}", better, "verdict", "memory", "img/s"):
-        left = head in ("value", "verdict")
-        table.add_column(
-            head,
-            justify="left" if left else "right",
-            no_wrap=head != "value",
-            overflow="fold",
-            min_width=14 if left else 0,
-        )
+    columns = [
+        Column("value", left=True, wraps=True),
+        Column(f"val {metric.label}"),
+        Column("points" if metric.points else "less"),
+        Column("verdict", left=True),
+        Column("memory", goes=1),
+        Column("img/s", goes=2),
+    ]
     colors = {Verdict.HELPS: "green", Verdict.HURTS: "red", Verdict.NONE: "dim"}
-    for effect in effects:
-        verdict = effect.difference.verdict
-        table.add_row(
-            str(effect.value),
-            _format_arm(effect.arm),
-            effect.difference.points_and_interval,
-            f"[{colors[verdict]}]{verdict}[/]",
-            format_bytes(effect.arm.memory_peak_bytes),
-            f"{effect.arm.images_per_second:.0f}",
+    rows: list[tuple[list[str | Text], str]] = [
+        (
+            [
+                str(effect.value),
+                _format_arm(effect.arm),
+                effect.difference.points_and_interval,
+                Text(effect.difference.verdict, style=colors[effect.difference.verdict]),
+                format_bytes(effect.arm.memory_peak_bytes),
+                f"{effect.arm.images_per_second:.0f}",
+            ],
+            "",
         )
-    return table
+        for effect in effects
+    ]
+    return Group("", Text(key, style="bold"), FittingTable(columns, rows, elsewhere="--json has them"))
 
 
 def _format_arm(arm: Arm) -> str:

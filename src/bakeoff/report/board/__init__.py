@@ -19,6 +19,7 @@ from bakeoff.report.board.comparing import (
     read_losses,
 )
 from bakeoff.report.board.criteria import parse_criteria
+from bakeoff.report.board.fitting import Column, FittingTable
 from bakeoff.report.board.formatting import (
     DASH,
     Headline,
@@ -40,7 +41,7 @@ from bakeoff.report.board.formatting import (
     name_images,
 )
 from bakeoff.report.board.ranking import rank
-from bakeoff.report.board.reason import explain, explain_change, explain_win, find_head_to_head
+from bakeoff.report.board.reason import explain, explain_change, explain_win, find_head_to_head, list_reasons
 from bakeoff.report.board.rows import (
     STAGES,
     STATES,
@@ -62,6 +63,8 @@ __all__ = [
     "NOISE",
     "STAGES",
     "STATES",
+    "Column",
+    "FittingTable",
     "Headline",
     "Row",
     "are_tied",
@@ -90,6 +93,7 @@ __all__ = [
     "format_where",
     "is_clearly_cheaper",
     "is_scored",
+    "list_reasons",
     "name_images",
     "order_of",
     "parse_criteria",

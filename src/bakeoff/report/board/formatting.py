@@ -12,6 +12,7 @@ from bakeoff.runs.findings import Arm
 from bakeoff.runs.metrics import Metrics
 from bakeoff.runs.predictions import name_folds
 from bakeoff.runs.record import Stage
+from bakeoff.text import counted
 
 __all__ = [
     "DASH",
@@ -47,7 +48,7 @@ def format_caveats(row: Row) -> list[str]:
     if row.weights == "random":
         caveats.append("RANDOM WEIGHTS")
     if row.tensors_matched < row.tensors_total:
-        caveats.append(f"only {row.tensors_matched} of {row.tensors_total} tensors loaded")
+        caveats.append(f"only {row.tensors_matched} of {counted(row.tensors_total, 'tensor')} loaded")
     if 0 < row.micro_batch < row.batch:
         caveats.append(f"micro-batch {row.micro_batch}, batch {row.batch}")
     return caveats
@@ -150,8 +151,8 @@ def name_images(rows: Sequence[Row]) -> str:
 
 def _format_images(row: Row) -> str:
     if row.folds:
-        return f"{name_folds(row.folds, row.val_images)} on {row.val_images:,} images"
-    return f"{row.val_images:,} validation images"
+        return f"{name_folds(row.folds, row.val_images)} on {counted(row.val_images, 'image')}"
+    return counted(row.val_images, "validation image")
 
 
 def format_percent(fraction: float | None) -> str:
@@ -175,12 +176,12 @@ def format_bytes(count: int) -> str:
 
 
 def format_count(count: int) -> str:
-    """A count in thousands (k) or millions (M)."""
+    """A count in thousands (k), millions (M) or thousands of millions (G)."""
     if not count:
         return DASH
     if count < 1e3:
         return str(count)
-    scaled, unit = (count / 1e6, "M") if count >= 1e6 else (count / 1e3, "k")
+    scaled, unit = next((count / size, unit) for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if count >= size)
     return f"{scaled:.0f} {unit}" if scaled >= 100 else f"{scaled:.1f} {unit}"
 
 

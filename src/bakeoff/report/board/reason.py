@@ -20,7 +20,7 @@ from bakeoff.report.board.rows import STAGES, Row, is_scored, read_merit
 from bakeoff.runs.config import Metric
 from bakeoff.runs.record import Stage, State
 
-__all__ = ["HeadToHead", "explain", "explain_change", "explain_win", "find_head_to_head"]
+__all__ = ["HeadToHead", "explain", "explain_change", "explain_win", "find_head_to_head", "list_reasons"]
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 _NOUNS = {
@@ -67,21 +67,26 @@ def explain(rows: Sequence[Row], criteria: Mapping[str, float] | None = None) ->
 
 def explain_win(rows: Sequence[Row]) -> str:
     """Say in at most two sentences what won and how it compares with its rivals; expects the order of `rank`."""
+    return " ".join(list_reasons(rows))
+
+
+def list_reasons(rows: Sequence[Row]) -> list[str]:
+    """The sentences of `explain_win`: what won and by how much, and what it costs. Expects the order of `rank`."""
     winner = next(filter(is_scored, rows), None)
     if winner is None:
         trained = next((row for row in rows if row.state is State.COMPLETE), None)
         if trained is not None:
-            return f"{trained.name} has learned the validation images, so it was not compared with another candidate."
-        return "No candidate completed, so there is no winner."
+            return [f"{trained.name} has learned the validation images, so it was not compared with another candidate."]
+        return ["No candidate completed, so there is no winner."]
     score, metric = format_estimate(winner), winner.metric
     named = f"a {metric.label} of {score}" if metric.is_loss else f"{score}{metric.unit} {metric.label}"
     text = f"{winner.name} won with {named} {format_where(winner)}"
     match = find_head_to_head(rows)
     if match is None:
-        return f"{text}. It was not compared with another candidate."
+        return [f"{text}.", "It was not compared with another candidate."]
     link = "," if match.winner.stage is winner.stage else f"; in the {match.winner.stage} stage it was"
     sentences = [f"{text}{link} {_describe_lead(match.winner, match.rivals[0])}.", _compare_costs(match)]
-    return " ".join(filter(None, sentences))
+    return [sentence for sentence in sentences if sentence]
 
 
 def explain_change(rows: Sequence[Row], criteria: Mapping[str, float] | None = None) -> str:
