@@ -512,7 +512,7 @@ def test_the_table_fits_a_hundred_columns_and_shows_every_figure() -> None:
     lines = show(rank([record, make_record("lenet@32", 0.5, model_bytes=0, memory_peak_bytes=0)]), 100)
     assert max(map(len, lines)) <= 100
     line = next(line for line in lines if "efficientnet-lite2@128" in line)
-    for cell in ("80.0 ±2.5 ★", "1.65 GB (-64 %)", "2.3 M", "2.4 M", "5.2 min", "500", "9.6 MB"):
+    for cell in ("80.0 ±2.5 ★", "1.65 GB  (-64 %)", "2.3 M", "2.4 M", "5.2 min", "500", "9.6 MB"):
         assert cell in line
     assert next(line for line in lines if "lenet@32" in line).rstrip().endswith("–")
     assert [line.strip() for line in lines if line.strip() in ("confirm", "race")] == ["confirm", "race"]

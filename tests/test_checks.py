@@ -224,7 +224,7 @@ def test_an_image_is_left_out_in_whatever_form_its_id_is_listed(tmp_path, form):
 
 
 def test_a_list_about_other_images_is_refused(folder, tmp_path):
-    with pytest.raises(DataError, match=r"none of the 2 ids to exclude .* the first is 'a/1.png'; give the list"):
+    with pytest.raises(DataError, match=r"has no image for any of 2 ids to exclude, such as 'a/1.png'; give the list"):
         _prepared(folder, tmp_path / "shards", edits=Edits({"a/1.png": "listed", "b/2.png": "listed"}))
     assert not (tmp_path / "shards").exists()
 
@@ -233,7 +233,7 @@ def test_ids_of_no_image_and_an_empty_list_are_told(folder, tmp_path):
     excluded = {"train/cat/00.png": "listed", "a/1.png": "listed", "b/2.png": "listed"}
     (tmp_path / "list.csv").write_text("\n".join(["id", *excluded]))
     done = run_cli("data", "prepare", folder, "--exclude", tmp_path / "list.csv", "--out", tmp_path / "shards")
-    assert "2 of its 3 ids name no image of images, the first is a/1.png" in " ".join(done.stderr.split())
+    assert "images has no image for 2 of its 3 ids, such as a/1.png" in " ".join(done.stderr.split())
     (tmp_path / "empty.csv").write_text("kind,id\ngrey,train/cat/00.png\n")
     done = run_cli("data", "prepare", folder, "--exclude", tmp_path / "empty.csv", "--out", tmp_path / "all")
     assert done.returncode == 0

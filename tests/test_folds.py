@@ -71,7 +71,7 @@ def test_there_may_be_more_folds_than_any_class_has_images():
 
 
 def test_one_group_cannot_be_divided():
-    with pytest.raises(ValueError, match="1 groups"):
+    with pytest.raises(ValueError, match="1 group"):
         assign_folds(_labels(3, 3), ["a"] * 6, 5, seed=0)
 
 

@@ -115,7 +115,7 @@ def test_occlusion_stops_when_it_would_take_too_long(noise: NDArray[np.uint8], m
     monkeypatch.setattr(explain, "SECONDS", -1.0)
     found = explain_images(look_at(0, 0, "small"), {"a": noise[0], "b": noise[1]}, {"a": 0, "b": 0}, flip=False)
     assert found.maps == {}
-    assert found.missing == "2 of 2 maps were not drawn, because that would have taken too long."
+    assert found.missing == "2 of 2 maps not drawn, because that would have taken too long."
 
 
 @pytest.mark.parametrize(

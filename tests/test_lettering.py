@@ -114,7 +114,7 @@ def test_a_character_that_no_font_has_is_drawn_as_its_code_and_told(monkeypatch:
     notes: list[str] = []
     assert np.array_equal(picture("猫 and 犬", notes), picture(r"\u732b and \u72ac"))
     (note,) = notes
-    assert "2 of the characters in the names, the first is 犬" in note
+    assert "2 characters of the names, such as 犬" in note
     assert "install a font that has them" in note
 
 

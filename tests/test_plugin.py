@@ -209,7 +209,7 @@ BAD_BUILDERS = {
     "none": ("pass", "returns a NoneType; return a keras.Model"),
     "error": ("return layers.Conv2D(8, 99)(images)", r"NET for an input of 32x32 pixels fails in .*nets\.py, line"),
     "own size": ("i = keras.Input((64, 64, 3)); return keras.Model(i, layers.Conv2D(3, 3)(i))", "where .*32, 32, 3"),
-    "two outputs": ("return keras.Model(images, [layers.ReLU()(images), images])", "1 inputs and 2 outputs"),
+    "two outputs": ("return keras.Model(images, [layers.ReLU()(images), images])", "1 input and 2 outputs"),
     "classifier": (
         "return keras.Model(images, layers.Dense(9, activation='softmax')(layers.Flatten()(images)))",
         "probabilities .* leave the classifier out",

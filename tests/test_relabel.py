@@ -95,7 +95,7 @@ def test_an_image_is_relabelled_in_whatever_form_its_id_is_listed(folder: Path, 
 
 
 BAD = {
-    "no such image": ("id,suggested\ncat/99.png,dog\ncat/03.png,dog\n", "1 of its 2 ids name no image of pets"),
+    "no such image": ("id,suggested\ncat/99.png,dog\ncat/03.png,dog\n", "pets has no image for 1 of its 2 ids"),
     "no such class": ("id,suggested\ncat/03.png,dgo\n", "pets has no class 'dgo', which is to be the label of cat/03"),
     "no column suggested": ("id,label\ncat/03.png,dog\n", "has no column suggested; give the suspicious_labels.csv"),
     "no column id": ("image,suggested\ncat/03.png,dog\n", "has no column id; give the CSV that"),
@@ -131,7 +131,7 @@ def test_an_image_in_both_lists_is_refused(folder: Path, tmp_path: Path) -> None
     options = ("--exclude", tmp_path / "list.csv", "--relabel", tmp_path / "list.csv")
     done = run_cli("data", "prepare", folder, *options, "--out", tmp_path / "shards")
     assert done.returncode == 2
-    assert "1 images are in both --exclude" in " ".join(done.stderr.split())
+    assert "1 image in both --exclude" in " ".join(done.stderr.split())
 
 
 def test_a_list_without_rows_changes_nothing_and_is_told(folder: Path, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_opening_an_archive_does_not_unpack_it(tmp_path: Path) -> None:
         ("train.bin", records([(0, 6)]), "label 6, but there are 6 names"),
         ("test.bin", records([(2, 0)]), "label 2, but there are 2 names"),
         ("test.bin", records([(1, 0)]), "several superclasses"),
-        ("fine_label_names.txt", b"one\none\n", "1 different names in 2 lines"),
+        ("fine_label_names.txt", b"one\none\n", "1 different name in 2 lines"),
     ],
 )
 def test_wrong_contents_are_a_data_error_that_names_the_file(

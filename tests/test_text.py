@@ -1,10 +1,16 @@
-"""Names of classes and files, as they are shown, compared and written into tables."""
+"""Names of classes and files, as they are shown, compared and written into tables; numbers with their nouns."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakeoff.text import comparable, encodable, from_cell, isolated, markdown, printable, to_cell
+import bakeoff
+from bakeoff.text import comparable, counted, encodable, from_cell, isolated, markdown, plural, printable, to_cell
 
 
 def test_what_cannot_be_seen_is_printed_as_an_escape() -> None:
@@ -47,3 +53,50 @@ def test_a_name_in_markdown_is_shown_as_it_is() -> None:
 def test_a_name_from_right_to_left_keeps_its_order_to_itself() -> None:
     assert isolated("قط") == "\u2068قط\u2069"
     assert isolated("cat 12") == "cat 12"
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "shown"),
+    [
+        (1, "image", "1 image"),
+        (0, "image", "0 images"),
+        (1204, "validation image", "1,204 validation images"),
+        (2, "class", "2 classes"),
+        (2, "batch", "2 batches"),
+        (3, "entry", "3 entries"),
+        (3, "day", "3 days"),
+        (1.5, "epoch", "1.5 epochs"),
+    ],
+)
+def test_a_number_has_its_noun_in_the_singular_or_the_plural(number: float, noun: str, shown: str) -> None:
+    assert counted(number, noun) == shown
+    assert shown.endswith(plural(number, noun))
+
+
+def test_no_message_counts_things_with_a_plural_that_is_fixed() -> None:
+    """As `f"{len(images)} images"` does, which becomes "1 images"."""
+
+    def fixed(tree: ast.AST) -> Iterator[str]:
+        texts = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+        for first, second in (pair for text in texts for pair in zip(text.values, text.values[1:], strict=False)):
+            match first, second:
+                case (
+                    ast.FormattedValue(value=ast.Call(func=ast.Name(id="len" | "sum"))),
+                    ast.Constant(value=str(after)),
+                ) if re.match(r" (?!of )([\w-]+ ){0,2}?(?!is\b|was\b|has\b)[a-z]+s\b", after):
+                    yield f"{ast.unparse(first)}{after}"
+
+    assert list(
+        fixed(ast.parse("""f'{len(images):,} images were'; f'{len(a)} of them is'; f'{sum(c)} near copies'"""))
+    ) == [
+        "{len(images):,} images were",
+        "{sum(c)} near copies",
+    ]
+    package = Path(bakeoff.__file__).parent
+    found = {
+        path.relative_to(package).as_posix(): list(fixed(ast.parse(path.read_text(encoding="utf-8"))))
+        for path in package.rglob("*.py")
+    }
+    # There it is a part of an identity, which must not change.
+    assert all(found.pop(path) for path in ("api/given.py", "data/sources/arrays.py"))
+    assert {path: texts for path, texts in found.items() if texts} == {}

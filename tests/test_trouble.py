@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bakeoff.text import plural
 from test_docs import PACKAGE, ROOT
 
 # What the sources raise with a message for the user, or for a part of one.
@@ -28,6 +29,8 @@ def read_text(node: ast.AST) -> str:
             return text
         case ast.JoinedStr(values=values):
             return "".join(read_text(value) for value in values)
+        case ast.FormattedValue(value=ast.Call(func=ast.Name(id="counted"), args=[_, ast.Constant(value=str(noun))])):
+            return f"… {plural(2, noun)}"
         case ast.BinOp(left=left, right=right):
             return read_text(left) + read_text(right)
         case _:

@@ -84,7 +84,7 @@ def plural(number: float, noun: str) -> str:
     """A noun in the number that goes with a count: `image` for 1, `images`, `classes`, `entries` for others."""
     if number == 1:
         return noun
-    if noun.endswith(("s", "x", "ch", "sh")):
+    if noun.endswith(("s", "x", "ch", "sh")) and not noun.endswith("epoch"):
         return f"{noun}es"
     return f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s"
 

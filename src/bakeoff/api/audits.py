@@ -39,6 +39,7 @@ from bakeoff.report.verify_models import verify_models
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.labels import UNASKED_SECONDS, forecast_labels, score_labels
 from bakeoff.study.provide import prepare_data, require_tensorflow
+from bakeoff.text import counted
 
 __all__ = ["CheckResult", "check", "verify"]
 
@@ -195,7 +196,9 @@ def _add_suspicious(result: CheckResult, scored: HeldOut) -> CheckResult:
     write_suspicious(table, found)
     notes = list(result.notes)
     if missing := sum(dataset.counts.values()) - len(scored.ids):
-        notes.append(f"labels of {missing:,} images were not checked: there are no others of their class to learn from")
+        notes.append(
+            f"labels of {counted(missing, 'image')} were not checked: there are no others of their class to learn from"
+        )
     if len(found) > MANY_SUSPICIOUS * len(scored.ids):
         notes.append(
             f"{len(found) / len(scored.ids):.0%} of all labels are suspicious: the network that scores does not know"

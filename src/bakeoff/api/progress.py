@@ -10,6 +10,7 @@ from bakeoff.data.sources import OnCount
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Run
 from bakeoff.runs.events import RunProgress
+from bakeoff.text import counted
 
 if TYPE_CHECKING:
     from bakeoff.data.shards import Dataset
@@ -117,7 +118,7 @@ class _EventWatcher:
         """Log the stage."""
         self._stage = str(stage)
         left = "" if seconds_left is None else f", {max(0.0, seconds_left):.0f} s of the budget left"
-        _log.info("%s: %s%s", stage, "runs until the time is up" if runs is None else f"{runs} runs", left)
+        _log.info("%s: %s%s", stage, "runs until the time is up" if runs is None else counted(runs, "run"), left)
 
     def plan_revised(self, why: str) -> None:
         """Log how the plan has changed."""

@@ -148,9 +148,7 @@ def _render_search(plan: Search) -> Table:
     table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}", plan)
     train = plan.base.train
     length = format_seconds(train.seconds or 0.0)
-    table.add_row(
-        "trials", f"{plan.base.candidate}, {length} of training each, scored on {counted(train.val_images, 'image')}"
-    )
+    table.add_row("trials", f"{plan.base.candidate}, {length} of training each, scored on {train.val_images:,}")
     stops = counted(train.evaluations - 1, "evaluation")
     table.add_row("", f"after each of {stops} on the way, a trial that is among the worse half so far is stopped")
     _warn_of_random(table, {plan.base.candidate: plan.base.model.weights})

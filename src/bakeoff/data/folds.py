@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.runs.metrics import wilson_interval
+from bakeoff.text import counted
 
 __all__ = ["assign_folds", "choose_folds", "count_folds", "half_interval"]
 
@@ -67,7 +68,7 @@ def assign_folds(
     )
     count = min(count, len(first))
     if count < 2:
-        raise ValueError(f"cannot make {count} folds of {len(first)} groups of images")
+        raise ValueError(f"cannot make {count} folds of images in {counted(len(first), 'group')}")
     if len(first) < len(labels) and count <= np.bincount(labels).max():
         return _stratify_groups(labels, group_of, count, seed)
     # In the order of their classes, groups are dealt to the folds in turn. This is stratified k-fold; scikit-learn's

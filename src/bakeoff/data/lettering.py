@@ -12,7 +12,7 @@ from typing import Any
 from PIL import ImageDraw, ImageFont
 
 from bakeoff.data.fonts import DEJAVU, Font, can_shape, choose_fonts
-from bakeoff.text import JOINERS, escape, printable
+from bakeoff.text import JOINERS, counted, escape, printable
 
 __all__ = ["Lettering", "Style"]
 
@@ -45,7 +45,7 @@ class Lettering:
         if self._missing:
             first = self._missing[0]
             notes.append(
-                f"no font on this machine has {len(self._missing)} of the characters in the names, the first is"
+                f"no font on this machine has {counted(len(self._missing), 'character')} of the names, such as"
                 f" {first}; codes such as {escape(first)} are drawn instead; install a font that has them (Debian:"
                 " fonts-noto-cjk and fonts-noto-core; or put a font file into ~/.local/share/fonts)"
             )

@@ -30,6 +30,7 @@ from bakeoff.networks.plugin import (
 )
 from bakeoff.networks.weights import WeightsSource, load_weights
 from bakeoff.runs.plugin import Plugin
+from bakeoff.text import counted
 
 __all__ = ["build_checked", "check_backbone", "examine", "find_custom_objects"]
 
@@ -119,7 +120,9 @@ def check_backbone(backbone: Any, target: str, shape: Shape) -> None:
     if not backbone.built:
         raise refuse("a Sequential without input; begin it with keras.Input(input_shape)")
     if len(backbone.inputs) != 1 or len(backbone.outputs) != 1:
-        raise refuse(f"{len(backbone.inputs)} inputs and {len(backbone.outputs)} outputs; {wanted}")
+        raise refuse(
+            f"{counted(len(backbone.inputs), 'input')} and {counted(len(backbone.outputs), 'output')}; {wanted}"
+        )
     (image,), (output,) = backbone.inputs, backbone.outputs
     if tuple(image.shape) != (None, *shape):
         raise refuse(f"an input of {tuple(image.shape)} where {(None, *shape)} was asked for; use its `input_shape`")

@@ -9,6 +9,7 @@ from bakeoff.files import hash_json
 from bakeoff.machine import count_cores
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.versions import find_library_versions
+from bakeoff.text import counted
 from bakeoff.variables import CUDA_VISIBLE_DEVICES
 
 __all__ = ["Device", "find_device"]
@@ -35,7 +36,7 @@ class Device(Facts):
         return hash_json(self.model_dump(mode="json"))[:16]
 
     def __str__(self) -> str:
-        return ", ".join((*self.gpus, f"{self.cpu}, {self.cores} cores"))
+        return ", ".join((*self.gpus, f"{self.cpu}, {counted(self.cores, 'core')}"))
 
 
 def find_device(cpuinfo: Path = Path("/proc/cpuinfo"), gpu_folder: Path = Path("/proc/driver/nvidia/gpus")) -> Device:

@@ -32,6 +32,7 @@ from bakeoff.runs.paired import compare, mcnemar
 from bakeoff.runs.predictions import has_predictions
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.runs.study_file import AnyStudy
+from bakeoff.text import counted
 
 __all__ = ["Cell", "Leaders", "Spread", "compare_leaders", "list_doubts", "spread_over_seeds"]
 
@@ -209,7 +210,7 @@ def _describe_test(test: McNemar, winner: str, rival: str) -> str:
     discordant = test.first_only + test.second_only
     if not discordant:
         return "Both were right on the same images."
-    how = f"(McNemar's exact test on the {discordant:,} images that only one of them got right)"
+    how = f"(McNemar's exact test on the {counted(discordant, 'image')} that only one of them got right)"
     if test.is_chance:
         return f"The difference is not significant at the 5 % level {how}."
     better = winner if test.first_only > test.second_only else rival
@@ -217,7 +218,7 @@ def _describe_test(test: McNemar, winner: str, rival: str) -> str:
 
 
 def _describe_difference(difference: Difference, winner: str, rival: str) -> str:
-    how = f"(95 % interval of {RESAMPLES:,} draws of the {difference.images:,} images, the same for both)"
+    how = f"(95 % interval of {RESAMPLES:,} draws of the {counted(difference.images, 'image')}, the same for both)"
     if difference.verdict is Verdict.NONE:
         return f"Chance alone could explain the difference {how}."
     better, worse = (winner, rival) if difference.verdict is Verdict.HELPS else (rival, winner)

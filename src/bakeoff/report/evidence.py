@@ -33,6 +33,7 @@ from bakeoff.report.figures import (
 from bakeoff.runs.config import Metric
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State, read_history
+from bakeoff.text import counted
 
 __all__ = ["Drawing", "draw_budget", "draw_learning", "draw_memory", "draw_screen_order", "draw_tradeoffs"]
 
@@ -154,7 +155,7 @@ def draw_memory(rows: Sequence[Row]) -> Drawing | None:
     caption = "Peak memory of training: predicted before the run and measured in its process."
     caption += f" The median error is {100 * median(errors):.0f} %."
     if len(trained) > len(shown):
-        caption += f" The figure shows the first {len(shown)} of {len(trained)} runs."
+        caption += f" The figure shows the first {len(shown)} of {counted(len(trained), 'run')}."
     return Drawing(draw_forecasts(forecasts, caption), caption)
 
 
@@ -170,7 +171,7 @@ def draw_screen_order(rows: Sequence[Row]) -> Drawing | None:
             pairs = list(combinations(ranks, 2))
             agreed = sum((one.first < other.first) == (one.second < other.second) for one, other in pairs)
             caption = f"The order of the same candidates in the screen and in the {stage}. The two orders agree on"
-            caption += f" {agreed} of {len(pairs)} pairs."
+            caption += f" {agreed} of {counted(len(pairs), 'pair')}."
             return Drawing(draw_rank_pairs(ranks, ("screen", stage.value), caption), caption)
     return None
 
@@ -197,5 +198,4 @@ def _name_score(metric: Metric, *, folded: bool = False) -> str:
 
 
 def _count(points: Sequence[Point]) -> str:
-    number = len({point.label for point in points})
-    return f"{number} candidate{'s' if number > 1 else ''} in {len(points)} runs"
+    return f"{counted(len({point.label for point in points}), 'candidate')} in {counted(len(points), 'run')}"

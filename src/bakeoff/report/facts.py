@@ -23,7 +23,7 @@ from bakeoff.runs.config import Fit, Metric, Mode, Model, Run
 from bakeoff.runs.metrics import Metrics, describe_absent
 from bakeoff.runs.record import RunRecord
 from bakeoff.runs.study_file import AnyStudy, StudyData
-from bakeoff.text import printable
+from bakeoff.text import counted, printable
 
 __all__ = [
     "Spending",
@@ -70,7 +70,7 @@ def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
     ]
     learned = [("Images", "those of training and validation together")] if train.with_val else []
     if train.mode is Mode.PROBE:
-        folds = f", scored by cross-validation in {train.folds} folds" if train.folds else ""
+        folds = f", scored by cross-validation in {counted(train.folds, 'fold')}" if train.folds else ""
         views = f", of {train.probe_views} augmented views of each image too if they help" if train.probe_views else ""
         return [*network, ("Training", f"a linear classifier on frozen features{folds}{views}"), *learned]
     lengths = {"training seconds": train.seconds, "images": train.images, "epochs": train.epochs}

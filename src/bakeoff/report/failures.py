@@ -15,6 +15,7 @@ from bakeoff.runs.folder import SPLITS_SCORED, run_dir
 from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.predictions import Predictions, has_predictions, read_predictions
 from bakeoff.runs.record import RunRecord
+from bakeoff.text import counted
 
 __all__ = ["ClassRow", "Confusion", "Failures", "describe_failures"]
 
@@ -136,7 +137,7 @@ def _draw_matrix(predictions: Predictions, classes: Classes) -> Drawing:
     names = [classes.names[label] for label in order]
     groups = [superclasses[label] for label in order] if superclasses else []
     caption = (
-        f"{len(predictions.labels):,} {predictions.split_name} images of {len(names)} classes"
+        f"{counted(len(predictions.labels), f'{predictions.split_name} image')} of {counted(len(names), 'class')}"
         f"{', ordered by superclass' if groups else ''}. Rows are true classes, columns are predicted classes. Blue is"
         f" correct ({format_percent(float(predictions.correct.mean()))}), orange is wrong. A stronger colour is a"
         " larger share of the row."
@@ -187,7 +188,8 @@ def _describe_calibration(predictions: Predictions, validation: Predictions | No
         f" {format_percent(before)} to {format_percent(after)}. It changes the confidence, never the predicted class."
     )
     caption = (
-        f"Accuracy against confidence on {len(predictions.labels):,} {predictions.split_name} images. Below the dashed"
+        f"Accuracy against confidence on {counted(len(predictions.labels), f'{predictions.split_name} image')}."
+        " Below the dashed"
         " line the model is overconfident. A larger dot stands for more images."
     )
     bins = [reliability(each, predictions.correct) for each in (predictions.confidence, confidence)]

@@ -13,6 +13,7 @@ from bakeoff.runs.findings import Effect, Effects, SearchResult, Verdict
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State, read_history
 from bakeoff.runs.study_file import AnyStudy
+from bakeoff.text import counted
 
 __all__ = ["Tuning", "describe_tuning", "label_trials"]
 
@@ -80,7 +81,7 @@ def _describe_search(found: SearchResult, study: AnyStudy, out: Path, records: S
     drawings = []
     if trials:
         score = "accuracy" if metric is Metric.TOP1 else metric.label
-        caption = f"Validation {score} of {len(trials)} trials, in the order in which they ran."
+        caption = f"Validation {score} of {counted(len(trials), 'trial')}, in the order in which they ran."
         caption += f" A cross is a trial that was stopped early, with the {score} at that moment."
         drawings.append(Drawing(draw_trials(trials, chosen, caption, metric), caption))
     if found.importances:
@@ -92,7 +93,7 @@ def _describe_search(found: SearchResult, study: AnyStudy, out: Path, records: S
 
 def _summarise_search(found: SearchResult, base: Run) -> str:
     counts = ", ".join(f"{count} {state.lower()}" for state, count in found.trials.items())
-    text = f"The search tried {sum(found.trials.values())} recipes with equal training time ({counts})."
+    text = f"The search tried {counted(sum(found.trials.values()), 'recipe')} with equal training time ({counts})."
     if found.before is None or found.after is None or found.difference is None:
         why = "The confirming pair of runs could not be trained" if found.changes else "None was better"
         return f"{text} {why}, so the recipe at the start was kept."
@@ -102,7 +103,7 @@ def _summarise_search(found: SearchResult, base: Run) -> str:
         " The best of many trials was partly lucky. Therefore its recipe and the recipe at the start were trained"
         f" again, with another seed and for {format_seconds(after.seconds)} each. They reached"
         f" {format_arm(after)} and {format_arm(before)}{_name_metric(difference.metric)} on"
-        f" {difference.images:,} validation images, a difference of"
+        f" {counted(difference.images, 'validation image')}, a difference of"
         f" {difference.points_and_interval}{difference.metric.points},"
         f" {difference.significance}."
     )
@@ -120,14 +121,14 @@ def _describe_change(found: SearchResult, base: Run, key: str) -> str:
 def _describe_effects(effects: Effects) -> Tuning:
     helping = [effect for effect in effects.effects if effect.difference.verdict is Verdict.HELPS]
     hurting = [effect for effect in effects.effects if effect.difference.verdict is Verdict.HURTS]
-    seeds = len(effects.base.ids)
     text = (
         f"The study changed one factor of the base recipe at a time, with equal training time"
-        f" ({format_seconds(effects.base.seconds)}) and {seeds} seed{'s' if seeds > 1 else ''}. The base recipe reached"
+        f" ({format_seconds(effects.base.seconds)}) and {counted(len(effects.base.ids), 'seed')}. The base recipe"
+        " reached"
         f" {format_arm(effects.base)}{_name_metric(effects.base.metric)} on validation."
         f" {_list(helping, 'Better')} {_list(hurting, 'Worse')} The other values made no significant difference."
     )
-    if seeds == 1:
+    if len(effects.base.ids) == 1:
         text += " With one seed, the intervals do not include the variation between seeds: repeat with more seeds."
     if effects.missing:
         text += f" Not measured because the runs failed or there was no time left: {', '.join(effects.missing)}."

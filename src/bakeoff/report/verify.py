@@ -35,6 +35,7 @@ from bakeoff.runs.paired import compare
 from bakeoff.runs.predictions import has_predictions, read_predictions
 from bakeoff.runs.record import RunRecord, State, list_records, read_record
 from bakeoff.runs.study_file import read_study
+from bakeoff.text import counted
 
 __all__ = ["Check", "OnCount", "verify_bundles", "verify_data", "verify_records", "verify_views"]
 
@@ -151,7 +152,7 @@ def _verify_predictions(folder: Path, run: Path, dataset: Dataset, on_progress: 
         return
     agree = f"as in {source}"
     limit = choose_tolerance(read_record(run)).differing
-    where = f"{folder.name}/{MODEL_NAMES[bundle.facts.format]}: predictions on {len(split):,} {name} images"
+    where = f"{folder.name}/{MODEL_NAMES[bundle.facts.format]}: predictions on {counted(len(split), f'{name} image')}"
     yield Check(where, agree, agree if differing <= limit * len(split) else f"{differing:,} differ")
 
 

@@ -19,7 +19,7 @@ from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.predictions import read_predictions
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.runs.study_file import read_study
-from bakeoff.text import name_some
+from bakeoff.text import counted, name_some
 
 __all__ = ["verify_models"]
 
@@ -93,7 +93,7 @@ def _predict(out: Path, record: RunRecord, shards: Path, on_progress: OnCount) -
         for name, computed in predict_again(folder, shards, report).items():
             stored = read_predictions(folder, name)
             same = f"those in {RunFolder(folder).predictions(name).name}"
-            where = f"{_name(record)}: predictions on {len(stored.labels):,} {stored.split_name} images"
+            where = f"{_name(record)}: predictions on {counted(len(stored.labels), f'{stored.split_name} image')}"
             yield Check(where, same, describe_difference(record, stored, computed) or same)
     except BakeoffError as error:
         yield Check(_name(record), "can predict again", str(error))
@@ -104,5 +104,5 @@ def _name(record: RunRecord) -> str:
 
 
 def _note(ids: Sequence[str], text: str) -> Check:
-    runs = "run" if len(ids) == 1 else f"{len(ids):,} runs"
+    runs = "run" if len(ids) == 1 else counted(len(ids), "run")
     return Check(f"{runs} {name_some(ids)}", "", "", f"{runs} {name_some(ids)}: {text}")

@@ -8,6 +8,7 @@ from bakeoff.runs.config import Metric, Mode
 from bakeoff.runs.paired import compare
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.runs.study_file import AnyStudy, Winner
+from bakeoff.text import counted
 
 __all__ = ["MIN_REFIT_SHARE", "choose_run", "choose_winner", "find_complete", "find_winner"]
 
@@ -107,7 +108,8 @@ def _compare(fitted: RunRecord, probe: RunRecord, images: int, chosen: RunRecord
             f" images, against {probed}."
         )
     return (
-        f"{frozen.capitalize()} was kept: {fine_tuning} had {right} on the same {images:,} validation images, the"
+        f"{frozen.capitalize()} was kept: {fine_tuning} had {right} on the same"
+        f" {counted(images, 'validation image')}, the"
         f" probe {probed}."
     )
 

@@ -16,6 +16,7 @@ from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import Precision
 from bakeoff.runs.predictions import Predictions
 from bakeoff.runs.record import RunRecord
+from bakeoff.text import counted
 
 __all__ = ["Tolerance", "choose_tolerance", "describe_difference"]
 
@@ -56,7 +57,7 @@ def describe_difference(record: RunRecord, stored: Predictions, computed: Predic
         How the predictions differ, in a few words; empty if they are the same but for rounding.
     """
     if computed.classes != stored.classes:
-        return f"{computed.classes} classes instead of {stored.classes}"
+        return f"{counted(computed.classes, 'class')} instead of {stored.classes}"
     if stored.ids:
         places = {name: place for place, name in enumerate(computed.ids)}
         shared = [(place, places[name]) for place, name in enumerate(stored.ids) if name in places]
@@ -77,4 +78,7 @@ def describe_difference(record: RunRecord, stored: Predictions, computed: Predic
     differing = int((chosen < expected.max(axis=1) - tolerance.near_tie).sum())
     if mean_gap <= tolerance.mean_gap and differing <= tolerance.differing * len(shared):
         return ""
-    return f"{differing:,} of {len(shared):,} images in another class, probabilities off by {mean_gap:.2g} in the mean"
+    return (
+        f"{differing:,} of {counted(len(shared), 'image')} in another class, probabilities off by"
+        f" {mean_gap:.2g} in the mean"
+    )

@@ -17,6 +17,7 @@ from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.defaults import set_length, without_length
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.space import Space
+from bakeoff.text import counted
 
 __all__ = ["Ablation", "make_ablation", "measure_effects"]
 
@@ -118,7 +119,8 @@ def make_ablation(
     if seconds < MIN_TRAINING_SECONDS:
         least = math.ceil(rounds * (MIN_TRAINING_SECONDS + around) / RUNS_SHARE)
         raise ConfigError(
-            f"a budget of {budget:.0f} s is too short for {runs} runs; give at least {least}s, or choose fewer"
+            f"a budget of {budget:.0f} s is too short for {counted(runs, 'run')}; give at least {least}s, or"
+            " choose fewer"
             " factors with --space or --factors"
         )
     length = {"seconds": seconds, "images": None, "epochs": None, "evaluations": 1, "val_images": val_images}

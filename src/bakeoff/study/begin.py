@@ -34,6 +34,7 @@ from bakeoff.study.provide import SplitFindings, check_splits, fetch_presets, pr
 from bakeoff.study.request import StudyRequest
 from bakeoff.study.state import AnyPlan, StudyState, check_place, open_state, planned_metric
 from bakeoff.study.watcher import StudyWatcher
+from bakeoff.text import counted
 
 __all__ = ["PreparedStudy", "StudyRequest", "open_executor", "open_study", "prepare_study"]
 
@@ -84,7 +85,7 @@ def open_executor(workers: int | None, cluster: str | None) -> Iterator[Executor
             "give --workers or --cluster, not both: a cluster's nodes say how many runs they have room for"
         )
     if workers is not None and workers > (cores := count_cores()):
-        raise ConfigError(f"--workers {workers}: bakeoff may use {cores} cores here; give at most {cores}")
+        raise ConfigError(f"--workers {workers}: bakeoff may use {counted(cores, 'core')} here; give at most {cores}")
     executor: Executor = Local(workers or 1, Spare()) if cluster is None else connect(cluster)
     try:
         yield executor

@@ -15,6 +15,7 @@ from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.deciding import BY_TOP1, Decision, decide_by
 from bakeoff.study.defaults import set_length, start_from, without_length
 from bakeoff.study.forecast import Forecast
+from bakeoff.text import counted
 
 __all__ = ["RUNS_SHARE", "Comparison", "least_seconds", "make_comparison"]
 
@@ -135,7 +136,7 @@ def _divide_budget(
     if seconds < MIN_TRAINING_SECONDS:
         least = (rounds * MIN_TRAINING_SECONDS + around(MIN_VAL_IMAGES)) / RUNS_SHARE
         raise ConfigError(
-            f"a budget of {budget:.0f} s is too short for {len(candidates)} candidates;"
+            f"a budget of {budget:.0f} s is too short for {counted(len(candidates), 'candidate')};"
             f" give at least {math.ceil(least)}s, or fewer candidates"
         )
     return {

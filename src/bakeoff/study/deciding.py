@@ -5,6 +5,7 @@ from typing import NamedTuple
 from bakeoff.data.shards import Dataset
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Metric, Monitor, Run
+from bakeoff.text import counted
 
 __all__ = ["BY_TOP1", "UNEVEN", "Decision", "choose_metric", "decide_by"]
 
@@ -49,7 +50,7 @@ def choose_metric(asked: Metric | None, dataset: Dataset, planned: Metric | None
         times = largest / smallest
         why = f"has {times:{'.0f' if times >= 10 else '.2g'}} times the training images of the smallest"
     else:
-        why = f"has {largest:,} training images and the smallest has none"
+        why = f"has {counted(largest, 'training image')} and the smallest has none"
     return Decision(usual, f"{usual.label} decides, because the largest class {why} (--metric to change)")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.runs.config import Balance
+from bakeoff.text import counted
 
 __all__ = ["LossBalance", "balance_loss", "class_weights", "log_priors", "note_missing"]
 
@@ -115,4 +116,4 @@ def note_missing(balance: Balance, labels: NDArray[np.int32], classes: int) -> s
     missing = classes - len(np.unique(labels))
     if balance is Balance.NONE or not missing:
         return ""
-    return f"train.balance = {balance}: {missing:,} of {classes:,} classes have no training images"
+    return f"train.balance = {balance}: {missing:,} of {counted(classes, 'class')} have no training images"

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Balance
+from bakeoff.text import counted
 from bakeoff.training.balance import class_weights, log_priors
 
 __all__ = ["INVERSE_PENALTY", "ITERATIONS", "LEAST_DEVIATION", "LinearHead", "fit_head"]
@@ -58,7 +59,7 @@ def fit_head(
     """
     if len(np.unique(labels)) < 2:
         raise ConfigError(
-            f"all {len(labels):,} training images of the probe are of one class; give a larger train.subset or"
+            f"all {counted(len(labels), 'training image')} of the probe are of one class; give a larger train.subset or"
             " train.probe_images"
         )
     by_class = class_weights(balance, labels, classes)

@@ -20,6 +20,7 @@ from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.measures import measure_all, prepare
 from bakeoff.runs.record import HistoryRow, Seconds, read_history, write_history
+from bakeoff.text import counted
 from bakeoff.training.balance import balance_loss, note_missing
 from bakeoff.training.checkpoint import Checkpoint, Stateful, Variables, discard_unusable
 from bakeoff.training.inference import compile_forward, predict_logits
@@ -204,7 +205,7 @@ class _Training:
             self._state.losses.append(loss)
         if not math.isfinite(loss):
             raise FloatingPointError(
-                f"the loss became {loss} after {self.course.images_seen} images, at rate {self._rate:.2g}"
+                f"the loss became {loss} after {counted(self.course.images_seen, 'image')}, at rate {self._rate:.2g}"
             )
         self._task.report(self._progress_event())
 

@@ -20,6 +20,7 @@ from bakeoff.runs.metrics import Metrics, score
 from bakeoff.runs.predictions import Predictions, round_logits, write_predictions
 from bakeoff.runs.record import OUT_OF_MEMORY, RunRecord, State, keeps_model, read_record, write_record
 from bakeoff.runs.versions import find_versions
+from bakeoff.text import counted
 from bakeoff.training.folds import cross_validate
 from bakeoff.training.loop import train
 from bakeoff.training.probe import probe
@@ -159,4 +160,4 @@ def _device() -> str:
     if gpus:
         return ", ".join(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus)
     threads = TF_NUM_INTRAOP_THREADS.read()
-    return f"{describe_cpu()}, {threads} threads" if threads else describe_cpu()
+    return f"{describe_cpu()}, {counted(int(threads), 'thread')}" if threads else describe_cpu()

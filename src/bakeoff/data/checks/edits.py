@@ -12,7 +12,7 @@ from bakeoff.data.shards import Edits, Manifest
 from bakeoff.data.sources import Table, read_table_file
 from bakeoff.errors import DataError
 from bakeoff.runs.config import Data
-from bakeoff.text import comparable, from_cell
+from bakeoff.text import comparable, counted, from_cell
 
 __all__ = ["note_edits", "read_edits", "read_excluded", "read_relabelled"]
 
@@ -31,8 +31,8 @@ def read_edits(data: Data) -> Edits:
     left_out = set(map(comparable, excluded))
     if both := [key for key in relabelled if comparable(key) in left_out]:
         raise DataError(
-            f"{len(both):,} images are in both --exclude {data.exclude} and --relabel {data.relabel}, the first is"
-            f" {both[0]}; delete their rows from one of the two files"
+            f"{counted(len(both), 'image')} in both --exclude {data.exclude} and --relabel {data.relabel}, such as"
+            f" {both[0]}; delete each of them from one of the two files"
         )
     return Edits(excluded, relabelled)
 
@@ -103,8 +103,8 @@ def _note_excluded(path: str, excluded: Mapping[str, str], manifest: Manifest) -
     known = {comparable(bad.key) for bad in manifest.quarantined}
     if unknown := [key for key in excluded if comparable(key) not in known]:
         yield (
-            f"--exclude {path}: {len(unknown):,} of its {len(excluded):,} ids name no image of {manifest.name}, the"
-            f" first is {unknown[0]}"
+            f"--exclude {path}: {manifest.name} has no image for {len(unknown):,} of its"
+            f" {counted(len(excluded), 'id')}, such as {unknown[0]}"
         )
 
 
@@ -113,8 +113,8 @@ def _note_relabelled(path: str, relabelled: Mapping[str, str], manifest: Manifes
         yield f"--relabel {path} changes nothing: it lists no images"
     elif idle := len(set(map(comparable, relabelled))) - len(manifest.relabelled):
         yield (
-            f"--relabel {path}: {idle:,} of its {len(relabelled):,} rows change nothing: the image has that label, or"
-            " cannot be read"
+            f"--relabel {path}: {idle:,} of its {counted(len(relabelled), 'row')} changed nothing: the image has that"
+            " label, or cannot be read"
         )
 
 

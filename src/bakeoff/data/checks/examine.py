@@ -15,6 +15,7 @@ from bakeoff.data.checks.leaks import without_bars, write_leaks
 from bakeoff.data.checks.near_duplicates import MIN_SIDE_PIXELS, find_near_duplicates
 from bakeoff.data.shards import Dataset
 from bakeoff.data.sources import OnCount, SplitName
+from bakeoff.text import counted
 
 __all__ = ["examine", "load_all"]
 
@@ -113,10 +114,10 @@ def _check_class_sizes(splits: dict[str, Split], names: Sequence[str]) -> Iterat
     counts = np.bincount(splits["train"].labels, minlength=len(names))
     for name, count in zip(names, counts, strict=True):
         if count < TINY_CLASS_IMAGES:
-            yield Finding(FindingKind.TINY_CLASS, "train", label=name, note=f"{count} images to train on")
+            yield Finding(FindingKind.TINY_CLASS, "train", label=name, note=f"{counted(count, 'image')} to train on")
     if counts.max() > IMBALANCE_RATIO * max(counts.min(), 1):
         largest, smallest = names[int(counts.argmax())], names[int(counts.argmin())]
-        note = f"{counts.max()} images of {largest}, {counts.min()} of {smallest}"
+        note = f"{counted(counts.max(), 'image')} of {largest}, {counts.min()} of {smallest}"
         yield Finding(FindingKind.IMBALANCE, "train", note=note)
 
 

@@ -17,6 +17,7 @@ from bakeoff.data.sources import OnCount, SplitName
 from bakeoff.files import read_json, write_json
 from bakeoff.runs.config import Fit
 from bakeoff.runs.facts import Facts
+from bakeoff.text import counted, plural
 
 __all__ = [
     "Leaks",
@@ -125,7 +126,7 @@ def warn_of_leaks(dataset: Dataset, leaks: Leaks | None) -> str:
     ]
     if not loud:
         return ""
-    found = [f"{counts[split]:,} of {dataset.counts[split]:,} {_TITLES[split]} images" for split in loud]
+    found = [f"{counts[split]:,} of {counted(dataset.counts[split], f'{_TITLES[split]} image')}" for split in loud]
     most = max(shares[split] for split in loud) > 0.5
     effect = "will not hold" if most else "are higher than they would be"
     return (
@@ -157,7 +158,7 @@ def can_compare(dataset: Dataset, *splits: SplitName) -> bool:
 def _advise(dataset: Dataset, loud: Sequence[str], most: bool) -> str:
     manifest = dataset.manifest
     if given := [_TITLES[split] for split in loud if split not in manifest.drawn]:
-        splits = f"{' and '.join(given)} split{'s' if len(given) > 1 else ''}"
+        splits = f"{' and '.join(given)} {plural(len(given), 'split')}"
         if most:
             return (
                 f"The data give the {splits}; without splits, --group draws some that keep a subject or scene together"

@@ -19,6 +19,7 @@ from bakeoff.data.shards import Dataset, read_blocks
 from bakeoff.data.sources import SplitName
 from bakeoff.errors import DataError
 from bakeoff.runs.config import Augment, Fit
+from bakeoff.text import counted
 
 __all__ = ["draw_sheet"]
 
@@ -165,9 +166,9 @@ def _title(dataset: Dataset, split: SplitName, augment: Augment | None) -> tuple
     fitted = "" if dataset.manifest.uniform else f", {_FITTED[dataset.fit]}"
     if augment is not None:
         return f"{dataset.name}  ·  {augment.policy}", f"first as stored{fitted}, then {describe(augment) or 'drawn'}"
-    parts = [f"{split} split", f"{len(dataset.class_names)} classes", f"{dataset.counts[split]:,} images"]
+    parts = [f"{split} split", counted(len(dataset.class_names), "class"), counted(dataset.counts[split], "image")]
     if dataset.superclass_names:
-        parts.insert(2, f"{len(dataset.superclass_names)} superclasses")
+        parts.insert(2, counted(len(dataset.superclass_names), "superclass"))
     return dataset.name, "  ·  ".join([*parts, f"{dataset.side}x{dataset.side} pixels{fitted}"])
 
 

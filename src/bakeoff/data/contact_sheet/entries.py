@@ -12,6 +12,7 @@ from bakeoff.data.checks import Finding, SuspiciousLabel
 from bakeoff.data.contact_sheet.drawing import GAP, MARGIN, MUTED_TEXT, TEXT, THUMB, TITLE, draw_samples, save, to_text
 from bakeoff.data.lettering import Lettering
 from bakeoff.data.shards import SPLITS, Dataset, read_blocks
+from bakeoff.text import counted
 
 __all__ = ["draw_pairs", "draw_suspicious"]
 
@@ -51,7 +52,7 @@ def draw_pairs(dataset: Dataset, findings: Sequence[Finding], path: Path, *, lim
         )
         for pair, (first, second) in zip(pairs, shown, strict=True)
     ]
-    return _draw_entries(f"{dataset.name}: {len(pairs)} pairs", entries, path, thumb=THUMB, width=480)
+    return _draw_entries(f"{dataset.name}: {counted(len(pairs), 'pair')}", entries, path, thumb=THUMB, width=480)
 
 
 def draw_suspicious(
@@ -86,7 +87,7 @@ def draw_suspicious(
         )
         for number, one in enumerate(shown, 1)
     ]
-    title = f"{dataset.name}: {len(found):,} suspicious labels"
+    title = f"{dataset.name}: {counted(len(found), 'suspicious label')}"
     if len(shown) < len(found):
         title += f", the first {len(shown)}"
     return _draw_entries(title, entries, path, thumb=_LARGE_THUMB, width=400)

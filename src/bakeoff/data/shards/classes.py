@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bakeoff.errors import DataError, suggest
-from bakeoff.text import printable
+from bakeoff.text import counted, printable
 
 __all__ = ["choose_classes", "find_class"]
 
@@ -57,7 +57,9 @@ def _list_forms(names: Sequence[str]) -> dict[str, int]:
 
 def _draw(count: int, classes: int, seed: int, source: str) -> list[int]:
     if not 2 <= count <= classes:
-        raise DataError(f"--classes {count}: {source} has {classes} classes; give a number from 2 to {classes}")
+        raise DataError(
+            f"--classes {count}: {source} has {counted(classes, 'class')}; give a number from 2 to {classes}"
+        )
     drawn = np.random.default_rng(seed).choice(classes, count, replace=False)
     return sorted(int(label) for label in drawn)
 

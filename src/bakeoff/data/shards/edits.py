@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from bakeoff.data.shards.classes import find_class
 from bakeoff.data.sources import Source
 from bakeoff.errors import DataError, suggest
-from bakeoff.text import comparable, printable
+from bakeoff.text import comparable, counted, printable
 
 __all__ = ["NO_EDITS", "Edits", "check_relabelled", "find_labels"]
 
@@ -45,8 +45,8 @@ def check_relabelled(source: Source, edits: Edits, keys: Iterable[str]) -> None:
     known = set(map(comparable, keys))
     if unknown := [key for key in edits.relabelled if comparable(key) not in known]:
         raise DataError(
-            f"--relabel: {len(unknown):,} of its {len(edits.relabelled):,} ids name no image of {source.name}, the"
-            f" first is {unknown[0]!r}; delete these rows, or give the list that `bakeoff data check` wrote about these"
+            f"--relabel: {source.name} has no image for {len(unknown):,} of its {counted(len(edits.relabelled), 'id')},"
+            f" such as {unknown[0]!r}; delete these rows, or give the list that `bakeoff data check` wrote about these"
             " images"
         )
 

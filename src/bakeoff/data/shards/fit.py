@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from bakeoff.data.shards.manifest import Manifest
 from bakeoff.runs.config import Fit
+from bakeoff.text import counted
 
 __all__ = ["MAX_CUT", "choose_fit", "note_fit"]
 
@@ -34,5 +35,5 @@ def note_fit(manifest: Manifest, asked: Fit) -> Iterator[str]:
         yield f"the centre crop cuts off {share}; --fit pad|squash shows all of it"
     elif choose_fit(manifest, asked) is Fit.CROP and manifest.cut_images:
         total = sum(split.count for split in manifest.splits.values())
-        few = f"more than a tenth of {manifest.cut_images:,} of the {total:,} pictures"
+        few = f"more than a tenth of {manifest.cut_images:,} of the {counted(total, 'picture')}"
         yield f"the centre crop cuts off {few}; --fit pad|squash shows all of them"

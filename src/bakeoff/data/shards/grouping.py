@@ -10,7 +10,7 @@ from bakeoff.data.shards.manifest import GroupFacts
 from bakeoff.data.shards.splits import SPLITS
 from bakeoff.data.sources import SplitName
 from bakeoff.errors import DataError
-from bakeoff.text import name_some
+from bakeoff.text import counted, name_some
 
 __all__ = ["Grouping", "join_groups"]
 
@@ -65,7 +65,8 @@ class Grouping:
         crossing = [f"{group} ({', '.join(inside)})" for group, inside in sorted(found.items()) if len(inside) > 1]
         if crossing:
             yield (
-                f"{len(crossing):,} of {len(found):,} groups are in more than one split, as the data give them:"
+                f"{len(crossing):,} of {counted(len(found), 'group')} are in more than one split, as the data give"
+                " them:"
                 f" {name_some(crossing)}. The scores will not hold for new groups"
             )
 
@@ -73,7 +74,7 @@ class Grouping:
         """Say what the groups are, and what was decided about them."""
         facts = self.count(splits)
         yield (
-            f"grouped by {facts.by}: {facts.count:,} groups,"
+            f"grouped by {facts.by}: {counted(facts.count, 'group')},"
             f" {', '.join(f'{count:,} in {split}' for split, count in facts.splits.items())}"
         )
         few = [f"{split} ({facts.splits[split]})" for split in SPLITS[1:] if facts.splits[split] < _FEW_GROUPS]

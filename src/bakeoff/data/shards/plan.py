@@ -20,7 +20,7 @@ from bakeoff.data.shards.manifest import EXCLUDED, GroupFacts, Quarantined, Rela
 from bakeoff.data.shards.splits import SPLITS, assign_splits
 from bakeoff.data.sources import BadImage, OnCount, RawImage, Source, SplitName
 from bakeoff.errors import DataError
-from bakeoff.text import comparable
+from bakeoff.text import comparable, counted
 
 __all__ = ["ShardPlan", "plan_shards", "stored_form"]
 
@@ -169,7 +169,7 @@ def _read(source: Source, excluded: Mapping[str, str], on_count: OnCount | None)
             found.add(record, hashlib.sha256(data).digest(), len(data), is_raw)
     if reasons and reasons.keys().isdisjoint(comparable(bad.key) for _, bad in left_out):
         raise DataError(
-            f"none of the {len(excluded):,} ids to exclude names an image of {source.name}, the first is"
+            f"{source.name} has no image for any of {counted(len(excluded), 'id')} to exclude, such as"
             f" {next(iter(excluded))!r}; give the list that `bakeoff data check` wrote about these images"
         )
     return found.finish(), left_out

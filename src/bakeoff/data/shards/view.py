@@ -14,7 +14,7 @@ from bakeoff.data.shards.manifest import MANIFEST, Manifest, read_manifest
 from bakeoff.errors import DataError
 from bakeoff.files import cache_dir, hash_json
 from bakeoff.runs.config import Fit
-from bakeoff.text import name_some
+from bakeoff.text import counted, name_some
 
 __all__ = ["Dataset", "find_dataset", "open_dataset"]
 
@@ -211,4 +211,4 @@ def _note_small_classes(dataset: Dataset) -> Iterator[str]:
 
 
 def _count(some: Sequence[str], names: Sequence[str]) -> str:
-    return f"{len(some):,} of {len(names):,} classes {'has' if len(some) == 1 else 'have'}"
+    return f"{len(some):,} of {counted(len(names), 'class')} {'has' if len(some) == 1 else 'have'}"

@@ -118,7 +118,7 @@ class _Packed(Tree, Generic[Member]):
     def notes(self) -> tuple[str, ...]:
         """Members that are not read, counted by kind."""
         _ = self._members
-        return tuple(f"{self.path.name}: left out {count} {kind}" for kind, count in self._skipped.most_common())
+        return tuple(f"left out of {self.path.name}: {kind}: {count:,}" for kind, count in self._skipped.most_common())
 
     @cached_property
     def _members(self) -> dict[str, Member]:

@@ -17,6 +17,7 @@ from bakeoff.data.sources.records import RawImage, Source
 from bakeoff.data.sources.table import to_cell
 from bakeoff.errors import DataError
 from bakeoff.files import hash_json, read_arrays, replacing
+from bakeoff.text import counted
 
 __all__ = ["Arrays", "keep_arrays"]
 
@@ -197,7 +198,9 @@ def _check_labels(labels: Any, images: int) -> list[str]:
         hint = "; of one-hot rows give labels.argmax(axis=1)" if values.ndim == 2 else ""
         raise DataError(f"labels has shape {values.shape}; give one label for each image, (n,){hint}")
     if len(values) != images:
-        raise DataError(f"there are {images} images and {len(values)} labels; give one label for each image")
+        raise DataError(
+            f"there are {counted(images, 'image')} and {counted(len(values), 'label')}; give one label for each image"
+        )
     names = read_numbers([unicodedata.normalize("NFC", to_cell(value)) for value in values.tolist()])
     if "" in names:
         raise DataError(f"labels[{names.index('')}] is empty; leave out images without a label")

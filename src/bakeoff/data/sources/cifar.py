@@ -18,6 +18,7 @@ from bakeoff.data.sources.records import BadImage, OnCount, RawImage, Source, Sp
 from bakeoff.data.sources.trees import stamp_file
 from bakeoff.errors import DataError
 from bakeoff.files import hash_json
+from bakeoff.text import counted
 
 __all__ = ["CIFARS", "Archive", "Cifar"]
 
@@ -189,7 +190,9 @@ def _read_members(path: Path, archive: Archive) -> dict[str, bytes]:
 def _parse_names(text: bytes) -> tuple[str, ...]:
     names = tuple(line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.strip())
     if not 2 <= len(set(names)) == len(names) <= 256:
-        raise DataError(f"its list of class names has {len(set(names))} different names in {len(names)} lines")
+        raise DataError(
+            f"its list of class names has {counted(len(set(names)), 'different name')} in {counted(len(names), 'line')}"
+        )
     return names
 
 
@@ -197,11 +200,11 @@ def _parse_records(members: dict[str, bytes], name: str, counts: Sequence[int]) 
     size = len(counts) + _PIXEL_BYTES
     data = members[name]
     if not data or len(data) % size:
-        raise DataError(f"{name} has {len(data):,} bytes, which is not a multiple of {size}")
+        raise DataError(f"{name} has {counted(len(data), 'byte')}, which is not a multiple of {size}")
     block = np.frombuffer(data, np.uint8).reshape(-1, size)
     for column, count in enumerate(counts):
         if (highest := int(block[:, column].max())) >= count:
-            raise DataError(f"{name} has label {highest}, but there are {count} names")
+            raise DataError(f"{name} has label {highest}, but there are {counted(count, 'name')}")
     return block
 
 

@@ -12,7 +12,7 @@ from bakeoff.data.sources.folder_names import guess_split
 from bakeoff.data.sources.records import SplitName
 from bakeoff.data.sources.table import Table
 from bakeoff.errors import DataError, suggest
-from bakeoff.text import name_some
+from bakeoff.text import counted, name_some
 
 __all__ = ["Columns", "choose_columns", "find_rows", "label_column", "share_found"]
 
@@ -156,7 +156,8 @@ def _require_half(table: Table, image: str, found: Sequence[Found], where: str) 
     if 2 * named < len(found) or not named:
         values = [value for value, one in zip(table.column(image), found, strict=True) if not one.paths]
         raise DataError(
-            f"{table.name}: of {len(found)} rows, {named} name an image in {where} (column {image}; not found:"
+            f"{table.name}: of {counted(len(found), 'row')}, {named} name an image in {where} (column {image}; not"
+            " found:"
             f" {name_some(values)}); give the folder of the images as --images, or remove the other rows"
             f"{''.join(f'; {note}' for note in table.notes)}"
         )
@@ -203,7 +204,7 @@ def _read_labels(table: Table, rest: Sequence[str], label: str) -> tuple[str, li
         return column, [column], [_clean(value) for value in table.column(column)]
     columns = [name for name in rest if {_flag(value) for value in table.column(name)} <= {0, 1}]
     if len(columns) > 1:
-        return f"the one of {len(columns)} columns that is 1", columns, _read_one_hot(table, columns)
+        return f"the one of {counted(len(columns), 'column')} that is 1", columns, _read_one_hot(table, columns)
     told = f"columns {name_some(rest)} are left, and none is called label" if rest else "there is no column of labels"
     raise DataError(f"{table.name}: {told}; say which one it is with --label COLUMN")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from bakeoff.data.sources.listing import Labelled, Listing
 from bakeoff.data.sources.trees import to_name, to_text
 from bakeoff.errors import ConfigError, DataError
+from bakeoff.text import counted
 
 __all__ = ["FOLDER", "group_images"]
 
@@ -42,7 +43,7 @@ def group_images(listing: Listing, rule: str) -> Listing:
     images = tuple(replace(image, group=find(image)) for image in listing.images)
     if not any(image.group for image in images):
         example = to_text(images[0].path)
-        raise DataError(f"--group {rule}: none of the {len(images):,} images {missing}, such as {example}")
+        raise DataError(f"--group {rule}: none of the {counted(len(images), 'image')} {missing}, such as {example}")
     return replace(listing, images=images, grouped_by=grouped_by)
 
 

@@ -17,7 +17,7 @@ from bakeoff.data.sources.listing import Labelled, Listing
 from bakeoff.data.sources.records import SplitName
 from bakeoff.data.sources.table import Table
 from bakeoff.errors import DataError
-from bakeoff.text import name_some
+from bakeoff.text import counted, name_some
 
 __all__ = ["list_table", "table_split"]
 
@@ -94,7 +94,7 @@ class _Rows:
             self._add(*row)
         name = columns.table.name
         if self._unclear:
-            more = f" and by {len(self._unclear) - 1} more rows" if len(self._unclear) > 1 else ""
+            more = f" and by {counted(len(self._unclear) - 1, 'more row')}" if len(self._unclear) > 1 else ""
             raise DataError(
                 f"{name}: several images can be meant by {self._unclear[0]}{more}; write their folders into column"
                 f" {columns.image}, remove copies, or give one folder as --images"
@@ -193,7 +193,8 @@ def _split_by_folders(images: Sequence[Labelled]) -> tuple[list[Labelled], list[
 def _require_repeated(columns: Columns, classes: Sequence[str], images: Sequence[Labelled]) -> None:
     if len(classes) > 2 and 2 * len(classes) > len(images):
         raise DataError(
-            f"{columns.table.name}: column {columns.label} has {len(classes)} different values for {len(images)} images"
+            f"{columns.table.name}: column {columns.label} has {counted(len(classes), 'different value')} for"
+            f" {counted(len(images), 'image')}"
             f" ({name_some(classes)}), so it holds no classes; say which column does with --label COLUMN"
         )
 
@@ -211,9 +212,9 @@ def _note_unnamed(table: Table, images: Sequence[str], named: set[str]) -> list[
     single = [path for folder, paths in folders.items() if folder not in unused for path in paths if path not in named]
     notes = []
     if unused:
-        counted = [f"{folder} ({len(paths)} images)" for folder, paths in unused.items()]
+        listed = [f"{folder} ({counted(len(paths), 'image')})" for folder, paths in unused.items()]
         notes.append(
-            f"folders that {table.name} does not name: {name_some(counted)}; nothing uses them (`bakeoff predict` can"
+            f"folders that {table.name} does not name: {name_some(listed)}; nothing uses them (`bakeoff predict` can"
             " name what they show)"
         )
     if single:

@@ -15,7 +15,7 @@ from bakeoff.data.sources.trees import Tree, join, to_text
 from bakeoff.data.sources.walk import LeftOut, find_images, has_files, has_images, subfolders
 from bakeoff.errors import DataError
 from bakeoff.runs.config import FolderLayout
-from bakeoff.text import name_some
+from bakeoff.text import counted, name_some
 
 __all__ = ["Layout", "Root", "read_layout"]
 
@@ -89,15 +89,15 @@ def _read_splits(
         raise DataError(f"{tree.shown(folder)} has no folder of classes for training ({found}); name it train")
     unlabelled = {name: sum(1 for _ in find_images(tree, join(folder, name))) for name in splits if name not in roots}
     notes += [
-        f"{to_text(name)} holds {count} images without class folders; nothing uses them"
+        f"{to_text(name)} holds {counted(count, 'image')} without class folders; nothing uses them"
         " (`bakeoff predict` can name what they show)"
         for name, count in unlabelled.items()
         if count
     ]
     if others := [name for name in inside if name not in splits]:
         counts = {name: sum(1 for _ in find_images(tree, join(folder, name))) for name in others}
-        counted = [f"{name} ({count} images)" if count else name for name, count in counts.items()]
-        notes.append(f"folders beside the splits, left out: {name_some(counted)}")
+        listed = [f"{name} ({counted(count, 'image')})" if count else name for name, count in counts.items()]
+        notes.append(f"folders beside the splits, left out: {name_some(listed)}")
     roots = dict(sorted(roots.items(), key=lambda item: item[1].split != "train"))
     named = ", ".join(f"{root.split} from {to_text(name)}" for name, root in roots.items())
     notes.append(f"splits are given by folders: {named}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from bakeoff.errors import DataError
 from bakeoff.files import hash_json
+from bakeoff.text import counted
 
 __all__ = [
     "LIMIT_BYTES",
@@ -162,7 +163,10 @@ def make_table(
     for number, row in enumerate(rows, 1):
         texts = tuple(map(to_cell, row))
         if any(texts[len(names) :]):
-            raise DataError(f"row {number} of {name} has {len(texts)} values for {len(names)} columns; mend it")
+            raise DataError(
+                f"row {number} of {name} has {counted(len(texts), 'value')} for {counted(len(names), 'column')};"
+                " mend it"
+            )
         if any(texts):
             cells.append((*texts, *[""] * (len(names) - len(texts)))[: len(names)])
     if not cells and not may_be_empty:

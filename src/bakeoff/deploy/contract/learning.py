@@ -11,6 +11,7 @@ from bakeoff.deploy.contract.subject import ContractError, Subject
 from bakeoff.networks.blocks import freeze
 from bakeoff.networks.saved import open_model
 from bakeoff.runs.config import BatchNorm
+from bakeoff.text import counted
 
 __all__ = ["SHARES", "check_freezing", "check_learning", "check_saving"]
 
@@ -54,10 +55,10 @@ def check_freezing(subject: Subject, share: float) -> str:
     if moved := [weight.path for weight, old in zip(frozen, old_frozen, strict=True) if not _same(weight, old)]:
         raise ContractError(f"{', '.join(moved[:3])} changed although frozen")
     changed = sum(not _same(weight, old) for weight, old in zip(learning, old_learning, strict=True))
-    found = f"{changed} of {len(learning)} tensors changed with {share:.0%} of the layers trained"
+    found = f"{changed} of {counted(len(learning), 'tensor')} changed with {share:.0%} of the layers trained"
     if changed <= 0.9 * len(learning):
         raise ContractError(found)
-    return f"{found}, {len(frozen)} frozen ones did not"
+    return f"{found}, and none of the {counted(len(frozen), 'frozen tensor')}"
 
 
 def check_saving(subject: Subject, folder: Path) -> str:
@@ -73,14 +74,14 @@ def check_saving(subject: Subject, folder: Path) -> str:
     model.save(path)
     again = open_model(path, subject.network.spec.plugin)
     if len(again.weights) != len(model.weights):
-        raise ContractError(f"{len(again.weights)} of {len(model.weights)} tensors came back")
+        raise ContractError(f"{len(again.weights)} of {counted(len(model.weights), 'tensor')} came back")
     for weight, read in zip(model.weights, again.weights, strict=True):
         if not _same(weight, np.asarray(read)):
             raise ContractError(f"{weight.path} came back with other values")
     gap = float(np.abs(np.asarray(again(subject.images, training=False)) - logits).max())
     if not gap <= TOLERANCE:
         raise ContractError(f"logits differ by {gap:.2g} after it was opened again; is everything in get_config?")
-    return f"{len(model.weights)} tensors and the logits came back"
+    return f"{counted(len(model.weights), 'tensor')} and the logits came back"
 
 
 def _step(model: keras.Model, optimizer: Any, subject: Subject) -> float:

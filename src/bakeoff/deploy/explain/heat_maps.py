@@ -21,6 +21,7 @@ from bakeoff.runs.events import RunProgress, write_event
 from bakeoff.runs.heat_maps import HeatMaps, MapMethod, choose_images, write_heat_maps
 from bakeoff.runs.predictions import read_predictions
 from bakeoff.runs.record import read_record
+from bakeoff.text import counted
 from bakeoff.training.inference import Forward, compile_forward, predict_logits
 from bakeoff.training.model import OpenedRun, open_run
 
@@ -59,7 +60,9 @@ def _draw(run: OpenedRun) -> HeatMaps:
     splits: tuple[SplitName, ...] = ("val",) if predictions.folds is None else ("val", "train")
     images = read_images(run.dataset, splits, predicted)
     if absent := predicted.keys() - images.keys():
-        raise DataError(f"{run.dataset.folder} lacks {len(absent)} of the images; prepare the same data again")
+        raise DataError(
+            f"{run.dataset.folder} lacks {counted(len(absent), 'image')} of this study; prepare the same data again"
+        )
     forward = run.forward if model is run.model else None
     return explain_images(model, images, predicted, flip=run.record.config.train.flip_test, forward=forward)
 
@@ -114,4 +117,4 @@ def _scale(values: Floats) -> NDArray[np.uint8]:
 
 def _count_missing(labels: Collection[str], maps: Collection[str]) -> str:
     left = len(labels) - len(maps)
-    return f"{left} of {len(labels)} maps were not drawn, because that would have taken too long." if left else ""
+    return f"{left} of {counted(len(labels), 'map')} not drawn, because that would have taken too long." if left else ""

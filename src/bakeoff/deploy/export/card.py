@@ -11,7 +11,7 @@ from bakeoff.runs.config import Balance, Fit, Metric
 from bakeoff.runs.metrics import Metrics, describe_absent
 from bakeoff.runs.plugin import Plugin
 from bakeoff.runs.record import RunRecord
-from bakeoff.text import markdown
+from bakeoff.text import counted, markdown
 
 __all__ = ["write_card"]
 
@@ -27,7 +27,7 @@ def write_card(record: RunRecord, dataset: Dataset, facts: BundleFacts, confirme
     """
     parts = [
         f"# {record.candidate} on {record.data.name}",
-        f"An image classifier with {record.data.classes} classes, trained by bakeoff"
+        f"An image classifier with {counted(record.data.classes, 'class')}, trained by bakeoff"
         f" {record.versions.get('bakeoff', '')} (run `{record.id}`). This bundle is `{facts.format_label}`.",
         "## Data",
         _data(record),
@@ -92,10 +92,10 @@ def _scores(record: RunRecord, dataset: Dataset, confirmed: RunRecord | None) ->
     scored = [(name, scores) for name, scores in splits if scores is not None]
     names = [markdown(name) for name in dataset.class_names]
     decides = record.config.train.metric
-    opened = f"It was opened {record.test.openings} time(s)." if record.test else "It has not been opened yet."
+    opened = f"It was opened {counted(record.test.openings, 'time')}." if record.test else "It has not been opened yet."
     return "\n".join(
         [
-            "| | " + " | ".join(f"{name}, {scores.n:,} images" for name, scores in scored) + " |",
+            "| | " + " | ".join(f"{name}, {counted(scores.n, 'image')}" for name, scores in scored) + " |",
             "|---" * (1 + len(scored)) + "|",
             *(_score_row(metric, [scores for _, scores in scored]) for metric in sorted(Metric, key=decides.__ne__)),
             "| top-5 | " + " | ".join(f"{scores.top5:.2%}" for _, scores in scored) + " |",
@@ -141,7 +141,8 @@ def _leaks(record: RunRecord) -> list[str]:
     if test is None or not test.near_duplicates:
         return []
     return [
-        f"{test.near_duplicates:,} of the {test.n:,} test images have a near-duplicate among the training images, which"
+        f"{test.near_duplicates:,} of the {counted(test.n, 'test image')} have a near-duplicate among the training"
+        " images, which"
         " makes the score on test too high for new images."
     ]
 
@@ -151,7 +152,8 @@ def _this_model(facts: BundleFacts) -> list[str]:
     lines = []
     if found is not None:
         lines.append(
-            f"On {found.images:,} validation images this exported model, in its runtime, predicts the same class as the"
+            f"On {counted(found.images, 'validation image')} this exported model, in its runtime, predicts the"
+            " same class as the"
             f" run for {found.agreement:.2%} of them ({found.near_agreement:.2%} if near-ties count as the same)."
             f" Probabilities differ by {found.worst_gap:.1g} at most; the mean of the largest difference per image is"
             f" {found.mean_gap:.1g}."
@@ -159,7 +161,8 @@ def _this_model(facts: BundleFacts) -> list[str]:
     if scores is not None:
         low, high = scores.top1_ci95
         lines.append(
-            f"Its top-1 on the {scores.images:,} validation images is {scores.top1:.2%} (95 % interval {low:.2%} to"
+            f"Its top-1 on the {counted(scores.images, 'validation image')} is {scores.top1:.2%} (95 % interval"
+            f" {low:.2%} to"
             f" {high:.2%}); without quantisation it is {scores.run_top1:.2%}."
             f"{' It has learned these images, so only the difference counts.' if facts.learned_val else ''}"
         )
@@ -177,7 +180,7 @@ def _confidence(facts: BundleFacts, balance: Balance) -> str:
         return f"The probabilities are not calibrated{why}."
     lines = [
         f"The model divides its logits by a temperature of {found.temperature:.3f} before the softmax (Guo et al. 2017,"
-        f" arXiv 1706.04599). The temperature was fitted on {found.images:,} validation images. It changes the"
+        f" arXiv 1706.04599). The temperature was fitted on {counted(found.images, 'validation image')}. It changes the"
         f" probabilities, never the predicted class.{_of_another(found.run)}",
         "",
         "| split | expected calibration error before | after |",
@@ -215,7 +218,7 @@ def _of_another(run: str) -> str:
 
 def _cost(record: RunRecord) -> str:
     return (
-        f"{record.params_total:,} parameters, {record.params_trainable:,} of them trained;"
+        f"{counted(record.params_total, 'parameter')}, {record.params_trainable:,} of them trained;"
         f" {record.seconds.train:.0f} s of training on {record.device};"
         f" {record.memory_peak_bytes / 1e6:,.0f} MB of peak memory in training, above the framework and the images."
     )
@@ -229,7 +232,7 @@ def _in_use(facts: BundleFacts) -> list[str]:
             " memory."
         ]
     return [
-        f"Measured in a fresh process ({timing.device}; {timing.threads} threads):",
+        f"Measured in a fresh process ({timing.device}; {counted(timing.threads, 'thread')}):",
         "| format | on disk | 1 image | 32 images | first prediction | peak memory |\n|---|---|---|---|---|---|\n"
         f"| {facts.format_label} | {facts.model_bytes / 1e6:.1f} MB | {timing.batch1_seconds * 1000:.1f} ms"
         f" | {timing.batch32_seconds * 1000:.0f} ms | {timing.load_seconds:.1f} s"

@@ -8,6 +8,7 @@ from bakeoff.data.batches import Split, eval_batches
 from bakeoff.deploy.bundle import QUANTIZATIONS, Floats, Format, Parity, Quantize, Runtime
 from bakeoff.errors import BundleError
 from bakeoff.runs.config import Precision
+from bakeoff.text import counted
 
 __all__ = ["PRECISIONS", "TOLERANCES", "Tolerance", "check_parity", "predict_split"]
 
@@ -88,7 +89,7 @@ def check_parity(expected: Floats, written: Floats, tolerance: Tolerance) -> Par
     if found.near_agreement < tolerance.agreement:
         exceeded.append(
             f"the same class, or one within {tolerance.near_tie:g} of it, for {found.near_agreement:.1%} of"
-            f" {found.images} images (at least {tolerance.agreement:.0%} is required)"
+            f" {counted(found.images, 'image')} (at least {tolerance.agreement:.0%} is required)"
         )
     for gap, limit, where in (
         (found.mean_gap, tolerance.mean_gap, "in the mean"),

@@ -3,6 +3,7 @@
 from bakeoff.deploy.bundle import Coverage, Threshold, ThresholdKind, ThresholdRule
 from bakeoff.errors import BundleError
 from bakeoff.runs.selective import LEAST_ANSWERS, CoverageCurve, CoveragePoint
+from bakeoff.text import counted
 
 __all__ = ["choose_threshold"]
 
@@ -35,7 +36,7 @@ def _find(val: CoverageCurve, precision: float) -> CoveragePoint:
     if found is not None and found.answered >= LEAST_ANSWERS:
         return found
     if found is not None:
-        few = f"only for the {found.answered} most confident of {found.images:,} images"
+        few = f"only for the {found.answered} most confident of {counted(found.images, 'image')}"
         reason = f"that holds {few}, and fewer than {LEAST_ANSWERS} are no evidence"
     else:
         points = map(val.point, range(len(val.confidence)))

@@ -30,6 +30,7 @@ from bakeoff.deploy.serve.uploads import Upload, Uploads
 from bakeoff.errors import DataError
 from bakeoff.machine import count_cores
 from bakeoff.runs.config import Fit
+from bakeoff.text import counted
 
 __all__ = ["make_app"]
 
@@ -94,7 +95,7 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
 
     app = FastAPI(
         title=f"bakeoff: {bundle.facts.candidate}",
-        description=f"Classifies images into {len(bundle.class_names)} classes.",
+        description=f"Classifies images into {counted(len(bundle.class_names), 'class')}.",
         version=bakeoff.__version__,
         lifespan=lifespan,
         # FastAPI's documentation pages load scripts from other servers.

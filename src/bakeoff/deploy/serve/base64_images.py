@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bakeoff.errors import DataError
+from bakeoff.text import counted
 
 __all__ = ["ImageRequest", "decode_base64", "parse_images"]
 
@@ -37,7 +38,9 @@ def parse_images(body: bytes, limit: int) -> dict[str, str]:
     # Before anything is parsed: millions of values would take minutes and gigabytes. An image needs at most two commas,
     # one in its data URL and one after it.
     if sum(body.count(mark) for mark in (b",", b"[", b"{")) > 2 * limit + 2:
-        raise DataError(f"the JSON has more values than {limit} images need, which is the limit; {_FORM}")
+        raise DataError(
+            f"the JSON has more values than {counted(limit, 'image')} can have, which is the limit; {_FORM}"
+        )
     try:
         request = ImageRequest.model_validate_json(body.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
@@ -51,7 +54,7 @@ def parse_images(body: bytes, limit: int) -> dict[str, str]:
     if request.image is not None:
         return {"image": request.image}
     if len(request.images or ()) > limit:
-        raise DataError(f"the JSON has {len(request.images or ())} images; send at most {limit}")
+        raise DataError(f"the JSON has {counted(len(request.images or ()), 'image')}; send at most {limit}")
     return {f"images[{number}]": image for number, image in enumerate(request.images or ())}
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from bakeoff.errors import WeightsError
 from bakeoff.files import read_json
 from bakeoff.networks.hub.families import FAMILIES, TIMM, TRANSFORMERS, from_transformers
+from bakeoff.text import counted
 
 __all__ = ["MOST_BYTES", "Description", "read_description", "read_table"]
 
@@ -129,7 +130,7 @@ def _converter(scale: Any, offset: Any, size: Any, interpolation: Any) -> Mappin
     def channels(value: Any, otherwise: float) -> list[float]:
         values = value if isinstance(value, list) else [otherwise if value is None else value] * 3
         if len(values) != 3:
-            raise WeightsError(f"scales images of {len(values)} channels; bakeoff's have 3")
+            raise WeightsError(f"scales images of {counted(len(values), 'channel')}; bakeoff's have 3")
         return [float(each) for each in values]
 
     side = size[0] if isinstance(size, (list, tuple)) else size

@@ -20,7 +20,7 @@ from bakeoff.networks.weights.locate import WeightsSource
 from bakeoff.networks.weights.match import Match, Wanted, arrange, find_match, list_layers
 from bakeoff.networks.weights.torch_file import read_state_dict
 from bakeoff.networks.weights.transfer import PRESET
-from bakeoff.text import name_some
+from bakeoff.text import counted, name_some
 
 __all__ = ["LoadReport", "load_weights", "renew_copies"]
 
@@ -167,7 +167,7 @@ def _say_what_is_missing(spec: Backbone, wanted: list[Wanted], match: Match, pat
     first = next(each for each in wanted if id(each) not in found)
     total = sum(len(each.layer.weights) for each in wanted)
     return (
-        f"{path} holds {match.tensors} of the {total} tensors of {spec.name}: {first.layer.name} with"
+        f"{path} holds {match.tensors} of the {counted(total, 'tensor')} of {spec.name}: {first.layer.name} with"
         f" {', '.join(map(str, first.shapes))} is the first one missing{_looks_like(match)}{_own_layers(path)}; give"
         " a file with all of it, or --partial-weights to leave the rest random"
     )

@@ -6,6 +6,7 @@ import numpy as np
 
 from bakeoff.report.figures.canvas import INK, PALETTE, add_tooltip, new_figure, to_svg
 from bakeoff.runs.selective import CoverageCurve, CoveragePoint
+from bakeoff.text import counted
 
 __all__ = ["draw_coverage"]
 
@@ -40,7 +41,8 @@ def draw_coverage(
                 (dot,) = axes.plot([100 * point.coverage], [100 * point.precision], "o", color=colour, ms=5)
                 add_tooltip(
                     dot,
-                    f"{name}, confidence from {point.confidence:.3f}: {point.answered:,} of {point.images:,} images"
+                    f"{name}, confidence from {point.confidence:.3f}: {point.answered:,} of"
+                    f" {counted(point.images, 'image')}"
                     f" answered, {100 * point.precision:.1f} % right",
                 )
         axes.set_xlim(0, 101)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bakeoff.report.figures.canvas import INK, PALETTE, add_tooltip, new_figure, to_svg
 from bakeoff.runs.calibration import BINS, Reliability
+from bakeoff.text import counted
 
 __all__ = ["ClassScore", "draw_classes", "draw_confusion", "draw_reliability"]
 
@@ -130,7 +131,8 @@ def draw_reliability(before: Reliability, after: Reliability, alt: str) -> str:
                 panel.plot([confidence] * 2, [confidence, share], color=PALETTE[3], lw=1.2)
                 (dot,) = panel.plot([confidence], [share], "o", color=PALETTE[(0, 2)[number]], ms=size)
                 add_tooltip(
-                    dot, f"{bins.counts[place]:,} images: confidence {confidence:.0f} %, accuracy {share:.0f} %"
+                    dot,
+                    f"{counted(bins.counts[place], 'image')}: confidence {confidence:.0f} %, accuracy {share:.0f} %",
                 )
             panel.set_title(title, fontsize=8.5)
             panel.set(xlabel="confidence (%)", xlim=(0, 102), ylim=(0, 102))
