@@ -21,4 +21,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
     """Let links to the notebook, which GitHub shows itself, lead to that page; and let pages begin with their title."""
+    if page.file.src_uri.startswith("trouble"):
+        # Who searches for the words of a message wants its cause first.
+        page.meta["search"] = {"boost": 3}
     return re.sub(r"\A<!--.*-->\n", "", markdown).replace(f"{NOTEBOOK})", f"{PAGE})")

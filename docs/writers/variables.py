@@ -16,9 +16,8 @@ What bakeoff sets holds for its own processes; a value of your own is kept, exce
 def make_files() -> dict[str, str]:
     """The page by its path in docs/reference."""
     rows = [
-        (code(variable.name), variable.owner, f"{variable.about}{f' In {variable.unit}.' if variable.unit else ''}",
-         variable.default)
-        for variable in VARIABLES
-    ]  # fmt: skip
-    found = table(["variable", "of", "what it does", "without it"], rows)
+        (code(each.name), each.owner, each.default, f"{each.about} In {each.unit}." if each.unit else each.about)
+        for each in VARIABLES
+    ]
+    found = table(["variable", "of", "without it", "what it does"], rows)
     return {"environment.md": page("Environment variables", ABOUT, found, END)}
