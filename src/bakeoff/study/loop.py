@@ -12,7 +12,7 @@ from bakeoff.report.board import format_score, order_of, read_row, read_score
 from bakeoff.report.winner import choose_winner
 from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.folder import run_dir
-from bakeoff.runs.record import RunRecord, Stage, State
+from bakeoff.runs.record import RunRecord, Stage, State, list_records
 from bakeoff.runs.shipped import find_shipped
 from bakeoff.runs.study_file import Dropped, PlanRevision
 from bakeoff.study.arrivals import await_weights, end_downloads, find_awaited, follow_downloads
@@ -21,7 +21,7 @@ from bakeoff.study.context import StudyContext
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.proposals import Proposal, propose
 from bakeoff.study.revise import revise_plan
-from bakeoff.study.settle import propose_last
+from bakeoff.study.settle import explain_no_refit, propose_last
 from bakeoff.study.state import StudyState
 from bakeoff.study.tune import search_for
 from bakeoff.study.watcher import Watcher
@@ -65,7 +65,7 @@ def run_study(
         raise NothingTrainedError(context.say_nothing_is("trained"))
     folder, opened, began = run_dir(out, winner.id), winner.test is None, time.monotonic()
     if opened and study.plan.refit and winner.stage is not Stage.REFIT:
-        watcher.plan_revised("no refit: there is too little time left for one, or it did not succeed")
+        watcher.plan_revised(explain_no_refit(list_records(out)))
     if winner.test is None:
         watcher.stage_began("test", 1, study.seconds_left)
         watcher.run_began(winner.config)
