@@ -40,6 +40,7 @@ from bakeoff.study import (
     make_ablation,
     make_search,
     read_space,
+    recall,
     run_ablation,
     run_tuning,
     start_from,
@@ -71,6 +72,7 @@ def tune(
     weights: Weights | None = None,
     partial: bool = False,
     metric: str | None = None,
+    memory: bool = True,
     dry_run: bool = False,
     layout: str | None = None,
     image_folder: PathLike | None = None,
@@ -113,6 +115,8 @@ def tune(
             None: the
             recipe's, else top-1, or balanced accuracy where the largest class has at least 5 times the training images
             of the smallest.
+        memory: First try what won in earlier searches on similar data, and keep on this machine what this one finds;
+            False does neither.
         dry_run: Show the plan and stop: nothing is downloaded, trained or written; `plan` of the results has it.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
@@ -145,6 +149,7 @@ def tune(
     if strategy == "tpe" and repetitions > 1:
         raise ConfigError("--seeds repeats the runs of --strategy ablate; a search tries new recipes instead")
     seconds, changes, keys = read_seconds("budget", budget), read_settings(settings), _read_keys(factors)
+    remembers = read_flag("memory", memory)
     recipe_path, space_path = read_optional_path("recipe", recipe), read_optional_path("space", space)
     given = read_run(recipe_path) if recipe_path else None
     wanted = read_candidates("candidate", candidate or DEFAULT_NETWORK)
@@ -189,6 +194,8 @@ def tune(
             parameters = parameters.only(keys)
         counts, head_start, decides = prepared.dataset.counts, given is None, prepared.decision.sentence
         if strategy == "tpe":
+            # What a recipe of the user gains over another one says little about the usual one.
+            keeps = given is None and not changes
             return make_search(
                 base,
                 parameters,
@@ -197,6 +204,7 @@ def tune(
                 head_start=head_start,
                 settings=changes,
                 decides=decides,
+                memory=recall(prepared.dataset, [base.model.name], keeps=keeps) if remembers else None,
             )
         return make_ablation(
             base,

@@ -48,7 +48,8 @@ def clear(
     kinds: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Kinds to delete: data, decoded, features, weights, given, profiles, downloads.", metavar="KIND"
+            help="Kinds to delete: data, decoded, features, weights, given, profiles, searches, networks, downloads.",
+            metavar="KIND",
         ),
     ] = None,
 ) -> None:

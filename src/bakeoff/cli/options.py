@@ -35,6 +35,7 @@ __all__ = [
     "LabelOption",
     "LayoutOption",
     "MapsOption",
+    "MemoryOption",
     "MetricOption",
     "MinConfidenceOption",
     "OfflineOption",
@@ -129,6 +130,14 @@ OutOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 STEPS = "Steps"
+MemoryOption = Annotated[
+    bool,
+    typer.Option(
+        "--memory/--no-memory",
+        help="A search first tries what won in earlier ones on similar data, and is kept on this machine.",
+        rich_help_panel=STEPS,
+    ),
+]
 MapsOption = Annotated[
     bool,
     typer.Option(

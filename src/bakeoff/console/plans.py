@@ -6,12 +6,13 @@ from rich.table import Table
 
 from bakeoff.data.folds import half_interval
 from bakeoff.networks.find import find_network
-from bakeoff.report.board import format_bytes, format_seconds
+from bakeoff.report.board import format_bytes, format_changes, format_seconds
 from bakeoff.report.default_field import describe_absent, describe_entrants
 from bakeoff.runs.config import Precision, look_up
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.predictions import name_folds
 from bakeoff.study import MIN_CONFIRM_SECONDS, Ablation, AnyPlan, Comparison, Search, StudyPlan
+from bakeoff.study.past import PastRecipe
 from bakeoff.text import counted
 
 __all__ = ["render_plan"]
@@ -65,6 +66,10 @@ def _render_whole_job(plan: StudyPlan) -> Table:
         table.add_row("race", "none: there is no time for one, the screen decides")
     if plan.tune_seconds:
         table.add_row("tune", f"the recipe of the leader, searched for {format_seconds(plan.tune_seconds)}")
+        for recipe in plan.memory.past if plan.memory else ():
+            if recipe.changes:
+                tried = f"{format_changes(recipe.changes)}, {_describe_past(recipe)}"
+                table.add_row("", f"if {recipe.network} leads, tried first as far as it fits: {tried}")
     opened = "then the test split is opened once"
     trained = "the winner, trained with what is left"
     if plan.confirm_seconds < MIN_CONFIRM_SECONDS:
@@ -152,6 +157,8 @@ def _render_search(plan: Search) -> Table:
     stops = counted(train.evaluations - 1, "evaluation")
     table.add_row("", f"after each of {stops} on the way, a trial that is among the worse half so far is stopped")
     _warn_of_random(table, {plan.base.candidate: plan.base.model.weights})
+    for trial in plan.first:
+        table.add_row("memory", f"tried first: {format_changes(trial.changes)}, {_describe_past(trial.past)}")
     for parameter in plan.space.parameters:
         if parameter.choices:
             values = ", ".join(map(str, parameter.choices))
@@ -163,6 +170,16 @@ def _render_search(plan: Search) -> Table:
     )
     table.add_row("", "the test split stays locked")
     return table
+
+
+def _describe_past(recipe: PastRecipe) -> str:
+    """In which search a recipe won, and by how much. Names of data are not kept."""
+    about, gain = recipe.about, recipe.gain
+    by = f", {gain.metric.label} {gain.points_and_interval}" if gain else ""
+    return (
+        f"which won on {counted(about.classes, 'class')}, {counted(about.images, 'training image')} of"
+        f" {counted(about.side, 'pixel')} ({recipe.date}{by})"
+    )
 
 
 def _render_ablation(plan: Ablation) -> Table:

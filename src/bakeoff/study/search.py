@@ -1,7 +1,8 @@
 """The search for a network's recipe: TPE (Bergstra et al. 2011) with successive halving, by Optuna.
 
-Each trial is a run. The first trial is the base recipe. The best of many trials was partly lucky: so the base recipe
-and the best one are trained once more, with another seed, and this pair decides which of the two is chosen.
+Each trial is a run. The first trials are what won in earlier searches on similar data, then the base recipe. The best
+of many trials was partly lucky: so the base recipe and the best one are trained once more, with another seed, and this
+pair decides which of the two is chosen.
 """
 
 import math
@@ -21,6 +22,7 @@ from bakeoff.runs.paired import compare, summarise
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.defaults import set_length
 from bakeoff.study.importance import estimate_importances
+from bakeoff.study.past import FirstTrial, Memory, choose_first
 from bakeoff.study.run_pool import RunRequest
 from bakeoff.study.space import Space
 from bakeoff.study.trials import (
@@ -62,11 +64,16 @@ class Search(Facts):
     space: Space
     decides: str = ""
     """A sentence on the metric that decides."""
+    memory: Memory | None = None
+    """What earlier searches found; None: they are not looked at, and what this one finds is not kept."""
+    first: tuple[FirstTrial, ...] = ()
+    """The trials before that of the base recipe, from the memory."""
 
     @property
     def asked(self) -> dict[str, Any]:
         """What was asked for."""
-        return {"metric": self.base.train.metric.value, **self.model_dump(mode="json", exclude={"decides"})}
+        asked = self.model_dump(mode="json", exclude={"decides", "memory", "first"})
+        return {"metric": self.base.train.metric.value, **asked, **({"memory": True} if self.memory else {})}
 
 
 def make_search(
@@ -78,6 +85,7 @@ def make_search(
     head_start: bool = False,
     settings: Sequence[str] = (),
     decides: str = "",
+    memory: Memory | None = None,
 ) -> Search:
     """Plan a search around a base recipe, with trials that train for a twentieth of the budget each.
 
@@ -89,6 +97,7 @@ def make_search(
         head_start: Whether each trial starts its head from a probe (LP-FT, Kumar et al. 2022).
         settings: KEY=VALUE, applied last.
         decides: A sentence on the metric that decides, which is the base recipe's.
+        memory: What earlier searches found; None for none.
 
     Raises:
         ConfigError: The budget is too short.
@@ -108,7 +117,9 @@ def make_search(
         "count_probe": True,
     }
     base = set_length(base, length, train_images=counts["train"], head_start=head_start, settings=settings)
-    return Search(budget_seconds=budget, base=base, space=space.widened_to(base), decides=decides)
+    space = space.widened_to(base)
+    first = choose_first(memory, base, space)
+    return Search(budget_seconds=budget, base=base, space=space, decides=decides, memory=memory, first=first)
 
 
 class TrainEach(Protocol):
@@ -143,7 +154,8 @@ def run_search(
     Raises:
         NothingTrainedError: The base recipe cannot be trained.
     """
-    study = open_trials(out, base=plan.base, space=plan.space, parallel=slots > 1)
+    first = [trial.values for trial in plan.first]
+    study = open_trials(out, base=plan.base, space=plan.space, parallel=slots > 1, first=first)
     train_each(_draw_trials(study, plan, seconds_left, slots, overhead))
     return _confirm_best(study, plan, out, train_each)
 

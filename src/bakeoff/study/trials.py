@@ -1,6 +1,7 @@
 """The trials of a search, which Optuna keeps in `tune.db`: draw values, stop the worse half, report results."""
 
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.run_pool import StopRule
-from bakeoff.study.space import Parameter, Space
+from bakeoff.study.space import Parameter, Scalar, Space
 
 if TYPE_CHECKING:
     import optuna
@@ -33,7 +34,9 @@ RANDOM_TRIALS = 6
 FIRST_RATE_FACTORS = (2.5, 0.4)
 
 
-def open_trials(out: Path, *, base: Run, space: Space, parallel: bool) -> "optuna.Study":
+def open_trials(
+    out: Path, *, base: Run, space: Space, parallel: bool, first: Sequence[Mapping[str, Scalar]] = ()
+) -> "optuna.Study":
     """Open the trials of a new search, or of one that was interrupted.
 
     The sampler is TPE (Bergstra et al. 2011). The pruner is successive halving (Jamieson & Talwalkar 2016; Li et al.
@@ -44,6 +47,7 @@ def open_trials(out: Path, *, base: Run, space: Space, parallel: bool) -> "optun
         base: The base recipe.
         space: The space that is searched.
         parallel: Whether several trials are under way at once.
+        first: Values by parameter of the trials with which a new search begins, before the base recipe.
 
     Raises:
         OutputError: `tune.db` is damaged.
@@ -76,8 +80,8 @@ def open_trials(out: Path, *, base: Run, space: Space, parallel: bool) -> "optun
             f"cannot open {path}: {reason}; delete it to start the search again, finished runs are kept"
         ) from error
     if not study.trials:
-        for values in _first_trials(base, space):
-            study.enqueue_trial(values)
+        for values in [*first, *_first_trials(base, space)]:
+            study.enqueue_trial(dict(values))
     # Trials left RUNNING by a process that was killed: they fail, and are tried again. A run that is finished is not
     # repeated.
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
