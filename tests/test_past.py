@@ -16,7 +16,7 @@ from bakeoff.runs.config import Run
 from bakeoff.runs.findings import Difference, SearchResult
 from bakeoff.runs.study_file import StudyData
 from bakeoff.study import default_space, make_search, open_state, past
-from bakeoff.study.past import DataFacts, Memory, choose_first, recall, remember
+from bakeoff.study.past import DataTraits, Memory, choose_first, recall, remember
 from bakeoff.study.search import MIN_SEARCH_SECONDS
 from bakeoff.study.space import Parameter, Space
 from bakeoff.study.trials import open_trials, suggest_value
@@ -31,7 +31,7 @@ SPACE = Space(
     )
 )
 COUNTS = {"train": 1000, "val": 500, "test": 100}
-PHOTOS = DataFacts(images=1000, classes=10, side=64, imbalance=1.0, flat=0.05, grey=0.0)
+PHOTOS = DataTraits(images=1000, classes=10, side=64, imbalance=1.0, flat=0.05, grey=0.0)
 
 
 def _about(**changes):
@@ -243,7 +243,7 @@ def test_drawings_are_flat_and_photographs_are_not(digits, tmp_path, monkeypatch
 
 def test_the_plan_says_in_a_line_what_is_tried_first_and_no_memory_takes_nothing(store):
     command = "tune", "digits", "--candidate", "lenet", "--dry-run"
-    about = DataFacts(images=1400, classes=10, side=8, imbalance=1.0, flat=0.05, grey=0.0)
+    about = DataTraits(images=1400, classes=10, side=8, imbalance=1.0, flat=0.05, grey=0.0)
     _keep({"train.batch": 128}, about=about)
     text = run_cli(*command).stderr
     assert "tried first: batch 128, which won on 10 classes, 1,400 training images of 8 pixels" in " ".join(

@@ -22,7 +22,7 @@ from bakeoff.runs.facts import Facts
 from bakeoff.runs.findings import Difference, SearchResult
 from bakeoff.study.space import Space
 
-__all__ = ["DataFacts", "FirstTrial", "Memory", "PastRecipe", "choose_first", "recall", "remember"]
+__all__ = ["DataTraits", "FirstTrial", "Memory", "PastRecipe", "choose_first", "recall", "remember"]
 
 # Searches that are kept, the newest; each takes about 0.6 kB.
 KEPT = 200
@@ -37,21 +37,23 @@ FORMAT = 1
 _log = logging.getLogger("bakeoff")
 
 
-class DataFacts(Facts):
+class DataTraits(Facts):
     """What is known about a data set that may matter for a recipe."""
 
     images: int
     """Training images."""
     classes: int
+    """Number of classes."""
     side: int
     """Side of the stored images in pixels."""
     imbalance: float
     """Training images of the largest class over those of the smallest."""
     flat: float
-    """See `data.look.Look`."""
+    """Of pixels and their right neighbours in training images, the share that are equal: most in drawings."""
     grey: float
+    """Of training images, the share without colour."""
 
-    def distance(self, other: "DataFacts") -> float:
+    def distance(self, other: "DataTraits") -> float:
         """How far two data sets are apart, in doublings: of images, classes, side and imbalance; all are added up.
 
         Each of the two shares of what images look like counts up to DOUBLINGS_PER_SHARE.
@@ -66,7 +68,9 @@ class PastRecipe(Facts):
     """What won in a search."""
 
     network: str
-    about: DataFacts
+    """Its network, without the input size."""
+    about: DataTraits
+    """Its data."""
     changes: dict[str, bool | int | float | str] = {}
     """The values by key that differ from the recipe that it began with; none if that one won."""
     gain: Difference | None = None
@@ -80,7 +84,7 @@ class PastRecipe(Facts):
 class Memory(Facts):
     """What a study knows of earlier ones, as it was when the study was planned."""
 
-    about: DataFacts
+    about: DataTraits
     """The data of the study."""
     past: tuple[PastRecipe, ...] = ()
     """For each network that may be searched the nearest past searches, the nearest first."""
@@ -96,6 +100,7 @@ class FirstTrial(Facts):
     changes: dict[str, bool | int | float | str]
     """By key, where they differ from the base recipe."""
     past: PastRecipe
+    """The search in which they won."""
 
 
 class _Kept(PastRecipe):
@@ -123,7 +128,7 @@ def recall(dataset: Dataset, networks: Iterable[str], *, keeps: bool = True) -> 
         DataError: A shard is damaged.
     """
     look = measure_look(dataset)
-    about = DataFacts(
+    about = DataTraits(
         images=dataset.counts["train"],
         classes=len(dataset.class_names),
         side=dataset.side,
