@@ -12,7 +12,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.files import cache_dir
 from bakeoff.runs.calibration import calibration_error, cross_fit, fit_temperature, softmax
 from bakeoff.runs.config import Augment, Balance, Run
-from bakeoff.runs.record import read_history
+from bakeoff.runs.history import read_history
 from bakeoff.training.balance import EFFECTIVE_BETA, LossBalance, balance_loss, class_weights, log_priors
 from bakeoff.training.folds import cross_fit as cross_fit_heads
 from bakeoff.training.head import fit_head

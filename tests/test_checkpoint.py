@@ -13,7 +13,8 @@ from bakeoff.files import read_arrays
 from bakeoff.launch import launch
 from bakeoff.runs.config import override
 from bakeoff.runs.folder import RunFolder, run_dir
-from bakeoff.runs.record import Stage, State, read_history
+from bakeoff.runs.history import read_curve, read_history
+from bakeoff.runs.record import Stage, State
 from bakeoff.training import checkpoint
 from bakeoff.training.checkpoint import Checkpoint, Variables
 from bakeoff.training.loop import train
@@ -130,6 +131,9 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, shards, monke
     assert torn.images_seen == whole.images_seen
     np.testing.assert_allclose(torn.val_logits, whole.val_logits, atol=2e-3)
     for one, other in zip(read_history(torn_folder), read_history(whole_folder), strict=True):
+        assert (one.images_seen, one.progress) == (other.images_seen, other.progress)
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-3)
+    for one, other in zip(read_curve(torn_folder), read_curve(whole_folder), strict=True):
         assert (one.images_seen, one.progress) == (other.images_seen, other.progress)
         assert one.train_loss == pytest.approx(other.train_loss, rel=1e-3)
 

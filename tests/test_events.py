@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from bakeoff.runs.record import HistoryRow, write_history
+from bakeoff.runs.history import HistoryRow, write_history
 from bakeoff.training.tensorboard import EventLog
 
 

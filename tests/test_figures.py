@@ -7,6 +7,7 @@ import numpy as np
 
 from bakeoff.report.figures import (
     Curve,
+    CurveDot,
     Point,
     RunBar,
     StageBar,
@@ -22,7 +23,10 @@ def test_figures_are_xml_in_the_text_colour_of_the_page() -> None:
         draw_tradeoff(
             [Point("a", 1, 0.5, (0.4, 0.6), "race"), Point("b", 99, 0.6, (0.5, 0.7), "race")], "race", "s", "x"
         ),
-        draw_curves([Curve("a", [1, 2], [0.1, 0.2], stopped=True, winner=False)], 'say "x"'),
+        draw_curves(
+            [Curve("a", [CurveDot(1, 0.1, 50, False), CurveDot(2, 0.2, 90, True)], [(1, 3.0), (2, 2.5)], True, False)],
+            'say "x"',
+        ),
         draw_timeline([StageBar("race", 3.0, [RunBar(2.0, 1.0, "a")])], None, "x"),
         draw_confusion(np.eye(130, dtype=np.int64), [str(n) for n in range(130)], "x"),
     ]

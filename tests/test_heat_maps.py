@@ -18,7 +18,7 @@ import bakeoff
 from bakeoff.deploy.explain import heat_maps as explain
 from bakeoff.deploy.explain.grad_cam import compile_grad_cam
 from bakeoff.deploy.explain.heat_maps import draw_heat_maps, explain_images
-from bakeoff.deploy.explain.occlusion import GRID
+from bakeoff.deploy.explain.occlusion import COARSE_GRID, GRID
 from bakeoff.networks.find import find_network
 from bakeoff.networks.model import build_network
 from bakeoff.report import write_report
@@ -116,6 +116,18 @@ def test_occlusion_stops_when_it_would_take_too_long(noise: NDArray[np.uint8], m
     found = explain_images(look_at(0, 0, "small"), {"a": noise[0], "b": noise[1]}, {"a": 0, "b": 0}, flip=False)
     assert found.maps == {}
     assert found.missing == "2 of 2 maps not drawn, because that would have taken too long."
+
+
+@pytest.mark.parametrize(("seconds", "side"), [(0.1, GRID), (4.0, COARSE_GRID)], ids=["fast", "slow"])
+def test_occlusion_maps_are_coarser_where_fine_ones_would_take_too_long(
+    noise: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, seconds: float, side: int
+) -> None:
+    # The start, and a trial of four images; then the clock stands still.
+    times = iter([0.0, 0.0, seconds])
+    monkeypatch.setattr(explain, "time", SimpleNamespace(monotonic=lambda: next(times, 0.0)))
+    found = explain_images(look_at(0, 0, "small"), {"a": noise[0], "b": noise[1]}, {"a": 0, "b": 0}, flip=False)
+    assert {heat.shape for heat in found.maps.values()} == {(side, side)}
+    assert found.missing == ""
 
 
 @pytest.mark.parametrize(

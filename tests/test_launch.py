@@ -21,7 +21,8 @@ from bakeoff.launch import Local, launch, open_test
 from bakeoff.launch.process import Ended, Worker
 from bakeoff.runs.config import Run
 from bakeoff.runs.folder import run_dir
-from bakeoff.runs.record import Stage, State, read_history
+from bakeoff.runs.history import read_history
+from bakeoff.runs.record import Stage, State
 from bakeoff.training.model import open_run
 from bakeoff.training.run import explain_failure
 from bakeoff.training.test import open_test as open_test_here

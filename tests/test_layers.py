@@ -22,8 +22,8 @@ INSIDE = {
     "download": "offline remote partial server file",
     "machine": "groups cores memory environment tensorflow",
     "runs": """
-        facts plugin default_field config folder events calibration measures metrics predictions heat_maps selective
-        versions record agreement findings paired study_file shipped
+        facts plugin default_field config folder events history calibration measures metrics predictions heat_maps
+        selective versions record agreement findings paired study_file shipped
     """,
     "runs/config": "metric data model augment optim train run parse read",
     "data": "pixels sources shards augment order batches views folds checks look fonts lettering contact_sheet",
@@ -46,7 +46,7 @@ INSIDE = {
     "profile": "device facts costs predict memory observe store listing",
     "training": """
         weight_copies optimizer replicas inference memory task balance features head views probe folds labels pace
-        progress step tryout timing checkpoint tensorboard loop run model test again
+        progress step tryout timing checkpoint tensorboard curve loop run model test again
     """,
     "training/memory": "measure walk predict",
     "deploy": "bundle export explain serve contract",
@@ -62,8 +62,8 @@ INSIDE = {
     """,
     "launch": "spare process executor messages run jobs node task cluster",
     "report": """
-        board default_field figures class_names facts winner formats template heat_maps gallery evidence failures
-        coverage certainty tuning summary page page_text verify verify_models
+        board default_field figures class_names facts winner formats template heat_maps gallery evidence learning
+        failures coverage certainty why answer tuning summary page page_text verify verify_models
     """,
     "report/board": "rows comparing formatting criteria ranking reason fitting table",
     "report/figures": "canvas tradeoff runs predictions coverage agreement tuning",

@@ -18,12 +18,13 @@ from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import Data, Metric, Monitor, Run, run_id
 from bakeoff.runs.findings import Verdict
 from bakeoff.runs.folder import run_dir
+from bakeoff.runs.history import read_history, write_history
 from bakeoff.runs.measures import RESAMPLES, resample
 from bakeoff.runs.measures import prepare as prepare_measure
 from bakeoff.runs.metrics import score
 from bakeoff.runs.paired import compare, summarise
 from bakeoff.runs.predictions import Predictions, write_predictions
-from bakeoff.runs.record import Stage, read_history, write_history
+from bakeoff.runs.record import Stage
 from bakeoff.study import open_state, propose
 from bakeoff.study.deciding import Decision, choose_metric, decide_by
 from factories import encode_png, make_metrics, make_record

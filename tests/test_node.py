@@ -12,7 +12,8 @@ from bakeoff.launch.messages import FileRef, follow_attempt, make_request, read_
 from bakeoff.launch.process import Ended
 from bakeoff.launch.task import format_difference
 from bakeoff.runs.folder import RunFolder, run_dir
-from bakeoff.runs.record import Stage, State, read_history, read_record
+from bakeoff.runs.history import read_history
+from bakeoff.runs.record import Stage, State, read_record
 from bakeoff.runs.versions import find_versions
 from learned import TINY
 from running import WorkerHere

@@ -9,9 +9,10 @@ import pytest
 from bakeoff.report.board import rank
 from bakeoff.runs.config import read_run, run_id
 from bakeoff.runs.folder import RunFolder, run_dir
+from bakeoff.runs.history import read_history
 from bakeoff.runs.metrics import score
 from bakeoff.runs.predictions import has_predictions, read_predictions
-from bakeoff.runs.record import State, list_records, read_history
+from bakeoff.runs.record import State, list_records
 from bakeoff.runs.study_file import STUDY_FILE, read_study
 from bakeoff.study import StudyState, open_state
 

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
 from bakeoff.runs.config import Run
-from bakeoff.runs.record import HistoryRow
+from bakeoff.runs.history import CurvePoint, HistoryRow
 from bakeoff.variables import VARIABLES
 from factories import make_record
 from test_layers import SOURCES
@@ -42,6 +42,7 @@ def test_every_page_and_schema_is_as_the_code_says(writer: ModuleType) -> None:
 
 def test_every_field_of_a_file_is_described(writer: ModuleType, schemas: ModuleType) -> None:
     kinds = [
+        CurvePoint,
         HistoryRow,
         Run,
         *(part.kind for page in writer.files.PAGES.values() for part in page.parts if part.schema),

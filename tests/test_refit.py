@@ -71,7 +71,7 @@ def test_the_board_marks_a_probe_and_the_report_does_not_call_it_fine_tuned(stud
     assert row.mode is Mode.PROBE
     page = (study.out / "report.html").read_text()
     assert "a probe on frozen features" in page
-    assert "Keep <strong>lenet</strong> frozen" in page
+    assert "<strong>lenet</strong>, frozen, with a linear classifier" in page
     assert "Fine-tune" not in page
 
 

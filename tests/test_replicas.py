@@ -13,7 +13,8 @@ from bakeoff.launch import launch
 from bakeoff.machine import tensorflow_environment
 from bakeoff.runs.config import Data, Run
 from bakeoff.runs.folder import run_dir
-from bakeoff.runs.record import Stage, State, read_history
+from bakeoff.runs.history import read_history
+from bakeoff.runs.record import Stage, State
 
 pytestmark = pytest.mark.kernels
 

@@ -15,17 +15,8 @@ from bakeoff.report import write_report
 from bakeoff.report.facts import describe_recipe
 from bakeoff.runs.config import Run
 from bakeoff.runs.folder import run_dir
-from bakeoff.runs.record import (
-    DataFacts,
-    HistoryRow,
-    RunRecord,
-    Seconds,
-    Stage,
-    State,
-    WeightsFacts,
-    write_history,
-    write_record,
-)
+from bakeoff.runs.history import HistoryRow, write_history
+from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts, write_record
 from factories import make_metrics, make_record
 
 VOID = {"meta", "br", "input", "img"}
@@ -156,7 +147,10 @@ def page(full: Path) -> Page:
 
 
 def test_the_page_opens_with_the_answer_on_test(page: Page) -> None:
-    assert "Fine-tune a at 96 by 96 pixels. 77.0 % top-1 on the test split, 95 % interval 74.3 to 79.5 %." in page.text
+    assert (
+        "Use a , fine-tuned at 96 by 96 pixels. 77.0 % of 1,000 test images were classified correctly (top-1),"
+        " 95 % interval 74.3 to 79.5 %. Next, let it name what is on your own images:" in page.text
+    )
     assert "The test split was opened once for this run" in page.text
     assert "Top-1 80.0 % 77.0 %" in page.text
     titles = [
@@ -182,9 +176,9 @@ def test_the_page_gives_the_recipe(page: Page) -> None:
 
 
 def test_the_page_gives_the_reason(page: Page) -> None:
-    assert (
-        "a@96 won with 80.0 ±2.5 % top-1 on validation; in the race stage it was 5.0 points ahead of b@64" in page.text
-    )
+    assert "The winner and its rival in the race stage." in page.text
+    assert "a@96 winner 70.0 ±2.8 500 MB 2.3 M 50 s b@64 65.0 ±3.0 -5.0 (-9.1 to -0.9)" in page.text
+    assert "The confirm stage trained it again: 80.0 ±2.5 %." in page.text
 
 
 def test_every_candidate_is_on_the_page_with_why_it_stopped(page: Page) -> None:
@@ -264,7 +258,7 @@ def test_the_same_files_give_the_same_bytes(full: Path, page: Page) -> None:
 
 
 def test_tables_and_figures_are_accessible(page: Page) -> None:
-    assert page.seen["table"] == page.seen["caption"] == 6
+    assert page.seen["table"] == page.seen["caption"] == 7
     assert sum(tag == "th" and name == "scope" for tag, name, _ in page.attributes) == page.seen["th"]
     assert page.seen["svg"] == page.seen["figcaption"] == 8
     assert sum(tag == "svg" and (name, value) == ("role", "img") for tag, name, value in page.attributes) == 8
@@ -278,7 +272,7 @@ def test_no_id_occurs_twice(page: Page) -> None:
 def test_a_study_without_a_test_says_so(tmp_path: Path) -> None:
     save(tmp_path, make_record("a@96", 0.8, stage=Stage.SCREEN, memory_peak_bytes=0))
     page = read_page(tmp_path)
-    assert "80.0 % top-1 on the validation split" in page.text
+    assert "80.0 % of 1,000 validation images were classified correctly (top-1)" in page.text
     assert "The test split has not been opened." in page.text
     assert "It was not compared with another candidate" in page.text
     for absent in ("Accuracy against cost", "Learning curves", "Confusions", "budget of"):
@@ -311,7 +305,7 @@ def test_superclasses_are_shown_where_there_are_any(tmp_path: Path) -> None:
 def test_a_study_where_nothing_completed_still_has_a_page(tmp_path: Path) -> None:
     save(tmp_path, make_record("f@64", None, state=State.FAILED, reason="boom", seconds=0))
     page = read_page(tmp_path)
-    assert "No candidate completed." in page.text
+    assert "No candidate completed, so there is no network to recommend. The only run stopped: boom." in page.text
     assert "FAILED boom" in page.text
     assert "How to use it" not in page.text
 

@@ -9,18 +9,9 @@ from pydantic import ValidationError
 
 from bakeoff.errors import OutputError
 from bakeoff.runs.folder import run_dir
+from bakeoff.runs.history import HistoryRow, read_history, write_history
 from bakeoff.runs.metrics import Metrics, wilson_interval
-from bakeoff.runs.record import (
-    HistoryRow,
-    RunRecord,
-    Stage,
-    State,
-    list_records,
-    read_history,
-    read_record,
-    write_history,
-    write_record,
-)
+from bakeoff.runs.record import RunRecord, Stage, State, list_records, read_record, write_record
 from bakeoff.runs.shipped import find_run
 from factories import make_record
 

@@ -14,8 +14,8 @@ from bakeoff.networks.backbone import build_backbone
 from bakeoff.networks.find import find_network
 from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.folder import RunFolder, run_dir
+from bakeoff.runs.history import read_history
 from bakeoff.runs.metrics import score
-from bakeoff.runs.record import read_history
 from bakeoff.training import loop as loop_module
 from bakeoff.training import probe as probe_module
 from bakeoff.training.features import frozen_features

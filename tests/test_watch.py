@@ -9,7 +9,8 @@ from rich.console import Console
 from bakeoff.console.watch import watch_study
 from bakeoff.errors import OutputError
 from bakeoff.runs.folder import run_dir
-from bakeoff.runs.record import HistoryRow, State, write_history, write_record
+from bakeoff.runs.history import HistoryRow, write_history
+from bakeoff.runs.record import State, write_record
 from factories import make_record
 from running import run_cli
 

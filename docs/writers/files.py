@@ -11,7 +11,8 @@ from bakeoff.deploy.contract.facts import ContractCheck
 from bakeoff.networks.weights.transfer import Kit
 from bakeoff.profile.listing import ListedNetwork
 from bakeoff.report.board import Row
-from bakeoff.runs.record import HistoryRow, RunRecord
+from bakeoff.runs.history import CurvePoint, HistoryRow
+from bakeoff.runs.record import RunRecord
 from bakeoff.study.ablate import Ablation
 from bakeoff.study.compare import Comparison
 from bakeoff.study.plan import StudyPlan
@@ -76,7 +77,8 @@ PAGES = {
         Part("OUT/runs/ID/config.json", f"All keys of the run's [recipe]({RECIPE}), defaults filled in.", None,
              "recipe"),
         Part("OUT/runs/ID/record.json", "What the run was, what it scored and what it cost.", RunRecord, "record"),
-        Part("OUT/runs/ID/history.csv", "A row for each evaluation during training.", HistoryRow))),
+        Part("OUT/runs/ID/history.csv", "A row for each evaluation during training.", HistoryRow),
+        Part("OUT/runs/ID/curve.csv", "A row for each point of the learning curve, which decides nothing.", CurvePoint))),
     "board": Page("The board", (
         Part("OUT/board.csv", "Every run, ranked. `bakeoff board --json` prints the same as a list. In the CSV, the"
              " interval of a metric is two columns.", list[Row], "board"),)),
@@ -144,7 +146,7 @@ def _describe(part: Part) -> list[str]:
     head = [f"## {part.name}", paragraphs(part.about + link)]
     if part.kind is None:
         return head
-    if not part.schema and part.kind is not HistoryRow:
+    if not part.schema and part.kind not in (HistoryRow, CurvePoint):
         return [*head, _columns(part.kind)]
     links = RECIPE_KINDS | (PLAN_KINDS if part.kind is StudyState else {})
     return [*head, *describe(schema_of(part.kind, part.name), links=links)]

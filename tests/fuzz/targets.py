@@ -46,8 +46,9 @@ from bakeoff.runs.config import (
     read_run,
 )
 from bakeoff.runs.folder import run_dir
+from bakeoff.runs.history import read_history
 from bakeoff.runs.paired import compare
-from bakeoff.runs.record import read_history, read_record, write_record
+from bakeoff.runs.record import read_record, write_record
 from bakeoff.study import read_space
 from factories import make_record
 from profiles import ADOBE, cmyk_profile

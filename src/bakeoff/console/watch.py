@@ -12,7 +12,8 @@ from bakeoff.errors import OutputError
 from bakeoff.report.board import format_score, format_seconds, rank, render_table
 from bakeoff.runs.config import Metric
 from bakeoff.runs.folder import RunFolder, run_dir
-from bakeoff.runs.record import RunRecord, State, list_records, read_history
+from bakeoff.runs.history import read_history
+from bakeoff.runs.record import RunRecord, State, list_records
 
 __all__ = ["watch_study"]
 

@@ -3,10 +3,13 @@
     write_report(Path("out"))        out/report.html, from study.json and the runs' records, histories and predictions
 
 page.py       collects everything and fills the template
+answer.py     the two sentences at its top: what to do, and what to run next
 facts.py      the data, the recipe, the cost, the scores and the time spent, as text
 default_field.py  which networks took part by default, and why, as text
 certainty.py  the winner against its nearest rival, seeds, and what could change the result
-evidence.py   figures of runs: accuracy against cost, learning curves, memory, the timeline, the screen's order
+why.py        why it won: the winner and its nearest rivals, as a table
+evidence.py   figures of runs: accuracy against cost, memory, the timeline, the screen's order
+learning.py   their learning curves, and what each point stands on
 failures.py   the winner's predictions by class, by confusion and by confidence
 heat_maps.py  where its model looked: maps that are not there are drawn
 gallery.py    the images of its mistakes

@@ -1,16 +1,14 @@
-"""The figures of runs with their captions: accuracy against cost, learning curves, memory, time, the screen's order."""
+"""The figures of runs with their captions: accuracy against cost, memory, time, the screen's order."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 from bakeoff.report.board import (
     STAGES,
     Row,
-    find_metric,
     format_seconds,
     is_clearly_cheaper,
     is_scored,
@@ -18,24 +16,21 @@ from bakeoff.report.board import (
 )
 from bakeoff.report.facts import Spending
 from bakeoff.report.figures import (
-    Curve,
     Forecast,
     Point,
     RankPair,
     RunBar,
     StageBar,
-    draw_curves,
     draw_forecasts,
     draw_rank_pairs,
     draw_timeline,
     draw_tradeoff,
 )
 from bakeoff.runs.config import Metric
-from bakeoff.runs.folder import run_dir
-from bakeoff.runs.record import RunRecord, Stage, State, read_history
+from bakeoff.runs.record import RunRecord, Stage
 from bakeoff.text import counted
 
-__all__ = ["Drawing", "draw_budget", "draw_learning", "draw_memory", "draw_screen_order", "draw_tradeoffs"]
+__all__ = ["Drawing", "draw_budget", "draw_memory", "draw_screen_order", "draw_tradeoffs", "name_score"]
 
 # The most runs in the figure of memory.
 _ROWS = 24
@@ -76,42 +71,12 @@ def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
         sizes = Counter(point.series for point in points)
         front = max(reversed(STAGES), key=lambda stage: sizes[stage.value]).value
         if sizes[front] > 1:
-            caption = f"{_name_score(metric, folded=any(row.folds for row in trained))} against"
+            caption = f"{name_score(metric, folded=any(row.folds for row in trained))} against"
             caption += f" {cost[0].lower()}{cost[1:]}, with 95 % intervals; {_count(points)}."
             caption += f" The steps are the Pareto front of the {front} stage: no cheaper run is as"
             caption += f" {'accurate' if metric is Metric.TOP1 else 'good'}."
             drawings.append(Drawing(draw_tradeoff(points, front, cost, caption, metric), caption))
     return drawings
-
-
-def draw_learning(out: Path, records: Sequence[RunRecord], rows: Sequence[Row], winner: str) -> Drawing | None:
-    """Draw the score on validation over training time.
-
-    Args:
-        out: The study's folder, which holds the histories.
-        records: The runs to draw; trials of a search are left out unless there are no other runs.
-        rows: The board, which gives the order of the legend.
-        winner: The id of the run to emphasise.
-
-    Returns:
-        The figure; None if no run was validated more than once.
-    """
-    ranked = list(dict.fromkeys(row.name for row in rows))
-    curves, metric = [], find_metric(records)
-    candidates = [record for record in records if record.stage is not Stage.TUNE] or records
-    for record in sorted(candidates, key=lambda record: ranked.index(record.candidate)):
-        history = read_history(run_dir(out, record.id))
-        if history:
-            scores = [(step.seconds, score) for step in history if (score := step.read(metric)) is not None]
-            stopped = record.state in (State.PRUNED, State.FAILED)
-            if scores:
-                seconds, values = zip(*scores, strict=True)
-                curves.append(Curve(record.candidate, seconds, values, stopped, record.id == winner))
-    if all(len(curve.seconds) < 2 for curve in curves):
-        return None
-    caption = f"{_name_score(metric)} over training time, for every run that was validated during training."
-    caption += " The thick line is the winner. A cross marks a run that was stopped or failed."
-    return Drawing(draw_curves(curves, caption, metric), caption)
 
 
 def draw_budget(spending: Sequence[Spending], records: Sequence[RunRecord], budget: float | None) -> Drawing | None:
@@ -191,8 +156,8 @@ def _make_stage_bar(stage: Spending, by_id: Mapping[str, RunRecord]) -> StageBar
     return StageBar(stage.stage, stage.seconds, bars if one_at_a_time else [])
 
 
-def _name_score(metric: Metric, *, folded: bool = False) -> str:
-    """The metric on validation, or on more images, at the beginning of a sentence."""
+def name_score(metric: Metric, *, folded: bool = False) -> str:
+    """Name the metric on validation, or on more images, at the beginning of a sentence."""
     name = "accuracy" if metric is Metric.TOP1 else metric.label
     return f"{name[:1].upper()}{name[1:]}" if folded else f"Validation {name}"
 

@@ -97,12 +97,18 @@ def describe_recipe(run: Run, origin: str = "") -> list[tuple[str, str]]:
     ]
 
 
-def describe_scores(val: Metrics | None, test: Metrics | None) -> list[tuple[str, str, str]]:
-    """Every score as text: (name, on validation, on test); a missing score is an empty string."""
+def describe_scores(val: Metrics | None, test: Metrics | None, classes: int) -> list[tuple[str, str, str]]:
+    """Every score as text: (name, on validation, on test); a missing score is an empty string.
+
+    Top-5 is left out where there are no more classes than that.
+    """
+    left_out = {"Top-5"} if classes <= 5 else set()
+    if not _has_superclasses(val, test):
+        left_out.add("Superclass top-1")
     return [
         (name, show(val) if val else "", show(test) if test else "")
         for name, show in _SCORES.items()
-        if name != "Superclass top-1" or _has_superclasses(val, test)
+        if name not in left_out
     ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from bakeoff.report.board import format_percent, format_range
 from bakeoff.report.class_names import Classes, read_classes
 from bakeoff.report.evidence import Drawing
-from bakeoff.report.figures import ClassScore, draw_classes, draw_confusion, draw_reliability
+from bakeoff.report.figures import MOST_CLASSES, ClassScore, draw_classes, draw_confusion, draw_reliability
 from bakeoff.runs.calibration import calibration_error, cross_fit, fit_temperature, reliability, softmax
 from bakeoff.runs.folder import SPLITS_SCORED, run_dir
 from bakeoff.runs.metrics import wilson_interval
@@ -121,11 +121,13 @@ def _draw_classes(predictions: Predictions, classes: Classes, rows: Sequence[Cla
     scores = [ClassScore(row.name, row.top1, row.interval, superclasses.get(row.name, "")) for row in rows]
     worst, best = rows[0], rows[-1]
     mean = float(predictions.correct.mean())
+    is_cut = len(rows) > MOST_CLASSES and not superclasses
+    drawn = f" Drawn are the {MOST_CLASSES} worst of {len(rows)} classes." if is_cut else ""
     caption = (
         f"Top-1 by class on {predictions.split_name}: from {worst.name} ({format_percent(worst.top1)}, 95 % interval"
-        f" {format_range(worst.interval)}) to {best.name} ({format_percent(best.top1)}). The dashed line is the"
-        f" accuracy on all images ({format_percent(mean)}). The fewer images a class has, the less certain is its"
-        " accuracy."
+        f" {format_range(worst.interval)}) to {best.name} ({format_percent(best.top1)})."
+        f"{drawn} The dashed line is the accuracy on all images ({format_percent(mean)}). The fewer images a class has,"
+        " the less certain is its accuracy."
     )
     return Drawing(draw_classes(scores, mean, caption), caption)
 
@@ -140,7 +142,7 @@ def _draw_matrix(predictions: Predictions, classes: Classes) -> Drawing:
         f"{counted(len(predictions.labels), f'{predictions.split_name} image')} of {counted(len(names), 'class')}"
         f"{', ordered by superclass' if groups else ''}. Rows are true classes, columns are predicted classes. Blue is"
         f" correct ({format_percent(float(predictions.correct.mean()))}), orange is wrong. A stronger colour is a"
-        " larger share of the row."
+        " larger share of the row. Point at a cell to see its classes."
     )
     return Drawing(draw_confusion(counts, names, caption, groups), caption)
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from bakeoff.errors import OutputError
 from bakeoff.files import write_text
-from bakeoff.report.board import NOISE, STAGES, STATES, explain_win, find_metric, rank
+from bakeoff.report.answer import describe_answer, describe_failure, describe_losses, describe_next
+from bakeoff.report.board import NOISE, STAGES, STATES, find_metric, rank
 from bakeoff.report.certainty import compare_leaders, list_doubts, spread_over_seeds
 from bakeoff.report.coverage import describe_coverage
 from bakeoff.report.default_field import describe_absent, describe_entrants, read_default_field
-from bakeoff.report.evidence import draw_budget, draw_learning, draw_memory, draw_screen_order, draw_tradeoffs
+from bakeoff.report.evidence import draw_budget, draw_memory, draw_screen_order, draw_tradeoffs
 from bakeoff.report.facts import (
     describe_cost,
     describe_data,
@@ -25,8 +26,10 @@ from bakeoff.report.facts import (
 from bakeoff.report.failures import describe_failures
 from bakeoff.report.formats import describe_formats
 from bakeoff.report.gallery import show_images
+from bakeoff.report.learning import draw_learning
 from bakeoff.report.template import make_environment, read_source
 from bakeoff.report.tuning import describe_tuning, label_trials
+from bakeoff.report.why import explain_in_table
 from bakeoff.report.winner import choose_run, find_winner
 from bakeoff.runs.config import Metric
 from bakeoff.runs.record import RunRecord, list_records
@@ -90,7 +93,7 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
         "confirmed": confirmed,
         # A search for one network's recipe compares no networks; the section on the recipe describes its result.
         "leaders": None if chosen else compare_leaders(out, rows),
-        "why": "" if chosen else explain_win(rows),
+        "why": None if chosen else explain_in_table(rows),
         "doubts": [] if chosen else list_doubts(study, rows, records),
         "spreads": spread_over_seeds(records),
         "groups": [(stage, group) for stage in STAGES if (group := [row for row in rows if row.stage is stage])],
@@ -112,6 +115,8 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
         "gallery": show_images(out, confirmed, keep=keep) if confirmed else None,
         "formats": describe_formats(out),
         "bundled": (out / "bundle").is_dir(),
+        "losses": "" if winner else describe_losses(records),
+        "next_step": describe_next(out, study, winner),
         "opened": [record for record in records if record.test],
         "seeds": sorted({record.seed for record in records}),
         "versions": sorted({f"{name} {version}" for record in records for name, version in record.versions.items()}),
@@ -122,8 +127,10 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
     if winner and confirmed:
         config, val, test = winner.config, confirmed.val, winner.test
         facts |= {
+            "answer": describe_answer(winner, confirmed, metric),
+            "failure": describe_failure(winner, records),
             "recipe": describe_recipe(config.model_copy(update={"data": winner.view}), winner.weights.origin),
-            "scores": describe_scores(val, test),
+            "scores": describe_scores(val, test, winner.data.classes),
             "absent": describe_missing(out, winner, val, test),
             "cost": describe_cost(winner),
             "source": shlex.quote(config.data.source),
@@ -138,7 +145,7 @@ def _list_sections(facts: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
         ("answer", "The answer", True),
         ("certainty", "Accuracy and its uncertainty", winner),
         ("cost", "What it cost", True),
-        ("why", "Why it won" if facts["why"] else "The candidates", True),
+        ("why", "Why it won" if facts["why"] and facts["why"].rows else "The candidates", True),
         ("recipe", "Tuning the recipe", bool(facts["tuning"])),
         ("doubts", "What could change the result", bool(facts["doubts"])),
         ("failures", "Where it fails", bool(facts["failures"])),

@@ -14,6 +14,7 @@ from bakeoff.report.board import (
     format_range,
     format_score,
     format_seconds,
+    format_value,
     is_scored,
     name_images,
     read_losses,
@@ -46,6 +47,7 @@ def make_environment() -> Environment:
         "score": format_score,
         "scored": is_scored,
         "seconds": format_seconds,
+        "value": format_value,
     }
     return environment
 

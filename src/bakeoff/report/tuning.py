@@ -11,7 +11,8 @@ from bakeoff.report.figures import Trial, ValueEffect, draw_shares, draw_trials,
 from bakeoff.runs.config import Metric, Run, differences, look_up
 from bakeoff.runs.findings import Effect, Effects, SearchResult, Verdict
 from bakeoff.runs.folder import run_dir
-from bakeoff.runs.record import RunRecord, Stage, State, read_history
+from bakeoff.runs.history import read_history
+from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.runs.study_file import AnyStudy
 from bakeoff.text import counted
 

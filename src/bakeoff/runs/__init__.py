@@ -13,7 +13,8 @@ measures.py     metrics as functions of how often each image counts, for the boo
 metrics.py      scores of a split, with intervals
 predictions.py  logits, labels and image ids of a split
 versions.py     software versions that a result depends on
-record.py       record.json and history.csv
+history.py      history.csv and curve.csv: how a run was doing while it trained
+record.py       record.json
 agreement.py    predictions computed again, compared with the stored ones
 findings.py     results of a search or a factor-by-factor study
 paired.py       paired comparison of runs on the same images

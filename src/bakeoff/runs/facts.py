@@ -1,11 +1,17 @@
 """The base class of everything that is written to a JSON file and read back, and of configs."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-__all__ = ["Facts"]
+__all__ = ["Facts", "name_first"]
 
 
 class Facts(BaseModel):
     """An immutable part of a JSON file. Unknown fields are errors, and so are NaN and infinity, which JSON lacks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def name_first(error: ValidationError) -> str:
+    """The first of the fields that were wrong, and what was wrong with it, on one line."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

@@ -33,6 +33,11 @@ class RunFolder:
         return self.path / "history.csv"
 
     @property
+    def curve(self) -> Path:
+        """One row per point of the learning curve, as CSV."""
+        return self.path / "curve.csv"
+
+    @property
     def model(self) -> Path:
         """The trained network; the probes of a screen have none."""
         return self.path / "model.keras"

@@ -1,24 +1,23 @@
-"""The record of a run, `runs/<id>/record.json`, and its history: fields, reading and writing.
+"""The record of a run, `runs/<id>/record.json`: fields, reading and writing.
 
 runs/<id>/config.json    the config with all defaults filled in
 runs/<id>/record.json    this module's RunRecord
 runs/<id>/history.csv    one row for each evaluation
+runs/<id>/curve.csv      points of the learning curve between them
 runs/<id>/events.out…    the history for TensorBoard
 runs/<id>/model.keras    the trained network (completed runs, but for the probes of a screen)
 runs/<id>/log.txt        the output of the run's process
 """
 
-import csv
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
 from pydantic import ConfigDict, ValidationError
 
 from bakeoff.errors import OutputError
-from bakeoff.files import read_json, replacing, write_json
+from bakeoff.files import read_json, write_json
 from bakeoff.runs.config import Data, Fit, Metric, Mode, Run
-from bakeoff.runs.facts import Facts
+from bakeoff.runs.facts import Facts, name_first
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.metrics import Metrics, TestMetrics
 from bakeoff.runs.plugin import Plugin
@@ -28,7 +27,6 @@ __all__ = [
     "OUT_OF_MEMORY",
     "SCHEMA",
     "DataFacts",
-    "HistoryRow",
     "RunRecord",
     "Seconds",
     "Stage",
@@ -36,9 +34,7 @@ __all__ = [
     "WeightsFacts",
     "keeps_model",
     "list_records",
-    "read_history",
     "read_record",
-    "write_history",
     "write_record",
 ]
 
@@ -219,40 +215,6 @@ class RunRecord(Facts):
         return self.config.train.metric
 
 
-class HistoryRow(Facts):
-    """One evaluation during training, a row of `history.csv`."""
-
-    seconds: float
-    """Training seconds so far."""
-    progress: float
-    """Completed fraction of the run's length, in [0, 1]."""
-    epoch: float
-    """Passes over the training images so far."""
-    images_seen: int
-    """Training images so far, each counted every time that it was used."""
-    size: int
-    """Input size, in pixels, of the latest step."""
-    learning_rate: float
-    """Learning rate of the latest step."""
-    train_loss: float
-    """Mean over the steps since the previous evaluation, with what `train.balance` does to the loss."""
-    val_loss: float
-    """Log loss on the validation images."""
-    val_top1: float
-    """Top-1 on them."""
-    val_balanced_accuracy: float | None = None
-    """Balanced accuracy, if it was computed."""
-    val_macro_f1: float | None = None
-    """Macro F1, if it was computed."""
-    val_auroc: float | None = None
-    """AUROC, if it was computed."""
-
-    def read(self, metric: Metric) -> float | None:
-        """One of the metrics that can decide; None if it is not known."""
-        value: float | None = self.val_loss if metric is Metric.LOG_LOSS else getattr(self, f"val_{metric.field}")
-        return value
-
-
 def keeps_model(record: RunRecord) -> bool:
     """Whether a completed run saves its model. The probes of a screen do not: there are many, and each is quickly done
     again. Nor do cross-validated probes, which have a head for each fold."""
@@ -274,7 +236,7 @@ def read_record(folder: Path) -> RunRecord:
             raise OutputError(f"{path} has schema {raw.get('schema')!r}; this bakeoff reads {SCHEMA}")
         return RunRecord.model_validate(raw)
     except ValidationError as error:
-        raise OutputError(f"cannot read {path}: {_first_message(error)}; remove that run's folder") from error
+        raise OutputError(f"cannot read {path}: {name_first(error)}; remove that run's folder") from error
     except FileNotFoundError as error:
         raise OutputError(f"{folder} holds no record.json; give a run's folder, as in OUT/runs/ID") from error
     except (OSError, ValueError, AttributeError) as error:
@@ -284,31 +246,3 @@ def read_record(folder: Path) -> RunRecord:
 def list_records(out: Path) -> list[RunRecord]:
     """Read all records of a study, in order of their ids. Raises OutputError if any of them cannot be read."""
     return [read_record(path.parent) for path in sorted((out / "runs").glob(f"*/{RunFolder(Path()).record}"))]
-
-
-def write_history(folder: Path, rows: Sequence[HistoryRow]) -> None:
-    """Write `history.csv`, one row for each evaluation."""
-    with replacing(RunFolder(folder).history) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(HistoryRow.model_fields))
-        writer.writeheader()
-        writer.writerows(row.model_dump() for row in rows)
-
-
-def read_history(folder: Path) -> list[HistoryRow]:
-    """Read the rows of `history.csv`; none before the first evaluation. Raises OutputError if it is damaged."""
-    path = RunFolder(folder).history
-    if not path.is_file():
-        return []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            cells = [{str(key): cell for key, cell in row.items() if cell != ""} for row in csv.DictReader(file)]
-            return [HistoryRow.model_validate(row) for row in cells]
-    except ValidationError as error:
-        raise OutputError(f"cannot read {path}: {_first_message(error)}; remove that run's folder") from error
-    except (OSError, ValueError, csv.Error) as error:
-        raise OutputError(f"cannot read {path}: {error}; remove that run's folder") from error
-
-
-def _first_message(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

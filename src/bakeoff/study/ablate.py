@@ -12,6 +12,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Candidate, Mode, Run
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.findings import Effect, Effects
+from bakeoff.runs.history import CURVE_SHARE
 from bakeoff.runs.paired import compare, summarise
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.defaults import set_length, without_length
@@ -115,9 +116,9 @@ def make_ablation(
     val_images = min(counts["val"], MAX_VAL_IMAGES)
     candidate = Candidate.of(base)
     around = forecast.overhead(candidate, Mode.FIT) + forecast.scoring(candidate, (1 + head_start) * val_images)
-    seconds = round(RUNS_SHARE * budget / rounds - around, 1)
+    seconds = round((RUNS_SHARE * budget / rounds - around) / (1 + CURVE_SHARE), 1)
     if seconds < MIN_TRAINING_SECONDS:
-        least = math.ceil(rounds * (MIN_TRAINING_SECONDS + around) / RUNS_SHARE)
+        least = math.ceil(rounds * (MIN_TRAINING_SECONDS * (1 + CURVE_SHARE) + around) / RUNS_SHARE)
         raise ConfigError(
             f"a budget of {budget:.0f} s is too short for {counted(runs, 'run')}; give at least {least}s, or"
             " choose fewer"

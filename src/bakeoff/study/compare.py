@@ -11,6 +11,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.facts import Facts
+from bakeoff.runs.history import CURVE_SHARE
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.deciding import BY_TOP1, Decision, decide_by
 from bakeoff.study.defaults import set_length, start_from, without_length
@@ -132,9 +133,9 @@ def _divide_budget(
         ]
         return sum(each) if slots == 1 else rounds * max(each)
 
-    seconds = (RUNS_SHARE * budget - around(val_images)) / rounds
+    seconds = (RUNS_SHARE * budget - around(val_images)) / rounds / (1 + CURVE_SHARE)
     if seconds < MIN_TRAINING_SECONDS:
-        least = (rounds * MIN_TRAINING_SECONDS + around(MIN_VAL_IMAGES)) / RUNS_SHARE
+        least = (rounds * MIN_TRAINING_SECONDS * (1 + CURVE_SHARE) + around(MIN_VAL_IMAGES)) / RUNS_SHARE
         raise ConfigError(
             f"a budget of {budget:.0f} s is too short for {counted(len(candidates), 'candidate')};"
             f" give at least {math.ceil(least)}s, or fewer candidates"

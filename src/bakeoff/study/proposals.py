@@ -13,6 +13,7 @@ from bakeoff.report.board import expect_error, order_of, read_row
 from bakeoff.runs.config import INTERIM_IMAGES, AugmentStep, Candidate, Mode, Run, revise
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.folder import RunFolder, run_dir
+from bakeoff.runs.history import CURVE_SHARE
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.deciding import decide_by
 from bakeoff.study.defaults import default_run, has_random_weights, progressive_sizes
@@ -92,7 +93,7 @@ def propose(
             flips = _has_time_for_mirror_images(plan, record, seconds_left, forecast)
             overhead = _predict_overhead(plan, record, forecast, flips, evaluations=_count_evaluations(seconds_left))
             kept = keep_for_probe(plan, record, records, forecast)
-            available = seconds_left - overhead - kept
+            available = (seconds_left - overhead - kept) / (1 + CURVE_SHARE)
             if not confirmed and record.config.train.mode is Mode.PROBE and _is_too_short(record, available, forecast):
                 return None  # There is no time to fine-tune anything, so the best probe is confirmed.
             seconds, refitting = divide_training(plan, Candidate.of(record.config), available, forecast)

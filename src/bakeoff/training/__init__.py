@@ -21,6 +21,7 @@ progress.py       progress and time of a run, which is shortened if it would not
 step.py           one optimiser step, with gradient accumulation
 checkpoint.py     the state that a run resumes from
 tensorboard.py    the history for TensorBoard
+curve.py          the points of the learning curve between evaluations
 loop.py           the training loop
 run.py            the entry point: from a RUNNING record to a COMPLETE one
 model.py          the model that a finished run saved

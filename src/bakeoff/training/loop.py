@@ -18,11 +18,13 @@ from bakeoff.networks.model import count_parameters
 from bakeoff.runs.config import INTERIM_IMAGES, Balance, Metric, Monitor, Train
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import RunFolder
+from bakeoff.runs.history import HistoryRow, read_history, write_history
 from bakeoff.runs.measures import measure_all, prepare
-from bakeoff.runs.record import HistoryRow, Seconds, read_history, write_history
+from bakeoff.runs.record import Seconds
 from bakeoff.text import counted
 from bakeoff.training.balance import balance_loss, note_missing
 from bakeoff.training.checkpoint import Checkpoint, Stateful, Variables, discard_unusable
+from bakeoff.training.curve import LearningCurve
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.optimizer import build_optimizer, learning_rate, rate_multipliers
 from bakeoff.training.probe import initialise_head, sample_images
@@ -49,6 +51,8 @@ def train(task: Task) -> Outcome:
         training = _Training(task)
         while not training.is_finished:
             training.step()
+            if training.curve.is_due:
+                training.add_point()
             if training.is_evaluation_due:
                 training.evaluate()
             if training.checkpoint.is_due:
@@ -115,6 +119,8 @@ class _Training:
                 # With a deadline they are scored in any case, because that measures how long scoring takes.
                 self._start.score(images, self._measure_start, cached=task.wall_seconds is None)
         self._history = read_history(task.folder)[: self._state.rows]
+        total, trained = count_parameters(self._model)
+        self.curve = LearningCurve(task, self.course, self._interim, trained / total)
         self._batches = train_batches(
             task.learned,
             task.classes,
@@ -203,11 +209,23 @@ class _Training:
             loss = self._steps[position](images, targets, self._rate, self._average.next_decay())
         if not self._config.with_val:
             self._state.losses.append(loss)
+            self._state.curve_losses.append(loss)
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"the loss became {loss} after {counted(self.course.images_seen, 'image')}, at rate {self._rate:.2g}"
             )
         self._task.report(self._progress_event())
+
+    def add_point(self) -> None:
+        """Add a point to the learning curve, scored on a few images unless an evaluation follows that scores more."""
+        scored, logits = None, None
+        if not self.is_evaluation_due and not self.is_finished:
+            scored = self.curve.choose_images()
+        if scored is not None:
+            # The pace of so few images is not that of an evaluation, so the course does not learn from it.
+            with self._clock.measure("evaluate"), self._average.swapped_in():
+                logits = predict_logits(self._forward, scored)
+        self.curve.add(self._seconds, logits, scored)
 
     def evaluate(self) -> None:
         """Score the moving average on a sample of the validation images; on all of them if early stopping needs it."""
@@ -327,7 +345,7 @@ class _Training:
         values: dict[str, Any] = {f"val_{field}": value for field, value in measure_all(logits, split.labels).items()}
         self._history.append(
             HistoryRow(
-                seconds=self._state.probe_seconds + self._clock.seconds["train"],
+                seconds=self._seconds,
                 progress=self._state.progress,
                 epoch=self.course.images_seen / len(self._task.learned),
                 images_seen=self.course.images_seen,
@@ -335,12 +353,18 @@ class _Training:
                 learning_rate=self._rate,
                 train_loss=float(np.mean(self._state.losses)),
                 val_loss=values.pop("val_log_loss"),
+                val_images=len(split),
                 **values,
             )
         )
         self._state.losses.clear()
         self._state.rows = len(self._history)
         write_history(self._task.folder, self._history)
+
+    @property
+    def _seconds(self) -> float:
+        """Training seconds so far."""
+        return self._state.probe_seconds + self._clock.seconds["train"]
 
     def _progress_event(self) -> RunProgress:
         progress, seconds = self._state.progress, self._clock.seconds["train"]

@@ -42,6 +42,8 @@ class RunState:
     """Rows of the history."""
     losses: list[float] = field(default_factory=list)
     """Training losses since the last evaluation."""
+    curve_losses: list[float] = field(default_factory=list)
+    """Training losses since the last point of the learning curve."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds by phase."""
     probe_seconds: float = 0.0

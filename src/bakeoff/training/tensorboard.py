@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from bakeoff.runs.record import read_history
+from bakeoff.runs.history import read_history
 
 __all__ = ["EventLog"]
 

@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import keras
@@ -14,7 +14,7 @@ from bakeoff.data.shards import read_images
 from bakeoff.data.sources import SplitName
 from bakeoff.deploy.bundle import Floats, Images
 from bakeoff.deploy.explain.grad_cam import GradCam, compile_grad_cam
-from bakeoff.deploy.explain.occlusion import draw_occlusion_map
+from bakeoff.deploy.explain.occlusion import COARSE_GRID, GRID, draw_occlusion_map
 from bakeoff.deploy.export.full_precision import build_in_float32
 from bakeoff.errors import DataError
 from bakeoff.runs.events import RunProgress, write_event
@@ -96,12 +96,23 @@ def explain_images(
     def predict(batch: Images) -> Floats:
         return predict_logits(compiled, Split(batch, np.zeros(len(batch), np.int32), []), flip=flip)
 
+    grid = _choose_grid(predict, images[ids[0]], len(ids)) if ids else GRID
     for key in ids:
         if time.monotonic() - started > SECONDS:
             break
-        maps[key] = _scale(draw_occlusion_map(predict, images[key], labels[key]))
+        maps[key] = _scale(draw_occlusion_map(predict, images[key], labels[key], grid))
         write_event(RunProgress("heat maps", len(maps) / len(ids)))
     return HeatMaps(MapMethod.OCCLUSION, maps, _count_missing(labels, maps))
+
+
+def _choose_grid(predict: Callable[[Images], Floats], image: NDArray[np.uint8], maps: int) -> int:
+    """The rows and columns of the maps: fewer, if so many maps with all of them would take too long."""
+    tried = np.stack([image] * 4)
+    predict(tried[:1])  # the first call compiles the network
+    began = time.monotonic()
+    predict(tried)
+    per_image = (time.monotonic() - began) / len(tried)
+    return GRID if maps * per_image * (1 + GRID**2) <= SECONDS else COARSE_GRID
 
 
 def _add_mirrored(grad_cam: GradCam, images: Images, labels: NDArray[np.int32], *, flip: bool) -> Floats:

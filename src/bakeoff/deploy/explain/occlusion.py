@@ -7,13 +7,16 @@ from numpy.typing import NDArray
 
 from bakeoff.deploy.bundle import Floats, Images
 
-__all__ = ["GRID", "draw_occlusion_map"]
+__all__ = ["COARSE_GRID", "GRID", "draw_occlusion_map"]
 
-GRID = 6
-"""Rows and columns of the map: the image is predicted GRID * GRID times more."""
+GRID, COARSE_GRID = 6, 4
+"""Rows and columns of the map. The image is predicted once for each cell, so a coarse map takes less than half the
+time."""
 
 
-def draw_occlusion_map(predict: Callable[[Images], Floats], image: NDArray[np.uint8], label: int) -> Floats:
+def draw_occlusion_map(
+    predict: Callable[[Images], Floats], image: NDArray[np.uint8], label: int, grid: int = GRID
+) -> Floats:
     """Draw the map of one image.
 
     Each place is covered by a square of the image's mean colour, two cells wide, so that neighbours overlap.
@@ -22,18 +25,20 @@ def draw_occlusion_map(predict: Callable[[Images], Floats], image: NDArray[np.ui
         predict: uint8 images (n, side, side, 3) -> logits (n, classes).
         image: uint8 (side, side, 3).
         label: The class whose log-odds are watched. Unlike its probability, they fall also where it stays near 1.
+        grid: Rows and columns of the map.
 
     Returns:
-        How much they fall, (GRID, GRID), 0 where they rise.
+        How much they fall, (grid, grid), 0 where they rise.
     """
-    logits = predict(np.stack([image, *(_cover(image, row, column) for row in range(GRID) for column in range(GRID))]))
+    covered = [_cover(image, row, column, grid) for row in range(grid) for column in range(grid)]
+    logits = predict(np.stack([image, *covered]))
     odds = logits[:, label] - np.logaddexp.reduce(np.delete(logits, label, axis=1), axis=1)
-    falls: Floats = np.maximum(odds[0] - odds[1:], 0).reshape(GRID, GRID).astype(np.float32)
+    falls: Floats = np.maximum(odds[0] - odds[1:], 0).reshape(grid, grid).astype(np.float32)
     return falls
 
 
-def _cover(image: NDArray[np.uint8], row: int, column: int) -> NDArray[np.uint8]:
-    covered, cell = image.copy(), len(image) / GRID
+def _cover(image: NDArray[np.uint8], row: int, column: int, grid: int) -> NDArray[np.uint8]:
+    covered, cell = image.copy(), len(image) / grid
     rows, columns = (
         slice(max(0, round((place - 0.5) * cell)), max(1, round((place + 1.5) * cell))) for place in (row, column)
     )

@@ -37,11 +37,19 @@ from bakeoff.report.board.formatting import (
     format_range,
     format_score,
     format_seconds,
+    format_value,
     format_where,
     name_images,
 )
 from bakeoff.report.board.ranking import rank
-from bakeoff.report.board.reason import explain, explain_change, explain_win, find_head_to_head, list_reasons
+from bakeoff.report.board.reason import (
+    explain,
+    explain_change,
+    explain_exception,
+    explain_win,
+    find_head_to_head,
+    list_reasons,
+)
 from bakeoff.report.board.rows import (
     STAGES,
     STATES,
@@ -72,6 +80,7 @@ __all__ = [
     "expect_error",
     "explain",
     "explain_change",
+    "explain_exception",
     "explain_win",
     "find_head_to_head",
     "find_metric",
@@ -90,6 +99,7 @@ __all__ = [
     "format_range",
     "format_score",
     "format_seconds",
+    "format_value",
     "format_where",
     "is_clearly_cheaper",
     "is_scored",

@@ -31,6 +31,7 @@ __all__ = [
     "format_range",
     "format_score",
     "format_seconds",
+    "format_value",
     "format_where",
     "name_images",
 ]
@@ -79,13 +80,17 @@ def format_estimate(row: Row, metric: Metric | None = None) -> str:
         metric: The metric; None: the one that decides.
     """
     score, metric = read_score(row, metric), metric or row.metric
-    if score is None:
-        return DASH
-    value = f"{score.value * metric.scale:.{metric.digits}f}"
-    if score.interval is None:
+    value = format_value(row, metric)
+    if score is None or score.interval is None:
         return value
     low, high = score.interval
     return f"{value} ±{(high - low) * metric.scale / 2:.{metric.digits}f}"
+
+
+def format_value(row: Row, metric: Metric) -> str:
+    """A metric on validation: `84.2`, in percent; `0.512`, in nats."""
+    score = read_score(row, metric)
+    return DASH if score is None else f"{score.value * metric.scale:.{metric.digits}f}"
 
 
 def format_score(value: float | None, metric: Metric) -> str:

@@ -20,7 +20,15 @@ from bakeoff.report.board.rows import STAGES, Row, is_scored, read_merit
 from bakeoff.runs.config import Metric
 from bakeoff.runs.record import Stage, State
 
-__all__ = ["HeadToHead", "explain", "explain_change", "explain_win", "find_head_to_head", "list_reasons"]
+__all__ = [
+    "HeadToHead",
+    "explain",
+    "explain_change",
+    "explain_exception",
+    "explain_win",
+    "find_head_to_head",
+    "list_reasons",
+]
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 _NOUNS = {
@@ -118,6 +126,11 @@ def explain_change(rows: Sequence[Row], criteria: Mapping[str, float] | None = N
     return f"{text} {would or 'No other value of a single weight would change the winner'}."
 
 
+def explain_exception(match: HeadToHead) -> str:
+    """Say why the winner is first though a rival looks better: one sentence, empty if none does."""
+    return _explain_screen(match) or _name_dominating(match)
+
+
 def find_head_to_head(rows: Sequence[Row]) -> HeadToHead | None:
     """The latest stage in which the first scored row has rivals; None if it has none. Expects the order of `rank`."""
     scored = [row for row in rows if is_scored(row)]
@@ -143,8 +156,7 @@ def _describe_lead(winner: Row, rival: Row) -> str:
 def _compare_costs(match: HeadToHead) -> str:
     """The sentence about costs: the first of these that applies."""
     return (
-        _explain_screen(match)
-        or _name_dominating(match)
+        explain_exception(match)
         or _name_cheapest(match)
         or _compare_with_rival(match.winner, match.rivals[0], _find_costs(match))
     )

@@ -14,14 +14,16 @@ light and dark pages. Series differ in colour (palette of Okabe and Ito 2008) an
 
 from bakeoff.report.figures.agreement import Forecast, RankPair, draw_forecasts, draw_rank_pairs
 from bakeoff.report.figures.coverage import draw_coverage
-from bakeoff.report.figures.predictions import ClassScore, draw_classes, draw_confusion, draw_reliability
-from bakeoff.report.figures.runs import Curve, RunBar, StageBar, draw_curves, draw_shares, draw_timeline
+from bakeoff.report.figures.predictions import MOST_CLASSES, ClassScore, draw_classes, draw_confusion, draw_reliability
+from bakeoff.report.figures.runs import Curve, CurveDot, RunBar, StageBar, draw_curves, draw_shares, draw_timeline
 from bakeoff.report.figures.tradeoff import Point, draw_tradeoff
 from bakeoff.report.figures.tuning import Trial, ValueEffect, draw_trials, draw_value_effects
 
 __all__ = [
+    "MOST_CLASSES",
     "ClassScore",
     "Curve",
+    "CurveDot",
     "Forecast",
     "Point",
     "RankPair",

@@ -14,12 +14,12 @@ from bakeoff.report.figures.canvas import INK, PALETTE, add_tooltip, new_figure,
 from bakeoff.runs.calibration import BINS, Reliability
 from bakeoff.text import counted
 
-__all__ = ["ClassScore", "draw_classes", "draw_confusion", "draw_reliability"]
+__all__ = ["MOST_CLASSES", "ClassScore", "draw_classes", "draw_confusion", "draw_reliability"]
 
 # The most classes whose names fit on the axes, and whose counts fit into the cells of the matrix.
 _NAMED, _NUMBERED = 120, 20
-# With more classes than this, superclasses are shown instead if there are any.
-_GROUPED = 40
+MOST_CLASSES = 40
+"""With more classes than this, superclasses are drawn instead if there are any; otherwise so many of the worst."""
 # The most off-diagonal cells of the matrix that get a tooltip.
 _TOOLTIPS = 150
 
@@ -58,7 +58,7 @@ def draw_confusion(counts: NDArray[np.int64], names: Sequence[str], alt: str, gr
         axes.imshow(pixels, interpolation="none")
         axes.grid(visible=False)
         axes.tick_params(length=0, pad=2)
-        if groups and classes > _GROUPED:
+        if groups and classes > MOST_CLASSES:
             _name_groups(axes, groups)
         elif classes <= _NAMED:
             size, short = min(8.0, 45 * side / classes), [_shorten(name) for name in names]
@@ -90,9 +90,9 @@ def draw_classes(scores: Sequence[ClassScore], mean: float, alt: str) -> str:
     Returns:
         An <svg> element.
     """
-    if len(scores) > _GROUPED and any(score.group for score in scores):
+    if len(scores) > MOST_CLASSES and any(score.group for score in scores):
         return _draw_groups(scores, mean, alt)
-    ranked = sorted(scores, key=lambda score: (score.top1, score.name))[:_GROUPED]
+    ranked = sorted(scores, key=lambda score: (score.top1, score.name))[:MOST_CLASSES]
     with new_figure(6.4, 0.9 + 0.19 * len(ranked)) as figure:
         axes = figure.add_subplot(xlabel="top-1 (%)")
         for row, score in enumerate(ranked):

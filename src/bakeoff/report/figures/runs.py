@@ -1,24 +1,37 @@
 """Learning curves, the timeline of a study, and shares of a whole."""
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 
 from bakeoff.report.figures.canvas import INK, PALETTE, add_tooltip, name_axis, new_figure, to_svg
 from bakeoff.runs.config import Metric
 
-__all__ = ["Curve", "RunBar", "StageBar", "draw_curves", "draw_shares", "draw_timeline"]
+__all__ = ["Curve", "CurveDot", "RunBar", "StageBar", "draw_curves", "draw_shares", "draw_timeline"]
 
 DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1, 1, 1)))
+_LEGEND_COLUMNS = 5
+
+
+class CurveDot(NamedTuple):
+    """A score on validation: after how many training seconds, on how many images (0: not known), and whether it is an
+    evaluation; otherwise it is a quick score for the curve."""
+
+    seconds: float
+    score: float
+    images: int
+    decides: bool
 
 
 class Curve(NamedTuple):
-    """The score on validation of one run over its training seconds."""
+    """One run over its training seconds: its scores on validation in order, and its training losses."""
 
     label: str
-    seconds: Sequence[float]
-    scores: Sequence[float]
+    dots: Sequence[CurveDot]
+    losses: Sequence[tuple[float, float]]
+    """Training seconds and the mean loss since the pair before."""
     stopped: bool
     winner: bool
 
@@ -40,29 +53,55 @@ class StageBar(NamedTuple):
 
 
 def draw_curves(curves: Sequence[Curve], alt: str, metric: Metric = Metric.TOP1) -> str:
-    """Draw learning curves over training time; runs with the same label share a style, a cross is a stopped run."""
+    """Draw learning curves over training time, and the training loss below them, if it is known.
+
+    Runs with the same label share a style. A full dot is an evaluation, a hollow one a quick score, a cross the end of
+    a run that was stopped.
+    """
     labels = list(dict.fromkeys(curve.label for curve in curves))
-    with new_figure(9.0, 4.2) as figure:
-        axes = figure.add_subplot(xlabel="training time (s)", ylabel=name_axis(metric))
+    has_losses = any(len(curve.losses) > 1 for curve in curves)
+    # The legend is below the axes, where a narrow page has room for it.
+    with new_figure(9.0, (5.4 if has_losses else 3.8) + 0.2 * math.ceil(len(labels) / _LEGEND_COLUMNS)) as figure:
+        ratios = (2.2, 1.0) if has_losses else (1.0,)
+        panels = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
+        scores, below = panels[0], panels[-1]
+        scores.set_ylabel(name_axis(metric))
         for curve in curves:
-            number, scores = labels.index(curve.label), [metric.scale * value for value in curve.scores]
+            number = labels.index(curve.label)
             colour, dashes = PALETTE[number % len(PALETTE)], DASHES[number // len(PALETTE) % len(DASHES)]
-            width = 2.6 if curve.winner else 1.3
-            axes.plot(curve.seconds, scores, color=colour, ls=dashes, lw=width, label=curve.label)
-            for place, (seconds, value) in enumerate(zip(curve.seconds, scores, strict=True), 1):
-                cross = curve.stopped and place == len(scores)
-                (dot,) = axes.plot([seconds], [value], "x" if cross else "o", color=colour, ms=6 if cross else 3.2)
-                add_tooltip(dot, f"{curve.label}: {value:.{metric.digits}f}{metric.unit} after {seconds:.0f} s")
-        ends = [max(curve.seconds) for curve in curves]
-        if max(ends) > 12 * min(ends):
+            style: dict[str, Any] = {"color": colour, "ls": dashes, "lw": 2.6 if curve.winner else 1.3}
+            values = [metric.scale * dot.score for dot in curve.dots]
+            scores.plot([dot.seconds for dot in curve.dots], values, label=curve.label, **style)
+            for dot in curve.dots:
+                _draw_dot(scores, curve, dot, colour, metric)
+            if has_losses:
+                below.plot(*zip(*curve.losses, strict=True) if curve.losses else ([], []), **style)
+                for seconds, loss in curve.losses:
+                    (mark,) = below.plot([seconds], [loss], ".", color=colour, ms=4)
+                    add_tooltip(mark, f"{curve.label}: training loss {loss:.3g} after {seconds:.0f} s")
+        if has_losses:
+            below.set_ylabel("training loss")
+        below.set_xlabel("training time (s)")
+        ends = [max(dot.seconds for dot in curve.dots) for curve in curves if curve.dots]
+        if ends and max(ends) > 12 * min(ends):
             # A confirmation takes much longer than a race: on a linear axis the race would be a line at the edge.
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter("{x:g}")
-        lines, names = axes.get_legend_handles_labels()
+            below.set_xscale("log")
+            below.xaxis.set_major_formatter("{x:g}")
+        lines, names = scores.get_legend_handles_labels()
         first = {name: line for line, name in reversed(list(zip(lines, names, strict=True)))}
-        # Below the axes, where a narrow page has room for the legend.
-        figure.legend([first[label] for label in labels], labels, loc="outside lower center", ncols=5, fontsize=7.5)
+        handles = [first[label] for label in labels]
+        figure.legend(handles, labels, loc="outside lower center", ncols=_LEGEND_COLUMNS, fontsize=7.5)
         return to_svg(figure, alt)
+
+
+def _draw_dot(axes: Axes, curve: Curve, dot: CurveDot, colour: str, metric: Metric) -> None:
+    if curve.stopped and dot is curve.dots[-1]:
+        marker, size, face = "x", 6.0, colour
+    else:
+        marker, size, face = ("o", 4.5, colour) if dot.decides else ("o", 3.0, "none")
+    (mark,) = axes.plot([dot.seconds], [metric.scale * dot.score], marker, color=colour, ms=size, mfc=face)
+    text = f"{curve.label}: {dot.score * metric.scale:.{metric.digits}f}{metric.unit} after {dot.seconds:.0f} s"
+    add_tooltip(mark, f"{text}, on {dot.images:,} images" if dot.images else text)
 
 
 def draw_timeline(stages: Sequence[StageBar], budget: float | None, alt: str) -> str:

@@ -103,5 +103,5 @@
   form.addEventListener("input", () => weigh(false));
   // The inputs are reset only after this event.
   form.addEventListener("reset", () => setTimeout(() => weigh(true)));
-  form.hidden = false;
+  form.hidden = !rows.some((row) => row.scored);
 })();

@@ -1,0 +1,120 @@
+"""Why the winner won, as a table: the winner and its nearest rivals, by score and by cost."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bakeoff.report.board import (
+    Row,
+    are_tied,
+    difference_interval,
+    explain_exception,
+    explain_win,
+    find_head_to_head,
+    format_bytes,
+    format_count,
+    format_difference,
+    format_estimate,
+    format_seconds,
+    is_clearly_cheaper,
+    is_scored,
+)
+from bakeoff.report.board.rows import read_merit
+
+__all__ = ["Why", "WhyRow", "explain_in_table"]
+
+# More rivals are in the table of all runs.
+_RIVALS = 4
+
+
+class WhyCell(NamedTuple):
+    """A cost as text, how many times that of the winner it is, and whether it is clearly the least of the table."""
+
+    text: str
+    times: str
+    is_least: bool
+
+
+class WhyRow(NamedTuple):
+    """One candidate of the table, the winner first."""
+
+    name: str
+    score: str
+    behind: str
+    """Its score minus that of the winner, in points; empty for the winner."""
+    interval: str
+    """The 95 % interval of that difference."""
+    is_tie: bool
+    """Whether chance alone could explain the difference."""
+    costs: list[WhyCell]
+
+
+class Why(NamedTuple):
+    """The table, and sentences on what it does not show. Without rivals there are no rows."""
+
+    caption: str
+    score: str
+    """The heading of the scores."""
+    difference: str
+    """The heading of the differences."""
+    costs: list[str]
+    """The headings of the costs that were measured."""
+    rows: list[WhyRow]
+    notes: list[str]
+
+
+def explain_in_table(rows: Sequence[Row]) -> Why:
+    """Compare the winner with its nearest rivals in the latest stage where it has any; expects the order of `rank`."""
+    match = find_head_to_head(rows)
+    if match is None:
+        return Why("", "", "", [], [], [explain_win(rows)])
+    best: dict[str, Row] = {match.winner.name: match.winner}
+    for rival in match.rivals:
+        best.setdefault(rival.name, rival)
+    shown, metric = list(best.values())[: 1 + _RIVALS], match.winner.metric
+    costs: dict[str, list[tuple[float, str]]] = {
+        "Peak memory": [(row.memory_peak_bytes, format_bytes(row.memory_peak_bytes)) for row in shown],
+        "Trained parameters": [(row.params_trainable, format_count(row.params_trainable)) for row in shown],
+        "Training time": [(row.seconds_train, format_seconds(row.seconds_train)) for row in shown],
+    }
+    columns = {heading: _make_cells(column) for heading, column in costs.items() if any(value for value, _ in column)}
+    table = [
+        _make_row(match.winner, row, [cells[place] for cells in columns.values()]) for place, row in enumerate(shown)
+    ]
+    first = next(filter(is_scored, rows))
+    notes = [explain_exception(match)]
+    if first.stage is not match.winner.stage:
+        notes.insert(0, f"The {first.stage} stage trained it again: {format_estimate(first)}{metric.unit}.")
+    rivals = "rival" if len(shown) == 2 else f"{len(shown) - 1} nearest rivals"
+    caption = f"The winner and its {rivals} in the {match.winner.stage} stage. In brackets: the 95 % interval of the"
+    caption += " difference, and how many times the cost of the winner. Bold is clearly the least."
+    where = "" if any(row.folds for row in shown) else " on validation"
+    return Why(
+        caption,
+        f"{metric.heading}{where}{'' if metric.is_loss else ', %'}",
+        "Against the winner" if metric.is_loss else "Against the winner, points",
+        list(columns),
+        table,
+        list(filter(None, notes)),
+    )
+
+
+def _make_row(winner: Row, row: Row, costs: list[WhyCell]) -> WhyRow:
+    score = format_estimate(row)
+    if row is winner:
+        return WhyRow(row.name, score, "", "", is_tie=False, costs=costs)
+    behind = format_difference(read_merit(row) - read_merit(winner), row.metric)
+    low, high = (format_difference(end, row.metric) for end in difference_interval(row, winner))
+    return WhyRow(row.name, score, behind, f"{low} to {high}", are_tied(winner, row), costs)
+
+
+def _make_cells(column: Sequence[tuple[float, str]]) -> list[WhyCell]:
+    """The cells of a cost, from its values, the winner's first, and their texts. A value of 0 was not measured."""
+    values = [value for value, _ in column]
+    cells = []
+    for place, (value, text) in enumerate(column):
+        times = value / values[0] if values[0] else 0.0
+        others = values[:place] + values[place + 1 :]
+        is_least = bool(value) and all(other and is_clearly_cheaper(value, other) for other in others)
+        shown = "" if times in (0.0, 1.0) else f"{times:{'.0f' if times >= 10 else '.2g'}}\N{MULTIPLICATION SIGN}"
+        cells.append(WhyCell(text, shown, is_least))
+    return cells

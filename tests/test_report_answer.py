@@ -1,0 +1,185 @@
+"""The first section in two sentences, the table of why, and what each point of a learning curve stands on."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakeoff.report import write_report
+from bakeoff.report.answer import describe_answer, describe_failure, describe_losses, describe_next
+from bakeoff.report.board import rank
+from bakeoff.report.learning import draw_learning
+from bakeoff.report.why import explain_in_table
+from bakeoff.runs.config import Metric, Mode
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.history import CURVE_POINTS, read_curve, write_curve
+from bakeoff.runs.record import RunRecord, Stage, State, WeightsFacts, list_records
+from bakeoff.runs.study_file import AnyStudy
+from factories import make_record
+from studies import write_study
+
+
+def say(winner: RunRecord, confirmed: RunRecord | None = None, metric: Metric = Metric.TOP1) -> str:
+    answer = describe_answer(winner, confirmed or winner, metric)
+    return f"{answer.do} {answer.network}{answer.how} {answer.score} {answer.standing}"
+
+
+def test_the_first_sentence_names_network_accuracy_and_interval() -> None:
+    assert say(make_record("a@96", 0.8, test_top1=0.77)) == (
+        "Use a, fine-tuned at 96 by 96 pixels. 77.0 % of 1,000 test images were classified correctly (top-1),"
+        " 95 % interval 74.3 to 79.5 %."
+    )
+
+
+def test_before_the_test_the_score_is_that_on_validation() -> None:
+    assert "of 1,000 validation images were" in say(make_record("a@96", 0.8))
+    folded = make_record("a@96", 0.8, n=720, folds=10, mode=Mode.PROBE)
+    assert "of 720 images in 10-fold cross-validation were" in say(folded)
+
+
+def test_the_sentence_says_what_was_done_with_the_network() -> None:
+    probe = make_record("a@96", mode=Mode.PROBE)
+    assert say(probe).startswith("Use a, frozen, with a linear classifier on its features, at 96 by 96 pixels.")
+    assert say(make_record("a@96", start_kept=True)).startswith("Use a, frozen, ")
+    assert say(make_record("a@96", mode=Mode.PROBE, stage=Stage.SCREEN)).startswith("Fine-tune a at 96 by 96 pixels.")
+    random = WeightsFacts(origin="random", hash="none")
+    assert say(make_record("lenet@32", weights=random)).startswith("Use lenet, trained at 32 by 32 pixels.")
+
+
+def test_another_metric_that_decides_comes_first_and_top1_is_named() -> None:
+    answer = describe_answer(make_record(), make_record(), Metric.LOG_LOSS)
+    assert answer.standing.startswith("log loss on 1,000 validation images, 95 % interval")
+    assert answer.top1 == "80.0 %"
+
+
+def test_a_refit_without_a_test_has_no_score_of_its_own() -> None:
+    refit = make_record(val=None)
+    assert describe_answer(refit, refit, Metric.TOP1).score == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "bundled", "command"),
+    [
+        ({"test_top1": 0.8}, True, "bakeoff predict 'my study/bundle' image.png"),
+        ({}, False, "bakeoff evaluate 'my study/runs/cccccccccccc'"),
+        ({"test_top1": 0.8}, False, "bakeoff export 'my study/runs/cccccccccccc'"),
+        ({"model_bytes": 0, "stage": Stage.SCREEN}, False, "bakeoff run photos/ --budget 10m"),
+    ],
+    ids=["bundle", "untested", "tested", "screened"],
+)
+def test_the_second_sentence_has_the_command_to_run_next(
+    tmp_path: Path, changes: dict[str, Any], bundled: bool, command: str
+) -> None:
+    out = tmp_path / "my study"
+    (out / "bundle" if bundled else out).mkdir(parents=True)
+    study = AnyStudy(command="bakeoff screen photos/ --budget 10m")
+    assert describe_next(out, study, make_record(id="c" * 12, **changes)).command == command
+
+
+def test_without_a_winner_the_next_thing_is_to_read_why(tmp_path: Path) -> None:
+    step = describe_next(tmp_path, AnyStudy(), None)
+    assert step.command == ""
+    assert "the reasons are in the table" in step.words
+
+
+def test_where_nothing_completed_the_most_frequent_reason_is_said() -> None:
+    lost = [make_record(f"{name}@96", None, state=State.FAILED, reason="out of memory") for name in "abc"]
+    assert describe_losses(lost) == "All 3 runs stopped: out of memory."
+    other = make_record("d@96", None, state=State.FAILED, reason="the loss became nan.")
+    assert describe_losses([*lost, other]) == "4 runs stopped, 3 of them for this reason: out of memory."
+    assert describe_losses([make_record(state=State.RUNNING)]) == "No run has ended yet."
+    assert describe_losses([other]) == "The only run stopped: the loss became nan."
+
+
+def test_a_confirming_run_that_failed_is_said_in_the_first_section(tmp_path: Path) -> None:
+    records = list_records(write_study(tmp_path, confirms=False))
+    race = next(record for record in records if record.stage is Stage.RACE)
+    assert describe_failure(race, records) == (
+        "The confirming run of convnext-tiny@160 failed: the loss became nan after 41,216 images, at rate 0.0011. The"
+        " result on this page is of the race stage."
+    )
+    confirmed = make_record(stage=Stage.CONFIRM)
+    assert describe_failure(confirmed, [*records, confirmed]) == ""
+
+
+def test_the_table_of_why_has_the_winner_and_its_nearest_rivals() -> None:
+    records = [
+        make_record("a@96", 0.82, stage=Stage.CONFIRM, seconds=300),
+        make_record("a@96", 0.80, seconds=60, memory_peak_bytes=400_000_000),
+        make_record("b@96", 0.79, seconds=30, memory_peak_bytes=200_000_000),
+        make_record("c@96", 0.60, seconds=61, memory_peak_bytes=390_000_000),
+        *(make_record(f"d{n}@96", 0.5, seconds=60, memory_peak_bytes=400_000_000) for n in range(5)),
+    ]
+    why = explain_in_table(rank(records))
+    assert why.caption.startswith("The winner and its 4 nearest rivals in the race stage.")
+    assert [row.name for row in why.rows[:3]] == ["a@96", "b@96", "c@96"]
+    assert len(why.rows) == 5
+    first, second, third = why.rows[:3]
+    assert (first.behind, first.interval) == ("", "")
+    assert (second.behind, second.is_tie) == ("-1.0", True)
+    assert (third.behind, third.is_tie) == ("-20.0", False)
+    assert why.costs == ["Peak memory", "Trained parameters", "Training time"]
+    assert [(cell.text, cell.times, cell.is_least) for cell in second.costs] == [
+        ("200 MB", "0.5×", True),
+        ("2.3 M", "", False),
+        ("30 s", "0.5×", True),
+    ]
+    assert why.notes == ["The confirm stage trained it again: 82.0 ±2.4 %."]
+
+
+def test_what_was_not_measured_is_no_column_and_no_least() -> None:
+    records = [
+        make_record("a@96", 0.8, memory_peak_bytes=0, params_trainable=10),
+        make_record("b@96", 0.7, memory_peak_bytes=0, params_trainable=0),
+    ]
+    why = explain_in_table(rank(records))
+    assert why.costs == ["Trained parameters", "Training time"]
+    assert [row.costs[0].is_least for row in why.rows] == [False, False]
+
+
+def test_a_winner_off_the_pareto_front_is_said_below_the_table() -> None:
+    records = [
+        make_record("a@96", 0.80, seconds=60, stage=Stage.RACE),
+        make_record("b@96", 0.80, seconds=10, stage=Stage.RACE, params_trainable=9),
+    ]
+    rows = rank(records, criteria={"accuracy": 1})
+    why = explain_in_table(sorted(rows, key=lambda row: row.name))
+    assert why.notes == ["It is not on the Pareto front: b@96 is no worse on any criterion and better on one."]
+
+
+def test_without_rivals_there_is_a_sentence_and_no_table() -> None:
+    why = explain_in_table(rank([make_record("a@96", 0.8)]))
+    assert why.rows == []
+    assert "It was not compared with another candidate" in why.notes[0]
+
+
+def test_the_learning_curves_say_what_their_points_stand_on(tmp_path: Path) -> None:
+    records = list_records(write_study(tmp_path))
+    for record in records:
+        if curve := read_curve(run_dir(tmp_path, record.id)):
+            assert len(curve) == (CURVE_POINTS if record.state is State.COMPLETE else 4)
+    drawn = draw_learning(tmp_path, records, rank(records), "c" * 12)
+    assert drawn is not None
+    assert "A full dot is an evaluation on 1,000 to 1,200 validation images." in drawn.caption
+    assert "A hollow dot is a quick score on 225 validation images" in drawn.caption
+    assert "training loss since the point before" in drawn.caption
+    assert "on 225 images</title>" in drawn.svg
+    assert drawn.svg.count(": training loss ") >= CURVE_POINTS
+
+
+def test_a_run_whose_points_have_no_score_still_has_a_curve(tmp_path: Path) -> None:
+    write_study(tmp_path, candidates=1)
+    (record,) = (each for each in list_records(tmp_path) if each.stage is Stage.CONFIRM)
+    folder = run_dir(tmp_path, record.id)
+    (folder / "history.csv").unlink()
+    unscored = {"val_images": 0, "val_top1": None, "val_loss": None}
+    write_curve(folder, [point.model_copy(update=unscored) for point in read_curve(folder)])
+    drawn = draw_learning(tmp_path, [record], rank([record]), record.id)
+    assert drawn is not None
+    assert "hollow" not in drawn.caption
+
+
+def test_the_two_sentences_are_on_the_page_with_the_command(tmp_path: Path) -> None:
+    page = write_report(write_study(tmp_path / "harbour")).read_text()
+    assert "<strong>convnext-tiny</strong>, fine-tuned at 160 by 160 pixels." in page
+    assert "<kbd>bakeoff predict harbour/bundle image.png</kbd>" in page
