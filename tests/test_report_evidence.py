@@ -90,7 +90,7 @@ def test_a_significant_difference_of_leaders_whose_intervals_tie(tmp_path: Path)
         " only one of them got right)." in text
     )
     assert "Paired difference +2.5 points +1.4 to +3.6, p < 0.001" in text
-    assert "ahead of b@32 (a tie, 95 % interval" in text
+    assert "b@32 50.5 ±3.1 -2.5 ≈ (-6.9 to +1.9)" in text
 
 
 def test_leaders_without_predictions_are_compared_by_their_scores_and_measured_costs(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ PAGES = {
              "recipe"),
         Part("OUT/runs/ID/record.json", "What the run was, what it scored and what it cost.", RunRecord, "record"),
         Part("OUT/runs/ID/history.csv", "A row for each evaluation during training.", HistoryRow),
-        Part("OUT/runs/ID/curve.csv", "A row for each point of the learning curve, which decides nothing.", CurvePoint))),
+        Part("OUT/runs/ID/curve.csv", "A row for each point of the learning curve; it decides nothing.", CurvePoint))),
     "board": Page("The board", (
         Part("OUT/board.csv", "Every run, ranked. `bakeoff board --json` prints the same as a list. In the CSV, the"
              " interval of a metric is two columns.", list[Row], "board"),)),

@@ -86,7 +86,8 @@ def explain_in_table(rows: Sequence[Row]) -> Why:
         notes.insert(0, f"The {first.stage} stage trained it again: {format_estimate(first)}{metric.unit}.")
     rivals = "rival" if len(shown) == 2 else f"{len(shown) - 1} nearest rivals"
     caption = f"The winner and its {rivals} in the {match.winner.stage} stage. In brackets: the 95 % interval of the"
-    caption += " difference, and how many times the cost of the winner. Bold is clearly the least."
+    caption += " difference, and how many times the cost of the winner. \N{ALMOST EQUAL TO}: chance alone could explain"
+    caption += " the difference. Bold: clearly the least."
     where = "" if any(row.folds for row in shown) else " on validation"
     return Why(
         caption,
