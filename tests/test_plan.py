@@ -8,6 +8,7 @@ from rich.console import Console
 from bakeoff.console.plans import render_plan
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Candidate, Data, Mode, WeightsChoice, parse_candidate, run_id
+from bakeoff.runs.history import CURVE_SHARE
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
 from bakeoff.study import make_plan, propose
 from bakeoff.study.planning import predict_screening
@@ -121,6 +122,8 @@ def test_the_race_winner_is_confirmed_with_what_is_left_after_its_overhead():
     # which takes 1.6 times what is around a probe as long as none was measured.
     pace = FORECAST.rate(LITES[0], Mode.PROBE).value
     expected = 300 - 0.7 * (10 + 5 + 6000 / pace) - (1.6 * 10 + 2.5) - 4000 / pace
+    # Of what is left, scoring for the learning curve has its share.
+    expected /= 1 + CURVE_SHARE
     assert proposal.runs[0].train.seconds == pytest.approx(expected, abs=0.1)
     assert proposal.runs[0].train.val_images is None
     assert proposal.runs[0].model.start == f"runs/{records[-1].id}/model.keras"
