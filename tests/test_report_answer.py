@@ -43,7 +43,15 @@ def test_the_sentence_says_what_was_done_with_the_network() -> None:
     assert say(make_record("a@96", start_kept=True)).startswith("Use a, frozen, ")
     assert say(make_record("a@96", mode=Mode.PROBE, stage=Stage.SCREEN)).startswith("Fine-tune a at 96 by 96 pixels.")
     random = WeightsFacts(origin="random", hash="none")
-    assert say(make_record("lenet@32", weights=random)).startswith("Use lenet, trained at 32 by 32 pixels.")
+    lenet = make_record("lenet@32", weights=random)
+    continued = lenet.model_copy(
+        update={
+            "config": lenet.config.revised(model={"start": "runs/a/model.keras"}),
+            "weights": WeightsFacts(origin="run", hash=""),
+        }
+    )
+    for record in (lenet, continued):
+        assert say(record).startswith("Use lenet, trained at 32 by 32 pixels.")
 
 
 def test_another_metric_that_decides_comes_first_and_top1_is_named() -> None:

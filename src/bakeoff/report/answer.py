@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bakeoff.report.board import format_headline
+from bakeoff.report.board import format_headline, read_row
 from bakeoff.runs.config import Metric, Mode
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import Metrics
@@ -116,7 +116,9 @@ def _describe_training(winner: RunRecord) -> tuple[str, str]:
         return "Fine-tune", f" at {size}."
     if winner.config.train.mode is Mode.PROBE or (winner.start_kept and not model.start):
         return "Use", f", frozen, with a linear classifier on its features, at {size}."
-    return "Use", f", {'trained' if winner.weights.origin == 'random' else 'fine-tuned'} at {size}."
+    # A run that continues another has the weights of that one, which may have begun from random ones.
+    from_random = read_row(winner).weights in ("scratch", "random")
+    return "Use", f", {'trained' if from_random else 'fine-tuned'} at {size}."
 
 
 def _name_images(winner: RunRecord, confirmed: RunRecord, scored: Metrics) -> str:

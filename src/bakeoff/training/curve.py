@@ -46,9 +46,9 @@ class LearningCurve:
     @property
     def is_due(self) -> bool:
         """Whether the run has come to its next point: never if the validation images are learned."""
-        before = self._points[-1].progress if self._points else 0.0
-        passed = int(self._course.state.progress * CURVE_POINTS) > int(before * CURVE_POINTS)
-        return passed and not self._config.with_val
+        # A step that passes two of the places leaves the second point to the next step.
+        is_behind = len(self._points) < int(self._course.state.progress * CURVE_POINTS)
+        return is_behind and not self._config.with_val
 
     def choose_images(self) -> Split | None:
         """The images that a point scores now; None if they would be too few, or evaluations are as many as points."""
