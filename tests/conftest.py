@@ -50,6 +50,9 @@ def _own_cache(tmp_path_factory, monkeypatch):
     fill_profile(folder / "cache")
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(folder / "cache"))
     monkeypatch.setenv("BAKEOFF_WEIGHTS_DIR", str(folder / "weights"))
+    # The presets that other programs have downloaded are not those of a test.
+    monkeypatch.setenv("HF_HOME", str(folder / "huggingface"))
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(folder / "kagglehub"))
     monkeypatch.delenv("BAKEOFF_DATA_DIR", raising=False)
     # A test that downloads something has a server of its own.
     monkeypatch.setenv("BAKEOFF_OFFLINE", "1")

@@ -134,6 +134,28 @@ def _hgnetv2(hub: Any) -> Any:
     )
 
 
+def _cspnet(hub: Any, **changes: Any) -> Any:
+    config = {"stage_type": "csp", "block_type": "dark_block", "stem_pooling": None} | changes
+    return hub.models.CSPNetBackbone(
+        stem_filters=8,
+        stem_kernel_size=3,
+        stem_strides=2,
+        stem_padding="same",
+        stackwise_depth=[1, 2],
+        stackwise_strides=[2, 2],
+        stackwise_num_filters=[16, 32],
+        bottle_ratio=[0.5],
+        expand_ratio=[2.0],
+        **config,
+    )
+
+
+def _xception(hub: Any) -> Any:
+    return hub.models.XceptionBackbone(
+        stackwise_conv_filters=[[8, 8], [16, 16], [24, 24], [32]], stackwise_pooling=[False, True, True, False]
+    )
+
+
 FAMILIES: dict[str, Callable[[Any], Any]] = {
     "vit": _vit,
     "vit-averaged": lambda hub: _vit(hub, use_class_token=False, use_mha_bias=False),
@@ -152,6 +174,12 @@ FAMILIES: dict[str, Callable[[Any], Any]] = {
     "efficientnet-unfused": lambda hub: _efficientnet(hub, "unfused"),
     "mobilenet": _mobilenet,
     "hgnetv2": _hgnetv2,
+    "cspnet": _cspnet,
+    "cspnet-bottleneck": lambda hub: _cspnet(
+        hub, stage_type="cs3", block_type="bottleneck_block", stem_pooling="max", groups=2
+    ),
+    "darknet": lambda hub: _cspnet(hub, stage_type="dark"),
+    "xception": _xception,
 }
 
 

@@ -153,6 +153,16 @@ def test_weights_that_cannot_be_downloaded_are_one_line_and_exit_code_2(
 
 
 @pytest.mark.parametrize(
+    "verb",
+    [
+        ["screen", "digits", "--candidates", "mobilenet-v2"],
+        ["compare", "digits", "--candidates", "lenet,mobilenet-v2"],
+        ["tune", "digits", "--candidate", "mobilenet-v2"],
+        ["train", "digits", "--set", "model.name=mobilenet-v2", "--set", "model.size=48"],
+    ],
+    ids=lambda words: words[0],
+)
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--offline"], ["mobilenet-v2", "--offline"]),
@@ -161,12 +171,12 @@ def test_weights_that_cannot_be_downloaded_are_one_line_and_exit_code_2(
     ],
     ids=lambda value: " ".join(value),
 )
-def test_what_may_not_be_downloaded_is_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):
+def test_what_may_not_be_downloaded_is_one_line_and_exit_code_2(verb, arguments, words, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("BAKEOFF_OFFLINE")
     monkeypatch.chdir(tmp_path)
-    _assert_refused(run_cli("screen", "digits", "--candidates", "mobilenet-v2", *arguments), *words)
+    _assert_refused(run_cli(*verb, *arguments), *words)
 
 
 @pytest.mark.parametrize("cache", ["empty", "filled"])

@@ -95,6 +95,24 @@ class Stops(layers.Layer):
     def call(self, x):
         return ops.stop_gradient(x)
 
+class Restless(layers.Layer):
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.first, self.second = layers.Conv2D(8, 1), layers.Conv2D(8, 1)
+    def call(self, x):
+        x = self.second(self.first(x))
+        self.first.kernel.assign(self.first.kernel * 1.1)
+        return x
+
+class Blocks(layers.Layer):
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.blocks = [Restless() for _ in range(3)]
+    def call(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
+
 class Root(layers.Layer):
     def call(self, x):
         return ops.sqrt(x - 0.5)
@@ -118,6 +136,7 @@ BROKEN = {
         "layer own scales",
     ),
     "frozen": (WHOLE, "Stubborn()", lambda subject, _: check_freezing(subject, 0.0), "changed although frozen"),
+    "frozen inside": (WHOLE, "Blocks()", lambda subject, _: check_freezing(subject, 0.2), "changed although frozen"),
     "no gradient": (WHOLE, "Stops()", lambda subject, _: check_learning(subject), "no gradient reaches"),
     "forgets": (WHOLE, "Forgets(width=3.0)", check_saving, "logits differ .* get_config"),
     "no numbers": ("Root()", WHOLE, lambda subject, _: check_finite(subject.network.spec), "are no numbers"),

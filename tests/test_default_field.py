@@ -17,7 +17,7 @@ from bakeoff.study import make_comparison, make_plan
 from bakeoff.study.compare import least_seconds
 from bakeoff.study.default_field import MAX_NETWORKS, Availability, Terms, choose_field
 from bakeoff.study.planning import begin_screen, limit_screen
-from bakeoff.study.sizes import sizes_for
+from bakeoff.study.sizes import predict_error, sizes_for
 from factories import make_forecast
 
 COUNTS = {"train": 9000, "val": 1000, "test": 2000}
@@ -189,6 +189,23 @@ def test_a_family_is_represented_by_what_promises_the_least_error_on_this_machin
 
     slow, fast = of_family(20.0), of_family(20_000.0)
     assert slow.imagenet_top1 < fast.imagenet_top1
+
+
+@pytest.mark.parametrize("side", [8, 32])
+def test_a_network_far_below_its_designed_size_comes_after_smaller_ones(side):
+    forecast = make_forecast(20_000.0)
+
+    def expect(row):
+        size = min(sizes_for(row, side))
+        return predict_error(row, size, side=side, seconds=float("inf"), images=1000, forecast=forecast)
+
+    for family in ("efficientnet", "efficientnet-v2"):
+        rows = sorted((row for row in PRETRAINED if row.family == family), key=expect)
+        assert rows[0].native_size <= 300
+        assert rows[-1].native_size >= 480
+    field = choose_field(TABLE, _terms(7200, 20_000.0, side=side, download_limit=2e9))
+    assert max(find_network(name).native_size for name in _names(field)) < 400
+    assert "efficientnet-b6" in _reasons(field)
 
 
 def test_what_is_over_the_limit_of_downloads_is_left_out():

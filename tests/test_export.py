@@ -257,6 +257,33 @@ def test_layers_that_the_converters_do_not_know_are_exported_right(lenet, digits
     assert write_bundle(run, tmp_path / "out", form).parity.agreement == 1.0
 
 
+class Inside(keras.layers.Layer):
+    """A layer whose call has operations that no layer of Keras' shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(16, activation="gelu")
+
+    def call(self, x):
+        x = keras.activations.celu(self.dense(x))
+        return keras.ops.log1p(keras.ops.relu(x)) + keras.ops.erfc(x)
+
+
+def test_operations_that_onnx_has_not_are_written_with_others_wherever_they_are(lenet, digits, tmp_path):
+    keras.utils.set_random_seed(0)
+    images = keras.Input((digits.side, digits.side, 3), dtype="uint8")
+    x = Inside()(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images)))
+    model = keras.Model(images, keras.layers.Dense(len(digits.class_names), kernel_initializer="he_normal")(x))
+    val = load_split(digits, "val")
+    forward = compile_forward(model)
+    predictions = Predictions(predict_logits(forward, val), val.labels, val.ids)
+    assert predictions.logits.std(axis=0).min() > 0.01
+    run = dataclasses.replace(lenet, model=model, predictions={"val": predictions}, forward=forward)
+    parity = write_bundle(run, tmp_path / "out", Format.ONNX).parity
+    assert parity.agreement == 1.0
+    assert parity.worst_gap < 1e-5
+
+
 @pytest.fixture
 def reversing(lenet, digits):
     """A run whose model takes colours in the order of VGG and ResNet-50."""

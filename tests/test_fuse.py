@@ -118,6 +118,25 @@ def test_a_depthwise_kernel_larger_than_its_map(side, kernel):
     _assert_same(keras.Model(images, logits))
 
 
+class Inside(layers.Layer):
+    """A layer that draws numbers in training, inside one whose call does not name `training`."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop = layers.Dropout(0.5)
+
+    def call(self, x):
+        return self.drop(x)
+
+
+def test_what_is_inside_a_layer_is_told_of_training():
+    images = keras.Input((32, 32, 3), dtype="uint8")
+    fused = fuse(keras.Model(images, Inside()(layers.Rescaling(1.0, offset=1.0)(images))))
+    outputs = {training: tf.function(fused)(tf.constant(IMAGES), training).numpy() for training in (True, False)}
+    assert 0.4 < (outputs[True] == 0.0).mean() < 0.6
+    assert (outputs[False] > 0.0).all()
+
+
 def test_half_precision_stays_half():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -1,6 +1,7 @@
 """Presets are downloaded by the hubs' own packages, here from a server on this machine."""
 
 import json
+import math
 import subprocess
 import sys
 import threading
@@ -14,13 +15,14 @@ import pytest
 pytest.importorskip("huggingface_hub")
 pytest.importorskip("keras_hub")
 
-from bakeoff.networks.hub.fetch import _explain
+from bakeoff.networks.hub.fetch import _explain, _watch
+from bakeoff.networks.hub.places import expect_bytes
 from test_hub import write_timm
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 DOWNLOAD = (
     "import sys; from bakeoff.errors import BakeoffError; from bakeoff.networks.hub import download_preset\n"
-    "try: download_preset(sys.argv[1], lambda size: None, sys.exit)\n"
+    "try: download_preset(sys.argv[1], lambda size: None, sys.exit, float(sys.argv[2]))\n"
     "except BakeoffError as error: sys.exit(str(error))\n"
 )
 
@@ -53,7 +55,7 @@ class _Hub(BaseHTTPRequestHandler):
                 {"type": "file", "path": each.name, "size": each.stat().st_size, "oid": REVISION} for each in files
             ]
             return self._send(200, json.dumps(table).encode(), {"Content-Type": "application/json"}, body=body)
-        listed = [{"rfilename": each.name} for each in files]
+        listed = [{"rfilename": each.name, "size": each.stat().st_size} for each in files]
         facts = {"id": "me/mine", "sha": REVISION, "siblings": listed, "private": False, "tags": [], "downloads": 0}
         return self._send(200, json.dumps(facts).encode(), {"Content-Type": "application/json"}, body=body)
 
@@ -78,13 +80,13 @@ def server(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
-def download(name: str, endpoint: str, home: Path) -> subprocess.CompletedProcess[str]:
+def download(name: str, endpoint: str, home: Path, limit: float = math.inf) -> subprocess.CompletedProcess[str]:
     """Download in a process of its own, as `huggingface_hub` reads its settings when it is imported."""
     import os
 
     environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
     return subprocess.run(
-        [sys.executable, "-c", DOWNLOAD, name], env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", DOWNLOAD, name, str(limit)], env=environment, capture_output=True, text=True, timeout=120
     )
 
 
@@ -99,6 +101,36 @@ def test_a_preset_is_downloaded_into_the_cache_of_its_hub(
     spec = find_network("hf://me/mine")
     assert (spec.family, spec.licence) == ("resnet", "apache-2.0")
     assert sorted(path.name for path in Path(spec.preset).iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_what_is_larger_than_the_limit_is_not_downloaded(server: str, tmp_path: Path) -> None:
+    kept = [path for path in _Hub.folder.iterdir() if path.suffix != ".py"]
+    size = sum(path.stat().st_size for path in kept)
+    done = download("hf://me/mine", server, tmp_path / "hf", size - 1)
+    assert done.returncode == 1
+    says = "cannot download hf://me/mine (its 0 MB are more than the 0 MB that --download-limit leaves); raise it"
+    assert done.stderr.strip().splitlines()[-1] == says
+    assert not list(tmp_path.glob("hf/hub/*/blobs/*"))
+    done = download("hf://me/mine", server, tmp_path / "hf", size)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_preset_of_kaggle_is_expected_to_have_the_size_of_its_parameters(tmp_path: Path) -> None:
+    expected = 4 * 85_798_656
+    assert expect_bytes("hub:vit_base_patch16_224_imagenet") == expected
+    # Before anything is asked.
+    done = download("hub:vit_base_patch16_224_imagenet", "http://127.0.0.1:9", tmp_path, 300e6)
+    assert "its 343 MB are more than the 300 MB that --download-limit leaves" in done.stderr
+
+
+@pytest.mark.parametrize(("bytes_", "given_up"), [(10, 0), (11, 1)])
+def test_an_archive_that_grows_above_the_limit_is_given_up(bytes_: int, given_up: int, tmp_path: Path) -> None:
+    (tmp_path / "1.archive").write_bytes(bytes(bytes_))
+    done, reasons = threading.Event(), list[str]()
+    threading.Timer(1.2, done.set).start()
+    _watch(tmp_path, done, lambda _: None, reasons.append, 10)
+    assert len(reasons) == given_up
+    assert all("--download-limit" in reason for reason in reasons)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Networks of presets: the same features as KerasHub's own network, in models that Keras alone opens."""
 
+import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +12,22 @@ import pytest
 pytest.importorskip("keras_hub")
 
 import keras
+import tensorflow as tf
 
+from bakeoff.deploy.contract.learning import check_freezing
+from bakeoff.deploy.contract.subject import make_subject
 from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.networks.backbone import Features
 from bakeoff.networks.blocks import freeze
 from bakeoff.networks.find import find_network
+from bakeoff.networks.fuse import fuse
 from bakeoff.networks.model import Network, build_network
-from bakeoff.networks.weights import load_weights, locate_weights
+from bakeoff.networks.weights import is_known_to_fit, load_weights, locate_weights, note_fit
 from bakeoff.runs.config import BatchNorm, Model
 from bakeoff.training.inference import compile_forward
 from bakeoff.training.memory.walk import walk
 from presets import FAMILIES, OFFSET, SCALE, SIDE, save_preset
+from running import run_cli
 
 QUICK = {"vit", "dinov2", "resnet", "mobilenet", "hgnetv2", "swin"}
 # Their layers are KerasHub's.
@@ -39,17 +47,18 @@ def preset(request: pytest.FixtureRequest, make_once: Any) -> tuple[str, Path, A
     return request.param, folder, kept[0]
 
 
-def build(folder: Path, size: int = SIDE) -> Network:
-    """The network of a preset, with its weights."""
+def build(folder: Path, size: int | None = None) -> Network:
+    """The network of a preset, with its weights, for stored images of SIDE pixels, or as few as it takes."""
     spec = find_network(f"hub:{folder}")
-    network = build_network(spec, Model(name=spec.name, size=size), side=SIDE, classes=3)
+    side = max(SIDE, spec.min_size)
+    network = build_network(spec, Model(name=spec.name, size=size or side), side=side, classes=3)
     report = load_weights(network.backbone, spec, locate_weights(spec, "auto"))
     assert report.matched == report.total > 0
     return network
 
 
-def draw_images(count: int = 2) -> Any:
-    return np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE, 3), np.uint8)
+def draw_images(count: int = 2, side: int = SIDE) -> Any:
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
 
 
 def features_of_kerashub(model: Any, images: Any, features: Features) -> Any:
@@ -68,9 +77,10 @@ def features_of_kerashub(model: Any, images: Any, features: Features) -> Any:
 @pytest.mark.parametrize("preset", EACH, indirect=True)
 def test_features_are_those_of_kerashub(preset: tuple[str, Path, Any]) -> None:
     _, folder, model = preset
-    images, network = draw_images(), build(folder)
+    network = build(folder)
+    images = draw_images(side=network.side)
     expected = features_of_kerashub(model, images, network.spec.features)
-    found = network.features(SIDE).predict(images, verbose=0)
+    found = network.features(network.side).predict(images, verbose=0)
     assert found.shape == expected.shape
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4)
@@ -80,8 +90,8 @@ def test_features_are_those_of_kerashub(preset: tuple[str, Path, Any]) -> None:
 @pytest.mark.parametrize("preset", EACH, indirect=True)
 def test_the_compiled_model_gives_the_same(preset: tuple[str, Path, Any]) -> None:
     _, folder, _ = preset
-    images, network = draw_images(), build(folder)
-    model = network.model(SIDE)
+    network = build(folder)
+    images, model = draw_images(side=network.side), network.model(network.side)
     expected = model.predict(images, verbose=0)
     np.testing.assert_allclose(np.asarray(compile_forward(model)(images)), expected, atol=1e-4, rtol=1e-3)
 
@@ -89,7 +99,8 @@ def test_the_compiled_model_gives_the_same(preset: tuple[str, Path, Any]) -> Non
 @pytest.mark.parametrize("preset", EACH, indirect=True)
 def test_a_saved_model_has_layers_of_keras_alone(preset: tuple[str, Path, Any], tmp_path: Path) -> None:
     family, folder, _ = preset
-    images, model = draw_images(), build(folder).model(SIDE)
+    network = build(folder)
+    images, model = draw_images(side=network.side), network.model(network.side)
     model.save(tmp_path / "model.keras")
     opened = keras.models.load_model(tmp_path / "model.keras", compile=False)
     np.testing.assert_array_equal(opened.predict(images, verbose=0), model.predict(images, verbose=0))
@@ -102,12 +113,12 @@ def test_a_network_learns_where_it_is_not_frozen(preset: tuple[str, Path, Any]) 
     _, folder, _ = preset
     network = build(folder)
     freeze(network.backbone, 0.3, BatchNorm.FROZEN)
-    model = network.model(SIDE)
+    model = network.model(network.side)
     some, all_of_it = len(model.trainable_weights), len(model.weights)
     assert 2 < some < all_of_it
     model.compile(optimizer=keras.optimizers.SGD(0.01), loss=keras.losses.SparseCategoricalCrossentropy(True))
     before = [np.asarray(weight) for weight in model.non_trainable_weights]
-    loss = model.train_on_batch(draw_images(4), np.array([0, 1, 2, 0]))
+    loss = model.train_on_batch(draw_images(4, network.side), np.array([0, 1, 2, 0]))
     assert np.isfinite(loss)
     for old, weight in zip(before, model.non_trainable_weights, strict=True):
         np.testing.assert_array_equal(old, np.asarray(weight), weight.path)
@@ -153,19 +164,83 @@ def test_damaged_weights_are_one_line(preset: tuple[str, Path, Any], tmp_path: P
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("preset", ["vit"], indirect=True)
-def test_weights_of_another_network_are_one_line(preset: tuple[str, Path, Any], tmp_path: Path) -> None:
+def change(folder: Path, target: Path, key: str, value: Any) -> str:
+    """A copy of a preset whose configuration has another value, wherever the key is; its name."""
+
+    def put(table: dict[str, Any]) -> dict[str, Any]:
+        changed = {name: put(each) if isinstance(each, dict) else each for name, each in table.items()}
+        return changed | ({key: value} if key in table else {})
+
+    shutil.copytree(folder, target)
+    table = json.loads((folder / "config.json").read_text())
+    assert put(table) != table
+    (target / "config.json").write_text(json.dumps(put(table)))
+    return f"hub:{target}"
+
+
+@pytest.mark.parametrize("preset", EACH, indirect=True)
+def test_the_weights_of_transformers_are_known_to_fit_and_others_once_they_were_loaded(
+    preset: tuple[str, Path, Any],
+) -> None:
+    family, folder, _ = preset
+    spec = find_network(f"hub:{folder}")
+    assert is_known_to_fit(spec) == (family.partition("-")[0] in ("vit", "deit", "dinov2", "siglip"))
+    note_fit(spec)
+    assert is_known_to_fit(spec)
+
+
+OTHERS = [
+    ("vit", "hidden_dim", 32, r"kernel of patches: of tensors of 6,144 numbers 1 are needed, 0 are there\)"),
+    ("vit", "mlp_dim", 64, r"\(kernels of dense layers: of tensors of 1,024 numbers 4 are needed"),
+    ("vit", "num_layers", 3, r"\(kernels of attention: of tensors of 256 numbers 12 are needed, 8 are"),
+    ("vit", "num_layers", 1, "weights of more blocks than the 1 of its config.json"),
+    ("dinov2", "num_layers", 1, "weights of more blocks than the 1 of its config.json"),
+    ("siglip", "image_shape", [64, 64, 3], r"\(positions: of tensors of 1,024 numbers"),
+    ("resnet", "stackwise_num_filters", [64, 64, 32], "KerasHub cannot open .* download or save the preset again"),
+    (
+        "vgg",
+        "stackwise_num_repeats",
+        [1, 1, 1],
+        r"of a larger network than its config.json \([\d,]+ numbers instead of",
+    ),
+]
+
+
+@pytest.mark.usefixtures("workers_here")
+@pytest.mark.parametrize(
+    ("preset", "key", "value", "says"),
+    [pytest.param(*row, id=f"{row[0]} {row[1]} {row[2]}") for row in OTHERS],
+    indirect=["preset"],
+)
+def test_weights_of_another_network_are_one_line_before_any_work(
+    preset: tuple[str, Path, Any], key: str, value: Any, says: str, tmp_path: Path
+) -> None:
     _, folder, _ = preset
-    other = tmp_path / "other"
-    other.mkdir()
-    for path in folder.iterdir():
-        text = path.read_bytes()
-        (other / path.name).write_bytes(
-            text.replace(b'"hidden_dim": 16', b'"hidden_dim": 32') if path.name == "config.json" else text
-        )
-    with pytest.raises(WeightsError, match=r"KerasHub cannot open .*again$") as raised:
-        build(other)
-    assert "\n" not in str(raised.value)
+    name = change(folder, tmp_path / "other", key, value)
+    done = run_cli("run", "digits", "--candidates", name, "--out", tmp_path / "study")
+    assert done.returncode == 2
+    assert re.search(says, done.stderr)
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize("preset", ["swin"], indirect=True)
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_what_is_frozen_inside_layers_stays(preset: tuple[str, Path, Any], share: float) -> None:
+    _, folder, _ = preset
+    subject = make_subject(find_network(f"hub:{folder}"))
+    frozen = int(check_freezing(subject, share).rpartition(", ")[2].split()[0])
+    assert frozen > 30  # of the blocks, not only of the layers around them
+
+
+@pytest.mark.parametrize("preset", ["swin"], indirect=True)
+def test_swin_drops_paths_in_training(preset: tuple[str, Path, Any]) -> None:
+    _, folder, _ = preset
+    network = build(folder)
+    fused, images = tf.function(fuse(network.model(network.side))), tf.constant(draw_images())
+    first, second = (fused(images, True).numpy() for _ in range(2))
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(*(fused(images, False).numpy() for _ in range(2)))
 
 
 @pytest.mark.parametrize("preset", ["vit", pytest.param("swin", marks=pytest.mark.slow)], indirect=True)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,19 @@ import pytest
 pytest.importorskip("keras_hub")
 
 from bakeoff.data.batches import load_split
-from bakeoff.deploy.bundle import Format, format_label, open_bundle
-from bakeoff.deploy.export import TOLERANCES, write_bundle
+from bakeoff.deploy.bundle import Format, Quantize, format_label, open_bundle
+from bakeoff.deploy.export import TOLERANCES, FinishedRun, write_bundle
 from bakeoff.errors import ConfigError
 from bakeoff.networks.find import find_network
-from bakeoff.runs.config import Candidate, Model
+from bakeoff.runs.config import Candidate, Model, Precision
 from bakeoff.runs.record import RunRecord, State, list_records
 from bakeoff.study.defaults import default_size, progressive_sizes
 from bakeoff.study.sizes import sizes_for
 from presets import FAMILIES, SIDE, save_preset
 from running import run_cli
-from test_exports import prepare
+from test_exports import LOOSE, prepare
 
 QUICK = {"vit"}
-FORMS = [form for form, quantize in TOLERANCES if quantize is None]
 
 
 @pytest.fixture
@@ -85,20 +85,37 @@ def test_a_run_is_another_one_with_other_weights(folder: Path, tmp_path: Path) -
     assert len(list_records(tmp_path / "study")) == 2
 
 
-@pytest.mark.parametrize("family", [pytest.param(f, marks=() if f in QUICK else pytest.mark.slow) for f in FAMILIES])
-def test_a_network_leaves_in_every_format(family: str, make_once: Any, digits: Any, tmp_path: Path) -> None:
-    folder = make_once(f"preset-{family}", lambda folder: save_preset(family, folder))
-    from bakeoff.runs.config import Precision
+def _exports() -> Iterator[Any]:
+    for family in FAMILIES:
+        for form, quantize in TOLERANCES:
+            quick = family in QUICK and quantize is None
+            label = f"{family}-{format_label(form, quantize)}"
+            yield pytest.param(family, form, quantize, id=label, marks=() if quick else pytest.mark.slow)
 
-    run = prepare(f"hub:{folder}", Precision.FLOAT32, digits)
-    images = load_split(digits, "val").images[:32]
-    # The activation of Swin is inside a layer of KerasHub, and ONNX lacks its operation.
-    for form in (each for each in FORMS if (family, each) != ("swin", Format.ONNX)):
-        label = format_label(form, None)
-        write_bundle(run, tmp_path / label, form, None)
-        sums = open_bundle(tmp_path / label).probabilities(images).sum(axis=1)
-        np.testing.assert_allclose(sums, 1, atol=1e-5, err_msg=label)
-    assert Format.KERAS in FORMS
+
+@pytest.fixture(scope="module")
+def prepared(request: pytest.FixtureRequest, make_once: Any, digits: Any) -> FinishedRun:
+    """A run of a preset, which all its formats share."""
+    folder = make_once(f"preset-{request.param}", lambda folder: save_preset(request.param, folder))
+    return prepare(f"hub:{folder}", Precision.FLOAT32, digits)
+
+
+@pytest.mark.parametrize(("prepared", "form", "quantize"), list(_exports()), indirect=["prepared"])
+def test_a_network_leaves_in_every_format(
+    prepared: FinishedRun,
+    form: Format,
+    quantize: Quantize | None,
+    tmp_path: Path,
+    record_property: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if quantize:
+        monkeypatch.setitem(TOLERANCES, (form, quantize), LOOSE)
+    parity = write_bundle(prepared, tmp_path / "bundle", form, quantize).parity
+    record_property("gaps", f"worst {parity.worst_gap:.2g}, mean {parity.mean_gap:.2g}")  # for --junit-xml
+    images = load_split(prepared.dataset, "val").images[:32]
+    sums = open_bundle(tmp_path / "bundle").probabilities(images).sum(axis=1)
+    np.testing.assert_allclose(sums, 1, atol=1e-5)
 
 
 def test_input_sizes_are_those_that_the_patches_allow(folder: Path) -> None:

@@ -42,7 +42,9 @@ INSIDE = {
     """,
     "networks/hub": "transformer families places formats files facts copied opened build packed fetch saved",
     "networks/plugin": "source entries load facts find named travel",
-    "networks/weights": "torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match load published fetch",
+    "networks/weights": """
+        torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match preset load published fetch
+    """,
     "profile": "device facts costs predict memory observe store listing",
     "training": """
         weight_copies optimizer replicas inference memory task balance features head views probe folds labels pace
@@ -52,8 +54,8 @@ INSIDE = {
     "deploy": "bundle export explain serve contract",
     "deploy/bundle": "formats facts runtimes opened prediction inputs benchmark",
     "deploy/export": """
-        exported_model full_precision convertible temperature threshold parity keras_file saved_model onnx_file
-        litert_file model_file card folder run
+        exported_model full_precision convertible temperature threshold parity keras_file saved_model
+        onnx_operations onnx_file litert_file model_file card folder run
     """,
     "deploy/explain": "grad_cam occlusion heat_maps",
     "deploy/contract": "facts subject features learning cost exports run",
@@ -70,7 +72,7 @@ INSIDE = {
     "study": """
         deciding fields defaults forecast sizes selection default_field space past default_spaces run_pool importance
         trials search compare ablate small plan screening planning unnamed settle proposals revise state watcher recipe
-        context arrivals provide labels request entry begin tune loop
+        context arrivals provide presets labels request entry begin tune loop
     """,
     "console": "bars data plans live results watch",
     "api": """

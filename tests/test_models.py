@@ -17,6 +17,7 @@ from bakeoff.runs.config import Mode
 from bakeoff.study.fields import FIELDS
 from factories import make_observation as seen
 from running import run_cli
+from test_hub import write_preset, write_timm
 
 DEVICE = Device(cpu="a processor", cores=2)
 
@@ -99,6 +100,35 @@ def test_without_a_measured_pace_there_is_no_column_for_it() -> None:
 def test_a_family_alone_is_described() -> None:
     assert "ConvNeXt: A ResNet with" in shown(listed(families=["convnext"]))
     assert "ConvNeXt: A ResNet with" not in shown(listed())
+
+
+def test_presets_on_this_machine_are_listed_by_the_names_that_candidates_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kaggle"))
+    kept = tmp_path / "hf" / "hub" / "models--timm--resnet18.a1_in1k"
+    write_timm(kept / "snapshots" / "0123abcd")
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("0123abcd")
+    write_preset(tmp_path / "kaggle" / "models" / "me" / "vit" / "keras" / "tiny" / "2")
+    # What bakeoff cannot use is left out: a language model, a download that has not ended.
+    language = tmp_path / "kaggle" / "models" / "me" / "bert" / "keras" / "bert" / "1"
+    write_preset(language, kind="BertBackbone")
+    (tmp_path / "hf" / "hub" / "models--me--half" / "blobs").mkdir(parents=True)
+    names = ["hf://timm/resnet18.a1_in1k", "kaggle://me/vit/keras/tiny"]
+    rows = listed()
+    assert [row.name for row in rows] == [*(row.name for row in TABLE), *names]
+    assert all(row.weights_at_hand and row.weights_here == "preset" for row in rows[-2:])
+    assert [row.name for row in listed(families=["vit"])] == names[1:]
+    alone = "".join(shown(listed(families=["vit"])).split())
+    assert "kaggle://me/vit/keras/tiny" in alone
+    assert "here:preset" in alone
+
+
+def test_how_presets_are_named_is_said() -> None:
+    done = run_cli("models")
+    assert "presets of hubs: hub:NAME, hf://OWNER/NAME" in done.stdout
 
 
 def test_nothing_left_is_said() -> None:

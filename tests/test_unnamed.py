@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 import bakeoff
-from bakeoff.errors import ConfigError, OutputError
+from bakeoff.errors import ConfigError, OutputError, WeightsError
 from bakeoff.networks.table import TABLE
 from bakeoff.report import read_study, write_report
 from bakeoff.runs.config import Candidate, Data, WeightsChoice
@@ -18,6 +18,7 @@ from bakeoff.runs.record import write_record
 from bakeoff.study import entry, make_comparison, make_plan, unnamed
 from bakeoff.study.begin import StudyRequest, open_study, prepare_study
 from bakeoff.study.default_field import Availability
+from bakeoff.study.fields import FIELDS
 from factories import make_forecast, make_record
 from running import run_cli
 from test_leaks import Watcher
@@ -203,3 +204,48 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(verb, tmp_path, monkeypatc
     results = getattr(bakeoff, verb)("digits", budget="5m", dry_run=True, candidates="lenet", progress=False)
     assert results.plan["field"] is None
     assert results.records == []
+
+
+def test_of_a_named_field_as_many_are_compared_as_can_be_had(request_):
+    watcher = Watcher()
+    asked = replace(request_, candidates=(Candidate(name="fast"),), budget=None, shared=600.0)
+    ready = prepare_study(asked, watcher)
+    assert _names(ready.candidates) == {"efficientnet-lite0"}
+    left_out = [text for kind, text in watcher.told if kind == "noted"]
+    assert len(left_out) == len(FIELDS["fast"].networks) - 1
+    assert (
+        "mobilenet-v3-small does not take part: its weights could not be downloaded (downloads are off" in left_out[0]
+    )
+    with pytest.raises(WeightsError, match=r"cannot download the weights of mobilenet-v3-small"):
+        prepare_study(replace(asked, candidates=(*asked.candidates, Candidate(name="mobilenet-v3-small"))), watcher)
+
+
+def test_a_field_of_which_nothing_can_be_had_is_an_error(request_, monkeypatch):
+    monkeypatch.setitem(FIELDS, "fast", replace(FIELDS["fast"], networks=("vgg-16", "vgg-19")))
+    for fetch in (True, False):
+        with pytest.raises(WeightsError, match=r"cannot download the weights of vgg-16"):
+            prepare_study(replace(request_, candidates=(Candidate(name="fast"),), budget=None), Watcher(), fetch=fetch)
+
+
+def test_a_comparison_keeps_its_networks_when_other_weights_have_arrived(request_, monkeypatch):
+    asked = replace(request_, candidates=(Candidate(name="fast"),), budget=None, shared=600.0)
+
+    def begin():
+        ready = prepare_study(asked, Watcher())
+        plan = make_comparison(
+            ready.candidates,
+            data=asked.data,
+            counts=ready.dataset.counts,
+            weights=ready.weights,
+            seed=0,
+            forecast=ready.forecast,
+            budget=600,
+        )
+        return ready, _open(ready, plan)
+
+    before, _ = begin()
+    monkeypatch.setattr(entry, "find_missing", lambda *_: [])
+    monkeypatch.setattr("bakeoff.study.provide.find_missing", lambda *_: [])
+    after, study = begin()
+    assert _names(after.candidates) == _names(before.candidates)
+    assert len(study.plan.runs) == 1

@@ -9,6 +9,7 @@ given/       tables and arrays that were given in Python
 profiles/    what this machine was measured to take
 searches/    what earlier searches of recipes found
 networks/    facts and weights of plug-in networks
+presets/     presets of hubs, packed for other machines, and which of them were loaded once
 """
 
 import os
@@ -24,7 +25,7 @@ from bakeoff.variables import CACHE_BYTES
 
 __all__ = ["KINDS", "CacheEntry", "clear", "list_entries", "mark_used", "prune"]
 
-KINDS = ("data", "decoded", "features", "weights", "given", "profiles", "searches", "networks", "downloads")
+KINDS = ("data", "decoded", "features", "weights", "given", "profiles", "searches", "networks", "presets", "downloads")
 # The cache's largest size in bytes, unless $BAKEOFF_CACHE_BYTES is set.
 DEFAULT_LIMIT_BYTES = 20e9
 # An entry that was used in the last so many seconds is not pruned, because a study may be using it.

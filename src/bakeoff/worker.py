@@ -12,7 +12,7 @@
         Export it; with a format, measure latency and memory too. QUANTIZE may be empty; RULE is how a threshold of
         confidence is chosen, precision or min_confidence.
     python -m bakeoff.worker check  NETWORK SIZE FILE [partial]
-        Load the weights in FILE into the network, to see whether they fit.
+        Load the weights in FILE into the network, to see whether they fit; if it is empty, those on this machine.
     python -m bakeoff.worker network TARGET DIR
         Look at a plug-in network, `module:attribute`, and write what was found out about it.
     python -m bakeoff.worker contract NETWORK FILE
@@ -43,7 +43,7 @@ from bakeoff.machine import start_keras
 from bakeoff.networks.backbone import build_backbone
 from bakeoff.networks.find import find_network
 from bakeoff.networks.hub import download_preset
-from bakeoff.networks.weights import WeightsSource, load_weights
+from bakeoff.networks.weights import WeightsSource, load_weights, locate_weights
 from bakeoff.runs.events import JobBegan, RunProgress, WorkerError, write_event
 
 __all__ = ["main"]
@@ -100,18 +100,22 @@ def _bundle(
     )
 
 
-def _fetch_preset(name: str) -> None:
+def _fetch_preset(name: str, limit_bytes: str) -> None:
     def abort(reason: str) -> None:
         write_event(WorkerError(f"cannot download {name} ({reason})", WeightsError.exit_code))
         os._exit(WeightsError.exit_code)
 
-    download_preset(name, lambda size: write_event(RunProgress(f"{size / 1e6:,.0f} MB", 0.0)), abort)
+    def move(size: int) -> None:
+        write_event(RunProgress(f"{size / 1e6:,.0f} MB", 0.0))
+
+    download_preset(name, move, abort, float(limit_bytes))
 
 
 def _check(network: str, size: str, file: str, partial: str = "") -> None:
     spec = find_network(network)
     backbone = build_backbone(spec, (int(size), int(size), 3))
-    load_weights(backbone, spec, WeightsSource("file", "", Path(file)), partial=bool(partial))
+    source = WeightsSource("file", "", Path(file)) if file else locate_weights(spec, "auto")
+    load_weights(backbone, spec, source, partial=bool(partial))
 
 
 def _look_at(target: str, folder: str) -> None:

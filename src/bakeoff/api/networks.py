@@ -28,7 +28,7 @@ def models(
         max_params: Only networks of at most so many parameters, with a head of 100 classes: 10_000_000 or "10M".
 
     Returns:
-        A ListedNetwork for each, in the order of the table.
+        A ListedNetwork for each, in the order of the table; presets that are on this machine come last.
 
     Raises:
         ConfigError: There is no such family, or a value is invalid.

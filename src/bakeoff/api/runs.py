@@ -9,7 +9,9 @@ from bakeoff.api.arguments import (
     PathLike,
     Settings,
     Weights,
+    read_bytes,
     read_data,
+    read_flag,
     read_metric,
     read_optional_path,
     read_path,
@@ -19,6 +21,7 @@ from bakeoff.api.arguments import (
 from bakeoff.api.plain import plain_arguments
 from bakeoff.api.progress import ProgressOption, watch_progress
 from bakeoff.api.results import Results
+from bakeoff.download import working_offline
 from bakeoff.errors import ConfigError, NothingTrainedError
 from bakeoff.launch import launch, open_test
 from bakeoff.locks import hold, release
@@ -29,7 +32,8 @@ from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import Stage, State, read_record
 from bakeoff.runs.shipped import find_run
 from bakeoff.study.deciding import choose_metric, decide_by
-from bakeoff.study.provide import check_splits, fetch_presets, prepare_data, provide_networks, provide_weights
+from bakeoff.study.presets import fetch_presets
+from bakeoff.study.provide import check_splits, prepare_data, provide_networks, provide_weights
 
 __all__ = ["evaluate", "train"]
 
@@ -52,6 +56,8 @@ def train(
     fit: str | None = None,
     exclude: PathLike | None = None,
     relabel: PathLike | None = None,
+    offline: bool = False,
+    download_limit: str | float = "500MB",
     out: PathLike | None = None,
     data_dir: PathLike | None = None,
     progress: ProgressOption = True,
@@ -82,6 +88,8 @@ def train(
             where that cuts off at most a tenth of the median picture, else they are padded.
         exclude: CSV that `check` wrote: the images that it lists are left out.
         relabel: `suspicious_labels.csv` that `check` wrote: the images that it lists get the label that it suggests.
+        offline: Download nothing; the environment variable `BAKEOFF_OFFLINE=1` says the same.
+        download_limit: How much of weights may be downloaded, as in "500MB", "2GB", or in bytes.
         out: Folder that the run is written to, as `runs/ID` in it; None: `bakeoff-DATA` in the current folder.
         data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
         progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
@@ -118,11 +126,16 @@ def train(
             raise ConfigError(f"weights={weights!r}: give auto, none, or the path of one file, of {config.model.name}")
         start = {"weights": choice.of(config.model.name)}
     config = config.revised(data=wanted.model_dump(), model=start)
-    with watch_progress(progress, Stage.TRAIN) as watcher:
-        fetch_presets([config.model.name], watcher.counted)
+    limit = read_bytes("download_limit", download_limit)
+    with working_offline(read_flag("offline", offline)), watch_progress(progress, Stage.TRAIN) as watcher:
+        limit = fetch_presets([config.model.name], watcher.counted, limit)
         provide_networks([config.model.name], watcher.counted)
         config = config.revised(model={"source": find_network(config.model.name).source})
         shards, dataset = prepare_data(config.data, read_optional_path("data_dir", data_dir), watcher.counted)
+        if not config.model.start:
+            choice = WeightsChoice(default=config.model.weights, partial=config.model.partial_weights)
+            network = Candidate.of(config)
+            provide_weights([network], choice, watcher.counted, limit)
         decision = choose_metric(asked, dataset)
         monitor = [setting for setting in changes if setting.partition("=")[0].strip() == "train.monitor"]
         config = override(decide_by(config, decision.metric), monitor)
@@ -130,10 +143,6 @@ def train(
         watcher.data_read(dataset)
         if decision.metric is not Metric.TOP1:
             watcher.noted(decision.sentence)
-        if not config.model.start:
-            choice = WeightsChoice(default=config.model.weights, partial=config.model.partial_weights)
-            network = Candidate.of(config)
-            provide_weights([network], choice, watcher.counted)
         folder = folder or Path(f"bakeoff-{dataset.name}")
         hold(folder)
         try:

@@ -9,6 +9,7 @@ from bakeoff.api.arguments import (
     Settings,
     Weights,
     describe_call,
+    read_bytes,
     read_candidates,
     read_data,
     read_flag,
@@ -83,6 +84,8 @@ def tune(
     relabel: PathLike | None = None,
     workers: int | None = None,
     cluster: str | None = None,
+    offline: bool = False,
+    download_limit: str | float = "500MB",
     out: PathLike | None = None,
     data_dir: PathLike | None = None,
     progress: ProgressOption = True,
@@ -130,6 +133,8 @@ def tune(
         relabel: `suspicious_labels.csv` that `check` wrote: the images that it lists get the label that it suggests.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
         cluster: "auto" or "host:port": do the runs on the nodes of a Ray cluster instead.
+        offline: Download nothing; the environment variable `BAKEOFF_OFFLINE=1` says the same.
+        download_limit: How much of weights may be downloaded, as in "500MB", "2GB", or in bytes.
         out: Folder of the study; None: `bakeoff-tune-DATA` in the current folder.
         data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
         progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
@@ -182,6 +187,8 @@ def tune(
         out=read_optional_path("out", out),
         prefix="bakeoff-tune",
         data_dir=read_optional_path("data_dir", data_dir),
+        offline=read_flag("offline", offline),
+        download_limit=read_bytes("download_limit", download_limit),
         command=command,
     )
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bakeoff.cache import KINDS
 from bakeoff.cli.options import JsonOption
 from bakeoff.cli.output import print_json, print_line
 from bakeoff.text import counted
@@ -47,10 +48,7 @@ def _format_time(seconds: float) -> str:
 def clear(
     kinds: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="Kinds to delete: data, decoded, features, weights, given, profiles, searches, networks, downloads.",
-            metavar="KIND",
-        ),
+        typer.Argument(help=f"Kinds to delete: {', '.join(KINDS)}.", metavar="KIND"),
     ] = None,
 ) -> None:
     """Delete what is in the cache; all of it can be made again. Downloads are deleted only if they are named.

@@ -176,6 +176,8 @@ def train(
     fit: FitOption = None,
     exclude: ExcludeOption = None,
     relabel: RelabelOption = None,
+    offline: OfflineOption = False,
+    download_limit: DownloadLimitOption = "500MB",
     out: OutOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -207,6 +209,8 @@ def train(
                 fit=fit,
                 exclude=exclude,
                 relabel=relabel,
+                offline=offline,
+                download_limit=download_limit,
                 out=out,
                 data_dir=data_dir,
             )

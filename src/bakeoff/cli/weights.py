@@ -50,7 +50,8 @@ def export(
     from bakeoff.networks.weights import describe_for_export, export_weights, is_available_locally
     from bakeoff.runs.config import Candidate, WeightsChoice, parse_weights
     from bakeoff.study import expand_fields, find_missing
-    from bakeoff.study.provide import fetch_missing, fetch_presets
+    from bakeoff.study.presets import fetch_presets
+    from bakeoff.study.provide import fetch_missing
 
     choice = parse_weights(files or [])
     if choice.default != "auto" or {"auto", "none"} & set(choice.named.values()):

@@ -110,7 +110,12 @@ def render_fields() -> Group:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for field in FIELDS.values():
         table.add_row(field.name, f"{field.about} ({len(field.networks)})")
-    return Group("", "--candidates takes names of networks, and of these fields:", table)
+    return Group(
+        "",
+        "--candidates takes names of networks, and of these fields:",
+        table,
+        "and presets of hubs: hub:NAME, hf://OWNER/NAME, kaggle://OWNER/MODEL/keras/NAME, hub:./FOLDER",
+    )
 
 
 def render_contract(checks: Sequence[ContractCheck]) -> Table:

@@ -1,5 +1,6 @@
 """Jobs besides runs, each in a fresh process on this machine: test split, bundle, predictions, weights, labels."""
 
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -171,40 +172,46 @@ def predict_again(folder: Path, data: Path, on_progress: OnProgress | None = Non
         return {split: read_predictions(target, split) for split in SPLITS_SCORED if has_predictions(target, split)}
 
 
-def fetch_preset(name: str, on_progress: OnProgress | None = None) -> None:
+def fetch_preset(name: str, on_progress: OnProgress | None = None, *, limit_bytes: float = math.inf) -> None:
     """Download a preset into the cache of its hub, and check that it is an image network.
 
-    Raises WeightsError if that fails; without a connection that takes seconds.
+    Args:
+        name: The preset.
+        on_progress: Called with each progress event.
+        limit_bytes: Bytes that may be downloaded.
+
+    Raises:
+        WeightsError: That fails; without a connection this takes seconds.
     """
     with tempfile.TemporaryDirectory(prefix="bakeoff-") as home:
-        ended = Worker("preset", [name], RunFolder(Path(home)).log).follow(on_progress=on_progress)
+        ended = Worker("preset", [name, str(limit_bytes)], RunFolder(Path(home)).log).follow(on_progress=on_progress)
         if ended.input_error:
             raise WeightsError(ended.input_error)
         if ended.failure:
             raise WeightsError(f"cannot download {name} ({_with_last_line(ended, RunFolder(Path(home)).log)})")
 
 
-def check_weights(spec: Backbone, size: int, file: Path, *, partial: bool = False) -> None:
+def check_weights(spec: Backbone, size: int, file: Path | None = None, *, partial: bool = False) -> None:
     """Load a weight file into a network and forget it, so that a wrong file is known before anything is trained.
 
     Args:
         spec: The network.
         size: Side of its input in pixels.
-        file: The weight file.
+        file: The weight file; None for the weights that the network has on this machine.
         partial: Whether the file may hold only a part of the network.
 
     Raises:
         WeightsError: The file does not fit.
         BakeoffError: The process failed.
     """
-    arguments = [spec.name, str(size), str(file), *(["partial"] if partial else [])]
+    arguments = [spec.name, str(size), str(file or ""), *(["partial"] if partial else [])]
     with tempfile.TemporaryDirectory() as home:
         log = RunFolder(Path(home)).log
         ended = Worker("check", arguments, log).follow()
         if ended.input_error:
             raise WeightsError(ended.input_error)
         if ended.failure:
-            raise BakeoffError(f"cannot check {file}: {_with_last_line(ended, log)}")
+            raise BakeoffError(f"cannot check {file or spec.preset}: {_with_last_line(ended, log)}")
 
 
 def _with_last_line(ended: Ended, log: Path) -> str:

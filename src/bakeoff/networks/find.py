@@ -3,16 +3,17 @@
 find_network("mobilenet-v2").params_total
 """
 
+import contextlib
 from collections.abc import Iterable
 
 from bakeoff.errors import ConfigError, InputError, suggest
 from bakeoff.networks.backbone import Backbone
-from bakeoff.networks.hub import find_preset, is_preset
+from bakeoff.networks.hub import find_preset, is_preset, list_names
 from bakeoff.networks.plugin import Entry, find_entry, find_plugin, is_looked_at, list_entries
 from bakeoff.networks.table import TABLE
 from bakeoff.runs.config import Model
 
-__all__ = ["check_source", "find_network", "is_known", "is_plugin", "list_offered", "require_known"]
+__all__ = ["check_source", "find_network", "is_known", "is_plugin", "list_offered", "list_presets", "require_known"]
 
 _BY_NAME = {spec.name: spec for spec in TABLE}
 
@@ -74,6 +75,16 @@ def list_offered() -> list[tuple[Entry, Backbone | None]]:
     """The networks that installed packages offer, with the facts of those that were used before. Imports none."""
     entries = [entry for entry in list_entries() if entry.name not in _BY_NAME]
     return [(entry, find_plugin(entry.name, entry) if is_looked_at(entry.name, entry) else None) for entry in entries]
+
+
+def list_presets() -> list[Backbone]:
+    """The presets in the caches of the hubs, and those that were imported. Imports neither TensorFlow nor KerasHub."""
+    found = []
+    for name in list_names():
+        # Most of what other programs keep there is no image network.
+        with contextlib.suppress(InputError):
+            found.append(find_preset(name))
+    return found
 
 
 def require_known(name: str, where: object) -> None:

@@ -10,7 +10,6 @@ measurements.
   for each channel (ConvNeXt) is one of them; Keras compiles it with XLA, which takes time and memory.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -93,7 +92,8 @@ class _Pass:
             return batch_norm_training(operation, args[0]) if learns else batch_norm_inference(operation, args[0])
         if isinstance(operation, _ELEMENTWISE) and id(args[0]) in self._flat:
             return self._to_map(operation(self._flat[id(args[0])].matrix), args[0])
-        if "training" in inspect.signature(operation.call).parameters:
+        if isinstance(operation, layers.Layer):
+            # Also where its own call does not name it: Keras hands it on to the layers inside.
             kwargs["training"] = self._training
         return operation(*args, **kwargs)
 

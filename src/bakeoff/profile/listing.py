@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from bakeoff.errors import ConfigError, suggest
 from bakeoff.networks.backbone import Backbone, Scaling
-from bakeoff.networks.find import list_offered
+from bakeoff.networks.find import list_offered, list_presets
 from bakeoff.networks.plugin import Entry
 from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import local_weights_origin
@@ -51,12 +51,13 @@ class ListedNetwork(Facts):
     licence: str | None
     """Licence of the pretrained weights."""
     weights: tuple[str, ...]
-    """Where pretrained weights can come from: `package`, `hub`, `file` (the network's own); `none` if the network is
-    trained from scratch."""
+    """Where pretrained weights can come from: `package`, `hub`, `preset`, `file` (the network's own); `none` if the
+    network is trained from scratch."""
     weights_at_hand: bool | None
     """Whether it can be a candidate without a download."""
     weights_here: str | None
-    """Where its weights are on this machine: `package`, `kit` (imported) or `download`; None if they are not."""
+    """Where its weights are on this machine: `package`, `kit` (imported), `download` or `preset`; None if they are
+    not."""
     download_bytes: int | None
     """Size of the file that is downloaded if the weights are not at hand."""
     multiply_adds: int | None
@@ -77,7 +78,7 @@ def list_networks(
     max_params: int | None = None,
     fields: Mapping[str, Collection[str]] | None = None,
 ) -> list[ListedNetwork]:
-    """The networks of the table, in its order, then those that installed packages offer.
+    """The networks of the table, in its order, those that installed packages offer, and the presets on this machine.
 
     Args:
         profile: What was measured on this machine.
@@ -90,14 +91,16 @@ def list_networks(
         ConfigError: There is no such family.
     """
     offered = [_describe_offered(profile, entry, spec) for entry, spec in list_offered()]
-    known = list(dict.fromkeys([*(spec.family for spec in TABLE), *(row.family for row in offered if row.family)]))
+    presets = [_describe(profile, spec, {}) for spec in list_presets()]
+    further = (*offered, *presets)
+    known = list(dict.fromkeys([*(spec.family for spec in TABLE), *(row.family for row in further if row.family)]))
     for family in families:
         if family not in known:
             hint = suggest(family, known, f"families are {', '.join(known)}")
             raise ConfigError(f"there is no family {family!r}; {hint}")
     return [
         row
-        for row in (*(_describe(profile, spec, fields or {}) for spec in TABLE), *offered)
+        for row in (*(_describe(profile, spec, fields or {}) for spec in TABLE), *further)
         if (not families or row.family in families)
         and (max_params is None or (row.params_total is not None and row.params_total <= max_params))
         and (row.weights_at_hand or not at_hand)

@@ -10,7 +10,7 @@ Nothing here prints: what a person may want to see goes to a StudyWatcher, and t
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bakeoff.cache import prune
@@ -30,7 +30,8 @@ from bakeoff.study.deciding import Decision, choose_metric
 from bakeoff.study.defaults import choose_candidates
 from bakeoff.study.entry import enter
 from bakeoff.study.forecast import Forecast
-from bakeoff.study.provide import SplitFindings, check_splits, fetch_presets, prepare_data, provide_networks
+from bakeoff.study.presets import fetch_presets
+from bakeoff.study.provide import SplitFindings, check_splits, prepare_data, provide_networks
 from bakeoff.study.request import StudyRequest
 from bakeoff.study.state import AnyPlan, StudyState, check_place, open_state, planned_metric
 from bakeoff.study.watcher import StudyWatcher
@@ -124,7 +125,9 @@ def prepare_study(
     provide_networks([*(each.name for each in request.candidates), *weights.named], watcher.counted)
     if request.candidates:
         if fetch:
-            fetch_presets((candidate.name for candidate in request.candidates), watcher.counted)
+            names = (candidate.name for candidate in request.candidates)
+            left = fetch_presets(names, watcher.counted, request.download_limit)
+            request = replace(request, download_limit=left)
         # A wrong name is refused before the data are prepared, which can take minutes.
         choose_candidates(request.candidates, 32, weights)
     if request.out:  # and so is a folder

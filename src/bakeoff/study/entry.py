@@ -6,7 +6,7 @@ entry = enter(request, dataset, weights, forecast, watcher, started=started, slo
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from bakeoff.data.shards import Dataset
@@ -14,17 +14,24 @@ from bakeoff.launch import time_network
 from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import Downloads
+from bakeoff.networks.weights.published import file_size
 from bakeoff.profile import read_profile
 from bakeoff.runs.config import Candidate, Data, WeightsChoice, parse_candidate
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.study_file import STUDY_FILE
 from bakeoff.study.default_field import Availability
-from bakeoff.study.defaults import assign_weights, choose_candidates, default_run
+from bakeoff.study.defaults import assign_weights, choose_candidates, default_run, find_missing
 from bakeoff.study.forecast import Forecast
-from bakeoff.study.provide import POLL_SECONDS, begin_downloads, check_given_weights, provide_weights
+from bakeoff.study.provide import (
+    POLL_SECONDS,
+    begin_downloads,
+    check_given_weights,
+    fetch_missing,
+    require_weights,
+)
 from bakeoff.study.request import StudyRequest
 from bakeoff.study.sizes import choose_size
-from bakeoff.study.state import planned_field
+from bakeoff.study.state import planned_field, planned_networks
 from bakeoff.study.unnamed import (
     USUAL_TRAINING_SHARE,
     find_availability,
@@ -90,9 +97,14 @@ def enter(
         candidates = choose_candidates(wanted, side, weights)
         weights = assign_weights(candidates, weights)
         # Of a named field as many take part as can be had; a study that was begun may have done without others.
-        required = set() if begun else {each.name for each in request.candidates}
-        downloads = _provide(request, candidates, weights, watcher, required) if fetch else Downloads()
-        if request.budget:
+        required = {each.name for each in request.candidates}
+        if not request.budget:
+            known = planned_networks(out)
+            candidates = _provide_all(request, candidates, weights, watcher, required, known, fetch=fetch)
+            downloads = Downloads()
+        else:
+            required = set() if begun else required
+            downloads = _provide(request, candidates, weights, watcher, required) if fetch else Downloads()
             forecast = _measure(request.budget, candidates[0], request.data, weights, forecast, watcher, begun=begun)
             size_of = _sizes_by_pace(request.budget, dataset, forecast)
             candidates = choose_candidates(wanted, side, weights, size_of)
@@ -127,18 +139,62 @@ def _provide(
     watcher: StudyWatcher,
     required: Collection[str],
 ) -> Downloads:
-    """Fetch the weights of candidates: before a comparison or a search, during the screen of a whole job."""
-    if not request.budget:
-        provide_weights(candidates, weights, watcher.counted, request.download_limit)
-        return Downloads()
+    """Begin to fetch the weights of candidates, during the screen of a whole job."""
     check_given_weights(candidates, weights, watcher.counted)
     return begin_downloads(candidates, weights, watcher.counted, request.download_limit, required=required)
+
+
+def _provide_all(
+    request: StudyRequest,
+    candidates: Sequence[Candidate],
+    weights: WeightsChoice,
+    watcher: StudyWatcher,
+    required: Collection[str],
+    planned: Collection[str] | None,
+    *,
+    fetch: bool,
+) -> list[Candidate]:
+    """Fetch the weights of candidates before a comparison or a search. Of a named field those are left out whose
+    weights cannot be had, if others are left.
+
+    Args:
+        request: What is asked for.
+        candidates: The candidates.
+        weights: The weights that were asked for.
+        watcher: Told who is left out.
+        required: The networks that were asked for by name.
+        planned: The networks of the comparison that was begun; None if none was.
+        fetch: Whether weights are downloaded.
+
+    Raises:
+        WeightsError: Weights that are required cannot be had, or none of all.
+    """
+    # A comparison that was begun goes on with the networks that it has.
+    if planned is not None:
+        candidates = [each for each in candidates if each.name in planned or each.name in required]
+        required = {each.name for each in candidates}
+    missing = find_missing(candidates, weights)
+    named = [spec for spec in missing if spec.name in required]
+    others = [spec for spec in missing if spec.name not in required]
+    limit = request.download_limit
+    if fetch:
+        fetch_missing(named, watcher.counted, limit)
+    limit -= sum(map(file_size, named))
+    if fetch:
+        downloads = _try_downloads(replace(request, download_limit=limit), candidates, weights, watcher)
+        check_given_weights(candidates, weights, watcher.counted)
+    else:
+        downloads = Downloads(others, limit)
+    left = _without_failed(candidates, downloads, watcher)
+    if not left:
+        require_weights(downloads.failed, others)
+    return left
 
 
 def _try_downloads(
     request: StudyRequest, candidates: Sequence[Candidate], weights: WeightsChoice, watcher: StudyWatcher
 ) -> Downloads:
-    """Start the downloads of a default field and wait for the host's answer; for a comparison, for all files."""
+    """Start the downloads of a field and wait for the host's answer; for a comparison, for all files."""
     downloads = begin_downloads(candidates, weights, watcher.counted, request.download_limit, required=())
     end = time.monotonic() + (ANSWER_SECONDS if request.budget else math.inf)
     try:

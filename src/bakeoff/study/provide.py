@@ -3,7 +3,7 @@
 import importlib.util
 import logging
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,14 +13,12 @@ from bakeoff.data.shards import Dataset, open_dataset, prepare, prepare_cached
 from bakeoff.data.sources import OnCount, open_source
 from bakeoff.download import is_offline
 from bakeoff.errors import InputError, WeightsError
-from bakeoff.launch import check_weights, fetch_preset
+from bakeoff.launch import check_weights
 from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.find import find_network, is_known, is_plugin
-from bakeoff.networks.hub import find_folder, is_preset, require_kerashub
 from bakeoff.networks.plugin import forget_plugins
 from bakeoff.networks.weights import Downloads, hint_to_get_weights, locate_weights
 from bakeoff.runs.config import Candidate, Data, WeightsChoice
-from bakeoff.runs.events import RunProgress
 from bakeoff.study.defaults import find_missing
 from bakeoff.study.watcher import StudyWatcher
 
@@ -31,11 +29,11 @@ __all__ = [
     "check_given_weights",
     "check_splits",
     "fetch_missing",
-    "fetch_presets",
     "prepare_data",
     "provide_networks",
     "provide_weights",
     "require_tensorflow",
+    "require_weights",
 ]
 
 NO_TENSORFLOW = "TensorFlow is not installed; run pip install 'bakeoff[cpu]', or 'bakeoff[gpu]' where there is a GPU"
@@ -137,30 +135,16 @@ def check_splits(dataset: Dataset, watcher: StudyWatcher, *, folded: bool = Fals
     return SplitFindings(warnings, (note,))
 
 
-def fetch_presets(names: Iterable[str], on_count: OnCount) -> None:
-    """Download the presets among the names of networks that are not on this machine.
+def require_weights(failed: Mapping[str, str], networks: Sequence[Backbone]) -> None:
+    """Raise WeightsError if the weights of a network cannot be had.
 
-    Raises:
-        ConfigError: There is no such preset, or KerasHub is not installed.
-        WeightsError: A preset cannot be had.
+    Args:
+        failed: By name of a network: why not.
+        networks: The networks that are needed.
     """
-    for name in dict.fromkeys(filter(is_preset, names)):
-        if find_folder(name) is not None:
-            continue
-        require_kerashub(name)
-        if is_offline(hugging_face=name.startswith("hf://")):
-            raise WeightsError(
-                f"{name} is not on this machine, and downloads are switched off; copy it from a machine with internet"
-                " (`bakeoff weights export`, then `bakeoff weights import`)"
-            )
-        doing = f"downloading {name}"
-        _log.info(doing)
-        on_count(doing, 0, 0)
-
-        def count(event: RunProgress, doing: str = doing) -> None:
-            on_count(f"{doing}, {event.doing}", 0, 0)
-
-        fetch_preset(name, count)
+    for spec in networks:
+        if why := failed.get(spec.name):
+            raise WeightsError(f"cannot download the weights of {spec.name} ({why}); {hint_to_get_weights(spec)}")
 
 
 def fetch_missing(networks: Sequence[Backbone], on_count: OnCount, limit_bytes: float = math.inf) -> None:
@@ -176,14 +160,14 @@ def fetch_missing(networks: Sequence[Backbone], on_count: OnCount, limit_bytes: 
         OutputError: The disk is full.
     """
     downloads = Downloads(networks, limit_bytes, on_count)
-    _require(downloads.failed, networks)
+    require_weights(downloads.failed, networks)
     downloads.start()
     try:
         while downloads.pending and not downloads.failed:
             downloads.wait(POLL_SECONDS)
         if downloads.disk_error:
             raise downloads.disk_error
-        _require(downloads.failed, networks)
+        require_weights(downloads.failed, networks)
     finally:
         downloads.stop()
 
@@ -225,9 +209,9 @@ def begin_downloads(
     downloads = Downloads(missing, limit_bytes, on_count)
     asked_for = [spec for spec in missing if spec.name in required]
     if len(downloads.failed) == len({candidate.name for candidate in candidates}):
-        _require(downloads.failed, missing)
+        require_weights(downloads.failed, missing)
     if is_offline():
-        _require(downloads.failed, asked_for)
+        require_weights(downloads.failed, asked_for)
     # What is over the limit is left out.
     asked_for = [spec for spec in asked_for if spec.name in downloads.pending]
     downloads.start()
@@ -236,7 +220,7 @@ def begin_downloads(
             downloads.wait(POLL_SECONDS)
         if asked_for and downloads.disk_error:
             raise downloads.disk_error
-        _require(downloads.refused, asked_for)
+        require_weights(downloads.refused, asked_for)
     except BaseException:
         downloads.stop()
         raise
@@ -251,10 +235,3 @@ def check_given_weights(candidates: Sequence[Candidate], weights: WeightsChoice,
         if source and source.path:
             on_count(f"checking the weights of {spec.name}", 0, 0)
             check_weights(spec, candidate.size or spec.native_size, source.path, partial=weights.partial)
-
-
-def _require(failed: Mapping[str, str], networks: Sequence[Backbone]) -> None:
-    """Raise WeightsError if the weights of a network cannot be had; `failed` are the reasons."""
-    for spec in networks:
-        if why := failed.get(spec.name):
-            raise WeightsError(f"cannot download the weights of {spec.name} ({why}); {hint_to_get_weights(spec)}")

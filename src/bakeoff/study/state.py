@@ -20,7 +20,16 @@ from bakeoff.study.compare import Comparison
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.search import Search
 
-__all__ = ["AnyPlan", "StudyState", "check_place", "open_state", "planned_field", "planned_metric", "planned_slots"]
+__all__ = [
+    "AnyPlan",
+    "StudyState",
+    "check_place",
+    "open_state",
+    "planned_field",
+    "planned_metric",
+    "planned_networks",
+    "planned_slots",
+]
 
 AnyPlan = StudyPlan | Comparison | Search | Ablation
 
@@ -103,6 +112,12 @@ def planned_field(out: Path) -> tuple[DefaultField | None, list[Candidate]]:
             return plan.field, [Candidate.of(run) for run in plan.runs]
         case _:
             return None, []
+
+
+def planned_networks(out: Path) -> set[str] | None:
+    """The networks that the comparison in a folder has; None if there is none."""
+    plan = _read(out / STUDY_FILE).plan if (out / STUDY_FILE).is_file() else None
+    return {run.model.name for run in plan.runs} if isinstance(plan, Comparison) else None
 
 
 def check_place(out: Path) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bakeoff.deploy.contract.subject import ContractError, Subject
 from bakeoff.networks.blocks import freeze
+from bakeoff.networks.graph import list_inner
 from bakeoff.networks.saved import open_model
 from bakeoff.runs.config import BatchNorm
 from bakeoff.text import counted
@@ -43,9 +44,11 @@ def check_freezing(subject: Subject, share: float) -> str:
         share: The part of its layers, counted from the output, that is trained.
     """
     network = subject.network
+    freeze(network.backbone, 1.0, BatchNorm.TRAIN)
+    can_learn = network.backbone.trainable_weights
     freeze(network.backbone, share, BatchNorm.TRAIN)
     model = subject.model
-    frozen = [weight for layer in network.backbone.layers if not layer.trainable for weight in layer.weights]
+    frozen = _list_frozen(network.backbone, can_learn)
     learning = model.trainable_weights
     if share == 0.0 and [id(weight) for weight in learning] != [id(weight) for weight in network.head.weights]:
         own = [weight.path for weight in learning if all(weight is not other for other in network.head.weights)]
@@ -82,6 +85,18 @@ def check_saving(subject: Subject, folder: Path) -> str:
     if not gap <= TOLERANCE:
         raise ContractError(f"logits differ by {gap:.2g} after it was opened again; is everything in get_config?")
     return f"{counted(len(model.weights), 'tensor')} and the logits came back"
+
+
+def _list_frozen(backbone: keras.Model, can_learn: list[Any]) -> list[Any]:
+    """The weights that may not change: those of frozen layers, at all levels, and others that do not learn now.
+
+    Args:
+        backbone: The network, frozen in part.
+        can_learn: The weights that learn where nothing is frozen.
+    """
+    of_layers = (layer.weights for layer in list_inner(backbone, all_levels=True) if not layer.trainable)
+    others = [weight for weight in can_learn if not weight.trainable]
+    return [*{id(weight): weight for weights in (*of_layers, others) for weight in weights}.values()]
 
 
 def _step(model: keras.Model, optimizer: Any, subject: Subject) -> float:

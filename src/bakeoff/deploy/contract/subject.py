@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from bakeoff.networks.backbone import Backbone
+from bakeoff.networks.graph import list_inner
 from bakeoff.networks.model import Network, build_network
 from bakeoff.runs.config import Model
 
@@ -47,7 +48,7 @@ def make_subject(spec: Backbone) -> Subject:
     grey = (digits.images[:IMAGES] * 15.9).astype(np.uint8)
     size = smallest_size(spec)
     network = build_network(spec, contract_model(spec, size), side=SIDE, classes=CLASSES)
-    for layer in network.backbone.layers:
+    for layer in list_inner(network.backbone, all_levels=True):
         match layer:
             case keras.layers.BatchNormalization():
                 # A few steps are too few for moving averages, and without them inference is arbitrarily far off.

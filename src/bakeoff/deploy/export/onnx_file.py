@@ -3,6 +3,7 @@
 import contextlib
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import keras
 import numpy as np
 
 from bakeoff.deploy.bundle import Images, Quantize
+from bakeoff.deploy.export.onnx_operations import register_operations
+from bakeoff.networks.graph import list_inner
 
 __all__ = ["write_onnx"]
 
@@ -35,9 +38,11 @@ def write_onnx(model: keras.Model, path: Path, quantize: Quantize | None, traini
     """
     with contextlib.redirect_stdout(sys.stderr), tempfile.TemporaryDirectory(dir=path.parent) as temporary:
         float_model = Path(temporary) / "model.onnx"
+        register_operations()
         # Without a signature Keras exports only models that have been called on values.
         signature = [keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="uint8", name="image")]
-        model.export(float_model, format="onnx", verbose=False, input_signature=signature, opset_version=_OPSET)
+        with _tensors_as_numbers(model):
+            model.export(float_model, format="onnx", verbose=False, input_signature=signature, opset_version=_OPSET)
         _name_input_and_output(float_model)
         match quantize:
             case Quantize.INT8:
@@ -46,6 +51,26 @@ def write_onnx(model: keras.Model, path: Path, quantize: Quantize | None, traini
                 _write_float16(float_model, path)
             case _:
                 float_model.replace(path)
+
+
+@contextlib.contextmanager
+def _tensors_as_numbers(model: keras.Model) -> Iterator[None]:
+    """For the block, layers keep arrays of NumPy instead of tensors, which tf2onnx takes for inputs of the model."""
+    import tensorflow as tf
+
+    kept = [
+        (layer, name, value)
+        for layer in list_inner(model, all_levels=True)
+        for name, value in vars(layer).items()
+        if isinstance(value, tf.Tensor) and hasattr(value, "numpy")
+    ]
+    for layer, name, value in kept:
+        setattr(layer, name, value.numpy())
+    try:
+        yield
+    finally:
+        for layer, name, value in kept:
+            setattr(layer, name, value)
 
 
 def _name_input_and_output(path: Path) -> None:

@@ -21,7 +21,7 @@ saved.py        which saved models need KerasHub
 from bakeoff.networks.hub.facts import find_preset
 from bakeoff.networks.hub.fetch import download_preset, require_kerashub
 from bakeoff.networks.hub.packed import hash_preset, pack_preset, unpack_preset
-from bakeoff.networks.hub.places import find_folder, is_preset
+from bakeoff.networks.hub.places import find_folder, is_preset, list_names
 from bakeoff.networks.hub.saved import explain_missing, needs_kerashub
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "find_preset",
     "hash_preset",
     "is_preset",
+    "list_names",
     "needs_kerashub",
     "pack_preset",
     "require_kerashub",

@@ -11,6 +11,7 @@ model.weights.h5, model.safetensors, or an index and the parts that it lists
 
 import functools
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from bakeoff.errors import WeightsError
 from bakeoff.files import hash_file, hash_json
 from bakeoff.networks.hub.formats import MOST_BYTES, Description, read_description, read_table
 
-__all__ = ["KEPT_FILES", "WEIGHT_FILES", "PresetFiles", "hash_files", "read_files"]
+__all__ = ["KEPT_FILES", "WEIGHT_FILES", "PresetFiles", "hash_files", "read_files", "read_shapes"]
 
 WEIGHT_FILES = ("model.weights.h5", "model.weights.json", "model.safetensors", "model.safetensors.index.json")
 KEPT_FILES = (
@@ -90,6 +91,11 @@ def hash_files(files: PresetFiles) -> str:
     return hash_json([files.source, *(_hash(path) for path in files.weights)])
 
 
+def read_shapes(path: Path) -> list[list[int]]:
+    """The shapes of the tensors in a safetensors file, from its header. Raises WeightsError if it is not whole."""
+    return [tensor["shape"] for tensor in _read_header(path).values() if "shape" in tensor]
+
+
 def _read(folder: Path) -> PresetFiles:
     config = read_table(folder / "config.json")
     if config is None:
@@ -132,8 +138,7 @@ def _count_stored(weights: tuple[Path, ...]) -> int:
     total = 0
     for path in weights:
         if path.suffix == ".safetensors":
-            shapes = [tensor["shape"] for tensor in _read_header(path).values() if "shape" in tensor]
-            total += sum(functools.reduce(lambda product, side: product * side, shape, 1) for shape in shapes)
+            total += sum(map(math.prod, read_shapes(path)))
         elif path.suffix == ".h5":
             _check_hdf5(path)
             total += path.stat().st_size // 4

@@ -8,12 +8,9 @@ from pathlib import Path
 from bakeoff.errors import WeightsError
 from bakeoff.files import PARTIAL, cache_dir, make_dir, read_json, replacing, write_json
 from bakeoff.networks.hub.files import KEPT_FILES, PresetFiles, hash_files, read_files
-from bakeoff.networks.hub.places import find_folder, kept_folder
+from bakeoff.networks.hub.places import LABEL, find_folder, kept_folder
 
 __all__ = ["hash_preset", "pack_preset", "unpack_preset"]
-
-# Beside an unpacked preset's files: its name and its hash.
-_LABEL = "preset.json"
 
 
 def hash_preset(name: str) -> str:
@@ -23,7 +20,7 @@ def hash_preset(name: str) -> str:
     """
     files = _find(name)
     digest = hash_files(files)
-    label = files.folder / _LABEL
+    label = files.folder / LABEL
     if label.is_file() and read_json(label)["sha256"] != digest:
         raise WeightsError(f"{files.folder} is damaged: its SHA-256 is not that of the import; import it again")
     return digest
@@ -79,7 +76,7 @@ def unpack_preset(packed: Path, name: str) -> Path:
         except (tarfile.TarError, EOFError) as error:
             raise WeightsError(f"{packed} is damaged ({error}); export it again") from error
         digest = hash_files(read_files(name, whole))
-        write_json(whole / _LABEL, {"name": name, "sha256": digest})
+        write_json(whole / LABEL, {"name": name, "sha256": digest})
         shutil.rmtree(target, ignore_errors=True)
         whole.rename(target)
     return target

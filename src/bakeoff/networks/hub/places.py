@@ -4,22 +4,45 @@ import functools
 import hashlib
 import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from bakeoff.errors import ConfigError, suggest
-from bakeoff.files import imported_weights_dir
+from bakeoff.files import imported_weights_dir, read_json
 from bakeoff.networks.hub.families import FAMILIES
 from bakeoff.variables import HF_HOME, HF_HUB_CACHE, KAGGLEHUB_CACHE
 
-__all__ = ["HOW_TO_INSTALL", "find_folder", "find_handle", "is_preset", "kept_folder"]
+__all__ = [
+    "HOW_TO_INSTALL",
+    "LABEL",
+    "expect_bytes",
+    "find_folder",
+    "find_handle",
+    "hub_cache",
+    "is_preset",
+    "kept_folder",
+    "list_names",
+]
 
 PREFIXES = ("hub:", "hf://", "kaggle://")
 HOW_TO_INSTALL = (
     "run pip install 'bakeoff[hub]' and then pip install --no-deps keras-hub (without --no-deps, its text package"
     " brings a second TensorFlow)"
 )
-# A preset in one of KerasHub's lists: its name, and the texts that its place at Kaggle is written as.
-_ENTRY = re.compile(r'^    "([\w.-]+)": \{.*?"kaggle_handle":\s*\(?\s*((?:"[^"]*"\s*)+)', re.MULTILINE | re.DOTALL)
+LABEL = "preset.json"
+"""Beside an imported preset's files: its name and its hash."""
+# A preset in one of KerasHub's lists: its name, its facts, and the texts that its place at Kaggle is written as.
+_ENTRY = re.compile(r'^    "([\w.-]+)": \{(.*?)"kaggle_handle":\s*\(?\s*((?:"[^"]*"\s*)+)', re.MULTILINE | re.DOTALL)
+
+
+class _Listed(NamedTuple):
+    """A preset in KerasHub's lists."""
+
+    handle: str
+    """Its place at Kaggle: OWNER/MODEL/keras/NAME/VERSION."""
+    parameters: int
+    """0: not stated."""
 
 
 def is_preset(name: str) -> bool:
@@ -67,23 +90,63 @@ def find_handle(name: str) -> str:
     if title not in presets:
         hint = suggest(title, presets, "see https://keras.io/keras_hub/presets")
         raise ConfigError(f"KerasHub has no preset {title!r} of an image network; {hint}")
-    return presets[title]
+    return presets[title].handle
+
+
+def expect_bytes(name: str) -> int:
+    """About how much a download of a preset of KerasHub's own list is, in 32 bits; 0: not known."""
+    listed = _list_presets().get(name.removeprefix("hub:"))
+    return 4 * listed.parameters if listed else 0
+
+
+def hub_cache(name: str) -> Path:
+    """The folder that a preset is downloaded into."""
+    return _hugging_face_cache() if name.startswith("hf://") else _kaggle_cache()
+
+
+def list_names() -> list[str]:
+    """The names of what is in the caches of the hubs, or was imported: among them presets that are no image network."""
+    return sorted({*_list_imported(), *_list_hugging_face(), *_list_kaggle()})
+
+
+def _list_imported() -> Iterator[str]:
+    for label in imported_weights_dir().glob(f"presets/*/{LABEL}"):
+        yield str(read_json(label)["name"])
+
+
+def _list_hugging_face() -> Iterator[str]:
+    for kept in _hugging_face_cache().glob("models--*--*"):
+        yield f"hf://{kept.name.removeprefix('models--').replace('--', '/', 1)}"
+
+
+def _list_kaggle() -> Iterator[str]:
+    cache = _kaggle_cache()
+    names = {
+        listed.handle.rpartition("/")[0]: f"hub:{name}"
+        for name, listed in _list_presets().items()
+        if (cache / listed.handle).is_dir()
+    }
+    for folder in cache.glob("*/*/keras/*"):
+        handle = folder.relative_to(cache).as_posix()
+        yield names.get(handle, f"kaggle://{handle}")
 
 
 @functools.cache
-def _list_presets() -> dict[str, str]:
+def _list_presets() -> dict[str, _Listed]:
     """The presets of KerasHub's image networks, by name, as it lists them; read without importing it.
 
     `find_spec` runs no code of a package at top level.
     """
     module = importlib.util.find_spec("keras_hub")
     folders = module.submodule_search_locations if module else None
-    found: dict[str, str] = {}
+    found: dict[str, _Listed] = {}
     for folder in folders or ():
         for family in {family.folder for family in FAMILIES.values()}:
             for path in Path(folder).glob(f"src/models/{family}/{family}_presets.py"):
-                for name, handle in _ENTRY.findall(path.read_text(encoding="utf-8")):
-                    found[name] = "".join(re.findall(r'"([^"]*)"', handle)).removeprefix("kaggle://")
+                for name, facts, texts in _ENTRY.findall(path.read_text(encoding="utf-8")):
+                    handle = "".join(re.findall(r'"([^"]*)"', texts)).removeprefix("kaggle://")
+                    stated = re.search(r'"params": ([\d_]+)', facts)
+                    found[name] = _Listed(handle, int(stated[1]) if stated else 0)
     return found
 
 
@@ -95,9 +158,7 @@ def _find_hugging_face(name: str, repository: str) -> Path | None:
     """The snapshot of a repository's main branch in the cache of `huggingface_hub`."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise ConfigError(f"{name} is not of the form hf://OWNER/NAME")
-    home = Path(HF_HOME.read() or "~/.cache/huggingface").expanduser()
-    cache = Path(HF_HUB_CACHE.read() or home / "hub").expanduser()
-    kept = cache / f"models--{repository.replace('/', '--')}"
+    kept = _hugging_face_cache() / f"models--{repository.replace('/', '--')}"
     try:
         revision = (kept / "refs" / "main").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
@@ -110,9 +171,19 @@ def _find_kaggle(name: str, handle: str) -> Path | None:
     """The newest version, or the one that is named, in the cache of `kagglehub`."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+/[\w.-]+/[\w.-]+(?:/\d+)?", handle):
         raise ConfigError(f"{name} is not of the form kaggle://OWNER/MODEL/keras/NAME, or the same with /VERSION")
-    cache = Path(KAGGLEHUB_CACHE.read() or "~/.cache/kagglehub").expanduser() / "models"
-    folder = cache / handle
+    folder = _kaggle_cache() / handle
     if handle.count("/") == 4:
         return folder if folder.is_dir() else None
     versions = [path for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
     return max(versions, key=lambda path: int(path.name), default=None)
+
+
+def _hugging_face_cache() -> Path:
+    """Where `huggingface_hub` keeps its files."""
+    home = Path(HF_HOME.read() or "~/.cache/huggingface").expanduser()
+    return Path(HF_HUB_CACHE.read() or home / "hub").expanduser()
+
+
+def _kaggle_cache() -> Path:
+    """Where `kagglehub` keeps models."""
+    return Path(KAGGLEHUB_CACHE.read() or "~/.cache/kagglehub").expanduser() / "models"

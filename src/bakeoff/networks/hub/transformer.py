@@ -31,6 +31,8 @@ class Design:
     """Numbers of a token between the two dense layers of a block."""
     tokens: int
     """Tokens that are no patches: those of the class, of distillation, and registers. They come first."""
+    class_tokens: int = 0
+    """Those of them that learned positions as patches do: all but registers."""
     epsilon: float = 1e-6
     attention_bias: bool = True
     mlp_bias: bool = True

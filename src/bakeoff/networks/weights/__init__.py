@@ -9,6 +9,7 @@ locate.py      finds weights on this machine: in a package, imported, in Keras' 
 keras_file.py  reads the models and layers in a Keras file; runs no code from the file
 known.py       recognises the network in a file, for error messages
 match.py       matches the layers of a network with those in a file
+preset.py      whether the weights of a preset fit its configuration
 load.py        loads a located file into a network: every tensor, or none and an error
 published.py   where Keras publishes its files, and their hashes
 fetch.py       downloads them in the background
@@ -32,6 +33,7 @@ from bakeoff.networks.weights.locate import (
     locate_weights,
     sent_weights_dir,
 )
+from bakeoff.networks.weights.preset import is_known_to_fit, note_fit
 from bakeoff.networks.weights.transfer import PRESET, ExportedWeights, export_weights, import_weights
 
 __all__ = [
@@ -50,11 +52,13 @@ __all__ = [
     "import_weights",
     "imported_weights_dir",
     "is_available_locally",
+    "is_known_to_fit",
     "load_weights",
     "local_weights_origin",
     "locate_starting_weights",
     "locate_weights",
     "needs_download",
+    "note_fit",
     "renew_copies",
     "sent_weights_dir",
 ]

@@ -13,11 +13,11 @@ from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.custom_objects import name_custom_objects
 from bakeoff.networks.efficientnet_lite import torch_prefixes
 from bakeoff.networks.hub.build import load_preset
-from bakeoff.networks.weights.hdf5 import open_hdf5
 from bakeoff.networks.weights.keras_file import open_models
 from bakeoff.networks.weights.known import recognise
 from bakeoff.networks.weights.locate import WeightsSource
 from bakeoff.networks.weights.match import Match, Wanted, arrange, find_match, list_layers
+from bakeoff.networks.weights.preset import list_sizes
 from bakeoff.networks.weights.torch_file import read_state_dict
 from bakeoff.networks.weights.transfer import PRESET
 from bakeoff.text import counted, name_some
@@ -25,6 +25,8 @@ from bakeoff.text import counted, name_some
 __all__ = ["LoadReport", "load_weights", "renew_copies"]
 
 _IMAGENET_STD = (0.229, 0.224, 0.225)
+# KerasHub stores the states of random generators, too.
+_MOST_SEEDS = 1000
 
 Tensors = list[NDArray[Any]]
 
@@ -55,8 +57,10 @@ def load_weights(backbone: Any, spec: Backbone, source: WeightsSource, *, partia
         raise WeightsError(f"{spec.name} starts from random weights: there is nothing to load")
     note = ""
     if source.origin in ("hub", PRESET):
-        load = _load_hub if source.origin == "hub" else _load_preset
-        load(backbone, source.path)
+        if source.origin == "hub":
+            _load_hub(backbone, source.path)
+        else:
+            _load_preset(backbone, spec, source.path)
         found = len(backbone.weights)
         _check_finite([(layer, layer.get_weights()) for layer in backbone.layers], source.path)
     elif source.origin == "plugin":
@@ -103,16 +107,16 @@ def _load_hub(backbone: Any, path: Path) -> None:
         raise WeightsError(f"{path} does not fit {backbone.name}: {reason}; delete it and fetch it again") from error
 
 
-def _load_preset(backbone: Any, folder: Path) -> None:
-    for path in sorted(folder.glob("*.h5")):
-        try:
-            with open_hdf5(path):
-                pass
-        except WeightsError as error:
-            raise WeightsError(f"{path} {error}") from error
-        except Exception as error:  # h5py raises whatever a damaged file leads it to
-            raise WeightsError(f"{path} is damaged ({error}); download or save the preset again") from error
+def _load_preset(backbone: Any, spec: Backbone, folder: Path) -> None:
+    # KerasHub opens the files, so what no file of weights needs is refused first.
+    stored = sum(size for path in folder.glob("*.h5") for size in list_sizes(path))
     load_preset(backbone, folder)
+    # KerasHub loads a part of a larger network without a word. Files of transformers were told by their tensors' sizes.
+    if not spec.one_size and stored > backbone.count_params() + _MOST_SEEDS:
+        raise WeightsError(
+            f"{folder} has weights of a larger network than its config.json ({stored:,} numbers instead of"
+            f" {backbone.count_params():,}); download or save the preset again"
+        )
 
 
 def _read_torch(backbone: Any, path: Path) -> list[tuple[Any, Tensors]]:
