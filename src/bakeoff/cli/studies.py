@@ -153,6 +153,7 @@ def run(
     study = read_study(results.out)
     for warning in study.data.warnings if study.data else ():
         print_warning(make_console(), warning)
+    print_info("")
     print_info(render_end(shown_path(results.out), winner, study))
 
 

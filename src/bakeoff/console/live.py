@@ -63,7 +63,7 @@ class StudyConsole:
         self._stage = stage
         left = "" if seconds_left is None else f", {format_seconds(max(0.0, seconds_left))} of the budget left"
         length = "runs until the time is up" if runs is None else counted(runs, "run")
-        self._console.print(f"[bold]{stage}[/] [dim]{length}{left}[/]")
+        self._console.print(f"[bold]{stage}[/] [dim]{length}{left}[/]", highlight=False)
 
     def plan_revised(self, why: str) -> None:
         """Print how the plan has changed."""
