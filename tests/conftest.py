@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,22 +20,45 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # The files that take longest come first, so that no process works alone on one of them at the end.
 LONGEST = (
-    "test_launch.py",
     "test_whole_path.py",
+    "test_launch.py",
+    "test_hub_networks.py",
     "test_train.py",
-    "test_replicas.py",
-    "test_node.py",
-    "test_fuse.py",
-    "test_checkpoint.py",
     "test_model.py",
-    "test_parity.py",
-    "test_faults.py",
+    "test_report.py",
+    "test_replicas.py",
+    "test_api.py",
+    "test_node.py",
+    "test_checkpoint.py",
+    "test_keras_settings.py",
+    "test_lora.py",
+    "test_hub_runs.py",
+    "test_weights.py",
+    "test_weights_files.py",
+    "test_verify.py",
+    "test_browser.py",
+    "test_fuse.py",
     "test_tune.py",
-    "test_cost.py",
-    "test_contract.py",
-    "test_cli.py",
+    "test_page.py",
     "test_predict.py",
     "test_server.py",
+    "test_cli.py",
+    "test_probe_runs.py",
+    "test_refit.py",
+    "test_cross_validation.py",
+    "test_balance.py",
+    "test_spare.py",
+    "test_heat_maps.py",
+    "test_board.py",
+    "test_cost.py",
+    "test_contract.py",
+    "test_parity.py",
+    "test_search.py",
+    "test_tryout.py",
+    "test_layers.py",
+    "test_suspicious_labels.py",
+    "test_checks.py",
+    "test_faults.py",
 )
 
 
@@ -42,11 +67,17 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
+@pytest.fixture(scope="session")
+def _caches(tmp_path_factory):
+    return tmp_path_factory.mktemp("caches")
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
+def _own_cache(_caches, monkeypatch):
     from factories import fill_profile
 
-    folder = tmp_path_factory.mktemp("cache")
+    # pytest's own folders have numbers, for which it reads the names of all that are there.
+    folder = Path(tempfile.mkdtemp(dir=_caches))
     fill_profile(folder / "cache")
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(folder / "cache"))
     monkeypatch.setenv("BAKEOFF_WEIGHTS_DIR", str(folder / "weights"))
@@ -69,11 +100,9 @@ def _own_policy():
 @pytest.fixture
 def workers_here(monkeypatch):
     """Runs are done in this process, not in workers: for tests that have one of them at a time."""
-    from bakeoff.launch import executor, jobs, node
-    from running import WorkerHere
+    from running import work_here
 
-    for module in (executor, jobs, node):
-        monkeypatch.setattr(module, "Worker", WorkerHere)
+    work_here(monkeypatch)
 
 
 @pytest.fixture(scope="session")

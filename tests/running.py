@@ -14,13 +14,13 @@ import pytest
 
 from bakeoff.cli import main
 from bakeoff.errors import BakeoffError
-from bakeoff.launch import Spare
+from bakeoff.launch import Spare, executor, jobs, node
 from bakeoff.launch.process import Ended
 from bakeoff.locks import _held, release
 from bakeoff.runs.events import OnProgress, RunProgress, parse_event
 from bakeoff.runs.record import read_record
 
-__all__ = ["BAKEOFF", "WorkerHere", "run_cli", "run_process"]
+__all__ = ["BAKEOFF", "WorkerHere", "run_cli", "run_process", "work_here"]
 
 BAKEOFF = [sys.executable, "-m", "bakeoff"]
 # Long enough for a loaded machine; a command that hangs ends the test and not the day.
@@ -114,6 +114,12 @@ class WorkerHere:
 
     def kill(self) -> None:
         """It has ended when anybody could ask for this."""
+
+
+def work_here(patch: pytest.MonkeyPatch) -> None:
+    """Have runs and other jobs done in this process: for tests that have one of them at a time."""
+    for module in (executor, jobs, node):
+        patch.setattr(module, "Worker", WorkerHere)
 
 
 class _StoppedError(BaseException):

@@ -39,6 +39,7 @@ from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, write_record
 from bakeoff.runs.study_file import read_study
 from factories import make_record
+from running import work_here
 
 WINNER = make_record("a@96", 0.8, stage=Stage.CONFIRM, test_top1=0.77)
 OTHERS = [make_record("a@96", 0.7), make_record("b@64", 0.69, seconds=20)]
@@ -171,6 +172,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
     events: list[bakeoff.ProgressEvent] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAKEOFF_CACHE_DIR", str(folder / "cache"))
+        work_here(patch)
         results = bakeoff.compare(
             "digits",
             candidates=["lenet"],
@@ -282,7 +284,7 @@ def test_train_returns_its_run_and_evaluate_opens_its_test_split(tmp_path: Path)
     assert raised.value.out == tmp_path
 
 
-@pytest.mark.usefixtures("quiet")
+@pytest.mark.usefixtures("quiet", "workers_here")
 def test_export_writes_a_bundle_and_predict_answers_from_it(shared: SimpleNamespace, tmp_path: Path) -> None:
     exported = bakeoff.export(shared.results.best_dir, out=tmp_path / "bundle", progress=False)
     assert exported.folder == tmp_path / "bundle"
@@ -294,7 +296,7 @@ def test_export_writes_a_bundle_and_predict_answers_from_it(shared: SimpleNamesp
     assert "No such file" in (answers[1].error or "")
 
 
-@pytest.mark.usefixtures("quiet")
+@pytest.mark.usefixtures("quiet", "workers_here")
 def test_verify_finds_a_number_that_was_changed(shared: SimpleNamespace, tmp_path: Path) -> None:
     assert all(check.matches for check in bakeoff.verify(shared.results.out, progress=False))
     copied = Path(shutil.copytree(shared.results.out, tmp_path / "copy"))

@@ -26,6 +26,7 @@ from bakeoff.runs.paired import compare, difference_on_shared, mcnemar
 from bakeoff.runs.predictions import Predictions, read_predictions, write_predictions
 from bakeoff.runs.record import Stage, State, list_records
 from factories import make_record
+from running import work_here
 
 FOLDED = Run().revised(
     model={"name": "efficientnet-lite0", "size": 32, "unfreeze": 0.0},
@@ -36,7 +37,13 @@ FOLDED = Run().revised(
 @pytest.fixture(scope="module")
 def folded(make_once, shards):
     """A study with one cross-validated probe; the record is in it."""
-    return make_once("folded", lambda out: launch(FOLDED, stage=Stage.SCREEN, out=out, data=shards))
+
+    def make(out):
+        with pytest.MonkeyPatch.context() as patch:
+            work_here(patch)
+            launch(FOLDED, stage=Stage.SCREEN, out=out, data=shards)
+
+    return make_once("folded", make)
 
 
 def test_a_cross_validated_probe_scores_each_image_of_validation_and_training_once(folded, digits):

@@ -26,6 +26,7 @@ from bakeoff.networks.weights import is_known_to_fit, load_weights, locate_weigh
 from bakeoff.runs.config import BatchNorm, Model
 from bakeoff.training.inference import compile_forward
 from bakeoff.training.memory.walk import walk
+from keras_calls import without_xla
 from presets import FAMILIES, OFFSET, SCALE, SIDE, save_preset
 from running import run_cli
 
@@ -66,7 +67,7 @@ def features_of_kerashub(model: Any, images: Any, features: Features) -> Any:
     scaled = images.astype(np.float32) * np.array(SCALE, np.float32) + np.array(OFFSET, np.float32)
     if type(model).__name__ == "SigLIPBackbone":
         model = model.vision_encoder
-    output = model.predict({"images": scaled} if isinstance(model.input, dict) else scaled, verbose=0)
+    output = without_xla(model).predict({"images": scaled} if isinstance(model.input, dict) else scaled, verbose=0)
     if isinstance(output, dict):
         output = list(output.values())[-1]
     if output.ndim == 3 and features is Features.CLASS_TOKEN:
@@ -80,7 +81,7 @@ def test_features_are_those_of_kerashub(preset: tuple[str, Path, Any]) -> None:
     network = build(folder)
     images = draw_images(side=network.side)
     expected = features_of_kerashub(model, images, network.spec.features)
-    found = network.features(network.side).predict(images, verbose=0)
+    found = without_xla(network.features(network.side)).predict(images, verbose=0)
     assert found.shape == expected.shape
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4)
@@ -92,7 +93,7 @@ def test_the_compiled_model_gives_the_same(preset: tuple[str, Path, Any]) -> Non
     _, folder, _ = preset
     network = build(folder)
     images, model = draw_images(side=network.side), network.model(network.side)
-    expected = model.predict(images, verbose=0)
+    expected = without_xla(model).predict(images, verbose=0)
     np.testing.assert_allclose(np.asarray(compile_forward(model)(images)), expected, atol=1e-4, rtol=1e-3)
 
 
@@ -103,7 +104,8 @@ def test_a_saved_model_has_layers_of_keras_alone(preset: tuple[str, Path, Any], 
     images, model = draw_images(side=network.side), network.model(network.side)
     model.save(tmp_path / "model.keras")
     opened = keras.models.load_model(tmp_path / "model.keras", compile=False)
-    np.testing.assert_array_equal(opened.predict(images, verbose=0), model.predict(images, verbose=0))
+    found, expected = (without_xla(each).predict(images, verbose=0) for each in (opened, model))
+    np.testing.assert_array_equal(found, expected)
     text = opened.to_json()
     assert ("keras_hub" in text) == (family in WITH_KERASHUB)
 
@@ -116,7 +118,8 @@ def test_a_network_learns_where_it_is_not_frozen(preset: tuple[str, Path, Any]) 
     model = network.model(network.side)
     some, all_of_it = len(model.trainable_weights), len(model.weights)
     assert 2 < some < all_of_it
-    model.compile(optimizer=keras.optimizers.SGD(0.01), loss=keras.losses.SparseCategoricalCrossentropy(True))
+    objective = keras.losses.SparseCategoricalCrossentropy(True)
+    model.compile(keras.optimizers.SGD(0.01), objective, jit_compile=False)
     before = [np.asarray(weight) for weight in model.non_trainable_weights]
     loss = model.train_on_batch(draw_images(4, network.side), np.array([0, 1, 2, 0]))
     assert np.isfinite(loss)
@@ -139,7 +142,7 @@ def test_blocks_of_a_transformer_are_frozen_by_their_names(preset: tuple[str, Pa
 def test_positions_are_fitted_to_another_input_size(preset: tuple[str, Path, Any]) -> None:
     family, folder, model = preset
     images = draw_images()
-    larger = build(folder, 64).features(64).predict(images, verbose=0)
+    larger = without_xla(build(folder, 64).features(64)).predict(images, verbose=0)
     at_native = features_of_kerashub(model, images, build(folder).spec.features)
     assert larger.shape == at_native.shape
     if family == "dinov2":  # which KerasHub itself can build for another size

@@ -13,6 +13,7 @@ from bakeoff.networks.model import Network, _scale_input, build_network, count_p
 from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import load_weights, locate_weights
 from bakeoff.runs.config import BatchNorm, Model
+from keras_calls import without_xla
 
 SMALL = ["lenet", "cnn-small", "cnn-custom", "efficientnet-lite0"]
 
@@ -52,7 +53,7 @@ def test_all_ways_to_ask_a_model_give_the_same_numbers(name, images, tmp_path):
     for other in (
         model.predict(images, verbose=0),
         model(images, training=False).numpy(),
-        reloaded.predict(images, verbose=0),
+        without_xla(reloaded).predict(images, verbose=0),
         reloaded(images, training=False).numpy(),
     ):
         assert np.allclose(asked, other, atol=1e-4)
@@ -62,14 +63,14 @@ def test_all_ways_to_ask_a_model_give_the_same_numbers(name, images, tmp_path):
 def test_a_plain_call_of_a_resizing_model_is_inference(images):
     model = _network("efficientnet-lite0", 48).model(48)
     before = [np.array(weight) for weight in model.weights]
-    assert np.allclose(model(images).numpy(), model.predict(images, verbose=0), atol=1e-4)
+    assert np.allclose(model(images).numpy(), without_xla(model).predict(images, verbose=0), atol=1e-4)
     for weight, old in zip(model.weights, before, strict=True):
         assert np.array_equal(weight, old)
 
 
 def test_models_of_two_sizes_share_their_weights(images):
     network = _network("efficientnet-lite0", 48)
-    small, large = network.model(32), network.model(48)
+    small, large = map(without_xla, (network.model(32), network.model(48)))
     assert [id(weight) for weight in small.weights] == [id(weight) for weight in large.weights]
     assert not np.allclose(small.predict(images, verbose=0), large.predict(images, verbose=0))
 
@@ -93,9 +94,9 @@ def test_weights_copied_from_another_model_are_those_that_the_network_computes_w
 
 def test_features_are_what_the_head_receives(images):
     network = _network("efficientnet-lite0", 32)
-    model = network.model(32)
+    model = without_xla(network.model(32))
     kernel, bias = network.head.get_weights()
-    logits = network.features(32).predict(images, verbose=0) @ kernel + bias
+    logits = without_xla(network.features(32)).predict(images, verbose=0) @ kernel + bias
     assert np.allclose(logits, model.predict(images, verbose=0), atol=1e-4)
 
 
@@ -111,7 +112,7 @@ def test_features_are_what_the_head_receives(images):
 )
 def test_every_scaling_is_its_authors_formula(scaling, expected):
     pixel = keras.Input((1, 1, 3))
-    model = keras.Model(pixel, _scale_input(pixel, scaling))
+    model = without_xla(keras.Model(pixel, _scale_input(pixel, scaling)))
     scaled = model.predict(np.array([255, 0, 51], np.float32).reshape(1, 1, 1, 3), verbose=0)
     assert np.allclose(scaled.ravel(), expected, atol=1e-4)
 
@@ -127,7 +128,8 @@ def test_frozen_weights_do_not_move_by_a_bit(fraction, batch_norm, images):
     network = _network.__wrapped__("efficientnet-lite0", 32)
     freeze(network.backbone, fraction, BatchNorm(batch_norm))
     model = network.model(32)
-    model.compile(optimizer=keras.optimizers.SGD(0.1), loss=keras.losses.SparseCategoricalCrossentropy(True))
+    loss = keras.losses.SparseCategoricalCrossentropy(True)
+    model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
     frozen = [layer for layer in network.backbone.layers if not layer.trainable]
     before = [[np.array(weight) for weight in layer.weights] for layer in frozen]
     learning = [np.array(weight) for weight in model.trainable_weights]

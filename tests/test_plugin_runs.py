@@ -18,7 +18,7 @@ from bakeoff.deploy.bundle import Format, open_bundle, read_facts
 from bakeoff.deploy.export.card import _plugin
 from bakeoff.errors import ConfigError, DataError
 from bakeoff.files import cache_dir, write_json
-from bakeoff.launch import executor, jobs, launch, node, open_test
+from bakeoff.launch import launch, node, open_test
 from bakeoff.launch.messages import make_request
 from bakeoff.launch.process import Worker
 from bakeoff.networks.find import find_network
@@ -31,7 +31,7 @@ from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.state import _describe_difference
 from own_networks import SCALE, look_here, write_module
-from running import WorkerHere, run_process
+from running import run_process, work_here
 from test_node import Pretended
 
 
@@ -43,8 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> SimpleNam
         patch.setenv("BAKEOFF_CACHE_DIR", str(folder / "cache"))
         patch.chdir(folder)
         look_here(patch)
-        for module in (executor, jobs, node):
-            patch.setattr(module, "Worker", WorkerHere)
+        work_here(patch)
         write_module(folder, "scaled", SCALE)
         run = Run().revised(
             model={"name": "scaled:NET", "source": find_network("scaled:NET").source, "size": 32},

@@ -25,6 +25,7 @@ from bakeoff.runs.record import Stage, list_records
 from bakeoff.runs.study_file import AnyStudy, Winner, read_study
 from bakeoff.training.model import open_run
 from bakeoff.training.test import open_test
+from running import work_here
 
 PROBE = Run().revised(model={"name": "lenet", "size": 32}, train={"epochs": None, "mode": "probe"})
 
@@ -35,7 +36,7 @@ def study(make_once, shards):
 
     def make(out):
         with pytest.MonkeyPatch.context() as patch:
-            _work_here(patch)
+            work_here(patch)
             options = {"out": out, "data": shards}
             launch(PROBE.revised(train={"val_images": 100}), stage=Stage.SCREEN, **options)
             confirmed = launch(PROBE, stage=Stage.CONFIRM, **options)
@@ -56,14 +57,6 @@ def study(make_once, shards):
     return SimpleNamespace(
         out=out, screened=records[Stage.SCREEN], confirmed=records[Stage.CONFIRM], refit=records[Stage.REFIT]
     )
-
-
-def _work_here(patch):
-    from bakeoff.launch import executor, jobs
-    from running import WorkerHere
-
-    for module in (executor, jobs):
-        patch.setattr(module, "Worker", WorkerHere)
 
 
 def test_the_board_marks_a_probe_and_the_report_does_not_call_it_fine_tuned(study):

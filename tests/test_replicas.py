@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import pytest
 
-from bakeoff.data.shards import prepare_cached
 from bakeoff.launch import launch
 from bakeoff.machine import tensorflow_environment
-from bakeoff.runs.config import Data, Run
+from bakeoff.runs.config import Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.history import read_history
 from bakeoff.runs.record import Stage, State
+from running import work_here
 
 pytestmark = pytest.mark.kernels
 
@@ -100,17 +100,18 @@ def test_batch_statistics_that_are_learned_are_the_mean_of_the_devices(trained):
     assert np.abs(np.array(variance) - 1).max() > 0.01
 
 
-def test_a_run_on_two_devices_has_the_learning_curve_of_one_and_records_the_number(tmp_path, monkeypatch):
-    data = prepare_cached(Data(source="digits"))
+def test_a_run_on_two_devices_has_the_learning_curve_of_one_and_records_the_number(tmp_path, shards, monkeypatch):
     run = Run().revised(
         model={"name": "cnn-small", "size": 32, "dropout": 0.0},
         augment={"policy": "crop"},
-        train={"epochs": None, "images": 1280, "batch": 32, "evaluations": 4},
+        train={"epochs": None, "images": 640, "batch": 32, "evaluations": 4},
     )
-    one = launch(run, stage=Stage.TRAIN, out=tmp_path / "one", data=data)
+    with monkeypatch.context() as patch:
+        work_here(patch)
+        one = launch(run, stage=Stage.TRAIN, out=tmp_path / "one", data=shards)
     monkeypatch.setenv("BAKEOFF_LOGICAL_CPUS", "2")
     monkeypatch.setenv("BAKEOFF_CHECKPOINT_SECONDS", "0")
-    two = launch(run, stage=Stage.TRAIN, out=tmp_path / "two", data=data)
+    two = launch(run, stage=Stage.TRAIN, out=tmp_path / "two", data=shards)
     assert two.state is State.COMPLETE, two.reason
     assert (one.id, one.replicas, two.replicas) == (two.id, 1, 2)
     for alone, shared in zip(*(read_history(run_dir(tmp_path / name, one.id)) for name in ("one", "two")), strict=True):

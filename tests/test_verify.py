@@ -25,8 +25,7 @@ from factories import make_record
 CLASSES = 5
 
 
-@pytest.fixture
-def study(tmp_path):
+def _make_study(out):
     """Two runs with their logits, a board and a page; all values match."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, CLASSES, 200)
@@ -40,15 +39,20 @@ def study(tmp_path):
                 "val": score(logits.astype(np.float32), labels, None),
             }
         )
-        folder = run_dir(tmp_path, record.id)
+        folder = run_dir(out, record.id)
         folder.mkdir(parents=True)
         write_record(folder, record)
         write_json(folder / "config.json", record.config.model_dump(mode="json"))
         ids = np.array([f"{number:03d}" for number in range(200)])
         np.savez_compressed(folder / "val-logits.npz", logits=logits, labels=labels, ids=ids)
-    write_board(tmp_path, rank(list_records(tmp_path)))
-    write_report(tmp_path)
-    return tmp_path
+    write_board(out, rank(list_records(out)))
+    write_report(out)
+
+
+@pytest.fixture
+def study(make_once, tmp_path):
+    """A copy of a study of two runs in which all values match."""
+    return Path(shutil.copytree(make_once("to-verify", _make_study), tmp_path / "study"))
 
 
 def _broken(study):

@@ -16,6 +16,7 @@ from bakeoff.networks.backbone import Backbone, build_backbone
 from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import WeightsSource, load_weights, locate_weights
 from bakeoff.networks.weights.match import list_layers
+from keras_calls import without_xla
 
 
 def rows(*fast: str) -> list[Any]:
@@ -81,7 +82,7 @@ def assert_loads(path: Path, row: Backbone, backbone: Any, what: str) -> None:
 
 @pytest.mark.parametrize("row", rows("lenet"))
 def test_a_file_that_keras_3_wrote_of_a_network_is_loaded_whatever_is_around_it(tmp_path: Path, row: Backbone) -> None:
-    saved = shuffled(row)
+    saved = without_xla(shuffled(row))
     pixels = np.random.default_rng(1).uniform(0, 1, (1, *saved.input.shape[1:])).astype(np.float32)
     before = saved.predict_on_batch(pixels)
     for kind, model in [("bare", saved), *classifiers(saved)]:
