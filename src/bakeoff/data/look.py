@@ -1,6 +1,7 @@
 """What the images of a data set look like, in two numbers by which photographs, drawings and scans differ."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -30,10 +31,8 @@ def measure_look(dataset: Dataset) -> Look:
     Raises DataError if a shard is damaged.
     """
     path = dataset.folder / f"look-{dataset.fingerprint[:12]}.json"
-    try:
-        return Look.model_validate(read_json(path))
-    except (OSError, ValueError):  # missing or damaged
-        pass
+    if (found := _read(path)) is not None:
+        return found
     # Bars are flat whatever the images are.
     images = next(read_blocks(without_bars(dataset), "train", SAMPLE)).images
     equal = (images[:, :, 1:] == images[:, :, :-1]).all(axis=3)
@@ -42,3 +41,11 @@ def measure_look(dataset: Dataset) -> Look:
     if os.access(dataset.folder, os.W_OK):
         write_json(path, look.model_dump(mode="json"))
     return look
+
+
+def _read(path: Path) -> Look | None:
+    """What was found before; None if the file is missing or damaged."""
+    try:
+        return Look.model_validate(read_json(path))
+    except (OSError, ValueError):
+        return None
