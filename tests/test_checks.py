@@ -125,7 +125,7 @@ def test_every_fault_is_found_and_named(folder, tmp_path):
 def test_images_that_do_not_fit_into_memory_are_compared_in_parts(folder, tmp_path, monkeypatch):
     dataset = _prepared(folder, tmp_path / "shards")
     in_memory = examine(dataset)
-    monkeypatch.setattr("bakeoff.data.batches.MEMORY_LIMIT_BYTES", 0)
+    monkeypatch.setenv("BAKEOFF_MEMORY_LIMIT_BYTES", "0")
     monkeypatch.setattr(sys.modules[examine.__module__], "_COMPARED_BYTES", 7 * 3 * 32**2)
     told = []
     in_parts = examine(dataset, on_count=lambda *count: told.append(count))

@@ -277,8 +277,10 @@ def test_a_process_that_is_ended_leaves_what_the_next_one_goes_on_with(
     signal_number: signal.Signals, stand_in: StandIn, target: Path
 ) -> None:
     stand_in.manner = "slow"
+    # What runs in the background of a shell, as this suite may, ignores Ctrl-C, and so would its children.
     code = (
-        "import sys; from pathlib import Path; from bakeoff.download import Remote, download;"
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from pathlib import Path; from bakeoff.download import Remote, download;"
         "download(Remote(sys.argv[1], sys.argv[2]), Path(sys.argv[3]))"
     )
     process = subprocess.Popen(

@@ -85,7 +85,7 @@ def test_a_run_on_a_node_leaves_what_a_local_one_leaves_and_shards_travel_once(t
     near = finished.record
     assert (record.state, record.id) == (State.COMPLETE, near.id), record.reason
     assert record.images_seen == 640
-    assert record.device.endswith("1 threads")
+    assert record.device.endswith("1 thread")
     folder = run_dir(tmp_path / "far", record.id)
     names = {path.name for path in run_dir(finished.out, near.id).iterdir() if "events" not in path.name}
     assert {path.name for path in folder.iterdir() if "events" not in path.name} == names

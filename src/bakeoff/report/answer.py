@@ -12,6 +12,7 @@ from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import Metrics
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.runs.study_file import AnyStudy
+from bakeoff.text import counted
 
 __all__ = ["Answer", "NextStep", "describe_answer", "describe_failure", "describe_losses", "describe_next"]
 
@@ -96,7 +97,7 @@ def describe_losses(records: Sequence[RunRecord]) -> str:
         return f"The only run stopped: {why}."
     if times == len(ended):
         return f"All {times} runs stopped: {why}."
-    return f"{len(ended)} runs stopped, {times} of them for this reason: {why}."
+    return f"{counted(len(ended), 'run')} stopped, {times} of them for this reason: {why}."
 
 
 def describe_failure(winner: RunRecord, records: Sequence[RunRecord]) -> str:

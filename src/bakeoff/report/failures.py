@@ -122,7 +122,7 @@ def _draw_classes(predictions: Predictions, classes: Classes, rows: Sequence[Cla
     worst, best = rows[0], rows[-1]
     mean = float(predictions.correct.mean())
     is_cut = len(rows) > MOST_CLASSES and not superclasses
-    drawn = f" Drawn are the {MOST_CLASSES} worst of {len(rows)} classes." if is_cut else ""
+    drawn = f" Drawn are the {MOST_CLASSES} worst of {counted(len(rows), 'class')}." if is_cut else ""
     caption = (
         f"Top-1 by class on {predictions.split_name}: from {worst.name} ({format_percent(worst.top1)}, 95 % interval"
         f" {format_range(worst.interval)}) to {best.name} ({format_percent(best.top1)})."
