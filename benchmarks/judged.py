@@ -1,20 +1,20 @@
 """What choices were worth: the rows of judgement.py, and the tables made of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import weightedtau
 
-__all__ = ["STUDIES", "TUNED", "StudyRow", "TunedRow", "print_tables"]
+__all__ = ["STUDIES", "TUNED", "StudyRow", "TunedRow", "check_length", "print_tables"]
 
-TUNED = Path(__file__).parent / "judgement_tuned.csv"
-STUDIES = Path(__file__).parent / "judgement_studies.csv"
+TUNED, STUDIES = "judgement_tuned.csv", "judgement_studies.csv"
 
 Text = dict[str, str]
+# Columns of the terminal: names are not cut off in a log.
+WIDTH = 150
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,12 @@ class TunedRow:
     data: str
     network: str
     seed: int
+    seconds: float
+    """The training seconds that all candidates have, as images by the measured pace of each."""
     images: int
-    """Training images, repeats counted: what it sees in the seconds that all candidates have."""
+    """Training images, repeats counted: what it sees in these seconds."""
+    took: float
+    """Wall-clock seconds of the run, those around its training too."""
     val_top1: float
     test_top1: float
     test_images: int
@@ -73,18 +77,21 @@ class Truth:
     by_seed: dict[str, dict[str, tuple[float, float]]]
     """Validation and test top-1 by candidate and seed."""
     facts: dict[str, Text]
+    left_out: tuple[str, ...] = ()
+    """Candidates with fewer seeds than others."""
 
     @classmethod
     def of(cls, rows: Sequence[Text]) -> "Truth":
-        """The answer that rows of one data set give; candidates with fewer seeds than others are left out."""
+        """The answer that rows of one data set give."""
         by_seed: dict[str, dict[str, tuple[float, float]]] = {}
         for row in rows:
             scores = 100 * float(row["val_top1"]), 100 * float(row["test_top1"])
             by_seed.setdefault(row["network"], {})[row["seed"]] = scores
         most = max(map(len, by_seed.values()))
+        left_out = tuple(name for name, seeds in by_seed.items() if len(seeds) < most)
         by_seed = {name: seeds for name, seeds in by_seed.items() if len(seeds) == most}
         means = {name: fmean(test for _, test in seeds.values()) for name, seeds in by_seed.items()}
-        return cls(means, by_seed, {row["network"]: row for row in rows if row["network"] in by_seed})
+        return cls(means, by_seed, {row["network"]: row for row in rows if row["network"] in by_seed}, left_out)
 
     @property
     def best(self) -> str:
@@ -101,9 +108,12 @@ class Truth:
         seeds = next(iter(self.by_seed.values()))
         return fmean(self.regret(max(self.means, key=lambda name, s=seed: self.by_seed[name][s][0])) for seed in seeds)
 
-    def rule(self, key: str, *, least: bool = False) -> float:
-        """The regret of taking the candidate with the largest (or least) value of a fact; equal values share it."""
+    def rule(self, key: str, *, least: bool = False) -> float | None:
+        """The regret of taking the candidate with the largest (or least) value of a fact; equal values share it. None
+        if no candidate has the fact."""
         known = {name: float(row[key]) for name, row in self.facts.items() if row[key] not in ("", "None")}
+        if not known:
+            return None
         wanted = (min if least else max)(known.values())
         return fmean(self.regret(name) for name, value in known.items() if value == wanted)
 
@@ -131,42 +141,58 @@ RULES = {
 }
 
 
+def check_length(tuned: Sequence[Text], seconds: float) -> None:
+    """End if there are rows of candidates that were trained for another time: they cannot be compared."""
+    if others := {row["seconds"] for row in tuned} - {str(seconds)}:
+        raise SystemExit(f"{TUNED} has rows of {others.pop()} training seconds, not {seconds}: give another --csv")
+
+
 def print_tables(tuned: Sequence[Text], studies: Sequence[Text]) -> None:
-    """Print regret by data set, and what became of the best candidate; then how far the orders and the ties hold."""
+    """Print regret by data set, how far the orders and the ties hold, and what became of the best candidates."""
     truths = {name: Truth.of([row for row in tuned if row["data"] == name]) for name in _names(tuned)}
     shares = sorted({row["share"] for row in studies}, key=float)
-    table = Table("data", "best", "top-1", "luck", *(f"run, {float(share):.0%}" for share in shares), *RULES)
-    lost = []
+    console = Console(width=WIDTH)
+    console.print(_make_table(truths, studies, shares))
+    for share in shares:
+        known = [(truths[row["data"]], row) for row in studies if row["data"] in truths and row["share"] == share]
+        screens = _describe(truth.agreement(row["screened"].split()) for truth, row in known)
+        races = _describe(truth.agreement(row["raced"].split()) for truth, row in known)
+        ties = [truth.holds(tie) for truth, row in known for tie in row["tied"].split()]
+        checked = [each for each in ties if each is not None]
+        console.print(f"{float(share):.0%}: weighted tau of the screen {screens}, of the race {races}")
+        console.print(f"{float(share):.0%}: ties that hold: {sum(checked)} of {len(checked)}")
+        for truth, row in known:
+            console.print(f"{row['data']}, {float(share):.0%}, seed {row['seed']}: {_say_lost(truth, row)}")
     for name, truth in truths.items():
-        by_share = {share: [r for r in studies if (r["data"], r["share"]) == (name, share)] for share in shares}
-        regrets = [
-            _mean(truth.regret(r["chosen"]) for r in rows if r["chosen"] in truth.means) for rows in by_share.values()
-        ]
+        if truth.left_out:
+            console.print(f"{name}: left out, with fewer seeds than others: {', '.join(truth.left_out)}")
+
+
+def _make_table(truths: Mapping[str, Truth], studies: Sequence[Text], shares: Sequence[str]) -> Table:
+    """Regrets in points by data set; their mean and the worst over the data sets that have every study."""
+    runs = [f"run, {float(share):.0%}" for share in shares]
+    table = Table("data", "best", "top-1", *("luck", *runs, *RULES), title="regret in points of test top-1")
+    complete = []
+    for name, truth in truths.items():
+        values = [truth.luck]
+        for share in shares:
+            rows = [row for row in studies if (row["data"], row["share"]) == (name, share)]
+            values.append(_mean(truth.regret(row["chosen"]) for row in rows if row["chosen"] in truth.means))
+        if None not in values:
+            complete.append([*values, *(truth.rule(key, least=least) for key, least in RULES.values())])
         rules = [truth.rule(key, least=least) for key, least in RULES.values()]
-        values = [truth.luck, *regrets, *rules]
-        table.add_row(name, truth.best, f"{truth.means[truth.best]:.1f}", *map(_show, values))
-        lost += [
-            f"{name}, {float(row['share']):.0%}, seed {row['seed']}: {_say_lost(truth, row)}"
-            for rows in by_share.values()
-            for row in rows
-        ]
-    console = Console()
-    console.print(table)
-    known = [(truths[row["data"]], row) for row in studies if row["data"] in truths]
-    screens = [truth.agreement(row["screened"].split()) for truth, row in known]
-    races = [truth.agreement(row["raced"].split()) for truth, row in known]
-    ties = [truth.holds(tie) for truth, row in known for tie in row["tied"].split()]
-    checked = [each for each in ties if each is not None]
-    console.print(f"weighted tau of the screen {_show(_mean(screens))}, of the race {_show(_mean(races))}")
-    console.print(f"ties that hold: {sum(checked)} of {len(checked)}")
-    for line in lost:
-        console.print(line)
+        table.add_row(name, truth.best, f"{truth.means[truth.best]:.1f}", *map(_show, [*values, *rules]))
+    table.add_section()
+    columns = [*zip(*complete, strict=True)]
+    for title, combine in (("mean", _mean), ("worst", _largest)):
+        table.add_row(f"{title} of {len(complete)}", "", "", *(_show(combine(column)) for column in columns))
+    return table
 
 
 def _say_lost(truth: Truth, row: Text) -> str:
     """What became of the best candidate in a study."""
-    best, regret = truth.best, truth.means[truth.best] - truth.means.get(row["chosen"], float("nan"))
-    if row["chosen"] == best:
+    best, chosen = truth.best, row["chosen"]
+    if chosen == best:
         return "it was chosen"
     if best in row["cut"].split():
         where = "there was no time to screen it"
@@ -176,7 +202,9 @@ def _say_lost(truth: Truth, row: Text) -> str:
         where = f"the screen had it on place {row['screened'].split().index(best) + 1}"
     else:
         where = f"the race had it on place {row['raced'].split().index(best) + 1}"
-    return f"{where}; {row['chosen']} was chosen, {_show(regret)} points below"
+    if chosen not in truth.means:
+        return f"{where}; {chosen} was chosen, which was not fine-tuned by every seed: run tune again"
+    return f"{where}; {chosen} was chosen, {_show(truth.regret(chosen))} points below"
 
 
 def _names(rows: Sequence[Text]) -> list[str]:
@@ -186,6 +214,16 @@ def _names(rows: Sequence[Text]) -> list[str]:
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
+
+
+def _largest(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _describe(values: Iterable[float | None]) -> str:
+    """The mean, the least and the number of what is known."""
+    known = [value for value in values if value is not None]
+    return f"{fmean(known):.2f} (least {min(known):.2f}, of {len(known)})" if known else "not known"
 
 
 def _show(value: float | None) -> str:

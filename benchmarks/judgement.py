@@ -6,28 +6,34 @@ Three steps, each of which goes on where it was stopped:
   All get the same training seconds. They are given as images, by the pace of each candidate that was measured in the
   beginning, so that the machine may do other things meanwhile. Each candidate is probed too, for the cheap rules.
 - `study`: `bakeoff run` with the same candidates, in 10 % and in 25 % of what the exhaustive answer costs, by three
-  seeds. It decides by the clock, so nothing else may run.
+  seeds. It decides by the clock, so nothing else may run. Its cache has nothing but what this machine was measured to
+  take: the features that `tune` has computed would be a gift.
 - `table`: what the choices were worth.
 
 Regret is the test top-1 of the best candidate less that of the chosen one, both fine-tuned at the equal budget and
-averaged over seeds, in points. The figures are in judgement_tuned.csv and judgement_studies.csv next to this file.
+averaged over seeds, in points. The figures are in judgement_tuned.csv and judgement_studies.csv next to this file, or
+in the folder of --csv. A file has rows of one length of training (--seconds).
 
     python benchmarks/judgement.py tune|study|table --out FOLDER [--photos ARCHIVE …] [--weights NAME=PATH …]
+        [--data-sets "digits,cifar 20 x 50"] [--candidates NAME@SIZE,…] [--seeds 0,1,2] [--seconds 30]
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 from rich.progress import track
 
+from bakeoff.files import cache_dir
 from bakeoff.launch import Local, Spare, launch, open_test, time_network
 from bakeoff.machine import tensorflow_environment
 from bakeoff.networks.find import find_network
@@ -45,7 +51,7 @@ from bakeoff.study.defaults import default_run, has_random_weights, start_from_p
 from bakeoff.study.provide import prepare_data
 from draws import Draw, write_images
 from hardware import count_cores
-from judged import STUDIES, TUNED, StudyRow, TunedRow, print_tables
+from judged import STUDIES, TUNED, StudyRow, TunedRow, check_length, print_tables
 from logme import score_features
 from results import keep, read
 
@@ -53,7 +59,6 @@ SIZES = (64, 96, 128)
 LITES = [f"efficientnet-lite{number}@{size}" for number in range(3) for size in SIZES]
 FROM_SCRATCH = ["lenet@32", "cnn-small@32", "cnn-custom@32"]
 SIZE_OF_OTHERS = 96
-SEEDS, SHARES = (0, 1, 2), (0.10, 0.25)
 PROBED = 3000
 
 DRAWS = (
@@ -74,14 +79,18 @@ class Field:
     weights: WeightsChoice
     seconds: float
     """Training seconds of every candidate."""
+    seeds: tuple[int, ...]
     out: Path
+    csv: Path
+    """The folder of the files with the figures."""
 
     def recipe(self, candidate: Candidate, data: Data, seed: int) -> Run:
         """The usual recipe of a candidate, for as many images as it sees in the seconds that all have."""
         images = max(500, round(self.seconds * self.paces[str(candidate)]["rate"]))
         run = default_run(find_network(candidate.name), candidate.size or 0, data, self.weights, seed)
-        run = run.revised(train={"images": images, "epochs": None, "evaluations": 1})
-        return start_from_probe(run, PROBED)
+        # Its head starts as in a study, where runs have seconds.
+        run = start_from_probe(run.revised(train={"seconds": self.seconds, "epochs": None, "evaluations": 1}), PROBED)
+        return run.revised(train={"images": images, "seconds": None})
 
     @property
     def paces(self) -> dict[str, dict[str, float]]:
@@ -105,7 +114,7 @@ class Field:
     def cost(self) -> float:
         """Seconds that the exhaustive answer takes on this machine if nothing else runs."""
         paces = self.paces
-        return sum(self.seconds + paces[str(each)]["around"] for each in self.candidates) * len(SEEDS)
+        return sum(self.seconds + paces[str(each)]["around"] for each in self.candidates) * len(self.seeds)
 
 
 def main() -> None:
@@ -115,40 +124,49 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the drawn images, the runs and the studies")
     parser.add_argument("--photos", type=Path, action="append", default=[], help="an archive of photographs")
     parser.add_argument("--weights", action="append", default=[], metavar="NAME=PATH", help="one more network")
+    parser.add_argument("--data-sets", help="their names, separated by commas; all by default")
+    parser.add_argument("--candidates", default=",".join([*LITES, *FROM_SCRATCH]), help="NAME@SIZE, with commas")
+    parser.add_argument("--seeds", default="0,1,2", help="of the trainings and of the studies, separated by commas")
     parser.add_argument("--seconds", type=float, default=30.0, help="training seconds of every candidate")
-    parser.add_argument("--only", default="", help="data sets with this text in their name")
+    parser.add_argument("--shares", default="0.1,0.25", help="budgets of studies, as shares of the exhaustive answer's")
     parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
+    parser.add_argument("--csv", type=Path, default=Path(__file__).parent, help="folder of the files with the figures")
     arguments = parser.parse_args()
 
+    sources = {draw.name: draw for draw in DRAWS} | {path.stem: path for path in arguments.photos}
+    wanted = arguments.data_sets.split(",") if arguments.data_sets else [*sources]
+    if unknown := [name for name in wanted if name not in sources]:
+        parser.error(f"no data set is called {unknown[0]!r}; there are: {', '.join(sources)}")
     weights = parse_weights(arguments.weights)
     others = [f"{name}@{SIZE_OF_OTHERS}" for name in weights.named]
-    candidates = [parse_candidate(word) for word in [*LITES, *FROM_SCRATCH, *others]]
-    field = Field(candidates, weights, arguments.seconds, arguments.out)
-    sources = {draw.name: draw for draw in DRAWS} | {path.stem: path for path in arguments.photos}
-    for name, source in sources.items():
-        if arguments.only not in name or arguments.step == "table":
-            continue
-        if isinstance(source, Draw):
-            source = write_images(source, arguments.out / "images" / name, arguments.data_dir)
-        if arguments.step == "tune":
-            tune(name, source.resolve(), field)
-        else:
-            study(name, source.resolve(), field, arguments.weights)
-    print_tables(read(TUNED), read(STUDIES))
+    candidates = [parse_candidate(word) for word in [*arguments.candidates.split(","), *others]]
+    seeds = tuple(map(int, arguments.seeds.split(",")))
+    field = Field(candidates, weights, arguments.seconds, seeds, arguments.out.resolve(), arguments.csv)
+    if arguments.step != "table":
+        check_length(read(arguments.csv / TUNED), arguments.seconds)
+        for name in wanted:
+            source = sources[name]
+            if isinstance(source, Draw):
+                source = write_images(source, field.out / "images" / name, arguments.data_dir)
+            if arguments.step == "tune":
+                tune(name, source.resolve(), field)
+            else:
+                study(name, source.resolve(), field, arguments.weights, [*map(float, arguments.shares.split(","))])
+    print_tables(read(arguments.csv / TUNED), read(arguments.csv / STUDIES))
 
 
 def tune(name: str, source: Path, field: Field) -> None:
     """Fine-tune every candidate on a data set by every seed; those too that only a study has chosen."""
     data = Data(source=str(source))
     shards, _ = prepare_data(data)
-    known = {(row["network"], row["seed"]) for row in read(TUNED) if row["data"] == name}
-    chosen = {row["chosen"] for row in read(STUDIES) if row["data"] == name}
+    known = {(row["network"], row["seed"]) for row in read(field.csv / TUNED) if row["data"] == name}
+    chosen = {row["chosen"] for row in read(field.csv / STUDIES) if row["data"] == name}
     extra = [parse_candidate(each) for each in sorted(chosen - {str(each) for each in field.candidates})]
-    field = Field([*field.candidates, *extra], field.weights, field.seconds, field.out)
+    field = replace(field, candidates=[*field.candidates, *extra])
     missing = [
         (candidate, seed)
         for candidate in field.candidates
-        for seed in SEEDS
+        for seed in field.seeds
         if (str(candidate), str(seed)) not in known
     ]
     spare = Spare()
@@ -175,12 +193,15 @@ def tune(name: str, source: Path, field: Field) -> None:
                 assert record.val is not None
                 probe_val = round(record.val.top1, 4)
                 evidence = round(score_features(run_dir(field.out / "runs" / name, record.id), shards), 5)
-            keep(TUNED, [make_tuned(name, tuned, seed, probe_val, evidence)], same=("data", "network", "seed"))
+            row = make_tuned(name, tuned, seed, field.seconds, probe_val, evidence)
+            keep(field.csv / TUNED, [row], same=("data", "network", "seed"))
     finally:
         spare.close()
 
 
-def make_tuned(name: str, record: RunRecord, seed: int, probe_val: float | None, evidence: float | None) -> TunedRow:
+def make_tuned(
+    name: str, record: RunRecord, seed: int, seconds: float, probe_val: float | None, evidence: float | None
+) -> TunedRow:
     """A row of the exhaustive answer."""
     assert record.val is not None
     assert record.test is not None
@@ -188,7 +209,9 @@ def make_tuned(name: str, record: RunRecord, seed: int, probe_val: float | None,
         data=name,
         network=record.candidate,
         seed=seed,
+        seconds=seconds,
         images=record.images_seen,
+        took=round(record.seconds.total, 1),
         val_top1=round(record.val.top1, 4),
         test_top1=round(record.test.top1, 4),
         test_images=record.test.n,
@@ -202,11 +225,11 @@ def make_tuned(name: str, record: RunRecord, seed: int, probe_val: float | None,
     )
 
 
-def study(name: str, source: Path, field: Field, weights: Sequence[str]) -> None:
+def study(name: str, source: Path, field: Field, weights: Sequence[str], shares: Sequence[float]) -> None:
     """Run the studies of a data set that were not run yet."""
-    known = {(row["share"], row["seed"]) for row in read(STUDIES) if row["data"] == name}
-    for share in SHARES:
-        for seed in SEEDS:
+    known = {(row["share"], row["seed"]) for row in read(field.csv / STUDIES) if row["data"] == name}
+    for share in shares:
+        for seed in field.seeds:
             if (str(share), str(seed)) in known:
                 continue
             budget = round(share * field.cost)
@@ -215,9 +238,21 @@ def study(name: str, source: Path, field: Field, weights: Sequence[str]) -> None
             command += ["--candidates", ",".join(map(str, field.candidates)), "--seed", str(seed), "--out", str(out)]
             command += [word for choice in weights for word in ("--weights", choice)]
             load, started = os.getloadavg()[0], time.monotonic()
-            subprocess.run(command, env=tensorflow_environment(), check=True, stderr=subprocess.DEVNULL)
+            run_alone(command, out.with_name(f"{out.name}.log"))
             row = make_study(name, out, share, seed, budget, time.monotonic() - started, load)
-            keep(STUDIES, [row], same=("data", "share", "seed"))
+            keep(field.csv / STUDIES, [row], same=("data", "share", "seed"))
+
+
+def run_alone(command: Sequence[str], log: Path) -> None:
+    """Run a command whose cache has this machine's profile and nothing else. Ends with its last words if it fails."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="judgement-") as cache, log.open("w", encoding="utf-8") as file:
+        shutil.copytree(cache_dir() / "profiles", Path(cache) / "profiles")
+        environment = tensorflow_environment() | {"BAKEOFF_CACHE_DIR": cache}
+        done = subprocess.run(command, env=environment, check=False, stdout=file, stderr=file)
+    if done.returncode:
+        last = log.read_text(encoding="utf-8").strip().rpartition("\n")[2]
+        raise SystemExit(f"a study ended with code {done.returncode}: {last}; see {log}")
 
 
 def make_study(name: str, out: Path, share: float, seed: int, budget: int, seconds: float, load: float) -> StudyRow:

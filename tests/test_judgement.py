@@ -10,10 +10,15 @@ FACTS = {"imagenet": "", "probe_val": "", "logme": "", "parameters": "1"}
 
 
 @pytest.fixture
-def of_rows(monkeypatch):
-    """The answer that rows give."""
+def judged(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
-    return importlib.import_module("judged").Truth.of
+    return importlib.import_module("judged")
+
+
+@pytest.fixture
+def of_rows(judged):
+    """The answer that rows give."""
+    return judged.Truth.of
 
 
 @pytest.fixture
@@ -48,7 +53,48 @@ def test_luck_is_the_regret_of_choosing_by_one_seed(of_rows):
 
 
 def test_a_candidate_that_lacks_a_seed_is_left_out(of_rows):
-    assert "half" not in of_rows([*ROWS, _row("half", 0, 1.0, 1.0)]).means
+    truth = of_rows([*ROWS, _row("half", 0, 1.0, 1.0)])
+    assert "half" not in truth.means
+    assert truth.left_out == ("half",)
+
+
+def test_a_rule_that_knows_no_candidate_has_no_regret(of_rows):
+    assert of_rows(ROWS).rule("logme") is None
+
+
+def _study(data, share, seed, chosen):
+    orders = {"screened": "small large scratch", "raced": "", "cut": "", "tied": "small=large:-0.3:0.1"}
+    return {"data": data, "share": share, "seed": seed, "chosen": chosen} | orders
+
+
+def test_the_tables_average_over_data_sets_with_every_study_and_name_what_is_missing(judged, capsys):
+    tuned = [{"data": data} | row for data in ("a", "b", "c") for row in ROWS]
+    tuned.append({"data": "a"} | _row("half", 0, 1.0, 1.0))
+    studies = [_study("a", "0.1", "0", "large"), _study("b", "0.1", "0", "small"), _study("b", "0.1", "1", "scratch")]
+    judged.print_tables(tuned, [*studies, _study("c", "0.1", "0", "new")])
+    said = capsys.readouterr().out
+    rows = {
+        line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:]]
+        for line in said.split("\n")
+        if "│" in line
+    }
+    assert rows["a"][:4] == ["large", "80.0", "10.00", "0.00"]
+    assert rows["b"][:4] == ["large", "80.0", "10.00", "45.00"]  # the mean of 20 and 70 points
+    assert rows["c"][3] == ""
+    assert rows["mean of 2"][2:4] == ["10.00", "22.50"]
+    assert rows["worst of 2"][3] == "45.00"
+    assert rows["mean of 2"][5] == ""  # no candidate has a probe
+    assert "ties that hold: 4 of 4" in said
+    assert "a, 10%, seed 0: it was chosen" in said
+    assert "the screen had it on place 2; scratch was chosen, 70.00 points below" in said
+    assert "new was chosen, which was not fine-tuned by every seed" in said
+    assert "a: left out, with fewer seeds than others: half" in said
+
+
+def test_candidates_of_another_length_are_not_mixed(judged):
+    judged.check_length([{"seconds": "30.0"}], 30.0)
+    with pytest.raises(SystemExit, match=r"rows of 4\.0 training seconds, not 30\.0: give another --csv"):
+        judged.check_length([{"seconds": "30.0"}, {"seconds": "4.0"}], 30.0)
 
 
 def test_a_right_order_agrees_and_its_reverse_does_not(of_rows):
