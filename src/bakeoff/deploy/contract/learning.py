@@ -46,8 +46,11 @@ def check_freezing(subject: Subject, share: float) -> str:
     network = subject.network
     freeze(network.backbone, 1.0, BatchNorm.TRAIN)
     can_learn = network.backbone.trainable_weights
-    freeze(network.backbone, share, BatchNorm.TRAIN)
     model = subject.model
+    # Frozen layers normalise by statistics of earlier batches. Those of a new network fit no images, and would let the
+    # signal, and with it the gradient, fade from layer to layer.
+    model(subject.images, training=True)
+    freeze(network.backbone, share, BatchNorm.TRAIN)
     frozen = _list_frozen(network.backbone, can_learn)
     learning = model.trainable_weights
     if share == 0.0 and [id(weight) for weight in learning] != [id(weight) for weight in network.head.weights]:
