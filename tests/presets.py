@@ -139,7 +139,7 @@ def _cspnet(hub: Any, **changes: Any) -> Any:
     return hub.models.CSPNetBackbone(
         stem_filters=8,
         stem_kernel_size=3,
-        stem_strides=2,
+        stem_strides=4 if config["stem_pooling"] else 2,
         stem_padding="same",
         stackwise_depth=[1, 2],
         stackwise_strides=[2, 2],
