@@ -269,17 +269,35 @@ class Inside(keras.layers.Layer):
         return keras.ops.log1p(keras.ops.relu(x)) + keras.ops.erfc(x)
 
 
-def test_operations_that_onnx_has_not_are_written_with_others_wherever_they_are(lenet, digits, tmp_path):
+class Rolls(keras.layers.Layer):
+    """Moves windows as Swin does, also all the way round and not at all."""
+
+    def call(self, x):
+        x = keras.ops.roll(x, (-3, 1), axis=(1, 2)) + keras.ops.roll(x, 9, axis=-2)
+        return keras.layers.Flatten()(keras.ops.gelu(keras.ops.roll(x, 8, axis=1) * x, approximate=False))
+
+
+@pytest.mark.parametrize(
+    ("form", "layers"),
+    [
+        pytest.param(Format.ONNX, lambda: [keras.layers.Flatten(), Inside()], id="onnx"),
+        pytest.param(Format.LITERT, lambda: [Rolls()], id="litert"),
+    ],
+)
+def test_operations_that_a_format_has_not_are_written_with_others_wherever_they_are(
+    lenet, digits, tmp_path, form, layers
+):
     keras.utils.set_random_seed(0)
-    images = keras.Input((digits.side, digits.side, 3), dtype="uint8")
-    x = Inside()(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images)))
+    images = x = keras.Input((digits.side, digits.side, 3), dtype="uint8")
+    for layer in (keras.layers.Rescaling(1 / 255), *layers()):
+        x = layer(x)
     model = keras.Model(images, keras.layers.Dense(len(digits.class_names), kernel_initializer="he_normal")(x))
     val = load_split(digits, "val")
     forward = compile_forward(model)
     predictions = Predictions(predict_logits(forward, val), val.labels, val.ids)
     assert predictions.logits.std(axis=0).min() > 0.01
     run = dataclasses.replace(lenet, model=model, predictions={"val": predictions}, forward=forward)
-    parity = write_bundle(run, tmp_path / "out", Format.ONNX).parity
+    parity = write_bundle(run, tmp_path / "out", form).parity
     assert parity.agreement == 1.0
     assert parity.worst_gap < 1e-5
 

@@ -55,7 +55,7 @@ INSIDE = {
     "deploy/bundle": "formats facts runtimes opened prediction inputs benchmark",
     "deploy/export": """
         exported_model full_precision convertible temperature threshold parity keras_file saved_model
-        onnx_operations onnx_file litert_file model_file card folder run
+        onnx_operations onnx_file litert_operations litert_file model_file card folder run
     """,
     "deploy/explain": "grad_cam occlusion heat_maps",
     "deploy/contract": "facts subject features learning cost exports run",

@@ -35,8 +35,6 @@ def _replace(layer: keras.layers.Layer) -> keras.layers.Layer:
             return _Normalize(layer)
         case keras.layers.Conv2D() if layer.groups == layer.kernel.shape[2] * layer.groups > 1:
             return _ConvolveDepthwise(layer)
-        case keras.layers.Activation(activation=keras.activations.gelu):
-            return _Gelu(name=layer.name, dtype=layer.dtype_policy)
     return layer
 
 
@@ -100,11 +98,3 @@ class _ConvolveDepthwise(keras.layers.Layer):  # type: ignore[misc]
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> Any:
         """(n, h', w', filters)."""
         return self._convolution.compute_output_shape(shape)
-
-
-class _Gelu(keras.layers.Layer):  # type: ignore[misc]
-    """GELU by `erf`: TensorFlow's has `erfc`, which ONNX has not."""
-
-    def call(self, x: Any) -> Any:
-        """Any shape to the same shape."""
-        return 0.5 * x * (1.0 + keras.ops.erf(x * float(np.sqrt(0.5))))

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from bakeoff.deploy.bundle import Images, Quantize
+from bakeoff.deploy.export.litert_operations import known_operations
 from bakeoff.deploy.export.saved_model import write_saved_model
 from bakeoff.files import without_wildcards
 
@@ -85,7 +86,8 @@ def _open_converter(model: keras.Model, folder: Path) -> Iterator[Any]:
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory(dir=folder) as temporary, without_wildcards(Path(temporary)) as plain:
-        write_saved_model(model, plain / "saved_model")
+        with known_operations():
+            write_saved_model(model, plain / "saved_model")
         yield tf.lite.TFLiteConverter.from_saved_model(str(plain / "saved_model"))
 
 
