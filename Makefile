@@ -48,10 +48,10 @@ docs: $(WRITABLE) ## build the site into site/; a link that leads nowhere is an 
 	$(BIN)/python docs/run_notebook.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-wheel: $(READY) ## build the wheel and the source archive, install the wheel into an empty environment, and use it there
+wheel: $(READY) ## build the wheel and the source archive, install each into an empty environment, and use it there
 	rm -rf dist
 	$(BIN)/uv build --quiet --python $(BIN)/python
-	$(BIN)/python .ci/try_wheel.py dist/*.whl
+	$(BIN)/python .ci/try_packages.py dist/*.whl dist/*.tar.gz
 
 # What is installed is locked with hashes; `make lock` moves the versions. KerasHub comes without its dependencies, which
 # include a second TensorFlow; the extra `hub` has those that are needed.

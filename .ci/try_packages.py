@@ -1,4 +1,4 @@
-"""Install a wheel into an empty environment, and use it there: `python .ci/try_wheel.py dist/bakeoff-….whl`."""
+"""Install each package into an empty environment, and use it there: `python .ci/try_packages.py dist/*`."""
 
 import os
 import subprocess
@@ -9,14 +9,20 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Create the environment, and run a study and a prediction from another folder."""
-    wheel = Path(sys.argv[1]).resolve()
-    with tempfile.TemporaryDirectory(prefix="wheel-") as name:
+    """Try a wheel and a source archive as those who install them do."""
+    for name in sys.argv[1:]:
+        sys.stderr.write(f"trying {name}\n")
+        use(Path(name).resolve())
+
+
+def use(package: Path) -> None:
+    """Create the environment, and run a study and check it from another folder."""
+    with tempfile.TemporaryDirectory(prefix="package-") as name:
         home = Path(name)
         venv.create(home / "env", with_pip=True)
         binaries = home / "env" / "bin"
         install = [binaries / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, f"{wheel}[cpu]"], check=True)
+        subprocess.run([*install, f"{package}[cpu]"], check=True)
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("BAKEOFF_", "PYTHON"))}
         environment = clean | {"BAKEOFF_CACHE_DIR": str(home / "cache")}
         for command in (
