@@ -1,11 +1,11 @@
 """What the documentation and `--help` say is what the program takes: commands are parsed, examples are executed."""
 
 import ast
-import csv
 import json
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +25,8 @@ from bakeoff.runs.config import Augment, AugmentStep
 from test_layers import PACKAGE, ROOMS
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+FIRST_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+PAGES = sorted([*FIRST_PAGES, *(ROOT / "docs").rglob("*.md")])
 WHY = ROOT / "docs" / "why"
 LONGEST_EXAMPLE = 20
 # Ten minutes' reading.
@@ -135,25 +136,10 @@ def test_a_page_takes_ten_minutes_at_most(page: Path) -> None:
     assert len(prose(page.read_text(encoding="utf-8"))) <= MOST_WORDS
 
 
-def read_rows(name: str) -> list[dict[str, str]]:
-    """The rows of a file of figures in `benchmarks/`."""
-    with (ROOT / "benchmarks" / name).open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def test_the_page_about_bad_choices_has_the_figures_of_the_files() -> None:
-    page = (WHY / "where-it-chooses-badly.md").read_text(encoding="utf-8")
-    for row in read_rows("screening.csv"):
-        (cells,) = re.findall(rf"^\| {row['network']} \| (.+) \|$", page, re.MULTILINE)
-        screened, probe, place, compared, _ = cells.split(" | ")
-        assert [screened.split()[0], place] == [row["screen_place"], row["compare_place"]]
-        for cell, top1 in ((probe, row["screen_top1"]), (compared.split()[0], row["compare_top1"])):
-            assert (cell == "–") if not top1 else float(cell) == pytest.approx(100 * float(top1), abs=0.051)
-    for balance in ("none", "sampler"):
-        rows = [
-            row for row in read_rows("longtail.csv") if row["trained"] == "fine-tuned" and row["balance"] == balance
-        ]
-        assert f"{100 * sum(float(row['few']) for row in rows) / len(rows):.1f}" in page
+def test_the_table_of_extras_has_all_that_are_for_users() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("| extra |")[2].partition("\n\n")[0]
+    assert {*extras} - {"build", "dev", "docs"} <= {*re.findall(r"`([a-z]+)`", table)}
 
 
 def defined_in(nodes: list[ast.stmt]) -> Iterator[tuple[str, list[ast.stmt]]]:

@@ -1,0 +1,270 @@
+"""The figures that pages quote from the CSV files of `benchmarks/` are those of the files, rounded."""
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+Row = dict[str, str]
+
+
+def read_rows(name: str) -> list[Row]:
+    """The rows of a file of figures in `benchmarks/`."""
+    with (ROOT / "benchmarks" / name).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def read_table(page: Path, head: str) -> list[list[str]]:
+    """The cells of the table of a page whose first line begins with `head`."""
+    (table,) = re.findall(
+        rf"^\| {re.escape(head)}.*\n\|[-|]+\|\n((?:\|.*\n)+)", page.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    return [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.splitlines()]
+
+
+def numbers(cells: Iterable[str]) -> list[str]:
+    """The numbers of some cells, as written; a sign that is not part of a word or a range belongs to its number."""
+    return [text for cell in cells for text in re.findall(r"(?<![\w.@])-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", cell)]
+
+
+def is_rounded(text: str, value: float) -> bool:
+    """Whether a number in a page is the value, rounded to its digits; zeros at the end of a whole number are none."""
+    digits, _, exponent = text.replace(",", "").partition("e")
+    whole, _, decimals = digits.partition(".")
+    places = len(decimals) if decimals else len(whole.rstrip("0")) - len(whole)
+    return abs(float(f"{digits}e{exponent or 0}") - value) <= 0.5001 * 10.0 ** (int(exponent or 0) - places)
+
+
+def hold(cells: Sequence[str], values: Sequence[float]) -> bool:
+    """Whether the numbers of some cells are the values."""
+    found = numbers(cells)
+    return len(found) == len(values) and all(map(is_rounded, found, values))
+
+
+def take(row: Row, *names: str) -> list[float]:
+    """Columns of a row as numbers; `100 NAME` is a share in percent, and `G NAME` billions."""
+    factors = {"100": 100.0, "G": 1e-9}
+    values = []
+    for name in names:
+        factor, _, column = name.rpartition(" ")
+        values.append(factors.get(factor, 1.0) * float(row[column]))
+    return values
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "same"),
+    [
+        ("44,800", 44830, True),
+        ("44,800", 44860, False),
+        ("2.50", 2.504, True),
+        ("2.50", 2.506, False),
+        ("7.7e-06", 7.7486e-06, True),
+        ("7.7e-06", 7.7586e-06, False),
+    ],
+)
+def test_a_number_is_compared_at_its_digits(text: str, value: float, same: bool) -> None:
+    assert is_rounded(text, value) is same
+
+
+def claims() -> list[list[float]]:
+    return [take(row, "100 test_top1", "100 ci95_low", "100 ci95_high", "seconds") for row in read_rows("claims.csv")]
+
+
+def budgets() -> list[list[float]]:
+    rows = sorted(read_rows("budgets.csv"), key=lambda row: (float(row["budget"]), row["beside"] != "idle"))
+    return [take(row, "100 share", "trained", "100 test_top1") for row in rows]
+
+
+def longtail() -> list[list[float]]:
+    scores = ["100 balanced_accuracy", "100 macro_f1", "log_loss", "100 many", "100 medium", "100 few"]
+    columns = [*scores, "100 top1_tail", "temperature", "ece_tail", "ece_even"]
+    runs = groupby(read_rows("longtail.csv"), key=lambda row: (row["trained"], row["balance"]))
+    return [[fmean(values) for values in zip(*(take(row, *columns) for row in rows), strict=True)] for _, rows in runs]
+
+
+def growth() -> list[list[float]]:
+    rows = read_rows("growth.csv")
+    names = dict.fromkeys((row["data"], row["work"]) for row in rows)
+    same = [[row for row in rows if (row["data"], row["work"]) == name] for name in names]
+    return [[value for row in each for value in take(row, "seconds", "G peak_bytes")] for each in same]
+
+
+def serving() -> list[list[float]]:
+    rows, columns = read_rows("serving.csv"), ["requests_per_second", "p50_ms", "p99_ms"]
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    return [
+        [*take(batched, "concurrency", *columns), *take(single, *columns), *take(batched, "over_one_at_a_time")]
+        for batched, single in pairs
+    ]
+
+
+def steps() -> list[list[float]]:
+    rows = [row for row in read_rows("step.csv") if "avx512f" in row["cpu"]]
+    return [take(row, "ours_rate", "peer_rate", "ratio", "ratio_low", "ratio_high") for row in rows]
+
+
+def scaling() -> list[list[float]]:
+    rows = [take(row, "100 val_top1", "100 ci95_low", "100 ci95_high") for row in read_rows("scaling.csv")]
+    return [[*right, *wrong] for right, wrong in zip(rows[::2], rows[1::2], strict=True)]
+
+
+def simple(name: str, *columns: str) -> Callable[[], list[list[float]]]:
+    """What a table shows that has the rows of a file in their order."""
+    return lambda: [take(row, *columns) for row in read_rows(name)]
+
+
+def levers(seconds: float) -> Callable[[], list[list[float]]]:
+    """Top-1 and images of the runs of one length; the page has them in an order of its own."""
+    rows = [row for row in read_rows("levers.csv") if float(row["seconds"]) == seconds]
+    return lambda: sorted(take(row, "100 val_top1", "images_seen") for row in rows)
+
+
+FORMATS = ("on_disk_mb", "one_image_ms", "images_32_ms", "first_answer_s", "memory_mb")
+# By page and head of the table: the columns with figures, and their values from the file.
+TABLES: dict[tuple[str, str], tuple[list[int], Callable[[], list[list[float]]]]] = {
+    ("README.md", "classes | budget"): ([4, 5], claims),
+    ("docs/why/speed.md", "budget"): ([2, 4, 5], budgets),
+    ("docs/why/speed.md", "network | batch"): ([2, 3, 4, 5], steps),
+    ("docs/why/speed.md", "the next process"): (
+        [1, 2, 3],
+        simple("startup.csv", "median", "fastest", "slowest", "images_per_second"),
+    ),
+    ("docs/why/speed.md", "data | work"): ([2, 3, 4], growth),
+    ("docs/why/uneven-classes.md", "trained"): ([2, 3, 4, 5, 6, 7, 8], longtail),
+    ("docs/why/serving.md", "bundle"): ([1, 2, 3, 4, 5, 6, 7, 8], serving),
+    ("docs/why/original-study.md", "network | correct"): ([1, 2], scaling),
+    ("docs/how-to/predict.md", "method"): ([1, 2], simple("predict.csv", "images_per_second", "over_keras")),
+    ("docs/how-to/presets.md", "network of timm"): (
+        [1, 2],
+        simple("presets.csv", "largest_difference", "largest_feature"),
+    ),
+    ("docs/how-to/export.md", "format | on disk"): (
+        [1, 2, 3, 4, 5, 7],
+        simple("formats.csv", *FORMATS, "100 agreement"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("page", "head"), list(TABLES), ids=lambda value: value.replace(" | ", " "))
+def test_a_table_has_the_figures_of_its_file(page: str, head: str) -> None:
+    columns, expected = TABLES[page, head]
+    for cells, values in zip(read_table(ROOT / page, head), expected(), strict=True):
+        assert hold([re.sub(r"bfloat16|float32", "", cells[column]) for column in columns], values), (cells, values)
+
+
+@pytest.mark.parametrize(
+    ("head", "seconds"), [("changed | val top-1 | images", 240), ("changed | val top-1 | log", 400)]
+)
+def test_the_levers_have_the_figures_of_their_file(head: str, seconds: float) -> None:
+    rows = [(cells[1].split()[0], cells[-1]) for cells in read_table(DOCS / "why" / "training.md", head)]
+    found = sorted(rows, key=lambda row: [float(cell.replace(",", "")) for cell in row])
+    for cells, values in zip(found, levers(seconds)(), strict=True):
+        assert hold(cells, values), (cells, values)
+
+
+def test_the_page_about_what_it_reaches_has_the_figures_of_its_file() -> None:
+    rows = [cells for cells in read_table(DOCS / "why" / "what-it-reaches.md", "classes") if cells[5]]
+    for cells, values, row in zip(rows, claims(), read_rows("claims.csv"), strict=True):
+        assert hold(cells[3:6], values), cells
+        assert cells[6] == row["network"]
+        assert hold([cells[7]], take(row, "G peak_bytes"))
+
+
+def test_the_page_about_clusters_has_the_figures_of_its_file() -> None:
+    rows = [row for row in read_rows("scale_out.csv") if row["work"].startswith("tune")]
+    columns = ["nodes", "hours", "node_hours", "100 nodes_busy", "100 cable_busy", "100 driver_busy"]
+    for cells, row in zip(read_table(DOCS / "why" / "cluster.md", "nodes"), rows, strict=True):
+        assert hold(cells, take(row, *columns)), cells
+
+
+def test_the_pipeline_has_the_figures_of_its_file() -> None:
+    rows = {row["stage"]: row for row in read_rows("pipeline.csv")}
+    shown = read_table(DOCS / "why" / "speed.md", "stage")
+    for cells in shown:
+        (stage, *_) = re.findall(r"`([\w-]+)`", cells[0]) or [""]
+        row = rows[f"batches, {stage}" if stage else "read and decode shards"]
+        assert hold(cells[1:], take(row, "images_per_second", "over_lenet", "over_efficientnet_lite0")), cells
+    assert len(shown) > 5
+
+
+def test_the_page_about_wrong_labels_has_the_figures_of_its_file() -> None:
+    page = DOCS / "why" / "suspicious-labels.md"
+    rows = read_rows("labels.csv")
+
+    def mean(data: str, planted: str, ranking: str, column: str) -> float:
+        (*found,) = (row for row in rows if (row["data"], row["planted"], row["ranking"]) == (data, planted, ranking))
+        return 100 * fmean(float(row[column]) for row in found)
+
+    kinds = [("cifar100-20", "uniform"), ("cifar100-20", "superclass"), ("flowers12", "uniform")]
+    rankings = ["bakeoff", "cleanlab rank self_confidence", "cleanlab rank normalized_margin"]
+    for cells, kind in zip(read_table(page, "data"), kinds, strict=True):
+        assert hold(cells[2:], [mean(*kind, ranking, "precision") for ranking in rankings]), cells
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    uniform, superclass, flowers = (
+        [mean(*kind, "bakeoff", name) for name in ("recall_listed", "restored")] for kind in kinds
+    )
+    (listed,) = re.findall(r"The lists contained (.+? superclass)\.", text)
+    assert hold([listed], [uniform[0], flowers[0], superclass[0]]), listed
+    (restored,) = re.findall(r"before the change for (.+?) of those", text)
+    assert hold([restored], [uniform[1], superclass[1], flowers[1]]), restored
+    (count,) = re.findall(r"of the flowers, (\d+) labels were listed", text)
+    assert hold([count], [mean("flowers12", "uniform", "bakeoff", "listed") / 100])
+
+
+class SmallData:
+    """What the choice of a network by its probe costs, from the rows of one data set."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+        self.best = max(float(row["tuned_test"]) for row in rows)
+        self.by_val, self.by_cross = self.regret("probe_val"), self.regret("probe_cross")
+
+    def regret(self, key: str) -> float:
+        """The points of test accuracy below the best; equal scores share the choice."""
+        first = max(float(row[key]) for row in self.rows)
+        return 100 * (self.best - fmean(float(row["tuned_test"]) for row in self.rows if float(row[key]) == first))
+
+
+def test_small_data_has_the_figures_of_its_file() -> None:
+    page = DOCS / "why" / "where-it-chooses-badly.md"
+    sets = [SmallData(list(rows)) for _, rows in groupby(read_rows("small_data.csv"), key=lambda row: row["data"])]
+    *shown, last = read_table(page, "data | images of validation")
+    for cells, each in zip(shown, sets, strict=True):
+        images = take(each.rows[0], "val_images", "cross_images", "test_images")
+        assert hold(cells[1:], [*images, each.by_val, each.by_cross]), cells
+    means = [fmean(each.by_val for each in sets), fmean(each.by_cross for each in sets)]
+    assert hold(last, means), last
+    how_to = " ".join((DOCS / "how-to" / "small-data.md").read_text(encoding="utf-8").split())
+    assert hold(re.findall(r"mean regret of the choice from (.+?) points", how_to), means)
+    larger = [
+        each.best - float(row["tuned_test"])
+        for each in sets
+        for row in each.rows
+        if row["network"].endswith("lite0@128")
+    ]
+    chance = [each.best - fmean(float(row["tuned_test"]) for row in each.rows) for each in sets]
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    (always,) = re.findall(r"mean regret of (.+?) points, and choosing at random ([\d.]+)", text)
+    assert hold(always, [100 * fmean(larger), 100 * fmean(chance)]), always
+
+
+def test_the_page_about_bad_choices_has_the_figures_of_the_files() -> None:
+    page = DOCS / "why" / "where-it-chooses-badly.md"
+    rows = {row["network"]: row for row in read_rows("screening.csv")}
+    shown = read_table(page, "network | rank in the screen")
+    assert sorted(cells[0] for cells in shown) == sorted(rows)
+    for network, screened, probe, place, compared, rate in shown:
+        row = rows[network]
+        assert [screened.split()[0], place] == [row["screen_place"], row["compare_place"]]
+        for cell, top1 in ((probe, row["screen_top1"]), (compared.split()[0], row["compare_top1"])):
+            assert (cell == "–") if not top1 else hold([cell], [100 * float(top1)])
+        assert hold([rate], take(row, "compare_images_per_second"))
+    for balance in ("none", "sampler"):
+        few = [row for row in read_rows("longtail.csv") if (row["trained"], row["balance"]) == ("fine-tuned", balance)]
+        assert f"{100 * fmean(float(row['few']) for row in few):.1f}" in page.read_text(encoding="utf-8")
