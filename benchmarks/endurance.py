@@ -3,8 +3,9 @@
 First a few clients that wait for their answers find the capacity. Then requests arrive at random moments (a Poisson
 process), twice as many as that, whether earlier ones are answered or not; one of a hundred is damaged. Every answer of
 status 200 is compared with the bundle's own. The resident memory of the server is read every ten seconds; its slope is
-that of the least-squares line after the first third. At the end SIGTERM comes while requests are under way: what had
-been sent on an open connection before it must be answered. Writes endurance.csv next to this file, and prints it.
+that of the least-squares line after the first third. At the end SIGTERM comes while requests are under way: what the
+server had read before it must be answered. What was sent in the last second before it may still have been with the
+system, which closes it; a client may send it again. Writes endurance.csv next to this file, and prints it.
 
     python benchmarks/endurance.py BUNDLE [--minutes 30]
 """
@@ -37,6 +38,8 @@ TIMES_CAPACITY, DAMAGED = 2.0, 0.01
 # Connections that are open at once, at most: the system allows a process about a thousand files.
 MAX_OPEN = 400
 READ_EVERY = 10.0
+# Seconds after which a request that was sent has been read by the server.
+SURELY_READ = 1.0
 PICTURES = 32
 
 
@@ -58,7 +61,9 @@ class Row:
     memory_end_mb: float
     slope_mb_per_hour: float
     lost_at_stop: int
-    """Requests that were sent before SIGTERM and got no answer."""
+    """Requests that were sent SURELY_READ before SIGTERM, or earlier, and got no answer."""
+    refused_at_stop: int
+    """Requests that were sent later than that, and got no answer."""
     cpu: str
     cores: int
     date: str
@@ -76,8 +81,8 @@ class Load:
     wrong: int = 0
     free: list[Client] = field(default_factory=list)
 
-    async def send(self, rng: random.Random, seeds: list[bytes]) -> bool:
-        """Send one request on a connection that is free, or on a new one; whether it was answered."""
+    async def send(self, rng: random.Random, seeds: list[bytes]) -> float | None:
+        """Send one request on a connection that is free, or on a new one; when it was sent if it got no answer."""
         request, expected = rng.choice(self.requests)
         is_damaged = rng.random() < DAMAGED
         client = self.free.pop() if self.free else Client(self.port)
@@ -86,13 +91,13 @@ class Load:
             status, body = await client.ask(damage(rng, seeds) if is_damaged else request)
         except OSError:
             self.ends["closed"] += 1
-            return False
+            return started
         self.free.append(client)
         self.ends[f"{status}{' (damaged)' if is_damaged else ''}"] += 1
         if status == 200 and not is_damaged:
             self.seconds.append(time.perf_counter() - started)
             self.wrong += json.loads(body)[0]["top"][0]["label"] != expected
-        return True
+        return None
 
 
 def main() -> None:
@@ -119,7 +124,7 @@ async def endure(bundle: Bundle, folder: Path, minutes: float) -> Row:
     with serving(folder) as (port, pid):
         capacity = await find_capacity(Load(port, requests))
         load, memory = Load(port, requests), [(0.0, psutil.Process(pid).memory_info().rss)]
-        under_way: set[asyncio.Task[bool]] = set()
+        under_way: set[asyncio.Task[float | None]] = set()
         started, arrivals = time.perf_counter(), 0.0
         while arrivals < 60 * minutes:
             arrivals += rng.expovariate(TIMES_CAPACITY * capacity)
@@ -132,19 +137,18 @@ async def endure(bundle: Bundle, folder: Path, minutes: float) -> Row:
             task = asyncio.create_task(load.send(rng, seeds))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
-        sent = load.ends.total() + len(under_way)
-        # Connections of tasks that were begun in this moment are not open yet.
-        await asyncio.sleep(0.05)
+        offered = load.ends.total() + len(under_way)
         last = list(under_way)
+        stopped = time.perf_counter()
         psutil.Process(pid).send_signal(signal.SIGTERM)
-        answered = await asyncio.gather(*last)
+        closed = [each for each in await asyncio.gather(*last) if each is not None]
     times, bytes_ = (np.array(column) for column in zip(*memory, strict=True))
     settled = times >= times[-1] / 3
     slope = float(np.polyfit(times[settled], bytes_[settled], 1)[0]) * 3600 if settled.sum() > 1 else float("nan")
     return Row(
         minutes=minutes,
         capacity=round(capacity, 1),
-        offered=round(sent / (60 * minutes), 1),
+        offered=round(offered / (60 * minutes), 1),
         ends=", ".join(f"{end}: {count}" for end, count in sorted(load.ends.items())),
         p50_ms=round(1000 * float(np.percentile(load.seconds, 50)), 1),
         p99_ms=round(1000 * float(np.percentile(load.seconds, 99)), 1),
@@ -152,7 +156,8 @@ async def endure(bundle: Bundle, folder: Path, minutes: float) -> Row:
         memory_start_mb=round(memory[0][1] / 1e6, 1),
         memory_end_mb=round(memory[-1][1] / 1e6, 1),
         slope_mb_per_hour=round(slope / 1e6, 2),
-        lost_at_stop=len(answered) - sum(answered),
+        lost_at_stop=sum(sent <= stopped - SURELY_READ for sent in closed),
+        refused_at_stop=sum(sent > stopped - SURELY_READ for sent in closed),
         cpu=name_cpu(),
         cores=count_cores(),
         date=date.today().isoformat(),

@@ -1,9 +1,11 @@
 """The order of a screen: a better probe against faster training."""
 
-from bakeoff.report.board import explain, rank
-from bakeoff.runs.config import Mode
-from bakeoff.runs.record import Stage
-from factories import make_record
+import pytest
+
+from bakeoff.report.board import expect_error, explain, rank, read_row, read_score
+from bakeoff.runs.config import Metric, Mode
+from bakeoff.runs.record import DataFacts, Stage
+from factories import make_metrics, make_record
 
 SLOW = make_record("efficientnet-lite2@128", 0.60, n=2500, stage=Stage.SCREEN, images_per_second=190.0, mode=Mode.PROBE)
 FAST = make_record("efficientnet-lite0@96", 0.55, n=2500, stage=Stage.SCREEN, images_per_second=490.0, mode=Mode.PROBE)
@@ -36,6 +38,48 @@ def test_a_network_that_has_already_seen_many_images_gains_less_from_more():
     probe = FAST.model_copy(update={"images_seen": 5000})
     assert _names(long, probe)[0] == "efficientnet-lite0@96"
     assert _names(long.model_copy(update={"images_seen": 5000}), probe)[0] == "lenet@32"
+
+
+TEN_CLASSES = DataFacts(name="ten", fingerprint="d" * 64, counts={"train": 45000, "val": 500}, classes=10)
+
+
+def _from_scratch(name, top1, **changes):
+    """A network after three seconds of training, of 600 that are planned."""
+    changes = {"images_per_second": 900.0, "images_seen": 2700, "seconds_planned": 600.0, "data": TEN_CLASSES} | changes
+    return make_record(name, top1, n=500, stage=Stage.SCREEN, **changes)
+
+
+def test_a_fast_network_that_guesses_is_promised_nothing():
+    """With the promise of all others it would have come first: 0.904 falls to 0.5, and 0.774 to 0.55."""
+    guessing = _from_scratch("lenet@32", 0.096)
+    learning = _from_scratch("cnn-small@32", 0.226, images_per_second=50.0, images_seen=5000)
+    assert _names(guessing, learning)[0] == "cnn-small@32"
+    assert expect_error(read_row(guessing)) == pytest.approx(0.904)
+    assert expect_error(read_row(learning)) < 0.774
+
+
+@pytest.mark.parametrize("metric", [Metric.TOP1, Metric.LOG_LOSS])
+def test_the_largest_class_alone_is_no_promise(metric):
+    """Nine of ten images are of one class, which is all that the network answers."""
+    val = make_metrics(0.9, 500, balanced_accuracy=0.1, balanced_accuracy_ci95=(0.09, 0.12))
+    row = read_row(_from_scratch("lenet@32", 0.9, val=val), metric)
+    assert expect_error(row) == pytest.approx(metric.error(read_score(row).value))
+
+
+def test_the_promise_grows_with_what_is_surely_learned():
+    def promise(top1, n=500):
+        row = read_row(_from_scratch("lenet@32", top1, val=make_metrics(top1, n)))
+        return (1 - row.val_top1) / expect_error(row)
+
+    assert 1 < promise(0.2) < promise(0.3) < promise(0.5) == pytest.approx(promise(0.9))
+    assert promise(0.3, n=20) < promise(0.3)
+
+
+def test_a_better_score_never_expects_a_larger_error():
+    errors = [expect_error(read_row(_from_scratch("lenet@32", hits / 500))) for hits in range(500)]
+    late = [expect_error(read_row(_from_scratch("lenet@32", hits / 500, images_seen=10**6))) for hits in range(500)]
+    assert errors == sorted(errors, reverse=True)
+    assert late == sorted(late, reverse=True)
 
 
 def test_later_stages_are_ordered_by_accuracy_alone():

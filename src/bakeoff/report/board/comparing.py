@@ -39,6 +39,10 @@ GAIN = 0.2
 # Images beyond this many passes over the training images are assumed to gain nothing: in benchmarks/levers.csv a larger
 # input, with fewer images in the same time, became better at about four passes.
 MAX_EPOCHS = 5
+# A network that guesses has not reached the part of its learning curve where error falls like this (Hestness et al.
+# 2017, arXiv 1712.00409, figure 6), so more images are no promise. The promise is whole from a score on that is surely
+# so far from guessing, as a share of the way to no error.
+LEARNED = 0.25
 
 
 def read_losses(row: Row) -> dict[str, float]:
@@ -63,14 +67,28 @@ def expect_error(row: Row) -> float:
     """Expected error of a screened row after the planned training time, up to a constant factor; the order matters.
 
     A network that trains twice as fast sees twice as many images in that time. Each doubling of the images seen is
-    assumed to reduce the error by an eighth, up to MAX_EPOCHS passes over the training images.
+    assumed to reduce the error by an eighth, up to MAX_EPOCHS passes over the training images; by less where the score
+    is close to that of guessing.
     """
     images = max(estimate_training_rate(row), 1e-9)
     if row.seconds_planned:
         images = min(images * row.seconds_planned, MAX_EPOCHS * max(row.train_images, 1))
     score = read_score(row)
     error = math.inf if score is None else row.metric.error(score.value)
-    return error * math.pow(images / max(row.images_seen, 1), -GAIN)
+    more = images / max(row.images_seen, 1)
+    return error * math.pow(more, -GAIN * (_has_learned(row) if more > 1 else 1.0))
+
+
+def _has_learned(row: Row) -> float:
+    """How far a row's score is surely above that of guessing: 0 not at all, 1 from the share LEARNED of the way on.
+
+    It is read from balanced accuracy, which is the same for every guess, also where one class has most of the images.
+    """
+    score = read_score(row, Metric.BALANCED) or read_score(row, Metric.TOP1)
+    if score is None:
+        return 0.0
+    sure, guess = score.interval[0] if score.interval else score.value, 1 / max(row.classes, 2)
+    return min(1.0, max(0.0, sure - guess) / (LEARNED * (1 - guess)))
 
 
 def estimate_training_rate(row: Row) -> float:

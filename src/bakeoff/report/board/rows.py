@@ -116,6 +116,8 @@ class Row(BaseModel):
     """Training seconds that the study planned for its winner; 0: not known."""
     train_images: int = Field(0, exclude=True)
     """Images of the training split."""
+    classes: int = Field(0, exclude=True)
+    """Classes of the data; 0: not known."""
 
 
 def find_metric(records: Sequence[RunRecord]) -> Metric:
@@ -165,6 +167,7 @@ def read_row(record: RunRecord, metric: Metric | None = None, out: Path | None =
         out=out,
         seconds_planned=record.seconds_planned,
         train_images=record.data.counts.get("train", 0),
+        classes=record.data.classes,
         metric=metric or record.metric,
         **scores,
     )
