@@ -279,5 +279,5 @@ def test_the_bars_of_padded_images_make_no_near_duplicates_and_hide_none(tmp_pat
     saved = find_leaks(dataset)
     for path in dataset.folder.glob("near-duplicates-*.json"):
         path.unlink()
-    assert find_leaks(dataset) == saved
+    assert find_leaks(dataset).test == saved.test
     assert saved.test == ("test/cat/130.png",)

@@ -35,7 +35,7 @@ INSIDE = {
     "data/shards": "manifest classes edits fit splits columns grouping plan writer view reader",
     "data/augment": "mix steps randaugment",
     "data/contact_sheet": "drawing classes entries",
-    "data/checks": "findings edits near_duplicates leaks alike examine confident labels",
+    "data/checks": "findings edits deadline near_duplicates leaks alike examine confident labels",
     "networks": """
         graph backbone families table hub plugin find custom_objects lenet efficientnet_lite weights blocks lora kernels
         fuse model count saved examine

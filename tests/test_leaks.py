@@ -3,6 +3,8 @@
 import json
 import logging
 from dataclasses import replace
+from functools import partial
+from itertools import count
 
 import numpy as np
 import pytest
@@ -10,18 +12,34 @@ from PIL import Image
 
 import bakeoff
 from bakeoff.data.batches import load_split
-from bakeoff.data.checks import Leaks, examine, find_leaks, find_like_validation, leaks, warn_of_leaks
+from bakeoff.data.checks import (
+    Deadline,
+    Leaks,
+    alike,
+    examine,
+    find_alike,
+    find_leaks,
+    find_like_validation,
+    keep_together,
+    leaks,
+    read_leaks,
+    warn_of_leaks,
+)
 from bakeoff.data.shards import open_dataset, prepare
 from bakeoff.data.sources import open_source
+from bakeoff.deploy.export import card
 from bakeoff.report import write_report
 from bakeoff.report.summary import render_summary
 from bakeoff.runs.config import Candidate, Data
 from bakeoff.runs.folder import run_dir
+from bakeoff.runs.predictions import Predictions
 from bakeoff.runs.record import write_record
 from bakeoff.runs.study_file import read_study
+from bakeoff.study import provide
 from bakeoff.study.begin import StudyRequest, open_study, prepare_study
 from bakeoff.study.compare import make_comparison
 from bakeoff.study.provide import check_splits
+from bakeoff.training.test import score_without_leaks
 from factories import make_record
 from running import run_cli
 
@@ -100,6 +118,58 @@ def test_test_images_that_resemble_validation_images_are_found_for_a_model_that_
     assert find_like_validation(open_dataset(prepared / "grouped")) == set()
 
 
+@pytest.mark.parametrize(("name", "limit"), [("MAX_LEAK_PAIRS", 0), ("MAX_LEAK_BYTES", 0)])
+def test_too_many_images_are_not_compared_with_validation_after_the_test_was_opened(dataset, monkeypatch, name, limit):
+    mixed = replace(dataset, manifest=dataset.manifest.model_copy(update={"uniform": name == "MAX_LEAK_PAIRS"}))
+    found = find_leaks(mixed)
+    monkeypatch.setattr(leaks, name, limit)
+    assert find_like_validation(mixed) is None
+    split = load_split(mixed, "test", unlock=True)
+    predictions = Predictions(np.zeros((len(split), 2), np.float16), split.labels, split.ids, "test")
+    scores = score_without_leaks(predictions, split, mixed, learned_val=True)
+    assert scores["near_duplicates"] == len(found.test)
+    assert scores["near_duplicates_unsearched"] == "the validation images, which were learned too"
+    assert score_without_leaks(predictions, split, mixed, learned_val=False)["near_duplicates_unsearched"] == ""
+
+
+def test_a_search_that_takes_too_long_is_stopped_and_is_not_made_again_by_the_same_study(dataset, monkeypatch):
+    # Every look at this clock takes a second; the search looks at it eight times.
+    assert find_leaks(dataset, deadline=Deadline(3, clock=count().__next__)) is None
+    assert read_leaks(dataset) is None
+    with monkeypatch.context() as patched:
+        patched.setattr(leaks, "load_split", None)
+        assert find_leaks(dataset) is None
+        assert find_leaks(dataset, deadline=Deadline(3, clock=count().__next__)) is None
+    found = find_leaks(dataset, deadline=Deadline(100, clock=count().__next__))
+    assert found == read_leaks(dataset) == find_leaks(dataset)
+    assert found.test
+
+
+def test_images_of_folds_are_compared_no_longer_than_they_may(prepared, monkeypatch):
+    for path in prepared.glob("*/alike-*.json"):
+        path.unlink()
+    dataset = open_dataset(prepared / "apart")
+    assert find_alike(dataset, deadline=Deadline(3, clock=count().__next__)) is None
+    with monkeypatch.context() as patched:
+        patched.setattr(alike, "load_split", None)
+        assert find_alike(dataset) is None
+    val, train = (load_split(dataset, name) for name in ("val", "train"))
+    groups, note = keep_together(dataset, val, train)
+    assert groups is None
+    assert note.startswith("too many images, or too little time, to search them all for near-duplicates")
+    assert find_alike(dataset, deadline=Deadline(100, clock=count().__next__)).pairs
+
+
+def test_a_study_is_told_of_a_search_that_was_stopped(dataset, monkeypatch):
+    monkeypatch.setattr(provide, "Deadline", partial(Deadline, clock=count(step=10).__next__))
+    watcher = Watcher()
+    findings = check_splits(dataset, watcher, folded=True, seconds=15.0)
+    assert findings.warnings == ()
+    (note,) = findings.notes
+    assert ("noted", note) in watcher.told
+    assert "were not searched for, because that would take more than 15 s; `bakeoff data check` does" in note
+
+
 def test_what_was_found_is_kept_and_read(dataset, monkeypatch):
     steps = []
     before = find_leaks(dataset, on_count=lambda *step: steps.append(step))
@@ -119,12 +189,17 @@ def test_a_damaged_file_of_what_was_found_is_written_again(dataset):
     assert json.loads(path.read_text())["test"] == list(before.test)
 
 
-def test_the_checks_of_the_data_find_the_same(dataset):
+def test_the_checks_of_the_data_find_the_same(dataset, monkeypatch):
     before = find_leaks(dataset)
+    find_like_validation(dataset)
     (path,) = dataset.folder.glob("near-duplicates-*.json")
     path.unlink()
     examine(dataset)
-    assert Leaks.model_validate_json(path.read_text()) == before
+    found = Leaks.model_validate_json(path.read_text())
+    assert (found.val, found.test) == (before.val, before.test)
+    assert set(found.test_like_val) == find_like_validation(dataset)
+    monkeypatch.setattr(leaks, "MAX_LEAK_PAIRS", 0)
+    assert find_like_validation(dataset) == set(found.test_like_val)
 
 
 @pytest.mark.parametrize(("name", "limit"), [("MAX_LEAK_PAIRS", 20 * 76 - 1), ("MAX_LEAK_BYTES", 1000)])
@@ -222,6 +297,16 @@ def test_a_study_begins_with_the_warning_and_keeps_it(photos, tmp_path):
     page = write_report(tmp_path / "out").read_text()
     assert page.index("are nearly the same as training images") < page.index('class="score"')
     assert "are nearly the same as training images" in render_summary(tmp_path / "out")
+
+
+def test_what_the_search_left_out_is_told_where_the_score_on_test_is(tmp_path):
+    record = make_record("lenet@32", 0.9, test_top1=0.8)
+    left_out = {"near_duplicates": 3, "near_duplicates_unsearched": "the validation images, which were learned too"}
+    record = record.model_copy(update={"test": record.test.model_copy(update=left_out)})
+    write_record(run_dir(tmp_path, record.id), record)
+    words = "Test images were not compared with the validation images, which were learned too"
+    assert f"{words}, because that would take long" in write_report(tmp_path).read_text()
+    assert any(words in line for line in card._leaks(record))
 
 
 def test_a_dry_run_shows_the_warning_first(photos):

@@ -10,14 +10,18 @@ import pytest
 
 import bakeoff
 from bakeoff.errors import ConfigError, OutputError, WeightsError
+from bakeoff.launch import time_network
+from bakeoff.networks.find import find_network
 from bakeoff.networks.table import TABLE
+from bakeoff.profile import Profile, find_device, read_profile
 from bakeoff.report import read_study, write_report
 from bakeoff.runs.config import Candidate, Data, WeightsChoice
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import write_record
-from bakeoff.study import entry, make_comparison, make_plan, unnamed
+from bakeoff.study import begin, entry, make_comparison, make_plan, unnamed
 from bakeoff.study.begin import StudyRequest, open_study, prepare_study
 from bakeoff.study.default_field import Availability
+from bakeoff.study.defaults import default_run
 from bakeoff.study.fields import FIELDS
 from factories import make_forecast, make_record
 from running import run_cli
@@ -108,6 +112,30 @@ def test_a_comparison_keeps_its_field_too(request_, monkeypatch):
     assert {run.model.name for run in before.runs} == SIX
     _find_all_weights(monkeypatch)
     assert compare(prepare_study(request_, Watcher())) == before
+
+
+@pytest.mark.parametrize("named", [(), (Candidate(name="lenet"),)], ids=["default field", "named"])
+def test_a_network_whose_timing_takes_too_long_is_told_and_the_paces_are_assumed(request_, monkeypatch, named):
+    limits = []
+    monkeypatch.setattr(entry, "read_profile", lambda: Profile(device=find_device()))
+    monkeypatch.setattr(begin, "read_profile", lambda: Profile(device=find_device()))
+    monkeypatch.setattr(entry, "time_network", lambda *arguments: limits.append(arguments[-1]))
+    watcher = Watcher()
+    ready = prepare_study(replace(request_, budget=300.0, candidates=named), watcher)
+    assert limits == [60.0]
+    (note,) = (text for kind, text in watcher.told if kind == "noted" and "timed" in text)
+    assert note.endswith(
+        " was not timed, because that took longer than 60 s: the paces of the plan are assumed until runs have measured"
+        " them"
+    )
+    assert _plan(ready).rests_on == "paces assumed: nothing was measured on this machine yet"
+
+
+def test_timing_that_is_not_done_in_time_is_ended():
+    run = default_run(find_network("lenet"), 32, Data(source="digits"), WeightsChoice(), seed=0)
+    before = read_profile()
+    assert time_network(run, 1, limit=0.0) is False
+    assert read_profile() == before
 
 
 @pytest.mark.parametrize("budget", [600.0, None], ids=["job", "comparison"])

@@ -71,6 +71,11 @@ def evaluate(
         print_text(
             "every test image has a near-duplicate in training, so this accuracy says nothing about new pictures"
         )
+    if test.near_duplicates_unsearched:
+        print_text(
+            f"test images were not compared with {test.near_duplicates_unsearched}, because that would take long;"
+            " `bakeoff data check` does"
+        )
     print_text(f"the test split has been opened {counted(test.openings, 'time')} for this run")
 
 

@@ -10,7 +10,7 @@ from bakeoff.deploy.bundle import Format, Quantize, ThresholdRule, advise, close
 from bakeoff.deploy.contract import ContractCheck
 from bakeoff.errors import BakeoffError, BundleError, InputError, WeightsError
 from bakeoff.files import read_json, write_json
-from bakeoff.launch.process import ENDED_BY_SIGNAL, Ended, Worker
+from bakeoff.launch.process import ENDED_BY_SIGNAL, OVER_LIMIT, Ended, Worker
 from bakeoff.launch.spare import Spare
 from bakeoff.locks import clear_left
 from bakeoff.machine import count_cores, thread_environment
@@ -220,12 +220,16 @@ def _with_last_line(ended: Ended, log: Path) -> str:
     return ended.failure if last in ended.failure else f"{ended.failure}: {last}"
 
 
-def time_network(run: Run, threads: int) -> None:
+def time_network(run: Run, threads: int, limit: float | None = None) -> bool:
     """Time the network of a recipe for about two seconds, and add what was measured to this machine's profile.
 
     Args:
         run: The recipe.
         threads: CPU threads of the process.
+        limit: Wall-clock seconds after which the process is ended; None for no limit.
+
+    Returns:
+        Whether it was done within the limit.
 
     Raises:
         BakeoffError: The process failed.
@@ -235,7 +239,9 @@ def time_network(run: Run, threads: int) -> None:
         target = folder / "timing.json"
         write_json(RunFolder(folder).config, run.model_dump(mode="json"))
         environment = thread_environment(threads) if threads < count_cores() else {}
-        ended = Worker("time", [folder, target], RunFolder(folder).log, environment).follow()
+        ended = Worker("time", [folder, target], RunFolder(folder).log, environment).follow(limit)
+        if ended.failure.startswith(OVER_LIMIT):
+            return False
         if ended.failure or ended.input_error:
             reason = ended.input_error or _with_last_line(ended, RunFolder(folder).log)
             raise BakeoffError(f"cannot time {run.candidate}: {reason}")
@@ -245,6 +251,7 @@ def time_network(run: Run, threads: int) -> None:
         run = run.revised(train={"precision": timing.variant.precision, "xla": timing.variant.jit_compile})
     for observation in observe_timing(run, timing, ended.seconds, threads):
         add_observation(observation)
+    return True
 
 
 def try_contract(network: str, on_progress: OnProgress | None = None) -> list[ContractCheck]:

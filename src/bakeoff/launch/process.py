@@ -14,12 +14,14 @@ from bakeoff.launch.spare import Spare, start_process
 from bakeoff.runs.events import JobBegan, OnProgress, RunProgress, WorkerError, parse_event
 from bakeoff.runs.record import OUT_OF_MEMORY
 
-__all__ = ["ENDED_BY_SIGNAL", "Ended", "Worker"]
+__all__ = ["ENDED_BY_SIGNAL", "OVER_LIMIT", "Ended", "Worker"]
 
 # The failure of a process that another process killed, and not the kernel for lack of memory.
 KILLED_FROM_OUTSIDE = "killed from outside (signal 9)"
 # The beginning of the failure of a process that ended itself, such as by a failed check in native code.
 ENDED_BY_SIGNAL = "ended by SIG"
+# The beginning of the failure of a process that was ended for its limit of time.
+OVER_LIMIT = "stopped: it ran longer than its limit"
 # An allocation that was refused is reported at the end of the log.
 LOG_END_BYTES = 4000
 
@@ -113,7 +115,7 @@ class Worker:
                 return self._explain(self._process.wait(limit))
             except subprocess.TimeoutExpired:
                 self.kill()
-                return f"stopped: it ran longer than its limit of {limit:.0f} s"
+                return f"{OVER_LIMIT} of {limit:.0f} s"
             finally:
                 self._process.kill()
                 reader.join()

@@ -86,6 +86,8 @@ class TestMetrics(Metrics):
     """How often the test split was opened for this run, this time included."""
     near_duplicates: int | None = None
     """Test images that have a near-duplicate among the training images; None: not searched for."""
+    near_duplicates_unsearched: str = ""
+    """What was left out of the search for them, because it would take long; empty: nothing."""
     top1_without: float | None = None
     """Top-1 without those images."""
     top1_without_ci95: Interval | None = None

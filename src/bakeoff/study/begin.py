@@ -8,6 +8,7 @@ Nothing here prints: what a person may want to see goes to a StudyWatcher, and t
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -38,6 +39,9 @@ from bakeoff.study.watcher import StudyWatcher
 from bakeoff.text import counted
 
 __all__ = ["PreparedStudy", "StudyRequest", "open_executor", "open_study", "prepare_study"]
+
+# The share of a budget that each of two searches for near-duplicates may take.
+SEARCH_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,8 @@ def prepare_study(
     check_place(out)
     decision = choose_metric(request.metric, dataset, planned_metric(out))
     folds = request.budget and choose_folds(dataset.counts["val"], dataset.counts["train"] + dataset.counts["val"])
-    findings = check_splits(dataset, watcher, folded=bool(folds))
+    searching = SEARCH_SHARE * request.budget if request.budget else math.inf
+    findings = check_splits(dataset, watcher, folded=bool(folds), seconds=searching)
     forecast = Forecast(read_profile(), threads or count_cores())
     entry = enter(request, dataset, weights, forecast, watcher, started=started, slots=slots, fetch=fetch)
     return PreparedStudy(

@@ -45,6 +45,8 @@ __all__ = ["Entry", "enter"]
 
 # Timing a network takes about ten seconds, most of them for the start of its process.
 MIN_MEASURED_BUDGET_SECONDS = 120.0
+# The share of the budget that it may take.
+TIMING_SHARE = 0.2
 # A default field is chosen again if the host has refused by then; a slow one is not waited for.
 ANSWER_SECONDS = 5.0
 
@@ -245,13 +247,21 @@ def _measure(
     *,
     begun: bool,
 ) -> Forecast:
-    """The forecast after timing one network, if this machine's profile is empty and the budget has the time."""
+    """The forecast after timing one network, if this machine's profile is empty and the budget has the time.
+
+    The watcher is told if that took longer than a share of the budget, and was stopped.
+    """
     # A study that was begun has its plan.
     if begun or forecast.profile.observations or budget < MIN_MEASURED_BUDGET_SECONDS:
         return forecast
     base = default_run(find_network(candidate.name), candidate.size or 0, data, weights, seed=0)
     watcher.counted(f"timing {base.candidate} on this machine, once", 0, 0)
-    time_network(base, forecast.threads)
+    limit = TIMING_SHARE * budget
+    if not time_network(base, forecast.threads, limit):
+        watcher.noted(
+            f"{base.candidate} was not timed, because that took longer than {limit:.0f} s: the paces of the plan are"
+            " assumed until runs have measured them"
+        )
     return Forecast(read_profile(), forecast.threads)
 
 

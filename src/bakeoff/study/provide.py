@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from bakeoff.data.checks import MIN_SIDE_PIXELS, find_alike, find_leaks, note_edits, read_edits, warn_of_leaks
+from bakeoff.data.checks import MIN_SIDE_PIXELS, Deadline, find_alike, find_leaks, note_edits, read_edits, warn_of_leaks
 from bakeoff.data.shards import Dataset, open_dataset, prepare, prepare_cached
 from bakeoff.data.sources import OnCount, open_source
 from bakeoff.download import is_offline
@@ -18,6 +18,7 @@ from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.find import find_network, is_known, is_plugin
 from bakeoff.networks.plugin import forget_plugins
 from bakeoff.networks.weights import Downloads, hint_to_get_weights, locate_weights
+from bakeoff.report.board import format_seconds
 from bakeoff.runs.config import Candidate, Data, WeightsChoice
 from bakeoff.study.defaults import find_missing
 from bakeoff.study.watcher import StudyWatcher
@@ -105,7 +106,9 @@ class SplitFindings(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def check_splits(dataset: Dataset, watcher: StudyWatcher, *, folded: bool = False) -> SplitFindings:
+def check_splits(
+    dataset: Dataset, watcher: StudyWatcher, *, folded: bool = False, seconds: float = math.inf
+) -> SplitFindings:
     """Look for validation and test images that are nearly the same as training images, and tell the watcher.
 
     Takes about ten seconds at most, once for the same data.
@@ -115,13 +118,14 @@ def check_splits(dataset: Dataset, watcher: StudyWatcher, *, folded: bool = Fals
         watcher: Told what is found.
         folded: Whether training and validation images will be divided into folds: then they are compared with each
             other too, so that the first run need not do it.
+        seconds: Wall-clock seconds after which each of the two searches is stopped.
 
     Raises:
         DataError: A shard is damaged.
     """
     if folded:
-        find_alike(dataset, watcher.counted)
-    leaks = find_leaks(dataset, watcher.counted)
+        find_alike(dataset, watcher.counted, deadline=Deadline(seconds))
+    leaks = find_leaks(dataset, watcher.counted, deadline=Deadline(seconds))
     warnings = (warning,) if (warning := warn_of_leaks(dataset, leaks)) else ()
     for warning in warnings:
         watcher.warned(warning)
@@ -129,7 +133,8 @@ def check_splits(dataset: Dataset, watcher: StudyWatcher, *, folded: bool = Fals
         return SplitFindings(warnings)
     note = (
         "test and validation images that are nearly the same as training images were not searched for, because that"
-        " would take long; `bakeoff data check` does"
+        f" would take {'long' if math.isinf(seconds) else f'more than {format_seconds(seconds)}'};"
+        " `bakeoff data check` does"
     )
     watcher.noted(note)
     return SplitFindings(warnings, (note,))

@@ -20,7 +20,7 @@ from bakeoff.text import to_cell
 from bakeoff.training.inference import predict_logits, report_batches
 from bakeoff.training.model import OpenedRun
 
-__all__ = ["open_test"]
+__all__ = ["open_test", "score_without_leaks"]
 
 
 def open_test(run: OpenedRun) -> TestMetrics:
@@ -33,7 +33,7 @@ def open_test(run: OpenedRun) -> TestMetrics:
     logits = predict_logits(run.forward, split, flip=flip, on_batch=report_batches("test", len(split)))
     predictions = Predictions(round_logits(logits), split.labels, split.ids, "test")
     metrics = score(predictions.logits, split.labels, dataset.superclass_of)
-    leaks = _score_without_leaks(predictions, split, dataset, learned_val=run.record.config.train.with_val)
+    leaks = score_without_leaks(predictions, split, dataset, learned_val=run.record.config.train.with_val)
     count = len(openings.read_text(encoding="utf-8").splitlines())
     test = TestMetrics(**metrics.model_dump(), openings=count, **leaks)
     write_predictions(run.folder, predictions)
@@ -42,17 +42,19 @@ def open_test(run: OpenedRun) -> TestMetrics:
     return test
 
 
-def _score_without_leaks(
+def score_without_leaks(
     predictions: Predictions, test: Split, dataset: Dataset, *, learned_val: bool
 ) -> dict[str, Any]:
     """Test top-1 without images that have a near-duplicate in training (Barz & Denzler 2020, arXiv 1902.00423)."""
     leaks = find_leaks(dataset)
     if leaks is None:
         return {}
-    leaked = np.isin(test.ids, [*leaks.test, *(find_like_validation(dataset) if learned_val else ())])
+    like_val = find_like_validation(dataset) if learned_val else set[str]()
+    leaked = np.isin(test.ids, [*leaks.test, *(like_val or ())])
     correct = predictions.correct[~leaked]
     return {
         "near_duplicates": int(leaked.sum()),
+        "near_duplicates_unsearched": "the validation images, which were learned too" if like_val is None else "",
         "top1_without": float(correct.mean()) if len(correct) else None,
         "top1_without_ci95": wilson_interval(int(correct.sum()), len(correct)),
     }

@@ -2,6 +2,7 @@
 
 findings.py         the findings as a CSV, which people edit
 edits.py            reads what people give back: `--exclude`, `--relabel`
+deadline.py         when a search has to end
 near_duplicates.py  images that are nearly the same: candidates by thumbnail, then a comparison of gradients
 leaks.py            validation and test images with a near-duplicate in training
 confident.py        confident learning: which labels are probably wrong
@@ -14,6 +15,7 @@ examine.py          all checks over all splits
 """
 
 from bakeoff.data.checks.alike import find_alike, keep_together
+from bakeoff.data.checks.deadline import Deadline
 from bakeoff.data.checks.edits import note_edits, read_edits, read_excluded, read_relabelled
 from bakeoff.data.checks.examine import examine, load_all
 from bakeoff.data.checks.findings import Finding, FindingKind, write_findings
@@ -27,6 +29,7 @@ from bakeoff.data.checks.near_duplicates import (
 
 __all__ = [
     "MIN_SIDE_PIXELS",
+    "Deadline",
     "Finding",
     "FindingKind",
     "HeldOut",

@@ -65,11 +65,11 @@ def examine(dataset: Dataset, *, near: bool = True, on_count: OnCount | None = N
         identical = {frozenset((finding.id, finding.other_id)) for finding in findings}
         near_leaks = list(_find_near(splits, dataset.class_names, on_count))
         findings += [leak for leak in near_leaks if frozenset((leak.id, leak.other_id)) not in identical]
-        leaked = {
-            split: {leak.other_id for leak in near_leaks if (leak.split, leak.other_split) == ("train", split)}
-            for split in ("val", "test")
-        }
-        write_leaks(dataset, **leaked)
+
+        def leaked(earlier: SplitName, later: SplitName) -> set[str]:
+            return {leak.other_id for leak in near_leaks if (leak.split, leak.other_split) == (earlier, later)}
+
+        write_leaks(dataset, leaked("train", "val"), leaked("train", "test"), leaked("val", "test"))
     order = list(FindingKind)
     return sorted(findings, key=lambda finding: (order.index(finding.kind), -finding.similarity))
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bakeoff.data.batches import is_large, load_split
+from bakeoff.data.batches import Split, is_large, load_split
+from bakeoff.data.checks.deadline import Deadline, SearchStoppedError
 from bakeoff.data.checks.near_duplicates import MIN_SIDE_PIXELS, find_near_duplicates
 from bakeoff.data.shards import Dataset
 from bakeoff.data.sources import OnCount, SplitName
@@ -45,35 +46,55 @@ class Leaks(Facts):
 
     val: tuple[str, ...]
     test: tuple[str, ...]
+    test_like_val: tuple[str, ...] | None = None
+    """Ids of the test images that are nearly the same as a validation image; None: not searched for."""
+    stopped_after: float | None = None
+    """Seconds after which the search was stopped, so that nothing is known; None: it was not."""
 
 
-def find_leaks(dataset: Dataset, on_count: OnCount | None = None) -> Leaks | None:
+def find_leaks(dataset: Dataset, on_count: OnCount | None = None, *, deadline: Deadline | None = None) -> Leaks | None:
     """Find near-duplicates of training images in validation and test, or read what was found before.
 
     Args:
         dataset: The prepared data.
         on_count: Called with (what is being done, images done, images in all).
+        deadline: When the search has to end. A search that was stopped is only made again with a later one: who follows
+            in the same study does not make up for it.
 
     Returns:
         What was found, which is kept beside the shards; None if the images are too small to be compared, or too many to
-        compare them in about ten seconds.
+        compare them in about ten seconds, or if the search was stopped.
     """
-    if kept := read_leaks(dataset):
+    kept = _read(dataset)
+    if kept and kept.stopped_after is None:
         return kept
+    if kept and kept.stopped_after is not None and (deadline is None or deadline.seconds <= kept.stopped_after):
+        return None
     compared = without_bars(dataset)
     pairs = dataset.counts["train"] * (dataset.counts["val"] + dataset.counts["test"])
     if pairs > MAX_LEAK_PAIRS or not can_compare(compared, "train", "val", "test"):
         return None
-    train, val, test = (load_split(compared, name, unlock=True) for name in ("train", "val", "test"))
 
     def on_block(done: int, total: int) -> None:
+        if deadline:
+            deadline.check()
         if on_count:
             on_count("comparing validation and test with training images", done, total)
 
-    images = np.concatenate([val.images[:], test.images[:]])
-    on_block(0, len(images))
+    def load(name: SplitName) -> Split:
+        split = load_split(compared, name, unlock=True)
+        on_block(0, 0)
+        return split
+
+    try:
+        train, val, test = (load(name) for name in ("train", "val", "test"))
+        images = np.concatenate([val.images[:], test.images[:]])
+        found = {pair.first for pair in find_near_duplicates(images, train.images[:], on_block=on_block)}
+    except SearchStoppedError:
+        assert deadline is not None
+        _write(dataset, Leaks(val=(), test=(), stopped_after=deadline.seconds))
+        return None
     ids = [*val.ids, *test.ids]
-    found = {pair.first for pair in find_near_duplicates(images, train.images[:], on_block=on_block)}
     return write_leaks(
         dataset,
         [ids[place] for place in found if place < len(val)],
@@ -81,27 +102,33 @@ def find_leaks(dataset: Dataset, on_count: OnCount | None = None) -> Leaks | Non
     )
 
 
-def find_like_validation(dataset: Dataset) -> set[str]:
-    """Ids of the test images that have a near-duplicate in validation. Nothing is kept."""
+def find_like_validation(dataset: Dataset) -> set[str] | None:
+    """Ids of the test images that have a near-duplicate in validation, as `examine` has found them, or searched now.
+
+    None if they were not found before and are too many to compare them in about ten seconds.
+    """
+    if (kept := read_leaks(dataset)) and kept.test_like_val is not None:
+        return set(kept.test_like_val)
     compared = without_bars(dataset)
+    if dataset.counts["test"] * dataset.counts["val"] > MAX_LEAK_PAIRS or not can_compare(compared, "val", "test"):
+        return None
     test, val = (load_split(compared, name, unlock=True) for name in ("test", "val"))
     return {test.ids[pair.first] for pair in find_near_duplicates(test.images[:], val.images[:])}
 
 
 def read_leaks(dataset: Dataset) -> Leaks | None:
-    """What was found before; None if nothing was searched, or if the file is damaged."""
-    try:
-        return Leaks.model_validate(read_json(_file(without_bars(dataset))))
-    except (OSError, ValueError):
-        return None
+    """What was found before; None if nothing was searched, if the search was stopped, or if the file is damaged."""
+    leaks = _read(dataset)
+    return leaks if leaks and leaks.stopped_after is None else None
 
 
-def write_leaks(dataset: Dataset, val: Collection[str], test: Collection[str]) -> Leaks:
-    """Keep ids of images with a near-duplicate in training beside the shards, where `find_leaks` reads them."""
-    leaks = Leaks(val=tuple(sorted(val)), test=tuple(sorted(test)))
-    if os.access(dataset.folder, os.W_OK):
-        write_json(_file(without_bars(dataset)), leaks.model_dump(mode="json"))
-    return leaks
+def write_leaks(
+    dataset: Dataset, val: Collection[str], test: Collection[str], test_like_val: Collection[str] | None = None
+) -> Leaks:
+    """Keep ids of images with a near-duplicate in training beside the shards, where `find_leaks` reads them; and those
+    of test images with one in validation, if they were searched for."""
+    like_val = None if test_like_val is None else tuple(sorted(test_like_val))
+    return _write(dataset, Leaks(val=tuple(sorted(val)), test=tuple(sorted(test)), test_like_val=like_val))
 
 
 def warn_of_leaks(dataset: Dataset, leaks: Leaks | None) -> str:
@@ -169,6 +196,19 @@ def _advise(dataset: Dataset, loud: Sequence[str], most: bool) -> str:
     return (
         "If several pictures show one subject, scene or day, keep them in one split: --group folder, or --group 'REGEX'"
     )
+
+
+def _read(dataset: Dataset) -> Leaks | None:
+    try:
+        return Leaks.model_validate(read_json(_file(without_bars(dataset))))
+    except (OSError, ValueError):  # missing or damaged
+        return None
+
+
+def _write(dataset: Dataset, leaks: Leaks) -> Leaks:
+    if os.access(dataset.folder, os.W_OK):
+        write_json(_file(without_bars(dataset)), leaks.model_dump(mode="json"))
+    return leaks
 
 
 def _file(compared: Dataset) -> Path:

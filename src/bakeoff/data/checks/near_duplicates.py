@@ -71,7 +71,8 @@ def find_near_duplicates(
         images: uint8 (n, side, side, 3).
         others: uint8 (m, side, side, 3), or None.
         min_similarity: The smallest correlation of the gradients of a pair.
-        on_block: Called with (images done, images in all).
+        on_block: Called with (images done, images in all), while the others are prepared too. What it raises ends the
+            search.
 
     Returns:
         The pairs, the most similar first; at most NEIGHBOURS for an image and each orientation.
@@ -81,10 +82,19 @@ def find_near_duplicates(
     group, neighbours = (1, _NEIGHBOURS_WITHIN) if within else (_GROUP_IMAGES, NEIGHBOURS)
     others = images if others is None else others
     views = [others, others[:, :, ::-1]] if len(others) else []
+
+    def describe(view: Images, of: Callable[[Images], Floats]) -> Floats:
+        parts = []
+        for start in range(0, len(view), _BLOCK_IMAGES):
+            parts.append(of(view[start : start + _BLOCK_IMAGES]))
+            if on_block:
+                on_block(0, len(images))
+        return np.concatenate(parts)
+
     thumbnails = [
-        _pad(_in_blocks(view, lambda block: _to_units(_shrink(block, THUMBNAIL_SIDE))), group) for view in views
+        _pad(describe(view, lambda block: _to_units(_shrink(block, THUMBNAIL_SIDE))), group) for view in views
     ]
-    centres = [_in_blocks(view, lambda block: _describe_centre(block, *PIXEL_GRID)) for view in views]
+    centres = [describe(view, lambda block: _describe_centre(block, *PIXEL_GRID)) for view in views]
     for start in range(0, len(images), _BLOCK_IMAGES):
         block = images[start : start + _BLOCK_IMAGES]
         block_thumbnails = _to_units(_shrink(block, THUMBNAIL_SIDE))
@@ -158,11 +168,6 @@ def _describe_centre(images: Images, side: int, shift: int, *, of: Callable[[Flo
 def _crop(small: Floats, margin: int, top: int, left: int) -> Floats:
     side = small.shape[1] - 2 * margin
     return small[:, top : top + side, left : left + side]
-
-
-def _in_blocks(images: Images, describe: Callable[[Images], Floats]) -> Floats:
-    starts = range(0, len(images), _BLOCK_IMAGES)
-    return np.concatenate([describe(images[start : start + _BLOCK_IMAGES]) for start in starts])
 
 
 def _pad(vectors: Floats, size: int) -> Floats:

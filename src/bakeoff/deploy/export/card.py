@@ -138,12 +138,17 @@ def _refit(record: RunRecord) -> list[str]:
 
 def _leaks(record: RunRecord) -> list[str]:
     test = record.test
-    if test is None or not test.near_duplicates:
+    if test is None:
         return []
+    left_out = test.near_duplicates_unsearched
+    unsearched = [f"Test images were not compared with {left_out}."] if left_out else []
+    if not test.near_duplicates:
+        return unsearched
     return [
         f"{test.near_duplicates:,} of the {counted(test.n, 'test image')} have a near-duplicate among the training"
         " images, which"
-        " makes the score on test too high for new images."
+        " makes the score on test too high for new images.",
+        *unsearched,
     ]
 
 
