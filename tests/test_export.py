@@ -329,6 +329,23 @@ def test_colours_in_another_order_survive_int8(reversing, tmp_path, form):
     assert write_bundle(reversing, tmp_path / "out", form, Quantize.INT8).parity.near_agreement >= 0.97
 
 
+@pytest.mark.parametrize("form", [Format.ONNX, Format.LITERT], ids=str)
+def test_what_divides_by_deviations_survives_int8(lenet, digits, tmp_path, form):
+    """Parts of the images are black: their variance is zero, and that of others is not."""
+    keras.utils.set_random_seed(0)
+    images = keras.Input((digits.side, digits.side, 3), dtype="uint8")
+    x = keras.layers.Reshape((-1, 16))(keras.layers.Conv2D(16, 4, strides=4)(keras.layers.Rescaling(1 / 255)(images)))
+    for _ in range(2):
+        x += keras.layers.Dense(16, activation="gelu")(keras.layers.LayerNormalization(epsilon=1e-6)(x))
+    x = keras.layers.GlobalAveragePooling1D()(keras.layers.LayerNormalization(epsilon=1e-6)(x))
+    model = keras.Model(images, keras.layers.Dense(10, kernel_initializer=keras.initializers.RandomNormal(0, 1))(x))
+    val = load_split(digits, "val")
+    forward = compile_forward(model)
+    predictions = Predictions(predict_logits(forward, val), val.labels, val.ids)
+    run = dataclasses.replace(lenet, model=model, predictions={"val": predictions}, forward=forward)
+    assert write_bundle(run, tmp_path / "out", form, Quantize.INT8).parity.worst_gap < 0.3
+
+
 def test_the_operation_that_spoils_int8_is_named(reversing, tmp_path, monkeypatch):
     """LiteRT's reversal copies bytes, and the converter gives its result another scale."""
     monkeypatch.setattr(litert_file, "_FLOAT_OPERATIONS", ["SOFTMAX", "LOG"])

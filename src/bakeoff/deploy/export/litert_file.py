@@ -5,6 +5,7 @@ import csv
 import io
 import itertools
 import math
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ __all__ = ["find_wrong_operation", "write_litert"]
 # Probabilities in 8 bits are multiples of 1/256: small ones are lost, and they do not sum to one. A reversal (of the
 # colours, for VGG and ResNet-50) copies bytes, but the converter may give its result another scale than its input.
 _FLOAT_OPERATIONS = ["SOFTMAX", "LOG", "REVERSE_V2"]
+# What layer normalisation consists of. It divides by deviations, and loses most of what 8 bits lose of a transformer.
+# Batch normalisation is by constants, which the converter puts into kernels.
+_NORMALISING = ["RSQRT", "SQUARED_DIFFERENCE", "MEAN", "NEG", "SUB", "MUL", "ADD"]
 # Images on which every operation of an int8 model is compared with the same operation in float32.
 _EXAMINED = 16
 # Rounding alone is about 0.3 steps of an operation's 8 bits.
@@ -34,8 +38,8 @@ def write_litert(model: keras.Model, path: Path, quantize: Quantize | None, trai
     Args:
         model: The exported model.
         path: The file to write.
-        quantize: The quantisation, if any. With int8, the softmax and the few operations without an integer kernel
-            stay in float32.
+        quantize: The quantisation, if any. With int8, the softmax, layer normalisation and the few operations
+            without an integer kernel stay in float32.
         training_images: (n, side, side, 3), to calibrate the ranges of activations for int8.
     """
     import tensorflow as tf
@@ -101,7 +105,17 @@ def _debug_int8(converter: Any, training_images: Images) -> Any:
     def examined() -> Iterator[list[Images]]:
         return itertools.islice(representative(), _EXAMINED)
 
+    normalises = "RSQRT" in _list_operations(converter.convert())
+    in_float32 = [*_FLOAT_OPERATIONS, *(_NORMALISING if normalises else ())]
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
-    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=_FLOAT_OPERATIONS)
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=in_float32)
     return tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=examined, debug_options=options)
+
+
+def _list_operations(content: bytes) -> set[str]:
+    import tensorflow as tf
+
+    with contextlib.redirect_stdout(io.StringIO()) as table:
+        tf.lite.experimental.Analyzer.analyze(model_content=content)
+    return set(re.findall(r"Op#\d+ (\w+)\(", table.getvalue()))

@@ -54,6 +54,8 @@ class _Visitor:
             return lambda x, **_: x
         if self.symmetric and _pads_one_side(operation):
             return lambda x: self._pad(operation, x)
+        if type(operation).__name__ == "Pad":
+            return lambda x, constant_values=None: _pad_finitely(operation, x, constant_values)
         called = operation.call if _is_hubs(operation) else operation
 
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -95,6 +97,20 @@ class _Visitor:
             numbers = [(weight.shape, keras.ops.convert_to_numpy(value)) for weight, value in full]
             layer.set_weights([np.full(shape, number, np.float32) for shape, number in numbers])
         return output
+
+
+def _pad_finitely(operation: Any, x: Any, value: float | None) -> Any:
+    """A border around a map. One of -inf before a maximum of windows becomes a mirrored one, which gives the same.
+
+    A window that reaches over the edge by one pixel has the pixel that is mirrored as well. The infinity would be part
+    of the map's range, from which the scale of 8 bits is made.
+    """
+    import keras
+
+    wide = all(side is None or side > 1 for side in x.shape[1:3])
+    if value == float("-inf") and wide and max(max(sides) for sides in operation.pad_width) == 1:
+        return keras.ops.pad(x, operation.pad_width, mode="reflect")
+    return operation(x, constant_values=value)
 
 
 def _pads_one_side(operation: Any) -> bool:
