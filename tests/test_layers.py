@@ -40,7 +40,7 @@ INSIDE = {
         graph backbone families table hub plugin find custom_objects lenet efficientnet_lite weights blocks lora kernels
         fuse model count saved examine
     """,
-    "networks/hub": "transformer families places formats files facts copied opened build packed fetch saved",
+    "networks/hub": "transformer families places formats files facts copied opened unused build packed fetch saved",
     "networks/plugin": "source entries load facts find named travel",
     "networks/weights": """
         torch_file transfer hdf5_bytes hdf5 joined locate keras_file known match preset load published fetch

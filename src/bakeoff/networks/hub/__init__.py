@@ -12,6 +12,7 @@ files.py        its files, checked
 facts.py        the preset as a `Backbone`
 copied.py       the weights of KerasHub's vision transformers by the layers of `transformer.py`
 opened.py       KerasHub's convolutional networks with layers of Keras alone
+unused.py       weights of a larger network, which KerasHub leaves unread
 build.py        a preset's network, and its weights
 packed.py       a preset as one file, for other machines
 fetch.py        downloads a preset

@@ -8,10 +8,12 @@ from typing import Any
 from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.networks.hub.copied import copy_weights
 from bakeoff.networks.hub.families import FAMILIES, find_design
-from bakeoff.networks.hub.files import PresetFiles, read_files
+from bakeoff.networks.hub.files import PresetFiles, read_files, read_shapes
 from bakeoff.networks.hub.opened import open_layers
 from bakeoff.networks.hub.places import HOW_TO_INSTALL
 from bakeoff.networks.hub.transformer import build_transformer
+from bakeoff.networks.hub.unused import find_unused, noting_reads
+from bakeoff.text import name_some
 
 __all__ = ["build_preset", "load_preset"]
 
@@ -43,22 +45,45 @@ def build_preset(folder: Path, input_shape: Shape) -> Any:
     return model if family in _KEPT_WHOLE else open_layers(model, symmetric=_is_pytorchs(files))
 
 
-def load_preset(backbone: Any, folder: Path) -> None:
+def load_preset(backbone: Any, folder: Path) -> int:
     """Load the weights of a preset into its network.
 
     Args:
         backbone: From `build_preset(folder, ...)`; changed in place.
         folder: The preset's folder.
 
+    Returns:
+        Numbers in the weights of KerasHub's network.
+
     Raises:
         WeightsError: The weights are damaged, or are not those of the configuration. Then nothing was loaded.
         ConfigError: KerasHub is not installed.
     """
     files = read_files(folder.name, folder)
-    kind, config, _ = files.described
-    model = _open(files, backbone.input_shape[1:], weights=True)
+    kind = files.described.kind
+    with noting_reads() as read:
+        model = _open(files, backbone.input_shape[1:], weights=True)
+    stored = [name for path in files.weights if path.suffix == ".safetensors" for name in read_shapes(path)]
+    if unused := find_unused(stored, read):
+        raise WeightsError(
+            f"{folder} has weights of a larger network than its config.json (it has no place for {name_some(unused)});"
+            " download or save the preset again"
+        )
+    needed: int = model.count_params()
     if kind == "SigLIPBackbone":
         model = model.vision_encoder
+    try:
+        _copy(model, files, backbone)
+    except ValueError as error:  # Keras, of a shape that differs
+        raise WeightsError(
+            f"{folder} has weights of another network than its config.json ({error}); download or save the preset again"
+        ) from error
+    return needed
+
+
+def _copy(model: Any, files: PresetFiles, backbone: Any) -> None:
+    """Copy the weights of KerasHub's network of images."""
+    kind, config, _ = files.described
     if design := find_design(kind, config):
         copy_weights(model, kind, design, backbone)
     elif FAMILIES[kind].name in _KEPT_WHOLE:
@@ -85,8 +110,15 @@ def _open(files: PresetFiles, input_shape: Shape, *, weights: bool) -> Any:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return Backbone.from_preset(str(files.folder), load_weights=weights, **shape)
+    except ImportError as error:  # it imports what a form of presets needs only where it reads one
+        raise ConfigError(f"{files.folder.name} needs {error.name}: {HOW_TO_INSTALL}") from error
     except Exception as error:  # KerasHub, h5py and safetensors raise whatever a damaged file leads them to
         reason = " ".join((str(error).strip() or type(error).__name__).split())[:200]
+        what = (
+            "the weights in it are damaged, or of another network than its config.json"
+            if weights
+            else "its config.json"
+        )
         raise WeightsError(
-            f"KerasHub cannot open {files.folder} ({reason}); download or save the preset again"
+            f"KerasHub cannot open {files.folder}: {what} ({reason}); download or save the preset again"
         ) from error

@@ -91,9 +91,12 @@ def hash_files(files: PresetFiles) -> str:
     return hash_json([files.source, *(_hash(path) for path in files.weights)])
 
 
-def read_shapes(path: Path) -> list[list[int]]:
-    """The shapes of the tensors in a safetensors file, from its header. Raises WeightsError if it is not whole."""
-    return [tensor["shape"] for tensor in _read_header(path).values() if "shape" in tensor]
+def read_shapes(path: Path) -> dict[str, list[int]]:
+    """The shapes of the tensors in a safetensors file by name, from its header.
+
+    Raises WeightsError if it is not whole.
+    """
+    return {name: tensor["shape"] for name, tensor in _read_header(path).items() if "shape" in tensor}
 
 
 def _read(folder: Path) -> PresetFiles:
@@ -138,7 +141,7 @@ def _count_stored(weights: tuple[Path, ...]) -> int:
     total = 0
     for path in weights:
         if path.suffix == ".safetensors":
-            total += sum(map(math.prod, read_shapes(path)))
+            total += sum(map(math.prod, read_shapes(path).values()))
         elif path.suffix == ".h5":
             _check_hdf5(path)
             total += path.stat().st_size // 4

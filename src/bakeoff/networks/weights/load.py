@@ -13,6 +13,7 @@ from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.custom_objects import name_custom_objects
 from bakeoff.networks.efficientnet_lite import torch_prefixes
 from bakeoff.networks.hub.build import load_preset
+from bakeoff.networks.hub.files import read_files
 from bakeoff.networks.weights.keras_file import open_models
 from bakeoff.networks.weights.known import recognise
 from bakeoff.networks.weights.locate import WeightsSource
@@ -25,8 +26,6 @@ from bakeoff.text import counted, name_some
 __all__ = ["LoadReport", "load_weights", "renew_copies"]
 
 _IMAGENET_STD = (0.229, 0.224, 0.225)
-# KerasHub stores the states of random generators, too.
-_MOST_SEEDS = 1000
 
 Tensors = list[NDArray[Any]]
 
@@ -60,7 +59,7 @@ def load_weights(backbone: Any, spec: Backbone, source: WeightsSource, *, partia
         if source.origin == "hub":
             _load_hub(backbone, source.path)
         else:
-            _load_preset(backbone, spec, source.path)
+            _load_preset(backbone, source.path)
         found = len(backbone.weights)
         _check_finite([(layer, layer.get_weights()) for layer in backbone.layers], source.path)
     elif source.origin == "plugin":
@@ -107,15 +106,16 @@ def _load_hub(backbone: Any, path: Path) -> None:
         raise WeightsError(f"{path} does not fit {backbone.name}: {reason}; delete it and fetch it again") from error
 
 
-def _load_preset(backbone: Any, spec: Backbone, folder: Path) -> None:
+def _load_preset(backbone: Any, folder: Path) -> None:
     # KerasHub opens the files, so what no file of weights needs is refused first.
-    stored = sum(size for path in folder.glob("*.h5") for size in list_sizes(path))
-    load_preset(backbone, folder)
-    # KerasHub loads a part of a larger network without a word. Files of transformers were told by their tensors' sizes.
-    if not spec.one_size and stored > backbone.count_params() + _MOST_SEEDS:
+    weights = [path for path in read_files(folder.name, folder).weights if path.suffix == ".h5"]
+    stored = sum(size for path in weights for size in list_sizes(path))
+    needed = load_preset(backbone, folder)
+    # KerasHub loads a part of a larger network without a word.
+    if stored > needed:
         raise WeightsError(
             f"{folder} has weights of a larger network than its config.json ({stored:,} numbers instead of"
-            f" {backbone.count_params():,}); download or save the preset again"
+            f" {needed:,}); download or save the preset again"
         )
 
 

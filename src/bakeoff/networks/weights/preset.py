@@ -1,8 +1,8 @@
-"""Whether the weights of a preset are those of its configuration, without loading them.
+"""Whether the weights of a preset are those of its configuration.
 
-Of a vision transformer, the sizes of the tensors tell, which the headers of its files have. They are the same in the
-layouts of KerasHub and of Transformers. Of other networks only loading tells, in a process of its own; what came of it
-is noted in the cache, as `presets/HASH.json`.
+Only loading tells, in a process of its own; what came of it is noted in the cache, as `presets/HASH.json`. Of a vision
+transformer most that can be wrong is refused before: by the sizes of its tensors, which the headers of its files have.
+They are the same in the layouts of KerasHub and of Transformers.
 """
 
 import importlib.metadata
@@ -31,7 +31,7 @@ def is_known_to_fit(spec: Backbone) -> bool:
         spec: The network of the preset.
 
     Returns:
-        False where only loading them can tell, and nobody has yet.
+        False where they have not been loaded yet.
 
     Raises:
         WeightsError: They are of another network, or a file is damaged.
@@ -41,7 +41,6 @@ def is_known_to_fit(spec: Backbone) -> bool:
     if design := find_design(kind, config):
         stored = Counter(size for path in files.weights for size in list_sizes(path))
         _compare(spec, design, stored, images_only=kind != "SigLIPBackbone")
-        return True
     note = _note(spec)
     if found := note.is_file():
         mark_used(note)
@@ -54,12 +53,12 @@ def note_fit(spec: Backbone) -> None:
 
 
 def list_sizes(path: Path) -> list[int]:
-    """Numbers in each tensor of one of a preset's files of weights; none of an index.
+    """Numbers in each tensor of one of a preset's files of weights; none of an index, and of random generators' states.
 
     Raises WeightsError if it is damaged, or needs what no file of weights needs.
     """
     if path.suffix == ".safetensors":
-        return [*map(math.prod, read_shapes(path))]
+        return [*map(math.prod, read_shapes(path).values())]
     if path.suffix != ".h5":
         return []
     try:
@@ -77,8 +76,9 @@ def _note(spec: Backbone) -> Path:
 
 def _walk(group: Group) -> Iterator[int]:
     yield from (math.prod(tensor.shape) for tensor in group.tensors.values())
-    for inner in group.groups.values():
-        yield from _walk(inner)
+    for name, inner in group.groups.items():
+        if not name.startswith("seed_generator"):
+            yield from _walk(inner)
 
 
 def _compare(spec: Backbone, design: Design, stored: Counter[int], *, images_only: bool) -> None:
