@@ -18,6 +18,10 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# Each process that a test starts would compile all of bakeoff again, and each pytest rewrite the assertions again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # The files that take longest come first, so that no process works alone on one of them at the end.
 LONGEST = (
     "test_whole_path.py",

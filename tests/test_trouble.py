@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,12 @@ RAISED = {
 # Letters of its own that a message has at least; others pass the text of another error on.
 LEAST_LETTERS = 10
 PAGES = [ROOT / "docs" / "trouble.md", *sorted((ROOT / "docs" / "trouble").glob("*.md"))]
-SOURCES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
+
+
+@cache
+def read_sources() -> dict[str, ast.Module]:
+    """The sources' syntax trees by path."""
+    return {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
 
 
 def read_text(node: ast.AST) -> str:
@@ -39,7 +45,7 @@ def read_text(node: ast.AST) -> str:
 
 def list_messages() -> Iterator[tuple[str, str]]:
     """The messages that are raised, each with its place in the sources."""
-    for name, tree in SOURCES.items():
+    for name, tree in read_sources().items():
         for node in ast.walk(tree):
             match node:
                 case ast.Call(func=ast.Name(id=raised), args=[*_, _] as args) if raised in RAISED:
@@ -49,13 +55,19 @@ def list_messages() -> Iterator[tuple[str, str]]:
                     yield f"{name}:{node.lineno}", message
 
 
-MESSAGES = dict(list_messages())
-TEXTS = [
-    read_text(node)
-    for tree in SOURCES.values()
-    for node in ast.walk(tree)
-    if isinstance(node, ast.JoinedStr | ast.Constant)
-]
+@pytest.fixture(scope="module")
+def messages() -> dict[str, str]:
+    """The messages that are raised, by place."""
+    return dict(list_messages())
+
+
+@pytest.fixture(scope="module")
+def texts() -> set[str]:
+    """All texts of the sources."""
+    nodes = (node for tree in read_sources().values() for node in ast.walk(tree))
+    return {read_text(node) for node in nodes if isinstance(node, ast.JoinedStr | ast.Constant)}
+
+
 EXPLAINED = [
     (page.name, part)
     for page in PAGES
@@ -69,22 +81,22 @@ def letters(text: str) -> int:
     return sum(map(str.isalpha, text))
 
 
-def test_there_is_something_to_explain() -> None:
-    assert len(MESSAGES) > 300
+def test_there_is_something_to_explain(messages: dict[str, str]) -> None:
+    assert len(messages) > 300
     assert len(EXPLAINED) > 200
 
 
-def test_each_message_is_explained() -> None:
+def test_each_message_is_explained(messages: dict[str, str]) -> None:
     missing = [
         f"{place}: {message}"
-        for place, message in MESSAGES.items()
+        for place, message in messages.items()
         if letters(message) >= LEAST_LETTERS and not any(part in message for _, part in EXPLAINED)
     ]
     assert missing == [], "add them to a page in docs/trouble"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_has_the_words_of_the_sources(page: Path) -> None:
+def test_a_page_has_the_words_of_the_sources(page: Path, texts: set[str]) -> None:
     said = [part for name, part in EXPLAINED if name == page.name]
-    assert [part for part in said if not any(part in text for text in TEXTS)] == []
+    assert [part for part in said if not any(part in text for text in texts)] == []
     assert [part for part in said if letters(part) < 5] == []
