@@ -239,13 +239,14 @@ def test_a_bundle_is_written_and_opened_whatever_its_folder_is_called(lenet, bun
 
 @pytest.mark.parametrize("form", [Format.ONNX, Format.LITERT], ids=str)
 def test_layers_that_the_converters_do_not_know_are_exported_right(lenet, digits, tmp_path, form):
-    """Those of EfficientNet and ConvNeXt, and large images made smaller."""
+    """Those of EfficientNet, ConvNeXt and ResNeXt, and large images made smaller."""
     keras.utils.set_random_seed(0)
     images = keras.Input((digits.side, digits.side, 3), dtype="uint8")
     x = keras.layers.Resizing(16, 16, antialias=True)(keras.layers.Rescaling(1 / 255)(images))
     x = keras.layers.Normalization(mean=[0.5, 0.4, 0.3], variance=[0.1, 0.2, 0.3])(x)
     stem = keras.Sequential([keras.layers.Conv2D(8, 4, strides=4), keras.layers.LayerNormalization(epsilon=1e-6)])
     x = keras.layers.Conv2D(16, 3, padding="same", groups=8, bias_initializer="random_normal")(stem(x))
+    x = keras.layers.Conv2D(8, 3, padding="same", groups=4, activation="relu")(x)
     x = keras.layers.Flatten()(keras.layers.Activation("gelu")(x))
     model = keras.Model(images, keras.layers.Dense(len(digits.class_names), kernel_initializer="he_normal")(x))
     model = keras.models.model_from_json(model.to_json())  # as from a file

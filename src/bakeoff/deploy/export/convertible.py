@@ -35,6 +35,8 @@ def _replace(layer: keras.layers.Layer) -> keras.layers.Layer:
             return _Normalize(layer)
         case keras.layers.Conv2D() if layer.groups == layer.kernel.shape[2] * layer.groups > 1:
             return _ConvolveDepthwise(layer)
+        case keras.layers.Conv2D() if layer.groups > 1:
+            return _ConvolveGroups(layer)
     return layer
 
 
@@ -74,8 +76,9 @@ class _Normalize(keras.layers.Layer):  # type: ignore[misc]
         return (images - self._mean) / self._deviation
 
 
-class _ConvolveDepthwise(keras.layers.Layer):  # type: ignore[misc]
-    """A convolution with one group for each channel. Keras compiles it with XLA, which no converter reads."""
+class _ConvolveGroups(keras.layers.Layer):  # type: ignore[misc]
+    """A convolution in groups. Keras compiles it with XLA, because TensorFlow cannot run it on a CPU; converters read
+    TensorFlow's own, and their runtimes can."""
 
     def __init__(self, convolution: keras.layers.Conv2D) -> None:
         super().__init__(name=convolution.name, dtype=convolution.dtype_policy)
@@ -84,8 +87,29 @@ class _ConvolveDepthwise(keras.layers.Layer):  # type: ignore[misc]
     def call(self, images: Any) -> Any:
         """Images (n, h, w, c) to (n, h', w', filters)."""
         layer = self._convolution
+        outputs = self._convolve(images)
+        return layer.activation(outputs if layer.bias is None else outputs + layer.bias)
+
+    def _convolve(self, images: Any) -> Any:
+        import tensorflow as tf
+
+        layer = self._convolution
+        return tf.nn.convolution(
+            images, layer.kernel, strides=layer.strides, padding=layer.padding.upper(), dilations=layer.dilation_rate
+        )
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> Any:
+        """(n, h', w', filters)."""
+        return self._convolution.compute_output_shape(shape)
+
+
+class _ConvolveDepthwise(_ConvolveGroups):
+    """A convolution with one group for each channel."""
+
+    def _convolve(self, images: Any) -> Any:
+        layer = self._convolution
         height, width, _, filters = layer.kernel.shape
-        outputs = keras.ops.depthwise_conv(
+        return keras.ops.depthwise_conv(
             images,
             keras.ops.reshape(layer.kernel, (height, width, layer.groups, filters // layer.groups)),
             strides=layer.strides,
@@ -93,8 +117,3 @@ class _ConvolveDepthwise(keras.layers.Layer):  # type: ignore[misc]
             data_format=layer.data_format,
             dilation_rate=layer.dilation_rate,
         )
-        return layer.activation(outputs if layer.bias is None else outputs + layer.bias)
-
-    def compute_output_shape(self, shape: tuple[int | None, ...]) -> Any:
-        """(n, h', w', filters)."""
-        return self._convolution.compute_output_shape(shape)
