@@ -1,9 +1,11 @@
 """Faults with one outcome: what is damaged is named, exit code 2, and doing what the line says mends it."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -16,7 +18,7 @@ from factories import make_record
 from running import BAKEOFF, run_cli
 
 from .harness import play
-from .machine import Disk, can_limit_memory, can_mount, hear_interrupts
+from .machine import Clock, Disk, can_limit_memory, can_mount, hear_interrupts
 
 SETTINGS = ("model.name=cnn-small", "model.size=32", "train.images=640")
 TRAIN = ["train", "digits", *(part for setting in SETTINGS for part in ("--set", setting))]
@@ -95,6 +97,24 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     place = tmp_path / "file"
     place.write_text("")
     _one_line(run_cli(*TRAIN, "--out", place / "out"), "cannot write", str(place))
+
+
+def test_a_clock_that_is_set_back_leaves_durations_as_they_are(tmp_path):
+    clock = Clock(tmp_path / "clock")
+    if not clock.can_jump:
+        pytest.skip("setting a clock back needs libfaketime and a C compiler")
+    clock.jump(-3600)
+    # Short sleeps: the end of some is over when they begin.
+    code = "import time; began = time.monotonic(); [time.sleep(1e-5) for _ in range(2000)]; time.sleep(0.05);"
+    code += "print(time.time(), time.monotonic() - began)"
+    before = time.time()
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | clock.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    now, took = map(float, done.stdout.split())
+    assert before - 3600 <= now <= time.time() - 3600
+    assert took >= 0.05
 
 
 @pytest.mark.slow
