@@ -6,7 +6,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from .harness import play
+from .harness import DAMAGES, FAULTS, play
+from .packages import KILLED
 
 
 def main() -> int:
@@ -15,7 +16,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="faults with this text in their name")
+    parser.add_argument("--list", action="store_true", help="show the names of faults and damages, and end")
     arguments = parser.parse_args()
+    if arguments.list:
+        sys.stdout.write("\n".join([*FAULTS, KILLED, "", "between two attempts:", *DAMAGES]) + "\n")
+        return 0
+    if not any(arguments.only in name for name in (*FAULTS, KILLED)):
+        parser.error(f"no fault has {arguments.only!r} in its name; --list shows them")
     faults: Counter[str] = Counter()
     attempts = wrong = 0
     for seed in range(arguments.seed, arguments.seed + arguments.rounds):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import packages
 from .machine import Clock, Disk, children_of, hear_interrupts, lift_limit, limit_memory, send
 
 # The whole job, whose runs have limits; and one whose runs have a length alone, for a machine that is busy besides.
@@ -319,6 +320,9 @@ def play(folder: Path, seed: int, only: str = "") -> Round:
         only: Faults with this text in their name; what can only happen to a whole study makes it one.
     """
     dice = random.Random(seed)
+    if only in packages.KILLED and (only or seed % 10 == 9) and not any(only in name for name in FAULTS if only):
+        killed, wrong = packages.disturb_package(folder, dice)
+        return Round(Counter({packages.KILLED: killed}), killed, wrong)
     whole = seed % 4 == 0 or (only and any(only in name for name in ONLY_WHOLE))
     study, found = Study(folder, WHOLE if whole else EQUAL), Round()
     with study.disk, study.cache_disk:

@@ -19,6 +19,7 @@ from running import BAKEOFF, run_cli
 
 from .harness import play
 from .machine import Clock, Disk, can_limit_memory, can_mount, hear_interrupts
+from .packages import KILLED
 
 SETTINGS = ("model.name=cnn-small", "model.size=32", "train.images=640")
 TRAIN = ["train", "digits", *(part for setting in SETTINGS for part in ("--set", setting))]
@@ -115,6 +116,11 @@ def test_a_clock_that_is_set_back_leaves_durations_as_they_are(tmp_path):
     now, took = map(float, done.stdout.split())
     assert before - 3600 <= now <= time.time() - 3600
     assert took >= 0.05
+
+
+@pytest.mark.slow
+def test_a_weights_package_that_is_killed_again_and_again_is_whole_at_the_end(tmp_path):
+    assert play(tmp_path, 0, KILLED).failures == []
 
 
 @pytest.mark.slow
