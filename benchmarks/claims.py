@@ -1,7 +1,8 @@
 """The tasks of the original study on this machine: `bakeoff run` from an empty cache, its test accuracy and its cost.
 
 One row per study. The seed draws the classes, and the test split is opened once. Memory is that of the command and all
-its processes together. Rows of other tasks and seeds stay in claims.csv. Studies are kept in --studies.
+its processes together. Rows of other tasks, seeds and CPUs stay in claims.csv. Studies are kept in --studies. With
+--budget a task is only tried: its rows are printed, and no file is written.
 
     python benchmarks/claims.py 20-classes-10m --seeds 0,1,2 --studies FOLDER [--data-dir FOLDER]
 """
@@ -11,7 +12,7 @@ import os
 import platform
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
@@ -70,19 +71,25 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2", help="draws of the classes, separated by commas")
     parser.add_argument("--studies", type=Path, required=True, help="folder for the studies")
     parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
+    parser.add_argument("--budget", help="another budget than the task's, to try whether it runs")
     arguments = parser.parse_args()
 
+    tried = []
     arguments.studies.mkdir(parents=True, exist_ok=True)
     for seed in map(int, arguments.seeds.split(",")):
-        row = run(arguments.work, seed, arguments.studies / f"{arguments.work}-{seed}", arguments.data_dir)
-        keep(CSV, [row], same=("work", "seed"), order=lambda row: (list(WORKS).index(row["work"]), int(row["seed"])))
-    print_table(read(CSV))
+        out = arguments.studies / f"{arguments.work}-{seed}"
+        row = run(arguments.work, seed, out, arguments.data_dir, arguments.budget)
+        if arguments.budget:
+            tried.append({name: str(value) for name, value in asdict(row).items()})
+        else:
+            keep(CSV, [row], same=("work", "seed", "cpu", "cores"), order=_place)
+    print_table(tried or read(CSV))
 
 
-def run(work: str, seed: int, out: Path, data_dir: Path | None) -> Row:
-    """Run one study with the command line, as a user does."""
+def run(work: str, seed: int, out: Path, data_dir: Path | None, tried: str | None = None) -> Row:
+    """Run one study with the command line, as a user does; with another budget if one is tried."""
     classes, budget = WORKS[work]
-    command = [sys.executable, "-m", "bakeoff", "run", "cifar100", "--classes", classes, "--budget", budget]
+    command = [sys.executable, "-m", "bakeoff", "run", "cifar100", "--classes", classes, "--budget", tried or budget]
     command += ["--seed", str(seed), "--out", str(out)]
     if data_dir is not None:
         command += ["--data-dir", str(data_dir.resolve())]
@@ -122,15 +129,20 @@ def _row(work: str, seed: int, record: RunRecord, seconds: float, peak_bytes: in
     )
 
 
+def _place(row: dict[str, str]) -> tuple[int, str, int]:
+    return list(WORKS).index(row["work"]), row["cpu"], int(row["seed"])
+
+
 def print_table(rows: list[dict[str, str]]) -> None:
-    """Print one line per study, and the mean over the draws of each task."""
-    table = Table("task", "seed", "network", "test top-1", "95 % interval", "minutes", "peak memory")
-    for work in WORKS:
-        mine = [row for row in rows if row["work"] == work]
+    """Print one line per study, and the mean over the draws of each task on each CPU."""
+    table = Table("task", "cpu", "seed", "network", "test top-1", "95 % interval", "minutes", "peak memory")
+    for work, cpu in dict.fromkeys((row["work"], row["cpu"]) for row in rows):
+        mine = [row for row in rows if (row["work"], row["cpu"]) == (work, cpu)]
         for row in mine:
             interval = f"{float(row['ci95_low']):.1%} – {float(row['ci95_high']):.1%}"
             table.add_row(
                 work,
+                cpu,
                 row["seed"],
                 row["network"],
                 f"{float(row['test_top1']):.1%}",
@@ -140,7 +152,7 @@ def print_table(rows: list[dict[str, str]]) -> None:
             )
         if len(mine) > 1:
             mean = sum(float(row["test_top1"]) for row in mine) / len(mine)
-            table.add_row(work, "mean", "", f"[bold]{mean:.1%}", "", "", "", end_section=True)
+            table.add_row(work, cpu, "mean", "", f"[bold]{mean:.1%}", "", "", "", end_section=True)
     Console().print(table)
 
 

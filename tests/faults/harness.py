@@ -344,7 +344,8 @@ def _disturb(study: Study, found: Round, dice: random.Random, only: str) -> None
         process = study.start()
         if found.faults.total() < faults:
             name = dice.choice(study.faults(only))
-            _wait(process, dice.uniform(0.5, 25.0))
+            # In any stage: the whole job takes as long as its budget.
+            _wait(process, dice.uniform(0.5, 100.0 if study.command == WHOLE else 25.0))
             if process.poll() is None:
                 found.faults[name] += 1
                 disturb, following = FAULTS[name]

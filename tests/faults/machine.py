@@ -99,7 +99,7 @@ class Clock:
         return {
             "LD_PRELOAD": ":".join(map(str, self._libraries)),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
 
