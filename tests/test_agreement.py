@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bakeoff.runs.agreement import describe_difference
+from bakeoff.runs.agreement import count_differing, describe_difference
 from bakeoff.runs.predictions import Predictions, round_logits
 from factories import make_record
 
@@ -43,6 +43,13 @@ def test_another_model_never_passes(precision):
     assert "of 500 images in another class" in _compare(other, precision)
     assert _compare(LOGITS[:, :9], precision) == "9 classes instead of 10"
     assert _compare(np.full_like(LOGITS, np.nan), precision) == "probabilities that are not numbers"
+
+
+def test_either_of_two_classes_that_are_almost_equally_probable_is_the_same():
+    """A network of a hundred classes that has hardly learned has many such images."""
+    probabilities = np.array([[0.50, 0.49, 0.01], [0.60, 0.30, 0.10], [0.20, 0.40, 0.40]])
+    assert count_differing(probabilities, np.array([1, 0, 2]), near_tie=0.02) == 0
+    assert count_differing(probabilities, np.array([2, 1, 0]), near_tie=0.02) == 3
 
 
 def test_images_are_matched_by_their_ids():

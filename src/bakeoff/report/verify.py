@@ -27,7 +27,8 @@ from bakeoff.report.board import Row, format_csv, rank
 from bakeoff.report.page import render_report
 from bakeoff.report.page_text import read_page_text
 from bakeoff.report.winner import choose_winner
-from bakeoff.runs.agreement import choose_tolerance
+from bakeoff.runs.agreement import choose_tolerance, count_differing
+from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import Metric, read_run, run_id
 from bakeoff.runs.folder import RunFolder, SplitScored, run_dir
 from bakeoff.runs.metrics import Metrics, score
@@ -115,7 +116,8 @@ def verify_bundles(out: Path, dataset: Dataset, on_progress: OnCount | None = No
     """Verify every bundle of a study: the hashes of its files, and its predictions if its runtime is installed.
 
     A bundle with the run's precision must predict the classes that the run predicted on the test split, image by
-    image. A quantised bundle must have the validation accuracy that it states.
+    image; where two classes were almost equally probable, either. A quantised bundle must have the validation accuracy
+    that it states.
 
     Args:
         out: The study's folder.
@@ -137,23 +139,23 @@ def _verify_predictions(folder: Path, run: Path, dataset: Dataset, on_progress: 
     except BakeoffError as error:
         yield Check(folder.name, "can be opened", str(error))
         return
-    stated = bundle.facts.val
+    stated, tolerance = bundle.facts.val, choose_tolerance(read_record(run))
     if stated is not None:
         name, split = "val", load_split(dataset, "val")
         hits = int((_predict(bundle, split, name, on_progress) == split.labels).sum())
         differing, source = abs(hits - round(stated.top1 * stated.images)), "bundle.json"
     elif has_predictions(run, "test"):
         name, split = "test", load_split(dataset, "test", unlock=True)
-        recorded = read_predictions(run, "test").predicted
+        recorded = softmax(read_predictions(run, "test").logits.astype(np.float32))
         predicted = _predict(bundle, split, name, on_progress)
-        differing = int((predicted != recorded).sum()) if len(recorded) == len(split) else len(split)
+        same = len(recorded) == len(split)
+        differing = count_differing(recorded, predicted, tolerance.near_tie) if same else len(split)
         source = RunFolder(run).predictions("test").name
     else:
         return
     agree = f"as in {source}"
-    limit = choose_tolerance(read_record(run)).differing
     where = f"{folder.name}/{MODEL_NAMES[bundle.facts.format]}: predictions on {counted(len(split), f'{name} image')}"
-    yield Check(where, agree, agree if differing <= limit * len(split) else f"{differing:,} differ")
+    yield Check(where, agree, agree if differing <= tolerance.differing * len(split) else f"{differing:,} differ")
 
 
 def _predict(bundle: Bundle, split: Split, name: str, on_progress: OnCount | None) -> NDArray[np.intp]:

@@ -11,6 +11,7 @@ same weights is told by its hash.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import Precision
@@ -18,7 +19,7 @@ from bakeoff.runs.predictions import Predictions
 from bakeoff.runs.record import RunRecord
 from bakeoff.text import counted
 
-__all__ = ["Tolerance", "choose_tolerance", "describe_difference"]
+__all__ = ["Tolerance", "choose_tolerance", "count_differing", "describe_difference"]
 
 
 class Tolerance(NamedTuple):
@@ -43,6 +44,18 @@ def choose_tolerance(record: RunRecord) -> Tolerance:
         return _BFLOAT16
     on_cpu = record.device.lower().startswith("cpu")
     return _FLOAT32 if on_cpu and record.precision != Precision.FLOAT16 else _ELEVEN_BITS
+
+
+def count_differing(probabilities: NDArray[np.floating], predicted: NDArray[np.intp], near_tie: float) -> int:
+    """Count the images whose predicted class is not one of those that were as probable as any.
+
+    Args:
+        probabilities: The stored ones, (n, classes).
+        predicted: The classes that are predicted now, (n,).
+        near_tie: A class whose probability is below the largest by no more than this is as probable as any.
+    """
+    chosen = probabilities[np.arange(len(predicted)), predicted]
+    return int((chosen < probabilities.max(axis=1) - near_tie).sum())
 
 
 def describe_difference(record: RunRecord, stored: Predictions, computed: Predictions) -> str:
@@ -74,8 +87,7 @@ def describe_difference(record: RunRecord, stored: Predictions, computed: Predic
         return "probabilities that are not numbers"
     tolerance = choose_tolerance(record)
     mean_gap = float(np.abs(expected - found).max(axis=1).mean())
-    chosen = expected[np.arange(len(expected)), found.argmax(axis=1)]
-    differing = int((chosen < expected.max(axis=1) - tolerance.near_tie).sum())
+    differing = count_differing(expected, found.argmax(axis=1), tolerance.near_tie)
     if mean_gap <= tolerance.mean_gap and differing <= tolerance.differing * len(shared):
         return ""
     return (
