@@ -355,7 +355,7 @@ def test_the_plan_says_why_probes_are_cross_validated():
     console.print(render_plan(_plan_small(budget=600.0)))
     text = " ".join(console.export_text().split())
     assert "10-fold cross-validation on 648 images, because 72 validation images tell only within ±11 points" in text
-    assert "from scratch: 9.0 s of training; scored on 72" in text
+    assert "from scratch: 9.0 s of training, scored on 72 validation images" in text
     console.print(render_plan(_plan_small(candidates=LITES[:1])))
     assert "from scratch" not in console.export_text()
     console.print(render_plan(_plan_small({"train": 9000, "val": 2000, "test": 2000}, 1800.0)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bakeoff.profile import Profile
-from bakeoff.report.winner import choose_winner
+from bakeoff.report.winner import choose_winner, explain_no_refit
 from bakeoff.runs.config import Mode
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import TestMetrics
@@ -15,7 +15,7 @@ from bakeoff.study import Forecast, open_state, propose, run_study
 from bakeoff.study import context as context_module
 from bakeoff.study import loop as loop_module
 from bakeoff.study.planning import MAX_VIEWS, count_views, predict_views
-from bakeoff.study.settle import explain_no_refit, make_refit, propose_last
+from bakeoff.study.settle import make_refit, propose_last
 from factories import make_metrics, make_observation
 from test_loop import _Silent
 from test_plan import FORECAST, LITES, _finish, _plan
@@ -251,11 +251,11 @@ def test_a_refit_that_was_too_short_or_failed_is_not_shipped(small):
     short = _finish(small.follow(), Stage.REFIT, 0.0, val=None, epochs=3.0, refit_of=fitted.id)
     small.records.append(short)
     assert small.winner.shipped == fitted.id
-    assert "not shipped" in small.winner.why
-    assert explain_no_refit(small.records) == "the refit is not shipped: there was time for 3.0 of 4.0 epochs"
+    assert explain_no_refit(small.records).startswith("The refit had time for 3.0 of 4.0 epochs and is not used: ")
+    assert explain_no_refit(small.records) in small.winner.why
     small.records[-1] = short.model_copy(update={"state": State.FAILED, "reason": "the disk is full"})
     assert small.winner.shipped == fitted.id
-    assert explain_no_refit(small.records) == "no refit: it failed (the disk is full)"
+    assert explain_no_refit(small.records).startswith("The refit failed (the disk is full), so ")
 
 
 def test_a_refit_without_time_for_its_epochs_is_not_begun(small):
@@ -263,7 +263,7 @@ def test_a_refit_without_time_for_its_epochs_is_not_begun(small):
     small.confirm(69)
     assert small.follow(left=300) is not None
     assert small.follow(left=40) is None
-    assert explain_no_refit(small.records) == "no refit: there is too little time left for one"
+    assert explain_no_refit(small.records).startswith("There was no time for a refit: ")
 
 
 @pytest.mark.parametrize("views", [0, 3])

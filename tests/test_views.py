@@ -130,8 +130,8 @@ def test_the_better_head_is_kept_and_the_note_says_which(begin):
     plain = _score(task, fit_head(values, task.train.labels, task.classes))
     assert (outcome.val_logits.argmax(1) == task.val.labels).mean() >= plain
     assert outcome.head_views in (0, 2)
-    kept = "2 augmented views of each image, too" if outcome.head_views else "the images alone"
-    assert outcome.note.startswith(f"its head was fitted on {kept}: top-1 ")
+    kept = "also fitted on 2 augmented views of each image" if outcome.head_views else "fitted on the images alone"
+    assert outcome.note.startswith(f"its head was {kept}: top-1 ")
     assert outcome.images_seen == 3 * 300
     again = predict_logits(compile_forward(outcome.model), task.val)
     assert np.allclose(outcome.val_logits, again, atol=1e-4)
@@ -144,8 +144,16 @@ ZERO = LinearHead(np.zeros((200, 10), np.float32), np.zeros(10, np.float32))
 @pytest.mark.parametrize(
     ("module", "views", "words"),
     [
-        (probe_module, 2, ("2 augmented views of each image, too: top-1 ", " on validation, top-1 ", " without")),
-        (views_module, 0, ("the images alone: top-1 ", " on validation, top-1 ", " with 2 augmented views of each")),
+        (
+            probe_module,
+            2,
+            ("also fitted on 2 augmented views of each image: top-1 ", " on validation, top-1 ", " without"),
+        ),
+        (
+            views_module,
+            0,
+            ("the images alone: top-1 ", " on validation, top-1 ", " also with 2 augmented views of each"),
+        ),
     ],
 )
 def test_a_head_that_is_worse_is_not_kept(begin, monkeypatch, module, views, words):
@@ -183,7 +191,7 @@ def test_a_probe_that_learns_validation_keeps_the_views_that_its_config_names(be
     outcome = probe(task := begin(train={"with_val": True}))
     assert outcome.val_logits is None
     assert outcome.head_views == 2
-    assert outcome.note == "its head was fitted on 2 augmented views of each image, too"
+    assert outcome.note == "its head was also fitted on 2 augmented views of each image"
     views = list_views(task.run.augment, 2, task.run.seed)
     parts = [frozen_features(task, task.train, task.val, view=view) for view in (None, *views)]
     rows = np.concatenate([each.values for part in parts for each in part])
@@ -197,7 +205,7 @@ def test_a_probe_whose_time_is_over_makes_no_views_and_says_so(begin):
     outcome = probe(begin(wall_seconds=1e-3))
     assert outcome.head_views == 0
     assert outcome.images_seen == 300
-    assert outcome.note == "its head was fitted on no view of the 2 that were planned, to end in its time"
+    assert outcome.note == "its head was fitted without augmented views: there was no time for the 2 that were planned"
 
 
 def test_the_memory_of_views_is_predicted(begin):

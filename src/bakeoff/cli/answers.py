@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from bakeoff.cli.output import print_json, print_line
+from bakeoff.cli.output import print_json, print_line, print_text
 from bakeoff.text import encodable, printable, to_cell
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def print_lines(answers: "Iterable[Prediction]") -> None:
     """Each as it comes: the path, and a line for each class."""
     for answer in answers:
         remark = answer.error or ("unsure" if answer.unsure else "")
-        print_line(f"{answer.path}: {remark}" if remark else answer.path)
+        print_text(f"{answer.path}: {remark}" if remark else answer.path)
         for named in answer.top:
             print_line(f"  {named.probability:7.2%}  {named.label}")
 

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,16 +112,21 @@ def predict(
     """
     from bakeoff.api.bundles import iterate_answers
     from bakeoff.cli.answers import print_csv, print_lines, print_list
+    from bakeoff.console.bars import draw_bars
 
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; give one of them")
     counts = {"all": 0, "unread": 0}
     with exit_on_interrupt("what was printed is complete"):
-        # On a terminal the results, printed line by line, already show the progress.
+        # On a terminal the results, printed line by line, show the progress from the first of them on.
         shows_bar = as_json or not sys.stdout.isatty()
-        answers = iterate_answers(
-            bundle, images, top=top, min_confidence=min_confidence, threads=threads, progress=shows_bar
-        )
+        with draw_bars() as move:
+            move("opening the bundle", 0, 0)
+            answers = iterate_answers(
+                bundle, images, top=top, min_confidence=min_confidence, threads=threads, progress=shows_bar
+            )
+            if not shows_bar:
+                answers = chain(list(islice(answers, 1)), answers)
         (print_list if as_json else print_csv if as_csv else print_lines)(_count(answers, counts))
     if counts["unread"]:
         raise BundleError(

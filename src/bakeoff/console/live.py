@@ -56,7 +56,8 @@ class StudyConsole:
     def study_began(self, dataset: Dataset, plan: AnyPlan) -> None:
         """Print the data and the plan."""
         self.data_read(dataset)
-        self._console.print(render_plan(plan), highlight=False)
+        # A file gets a line for each row, which programs can search.
+        self._console.print(render_plan(plan), highlight=False, soft_wrap=not self._console.is_terminal)
 
     def stage_began(self, stage: str, runs: int | None, seconds_left: float | None) -> None:
         """Print the head of the stage's lines."""

@@ -1,24 +1,66 @@
 """The plan of a study as a table: what each stage does, with how much time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
+from rich.text import Text
 
 from bakeoff.data.folds import half_interval
 from bakeoff.networks.find import find_network
 from bakeoff.report.board import format_bytes, format_changes, format_seconds
 from bakeoff.report.default_field import describe_absent, describe_entrants
-from bakeoff.runs.config import Precision, look_up
+from bakeoff.runs.config import Precision, Train, look_up
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.predictions import name_folds
 from bakeoff.study import MIN_CONFIRM_SECONDS, Ablation, AnyPlan, Comparison, Search, StudyPlan
 from bakeoff.study.past import PastRecipe
+from bakeoff.study.space import Parameter, Scalar, Space
 from bakeoff.text import counted
 
-__all__ = ["render_plan"]
+__all__ = ["PlanTable", "render_plan"]
+
+# Values of a condition that are listed, if those that are missing are fewer.
+_LISTED = 3
 
 
-def render_plan(plan: AnyPlan) -> Table:
+class PlanTable:
+    """A Rich renderable: a row for each thing that is planned, with what it is about.
+
+    Its lines are broken between words, or not at all where text is not wrapped.
+    """
+
+    def __init__(self, title: str, metric: str) -> None:
+        self._title = title
+        self._rows: list[tuple[str, Text]] = []
+        if metric:
+            self.add_row("metric", metric)
+
+    def add_row(self, stage: str, what: str) -> None:
+        """Add a row; `what` may have Rich's markup in it."""
+        self._rows.append((stage, Text.from_markup(what)))
+
+    def add_rows(self, stage: str, texts: Sequence[str]) -> None:
+        """Add rows about the same thing, which is named in the first."""
+        for place, text in enumerate(texts):
+            self.add_row("" if place else stage, text)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(self._title, style="italic")
+        if options.no_wrap:
+            width = max(len(stage) for stage, _ in self._rows)
+            for stage, what in self._rows:
+                yield Text.assemble(f" {stage:<{width}}  ", what)
+            return
+        table = Table(box=None, show_header=False)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        for stage, what in self._rows:
+            table.add_row(stage, what)
+        yield table
+
+
+def render_plan(plan: AnyPlan) -> PlanTable:
     """The plan of a study of any kind: what each stage does, with how much time."""
     match plan:
         case StudyPlan():
@@ -31,24 +73,24 @@ def render_plan(plan: AnyPlan) -> Table:
             return _render_ablation(plan)
 
 
-def _render_whole_job(plan: StudyPlan) -> Table:
+def _render_whole_job(plan: StudyPlan) -> PlanTable:
     """Screen, races, search and confirmation."""
-    table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}", plan)
+    table = PlanTable(f"Plan for {format_seconds(plan.budget_seconds)}", plan.decides)
     if plan.rests_on:
-        table.add_row("pace", plan.rests_on)
+        table.add_row("times", f"predicted from {plan.rests_on}")
     if plan.xla or plan.precision is not Precision.FLOAT32:
         compiled = " and XLA" if plan.xla else ""
         table.add_row("steps", f"in {plan.precision}{compiled}: the fastest of what was tried on this GPU")
     _describe_field(table, plan.field)
     table.add_row(_with_time("screen", plan), ", ".join(plan.candidates))
-    scratch = f"from scratch: {format_seconds(plan.scratch_seconds)} of training; scored on {plan.screen_val:,}"
+    scored = f"scored on {counted(plan.screen_val, 'validation image')}"
     if plan.screen_folds:
         table.add_row("", f"pretrained: a probe, {_describe_folds(plan)}")
-        networks = [name.partition("@")[0] for name in plan.candidates]
-        if any(find_network(name).from_scratch or plan.weights.of(name) == "none" for name in networks):
-            table.add_row("", scratch)
     else:
-        table.add_row("", f"pretrained: a probe on {counted(plan.screen_images, 'image')}; {scratch}")
+        table.add_row("", f"pretrained: a probe on {counted(plan.screen_images, 'image')}, {scored}")
+    networks = [name.partition("@")[0] for name in plan.candidates]
+    if any(find_network(name).from_scratch or plan.weights.of(name) == "none" for name in networks):
+        table.add_row("", f"from scratch: {format_seconds(plan.scratch_seconds)} of training, {scored}")
     _warn_of_random(table, {name: plan.weights.of(name.partition("@")[0]) for name in plan.candidates})
     if plan.downloads:
         table.add_row("download", f"meanwhile: {_name_downloads(plan)}; each is screened once its weights are here")
@@ -91,7 +133,7 @@ def _name_downloads(plan: StudyPlan) -> str:
     return ", ".join(f"{name} ({format_bytes(size)})" for name, size in plan.downloads.items())
 
 
-def _describe_field(table: Table, field: DefaultField | None) -> None:
+def _describe_field(table: PlanTable, field: DefaultField | None) -> None:
     """Say which networks take part and why, and which do not, if none were named."""
     if field is None:
         return
@@ -99,8 +141,7 @@ def _describe_field(table: Table, field: DefaultField | None) -> None:
     table.add_row("field", about)
     for name, why in describe_entrants(field):
         table.add_row("", f"{name}: {why}")
-    for number, (names, why) in enumerate(describe_absent(field)):
-        table.add_row("" if number else "left out", f"{names}: {why}")
+    table.add_rows("left out", [f"{names}: {why}" for names, why in describe_absent(field)])
 
 
 def _describe_folds(plan: StudyPlan) -> str:
@@ -119,7 +160,7 @@ def _with_time(stage: str, plan: StudyPlan) -> str:
     return f"{stage}, {format_seconds(seconds)}" if seconds else stage
 
 
-def _render_comparison(plan: Comparison) -> Table:
+def _render_comparison(plan: Comparison) -> PlanTable:
     """What a comparison is about to do: its candidates, and the one length that all of them get."""
     length = plan.runs[0].train
     if plan.budget_seconds is not None:
@@ -132,7 +173,7 @@ def _render_comparison(plan: Comparison) -> Table:
             (unit, getattr(length, unit)) for unit in ("seconds", "images", "epochs") if getattr(length, unit)
         )
         title, each = "Plan", f"{value:,g} {unit} of training"
-    table = _begin_table(title, plan)
+    table = PlanTable(title, plan.decides)
     _describe_field(table, plan.field)
     table.add_row("compare", ", ".join(run.candidate for run in plan.runs))
     table.add_row("", f"{each} for each, on the same data; compiling and scoring are measured apart")
@@ -141,35 +182,54 @@ def _render_comparison(plan: Comparison) -> Table:
     return table
 
 
-def _warn_of_random(table: Table, weights: Mapping[str, str]) -> None:
+def _warn_of_random(table: PlanTable, weights: Mapping[str, str]) -> None:
     """Name the candidates that have pretrained weights and start without them; `weights` are choices by candidate."""
     chosen = [name for name, choice in weights.items() if choice == "none"]
     if random := [name for name in chosen if not find_network(name.partition("@")[0]).from_scratch]:
         table.add_row("", f"[bold red]RANDOM WEIGHTS[/], as asked for: {', '.join(random)}")
 
 
-def _render_search(plan: Search) -> Table:
+def _render_search(plan: Search) -> PlanTable:
     """The plan of a search: its trials, and what may differ between them."""
-    table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}", plan)
+    table = PlanTable(f"Plan for {format_seconds(plan.budget_seconds)}", plan.decides)
     train = plan.base.train
     length = format_seconds(train.seconds or 0.0)
-    table.add_row("trials", f"{plan.base.candidate}, {length} of training each, scored on {train.val_images:,}")
+    table.add_row("trials", f"{plan.base.candidate}, {length} of training each, {_describe_scoring(train)}")
     stops = counted(train.evaluations - 1, "evaluation")
     table.add_row("", f"after each of {stops} on the way, a trial that is among the worse half so far is stopped")
     _warn_of_random(table, {plan.base.candidate: plan.base.model.weights})
     for trial in plan.first:
         table.add_row("memory", f"tried first: {format_changes(trial.changes)}, {_describe_past(trial.past)}")
-    for parameter in plan.space.parameters:
-        if parameter.choices:
-            values = ", ".join(map(str, parameter.choices))
-        else:
-            values = f"{parameter.low:g} to {parameter.high:g}{', evenly by its logarithm' if parameter.log else ''}"
-        table.add_row("parameter", f"{parameter.name}: {values}")
+    table.add_rows("may change", [_describe_parameter(parameter, plan.space) for parameter in plan.space.parameters])
     table.add_row(
         "check", "the best recipe and the one it began with once more, with another seed, on all of validation"
     )
     table.add_row("", "the test split stays locked")
     return table
+
+
+def _describe_scoring(train: Train) -> str:
+    """What a run of a search is scored on."""
+    images = "all validation images" if train.val_images is None else counted(train.val_images, "validation image")
+    return f"scored on {images}"
+
+
+def _describe_parameter(parameter: Parameter, space: Space) -> str:
+    """A parameter with its values, and with the values of others on which it depends."""
+    if parameter.choices:
+        values = ", ".join(map(str, parameter.choices))
+    else:
+        values = f"{parameter.low:g} to {parameter.high:g}{' on a logarithmic scale' if parameter.log else ''}"
+    conditions = ", ".join(_describe_condition(key, needed, space) for key, needed in parameter.when.items())
+    return f"{parameter.key}: {values}{f' ({conditions})' if conditions else ''}"
+
+
+def _describe_condition(key: str, needed: Sequence[Scalar], space: Space) -> str:
+    """The values that another key must have for a parameter to be tried, or those that it must not have."""
+    others = [value for each in space.parameters if each.key == key for value in each.choices if value not in needed]
+    if len(needed) > _LISTED and 0 < len(others) < len(needed):
+        return f"unless {key} is {' or '.join(map(str, others))}"
+    return f"if {key} is {' or '.join(map(str, needed))}"
 
 
 def _describe_past(recipe: PastRecipe) -> str:
@@ -182,30 +242,21 @@ def _describe_past(recipe: PastRecipe) -> str:
     )
 
 
-def _render_ablation(plan: Ablation) -> Table:
+def _render_ablation(plan: Ablation) -> PlanTable:
     """The plan of a factor-by-factor study: the base recipe's length, and each factor's other values."""
-    table = _begin_table(f"Plan for {format_seconds(plan.budget_seconds)}", plan)
+    table = PlanTable(f"Plan for {format_seconds(plan.budget_seconds)}", plan.decides)
     base = plan.base[0]
     seeds = f", with {counted(len(plan.base), 'seed')}" if len(plan.base) > 1 else ""
     table.add_row(
         "runs",
         f"{len(plan.runs)} of {base.candidate}, {format_seconds(base.train.seconds or 0.0)} of training each{seeds},"
-        f" scored on {base.train.val_images:,}",
+        f" {_describe_scoring(base.train)}",
     )
     _warn_of_random(table, {base.candidate: base.model.weights})
     values: dict[str, list[str]] = {}
     for level in plan.levels:
         values.setdefault(level.key, []).append(str(level.value))
-    for key, others in values.items():
-        table.add_row("factor", f"{key}: {look_up(base, key)}, against {', '.join(others)}")
+    factors = [f"{key}: {look_up(base, key)}, against {', '.join(others)}" for key, others in values.items()]
+    table.add_rows("factors", factors)
     table.add_row("", "the test split stays locked")
-    return table
-
-
-def _begin_table(title: str, plan: AnyPlan) -> Table:
-    table = Table(title=title, title_justify="left", box=None)
-    table.add_column("stage", style="bold", no_wrap=True)
-    table.add_column("what", overflow="fold")
-    if plan.decides:
-        table.add_row("metric", plan.decides)
     return table

@@ -23,6 +23,7 @@ from bakeoff.report.board import (
     read_score,
 )
 from bakeoff.report.board.rows import read_merit
+from bakeoff.report.winner import explain_no_refit
 from bakeoff.runs.config import Metric
 from bakeoff.runs.findings import Difference, McNemar, Verdict
 from bakeoff.runs.folder import run_dir
@@ -171,11 +172,10 @@ def list_doubts(study: AnyStudy, rows: Sequence[Row], records: Sequence[RunRecor
                 " order; with a longer budget several of them are fine-tuned."
             )
     winner = study.winner
-    if study.plan.get("refit") and winner and not any(record.stage is Stage.REFIT for record in records):
-        doubts.append(
-            "There was no time for a refit: the winner was trained on the training images alone. With a longer budget"
-            " it is trained once more, with the validation images."
-        )
+    if study.plan.get("refit") and winner and winner.shipped == winner.confirmed:
+        # If a refit was too short, the choice of the winner has said it.
+        why = explain_no_refit(records)
+        doubts += [] if why in winner.why else [why]
     if cut := study.plan.get("cut"):
         doubts.append(f"There was no time for {_join(cut)}. Try them with a longer budget or with --candidates.")
     failed = list(dict.fromkeys(row.name for row in rows if row.state is State.FAILED))

@@ -10,7 +10,7 @@ from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.runs.study_file import AnyStudy, Winner
 from bakeoff.text import counted
 
-__all__ = ["MIN_REFIT_SHARE", "choose_run", "choose_winner", "find_complete", "find_winner"]
+__all__ = ["MIN_REFIT_SHARE", "choose_run", "choose_winner", "explain_no_refit", "find_complete", "find_winner"]
 
 # A refit that reaches a smaller share of its epochs is not made, or not shipped: it would be another recipe.
 MIN_REFIT_SHARE = 0.9
@@ -78,8 +78,20 @@ def choose_winner(out: Path, records: Sequence[RunRecord]) -> Winner | None:
     refits = [record for record in records if record.refit_of == chosen.id and record.state is State.COMPLETE]
     shipped = next(filter(_is_whole, refits), chosen)
     if refits and shipped is chosen:
-        why.append("Its refit had too little time for the same number of epochs, so it is not shipped.")
+        why.append(explain_no_refit(refits))
     return Winner(confirmed=chosen.id, shipped=shipped.id, why=" ".join(why))
+
+
+def explain_no_refit(records: Sequence[RunRecord]) -> str:
+    """Why the model that is shipped is not a refit, in one or two sentences, for a plan that has one."""
+    refit = next((record for record in records if record.stage is Stage.REFIT), None)
+    alone = "the model that is shipped has learned the training images alone"
+    if refit is not None and refit.state is State.FAILED:
+        return f"The refit failed ({refit.reason}), so {alone}."
+    if refit is None:
+        return f"There was no time for a refit: {alone}. A longer budget has time for one."
+    wanted = refit.config.train.epochs or 0.0
+    return f"The refit had time for {refit.epochs:.1f} of {wanted:.1f} epochs and is not used: {alone}."
 
 
 def find_complete(records: Sequence[RunRecord], stage: Stage, mode: Mode) -> list[RunRecord]:

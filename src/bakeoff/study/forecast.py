@@ -68,12 +68,12 @@ class Forecast:
             Basis.MEASURED: "measured on this machine",
             Basis.SCALED: "measured at another input size",
             Basis.RELATED: "scaled from other networks on this machine",
-            Basis.ASSUMED: "assumed: nothing was measured on this machine yet",
+            Basis.ASSUMED: "assumed, because nothing was measured on this machine yet",
         }
         parts = [(text, by_basis[basis]) for basis, text in texts.items() if basis in by_basis]
         if len(parts) == 1:
-            return f"paces {parts[0][0]}"
-        return "paces " + "; ".join(f"{text} ({', '.join(names)})" for text, names in parts)
+            return f"images per second {parts[0][0]}"
+        return "images per second " + "; ".join(f"{text} ({', '.join(names)})" for text, names in parts)
 
 
 def _side(candidate: Candidate) -> int:

@@ -9,7 +9,7 @@ from bakeoff.launch import Executor, Local, export_bundle, open_test
 from bakeoff.networks.weights import Downloads
 from bakeoff.profile import Finish, add_finish
 from bakeoff.report.board import format_score, order_of, read_row, read_score
-from bakeoff.report.winner import choose_winner
+from bakeoff.report.winner import choose_winner, explain_no_refit
 from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State, list_records
@@ -21,7 +21,7 @@ from bakeoff.study.context import StudyContext
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.proposals import Proposal, propose
 from bakeoff.study.revise import revise_plan
-from bakeoff.study.settle import explain_no_refit, propose_last
+from bakeoff.study.settle import propose_last
 from bakeoff.study.state import StudyState
 from bakeoff.study.tune import search_for
 from bakeoff.study.watcher import Watcher

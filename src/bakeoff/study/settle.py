@@ -17,7 +17,7 @@ from bakeoff.study.forecast import Forecast
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.planning import count_views, predict_probe, predict_refit, predict_views
 
-__all__ = ["explain_no_refit", "find_best_probe", "keep_for_probe", "make_refit", "propose_last"]
+__all__ = ["find_best_probe", "keep_for_probe", "make_refit", "propose_last"]
 
 # Of the budget of a study of small data, for the augmented views that the head of its probe is fitted on.
 VIEWS_SHARE = 0.05
@@ -105,17 +105,6 @@ def make_refit(chosen: RunRecord, records: Sequence[RunRecord]) -> Run:
     probed = config.train.probe_images if config.train.count_probe else 0
     epochs = round(chosen.epochs - probed / chosen.data.counts["train"], 3)
     return config.revised(train=both | {"seconds": None, "images": None, "epochs": max(epochs, 0.001)})
-
-
-def explain_no_refit(records: Sequence[RunRecord]) -> str:
-    """Why the model that is shipped is not a refit, in one line, for a plan that has one."""
-    for record in records:
-        if record.stage is Stage.REFIT and record.state is State.COMPLETE:
-            wanted = record.config.train.epochs or 0.0
-            return f"the refit is not shipped: there was time for {record.epochs:.1f} of {wanted:.1f} epochs"
-        if record.stage is Stage.REFIT and record.state is State.FAILED:
-            return f"no refit: it failed ({record.reason})"
-    return "no refit: there is too little time left for one"
 
 
 def _propose_probe(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bakeoff.data.views import list_views
 from bakeoff.runs.config import Metric
 from bakeoff.runs.measures import prepare
+from bakeoff.text import counted
 from bakeoff.training.features import Features, frozen_features
 from bakeoff.training.head import LinearHead, fit_head
 from bakeoff.training.inference import Forward
@@ -74,23 +75,25 @@ def tune_head(
             break
         found += frozen_features(task, *splits, view=view, make_forward=make_forward)
         tried += 1
-    cut = "" if tried == config.probe_views else f" of the {config.probe_views} that were planned, to end in its time"
+    planned = config.probe_views
+    cut = "" if tried == planned else f"; there was no time for {counted(planned - tried, 'more view')}"
     if not tried:
-        return Tuned(plain, 0, 0, (), 0.0, f"its head was fitted on no view{cut}")
+        note = f"its head was fitted without augmented views: there was no time for the {planned} that were planned"
+        return Tuned(plain, 0, 0, (), 0.0, note)
     started = time.perf_counter()
     rows = np.concatenate([values, *(each.values for each in found)])
     second = fit_head(rows, labels, task.classes, config.balance, views=tried)
     fit_seconds = time.perf_counter() - started
-    on_views = f"{tried} augmented view{'s'[: tried > 1]}{cut}"
+    on_views = f"{counted(tried, 'augmented view')} of each image"
     if config.with_val:
-        return Tuned(second, tried, tried, found, fit_seconds, f"its head was fitted on {on_views} of each image, too")
+        return Tuned(second, tried, tried, found, fit_seconds, f"its head was also fitted on {on_views}{cut}")
     metric = config.metric
     alone, both = (_rate(head.logits(val_values), task.val.labels, metric) for head in (plain, second))
     with_views, without = (_format(metric, rated) for rated in (both, alone))
     if both > alone:
-        note = f"its head was fitted on {on_views} of each image, too: {with_views} on validation, {without} without"
+        note = f"its head was also fitted on {on_views}: {with_views} on validation, {without} without{cut}"
         return Tuned(second, tried, tried, found, fit_seconds, note)
-    note = f"its head was fitted on the images alone: {without} on validation, {with_views} with {on_views} of each"
+    note = f"its head was fitted on the images alone: {without} on validation, {with_views} also with {on_views}{cut}"
     return Tuned(plain, 0, tried, found, fit_seconds, note)
 
 
