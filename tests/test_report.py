@@ -227,7 +227,7 @@ def test_the_page_says_how_it_was_measured(page: Page) -> None:
         "keras 3.15.0",
     ):
         assert words in page.text
-    assert "The test split was opened for a@96 (1 time)." in page.text
+    assert "The test split was opened for a@96 (once)." in page.text
     assert f"{WINNER.data.fingerprint}" in page.text
 
 

@@ -103,7 +103,7 @@ TABLES: dict[str, tuple[Callable[[], RenderableType], Sequence[str]]] = {
     "weights": (lambda: render_weights(WEIGHTS), ["my_networks:A_RATHER_LONG_NAME", "CC-BY-NC-SA-4.0"]),
     "contract": (lambda: render_contract(CHECKS), ["learns", "SavedModel export", "passed", "failed"]),
     "effects": (lambda: render_effects(EFFECTS), ["flip-crop-cutout-mixup", "+2.0 (+0.8 to +3.2)", "helps"]),
-    "search": (lambda: render_search_result(FOUND, Path("out/recipe.toml")), ["--set train.seconds=600"]),
+    "search": (lambda: render_search_result(FOUND, Path("out/recipe.toml"), "photos/"), ["--set train.seconds=600"]),
 }
 
 
@@ -218,7 +218,7 @@ def test_a_study_ends_with_the_answer_in_one_line_and_then_where_things_are() ->
         "  model    bakeoff-cifar100/bundle",
         "  try      bakeoff predict bakeoff-cifar100/bundle IMAGE",
         "  report   bakeoff-cifar100/report.html",
-        "  spent    9.6 min of 10.0 min; the test split was opened 1 time",
+        "  spent    9.6 min of 10.0 min; the test split was opened once",
     ]
     again = WINNER.model_copy(update={"refit_of": "a" * 12})
     assert read_end(again)[2] == "  trained  once more, on training and validation images together"

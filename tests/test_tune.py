@@ -157,7 +157,7 @@ def tune(_prepared):
 def test_a_dry_run_shows_the_plan_and_leaves_nothing(tmp_path, tune):
     code, text = tune("--candidate", "cnn-small", "--dry-run", "--out", tmp_path / "out")
     assert code == 0, text
-    assert "optim.learning_rate (optim.name sgd)" in text
+    assert "(if optim.name is sgd)" in text
     assert not (tmp_path / "out").exists()
 
 

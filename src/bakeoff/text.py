@@ -16,6 +16,7 @@ __all__ = [
     "name_some",
     "plural",
     "printable",
+    "times",
     "to_cell",
 ]
 
@@ -87,6 +88,11 @@ def plural(number: float, noun: str) -> str:
     if noun.endswith(("s", "x", "ch", "sh")) and not noun.endswith("epoch"):
         return f"{noun}es"
     return f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s"
+
+
+def times(number: int) -> str:
+    """How often something was done: `once`, `twice`, `3 times`."""
+    return {1: "once", 2: "twice"}.get(number, counted(number, "time"))
 
 
 def to_cell(text: str) -> str:

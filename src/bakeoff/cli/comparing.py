@@ -42,12 +42,14 @@ from bakeoff.cli.output import (
     exit_on_interrupt,
     parse_weigh,
     print_board,
-    print_info,
+    print_place,
     print_plan,
+    print_uses,
     shell_command,
     shown_path,
 )
 from bakeoff.errors import NothingTrainedError
+from bakeoff.runs.folder import run_dir
 
 __all__ = ["compare", "train"]
 
@@ -146,10 +148,9 @@ def compare(
     if dry_run:
         print_plan(results.plan, as_json)
         return
-    from bakeoff.console.results import render_place
-
-    print_board(results.out, as_json, weights_of_criteria)
-    print_info(render_place("report", shown_path(results.out / "report.html")))
+    first = print_board(results.out, as_json, weights_of_criteria)
+    print_uses(run_dir(results.out, first))
+    print_place("report", shown_path(results.out / "report.html"))
 
 
 def train(
@@ -219,3 +220,4 @@ def train(
             print_board(error.out, as_json)
         raise
     print_board(results.out, as_json)
+    print_uses(results.best_dir)

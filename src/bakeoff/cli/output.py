@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 
@@ -24,8 +24,10 @@ __all__ = [
     "print_info",
     "print_json",
     "print_line",
+    "print_place",
     "print_plan",
     "print_text",
+    "print_uses",
     "shell_command",
     "shown_path",
 ]
@@ -55,8 +57,12 @@ def escape_what_cannot_be_encoded() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None) -> None:
-    """Print a study's ranking with the reason why its first row won, or its rows as JSON."""
+def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None) -> str:
+    """Print a study's ranking with the reason why its first row won, or its rows as JSON.
+
+    Returns:
+        The id of the run in the first row; empty if there is no run.
+    """
     from rich.console import Console
 
     from bakeoff.report.board import explain_change, list_reasons, rank, render_table
@@ -64,9 +70,10 @@ def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None)
     from bakeoff.runs.study_file import read_study
 
     rows = rank(list_records(out), criteria=weigh, out=out)
+    first = rows[0].id if rows else ""
     if as_json:
         print_json([row.model_dump(mode="json") for row in rows])
-        return
+        return first
     console = Console()
     console.print(render_table(rows))
     winner = read_study(out).winner
@@ -74,12 +81,29 @@ def print_board(out: Path, as_json: bool, weigh: dict[str, float] | None = None)
     # A line for each sentence, because a paragraph of all is hard to read on a terminal.
     for sentence in filter(None, (*list_reasons(rows), explain_change(rows, weigh), decided)):
         console.print(sentence, highlight=False)
+    return first
 
 
 def print_plan(plan: Mapping[str, Any], as_json: bool) -> None:
     """Print the plan of a dry run as JSON, if that was asked for. As a table it has been shown with the progress."""
     if as_json:
         print_json(plan)
+    else:
+        print_place("next", "the same command without --dry-run does this")
+
+
+def print_place(name: str, place: str | Path) -> None:
+    """Print on standard error where something is, or the command that comes next."""
+    from bakeoff.console.results import render_place
+
+    print_info(render_place(name, place))
+
+
+def print_uses(run: Path) -> None:
+    """Print on standard error what can be done with a run that was chosen on validation."""
+    quoted = shlex.quote(str(shown_path(run)))
+    print_place("test", f"bakeoff evaluate {quoted}")
+    print_place("bundle", f"bakeoff export {quoted}")
 
 
 def print_info(text: str) -> None:
@@ -96,20 +120,8 @@ def print_line(text: str) -> None:
 
 def print_text(text: str) -> None:
     """Print a sentence on standard output: on a terminal in lines that end between words, elsewhere as one line."""
-    if not sys.stdout.isatty():
-        print_line(text)
-        return
     indent = " " * (len(text) - len(text.lstrip()))
-    wrapper = textwrap.TextWrapper(
-        width=shutil.get_terminal_size().columns,
-        initial_indent=indent,
-        subsequent_indent=f"{indent}  ",
-        # A path is not broken.
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    for line in wrapper.wrap(printable(text.strip())):
-        print_line(line)
+    _write(sys.stdout, indent, text.strip())
 
 
 def print_json(value: Any) -> None:
@@ -120,8 +132,8 @@ def print_json(value: Any) -> None:
 
 
 def print_error(message: str) -> None:
-    """Print one line on standard error."""
-    sys.stderr.write(f"bakeoff: {printable(' '.join(message.split()))}\n")
+    """Print one line on standard error; on a terminal it is broken between words."""
+    _write(sys.stderr, "", f"bakeoff: {' '.join(message.split())}")
 
 
 @contextlib.contextmanager
@@ -132,3 +144,19 @@ def exit_on_interrupt(consequence: str = "the same command goes on from here") -
     except KeyboardInterrupt:
         print_error(f"interrupted; {consequence}")
         raise typer.Exit(130) from None
+
+
+def _write(stream: TextIO, indent: str, text: str) -> None:
+    """Write a text as one line, or in lines of a terminal's width; what follows the first line is indented more."""
+    lines = [indent + printable(text)]
+    if stream.isatty():
+        wrapper = textwrap.TextWrapper(
+            width=shutil.get_terminal_size().columns,
+            initial_indent=indent,
+            subsequent_indent=f"{indent}  ",
+            # A path is not broken.
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines = wrapper.wrap(printable(text))
+    stream.writelines(f"{line}\n" for line in lines)

@@ -37,6 +37,7 @@ from bakeoff.cli.output import (
     exit_on_interrupt,
     print_board,
     print_info,
+    print_place,
     print_plan,
     shell_command,
     shown_path,
@@ -222,7 +223,6 @@ def screen(
     if dry_run:
         print_plan(results.plan, as_json)
         return
-    from bakeoff.console.results import render_place
-
     print_board(results.out, as_json)
-    print_info(render_place("report", shown_path(results.out / "report.html")))
+    print_place("next", shell_command().replace(" screen", " run", 1))
+    print_place("report", shown_path(results.out / "report.html"))

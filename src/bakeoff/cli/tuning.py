@@ -34,7 +34,7 @@ from bakeoff.cli.options import (
     WeightsOption,
     WorkersOption,
 )
-from bakeoff.cli.output import exit_on_interrupt, print_info, print_json, print_plan, shell_command, shown_path
+from bakeoff.cli.output import exit_on_interrupt, print_json, print_place, print_plan, shell_command, shown_path
 
 __all__ = ["Strategy", "tune"]
 
@@ -148,14 +148,14 @@ def tune(
     if dry_run:
         print_plan(results.plan, as_json)
     else:
-        _print_result(results, as_json)
+        _print_result(results, data, as_json)
 
 
-def _print_result(results: "bakeoff.Results", as_json: bool) -> None:
+def _print_result(results: "bakeoff.Results", data: str, as_json: bool) -> None:
     """Print what a search found, or what each factor is worth."""
     from rich.console import Console
 
-    from bakeoff.console.results import render_effects, render_place, render_search_result
+    from bakeoff.console.results import render_effects, render_search_result
     from bakeoff.runs.findings import SearchResult
 
     found = results.search or results.effects
@@ -166,7 +166,7 @@ def _print_result(results: "bakeoff.Results", as_json: bool) -> None:
     recipe = shown_path(results.out / "recipe.toml")
     if isinstance(found, SearchResult):
         # Its lines have paths and a command, which a terminal must not break.
-        Console().print(render_search_result(found, recipe), highlight=False, soft_wrap=True)
+        Console().print(render_search_result(found, recipe, data), highlight=False, soft_wrap=True)
     else:
         Console().print(render_effects(found), highlight=False)
-    print_info(render_place("report", shown_path(results.out / "report.html")))
+    print_place("report", shown_path(results.out / "report.html"))

@@ -18,7 +18,7 @@ from bakeoff.cli.output import (
     shown_path,
 )
 from bakeoff.errors import ConfigError
-from bakeoff.text import counted
+from bakeoff.text import counted, times
 
 __all__ = ["board", "evaluate", "info", "models", "report", "verify"]
 
@@ -76,7 +76,7 @@ def evaluate(
             f"test images were not compared with {test.near_duplicates_unsearched}, because that would take long;"
             " `bakeoff data check` does"
         )
-    print_text(f"the test split has been opened {counted(test.openings, 'time')} for this run")
+    print_text(f"the test split has been opened {times(test.openings)} for this run")
 
 
 def board(

@@ -31,7 +31,7 @@ from bakeoff.runs.findings import Arm, Effect, Effects, SearchResult, Verdict
 from bakeoff.runs.record import RunRecord
 from bakeoff.runs.study_file import AnyStudy
 from bakeoff.study.fields import FIELDS
-from bakeoff.text import counted
+from bakeoff.text import counted, times
 
 __all__ = [
     "render_contract",
@@ -152,7 +152,7 @@ def render_end(out: Path, winner: RunRecord, study: AnyStudy) -> str:
     shown = format_headline(winner.test, winner.metric)
     also = f", top-1 {shown.top1}" if shown.top1 else ""
     spent = f"{format_seconds(sum(study.seconds.values()))} of {format_seconds(study.budget_seconds or 0.0)}"
-    opened = f"the test split was opened {counted(winner.test.openings, 'time')}"
+    opened = f"the test split was opened {times(winner.test.openings)}"
     return "\n".join(
         [
             f"Answer: [bold]{winner.candidate}[/], test {shown.title} [bold]{shown.value}[/] ({shown.interval}){also}",
@@ -188,11 +188,14 @@ def render_effects(effects: Effects) -> Group:
     return Group(first, *tables, *missing)
 
 
-def render_search_result(found: SearchResult, recipe: Path) -> str:
-    """The result of a search, in a few lines."""
+def render_search_result(found: SearchResult, recipe: Path, data: str) -> str:
+    """The result of a search, in a few lines; `data` is what the command was given."""
     counts = ", ".join(f"{count} {state.lower()}" for state, count in found.trials.items())
-    lines = [f"{counted(sum(found.trials.values()), 'trial')}: {counts}"]
-    if found.difference is None or found.before is None or found.after is None:
+    trials = sum(found.trials.values())
+    lines = [f"{counted(trials, 'trial')}: {counts}"]
+    if trials == 1:
+        lines.append("There was time for the recipe that it began with and for no other; give a longer --budget.")
+    elif found.difference is None or found.before is None or found.after is None:
         why = "The pair that decides could not be trained" if found.changes else "No trial did better"
         lines.append(f"{why}: the recipe that it began with stays.")
     else:
@@ -211,11 +214,8 @@ def render_search_result(found: SearchResult, recipe: Path) -> str:
     if found.importances:
         ranked = sorted(found.importances.items(), key=lambda item: -item[1])[:5]
         lines.append("  mattered most: " + ", ".join(f"{name} {weight:.0%}" for name, weight in ranked))
-    lines += [
-        render_place("recipe", recipe),
-        render_place("try", f"bakeoff train DATA --recipe {shlex.quote(str(recipe))} --set train.seconds=600"),
-    ]
-    return "\n".join(lines)
+    command = shlex.join(["bakeoff", "train", data, "--recipe", str(recipe), "--set", "train.seconds=600"])
+    return "\n".join([*lines, render_place("recipe", recipe), render_place("try", command)])
 
 
 def _tabulate(key: str, effects: Sequence[Effect]) -> Group:

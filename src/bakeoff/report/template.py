@@ -19,6 +19,7 @@ from bakeoff.report.board import (
     name_images,
     read_losses,
 )
+from bakeoff.text import times
 
 __all__ = ["make_environment", "read_source"]
 
@@ -47,6 +48,7 @@ def make_environment() -> Environment:
         "score": format_score,
         "scored": is_scored,
         "seconds": format_seconds,
+        "times": times,
         "value": format_value,
     }
     return environment

@@ -11,7 +11,7 @@ from bakeoff.runs.config import Balance, Fit, Metric
 from bakeoff.runs.metrics import Metrics, describe_absent
 from bakeoff.runs.plugin import Plugin
 from bakeoff.runs.record import RunRecord
-from bakeoff.text import counted, markdown
+from bakeoff.text import counted, markdown, times
 
 __all__ = ["write_card"]
 
@@ -92,7 +92,7 @@ def _scores(record: RunRecord, dataset: Dataset, confirmed: RunRecord | None) ->
     scored = [(name, scores) for name, scores in splits if scores is not None]
     names = [markdown(name) for name in dataset.class_names]
     decides = record.config.train.metric
-    opened = f"It was opened {counted(record.test.openings, 'time')}." if record.test else "It has not been opened yet."
+    opened = f"It was opened {times(record.test.openings)}." if record.test else "It has not been opened yet."
     return "\n".join(
         [
             "| | " + " | ".join(f"{name}, {counted(scores.n, 'image')}" for name, scores in scored) + " |",
