@@ -159,16 +159,17 @@ def check(
             late = _note_no_labels(dataset)
             notes, labels = [*notes, *late], not late
         scored = score_labels(wanted, shards, dataset, on_count) if labels else None
-    if scored:
-        findings = judge_conflicts(findings, scored, dataset.class_names)
-    folder = (folder or Path(f"bakeoff-check-{dataset.name}")).absolute()
-    table, pairs = folder / "findings.csv", folder / "pairs.png"
-    write_findings(table, findings)
-    has_pairs = any(finding.other_id for finding in findings)
-    if has_pairs:
-        notes += draw_pairs(dataset, findings, pairs)
-    result = CheckResult(tuple(findings), table, pairs if has_pairs else None, dataset, tuple(notes))
-    return result if scored is None else _add_suspicious(result, scored)
+        if scored:
+            findings = judge_conflicts(findings, scored, dataset.class_names)
+        on_count("writing lists and pictures", 0, 0)
+        folder = (folder or Path(f"bakeoff-check-{dataset.name}")).absolute()
+        table, pairs = folder / "findings.csv", folder / "pairs.png"
+        write_findings(table, findings)
+        has_pairs = any(finding.other_id for finding in findings)
+        if has_pairs:
+            notes += draw_pairs(dataset, findings, pairs)
+        result = CheckResult(tuple(findings), table, pairs if has_pairs else None, dataset, tuple(notes))
+        return result if scored is None else _add_suspicious(result, scored)
 
 
 def _note_no_near(dataset: Dataset, near: bool) -> list[str]:
@@ -255,13 +256,17 @@ def verify(
     results = load(out)
     require_tensorflow()
     records = results.records
-    checks = list(verify_views(results.out))
     with count_progress(progress) as on_count:
+        on_count("board and report", 0, 0)
+        checks = list(verify_views(results.out))
+        on_count("board and report", 1, 1)
         if records_only:
             models = verify_models(results.out, records, on_progress=on_count)
             return [*checks, *verify_records(results.out), *models]
         shards, dataset = prepare_data(records[0].view, read_optional_path("data_dir", data_dir), on_count)
+        on_count("images and scores", 0, 0)
         checks += [*verify_data(shards, records), *verify_records(results.out, dataset)]
+        on_count("images and scores", 1, 1)
         checks += verify_models(results.out, records, shards=shards, deep=deep, on_progress=on_count)
         checks += verify_bundles(results.out, dataset, on_count)
     return checks

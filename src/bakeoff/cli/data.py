@@ -1,5 +1,6 @@
 """Verbs about images: data prepare, data show, data check."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +22,7 @@ from bakeoff.cli.options import (
     RelabelOption,
     SeedOption,
 )
-from bakeoff.cli.output import exit_on_interrupt, print_json, print_line, shown_path
+from bakeoff.cli.output import exit_on_interrupt, print_json, print_line, print_place, shown_path
 
 if TYPE_CHECKING:
     from bakeoff.data.shards import Dataset
@@ -114,6 +115,7 @@ def show(
     strengths = override(Run(), [*chosen, *(settings or [])]).augment
     with exit_on_interrupt(), draw_bars() as move:
         _, dataset = prepare_data(wanted, data_dir, move)
+        move("drawing the sheet", 0, 0)
         path = out or Path(f"{dataset.name}{f'-{augment}' if augment else ''}.png")
         notes = draw_sheet(dataset, path, columns=columns, augment=strengths if augment is not None else None)
     _print_data(dataset)
@@ -205,6 +207,8 @@ def check(
     if found.suspicious_table:
         print_line(str(shown_path(found.suspicious_table)))
     print_line(str(shown_path(found.table)))
+    if found.findings:
+        print_place("next", shlex.join(["bakeoff", "run", data, "--exclude", str(shown_path(found.table))]))
 
 
 def _print_data(dataset: "Dataset") -> None:

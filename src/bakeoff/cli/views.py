@@ -1,6 +1,7 @@
 """Verbs that show what there is: evaluate, board, report, verify, models, info."""
 
 import contextlib
+import shlex
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from bakeoff.cli.output import (
     print_board,
     print_json,
     print_line,
+    print_place,
     print_text,
     shown_path,
 )
@@ -172,6 +174,9 @@ def verify(
         for note in notes:
             print_text(note)
         print_line(f"{len(checks) - len(broken):,} of {counted(len(checks), 'figure')} hold")
+    for view, verb in (("board.csv", "board"), ("report.html", "report")):
+        if any(check.where.startswith(view) for check in broken):
+            print_place("next", f"bakeoff {verb} {shlex.quote(str(out))} writes {view} anew from the records")
     if broken:
         raise typer.Exit(1)
 

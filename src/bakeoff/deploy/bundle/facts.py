@@ -274,11 +274,17 @@ def write_facts(folder: Path, facts: BundleFacts) -> None:
     write_json(folder / "bundle.json", facts.model_dump(mode="json", by_alias=True))
 
 
+_HINT = "give the folder that `bakeoff run` or `bakeoff export` wrote"
+
+
 def _read(folder: Path, name: str, part: type[Part]) -> Part:
     try:
         return part.model_validate(read_json(folder / name))
+    except FileNotFoundError as error:
+        inside = folder / "bundle"
+        hint = f"give {inside}" if (inside / name).is_file() else _HINT
+        raise BundleError(f"{folder} is not a bundle (it has no {name}); {hint}") from error
     except (OSError, ValueError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         reason = f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
-        hint = "give the folder that `bakeoff run` or `bakeoff export` wrote"
-        raise BundleError(f"{folder} is not a bundle ({reason}); {hint}") from error
+        raise BundleError(f"{folder} is not a bundle ({reason}); {_HINT}") from error

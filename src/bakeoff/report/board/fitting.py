@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +23,8 @@ class Column:
     """Whether its cells begin at the left, as words do; numbers end at the right."""
     wraps: bool = False
     """Whether all but the first line of a cell may be broken. Other cells are never broken."""
+    below: bool = False
+    """Whether all but the first line of a cell stand below its row, as wide as the terminal."""
     goes: int = 0
     """Columns with the highest number are left out first, those with 0 never."""
 
@@ -53,27 +56,50 @@ class FittingTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         widths = [self._measure(place) for place in range(len(self.columns))]
         shown, gap = _choose(self.columns, widths, options.max_width)
-        table = Table(box=SIMPLE_HEAD, padding=(0, gap - 1, 0, 0), show_edge=False, pad_edge=False)
+        table = self._begin(shown, widths, gap, options.max_width)
+        for cells, style in self.rows:
+            lines = [(cells[place] if place < len(cells) else Text()).split("\n") for place in shown]
+            row = [
+                Text("\n").join(cell[:1] if self.columns[place].below else cell)
+                for place, cell in zip(shown, lines, strict=True)
+            ]
+            table.add_row(*row, style=style)
+            for number, place in enumerate(shown):
+                if self.columns[place].below and len(lines[number]) > 1:
+                    yield table
+                    left = sum(widths[each] + gap for each in shown[:number])
+                    yield Padding(Text("\n").join(lines[number][1:]), (0, 0, 0, left), style=style, expand=False)
+                    table = self._begin(shown, widths, gap, options.max_width, head=False)
+        if table.row_count or table.show_header:
+            yield table
+        if below := [*self.notes, *self._legend(shown, options.max_width)]:
+            yield Text("\n".join(below), style="dim italic")
+
+    def _begin(self, shown: Sequence[int], widths: Sequence[int], gap: int, most: int, *, head: bool = True) -> Table:
+        """A table without rows. Its columns are as wide as those of every other, so that its rows continue theirs."""
+        table = Table(box=SIMPLE_HEAD, padding=(0, gap - 1, 0, 0), show_edge=False, pad_edge=False, show_header=head)
         for place in shown:
             column = self.columns[place]
+            room = most - sum(widths[each] + gap for each in shown if each != place)
             table.add_column(
                 column.head,
                 justify="left" if column.left else "right",
                 overflow="fold",
-                no_wrap=not column.wraps,
-                min_width=min(widths[place], options.max_width // 2) if column.wraps else widths[place],
+                no_wrap=not (column.wraps or column.below),
+                min_width=min(widths[place], most // 2) if column.wraps else None if column.below else widths[place],
+                width=max(min(widths[place], room), 1) if column.below else None,
             )
-        for cells, style in self.rows:
-            table.add_row(*(cells[place] if place < len(cells) else "" for place in shown), style=style)
-        yield table
-        if below := [*self.notes, *self._legend(shown, options.max_width)]:
-            yield Text("\n".join(below), style="dim italic")
+        return table
 
     def _measure(self, place: int) -> int:
-        """The width of a column: of its longest line, or of its longest first line if the others may be broken."""
+        """The width of a column: of its longest line, or of its longest first line if the others have more room."""
         column = self.columns[place]
         cells = [cells[place].plain for cells, _ in self.rows if place < len(cells)]
-        lines = [line for text in (column.head, *cells) for line in text.split("\n")[: 1 if column.wraps else None]]
+        lines = [
+            line
+            for text in (column.head, *cells)
+            for line in text.split("\n")[: 1 if column.wraps or column.below else None]
+        ]
         return max(Text(line).cell_len for line in lines)
 
     def _legend(self, shown: Sequence[int], width: int) -> list[str]:

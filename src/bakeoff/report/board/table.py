@@ -43,7 +43,7 @@ def render_table(rows: Sequence[Row]) -> FittingTable:
     metrics = list(dict.fromkeys((decides, Metric.TOP1)))
     columns = [
         Column("#"),
-        Column("network", left=True, wraps=True),
+        Column("network", left=True, below=True),
         *(
             Column(
                 f"{metric.label.replace(' ', chr(10))}{metric.unit}", left=metric is decides, goes=metric is not decides
