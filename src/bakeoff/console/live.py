@@ -62,14 +62,23 @@ class StudyConsole:
     def stage_began(self, stage: str, runs: int | None, seconds_left: float | None) -> None:
         """Print the head of the stage's lines."""
         self._stage = stage
-        left = "" if seconds_left is None else f", {format_seconds(max(0.0, seconds_left))} of the budget left"
+        left = ""
+        if seconds_left is not None:
+            left = (
+                f", {format_seconds(seconds_left)} of the budget left"
+                if seconds_left > 0
+                else ", the budget is used up"
+            )
         length = "runs until the time is up" if runs is None else counted(runs, "run")
         self._console.print(f"[bold]{stage}[/] [dim]{length}{left}[/]", highlight=False)
 
     def plan_revised(self, why: str) -> None:
         """Print how the plan has changed."""
-        soft = not self._console.is_terminal
-        self._console.print(f"  [bold]plan[/] {escape(why)}", highlight=False, soft_wrap=soft)
+        text = f"[bold]plan[/] {escape(why)}"
+        if self._console.is_terminal:
+            self._console.print(Padding(text, (0, 0, 0, 2)), highlight=False)
+        else:
+            self._console.print(f"  {text}", highlight=False, soft_wrap=True)
 
     def run_began(self, run: Run) -> None:
         """Add a bar for the run."""

@@ -214,6 +214,10 @@ def _note_dropped(context: StudyContext, stage: Stage) -> None:
     if following and following.stage is stage:
         return  # there is more of it to do
     kept = {run.candidate for run in following.runs} if following else set()
+    if following is None:
+        # The probe that is shipped where there is no time to fine-tune a network goes on, too.
+        last = propose_last(study.plan, context.out, records, study.seconds_left or 0.0, context.forecast)
+        kept |= {last.candidate} if last else set()
     facts = study.stage(stage)
     known = {dropped.id for dropped in facts.dropped}
     ranked = [record for record in records if record.id in facts.runs and record.id not in known]

@@ -7,6 +7,8 @@
   const NOISE = Number(table.dataset.noise);
   const rows = [...table.querySelectorAll("tr[data-id]")].map((element) => ({
     element,
+    // A row below it, with a remark about it, goes where it goes.
+    remark: element.nextElementSibling?.matches(".remark") ? element.nextElementSibling : null,
     body: element.parentElement,
     state: Number(element.dataset.state),
     stage: Number(element.dataset.stage),
@@ -37,7 +39,7 @@
   };
 
   const show = (order) => {
-    for (const row of order) row.body.append(row.element);
+    for (const row of order) row.body.append(row.element, ...(row.remark ? [row.remark] : []));
   };
 
   const markSorted = (button, direction) => {
