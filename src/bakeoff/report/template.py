@@ -1,6 +1,9 @@
 """The Jinja environment of the report: all values are escaped, and an undefined name is an error."""
 
+import re
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from bakeoff.report.board import (
     format_arm,
@@ -37,6 +40,7 @@ def make_environment() -> Environment:
         "arm": format_arm,
         "bytes": format_bytes,
         "caveats": format_caveats,
+        "commands": mark_commands,
         "count": format_count,
         "estimate": format_estimate,
         "headline": format_headline,
@@ -52,6 +56,11 @@ def make_environment() -> Environment:
         "value": format_value,
     }
     return environment
+
+
+def mark_commands(text: str) -> Markup:
+    """A sentence of the terminal as HTML: what stands in backticks is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))
 
 
 def read_source(environment: Environment, name: str) -> str:
