@@ -9,6 +9,7 @@ from bakeoff.report import write_report
 from bakeoff.report.answer import describe_answer, describe_failure, describe_losses, describe_next
 from bakeoff.report.board import rank
 from bakeoff.report.learning import draw_learning
+from bakeoff.report.template import mark_commands
 from bakeoff.report.why import explain_in_table
 from bakeoff.runs.config import Metric, Mode
 from bakeoff.runs.folder import run_dir
@@ -191,3 +192,7 @@ def test_the_two_sentences_are_on_the_page_with_the_command(tmp_path: Path) -> N
     page = write_report(write_study(tmp_path / "harbour")).read_text()
     assert "<strong>convnext-tiny</strong>, fine-tuned at 160 by 160 pixels." in page
     assert "<kbd>bakeoff predict harbour/bundle image.png</kbd>" in page
+
+
+def test_a_command_in_a_warning_is_code_and_all_else_is_escaped() -> None:
+    assert mark_commands("see `bakeoff data check`, not <b>") == "see <code>bakeoff data check</code>, not &lt;b&gt;"

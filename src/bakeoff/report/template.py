@@ -24,7 +24,7 @@ from bakeoff.report.board import (
 )
 from bakeoff.text import times
 
-__all__ = ["make_environment", "read_source"]
+__all__ = ["make_environment", "mark_commands", "read_source"]
 
 
 def make_environment() -> Environment:
@@ -60,7 +60,7 @@ def make_environment() -> Environment:
 
 def mark_commands(text: str) -> Markup:
     """A sentence of the terminal as HTML: what stands in backticks is code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def read_source(environment: Environment, name: str) -> str:
