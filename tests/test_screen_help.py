@@ -76,3 +76,11 @@ def test_no_paragraph_of_a_help_is_longer_than_three_lines(path: tuple[str, ...]
     texts = above[: next(place for place, line in enumerate(above) if line.startswith("╭"))]
     paragraphs = re.split(r"\n\s*\n|\n(?=\s*•)", "\n".join(texts))
     assert max(len(text.strip().splitlines()) for text in paragraphs) <= MOST_LINES
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=name_path)
+def test_no_command_of_a_help_is_broken(path: tuple[str, ...]) -> None:
+    """So that it works when it is copied."""
+    text = "\n".join(show_help(path, 80))
+    for command in re.findall(r"`([^`]*\bbakeoff [^`]+)`", EVERYTHING[path].help or ""):
+        assert command in text

@@ -110,9 +110,10 @@ def compare(
 
     - `bakeoff compare photos/ --images 20000 --weigh accuracy=3,memory=1`
 
-    - `bakeoff compare cifar100 --candidates lenet,mobilenet-v2 --weights mobilenet-v2=mine.h5`
+    - `bakeoff compare photos/ --candidates lenet,vgg-16 --weights vgg-16=mine.h5`
 
-    - `bakeoff compare cifar100 --recipe recipes/original-table.toml --download-limit 2GB`
+    - `bakeoff compare cifar100 --recipe recipes/original-table.toml` — the weights are larger than the
+      usual limit: add `--download-limit 2GB`
     """
     weights_of_criteria = parse_weigh(weigh)
     with exit_on_interrupt():
@@ -187,11 +188,11 @@ def train(
 
     **Examples**
 
-    - `bakeoff train digits --set model.name=lenet --set model.size=32 --set train.epochs=3`
+    - `bakeoff train --set model.name=lenet --set train.epochs=3`
 
-    - `bakeoff train cifar100 --recipe recipes/cifar100.toml --set train.seconds=600`
+    - `bakeoff train cifar100 --recipe recipes/cifar100.toml`
 
-    - `bakeoff train photos/ --set model.name=mobilenet-v2 --weights mine.h5 --set model.unfreeze=block_16`
+    - `bakeoff train photos/ --set model.name=mobilenet-v2 --weights mine.h5`
     """
     try:
         with exit_on_interrupt():

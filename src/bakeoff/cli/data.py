@@ -99,7 +99,7 @@ def show(
 
     - `bakeoff data show cifar100 --classes coarse --columns 12`
 
-    - `bakeoff data show cifar100 --classes 20 --augment flip-crop-cutout --set augment.cutout=0.5`
+    - `bakeoff data show --augment flip-crop-cutout --set augment.cutout=0.5`
     """
     from bakeoff.console.bars import draw_bars, make_console
     from bakeoff.console.data import print_note

@@ -103,9 +103,9 @@ def serve(
 
     - `bakeoff serve bakeoff-cifar100/bundle`
 
-    - `BAKEOFF_TOKEN=secret bakeoff serve bakeoff-cifar100/bundle-onnx --host 0.0.0.0 --port 80`
+    - `BAKEOFF_TOKEN=secret bakeoff serve bakeoff-cifar100/bundle --host 0.0.0.0`
 
-    - `bakeoff serve bakeoff-cifar100/bundle-onnx --root-path /pictures --allow-host model.example.org`
+    - `bakeoff serve bakeoff-cifar100/bundle --root-path /pictures` — behind a proxy; `--allow-host` names hosts
     """
     needed = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]

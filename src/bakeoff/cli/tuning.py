@@ -106,11 +106,11 @@ def tune(
 
     **Examples**
 
-    - `bakeoff tune cifar100 --classes 20 --candidate efficientnet-lite0 --budget 30m`
+    - `bakeoff tune cifar100 --candidate efficientnet-lite0 --budget 30m`
 
-    - `bakeoff tune photos/ --strategy ablate --factors model.size,optim.learning_rate --seeds 3 --budget 2h`
+    - `bakeoff tune photos/ --strategy ablate --factors model.size --seeds 3`
 
-    - `bakeoff tune cifar100 --recipe recipes/cifar100.toml --space mine.toml --dry-run`
+    - `bakeoff tune cifar100 --recipe recipes/cifar100.toml --space mine.toml`
     """
     with exit_on_interrupt():
         results = bakeoff.tune(

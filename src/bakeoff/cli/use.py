@@ -67,7 +67,7 @@ def export(
 
     - `bakeoff export bakeoff-cifar100 --format onnx`
 
-    - `bakeoff export bakeoff-cifar100/runs/1f0c5ab3e2d4 --format litert --quantize int8 --out phone/`
+    - `bakeoff export bakeoff-cifar100/runs/1f0c5ab3e2d4 --format litert`
 
     - `bakeoff export bakeoff-cifar100 --precision 0.98` — `predict` and `serve` then mark what is unsure
     """
@@ -106,9 +106,9 @@ def predict(
 
     - `bakeoff predict bakeoff-cifar100/bundle cat.png`
 
-    - `bakeoff predict bakeoff-cifar100/bundle-onnx holiday/ "scans/**/*.jpg" --top 1 --csv > named.csv`
+    - `bakeoff predict bakeoff-cifar100/bundle holiday/ --top 1 --csv > named.csv`
 
-    - `curl -s https://example.org/cat.jpg | bakeoff predict bakeoff-cifar100/bundle -`
+    - `cat cat.png | bakeoff predict bakeoff-cifar100/bundle -`
     """
     from bakeoff.api.bundles import iterate_answers
     from bakeoff.cli.answers import print_csv, print_lines, print_list
