@@ -163,6 +163,6 @@ def _describe(record: RunRecord, *, test: bool, wide: bool) -> list[str]:
         weights = record.config.model.weights
         file = "imported weights" if weights == "auto" else Path(weights).name
         below.append(f"[dim]{found} of {counted(total, 'tensor')} from {escape(file)}[/]")
-    if record.reason:
+    if record.reason and not test:  # it was told when the run ended
         below.append(f"[dim]{escape(record.reason)}[/]")
     return ["  ".join(parts), *below]
