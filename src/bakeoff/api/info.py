@@ -8,7 +8,7 @@ from collections import Counter
 
 from bakeoff.cache import list_entries
 from bakeoff.files import cache_dir
-from bakeoff.machine import free_memory
+from bakeoff.machine import free_memory, own_settings
 from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import is_available_locally
 from bakeoff.profile import find_device
@@ -58,8 +58,8 @@ class Info(Facts):
     weights_at_hand: tuple[str, ...]
     """Networks whose pretrained weights are on this machine."""
     settings: dict[str, str]
-    """Environment variables that change what bakeoff, TensorFlow or the math libraries do; of a folder only that it is
-    set."""
+    """Environment variables that change what bakeoff, TensorFlow or the math libraries do, without those that bakeoff
+    sets itself; of a folder only that it is set."""
 
 
 def info() -> Info:
@@ -94,6 +94,9 @@ def _read_settings() -> dict[str, str]:
     known = {variable.name for variable in VARIABLES}
     prefixes = ("BAKEOFF_", "TF_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "KERAS_", "XLA_")
     found = {name: value for name, value in sorted(os.environ.items()) if name in known or name.startswith(prefixes)}
+    for name, own in own_settings().items():
+        if found.get(name) == own:
+            del found[name]
     # A number or a switch says nothing of a person; a path or a token may.
     return {
         name: value if value.isdigit() or value in ("", "true", "false") else "set" for name, value in found.items()

@@ -10,6 +10,7 @@ tensorflow.py   TensorFlow and Keras, imported with bakeoff's settings
 from bakeoff.machine.cores import count_cores, describe_cpu
 from bakeoff.machine.environment import (
     changed_environment,
+    own_settings,
     python_path,
     shared_machine_environment,
     tensorflow_environment,
@@ -27,6 +28,7 @@ __all__ = [
     "free_memory",
     "import_tensorflow",
     "keras_home",
+    "own_settings",
     "peak_memory",
     "python_path",
     "read_field",

@@ -22,6 +22,7 @@ from bakeoff.variables import (
 
 __all__ = [
     "changed_environment",
+    "own_settings",
     "python_path",
     "shared_machine_environment",
     "tensorflow_environment",
@@ -36,18 +37,28 @@ def tensorflow_environment(*, onednn: bool = False) -> dict[str, str]:
     Variables that the user has set stay, except for KERAS_BACKEND.
 
     Args:
+        onednn: As of `own_settings`.
+    """
+    own = own_settings(onednn=onednn)
+    return own | os.environ | {KERAS_BACKEND.name: own[KERAS_BACKEND.name]}
+
+
+def own_settings(*, onednn: bool = False) -> dict[str, str]:
+    """The environment variables that bakeoff sets for TensorFlow, NumPy and ONNX Runtime.
+
+    Args:
         onednn: Whether to switch oneDNN on. TensorFlow switches it off on CPUs without AVX-512; there, training ran 1.1
             to 1.7 times as fast with it. TensorFlow then prints a notice on standard error, so this is for processes
             whose output goes to a log.
     """
     # From 1.29 on, ONNX Runtime reports what it runs to its maker unless this is set.
-    defaults = {TF_CPP_MIN_LOG_LEVEL.name: "2", ORT_DISABLE_TELEMETRY.name: "1"}
+    settings = {KERAS_BACKEND.name: "tensorflow", TF_CPP_MIN_LOG_LEVEL.name: "2", ORT_DISABLE_TELEMETRY.name: "1"}
     if onednn:
-        defaults[TF_ENABLE_ONEDNN_OPTS.name] = "1"
+        settings[TF_ENABLE_ONEDNN_OPTS.name] = "1"
     if (cores := count_cores()) < count_visible_cores():
         # The libraries start a thread for each visible core, and all of them would wait for the few that may run.
-        defaults |= thread_environment(cores)
-    return defaults | os.environ | {KERAS_BACKEND.name: "tensorflow"}
+        settings |= thread_environment(cores)
+    return settings
 
 
 @contextlib.contextmanager
