@@ -237,6 +237,27 @@ def test_a_bundle_is_written_and_opened_whatever_its_folder_is_called(lenet, bun
     np.testing.assert_allclose(open_bundle(odd).probabilities(images), expected, atol=1e-6)
 
 
+def _run_of(model, lenet, digits):
+    """A run of any model, with what it predicts for validation images."""
+    val = load_split(digits, "val")
+    forward = compile_forward(model)
+    predictions = Predictions(predict_logits(forward, val), val.labels, val.ids)
+    assert predictions.logits.std(axis=0).min() > 0.01
+    return dataclasses.replace(lenet, model=model, predictions={"val": predictions}, forward=forward)
+
+
+def test_maps_of_one_pixel_are_normalised_right(lenet, digits, tmp_path):
+    """tf2onnx mistakes their channels for their width, as of ConvNeXt at 32 pixels."""
+    keras.utils.set_random_seed(0)
+    images = keras.Input((digits.side, digits.side, 3), dtype="uint8")
+    x = keras.layers.Conv2D(8, digits.side)(keras.layers.Rescaling(1 / 255)(images))
+    x = keras.layers.Conv2D(8, 3, padding="same", groups=8)(x)
+    x = keras.layers.Dense(16, activation="gelu")(keras.layers.LayerNormalization(epsilon=1e-6)(x))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(images, keras.layers.Dense(10, kernel_initializer="he_normal")(x))
+    assert write_bundle(_run_of(model, lenet, digits), tmp_path / "out", Format.ONNX).parity.agreement == 1.0
+
+
 @pytest.mark.parametrize("form", [Format.ONNX, Format.LITERT], ids=str)
 def test_layers_that_the_converters_do_not_know_are_exported_right(lenet, digits, tmp_path, form):
     """Those of EfficientNet, ConvNeXt and ResNeXt, and large images made smaller."""
@@ -250,11 +271,7 @@ def test_layers_that_the_converters_do_not_know_are_exported_right(lenet, digits
     x = keras.layers.Flatten()(keras.layers.Activation("gelu")(x))
     model = keras.Model(images, keras.layers.Dense(len(digits.class_names), kernel_initializer="he_normal")(x))
     model = keras.models.model_from_json(model.to_json())  # as from a file
-    val = load_split(digits, "val")
-    forward = compile_forward(model)
-    predictions = Predictions(predict_logits(forward, val), val.labels, val.ids)
-    assert predictions.logits.std(axis=0).min() > 0.01
-    run = dataclasses.replace(lenet, model=model, predictions={"val": predictions}, forward=forward)
+    run = _run_of(model, lenet, digits)
     assert write_bundle(run, tmp_path / "out", form).parity.agreement == 1.0
 
 
@@ -293,11 +310,7 @@ def test_operations_that_a_format_has_not_are_written_with_others_wherever_they_
     for layer in (keras.layers.Rescaling(1 / 255), *layers()):
         x = layer(x)
     model = keras.Model(images, keras.layers.Dense(len(digits.class_names), kernel_initializer="he_normal")(x))
-    val = load_split(digits, "val")
-    forward = compile_forward(model)
-    predictions = Predictions(predict_logits(forward, val), val.labels, val.ids)
-    assert predictions.logits.std(axis=0).min() > 0.01
-    run = dataclasses.replace(lenet, model=model, predictions={"val": predictions}, forward=forward)
+    run = _run_of(model, lenet, digits)
     parity = write_bundle(run, tmp_path / "out", form).parity
     assert parity.agreement == 1.0
     assert parity.worst_gap < 1e-5
@@ -340,10 +353,7 @@ def test_what_divides_by_deviations_survives_int8(lenet, digits, tmp_path, form)
         x += keras.layers.Dense(16, activation="gelu")(keras.layers.LayerNormalization(epsilon=1e-6)(x))
     x = keras.layers.GlobalAveragePooling1D()(keras.layers.LayerNormalization(epsilon=1e-6)(x))
     model = keras.Model(images, keras.layers.Dense(10, kernel_initializer=keras.initializers.RandomNormal(0, 1))(x))
-    val = load_split(digits, "val")
-    forward = compile_forward(model)
-    predictions = Predictions(predict_logits(forward, val), val.labels, val.ids)
-    run = dataclasses.replace(lenet, model=model, predictions={"val": predictions}, forward=forward)
+    run = _run_of(model, lenet, digits)
     assert write_bundle(run, tmp_path / "out", form, Quantize.INT8).parity.worst_gap < 0.3
 
 

@@ -47,6 +47,8 @@ def prepare(name, precision, dataset):
     for layer in network.backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
+        if type(layer).__name__ == "LayerScale":  # at first it makes all of a block of ConvNeXt a millionth
+            layer.gamma.assign(np.full(layer.gamma.shape, 0.5))
     model, features = network.model(size), network.features(size)
     # Random moving averages would make the features of all images the same.
     features(train.images[:64], training=True)

@@ -37,6 +37,8 @@ def _replace(layer: keras.layers.Layer) -> keras.layers.Layer:
             return _ConvolveDepthwise(layer)
         case keras.layers.Conv2D() if layer.groups > 1:
             return _ConvolveGroups(layer)
+        case keras.layers.LayerNormalization(axis=[-1]) if layer.input.shape[1:-1] == (1, 1):
+            return _NormalizeRows(layer)
     return layer
 
 
@@ -74,6 +76,19 @@ class _Normalize(keras.layers.Layer):  # type: ignore[misc]
     def call(self, images: Any) -> Any:
         """Images (n, h, w, c) to the same shape."""
         return (images - self._mean) / self._deviation
+
+
+class _NormalizeRows(keras.layers.Layer):  # type: ignore[misc]
+    """Layer normalisation of maps of one pixel, as rows: tf2onnx mistakes their channels for their width."""
+
+    def __init__(self, normalization: keras.layers.LayerNormalization) -> None:
+        super().__init__(name=normalization.name, dtype=normalization.dtype_policy)
+        self._normalization = normalization
+
+    def call(self, maps: Any) -> Any:
+        """Maps (n, 1, 1, c) to the same shape."""
+        rows = keras.ops.reshape(maps, (-1, maps.shape[-1]))
+        return keras.ops.reshape(self._normalization.call(rows), (-1, *maps.shape[1:]))
 
 
 class _ConvolveGroups(keras.layers.Layer):  # type: ignore[misc]
