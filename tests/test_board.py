@@ -548,6 +548,7 @@ def test_the_table_marks_ties_and_gives_the_reason_why_a_run_stopped() -> None:
 
 
 def test_numbers_are_shown_with_readable_units() -> None:
+    assert [format_bytes(n) for n in (21, 9_200, 92_000)] == ["21 B", "9.2 kB", "92 kB"]
     assert [format_bytes(n) for n in (0, 9_600_000, 640_000_000, 1_340_000_000)] == ["–", "9.6 MB", "640 MB", "1.34 GB"]
     assert [format_count(n) for n in (0, 900, 61_700, 128_420, 23_500_000)] == ["–", "900", "61.7 k", "128 k", "23.5 M"]
     assert [format_seconds(s) for s in (0, 3.21, 42, 600, 9000)] == ["–", "3.2 s", "42 s", "10.0 min", "2.5 h"]

@@ -140,9 +140,9 @@ def _print_export(bundle: Path, facts: "BundleFacts") -> None:
     timing, found = facts.timing, facts.calibration
     print_line(f"{bundle}: {facts.format_label}, {facts.model_bytes / 1e6:.1f} MB")
     print_text(
-        f"  the same class as the run for {facts.parity.agreement:.1%} of"
-        f" {counted(facts.parity.images, 'validation image')},"
-        f" {facts.parity.near_agreement:.1%} but for near-ties; probabilities within {facts.parity.worst_gap:.1g}"
+        f"  checked on {counted(facts.parity.images, 'validation image')}: the same class as the run for"
+        f" {facts.parity.agreement:.1%} ({facts.parity.near_agreement:.1%} if near-ties count as the same);"
+        f" probabilities differ by at most {facts.parity.worst_gap:.1g}"
     )
     if facts.val is not None:
         low, high = facts.val.top1_ci95

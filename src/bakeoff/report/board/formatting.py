@@ -172,9 +172,11 @@ def format_range(interval: tuple[float, float]) -> str:
 
 
 def format_bytes(count: int) -> str:
-    """Bytes in decimal megabytes or gigabytes."""
+    """Bytes in decimal megabytes or gigabytes; few of them in kilobytes or bytes."""
     if not count:
         return DASH
+    if count < 1e5:
+        return f"{count / 1e3:.2g} kB" if count >= 1e3 else f"{count} B"
     if count >= 1e9:
         return f"{count / 1e9:.2f} GB"
     return f"{count / 1e6:.0f} MB" if count >= 1e7 else f"{count / 1e6:.2g} MB"
