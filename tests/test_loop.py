@@ -78,3 +78,10 @@ def test_the_reason_for_dropping_names_accuracy_and_speed(study):
         "55.0 % on validation at 100 images/s, against 50.0 % on validation at 300 images/s of efficientnet-lite0@96",
         "30.0 % on validation at 300 images/s, against 50.0 % on validation at 300 images/s of efficientnet-lite0@96",
     ]
+
+
+def test_a_candidate_that_goes_on_as_a_frozen_probe_is_not_dropped(study):
+    study, screen = study
+    study.spend("prepare", 598)
+    screen([(1, 300, 0.5), (1, 300, 0.4), (1, 300, 0.3)])
+    assert [dropped.why.partition(" on ")[0] for dropped in study.stage(Stage.SCREEN).dropped] == ["40.0 %", "30.0 %"]
