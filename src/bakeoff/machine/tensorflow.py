@@ -19,6 +19,10 @@ _STARTUP_LINE = re.compile(
     rb"WARNING: All log messages before absl|[IWE]\d{4} [\d:.]+ +\d+ |To enable the following instr"
 )
 
+# What Keras imports where it is installed, for its own plots and tables, which bakeoff never asks it for. They are a
+# third of the time that a process needs to start.
+_UNUSED = ("matplotlib.pyplot", "pandas", "sklearn", "IPython")
+
 
 def import_tensorflow() -> Any:
     """Import TensorFlow without its start-up messages, for a process that writes to a terminal; return the module.
@@ -66,13 +70,26 @@ def start_keras() -> None:
     Keras takes its defaults from `keras.json` in its home folder, where users set others for their programs. The
     backend is that of `tensorflow_environment`. Raises InputError as `import_tensorflow` does.
     """
-    import_tensorflow()
-    with _keras_settings_explained():
-        import keras
+    with _without_unused():
+        import_tensorflow()
+        with _keras_settings_explained():
+            import keras
 
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
+
+
+@contextlib.contextmanager
+def _without_unused() -> Iterator[None]:
+    """For the block, importing what Keras does without fails as if it were not installed."""
+    unused = [name for name in _UNUSED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in unused:
+            del sys.modules[name]
 
 
 def keras_home() -> Path:
