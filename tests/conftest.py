@@ -101,6 +101,19 @@ def _own_policy():
         sys.modules["keras"].config.set_dtype_policy("float32")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_spare():
+    """No process is started ahead of its job, which most tests never come to.
+
+    It is in test_spare.py, and in what a test starts in a process of its own.
+    """
+    from bakeoff.launch import Spare
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Spare, "prepare", lambda *_: None)
+        yield
+
+
 @pytest.fixture
 def workers_here(monkeypatch):
     """Runs are done in this process, not in workers: for tests that have one of them at a time."""

@@ -31,6 +31,11 @@ SMALL = Run().revised(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_spare():
+    """Here there is one."""
+
+
 @pytest.fixture
 def started(monkeypatch):
     """The processes that were started ahead."""
