@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -169,6 +169,8 @@ def tune(name: str, source: Path, field: Field) -> None:
         for seed in field.seeds
         if (str(candidate), str(seed)) not in known
     ]
+    # A probe has no seed.
+    probed = {row["network"]: row for row in read(field.csv / TUNED) if row["data"] == name}
     spare = Spare()
     try:
         executor = Local(1, spare)
@@ -185,7 +187,9 @@ def tune(name: str, source: Path, field: Field) -> None:
             if tuned.test is None:
                 tuned = open_test(run_dir(field.out / "runs" / name, tuned.id), shards)
             probe_val = evidence = None
-            if not has_random_weights(tuned.config):
+            if before := probed.get(str(candidate)):
+                probe_val, evidence = (_read_number(before[key]) for key in ("probe_val", "logme"))
+            elif not has_random_weights(tuned.config):
                 probe = tuned.config.revised(
                     model={"unfreeze": 0.0}, train={"mode": Mode.PROBE, "images": None, "probe_images": 0}
                 )
@@ -195,8 +199,13 @@ def tune(name: str, source: Path, field: Field) -> None:
                 evidence = round(score_features(run_dir(field.out / "runs" / name, record.id), shards), 5)
             row = make_tuned(name, tuned, seed, field.seconds, probe_val, evidence)
             keep(field.csv / TUNED, [row], same=("data", "network", "seed"))
+            probed[str(candidate)] = {key: str(value) for key, value in asdict(row).items()}
     finally:
         spare.close()
+
+
+def _read_number(text: str) -> float | None:
+    return None if text in ("", "None") else float(text)
 
 
 def make_tuned(

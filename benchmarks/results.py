@@ -44,7 +44,9 @@ def _as_text(rows: "Sequence[DataclassInstance]") -> list[Text]:
 
 
 def _write(path: Path, rows: Sequence[Text]) -> None:
+    # An older file has fewer columns; what was measured now is not lost for that.
+    names = dict.fromkeys(name for row in reversed(rows) for name in row)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

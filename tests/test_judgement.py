@@ -1,5 +1,6 @@
 """What benchmarks/judgement.py makes of its rows, and LogME."""
 
+import dataclasses
 import importlib
 from pathlib import Path
 
@@ -109,6 +110,18 @@ def test_a_tie_holds_if_the_difference_is_inside_its_interval(of_rows):
     assert truth.holds("large=small:-0.01:0.25") is True
     assert truth.holds("large=small:-0.01:0.15") is False
     assert truth.holds("large=other:-0.01:0.15") is None
+
+
+@pytest.mark.usefixtures("judged")  # which finds the benchmarks
+def test_a_file_of_figures_with_fewer_columns_is_kept_beside_new_rows(tmp_path):
+    results = importlib.import_module("results")
+    row = dataclasses.make_dataclass("Row", [("name", str), ("value", float), ("lost", int)])
+    (tmp_path / "a.csv").write_text("name,value\nold,0.5\nnew,0.1\n")
+    results.keep(tmp_path / "a.csv", [row("new", 0.7, 3)], same=("name",))
+    assert results.read(tmp_path / "a.csv") == [
+        {"name": "old", "value": "0.5", "lost": ""},
+        {"name": "new", "value": "0.7", "lost": "3"},
+    ]
 
 
 def test_features_that_separate_the_classes_have_a_higher_logme_than_noise(log_me):

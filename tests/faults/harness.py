@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from . import packages
-from .machine import Clock, Disk, children_of, hear_interrupts, lift_limit, limit_memory, send
+from .machine import Clock, Disk, children_of, hear_interrupts, lift_limit, limit_memory, measure_work, send
 
 # The whole job, whose runs have limits; and one whose runs have a length alone, for a machine that is busy besides.
 WHOLE = ("run", "digits", "--candidates", "lenet,cnn-small", "--budget", "120s")
 EQUAL = ("compare", "digits", "--candidates", "lenet,cnn-small", "--images", "12800")
 # Attempts after which a study that does not end counts as lost.
 ATTEMPTS = 12
-# A run that stands still is ended by its limit, which is longer than a minute.
-PATIENCE = 300.0
+# A run that stands still is ended by its limit, which is longer than a minute. On a busy machine a command that works
+# takes longer than this, but not so many times as long.
+PATIENCE, MOST_PATIENCE = 300.0, 6
 # A run that hangs, or that lacks memory again, is over; if it was the only one, so is the study.
 NOTHING_TRAINED = (3,)
 KILLED = (-signal.SIGKILL, -signal.SIGTERM, 130, 143)
@@ -352,10 +353,10 @@ def _disturb(study: Study, found: Round, dice: random.Random, only: str) -> None
                 codes += following
                 disturb(Scene(study, process, dice, found))
         try:
-            _, said = process.communicate(timeout=PATIENCE)
+            said = hear_end(process)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            found.failures.append(f"hung for {PATIENCE:.0f} s after {dict(found.faults)}")
+            found.failures.append(f"hung for {PATIENCE:.0f} s or more after {dict(found.faults)}")
             break
         study.disk.make_room()
         study.cache_disk.make_room()
@@ -403,6 +404,19 @@ def _judge_confirmed(study: Study, found: Round, confirmed: list[dict[str, Any]]
         )
     for name in ("bundle.json", "model.keras"):
         found.demand((study.out / "bundle" / name).is_file(), f"bundle/{name} is missing")
+
+
+def hear_end(process: subprocess.Popen[str]) -> str:
+    """What a command said until its end. Raises TimeoutExpired if its processes have done nothing for PATIENCE seconds,
+    or if it has not ended after MOST_PATIENCE times as many."""
+    for _ in range(MOST_PATIENCE):
+        before = measure_work(process.pid)
+        try:
+            return process.communicate(timeout=PATIENCE)[1]
+        except subprocess.TimeoutExpired:
+            if abs(measure_work(process.pid) - before) < 1:
+                raise
+    raise subprocess.TimeoutExpired(process.args, MOST_PATIENCE * PATIENCE)
 
 
 def _wait(process: subprocess.Popen[str], seconds: float) -> None:

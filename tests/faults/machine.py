@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+import psutil
+
 # Where the kernel keeps its limits of memory: of the first version of control groups, or the second.
 _FIRST, _SECOND = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
 
@@ -167,6 +169,18 @@ def children_of(pid: int) -> list[int]:
         ]
     except OSError:
         return []
+
+
+def measure_work(pid: int) -> float:
+    """CPU seconds of a process and of all that it has begun and that are alive."""
+    seconds = 0.0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        for each in (root, *root.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = each.cpu_times()
+                seconds += times.user + times.system
+    return seconds
 
 
 def send(pid: int, number: int) -> None:

@@ -17,6 +17,7 @@ from bakeoff.runs.record import write_record
 from factories import make_record
 from running import BAKEOFF, run_cli
 
+from . import harness
 from .harness import play
 from .machine import Clock, Disk, can_limit_memory, can_mount, hear_interrupts
 from .packages import KILLED
@@ -116,6 +117,17 @@ def test_a_clock_that_is_set_back_leaves_durations_as_they_are(tmp_path):
     now, took = map(float, done.stdout.split())
     assert before - 3600 <= now <= time.time() - 3600
     assert took >= 0.05
+
+
+def test_a_command_counts_as_hanging_only_if_it_does_nothing(monkeypatch):
+    work = iter([0.0, 5.0, 5.0, 9.0, 9.0, 9.2])
+    monkeypatch.setattr(harness, "measure_work", lambda _: next(work))
+    monkeypatch.setattr(harness, "PATIENCE", 0.0)
+    with subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            harness.hear_end(process)
+        process.kill()
+    assert list(work) == []
 
 
 @pytest.mark.slow
