@@ -217,6 +217,12 @@ def test_a_malformed_candidate_is_refused(text: str) -> None:
         parse_candidate(text)
 
 
+@pytest.mark.parametrize("text", ["nets.py", "./nets.py:TINY", "/home/me/nets.py:TINY", "presets/vit"])
+def test_a_path_is_told_how_to_be_named(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"is a path; name a network of your own as MODULE:NETWORK.* hub:FOLDER"):
+        parse_candidate(text)
+
+
 @pytest.mark.parametrize("text", ["resnet-50@0", "resnet-50@7", "resnet-50@1025"])
 def test_a_size_out_of_range_is_refused_and_names_the_candidate(text: str) -> None:
     with pytest.raises(ConfigError, match=r"candidate 'resnet-50@\d+': Input should be"):

@@ -150,7 +150,11 @@ def test_a_study_keeps_the_source_that_it_began_with_and_a_run_of_another_is_ref
 
 
 WRONG = {
-    "no name": ("", "has no NET"),
+    "no name": ("", "has no NET; it has no Backbone; add one"),
+    "another name": (
+        "from bakeoff.networks import Backbone, Scaling\nTINY = Backbone(builder=print, scaling=Scaling.UNIT)\n",
+        "has no NET; it has TINY",
+    ),
     "another thing": ("NET = 3\n", "is a int; name a Backbone"),
     "an error on import": ("import keras\n\n1 / 0\n", "import nets fails in .*nets.py, line 3: ZeroDivisionError"),
     "a module that is missing": ("import zzz_missing\n", "line 1: ModuleNotFoundError: No module named 'zzz_missing'"),

@@ -16,6 +16,7 @@ from typing import Any
 from bakeoff.errors import BakeoffError, ConfigError
 from bakeoff.networks.backbone import Backbone, build_backbone
 from bakeoff.networks.plugin.source import searching
+from bakeoff.text import name_some
 
 __all__ = ["PluginBuilder", "import_attribute", "load_plugin", "user_errors"]
 
@@ -81,9 +82,11 @@ def import_attribute(target: str) -> Any:
         value = importlib.import_module(module)
     for name in attribute.split("."):
         if not hasattr(value, name):
-            raise ConfigError(
-                f"{module} ({getattr(value, '__file__', 'no file')}) has no {attribute}; name what it has"
+            networks = [each for each, found in vars(value).items() if isinstance(found, Backbone)]
+            hint = (
+                f"it has {name_some(networks)}" if networks else "it has no Backbone; add one: NETWORK = Backbone(...)"
             )
+            raise ConfigError(f"{module} ({getattr(value, '__file__', 'no file')}) has no {attribute}; {hint}")
         value = getattr(value, name)
     return value
 

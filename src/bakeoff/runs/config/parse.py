@@ -25,6 +25,11 @@ def parse_candidate(text: str) -> Candidate:
     """Parse `NAME` or `NAME@SIZE`. Whether the network exists is not checked here. Raises ConfigError."""
     match = re.fullmatch(rf"({_NAME}|{_PRESET}|{_OWN})(?:@(\d{{1,4}}))?", text.strip())
     if not match:
+        if ".py" in text or "/" in text:
+            raise ConfigError(
+                f"candidate {text!r} is a path; name a network of your own as MODULE:NETWORK, as in my_networks:TINY"
+                " for my_networks.py in the current folder or on PYTHONPATH, and the folder of a preset as hub:FOLDER"
+            )
         raise ConfigError(f"candidate {text!r} is not NAME or NAME@SIZE, as in efficientnet-lite0@96")
     name, size = match.groups()
     if re.fullmatch(_NAME, name):
