@@ -203,6 +203,16 @@ def test_the_plan_says_what_is_downloaded_and_what_is_not():
     assert "download" not in _render(_plan(600))
 
 
+def test_what_fails_while_the_plan_is_made_is_not_both_in_it_and_left_out(screen):
+    downloads = _Failed()
+    plan = expect_downloads(_plan(600, [V2, *LITES], side=0), [V2, *LITES], downloads)
+    assert str(V2) in plan.candidates
+    assert not plan.unavailable
+    order, lines = screen(plan, downloads)
+    assert str(V2) not in order
+    assert "left out mobilenet-v2@96: no answer" in lines
+
+
 def _render(plan) -> str:
     console = Console(file=io.StringIO(), width=300)
     console.print(render_plan(plan))

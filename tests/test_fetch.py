@@ -248,7 +248,7 @@ def test_a_server_that_does_not_answer_is_an_error_only_for_candidates_that_were
 
 def test_offline_a_candidate_that_was_named_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BAKEOFF_OFFLINE", "1")
-    with pytest.raises(WeightsError, match=r"mobilenet-v2 \(downloads are off \(--offline, or BAKEOFF_OFFLINE=1\)\)"):
+    with pytest.raises(WeightsError, match=r"mobilenet-v2 \(downloads are off by --offline or BAKEOFF_OFFLINE=1\)"):
         _begin(f"lenet {V2.name}")
 
 

@@ -360,3 +360,16 @@ def test_the_plan_says_why_probes_are_cross_validated():
     assert "from scratch" not in console.export_text()
     console.print(render_plan(_plan_small({"train": 9000, "val": 2000, "test": 2000}, 1800.0)))
     assert "cross-validation" not in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("candidates", "says", "says_not"),
+    [(LITES[:1], "pretrained: a probe on", "from scratch"), (SCRATCH[:1], "from scratch: ", "pretrained")],
+    ids=["pretrained", "scratch"],
+)
+def test_the_plan_describes_only_the_kinds_of_runs_that_it_has(candidates, says, says_not):
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(render_plan(_plan_small({"train": 9000, "val": 2000, "test": 2000}, 1800.0, candidates)))
+    text = console.export_text()
+    assert says in text
+    assert says_not not in text

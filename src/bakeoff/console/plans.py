@@ -84,21 +84,21 @@ def _render_whole_job(plan: StudyPlan) -> PlanTable:
     _describe_field(table, plan.field)
     table.add_row(_with_time("screen", plan), ", ".join(plan.candidates))
     scored = f"scored on {counted(plan.screen_val, 'validation image')}"
-    if plan.screen_folds:
-        table.add_row("", f"pretrained: a probe, {_describe_folds(plan)}")
-    else:
-        table.add_row("", f"pretrained: a probe on {counted(plan.screen_images, 'image')}, {scored}")
-    networks = [name.partition("@")[0] for name in plan.candidates]
-    if any(find_network(name).from_scratch or plan.weights.of(name) == "none" for name in networks):
+    scratch = {name for name in plan.candidates if _starts_at_random(plan, name)}
+    if scratch != set(plan.candidates):
+        on = f" on {counted(plan.screen_images, 'image')}, {scored}"
+        table.add_row("", f"pretrained: a probe{f', {_describe_folds(plan)}' if plan.screen_folds else on}")
+    if scratch:
         table.add_row("", f"from scratch: {format_seconds(plan.scratch_seconds)} of training, {scored}")
     _warn_of_random(table, {name: plan.weights.of(name.partition("@")[0]) for name in plan.candidates})
-    if plan.downloads:
-        table.add_row("download", f"meanwhile: {_name_downloads(plan)}; each is screened once its weights are here")
     if plan.cut:
         table.add_row("", f"no time for {', '.join(plan.cut)}")
-    for reason in dict.fromkeys(plan.unavailable.values()):
+    if plan.downloads:
+        table.add_row("download", f"meanwhile: {_name_downloads(plan)}; each is screened once its weights are here")
+    for number, reason in enumerate(dict.fromkeys(plan.unavailable.values())):
         names = [name for name, why in plan.unavailable.items() if why == reason]
-        table.add_row("", f"without {', '.join(names)}: {reason}")
+        stage = "" if number or plan.downloads else "download"
+        table.add_row(stage, f"without {', '.join(names)}: {reason}")
     for rung, seconds in enumerate(plan.race_seconds):
         table.add_row(
             "race" if rung else _with_time("race", plan),
@@ -126,6 +126,12 @@ def _render_whole_job(plan: StudyPlan) -> PlanTable:
         f"{proviso}its recipe for as many epochs, on training and validation images together; {opened}, for this model",
     )
     return table
+
+
+def _starts_at_random(plan: StudyPlan, candidate: str) -> bool:
+    """Whether a candidate is trained from scratch in the screen."""
+    network = candidate.partition("@")[0]
+    return find_network(network).from_scratch or plan.weights.of(network) == "none"
 
 
 def _name_downloads(plan: StudyPlan) -> str:

@@ -15,13 +15,17 @@ from bakeoff.study.planning import SCREEN_SHARE, predict_screening
 __all__ = ["await_weights", "end_downloads", "expect_downloads", "find_awaited", "find_late", "follow_downloads"]
 
 POLL_SECONDS = 0.5
-TOO_LATE = "its weights had not arrived when the screen ended"
+TOO_LATE = "its weights would arrive too late for the screen"
 NOT_HERE = "its weights are not on this machine"
 
 
 def expect_downloads(plan: StudyPlan, candidates: Sequence[Candidate], downloads: Downloads) -> StudyPlan:
     """The plan, with what is downloaded, and with the candidates whose weights cannot be."""
-    unavailable = {str(each): downloads.failed[each.name] for each in candidates if each.name in downloads.failed}
+    # What fails while the plan is made is still in it; `follow_downloads` takes it out, and says so.
+    failed, planned = downloads.failed, (*plan.candidates, *plan.cut)
+    unavailable = {
+        str(each): failed[each.name] for each in candidates if each.name in failed and str(each) not in planned
+    }
     return plan.model_copy(update={"downloads": dict(downloads.pending), "unavailable": unavailable})
 
 

@@ -34,7 +34,7 @@ __all__ = ["DOWNLOAD_LIMIT", "OFFLINE", "Downloads", "can_download", "needs_down
 
 DOWNLOAD_LIMIT = 500_000_000
 """Bytes that one study downloads at most, unless something else is asked for."""
-OFFLINE = "downloads are off (--offline, or BAKEOFF_OFFLINE=1)"
+OFFLINE = "downloads are off by --offline or BAKEOFF_OFFLINE=1"
 # A look-up of the host's name can hang where no time limit applies.
 _HANGS_SECONDS = 2 * STALL_SECONDS
 
