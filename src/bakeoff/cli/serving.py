@@ -112,6 +112,7 @@ def serve(
     if missing:
         raise InputError(f"serving needs {' and '.join(missing)}; run pip install 'bakeoff[serve]'")
     from bakeoff.api.arguments import read_optional_share
+    from bakeoff.console.bars import draw_bars
     from bakeoff.deploy.bundle import open_bundle
     from bakeoff.deploy.serve import Settings
     from bakeoff.deploy.serve import serve as serve_bundle
@@ -136,8 +137,11 @@ def serve(
     if not settings.token and not (settings.is_local and not settings.allowed_hosts):
         print_error(f"note: without --token everybody who reaches {host}, or a proxy before it, can ask this model")
     report = bundle.resolve().parent / "report.html"
+    with draw_bars() as move:
+        move("opening the bundle", 0, 0)
+        opened = open_bundle(bundle, threads, least)
     serve_bundle(
-        open_bundle(bundle, threads, least),
+        opened,
         settings,
         report if report.is_file() else None,
         lambda address: print_error(f"serving {bundle} at {address} (Ctrl-C stops)"),
