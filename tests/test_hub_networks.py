@@ -214,10 +214,10 @@ OTHERS = [
     ("resnet", "stackwise_num_blocks", [1, 1, 2], DIFFERENT),
     ("densenet", "stackwise_num_repeats", [1, 2, 2], DIFFERENT),
     ("vgg", "stackwise_num_repeats", [1, 1, 1], FEWER),
-    ("efficientnet", "stackwise_num_repeats", [1, 1], FEWER),
+    ("efficientnet", "stackwise_num_repeats", [1, 1], DIFFERENT),
     ("mobilenet", "last_layer_filter", 40, DIFFERENT),
-    ("hgnetv2", "hidden_sizes", [16, 48], DIFFERENT),
-    ("cspnet", "stackwise_depth", [1, 1], FEWER),
+    ("hgnetv2", "stackwise_stage_filters", [[8, 8, 16, 1, 2, 3], [16, 8, 32, 1, 2, 3]], FEWER),
+    ("cspnet", "stackwise_depth", [1, 1], DIFFERENT),
     ("xception", "stackwise_conv_filters", [[8, 8], [16, 16], [24, 32], [32]], DIFFERENT),
 ]
 SLOW_OTHERS = {"deit", "densenet", "efficientnet", "mobilenet", "hgnetv2", "cspnet", "xception"}
