@@ -247,7 +247,7 @@ def _run_of(model, lenet, digits):
 
 
 def test_maps_of_one_pixel_are_normalised_right(lenet, digits, tmp_path):
-    """tf2onnx mistakes their channels for their width, as of ConvNeXt at 32 pixels."""
+    """As in ConvNeXt at 32 pixels."""
     keras.utils.set_random_seed(0)
     images = keras.Input((digits.side, digits.side, 3), dtype="uint8")
     x = keras.layers.Conv2D(8, digits.side)(keras.layers.Rescaling(1 / 255)(images))

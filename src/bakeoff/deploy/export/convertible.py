@@ -37,7 +37,7 @@ def _replace(layer: keras.layers.Layer) -> keras.layers.Layer:
             return _ConvolveDepthwise(layer)
         case keras.layers.Conv2D() if layer.groups > 1:
             return _ConvolveGroups(layer)
-        case keras.layers.LayerNormalization(axis=[-1]) if layer.input.shape[1:-1] == (1, 1):
+        case keras.layers.LayerNormalization(axis=[-1]) if len(layer.input.shape) == 4:
             return _NormalizeRows(layer)
     return layer
 
@@ -79,16 +79,16 @@ class _Normalize(keras.layers.Layer):  # type: ignore[misc]
 
 
 class _NormalizeRows(keras.layers.Layer):  # type: ignore[misc]
-    """Layer normalisation of maps of one pixel, as rows: tf2onnx mistakes their channels for their width."""
+    """Layer normalisation of the pixels of maps, as rows: in a map of one, tf2onnx takes channels for its width."""
 
     def __init__(self, normalization: keras.layers.LayerNormalization) -> None:
         super().__init__(name=normalization.name, dtype=normalization.dtype_policy)
         self._normalization = normalization
 
     def call(self, maps: Any) -> Any:
-        """Maps (n, 1, 1, c) to the same shape."""
+        """Maps (n, h, w, c) to the same shape."""
         rows = keras.ops.reshape(maps, (-1, maps.shape[-1]))
-        return keras.ops.reshape(self._normalization.call(rows), (-1, *maps.shape[1:]))
+        return keras.ops.reshape(self._normalization.call(rows), keras.ops.shape(maps))
 
 
 class _ConvolveGroups(keras.layers.Layer):  # type: ignore[misc]
