@@ -36,7 +36,10 @@ from running import run_cli
 QUICK = {"vit", "dinov2", "resnet", "mobilenet", "hgnetv2", "swin"}
 # Their layers are KerasHub's.
 WITH_KERASHUB = {"swin"}
+# Each test of these takes five to ten seconds. What is special about them shows in their features and saved model.
+LONG = {"hgnetv2", "swin"}
 EACH = [pytest.param(family, marks=() if family in QUICK else pytest.mark.slow) for family in FAMILIES]
+FURTHER = [pytest.param(family, marks=() if family in QUICK - LONG else pytest.mark.slow) for family in FAMILIES]
 
 
 @pytest.fixture
@@ -91,7 +94,7 @@ def test_features_are_those_of_kerashub(preset: tuple[str, Path, Any]) -> None:
     assert np.ptp(found, axis=0).max() > 1e-6  # of different images
 
 
-@pytest.mark.parametrize("preset", EACH, indirect=True)
+@pytest.mark.parametrize("preset", FURTHER, indirect=True)
 def test_the_compiled_model_gives_the_same(preset: tuple[str, Path, Any]) -> None:
     _, folder, _ = preset
     network = build(folder)
@@ -113,7 +116,7 @@ def test_a_saved_model_has_layers_of_keras_alone(preset: tuple[str, Path, Any], 
     assert ("keras_hub" in text) == (family in WITH_KERASHUB)
 
 
-@pytest.mark.parametrize("preset", EACH, indirect=True)
+@pytest.mark.parametrize("preset", FURTHER, indirect=True)
 def test_a_network_learns_where_it_is_not_frozen(preset: tuple[str, Path, Any]) -> None:
     _, folder, _ = preset
     network = build(folder)
@@ -141,7 +144,7 @@ def test_blocks_of_a_transformer_are_frozen_by_their_names(preset: tuple[str, Pa
         freeze(backbone, "block7", BatchNorm.TRAIN)
 
 
-@pytest.mark.parametrize("preset", ["vit", "dinov2", "swin"], indirect=True)
+@pytest.mark.parametrize("preset", ["vit", "dinov2", pytest.param("swin", marks=pytest.mark.slow)], indirect=True)
 def test_positions_are_fitted_to_another_input_size(preset: tuple[str, Path, Any]) -> None:
     family, folder, model = preset
     images = draw_images()
@@ -311,7 +314,7 @@ def test_the_weights_of_a_classifier_beside_those_of_its_network_do_not_count(
 
 
 @pytest.mark.parametrize("preset", ["swin"], indirect=True)
-@pytest.mark.parametrize("share", [0.0, 0.3])
+@pytest.mark.parametrize("share", [pytest.param(0.0, marks=pytest.mark.slow), 0.3])
 def test_what_is_frozen_inside_layers_stays(preset: tuple[str, Path, Any], share: float) -> None:
     _, folder, _ = preset
     subject = make_subject(find_network(f"hub:{folder}"))

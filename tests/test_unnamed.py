@@ -128,7 +128,7 @@ def test_a_network_whose_timing_takes_too_long_is_told_and_the_paces_are_assumed
         " was not timed, because that took longer than 60 s: the paces of the plan are assumed until runs have measured"
         " them"
     )
-    assert _plan(ready).rests_on == "paces assumed: nothing was measured on this machine yet"
+    assert _plan(ready).rests_on == "images per second assumed, because nothing was measured on this machine yet"
 
 
 def test_timing_that_is_not_done_in_time_is_ended():
