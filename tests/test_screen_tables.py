@@ -1,5 +1,6 @@
 """What the verbs print on terminals of 80 and 120 columns: all of it fits, nothing is cut off, and room is used."""
 
+import contextlib
 import io
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from rich.console import Console, RenderableType
 
 from bakeoff.cli.output import print_text
 from bakeoff.console.bars import draw_bars
+from bakeoff.console.data import print_note
 from bakeoff.console.live import draw_study
 from bakeoff.console.results import (
     render_contract,
@@ -222,3 +224,15 @@ def test_a_study_ends_with_the_answer_in_one_line_and_then_where_things_are() ->
     ]
     again = WINNER.model_copy(update={"refit_of": "a" * 12})
     assert read_end(again)[2] == "  trained  once more, on training and validation images together"
+
+
+@pytest.mark.parametrize(
+    ("where", "one_line"),
+    [({}, True), ({"force_jupyter": True}, False), ({"force_terminal": True}, False)],
+    ids=["file", "notebook", "terminal"],
+)
+def test_a_note_is_one_line_in_a_file_alone(where: dict[str, bool], one_line: bool) -> None:
+    shown = Console(width=80, record=True, file=io.StringIO(), **where)
+    with shown.capture() if where.get("force_jupyter") else contextlib.nullcontext():
+        print_note(shown, "images were left out " * 10)
+    assert (len(shown.export_text().strip().splitlines()) == 1) is one_line

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 
-__all__ = ["CountBars", "draw_bars", "is_wide", "make_bar", "make_console", "make_progress"]
+__all__ = ["CountBars", "draw_bars", "is_file", "is_wide", "make_bar", "make_console", "make_progress"]
 
 # The width of a terminal from which on there is room for more than the main thing.
 _WIDE = 100
@@ -38,9 +38,14 @@ def make_console() -> Console:
     return Console(stderr=True)
 
 
+def is_file(console: Console) -> bool:
+    """Whether lines go to where programs read them, so that each row is one: neither a terminal nor a notebook."""
+    return not (console.is_terminal or console.is_jupyter)
+
+
 def is_wide(console: Console) -> bool:
     """Whether there is room for details in a line; a file has it always."""
-    return not console.is_terminal or console.width >= _WIDE
+    return is_file(console) or console.width >= _WIDE
 
 
 def make_bar(console: Console) -> BarColumn:

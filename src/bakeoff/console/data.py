@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
+from bakeoff.console.bars import is_file
 from bakeoff.data.shards import Dataset, Quarantined
 from bakeoff.text import counted, printable
 
@@ -57,6 +58,5 @@ def _describe_left_out(images: Sequence[Quarantined]) -> Iterator[str]:
 
 
 def _print(console: Console, text: str, style: str | None = None) -> None:
-    # A terminal gets lines that end between words; elsewhere a note is one line, which programs can search.
-    soft = not console.is_terminal
-    console.print(printable(text), style=style, highlight=False, markup=False, soft_wrap=soft)
+    # Lines end between words; in a file a note is one line, which programs can search.
+    console.print(printable(text), style=style, highlight=False, markup=False, soft_wrap=is_file(console))

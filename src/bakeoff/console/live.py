@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from bakeoff.console.bars import CountBars, is_wide, make_bar, make_console, make_progress
+from bakeoff.console.bars import CountBars, is_file, is_wide, make_bar, make_console, make_progress
 from bakeoff.console.data import print_data, print_note, print_warning
 from bakeoff.console.plans import render_plan
 from bakeoff.data.shards import Dataset
@@ -57,7 +57,7 @@ class StudyConsole:
         """Print the data and the plan."""
         self.data_read(dataset)
         # A file gets a line for each row, which programs can search.
-        self._console.print(render_plan(plan), highlight=False, soft_wrap=not self._console.is_terminal)
+        self._console.print(render_plan(plan), highlight=False, soft_wrap=is_file(self._console))
 
     def stage_began(self, stage: str, runs: int | None, seconds_left: float | None) -> None:
         """Print the head of the stage's lines."""
@@ -75,10 +75,10 @@ class StudyConsole:
     def plan_revised(self, why: str) -> None:
         """Print how the plan has changed."""
         text = f"[bold]plan[/] {escape(why)}"
-        if self._console.is_terminal:
-            self._console.print(Padding(text, (0, 0, 0, 2)), highlight=False)
-        else:
+        if is_file(self._console):
             self._console.print(f"  {text}", highlight=False, soft_wrap=True)
+        else:
+            self._console.print(Padding(text, (0, 0, 0, 2)), highlight=False)
 
     def run_began(self, run: Run) -> None:
         """Add a bar for the run."""
@@ -107,7 +107,7 @@ class StudyConsole:
         first, *others = _describe(record, test=self._stage == "test", wide=is_wide(self._console))
         if changes:
             others.append(f"[dim]{escape(format_changes(changes))}[/]")
-        if not self._console.is_terminal:
+        if is_file(self._console):
             # One line for each run, which programs can search.
             self._console.print("  " + "  ".join([first, *others]), highlight=False, soft_wrap=True)
             return
