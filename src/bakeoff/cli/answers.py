@@ -18,8 +18,10 @@ def print_lines(answers: "Iterable[Prediction]") -> None:
     """Each as it comes: the path, and a line for each class."""
     for answer in answers:
         remark = answer.error or ("unsure" if answer.unsure else "")
-        # A path alone is not broken at its spaces.
-        print_text(f"{answer.path}: {remark}") if remark else print_line(answer.path)
+        if remark:
+            print_text(f"{answer.path}: {remark}")
+        else:  # a path alone is not broken at its spaces
+            print_line(answer.path)
         for named in answer.top:
             print_line(f"  {named.probability:7.2%}  {named.label}")
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bakeoff.data.batches import Split, eval_batches, load_split
-from bakeoff.data.checks.deadline import Deadline, SearchStoppedError
+from bakeoff.data.checks.deadline import Deadline, SearchStoppedError, is_worth_repeating, watch
 from bakeoff.data.checks.leaks import can_compare, without_bars
 from bakeoff.data.checks.near_duplicates import MIN_SIDE_PIXELS, find_near_duplicates
 from bakeoff.data.shards import Dataset, join_groups
@@ -86,16 +86,11 @@ def find_alike(dataset: Dataset, on_count: OnCount | None = None, *, deadline: D
         kept = None
     if kept and kept.stopped_after is None:
         return kept
-    if kept and kept.stopped_after is not None and (deadline is None or deadline.seconds <= kept.stopped_after):
+    if kept and kept.stopped_after is not None and not is_worth_repeating(kept.stopped_after, deadline):
         return None
     if not can_compare(compared, "train", "val"):
         return None
-
-    def on_block(done: int, total: int) -> None:
-        if deadline:
-            deadline.check()
-        if on_count:
-            on_count("comparing training and validation images with each other", done, total)
+    on_block = watch("comparing training and validation images with each other", on_count, deadline)
 
     def load(name: SplitName) -> Split:
         split = load_split(compared, name, subset=MAX_IMAGES)
@@ -106,9 +101,8 @@ def find_alike(dataset: Dataset, on_count: OnCount | None = None, *, deadline: D
         splits = [load(name) for name in ("train", "val")]
         images = np.concatenate([split.images[:] for split in splits])
         near = find_near_duplicates(images, None, on_block=on_block)
-    except SearchStoppedError:
-        assert deadline is not None
-        alike = Alike(pairs=(), stopped_after=deadline.seconds)
+    except SearchStoppedError as stopped:
+        alike = Alike(pairs=(), stopped_after=stopped.seconds)
     else:
         ids = [key for split in splits for key in split.ids]
         found = {(min(pair.first, pair.second), max(pair.first, pair.second)) for pair in near}

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bakeoff.data.batches import Split, is_large, load_split
-from bakeoff.data.checks.deadline import Deadline, SearchStoppedError
+from bakeoff.data.checks.deadline import Deadline, SearchStoppedError, is_worth_repeating, watch
 from bakeoff.data.checks.near_duplicates import MIN_SIDE_PIXELS, find_near_duplicates
 from bakeoff.data.shards import Dataset
 from bakeoff.data.sources import OnCount, SplitName
@@ -68,18 +68,13 @@ def find_leaks(dataset: Dataset, on_count: OnCount | None = None, *, deadline: D
     kept = _read(dataset)
     if kept and kept.stopped_after is None:
         return kept
-    if kept and kept.stopped_after is not None and (deadline is None or deadline.seconds <= kept.stopped_after):
+    if kept and kept.stopped_after is not None and not is_worth_repeating(kept.stopped_after, deadline):
         return None
     compared = without_bars(dataset)
     pairs = dataset.counts["train"] * (dataset.counts["val"] + dataset.counts["test"])
     if pairs > MAX_LEAK_PAIRS or not can_compare(compared, "train", "val", "test"):
         return None
-
-    def on_block(done: int, total: int) -> None:
-        if deadline:
-            deadline.check()
-        if on_count:
-            on_count("comparing validation and test with training images", done, total)
+    on_block = watch("comparing validation and test with training images", on_count, deadline)
 
     def load(name: SplitName) -> Split:
         split = load_split(compared, name, unlock=True)
@@ -90,9 +85,8 @@ def find_leaks(dataset: Dataset, on_count: OnCount | None = None, *, deadline: D
         train, val, test = (load(name) for name in ("train", "val", "test"))
         images = np.concatenate([val.images[:], test.images[:]])
         found = {pair.first for pair in find_near_duplicates(images, train.images[:], on_block=on_block)}
-    except SearchStoppedError:
-        assert deadline is not None
-        _write(dataset, Leaks(val=(), test=(), stopped_after=deadline.seconds))
+    except SearchStoppedError as stopped:
+        _write(dataset, Leaks(val=(), test=(), stopped_after=stopped.seconds))
         return None
     ids = [*val.ids, *test.ids]
     return write_leaks(
