@@ -25,13 +25,12 @@ from rich.table import Table
 
 import bakeoff
 from bakeoff.machine import tensorflow_environment
-from bakeoff.profile import find_device
 from bakeoff.runs.config import parse_duration
 from bakeoff.runs.record import Stage, State, list_records
 from bakeoff.runs.shipped import find_shipped
 from bakeoff.runs.study_file import read_study
 from bakeoff.runs.versions import find_versions
-from hardware import count_cores
+from hardware import count_cores, name_cpu
 from results import keep, read
 
 CSV = Path(__file__).with_suffix(".csv")
@@ -119,7 +118,7 @@ def run_study(folder: Path, budget: str, beside: str, data_dir: Path | None) -> 
         tensorflow=versions["tensorflow"],
         keras=versions["keras"],
         bakeoff=bakeoff.__version__,
-        cpu=find_device().cpu,
+        cpu=name_cpu(),
         cores=count_cores(),
         date=date.today().isoformat(),
     )

@@ -37,7 +37,7 @@ from bakeoff.files import cache_dir
 from bakeoff.launch import Local, Spare, launch, open_test, time_network
 from bakeoff.machine import tensorflow_environment
 from bakeoff.networks.find import find_network
-from bakeoff.profile import find_device, read_profile
+from bakeoff.profile import read_profile
 from bakeoff.report.board import difference_interval, rank
 from bakeoff.report.board.rows import read_merit
 from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice, parse_candidate, parse_weights
@@ -50,7 +50,7 @@ from bakeoff.study import Forecast
 from bakeoff.study.defaults import default_run, has_random_weights, start_from_probe
 from bakeoff.study.provide import prepare_data
 from draws import Draw, write_images
-from hardware import count_cores
+from hardware import count_cores, name_cpu
 from judged import STUDIES, TUNED, StudyRow, TunedRow, check_length, print_tables
 from logme import score_features
 from results import keep, read
@@ -229,7 +229,7 @@ def make_tuned(
         imagenet=find_network(record.config.model.name).imagenet_top1,
         parameters=record.params_total,
         bakeoff=find_versions()["bakeoff"],
-        cpu=find_device().cpu,
+        cpu=name_cpu(),
         date=date.today().isoformat(),
     )
 
@@ -289,7 +289,7 @@ def make_study(name: str, out: Path, share: float, seed: int, budget: int, secon
         tied=" ".join(list_ties(records, out)),
         load=round(load, 2),
         bakeoff=find_versions()["bakeoff"],
-        cpu=find_device().cpu,
+        cpu=name_cpu(),
         date=date.today().isoformat(),
     )
 

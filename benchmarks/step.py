@@ -28,9 +28,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bakeoff.profile import find_device
 from disturbance import Measured, measure_undisturbed
-from hardware import count_cores
+from hardware import count_cores, name_cpu
 from peers import make_environment
 from results import keep, read
 from step_side import Side, Task, Variant
@@ -147,7 +146,7 @@ def compare(task: Task, ours: Side, peer: Side, pairs: int, steps: int) -> Row:
         peer_trials=peer_choice.trials,
         ours=ours.versions,
         peer=peer.versions,
-        cpu=find_device().cpu,
+        cpu=name_cpu(),
         cores=count_cores(),
         date=date.today().isoformat(),
     )
@@ -158,7 +157,7 @@ def _place(row: Mapping[str, str]) -> tuple[int, str, str]:
 
 
 def _is_of_this_machine(row: Mapping[str, str]) -> bool:
-    return (row["cpu"], row["cores"]) == (find_device().cpu, str(count_cores()))
+    return (row["cpu"], row["cores"]) == (name_cpu(), str(count_cores()))
 
 
 def print_table(rows: Sequence[Mapping[str, str]]) -> None:
