@@ -106,9 +106,15 @@ class Field:
             around = forecast.overhead(candidate, Mode.FIT)
             paces[str(candidate)] = {"rate": forecast.rate(candidate, Mode.FIT).value, "around": around}
         if missing:
-            self.out.mkdir(parents=True, exist_ok=True)
+            # Studies are planned by what was measured now: what runs measure while other work is done is not their pace.
+            shutil.copytree(cache_dir() / "profiles", self.profiles, dirs_exist_ok=True)
             path.write_text(json.dumps(paces, indent=1))
         return paces
+
+    @property
+    def profiles(self) -> Path:
+        """The folder of this machine's profile as it was when the paces were measured."""
+        return self.out / "profiles"
 
     @property
     def cost(self) -> float:
@@ -247,16 +253,16 @@ def study(name: str, source: Path, field: Field, weights: Sequence[str], shares:
             command += ["--candidates", ",".join(map(str, field.candidates)), "--seed", str(seed), "--out", str(out)]
             command += [word for choice in weights for word in ("--weights", choice)]
             load, started = os.getloadavg()[0], time.monotonic()
-            run_alone(command, out.with_name(f"{out.name}.log"))
+            run_alone(command, field.profiles, out.with_name(f"{out.name}.log"))
             row = make_study(name, out, share, seed, budget, time.monotonic() - started, load)
             keep(field.csv / STUDIES, [row], same=("data", "share", "seed"))
 
 
-def run_alone(command: Sequence[str], log: Path) -> None:
+def run_alone(command: Sequence[str], profiles: Path, log: Path) -> None:
     """Run a command whose cache has this machine's profile and nothing else. Ends with its last words if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="judgement-") as cache, log.open("w", encoding="utf-8") as file:
-        shutil.copytree(cache_dir() / "profiles", Path(cache) / "profiles")
+        shutil.copytree(profiles, Path(cache) / "profiles")
         environment = tensorflow_environment() | {"BAKEOFF_CACHE_DIR": cache}
         done = subprocess.run(command, env=environment, check=False, stdout=file, stderr=file)
     if done.returncode:

@@ -30,7 +30,7 @@ TINY = Run().revised(
         "balance": "sampler",
     },
 )
-EPOCHS = 3
+EPOCHS = 2
 
 
 def learn(name: str, size: int, dataset: Dataset) -> FinishedRun:

@@ -33,11 +33,12 @@ from keras_calls import without_xla
 from presets import FAMILIES, OFFSET, SCALE, SIDE, save_preset
 from running import run_cli
 
-QUICK = {"vit", "dinov2", "resnet", "mobilenet", "hgnetv2", "swin"}
+# One of each kind: a transformer, a convolutional network, and one with layers of its own.
+QUICK = {"vit", "resnet", "swin"}
 # Their layers are KerasHub's.
 WITH_KERASHUB = {"swin"}
-# Each test of these takes five to ten seconds. What is special about them shows in their features and saved model.
-LONG = {"hgnetv2", "swin"}
+# Each test of it takes five to ten seconds. What is special about it shows in its features and saved model.
+LONG = {"swin"}
 EACH = [pytest.param(family, marks=() if family in QUICK else pytest.mark.slow) for family in FAMILIES]
 FURTHER = [pytest.param(family, marks=() if family in QUICK - LONG else pytest.mark.slow) for family in FAMILIES]
 
@@ -133,7 +134,7 @@ def test_a_network_learns_where_it_is_not_frozen(preset: tuple[str, Path, Any]) 
         np.testing.assert_array_equal(old, np.asarray(weight), weight.path)
 
 
-@pytest.mark.parametrize("preset", ["vit", "dinov2"], indirect=True)
+@pytest.mark.parametrize("preset", ["vit", pytest.param("dinov2", marks=pytest.mark.slow)], indirect=True)
 def test_blocks_of_a_transformer_are_frozen_by_their_names(preset: tuple[str, Path, Any]) -> None:
     _, folder, _ = preset
     backbone = build(folder).backbone
@@ -144,7 +145,9 @@ def test_blocks_of_a_transformer_are_frozen_by_their_names(preset: tuple[str, Pa
         freeze(backbone, "block7", BatchNorm.TRAIN)
 
 
-@pytest.mark.parametrize("preset", ["vit", "dinov2", pytest.param("swin", marks=pytest.mark.slow)], indirect=True)
+@pytest.mark.parametrize(
+    "preset", ["vit", *(pytest.param(family, marks=pytest.mark.slow) for family in ("dinov2", "swin"))], indirect=True
+)
 def test_positions_are_fitted_to_another_input_size(preset: tuple[str, Path, Any]) -> None:
     family, folder, model = preset
     images = draw_images()
@@ -223,14 +226,13 @@ OTHERS = [
     ("cspnet", "stackwise_depth", [1, 1], DIFFERENT),
     ("xception", "stackwise_conv_filters", [[8, 8], [16, 16], [24, 32], [32]], DIFFERENT),
 ]
-SLOW_OTHERS = {"deit", "densenet", "efficientnet", "mobilenet", "hgnetv2", "cspnet", "xception"}
 
 
 @pytest.mark.usefixtures("workers_here")
 @pytest.mark.parametrize(
     ("preset", "key", "value", "says"),
     [
-        pytest.param(*row, id=f"{row[0]} {row[1]} {row[2]}", marks=[pytest.mark.slow] if row[0] in SLOW_OTHERS else [])
+        pytest.param(*row, id=f"{row[0]} {row[1]} {row[2]}", marks=[] if row[0] == "vit" else [pytest.mark.slow])
         for row in OTHERS
     ],
     indirect=["preset"],

@@ -254,6 +254,22 @@ def test_candidates_without_time_are_cut_and_named():
     assert {*plan.candidates, *plan.cut} == {str(candidate) for candidate in (*LITES, *SCRATCH)}
 
 
+def test_each_network_is_screened_once_before_another_size_of_one_and_at_its_most_promising_size():
+    several = [Candidate(name=f"efficientnet-lite{number}", size=size) for number in range(3) for size in (64, 96, 128)]
+    plan = _plan(90, several)
+    assert [name.partition("@")[0] for name in plan.candidates] == ["efficientnet-lite0", "efficientnet-lite1"]
+    assert not any(name.endswith("@64") for name in plan.candidates)
+    # What is cut is in the order in which it is screened if there is time after all.
+    assert plan.cut[0].startswith("efficientnet-lite2@")
+    assert {name.partition("@")[2] for name in plan.cut[-2:]} == {"64"}
+
+
+def test_a_slow_network_of_which_much_is_expected_leaves_no_room_for_itself_alone():
+    plan = _plan(60, [Candidate(name="efficientnet-b7", size=600), *LITES])
+    assert plan.candidates
+    assert "efficientnet-b7@600" in plan.cut
+
+
 def test_from_scratch_networks_are_cut_first_and_only_where_there_is_no_time():
     assert {str(candidate) for candidate in SCRATCH} & set(_plan(180).cut)
     assert not {str(candidate) for candidate in LITES} & set(_plan(180).cut)

@@ -22,6 +22,7 @@ from bakeoff.runs.study_file import STUDY_FILE
 from bakeoff.study.default_field import Availability
 from bakeoff.study.defaults import assign_weights, choose_candidates, default_run, find_missing
 from bakeoff.study.forecast import Forecast
+from bakeoff.study.planning import USUAL_TRAINING_SHARE
 from bakeoff.study.provide import (
     POLL_SECONDS,
     begin_downloads,
@@ -33,7 +34,6 @@ from bakeoff.study.request import StudyRequest
 from bakeoff.study.sizes import choose_size
 from bakeoff.study.state import planned_field, planned_networks
 from bakeoff.study.unnamed import (
-    USUAL_TRAINING_SHARE,
     find_availability,
     first_at_hand,
     unnamed_for_comparison,

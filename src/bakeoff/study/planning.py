@@ -17,12 +17,14 @@ from bakeoff.study.forecast import Forecast
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.screening import Screen, plan_screen
 from bakeoff.study.search import MIN_SEARCH_SECONDS
+from bakeoff.study.sizes import predict_error
 from bakeoff.study.small import is_small
 
 __all__ = [
     "MIN_CONFIRM_SECONDS",
     "RACE_SHARE",
     "SCREEN_SHARE",
+    "USUAL_TRAINING_SHARE",
     "begin_screen",
     "count_views",
     "divide_training",
@@ -38,6 +40,8 @@ __all__ = [
 MIN_BUDGET_SECONDS = 30.0
 # The screen ends within this share of the budget; the larger part is left for the winner.
 SCREEN_SHARE = 0.35
+# The share in which the winner usually trains.
+USUAL_TRAINING_SHARE = 0.5
 # The share that the screen usually takes: where there is time, probes get more images.
 USUAL_SCREEN_SHARE = 0.2
 # The share for all rungs of the race together.
@@ -89,8 +93,8 @@ def make_plan(
         budget: Wall-clock seconds for the whole study.
         data: The data to train on.
         counts: Images by split.
-        candidates: The networks with their input sizes; where time is short those that take longest are left out,
-            networks without pretrained weights first.
+        candidates: The networks with their input sizes; where time is short those of which least is expected are left
+            out: networks without pretrained weights first, then further input sizes of a network.
         forecast: The time that runs take on this machine.
         weights: The weights that were asked for.
         seed: The seed of every run.
@@ -121,13 +125,19 @@ def make_plan(
         )
     weights, variant = weights or WeightsChoice(), forecast.profile.variant or Variant()
     usable = _usable(budget, spent)
-    screen, kept, images, val = plan_screen(
-        begin_screen(budget, forecast, weights, counts, classes),
-        candidates,
-        limit=slots * limit_screen(budget, spent),
-        usual=slots * USUAL_SCREEN_SHARE * usable,
+    screen = begin_screen(budget, forecast, weights, counts, classes)
+
+    def expect_error(each: Candidate) -> float:
+        network, size, seconds = find_network(each.name), each.size or 0, USUAL_TRAINING_SHARE * budget
+        return predict_error(network, size, side=side, seconds=seconds, images=counts["train"], forecast=forecast)
+
+    limit = slots * limit_screen(budget, spent)
+    ordered = screen.order(candidates, expect_error, limit=limit)
+    screen, affordable, images, val = plan_screen(
+        screen, ordered, limit=limit, usual=slots * USUAL_SCREEN_SHARE * usable
     )
-    dropped = [candidate for candidate in candidates if candidate not in kept]
+    kept = [candidate for candidate in candidates if candidate in affordable]
+    dropped = [candidate for candidate in ordered if candidate not in affordable]
     leader = next((each for each in kept if not screen.trains(each)), kept[0])
     # Who will lead is not known yet.
     fastest = sorted(kept, key=lambda each: -forecast.rate(each, Mode.FIT).value)

@@ -1,6 +1,7 @@
 """The screen of a plan: what it takes, on how many images, and by how many folds. Pure functions, like the plan."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bakeoff.data.folds import choose_folds
@@ -48,14 +49,38 @@ class Screen:
             candidates, min(MIN_PROBE_IMAGES, self.counts["train"]), min(MIN_PROBE_IMAGES, self.counts["val"])
         )
 
+    def order(
+        self, candidates: Iterable[Candidate], expect_error: Callable[[Candidate], float], *, limit: float
+    ) -> list[Candidate]:
+        """The candidates in the order in which they are screened as far as there is time.
+
+        Pretrained networks come first, and of these each network once, at the input size with the least expected error;
+        then each at its next size. What takes longer alone than there is time for comes last of its kind, the fastest
+        first.
+
+        Args:
+            candidates: The networks with their input sizes.
+            expect_error: The error that is expected of one before it is screened. Only the order matters.
+            limit: Seconds of all slots in which candidates have to be screened.
+        """
+
+        def rank(each: Candidate) -> tuple[bool, bool, float]:
+            seconds = self.least_seconds(each)
+            return self.trains(each), seconds > limit, seconds if seconds > limit else expect_error(each)
+
+        places, sizes = dict[Candidate, tuple[bool, bool, int]](), Counter[str]()
+        for candidate in sorted(candidates, key=rank):
+            places[candidate] = *rank(candidate)[:2], sizes[candidate.name]
+            sizes[candidate.name] += 1
+        return sorted(places, key=lambda each: places[each])
+
     def keep_affordable(self, candidates: Sequence[Candidate], limit: float) -> list[Candidate]:
-        """The candidates that there is time to screen, in their order: pretrained ones first, the fastest first."""
-        order = sorted(candidates, key=lambda each: (self.trains(each), self.least_seconds(each)))
-        kept: set[Candidate] = set()
-        for candidate in order:
+        """Those of some candidates, in the order of `order`, that there is time to screen, and the first in any case."""
+        kept: list[Candidate] = []
+        for candidate in candidates:
             if not kept or self.least_seconds(*kept, candidate) <= limit:
-                kept.add(candidate)
-        return [candidate for candidate in candidates if candidate in kept]
+                kept.append(candidate)
+        return kept
 
     def count_images(self, candidates: Sequence[Candidate], limit: float) -> tuple[int, int]:
         """Training and validation images of each probe, so that the screen takes this many seconds."""
@@ -94,7 +119,7 @@ def plan_screen(
 
     Args:
         screen: The screen, without folds.
-        candidates: The networks with their input sizes.
+        candidates: The networks with their input sizes, in the order of `Screen.order`.
         limit: Seconds of all slots in which candidates have to be screened, or are left out.
         usual: Seconds of all slots that the screen takes if there are images enough.
 

@@ -16,18 +16,15 @@ from bakeoff.study.compare import RUNS_SHARE, least_seconds
 from bakeoff.study.default_field import MAX_NETWORKS, Availability, Terms, choose_field
 from bakeoff.study.defaults import default_size
 from bakeoff.study.forecast import Forecast
-from bakeoff.study.planning import begin_screen, limit_screen
+from bakeoff.study.planning import USUAL_TRAINING_SHARE, begin_screen, limit_screen
 
 __all__ = [
-    "USUAL_TRAINING_SHARE",
     "find_availability",
     "first_at_hand",
     "unnamed_for_comparison",
     "unnamed_for_job",
 ]
 
-# The share of a budget that the winner usually trains for.
-USUAL_TRAINING_SHARE = 0.5
 # The length of a comparison by which slow networks are judged, if it has no limit of time.
 USUAL_COMPARISON_SECONDS = 600.0
 
