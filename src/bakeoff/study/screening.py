@@ -75,7 +75,7 @@ class Screen:
         return sorted(places, key=lambda each: places[each])
 
     def keep_affordable(self, candidates: Sequence[Candidate], limit: float) -> list[Candidate]:
-        """Those of some candidates, in the order of `order`, that there is time to screen, and the first in any case."""
+        """Those of some candidates, in the order of `order`, that there is time to screen; the first in any case."""
         kept: list[Candidate] = []
         for candidate in candidates:
             if not kept or self.least_seconds(*kept, candidate) <= limit:

@@ -12,6 +12,7 @@ CIFAR-100 has such pairs between its training and test split: ciFAIR (Barz & Den
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ _BLOCK_IMAGES = 512
 _GROUP_IMAGES = 64
 # Among the images themselves, which are all searched, fewer neighbours do: near-duplicates of one scene form a chain.
 _NEIGHBOURS_WITHIN = 2
-# How many pairs step 3 compares at once: a pair takes a megabyte.
+# How many pairs step 3 compares at once.
 _CHUNK_PAIRS = 128
 
 
@@ -136,12 +137,21 @@ def _correlate(shifted: Floats, centres: Floats) -> Floats:
 
 def _correlate_gradients(block: Images, rows: Indices, view: Images, columns: Indices) -> Floats:
     """The highest correlation of the gradients of each pair (block[row], view[column]): (pairs,)."""
-    values = []
+    side, shift = GRADIENT_GRID
+    gradients = _to_gradients(_shrink(block, min(side, block.shape[1])))
+    shifts = [(down, right) for down in range(2 * shift + 1) for right in range(2 * shift + 1)]
+    lengths = [_norm(_without_mean(_crop(gradients, shift, *each))) for each in shifts]
+    best = np.full(len(rows), -1.0, np.float32)
     for start in range(0, len(rows), _CHUNK_PAIRS):
         chunk = slice(start, start + _CHUNK_PAIRS)
-        shifted = _describe_shifted(block[rows[chunk]], *GRADIENT_GRID, of=_to_gradients)
-        values.append(_correlate(shifted, _describe_centre(view[columns[chunk]], *GRADIENT_GRID, of=_to_gradients)))
-    return np.concatenate(values) if values else np.empty(0, np.float32)
+        own = gradients[rows[chunk]]
+        centres = _describe_centre(view[columns[chunk]], side, shift, of=_to_gradients)
+        centres = centres.reshape(_crop(own, shift, shift, shift).shape)
+        for each, length in zip(shifts, lengths, strict=True):
+            # A centre is without its mean, so that of the shifted gradients changes nothing.
+            products = np.einsum("nhwc,nhwc->n", _crop(own, shift, *each), centres)
+            np.maximum(best[chunk], products / length[rows[chunk]], out=best[chunk])
+    return best
 
 
 def _to_pixels(small: Floats) -> Floats:
@@ -154,9 +164,9 @@ def _to_gradients(small: Floats) -> Floats:
     return np.concatenate([small[:, :-1, 1:] - here, small[:, 1:, :-1] - here], axis=3)
 
 
-def _describe_shifted(images: Images, side: int, shift: int, *, of: Callable[[Floats], Floats] = _to_pixels) -> Floats:
+def _describe_shifted(images: Images, side: int, shift: int) -> Floats:
     """Unit vectors (shifts, n, d) of the images without a margin, shifted by up to `shift` pixels along each axis."""
-    small, steps = of(_shrink(images, min(side, images.shape[1]))), range(2 * shift + 1)
+    small, steps = _shrink(images, min(side, images.shape[1])), range(2 * shift + 1)
     return np.stack([_to_units(_crop(small, shift, down, right)) for down in steps for right in steps])
 
 
@@ -186,15 +196,28 @@ def _shrink(images: Images, side: int) -> Floats:
         even: Floats = strips.reshape(count, side, side, cell, 3).sum(axis=3) / cell**2
         return even
     edges = np.linspace(0, height, side + 1).round().astype(int)
-    rows = np.add.reduceat(images.astype(np.float32), edges[:-1], axis=1)
-    sums = np.add.reduceat(rows, edges[:-1], axis=2)
-    sizes = np.diff(edges)
-    means: Floats = sums / (sizes[:, None, None] * sizes[None, :, None])
+    # A mean for each cell is several times faster than `np.add.reduceat`.
+    cells = [slice(*ends) for ends in pairwise(edges)]
+    strips = np.stack([images[:, cell].mean(axis=1, dtype=np.float32) for cell in cells], axis=1)
+    means: Floats = np.stack([strips[:, :, cell].mean(axis=2) for cell in cells], axis=2)
     return means
 
 
 def _to_units(images: Floats) -> Floats:
     """Flatten (n, h, w, c) to (n, h * w * c), without the mean of each channel, at unit length; constants become 0."""
-    vectors = (images - images.mean(axis=(1, 2), keepdims=True)).reshape(len(images), math.prod(images.shape[1:]))
-    units: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-3)
+    vectors = _without_mean(images)
+    units: Floats = vectors / _norm(vectors)[:, None]
     return units
+
+
+def _without_mean(images: Floats) -> Floats:
+    """Flatten (n, h, w, c) to (n, h * w * c), without the mean of each channel."""
+    # One axis after the other is faster than both at once.
+    centred: Floats = images - images.mean(axis=1, keepdims=True).mean(axis=2, keepdims=True)
+    return centred.reshape(len(images), math.prod(images.shape[1:]))
+
+
+def _norm(vectors: Floats) -> Floats:
+    """The lengths of vectors (n, d), at least a thousandth: (n,)."""
+    lengths: Floats = np.maximum(np.linalg.norm(vectors, axis=1), 1e-3)
+    return lengths
