@@ -1,6 +1,7 @@
 """The figures that pages quote from the CSV files of `benchmarks/` are those of the files, rounded."""
 
 import csv
+import importlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
@@ -229,6 +230,22 @@ class SmallData:
         """The points of test accuracy below the best; equal scores share the choice."""
         first = max(float(row[key]) for row in self.rows)
         return 100 * (self.best - fmean(float(row["tuned_test"]) for row in self.rows if float(row[key]) == first))
+
+
+def test_judgement_has_the_figures_of_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    judged = importlib.import_module("judged")
+    page = DOCS / "why" / "where-it-chooses-badly.md"
+    *shown, last = read_table(page, "data set | best")
+    studies = read_rows(judged.STUDIES)
+    all_regrets = []
+    for (name, rows), cells in zip(groupby(read_rows(judged.TUNED), key=lambda row: row["data"]), shown, strict=True):
+        truth = judged.Truth.of(list(rows))
+        chosen = fmean(truth.regret(row["chosen"]) for row in studies if row["data"] == name)
+        rules = [truth.rule(key, least=least) for key, least in judged.RULES.values()]
+        all_regrets.append([chosen, truth.luck, *rules])
+        assert hold(cells[1:], [truth.means[truth.best], *all_regrets[-1]]), cells
+    assert hold(last, [fmean(column) for column in zip(*all_regrets, strict=True)]), last
 
 
 def test_small_data_has_the_figures_of_its_file() -> None:
