@@ -106,7 +106,7 @@ class Field:
             around = forecast.overhead(candidate, Mode.FIT)
             paces[str(candidate)] = {"rate": forecast.rate(candidate, Mode.FIT).value, "around": around}
         if missing:
-            # Studies are planned by what was measured now: what runs measure while other work is done is not their pace.
+            # Studies are planned by what was measured now: runs beside other work measure another pace.
             shutil.copytree(cache_dir() / "profiles", self.profiles, dirs_exist_ok=True)
             path.write_text(json.dumps(paces, indent=1))
         return paces
