@@ -18,11 +18,6 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# Processes that share the work have a core each: with a thread for every core, each would wait for the other's.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    for threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(threads, "1")
-
 # Each process that a test starts would compile all of bakeoff again, and each pytest rewrite the assertions again.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
