@@ -264,7 +264,7 @@ def test_each_network_is_screened_once_before_another_size_of_one_and_at_its_mos
     assert {name.partition("@")[2] for name in plan.cut[-2:]} == {"64"}
 
 
-def test_a_slow_network_of_which_much_is_expected_leaves_no_room_for_itself_alone():
+def test_a_network_that_takes_too_long_alone_is_cut_whatever_is_expected_of_it():
     plan = _plan(60, [Candidate(name="efficientnet-b7", size=600), *LITES])
     assert plan.candidates
     assert "efficientnet-b7@600" in plan.cut
