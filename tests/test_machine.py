@@ -134,6 +134,20 @@ def test_without_a_limit_the_number_of_threads_is_left_to_the_libraries(monkeypa
     assert not set(THREAD_VARIABLES) & set(tensorflow_environment())
 
 
+def test_onednn_never_runs_with_one_thread(monkeypatch):
+    monkeypatch.setattr(environment, "count_visible_cores", lambda: 1)
+    monkeypatch.setattr(environment, "count_cores", lambda: 1)
+    for name in (*THREAD_VARIABLES, "TF_ENABLE_ONEDNN_OPTS"):
+        monkeypatch.delenv(name, raising=False)
+    settings = tensorflow_environment(onednn=True)
+    assert settings["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    assert (settings["TF_NUM_INTRAOP_THREADS"], settings["TF_NUM_INTEROP_THREADS"]) == ("2", "1")
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    settings = tensorflow_environment(onednn=True)
+    assert settings["TF_NUM_INTRAOP_THREADS"] == "1"
+    assert "TF_ENABLE_ONEDNN_OPTS" not in settings
+
+
 _FOUND = """
 import contextlib, json, os, sys
 sys.stdin.read()
@@ -143,7 +157,7 @@ with contextlib.suppress(SystemExit):
     cli.main()
 from threadpoolctl import threadpool_info
 blas = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
-print(json.dumps([machine.count_cores(), os.environ.get("TF_NUM_INTRAOP_THREADS"), blas]))
+print(json.dumps([machine.count_cores(), os.environ.get("TF_NUM_INTEROP_THREADS"), blas]))
 """
 
 

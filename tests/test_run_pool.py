@@ -202,7 +202,7 @@ def test_an_error_or_ctrl_c_ends_all_runs_and_keeps_their_time(study, error):
 def test_runs_in_parallel_divide_the_machine():
     cores = count_cores()
     many = Local(cores * 2)
-    assert many._environment["TF_NUM_INTRAOP_THREADS"] == many._environment["OMP_NUM_THREADS"] == "1"
+    assert many._environment["TF_NUM_INTEROP_THREADS"] == many._environment["OMP_NUM_THREADS"] == "1"
     assert int(many._environment["BAKEOFF_RUN_MEMORY_BYTES"]) > 2**20
     assert many.for_stage(1)._environment == {}
     assert many.for_stage(1).slots == 1

@@ -140,8 +140,8 @@ FORWARDED_ALLOW_IPS = Variable(
 )
 TF_NUM_INTRAOP_THREADS = Variable(
     "TF_NUM_INTRAOP_THREADS",
-    "Threads of one operation of TensorFlow.",
-    "set by bakeoff for runs side by side, and where a process may use fewer cores than it sees",
+    "Threads of one operation of TensorFlow. With `1`, bakeoff leaves oneDNN off: it can crash then.",
+    "set by bakeoff for runs side by side, and where a process may use one core, or fewer than it sees",
     owner="TensorFlow",
 )
 TF_NUM_INTEROP_THREADS = Variable(

@@ -49,14 +49,16 @@ def own_settings(*, onednn: bool = False) -> dict[str, str]:
     Args:
         onednn: Whether to switch oneDNN on. TensorFlow switches it off on CPUs without AVX-512; there, training ran 1.1
             to 1.7 times as fast with it. TensorFlow then prints a notice on standard error, so this is for processes
-            whose output goes to a log.
+            whose output goes to a log. Where the user gives an operation one thread, it stays off
+            (`thread_environment`).
     """
     # From 1.29 on, ONNX Runtime reports what it runs to its maker unless this is set.
     settings = {KERAS_BACKEND.name: "tensorflow", TF_CPP_MIN_LOG_LEVEL.name: "2", ORT_DISABLE_TELEMETRY.name: "1"}
-    if onednn:
+    if onednn and TF_NUM_INTRAOP_THREADS.read() != "1":
         settings[TF_ENABLE_ONEDNN_OPTS.name] = "1"
-    if (cores := count_cores()) < count_visible_cores():
-        # The libraries start a thread for each visible core, and all of them would wait for the few that may run.
+    if (cores := count_cores()) < count_visible_cores() or cores == 1:
+        # The libraries start a thread for each visible core, and all of them would wait for the few that may run. On a
+        # single core, TensorFlow would begin one.
         settings |= thread_environment(cores)
     return settings
 
@@ -94,9 +96,13 @@ def python_path() -> dict[str, str]:
 
 
 def thread_environment(threads: int) -> dict[str, str]:
-    """Environment variables that limit TensorFlow, and the library under NumPy, to this many threads each."""
-    limits = (TF_NUM_INTRAOP_THREADS, TF_NUM_INTEROP_THREADS, OMP_NUM_THREADS, OPENBLAS_NUM_THREADS)
-    return {limit.name: str(threads) for limit in limits}
+    """Environment variables that limit TensorFlow, and the library under NumPy, to this many threads each.
+
+    An operation of TensorFlow gets two threads at least. With one, the gradient of some convolutions crashes TensorFlow
+    2.21 with oneDNN on CPUs without AVX-512 (`MklConvCustomBackpropFilterOp` reads freed memory).
+    """
+    limits = (TF_NUM_INTEROP_THREADS, OMP_NUM_THREADS, OPENBLAS_NUM_THREADS)
+    return {limit.name: str(threads) for limit in limits} | {TF_NUM_INTRAOP_THREADS.name: str(max(2, threads))}
 
 
 def shared_machine_environment(processes: int) -> dict[str, str]:
