@@ -1,6 +1,7 @@
 """Small data sets that are drawn from large ones, as folders of images."""
 
-from collections.abc import Iterator
+import argparse
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from bakeoff.data.shards import Dataset
 from bakeoff.runs.config import Data
 from bakeoff.study.provide import prepare_data
 
-__all__ = ["Draw", "write_images"]
+__all__ = ["Draw", "choose_sources", "write_images"]
 
 # The most that a drawn data set has for its test split: what a choice is worth is measured to about a point.
 TEST_PER_CLASS = 100
@@ -33,6 +34,16 @@ class Draw:
     def count(self, position: int, classes: int) -> int:
         """Training images of the class at this position."""
         return max(2, round(self.per_class * self.factor ** (-position / max(1, classes - 1))))
+
+
+def choose_sources(
+    parser: argparse.ArgumentParser, text: str | None, sources: Mapping[str, Draw | Path]
+) -> dict[str, Draw | Path]:
+    """The data sets with these names, separated by commas, in their order; all without any. Ends if one is unknown."""
+    wanted = text.split(",") if text else [*sources]
+    if unknown := [name for name in wanted if name not in sources]:
+        parser.error(f"no data set is called {unknown[0]!r}; there are: {', '.join(sources)}")
+    return {name: sources[name] for name in wanted}
 
 
 def write_images(draw: Draw, folder: Path, data_dir: Path | None) -> Path:

@@ -49,7 +49,7 @@ from bakeoff.runs.versions import find_versions
 from bakeoff.study import Forecast
 from bakeoff.study.defaults import default_run, has_random_weights, start_from_probe
 from bakeoff.study.provide import prepare_data
-from draws import Draw, write_images
+from draws import Draw, choose_sources, write_images
 from hardware import count_cores, name_cpu
 from judged import STUDIES, TUNED, StudyRow, TunedRow, check_length, print_tables
 from logme import score_features
@@ -96,7 +96,9 @@ class Field:
     def paces(self) -> dict[str, dict[str, float]]:
         """Training images per second, and seconds around a training, by candidate: measured once."""
         path = self.out / "paces.json"
-        paces: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.is_file() else {}
+        paces: dict[str, dict[str, float]] = {}
+        if path.is_file() and self.profiles.is_dir():
+            paces = json.loads(path.read_text())
         missing = [each for each in self.candidates if str(each) not in paces]
         for candidate in track(missing, description="paces", disable=not missing):
             spec = find_network(candidate.name)
@@ -140,9 +142,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     sources = {draw.name: draw for draw in DRAWS} | {path.stem: path for path in arguments.photos}
-    wanted = arguments.data_sets.split(",") if arguments.data_sets else [*sources]
-    if unknown := [name for name in wanted if name not in sources]:
-        parser.error(f"no data set is called {unknown[0]!r}; there are: {', '.join(sources)}")
+    sources = choose_sources(parser, arguments.data_sets, sources)
     weights = parse_weights(arguments.weights)
     others = [f"{name}@{SIZE_OF_OTHERS}" for name in weights.named]
     candidates = [parse_candidate(word) for word in [*arguments.candidates.split(","), *others]]
@@ -150,8 +150,7 @@ def main() -> None:
     field = Field(candidates, weights, arguments.seconds, seeds, arguments.out.resolve(), arguments.csv)
     if arguments.step != "table":
         check_length(read(arguments.csv / TUNED), arguments.seconds)
-        for name in wanted:
-            source = sources[name]
+        for name, source in sources.items():
             if isinstance(source, Draw):
                 source = write_images(source, field.out / "images" / name, arguments.data_dir)
             if arguments.step == "tune":

@@ -53,6 +53,8 @@ LEVERS = {
     "bfloat16": "train.precision=mixed_bfloat16",
     "sizes-96-128-lite2": "train.sizes=[96] model.name=efficientnet-lite2",
     "sizes-96-128-cutmix": "train.sizes=[96] augment.policy=flip-crop-cutmix",
+    "sizes-128-160": "model.size=160 train.sizes=[128]",
+    "sizes-128-160-lite2": "model.size=160 train.sizes=[128] model.name=efficientnet-lite2",
     "sizes-96-128-layers": "train.sizes=[96] optim.first_layer=0.1 optim.learning_rate=1e-3",
 }
 
@@ -91,7 +93,7 @@ def main() -> None:
 
     for lever in arguments.levers.split(","):
         record = train(lever, arguments.seconds, arguments.studies / lever, arguments.data_dir)
-        keep(CSV, [_row(lever, arguments.seconds, record)], same=("lever", "seconds"), order=_place)
+        keep(CSV, [_row(lever, arguments.seconds, record)], same=("lever", "seconds", "cpu", "cores"), order=_place)
     print_table(read(CSV))
 
 

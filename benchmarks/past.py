@@ -31,7 +31,7 @@ from rich.table import Table
 
 from bakeoff.runs.study_file import read_study
 from bakeoff.runs.versions import find_versions
-from draws import Draw, write_images
+from draws import Draw, choose_sources, write_images
 from hardware import count_cores, name_cpu
 from judgement import DRAWS
 from results import keep, read
@@ -74,9 +74,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     sources = {path.stem: path for path in arguments.photos} | {draw.name: draw for draw in DRAWS}
-    wanted = arguments.data_sets.split(",") if arguments.data_sets else [*sources][:8]
-    if unknown := [name for name in wanted if name not in sources]:
-        parser.error(f"no data set is called {unknown[0]!r}; there are: {', '.join(sources)}")
+    sources = choose_sources(parser, arguments.data_sets or ",".join([*sources][:8]), sources)
     out = arguments.out.resolve()
 
     def search(name: str, label: str, cache: Path, seed: int, *options: str) -> Path:
@@ -89,7 +87,7 @@ def main() -> None:
         subprocess.run(command, env=os.environ | {"BAKEOFF_CACHE_DIR": str(cache)}, check=True)
         return study
 
-    *earlier, last = wanted
+    *earlier, last = sources
     store = out / "store"
     won = [f"{name}: {read_changes(search(name, name, store, 0)) or 'the usual recipe'}" for name in earlier]
     for seed in map(int, arguments.seeds.split(",")):

@@ -86,8 +86,11 @@ def simulate(config, machine, wall=None, state=None, until=1.0):
         if was_fast and machine.now >= machine.begins:
             unavoidable = machine.now + machine.slow * must()
     if until == 1.0:
+        was_fast = machine.now < machine.begins
         score(TO_SCORE.end)
         machine.work(SAVE)
+        if was_fast:  # nothing is left that could be shortened
+            unavoidable = machine.now
     state.seconds = dict(clock.seconds)
     return Ran(course, machine.now, rates, progress, unavoidable)
 

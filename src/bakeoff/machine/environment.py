@@ -99,7 +99,7 @@ def thread_environment(threads: int) -> dict[str, str]:
     """Environment variables that limit TensorFlow, and the library under NumPy, to this many threads each.
 
     An operation of TensorFlow gets two threads at least. With one, the gradient of some convolutions crashes TensorFlow
-    2.21 with oneDNN on CPUs without AVX-512 (`MklConvCustomBackpropFilterOp` reads freed memory).
+    2.21 with oneDNN on CPUs without AVX-512 (`MklConvCustomBackpropFilterOp` follows a wrong address).
     """
     limits = (TF_NUM_INTEROP_THREADS, OMP_NUM_THREADS, OPENBLAS_NUM_THREADS)
     return {limit.name: str(threads) for limit in limits} | {TF_NUM_INTRAOP_THREADS.name: str(max(2, threads))}

@@ -115,14 +115,7 @@ def make_plan(
         raise ConfigError(
             f"a budget of {budget:.0f} s is too short to train anything; give at least {MIN_BUDGET_SECONDS:.0f}s"
         )
-    tune_seconds = (
-        round(TUNE_SHARE * budget) if tune or (tune is None and budget >= DEFAULT_TUNE_BUDGET_SECONDS) else 0.0
-    )
-    if 0 < tune_seconds < MIN_SEARCH_SECONDS:
-        raise ConfigError(
-            f"a budget of {budget:.0f} s leaves too little for a search;"
-            f" give at least {MIN_SEARCH_SECONDS / TUNE_SHARE:.0f}s, or --no-tune"
-        )
+    tune_seconds = _plan_search(budget, tune)
     weights, variant = weights or WeightsChoice(), forecast.profile.variant or Variant()
     usable = _usable(budget, spent)
     screen = begin_screen(budget, forecast, weights, counts, classes)
@@ -144,10 +137,6 @@ def make_plan(
     finalists, race_seconds = plan_race(
         RACE_SHARE * usable, fastest, forecast=forecast, train_images=counts["train"], slots=slots
     )
-    screening = screen.seconds(kept, images, val) / min(slots, len(kept))
-    racing = RACE_SHARE * usable if race_seconds else 0.0
-    finish = forecast.finish(leader, 2 * counts["test"])
-    confirming = max(0.0, usable - screening - racing - tune_seconds - finish)
     plan = StudyPlan(
         budget_seconds=budget,
         data=data,
@@ -176,21 +165,51 @@ def make_plan(
         metric=decision.metric,
         decides=decision.sentence,
     )
-    around = forecast.overhead(leader, Mode.FIT, sizes=_count_sizes(leader)) + forecast.scoring(
-        leader, 3 * counts["val"]
-    )
-    if plan.is_small and not screen.trains(leader):
+    screening = screen.seconds(kept, images, val) / min(slots, len(kept))
+    racing = RACE_SHARE * usable if race_seconds else 0.0
+    return _share_rest(plan, leader, forecast, usable, screening, racing, is_probed=not screen.trains(leader))
+
+
+def _plan_search(budget: float, tune: bool | None) -> float:
+    """Seconds for the search of the winner's recipe; 0 for none. Raises ConfigError if they are too few."""
+    if not (budget >= DEFAULT_TUNE_BUDGET_SECONDS if tune is None else tune):
+        return 0.0
+    seconds = round(TUNE_SHARE * budget)
+    if seconds < MIN_SEARCH_SECONDS:
+        raise ConfigError(
+            f"a budget of {budget:.0f} s leaves too little for a search;"
+            f" give at least {MIN_SEARCH_SECONDS / TUNE_SHARE:.0f}s, or --no-tune"
+        )
+    return seconds
+
+
+def _share_rest(
+    plan: StudyPlan,
+    leader: Candidate,
+    forecast: Forecast,
+    usable: float,
+    screening: float,
+    racing: float,
+    *,
+    is_probed: bool,
+) -> StudyPlan:
+    """The plan with what screen, race and search leave of the usable seconds: for the winner, its refit and the end."""
+    finish = forecast.finish(leader, 2 * plan.count_test)
+    confirming = max(0.0, usable - screening - racing - plan.tune_seconds - finish)
+    around = forecast.overhead(leader, Mode.FIT, sizes=_count_sizes(leader))
+    around += forecast.scoring(leader, 3 * plan.count_val)
+    if plan.is_small and is_probed:
         around += predict_probe(plan, leader, forecast)
     seconds, refitting = confirming - around, 0.0
     # Whether there is a refit is decided as if screen and race took all that they may: a faster machine, which screens
     # more images and has a race, must not lose the refit by that.
-    at_least = (1 - SCREEN_SHARE - RACE_SHARE) * usable - tune_seconds - finish - around
+    at_least = (1 - SCREEN_SHARE - RACE_SHARE) * usable - plan.tune_seconds - finish - around
     if divide_training(plan, leader, min(seconds, at_least), forecast)[1]:
         seconds, refitting = divide_training(plan, leader, seconds, forecast)
     predicted = {
         "screen": round(screening, 1),
         "race": round(racing, 1),
-        "tune": tune_seconds,
+        "tune": plan.tune_seconds,
         "confirm": round(confirming - refitting, 1),
         "refit": round(refitting, 1),
         "finish": round(finish, 1),

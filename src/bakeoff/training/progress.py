@@ -18,7 +18,7 @@ __all__ = ["Clock", "Course", "RunState", "ToScore"]
 
 # A run is never shortened to less than this share of its length.
 MIN_SHARE = 0.1
-# What is left is never shortened to fewer steps, so that the learning rate falls to its end.
+# What is left is never shortened to fewer steps of the last input size, so that the learning rate falls to its end.
 LAST_STEPS = 5
 # What is left follows what is affordable within this part of itself: pace that was lost for a moment changes little.
 FOLLOWED_WITHIN = 0.1
@@ -212,11 +212,17 @@ class Course:
         planned = max(0.0, self._length - self._done)
         before = planned + amount if self.state.left is None else self.state.left
         left = max(0.0, before - amount)
-        least = max(min(left, LAST_STEPS * amount), MIN_SHARE * self._length - self._done)
+        least = max(min(left, LAST_STEPS * self._last_step(amount)), MIN_SHARE * self._length - self._done)
         affordable = min(planned, max(0.0, self._affordable()))
         left += min(1.0, amount / (FOLLOWED_WITHIN * before)) * (affordable - left) if before else 0.0
         left = min(planned, max(least, left))
         return left if left > ROUNDING * self._length else 0.0
+
+    def _last_step(self, amount: float) -> float:
+        """How much of the length a step at the last input size is, if one at this size is so much."""
+        if self._config.seconds is None:
+            return amount
+        return amount * max(1.0, self._sizes[-1] / self.size) ** 2
 
     def _affordable(self) -> float:
         """How much the run can still train, in the unit of its length, to end in time."""

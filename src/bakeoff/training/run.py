@@ -26,7 +26,7 @@ from bakeoff.training.loop import train
 from bakeoff.training.probe import probe
 from bakeoff.training.task import Outcome, Task, open_task
 from bakeoff.training.tensorboard import EventLog
-from bakeoff.variables import TF_NUM_INTRAOP_THREADS
+from bakeoff.variables import TF_NUM_INTEROP_THREADS
 
 __all__ = ["explain_failure", "finish_run"]
 
@@ -159,5 +159,6 @@ def _device() -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         return ", ".join(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus)
-    threads = TF_NUM_INTRAOP_THREADS.read()
+    # As many as the cores that the run was given; of those inside an operation there are two at least.
+    threads = TF_NUM_INTEROP_THREADS.read()
     return f"{describe_cpu()}, {counted(int(threads), 'thread')}" if threads else describe_cpu()
