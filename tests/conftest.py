@@ -3,6 +3,7 @@
 What takes long to make and is only read is made once, for all processes that share the work of one run of pytest.
 """
 
+import gc
 import json
 import os
 import shutil
@@ -64,6 +65,16 @@ LONGEST = (
     "test_checks.py",
     "test_faults.py",
 )
+
+
+# What TensorFlow, Keras and the tests themselves consist of stays to the end. To look through it for garbage, again and
+# again, took a seventh of the time.
+gc.set_threshold(50_000, 20, 50)
+
+
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):

@@ -180,6 +180,7 @@ def test_the_model_of_a_balanced_run_has_no_part_of_the_balance(begin):
 
 
 @pytest.mark.kernels
+@pytest.mark.slow
 def test_a_balanced_run_predicts_the_small_classes_more_often(begin):
     optim, small = {"name": "adamw", "ema": 0.9}, {}
     for balance in Balance:

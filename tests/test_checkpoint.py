@@ -112,7 +112,7 @@ def _train(folder, data, run, *, killed_after=None):
     [
         ({}, 1),
         ({"optim": {"name": "sgd", "ema": 0.0}}, 9),
-        ({"train": {"patience": 50, "evaluations": 6}}, 11),
+        pytest.param({"train": {"patience": 50, "evaluations": 6}}, 11, marks=pytest.mark.slow),
         ({"model": {"name": "lenet"}, "optim": {"first_layer": 0.5, "name": "lion", "learning_rate": 1e-4}}, 10),
     ],
 )
@@ -153,6 +153,7 @@ def _kill_at(evaluations):
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds children through /proc")
 @pytest.mark.kernels
+@pytest.mark.slow
 def test_a_deterministic_run_that_was_killed_has_the_same_bits(tmp_path, shards, finished, monkeypatch):
     whole = finished.record
     assert whole.config == TINY

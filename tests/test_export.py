@@ -357,6 +357,7 @@ def test_what_divides_by_deviations_survives_int8(lenet, digits, tmp_path, form)
     assert write_bundle(run, tmp_path / "out", form, Quantize.INT8).parity.worst_gap < 0.3
 
 
+@pytest.mark.slow
 def test_the_operation_that_spoils_int8_is_named(reversing, tmp_path, monkeypatch):
     """LiteRT's reversal copies bytes, and the converter gives its result another scale."""
     monkeypatch.setattr(litert_file, "_FLOAT_OPERATIONS", ["SOFTMAX", "LOG"])
@@ -429,6 +430,7 @@ def test_a_failed_check_names_the_limit_by_how_much():
     assert "the same class" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_quantised_form_that_fails_names_the_next_one_that_holds(lenet, tmp_path, monkeypatch):
     for quantize in (Quantize.INT8, Quantize.DYNAMIC):
         monkeypatch.setitem(TOLERANCES, (Format.LITERT, quantize), Tolerance(1.0, 0.0, 1e-9))

@@ -93,7 +93,8 @@ def _cases():
             run = row.name, precision
             for form, quantize in FLOATS if quick else KINDS[precision]:
                 label = f"{row.name}-{format_label(form, quantize)}-{precision}"
-                yield pytest.param(run, form, quantize, id=label, marks=() if quick else pytest.mark.slow)
+                marks = () if quick and precision is not Precision.MIXED_FLOAT16 else pytest.mark.slow
+                yield pytest.param(run, form, quantize, id=label, marks=marks)
 
 
 @pytest.mark.parametrize(("prepared", "form", "quantize"), list(_cases()), indirect=["prepared"])

@@ -61,7 +61,7 @@ def _assert_same(model, gradients_too=True):
     np.testing.assert_allclose(fused, plain, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("batch_norm", list(BatchNorm))
+@pytest.mark.parametrize("batch_norm", [BatchNorm.FROZEN, pytest.param(BatchNorm.TRAIN, marks=pytest.mark.slow)])
 # 64 pixels leave maps of 2 x 2, smaller than the kernels of 5 x 5 and 3 x 3.
 @pytest.mark.parametrize("name", ["efficientnet-lite0", pytest.param("mobilenet-v3-small", marks=pytest.mark.slow)])
 def test_a_network_of_depthwise_convolutions(name, batch_norm):

@@ -282,6 +282,7 @@ def test_the_maps_of_a_refit_are_of_the_run_that_it_repeats(
 
 
 @pytest.mark.usefixtures("workers_here")
+@pytest.mark.slow
 def test_report_draws_maps_that_are_not_there_and_deletes_them_if_asked(
     study: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,14 +33,11 @@ from keras_calls import without_xla
 from presets import FAMILIES, OFFSET, SCALE, SIDE, save_preset
 from running import run_cli
 
-# One of each kind: a transformer, a convolutional network, and one with layers of its own.
-QUICK = {"vit", "resnet", "swin"}
+# A transformer and a convolutional network.
+QUICK = {"vit", "resnet"}
 # Their layers are KerasHub's.
 WITH_KERASHUB = {"swin"}
-# Each test of it takes five to ten seconds. What is special about it shows in its features and saved model.
-LONG = {"swin"}
 EACH = [pytest.param(family, marks=() if family in QUICK else pytest.mark.slow) for family in FAMILIES]
-FURTHER = [pytest.param(family, marks=() if family in QUICK - LONG else pytest.mark.slow) for family in FAMILIES]
 
 
 @pytest.fixture
@@ -95,7 +92,7 @@ def test_features_are_those_of_kerashub(preset: tuple[str, Path, Any]) -> None:
     assert np.ptp(found, axis=0).max() > 1e-6  # of different images
 
 
-@pytest.mark.parametrize("preset", FURTHER, indirect=True)
+@pytest.mark.parametrize("preset", EACH, indirect=True)
 def test_the_compiled_model_gives_the_same(preset: tuple[str, Path, Any]) -> None:
     _, folder, _ = preset
     network = build(folder)
@@ -117,7 +114,7 @@ def test_a_saved_model_has_layers_of_keras_alone(preset: tuple[str, Path, Any], 
     assert ("keras_hub" in text) == (family in WITH_KERASHUB)
 
 
-@pytest.mark.parametrize("preset", FURTHER, indirect=True)
+@pytest.mark.parametrize("preset", EACH, indirect=True)
 def test_a_network_learns_where_it_is_not_frozen(preset: tuple[str, Path, Any]) -> None:
     _, folder, _ = preset
     network = build(folder)
@@ -292,6 +289,7 @@ def write_swin(folder: Path, depths: list[int], stored: list[int]) -> str:
     return f"hub:{folder}"
 
 
+@pytest.mark.slow
 def test_blocks_that_keras_hub_would_leave_unread_are_noticed(tmp_path: Path) -> None:
     assert find_network(write_swin(tmp_path / "right", [2, 1], [2, 1])).params_total > 0
     build(tmp_path / "right")
@@ -315,8 +313,9 @@ def test_the_weights_of_a_classifier_beside_those_of_its_network_do_not_count(
     build(tmp_path / "task")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["swin"], indirect=True)
-@pytest.mark.parametrize("share", [pytest.param(0.0, marks=pytest.mark.slow), 0.3])
+@pytest.mark.parametrize("share", [0.0, 0.3])
 def test_what_is_frozen_inside_layers_stays(preset: tuple[str, Path, Any], share: float) -> None:
     _, folder, _ = preset
     subject = make_subject(find_network(f"hub:{folder}"))
@@ -325,6 +324,7 @@ def test_what_is_frozen_inside_layers_stays(preset: tuple[str, Path, Any], share
     assert int(found[1]) > 30  # of the blocks, not only of the layers around them
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["swin"], indirect=True)
 def test_swin_drops_paths_in_training(preset: tuple[str, Path, Any]) -> None:
     _, folder, _ = preset

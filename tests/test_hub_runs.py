@@ -66,6 +66,7 @@ def test_a_run_says_where_its_network_is_from(folder: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("workers_here")
+@pytest.mark.slow
 def test_a_run_is_another_one_with_other_weights(folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "preset"
     shutil.copytree(folder, copy)
@@ -88,7 +89,7 @@ def test_a_run_is_another_one_with_other_weights(folder: Path, tmp_path: Path) -
 def _exports() -> Iterator[Any]:
     for family in FAMILIES:
         for form, quantize in TOLERANCES:
-            quick = family in QUICK and quantize is None
+            quick = family in QUICK and form is Format.ONNX and quantize is None
             label = f"{family}-{format_label(form, quantize)}"
             yield pytest.param(family, form, quantize, id=label, marks=() if quick else pytest.mark.slow)
 
@@ -126,6 +127,7 @@ def test_input_sizes_are_those_that_the_patches_allow(folder: Path) -> None:
     assert progressive_sizes(spec, 192) == ()
 
 
+@pytest.mark.slow
 def test_a_size_between_patches_is_one_line(folder: Path, tmp_path: Path) -> None:
     done = run_cli("run", "digits", "--candidates", f"hub:{folder}@36", "--out", tmp_path / "study")
     assert done.returncode == 2
@@ -133,6 +135,7 @@ def test_a_size_between_patches_is_one_line(folder: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.slow
 def test_a_network_of_one_size_has_no_further_sizes(folder: Path, tmp_path: Path) -> None:
     done = run_cli(
         *("train", "digits", "--set", f"model.name=hub:{folder}", "--set", f"model.size={SIDE}"),
@@ -142,6 +145,7 @@ def test_a_network_of_one_size_has_no_further_sizes(folder: Path, tmp_path: Path
     assert "is built for one input size: remove train.sizes" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_preset_can_be_exported_with_the_other_weights(folder: Path, tmp_path: Path) -> None:
     name = f"hub:{folder}"
     done = run_cli("weights", "export", tmp_path / "kit", "--networks", name, "--json")

@@ -37,6 +37,7 @@ def test_a_run_is_the_same_under_other_settings(finished, shards, settings, tmp_
     np.testing.assert_array_equal(*logits)
 
 
+@pytest.mark.slow
 def test_a_bundle_answers_the_same_under_other_settings(bundled, settings, tmp_path):
     settings(json.dumps(OTHERS))
     code = (

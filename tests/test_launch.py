@@ -187,6 +187,7 @@ def test_a_run_killed_for_memory_is_tried_again_at_half_its_micro_batch(tmp_path
     assert record.images_seen == 640
 
 
+@pytest.mark.slow
 def test_a_run_killed_from_outside_is_tried_again_as_it_was(tmp_path, shards):
     record = _launch(SMALL, tmp_path, shards, on_progress=_kill(tmp_path, 1))
     assert record.state is State.COMPLETE, record.reason

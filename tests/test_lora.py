@@ -46,7 +46,9 @@ def flat(monkeypatch):
     return FLAT
 
 
-@pytest.fixture(params=BUILDERS)
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.slow if name in ("swin", "dinov2") else ()) for name in BUILDERS]
+)
 def backbone(request):
     if request.param != "flat":
         pytest.importorskip("keras_hub")

@@ -123,7 +123,15 @@ def test_too_small_an_input_is_refused_with_the_minimum():
 
 
 @pytest.mark.kernels
-@pytest.mark.parametrize(("fraction", "batch_norm"), [(0.0, "train"), (0.3, "train"), (1.0, "frozen"), (1.0, "train")])
+@pytest.mark.parametrize(
+    ("fraction", "batch_norm"),
+    [
+        (0.3, "train"),
+        (1.0, "frozen"),
+        pytest.param(0.0, "train", marks=pytest.mark.slow),
+        pytest.param(1.0, "train", marks=pytest.mark.slow),
+    ],
+)
 def test_frozen_weights_do_not_move_by_a_bit(fraction, batch_norm, images):
     network = _network.__wrapped__("efficientnet-lite0", 32)
     freeze(network.backbone, fraction, BatchNorm(batch_norm))

@@ -107,6 +107,7 @@ def test_a_run_on_a_node_leaves_what_a_local_one_leaves_and_shards_travel_once(t
     assert len(cluster.sent) == first + 1
 
 
+@pytest.mark.slow
 def test_a_run_whose_node_is_lost_goes_on_from_its_checkpoint_and_twice_is_a_failure(tmp_path, shards):
     cluster = Pretended(tmp_path / "node", lose_at=1)
     record = launch(TINY, stage=Stage.TRAIN, out=tmp_path, data=shards, executor=cluster)

@@ -76,6 +76,7 @@ def trained():
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["two", "parts"])
 def test_two_devices_give_the_steps_of_one(trained, other):
     assert trained["one"]["losses"] == pytest.approx(trained[other]["losses"], rel=1e-5)
@@ -84,6 +85,7 @@ def test_two_devices_give_the_steps_of_one(trained, other):
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_two_devices_weigh_classes_as_one_does(trained):
     one, two = trained["weighted"]
     assert one["losses"] == pytest.approx(two["losses"], rel=1e-5)
@@ -92,6 +94,7 @@ def test_two_devices_weigh_classes_as_one_does(trained):
         np.testing.assert_allclose(alone, shared, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_batch_statistics_that_are_learned_are_the_mean_of_the_devices(trained):
     assert np.isfinite(trained["norm"]["losses"]).all()
     *_, mean, variance, _, _ = trained["norm"]["weights"]

@@ -13,6 +13,8 @@ PHONE, DESKTOP = 390, 1200
 SCREENS = ((PHONE, 844), (1100, 800), (DESKTOP, 800), (1400, 900))
 # A4 within its margins, in CSS pixels.
 PAPER = 718
+# Kinds whose pages have what others have, and take axe long.
+LONG = ("twenty-candidates", "five-hundred-classes", "two-classes")
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,9 @@ def is_whole(page: Any, selector: str) -> bool:
     return whole
 
 
+@pytest.mark.parametrize(
+    "page", [pytest.param(kind, marks=pytest.mark.slow if kind in LONG else ()) for kind in KINDS], indirect=True
+)
 def test_axe_finds_no_fault_of_accessibility(page: Any) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     # What is folded up is read, too.
