@@ -113,7 +113,11 @@ def _train(folder, data, run, *, killed_after=None):
         ({}, 1),
         ({"optim": {"name": "sgd", "ema": 0.0}}, 9),
         pytest.param({"train": {"patience": 50, "evaluations": 6}}, 11, marks=pytest.mark.slow),
-        ({"model": {"name": "lenet"}, "optim": {"first_layer": 0.5, "name": "lion", "learning_rate": 1e-4}}, 10),
+        pytest.param(
+            {"model": {"name": "lenet"}, "optim": {"first_layer": 0.5, "name": "lion", "learning_rate": 1e-4}},
+            10,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 @pytest.mark.kernels

@@ -18,7 +18,7 @@ from running import run_cli, run_process
 
 pytestmark = pytest.mark.kernels
 
-QUICK = {"lenet", "cnn-small", "cnn-custom", "efficientnet-lite0", "mobilenet-v3-small"}
+QUICK = {"lenet", "cnn-small", "cnn-custom", "efficientnet-lite0"}
 # Larger ones take up to 10 GB to train, and have the layers of smaller ones.
 MAX_PARAMS = 150_000_000
 

@@ -93,7 +93,7 @@ def _cases():
             run = row.name, precision
             for form, quantize in FLOATS if quick else KINDS[precision]:
                 label = f"{row.name}-{format_label(form, quantize)}-{precision}"
-                marks = () if quick and precision is not Precision.MIXED_FLOAT16 else pytest.mark.slow
+                marks = () if quick and precision is not Precision.FLOAT16 else pytest.mark.slow
                 yield pytest.param(run, form, quantize, id=label, marks=marks)
 
 

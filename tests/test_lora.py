@@ -253,6 +253,7 @@ class _KilledError(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(begin, trained, monkeypatch):
     monkeypatch.setenv("BAKEOFF_CHECKPOINT_SECONDS", "0")
     steps = []

@@ -37,7 +37,7 @@ def test_a_probe_is_saved_unless_it_is_one_of_a_screen(shards, tmp_path):
 
 
 @pytest.mark.usefixtures("workers_here")
-@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize("flips", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_an_exported_probe_answers_as_its_predictions_say(shards, digits, tmp_path, flips):
     record = launch(PROBE.revised(train={"flip_test": flips}), stage=Stage.TRAIN, out=tmp_path, data=shards)
     folder = run_dir(tmp_path, record.id)

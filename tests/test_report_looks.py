@@ -14,7 +14,7 @@ SCREENS = ((PHONE, 844), (1100, 800), (DESKTOP, 800), (1400, 900))
 # A4 within its margins, in CSS pixels.
 PAPER = 718
 # Kinds whose pages have what others have, and take axe long.
-LONG = ("twenty-candidates", "five-hundred-classes", "two-classes")
+LONG = ("twenty-candidates", "five-hundred-classes", "two-classes", "failed-winner")
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,7 @@ def test_a_client_that_hangs_up_leaves_nothing_behind(quick):
     assert (status, [named["label"] for named in answer["top"]]) == (200, ["apple", "sea"])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_stop_finishes_running_requests_and_accepts_no_new_ones(number, tmp_path):
     running = Running(tmp_path, 1)
     answers = []
