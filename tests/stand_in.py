@@ -60,8 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, data: bytes) -> None:
+        self.place.sent += len(data)  # before whoever reads it can look
         self.wfile.write(data)
-        self.place.sent += len(data)
 
     def _begin(self, body: bytes, **headers: str) -> bytes:
         """Answer with a file, or with the rest that was asked for; returns what is to be sent."""
