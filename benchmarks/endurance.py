@@ -15,6 +15,7 @@ import asyncio
 import json
 import random
 import signal
+import sys
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -38,6 +39,8 @@ TIMES_CAPACITY, DAMAGED = 2.0, 0.01
 # Connections that are open at once, at most: the system allows a process about a thousand files.
 MAX_OPEN = 400
 READ_EVERY = 10.0
+# Readings between two lines of progress.
+SAY_EVERY = 6
 # Seconds after which a request that was sent has been read by the server.
 SURELY_READ = 1.0
 PICTURES = 32
@@ -131,6 +134,10 @@ async def endure(bundle: Bundle, folder: Path, minutes: float) -> Row:
             await asyncio.sleep(max(0.0, arrivals - (time.perf_counter() - started)))
             if time.perf_counter() - started - memory[-1][0] >= READ_EVERY:
                 memory.append((time.perf_counter() - started, psutil.Process(pid).memory_info().rss))
+                if len(memory) % SAY_EVERY == 0:
+                    seconds, resident = memory[-1]
+                    ends = dict(load.ends.most_common(3))
+                    sys.stderr.write(f"{seconds / 60:.0f} min: {resident / 1e6:.1f} MB, {ends}\n")
             if len(under_way) >= MAX_OPEN:
                 load.ends["unsent"] += 1
                 continue

@@ -120,6 +120,15 @@ def simple(name: str, *columns: str) -> Callable[[], list[list[float]]]:
     return lambda: [take(row, *columns) for row in read_rows(name)]
 
 
+def endurance() -> list[list[float]]:
+    columns = ["p50_ms", "p99_ms", "wrong", "memory_start_mb", "memory_end_mb", "slope_mb_per_hour"]
+    found = []
+    for row in read_rows("endurance.csv"):
+        ends = dict(each.split(": ") for each in row["ends"].split(", "))
+        found.append([float(ends["200"]), float(ends["503"]), *take(row, *columns)])
+    return found
+
+
 def levers(seconds: float) -> Callable[[], list[list[float]]]:
     """Top-1 and images of the runs of one length; the page has them in an order of its own."""
     rows = [row for row in read_rows("levers.csv") if float(row["seconds"]) == seconds]
@@ -139,6 +148,7 @@ TABLES: dict[tuple[str, str], tuple[list[int], Callable[[], list[list[float]]]]]
     ("docs/why/speed.md", "data | work"): ([2, 3, 4], growth),
     ("docs/why/uneven-classes.md", "trained"): ([2, 3, 4, 5, 6, 7, 8], longtail),
     ("docs/why/serving.md", "bundle"): ([1, 2, 3, 4, 5, 6, 7, 8], serving),
+    ("docs/why/serving.md", "answers"): ([0, 1, 2, 3, 4, 5, 6], endurance),
     ("docs/why/original-study.md", "network | correct"): ([1, 2], scaling),
     ("docs/how-to/predict.md", "method"): ([1, 2], simple("predict.csv", "images_per_second", "over_keras")),
     ("docs/how-to/presets.md", "network of timm"): (
