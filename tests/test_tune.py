@@ -81,7 +81,7 @@ def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
     )
     counts = {"train": 1000, "val": 150}
     plan = make_ablation(
-        BASE, factors, budget=115.0, seeds=1, counts=counts, forecast=make_forecast(), settings=["train.seconds=1"]
+        BASE, factors, budget=115.0, seeds=1, counts=counts, forecast=make_forecast(), settings=["train.seconds=2"]
     )
     assert len(plan.runs) == 3
     study = open_state(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
@@ -89,7 +89,7 @@ def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
     rate, batch = effects.effects
     assert (rate.key, rate.value, rate.difference.verdict) == ("optim.learning_rate", 1e-6, Verdict.HURTS)
     assert batch.key == "train.batch"
-    assert rate.arm.top1 < effects.base.top1
+    assert rate.arm.top1 < effects.base.top1 - 0.2
     assert json.loads((tmp_path / "study.json").read_text())["effects"]["base"]["top1"] == effects.base.top1
     page = (tmp_path / "report.html").read_text()
     assert "learning rate 1e-06" in page

@@ -237,10 +237,10 @@ def _load_file(backbone: Any, path: Path, stated: Backbone, target: str) -> None
 
 def _find_further(module: str, known: dict[str, Path]) -> Iterator[str]:
     """Modules of its own that were imported all the same, under names that were computed."""
-    folders = tuple({f"{path.parent}{os.sep}" for path in known.values()})
+    folders = tuple({str(path.parent).rstrip(os.sep) + os.sep for path in known.values()})
     for name, other in list(sys.modules.items()):
         file = getattr(other, "__file__", None)
-        if file is None or name in known or name == "__main__" or not file.startswith(folders):
+        if file is None or name in known or name == "__main__" or not str(file).startswith(folders):
             continue
         if name in read_source(module, name).modules:
             yield name
