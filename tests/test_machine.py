@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -175,3 +176,24 @@ def test_a_real_control_group_limits_cores_and_threads():
     except OSError as error:
         pytest.skip(f"no control group can be made here: {error}")
     assert json.loads(out.splitlines()[-1]) == [1, "1", [1]]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such size")
+@pytest.mark.parametrize(("first", "kept_mb"), [("pass", range(16, 1000)), ("return_large_blocks()", range(4))])
+def test_a_large_block_is_given_back_though_a_small_one_lies_above_it(first, kept_mb):
+    code = f"""
+import psutil
+from bakeoff.machine import return_large_blocks
+{first}
+before = psutil.Process().memory_info().rss
+block = bytearray(b"x") * 20_000_000
+del block
+small = []
+for _ in range(10):
+    block = bytearray(b"x") * 16_000_000
+    small.append(bytearray(b"x") * 100_000)
+    del block
+print(psutil.Process().memory_info().rss - before)
+"""
+    kept = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert kept // 1_000_000 in kept_mb

@@ -2,7 +2,7 @@
 
 groups.py       the control groups of the process
 cores.py        how many cores it may use
-memory.py       how much memory it may use, and has used
+memory.py       how much memory it may use and has used, and what it gives back
 environment.py  the environment variables of its libraries
 tensorflow.py   TensorFlow and Keras, imported with bakeoff's settings
 """
@@ -17,7 +17,7 @@ from bakeoff.machine.environment import (
     tensorflow_settings,
     thread_environment,
 )
-from bakeoff.machine.memory import available_host_memory, free_memory, peak_memory, read_field
+from bakeoff.machine.memory import available_host_memory, free_memory, peak_memory, read_field, return_large_blocks
 from bakeoff.machine.tensorflow import import_tensorflow, keras_home, start_keras
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "peak_memory",
     "python_path",
     "read_field",
+    "return_large_blocks",
     "shared_machine_environment",
     "start_keras",
     "tensorflow_environment",
