@@ -1,8 +1,9 @@
 """The tasks of the original study on this machine: `bakeoff run` from an empty cache, its test accuracy and its cost.
 
 One row per study. The seed draws the classes, and the test split is opened once. Memory is that of the command and all
-its processes together. Rows of other tasks, seeds and CPUs stay in claims.csv. Studies are kept in --studies. With
---budget a task is only tried: its rows are printed, and no file is written.
+its processes together; what they share counts in each. Rows of other tasks, seeds and CPUs stay in claims.csv. Studies
+are kept in --studies, and one that is there already is not continued: its time would be that of its rest. With --budget
+a task is only tried: its rows are printed, and no file is written.
 
     python benchmarks/claims.py 20-classes-10m --seeds 0,1,2 --studies FOLDER [--data-dir FOLDER]
 """
@@ -56,7 +57,7 @@ class Row:
     images_per_second: float
     epochs: float
     peak_bytes: int
-    """Resident memory of all processes of the command together, sampled twice a second."""
+    """Resident memory of all processes of the command together, sampled twice a second, the shared in each."""
     run: str
     versions: str
     cpu: str
@@ -75,9 +76,12 @@ def main() -> None:
     arguments = parser.parse_args()
 
     tried = []
+    label = f"{arguments.work}-tried-{arguments.budget}" if arguments.budget else arguments.work
+    studies = {int(seed): arguments.studies / f"{label}-{seed}" for seed in arguments.seeds.split(",")}
+    if there := [str(out) for out in studies.values() if out.exists()]:
+        parser.error(f"{', '.join(there)}: there is a study already; remove it, or choose another folder for --studies")
     arguments.studies.mkdir(parents=True, exist_ok=True)
-    for seed in map(int, arguments.seeds.split(",")):
-        out = arguments.studies / f"{arguments.work}-{seed}"
+    for seed, out in studies.items():
         row = run(arguments.work, seed, out, arguments.data_dir, arguments.budget)
         if arguments.budget:
             tried.append({name: str(value) for name, value in asdict(row).items()})

@@ -169,7 +169,10 @@ def print_tables(tuned: Sequence[Text], studies: Sequence[Text]) -> None:
 
 
 def _make_table(truths: Mapping[str, Truth], studies: Sequence[Text], shares: Sequence[str]) -> Table:
-    """Regrets in points by data set; their mean and the worst over the data sets that have every study."""
+    """Regrets in points by data set; their mean and the worst over the data sets that have every study.
+
+    A data set whose studies chose, even once, a network that every seed has not fine-tuned has none.
+    """
     runs = [f"run, {float(share):.0%}" for share in shares]
     table = Table("data", "best", "top-1", *("luck", *runs, *RULES), title="regret in points of test top-1")
     complete = []
@@ -177,7 +180,8 @@ def _make_table(truths: Mapping[str, Truth], studies: Sequence[Text], shares: Se
         values = [truth.luck]
         for share in shares:
             rows = [row for row in studies if (row["data"], row["share"]) == (name, share)]
-            values.append(_mean(truth.regret(row["chosen"]) for row in rows if row["chosen"] in truth.means))
+            is_known = all(row["chosen"] in truth.means for row in rows)
+            values.append(_mean(truth.regret(row["chosen"]) for row in rows) if is_known else None)
         if None not in values:
             complete.append([*values, *(truth.rule(key, least=least) for key, least in RULES.values())])
         rules = [truth.rule(key, least=least) for key, least in RULES.values()]

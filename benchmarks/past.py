@@ -3,11 +3,13 @@
 `bakeoff tune` searches one network on several data sets, one after the other; what wins is kept in a store that is
 empty in the beginning. On the last data set it searches by several seeds, each once with the store, as the searches
 before have left it, and once without. The target is the best validation score of a search without the store. How many
-trials does each of the others take to reach it? A search with another seed and without the store tells how many it
-takes by luck. What a search has not reached counts as one trial more than it had.
+trials do the searches of other seeds take to reach it? Those without the store tell how many it takes by luck. A search
+of the same seed is not asked: it has the same first weights and much the same trials. What a search has not reached
+counts as one trial more than the longest search had.
 
 Searches decide by the clock, so nothing else may run. A search that is finished is not repeated: the same command
-continues. Writes past.csv next to this file, and prints it.
+continues, and makes one on the last data set that was interrupted anew. If the store changes nothing on the last data
+set, there is nothing to compare, and this ends. Writes past.csv next to this file, and prints it.
 
     python benchmarks/past.py --out FOLDER [--photos ARCHIVE …] [--data-sets "digits,cifar 20 x 50"] [--budget 6m]
         [--candidate efficientnet-lite0@64] [--seeds 0,1,2] [--data-dir FOLDER]
@@ -29,6 +31,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
+from bakeoff.files import read_json, write_json
 from bakeoff.runs.study_file import read_study
 from bakeoff.runs.versions import find_versions
 from draws import Draw, choose_sources, write_images
@@ -54,7 +57,8 @@ class Row:
     first: str
     """The changes that it tried first, because they had won earlier."""
     scores: str
-    """Validation top-1 of its trials in their order; `-`: the trial was stopped on the way."""
+    """What its trials reached on validation in the metric that decides, in their order; `-`: the trial was stopped on
+    the way, or failed."""
     cpu: str
     cores: int
     bakeoff: str
@@ -75,7 +79,14 @@ def main() -> None:
 
     sources = {path.stem: path for path in arguments.photos} | {draw.name: draw for draw in DRAWS}
     sources = choose_sources(parser, arguments.data_sets or ",".join([*sources][:8]), sources)
+    if len(sources) < 2:
+        parser.error("name at least two data sets: one to learn from, and the last one")
     out = arguments.out.resolve()
+    asked = {"data sets": [*sources], "candidate": arguments.candidate, "budget": arguments.budget}
+    if (file := out / "asked.json").is_file() and read_json(file) != asked:
+        parser.error(f"{out} has searches of another command ({file.name}); choose another folder for --out")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(file, asked)
 
     def search(name: str, label: str, cache: Path, seed: int, *options: str) -> Path:
         source = sources[name]
@@ -91,13 +102,20 @@ def main() -> None:
     store = out / "store"
     won = [f"{name}: {read_changes(search(name, name, store, 0)) or 'the usual recipe'}" for name in earlier]
     for seed in map(int, arguments.seeds.split(",")):
-        for with_store in (False, True):
+        for with_store in (True, False):
             label = f"{last}, seed {seed}, {'with' if with_store else 'without'} the store"
             cache = out / "caches" / label
-            if with_store and not cache.exists():  # what it finds is not known to the next one
-                shutil.copytree(store / "searches", cache / "searches")
+            if not is_finished(out / "searches" / label):
+                for folder in (out / "searches" / label, cache):
+                    shutil.rmtree(folder, ignore_errors=True)
+                if with_store:  # what it finds is not known to the next one
+                    shutil.copytree(store / "searches", cache / "searches")
             study = search(last, label, cache, seed, *([] if with_store else ["--no-memory"]))
             first = [_describe(each["changes"]) for each in read_study(study).plan["first"]]
+            if with_store and not first:
+                parser.error(
+                    f"on {last} nothing is tried first because of {', '.join(earlier)}; choose other data sets"
+                )
             row = Row(
                 data=last,
                 network=arguments.candidate,
@@ -112,8 +130,13 @@ def main() -> None:
                 bakeoff=find_versions()["bakeoff"],
                 date=date.today().isoformat(),
             )
-            keep(CSV, [row], same=("data", "network", "seed", "store", "cpu"))
+            keep(CSV, [row], same=("data", "network", "budget", "seed", "store", "cpu"))
     print_table(read(CSV))
+
+
+def is_finished(study: Path) -> bool:
+    """Whether a search is there that has ended."""
+    return (study / "study.json").is_file() and read_study(study).found is not None
 
 
 def read_changes(study: Path) -> str:
@@ -130,34 +153,51 @@ def read_scores(study: Path) -> Iterator[float | None]:
     """The scores of a search's trials, in their order."""
     storage = f"sqlite:///{(study / 'tune.db').resolve()}"
     for trial in optuna.load_study(study_name="tune", storage=storage).trials:
-        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+        if trial.state is not TrialState.WAITING:
             yield trial.value if trial.state is TrialState.COMPLETE else None
 
 
-def count_until(scores: Sequence[float | None], target: float) -> int:
-    """The trials until a score is reached; one more than there are if it is not."""
+def count_until(scores: Sequence[float | None], target: float, otherwise: int) -> int:
+    """The trials until a score is reached; a number of them if it is not."""
     places = (place for place, score in enumerate(scores, 1) if score is not None and score >= target)
-    return next(places, len(scores) + 1)
+    return next(places, otherwise)
 
 
 def print_table(rows: Sequence[dict[str, str]]) -> None:
-    """Print how many trials it takes to reach the best of each search without the store."""
-    table = Table("data", "seed", "best without", "its trial", "other seeds without", "with the store")
-    for data in dict.fromkeys(row["data"] for row in rows):
+    """Print how many trials it takes to reach the best of each search without the store: of the other seeds' searches,
+    the mean and the least and most, and how many reached it."""
+    table = Table(
+        "data", "cpu", "seed", "best without", "its trial", "other seeds without", "other seeds with the store"
+    )
+    same = ("data", "network", "budget", "cpu")
+    for key in dict.fromkeys(tuple(row[name] for name in same) for row in rows):
         scores = {
             (row["seed"], row["store"]): [None if word == "-" else float(word) for word in row["scores"].split()]
             for row in rows
-            if row["data"] == data
+            if tuple(row[name] for name in same) == key
         }
-        alone = {seed: mine for (seed, store), mine in scores.items() if store == "False"}
-        begun = [mine for (_, store), mine in scores.items() if store == "True"]
-        for seed, mine in alone.items():
+        otherwise = max(map(len, scores.values())) + 1
+        for seed in dict.fromkeys(seed for seed, store in scores if store == "False"):
+            mine = scores[seed, "False"]
             target = max(score for score in mine if score is not None)
-            lucky = [count_until(others, target) for other, others in alone.items() if other != seed]
-            known = [count_until(others, target) for others in begun]
-            means = (f"{fmean(each):.1f}" if each else "" for each in (lucky, known))
-            table.add_row(data, seed, f"{target:.1%}", f"{count_until(mine, target)} of {len(mine)}", *means)
-    Console().print(table)
+            others = [
+                [
+                    count_until(each, target, otherwise)
+                    for (other, of), each in scores.items()
+                    if other != seed and of == store
+                ]
+                for store in ("False", "True")
+            ]
+            its = f"{count_until(mine, target, otherwise)} of {len(mine)}"
+            table.add_row(key[0], key[-1], seed, f"{target:.1%}", its, *(_sum_up(each, otherwise) for each in others))
+    Console(width=150).print(table)
+
+
+def _sum_up(trials: Sequence[int], otherwise: int) -> str:
+    if not trials:
+        return ""
+    reached = sum(each < otherwise for each in trials)
+    return f"{fmean(trials):.1f} ({min(trials)} to {max(trials)}; {reached} of {len(trials)} reached it)"
 
 
 if __name__ == "__main__":

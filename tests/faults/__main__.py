@@ -16,6 +16,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="faults with this text in their name")
+    parser.add_argument("--keep", type=Path, help="folder for the studies of rounds with failures")
     parser.add_argument("--list", action="store_true", help="show the names of faults and damages, and end")
     arguments = parser.parse_args()
     if arguments.list:
@@ -27,7 +28,7 @@ def main() -> int:
     attempts = wrong = 0
     for seed in range(arguments.seed, arguments.seed + arguments.rounds):
         with tempfile.TemporaryDirectory() as folder:
-            found = play(Path(folder), seed, arguments.only)
+            found = play(Path(folder), seed, arguments.only, arguments.keep)
         faults += found.faults
         attempts += found.attempts
         wrong += bool(found.failures)

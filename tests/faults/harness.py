@@ -312,13 +312,14 @@ DAMAGES: dict[str, Callable[[Study, Round, random.Random], None]] = {
 }
 
 
-def play(folder: Path, seed: int, only: str = "") -> Round:
+def play(folder: Path, seed: int, only: str = "", keep: Path | None = None) -> Round:
     """One study with random faults at random moments, from an empty cache, and damage between two attempts.
 
     Args:
         folder: An empty folder for it.
         seed: Draws faults and moments.
         only: Faults with this text in their name; what can only happen to a whole study makes it one.
+        keep: A folder for the study, if anything was wrong.
     """
     dice = random.Random(seed)
     if only in packages.KILLED and (only or seed % 10 == 9) and not any(only in name for name in FAULTS if only):
@@ -328,6 +329,8 @@ def play(folder: Path, seed: int, only: str = "") -> Round:
     study, found = Study(folder, WHOLE if whole else EQUAL), Round()
     with study.disk, study.cache_disk:
         _disturb(study, found, dice, only)
+        if found.failures and keep:
+            shutil.copytree(study.out, keep / f"round-{seed}")
     return found
 
 
@@ -379,7 +382,7 @@ def _judge_end(study: Study, found: Round) -> None:
     """The study ended with what its command promises, and views of the records that are there."""
     records = study.records
     if study.command == WHOLE:
-        _judge_confirmed(study, found, [record for record in records if record["stage"] == "confirm"])
+        _judge_shipped(study, found, records)
     else:
         found.demand(len(records) == 2, f"{len(records)} runs, not one for each candidate")
         found.demand(all(record["test"] is None for record in records), "a comparison opened the test")
@@ -392,16 +395,18 @@ def _judge_end(study: Study, found: Round) -> None:
     found.demand(not left, f"left behind: {[path.name for path in left]}")
 
 
-def _judge_confirmed(study: Study, found: Round, confirmed: list[dict[str, Any]]) -> None:
-    """One run was confirmed, its test opened and every opening counted, and its bundle written."""
-    complete = [record for record in confirmed if record["state"] == "COMPLETE"]
-    found.demand(len(complete) == 1, f"{len(complete)} confirmed runs")
-    for record in complete:
-        openings = (study.out / "runs" / record["id"] / "test-openings.txt").read_text().splitlines()
+def _judge_shipped(study: Study, found: Round, records: list[dict[str, Any]]) -> None:
+    """One run was confirmed. Of what is shipped (it, or its network trained again with the validation images, too),
+    the test was opened and every opening counted, and the bundle written; no other run had its test opened."""
+    confirmed = [record for record in records if record["stage"] == "confirm" and record["state"] == "COMPLETE"]
+    found.demand(len(confirmed) == 1, f"{len(confirmed)} confirmed runs")
+    shipped = json.loads((study.out / "study.json").read_text())["winner"]["shipped"]
+    for record in records:
+        file = study.out / "runs" / record["id"] / "test-openings.txt"
+        openings = len(file.read_text().splitlines()) if file.is_file() else 0
         counted = record["test"]["openings"] if record["test"] else 0
-        found.demand(
-            0 < counted == len(openings), f"{counted} openings of the test in the record, {len(openings)} made"
-        )
+        found.demand(counted == openings, f"{counted} openings of the test in {record['id']}, {openings} made")
+        found.demand(bool(openings) == (record["id"] == shipped), f"{openings} openings of the test by {record['id']}")
     for name in ("bundle.json", "model.keras"):
         found.demand((study.out / "bundle" / name).is_file(), f"bundle/{name} is missing")
 
