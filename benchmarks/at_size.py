@@ -3,11 +3,15 @@
 The data are CIFAR-100, repeated with altered bytes. Every step is a process of its own, and its memory is that of its
 whole process tree. First the images are prepared at a quarter of the size and at the whole size, which shows how time
 and memory grow. Then `bakeoff.run` is given again and again, in one folder and from an empty cache: it is killed while
-it reads, while it writes, and in the screen, the race, the last training and the test; the last time it ends. What has
-to hold is checked: the shards are those of the undisturbed preparation, all openings of the test split were counted,
-and `verify` finds nothing wrong. Writes at_size.csv next to this file, and prints it. Needs 15 GB of temporary space.
+it reads, while it writes, and in the screen, the race, the last training and the test; the last time it ends. Each of
+these steps lasts from the kill before it to its own, so the first ones prepare the data anew. What has to hold is
+checked: every kill happened, a training went on where it was, the shards are those of the undisturbed preparation, all
+openings of the test split were counted, and `verify` finds nothing wrong.
 
-    python benchmarks/at_size.py [--data-dir FOLDER] [--times 17] [--budget 1h]
+Everything is kept in --out, which needs 15 GB; the same command continues after its last whole step. Writes
+at_size.csv next to this file when all is done and holds, and prints it; with --try it prints only.
+
+    python benchmarks/at_size.py --out FOLDER [--data-dir FOLDER] [--times 17] [--budget 1h] [--try]
 """
 
 import argparse
@@ -15,9 +19,8 @@ import json
 import os
 import signal
 import sys
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -28,11 +31,11 @@ from rich.table import Table
 import bakeoff
 from bakeoff.data.shards import read_manifest, writer
 from bakeoff.data.sources import open_source
-from bakeoff.files import write_json
+from bakeoff.files import read_json, write_json
 from growth import SHARDS, Repeated, prepare_shards
 from hardware import count_cores, name_cpu
 from processes import measure
-from results import write
+from results import read, write
 
 CSV = Path(__file__).with_suffix(".csv")
 # The stage, and how the name of the step begins, in which a study is killed; with the share of it that is done then.
@@ -44,8 +47,13 @@ KILLS = {
     "confirm": ("confirm", "", 0.3),
     "test": ("test", "", 0.1),
 }
-CANDIDATES = ("lenet", "cnn-small", "efficientnet-lite0@64")
-FACTS, STUDY, KILLED = "facts.json", "study", "killed.txt"
+CANDIDATES = ("lenet", "efficientnet-lite0@64", "efficientnet-lite1@64")
+# Stages whose training goes on from a checkpoint; the least share of what was done that must not be done again.
+CONTINUED, LEAST_KEPT = ("race", "confirm"), 0.5
+# How the process of a study may end: by itself, or killed.
+ENDS = (0, -signal.SIGKILL)
+# In the folder of the whole study: the study, the last kill, and where its training went on.
+STUDY, FACTS, KILLED, WENT_ON = "study", "facts.json", "killed.json", "went-on.json"
 
 
 @dataclass(frozen=True)
@@ -62,14 +70,22 @@ class Row:
     cores: int
     date: str
 
+    @classmethod
+    def of(cls, text: Mapping[str, str]) -> "Row":
+        """A row of a file."""
+        return cls(
+            **{field.name: {int: int, float: float}.get(field.type, str)(text[field.name]) for field in fields(cls)}
+        )
+
 
 def main() -> None:
     """Measure everything, or (as a child process) do one step."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, help="folder for the shards and the study")
     parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
     parser.add_argument("--times", type=int, default=17, help="how often the 60,000 images are repeated")
     parser.add_argument("--budget", default="1h", help="of the study")
-    parser.add_argument("--only-prepare", action="store_true", help="no study")
+    parser.add_argument("--try", action="store_true", dest="tried", help="leave at_size.csv as it is")
     parser.add_argument("--child", nargs=2, metavar=("STEP", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -80,47 +96,81 @@ def main() -> None:
         else:
             study(Path(folder), arguments.times, arguments.data_dir, arguments.budget, step.split(","))
         return
-    rows: list[Row] = []
+    if arguments.out is None:
+        parser.error("--out is missing: the folder for the shards and the study")
+    out = arguments.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    asked = {"times": arguments.times, "budget": arguments.budget}
+    if (out / "asked.json").is_file() and read_json(out / "asked.json") != asked:
+        parser.error(f"{out} has the steps of another command; choose another folder for --out")
+    write_json(out / "asked.json", asked)
+    steps = out / "steps.csv"
+    rows = [Row.of(row) for row in read(steps)]
 
     def do(step: str, folder: Path, times: int, codes: Sequence[int] = (0,)) -> str:
         """Do a step. A study is killed in one of several steps, whose name is returned; empty if it has ended."""
         folder.mkdir(exist_ok=True)
+        for file in (KILLED, WENT_ON) if step not in ("prepare", "verify") else ():
+            if (folder / file).exists():
+                (folder / file).replace(folder / f"last-{file}")
         command = [sys.executable, __file__, "--child", step, str(folder)]
         command += ["--times", str(times), "--budget", arguments.budget]
         command += ["--data-dir", str(arguments.data_dir.resolve())] if arguments.data_dir else []
         environment = os.environ | {"BAKEOFF_CACHE_DIR": str(folder / "cache")}
-        seconds, peak = measure(command, environment, codes=codes)
-        killed = (folder / KILLED).read_text(encoding="utf-8") if (folder / KILLED).exists() else ""
-        (folder / KILLED).unlink(missing_ok=True)
-        name = killed or (step if step in ("prepare", "verify") else "to the end")
+        seconds, peak, code = measure(command, environment, codes=codes)
+        killed = read_json(folder / KILLED)["step"] if (folder / KILLED).exists() else ""
+        if bool(code) != bool(killed):
+            raise SystemExit(f"{step}: code {code}, and {killed or 'nothing'} was to be killed: lack of memory?")
+        name = f"until killed: {killed}" if killed else step if step in ("prepare", "verify") else "to the end"
         cpu, cores, today = name_cpu(), count_cores(), date.today().isoformat()
-        rows.append(Row(name, 60_000 * times, round(seconds, 1), peak, "killed" * bool(killed), cpu, cores, today))
-        write(CSV, rows)
+        rows.append(Row(name, 60_000 * times, round(seconds, 1), peak, describe(folder), cpu, cores, today))
+        write(steps, rows)
         return killed
 
-    with tempfile.TemporaryDirectory() as scratch:
-        for times in sorted({max(1, arguments.times // 4), arguments.times}):
-            do("prepare", Path(scratch) / f"prepared-{times}", times)
-        manifest = read_manifest(Path(scratch) / f"prepared-{arguments.times}" / SHARDS)
-        if not arguments.only_prepare:
-            folder = Path(scratch) / "whole"
-            left = [*KILLS, "to the end"]
-            # A short budget has no race: a stage that is not there kills nothing.
-            while killed := do(",".join(left), folder, arguments.times, (0, -signal.SIGKILL)):
-                left.remove(killed)
-            do("verify", folder, arguments.times)
-            check(folder, manifest.fingerprint, openings=1 + ("test" not in left))
+    done = [(row.step, row.images) for row in rows]
+    for times in sorted({max(1, arguments.times // 4), arguments.times}):
+        if ("prepare", 60_000 * times) not in done:
+            do("prepare", out / f"prepared-{times}", times)
+    folder, names = out / "whole", [name for name, _ in done]
+    left = [kill for kill in KILLS if f"until killed: {kill}" not in names]
+    while "to the end" not in names and (killed := do(",".join([*left, "to the end"]), folder, arguments.times, ENDS)):
+        left.remove(killed)
+    if left:
+        raise SystemExit(f"never killed, because it did not come to it: {', '.join(left)}; see {steps}")
+    if "verify" not in names:
+        do("verify", folder, arguments.times)
+    check(folder, read_manifest(out / f"prepared-{arguments.times}" / SHARDS).fingerprint, openings=2)
+    if not arguments.tried:
+        write(CSV, rows)
     print_table(rows)
+
+
+def describe(folder: Path) -> str:
+    """Where the training that was killed last went on. Ends this process if it did too much again."""
+    last = read_json(folder / f"last-{KILLED}") if (folder / f"last-{KILLED}").exists() else {}
+    if last.get("stage") not in CONTINUED:
+        return ""
+    if not (folder / WENT_ON).exists():
+        raise SystemExit(f"{folder}: the training of {last['candidate']} that was killed did not go on")
+    before, after = last["fraction"], read_json(folder / WENT_ON)["fraction"]
+    if after < LEAST_KEPT * before:
+        raise SystemExit(f"{folder}: killed when {before:.0%} were done, and went on at {after:.0%}")
+    return f"killed at {before:.0%} of the training, went on at {after:.0%}"
 
 
 def study(folder: Path, times: int, data_dir: Path | None, budget: str, steps: Sequence[str]) -> None:
     """Do a study of the repeated images, or go on with it, and kill this process in the first of some steps."""
+    last = read_json(folder / f"last-{KILLED}") if (folder / f"last-{KILLED}").exists() else {}
 
     def watch(event: bakeoff.ProgressEvent) -> None:
+        same = all(last.get(name) == getattr(event, name) for name in ("stage", "doing", "candidate"))
+        if same and event.fraction and event.stage in CONTINUED and not (folder / WENT_ON).exists():
+            write_json(folder / WENT_ON, {"fraction": event.fraction})
         for step in KILLS.keys() & steps:
             stage, doing, share = KILLS[step]
             if event.stage == stage and event.doing.startswith(doing) and (event.fraction or 0.0) >= share:
-                (folder / KILLED).write_text(step, encoding="utf-8")
+                names = ("stage", "doing", "candidate", "fraction")
+                write_json(folder / KILLED, {"step": step} | {name: getattr(event, name) for name in names})
                 os.kill(os.getpid(), signal.SIGKILL)
 
     # Only the reader of an archive is repeated: the rest is what the command does.

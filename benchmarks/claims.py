@@ -98,7 +98,7 @@ def run(work: str, seed: int, out: Path, data_dir: Path | None, tried: str | Non
     if data_dir is not None:
         command += ["--data-dir", str(data_dir.resolve())]
     with tempfile.TemporaryDirectory() as cache:
-        seconds, peak_bytes = measure(command, os.environ | {"BAKEOFF_CACHE_DIR": cache})
+        seconds, peak_bytes, _ = measure(command, os.environ | {"BAKEOFF_CACHE_DIR": cache})
     record = find_shipped(read_study(out), list_records(out))
     assert record is not None
     return _row(work, seed, record, seconds, peak_bytes)

@@ -5,9 +5,10 @@ process), twice as many as that, whether earlier ones are answered or not; one o
 status 200 is compared with the bundle's own. The resident memory of the server is read every ten seconds; its slope is
 that of the least-squares line after the first third. At the end SIGTERM comes while requests are under way: what the
 server had read before it must be answered. What was sent in the last second before it may still have been with the
-system, which closes it; a client may send it again. Writes endurance.csv next to this file, and prints it.
+system, which closes it; a client may send it again. Writes endurance.csv next to this file, and prints it; with --try
+it prints only.
 
-    python benchmarks/endurance.py BUNDLE [--minutes 30]
+    python benchmarks/endurance.py BUNDLE [--minutes 30] [--try]
 """
 
 import argparse
@@ -55,13 +56,17 @@ class Row:
     """Answers per second to clients that wait for each."""
     offered: float
     """Requests per second that were sent."""
+    late_p99_ms: float
+    """How long after its moment a request was sent, because the clients had too much to do."""
     ends: str
-    """How many requests ended in which status; `closed`: no answer, `unsent`: MAX_OPEN others were under way."""
+    """How many requests ended in which status; `closed`: no answer, `unsent`: MAX_OPEN others were under way, and it
+    was not sent; the name of an exception: the client failed."""
     p50_ms: float
     p99_ms: float
     wrong: int
     memory_start_mb: float
     memory_end_mb: float
+    memory_by_minute_mb: str
     slope_mb_per_hour: float
     lost_at_stop: int
     """Requests that were sent SURELY_READ before SIGTERM, or earlier, and got no answer."""
@@ -95,6 +100,10 @@ class Load:
         except OSError:
             self.ends["closed"] += 1
             return started
+        except Exception as error:  # it must not end half an hour's measurement
+            self.ends[type(error).__name__] += 1
+            client.close()
+            return None
         self.free.append(client)
         self.ends[f"{status}{' (damaged)' if is_damaged else ''}"] += 1
         if status == 200 and not is_damaged:
@@ -108,9 +117,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--try", action="store_true", dest="tried", help="write no file")
     arguments = parser.parse_args()
     row = asyncio.run(endure(open_bundle(arguments.bundle), arguments.bundle, arguments.minutes))
-    keep(CSV, [row], same=("minutes", "cpu", "cores"))
+    if not arguments.tried:
+        keep(CSV, [row], same=("minutes", "cpu", "cores"))
     table = Table("figure", "value")
     for name, value in asdict(row).items():
         table.add_row(name, str(value))
@@ -128,23 +139,24 @@ async def endure(bundle: Bundle, folder: Path, minutes: float) -> Row:
         capacity = await find_capacity(Load(port, requests))
         load, memory = Load(port, requests), [(0.0, psutil.Process(pid).memory_info().rss)]
         under_way: set[asyncio.Task[float | None]] = set()
+        late: list[float] = []
         started, arrivals = time.perf_counter(), 0.0
         while arrivals < 60 * minutes:
             arrivals += rng.expovariate(TIMES_CAPACITY * capacity)
             await asyncio.sleep(max(0.0, arrivals - (time.perf_counter() - started)))
-            if time.perf_counter() - started - memory[-1][0] >= READ_EVERY:
-                memory.append((time.perf_counter() - started, psutil.Process(pid).memory_info().rss))
+            elapsed = time.perf_counter() - started
+            if elapsed - memory[-1][0] >= READ_EVERY:
+                memory.append((elapsed, read_memory(pid, elapsed)))
                 if len(memory) % SAY_EVERY == 0:
-                    seconds, resident = memory[-1]
                     ends = dict(load.ends.most_common(3))
-                    sys.stderr.write(f"{seconds / 60:.0f} min: {resident / 1e6:.1f} MB, {ends}\n")
+                    sys.stderr.write(f"{elapsed / 60:.0f} min: {memory[-1][1] / 1e6:.1f} MB, {ends}\n")
             if len(under_way) >= MAX_OPEN:
                 load.ends["unsent"] += 1
                 continue
+            late.append(elapsed - arrivals)
             task = asyncio.create_task(load.send(rng, seeds))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
-        offered = load.ends.total() + len(under_way)
         last = list(under_way)
         stopped = time.perf_counter()
         psutil.Process(pid).send_signal(signal.SIGTERM)
@@ -155,13 +167,15 @@ async def endure(bundle: Bundle, folder: Path, minutes: float) -> Row:
     return Row(
         minutes=minutes,
         capacity=round(capacity, 1),
-        offered=round(offered / (60 * minutes), 1),
+        offered=round(len(late) / (stopped - started), 1),
+        late_p99_ms=round(1000 * float(np.percentile(late, 99)), 1),
         ends=", ".join(f"{end}: {count}" for end, count in sorted(load.ends.items())),
         p50_ms=round(1000 * float(np.percentile(load.seconds, 50)), 1),
         p99_ms=round(1000 * float(np.percentile(load.seconds, 99)), 1),
         wrong=load.wrong,
         memory_start_mb=round(memory[0][1] / 1e6, 1),
         memory_end_mb=round(memory[-1][1] / 1e6, 1),
+        memory_by_minute_mb=" ".join(f"{resident / 1e6:.1f}" for _, resident in memory[::SAY_EVERY]),
         slope_mb_per_hour=round(slope / 1e6, 2),
         lost_at_stop=sum(sent <= stopped - SURELY_READ for sent in closed),
         refused_at_stop=sum(sent > stopped - SURELY_READ for sent in closed),
@@ -169,6 +183,14 @@ async def endure(bundle: Bundle, folder: Path, minutes: float) -> Row:
         cores=count_cores(),
         date=date.today().isoformat(),
     )
+
+
+def read_memory(pid: int, elapsed: float) -> int:
+    """The resident bytes of the server. Ends this process if it has ended."""
+    try:
+        return psutil.Process(pid).memory_info().rss
+    except psutil.NoSuchProcess:
+        raise SystemExit(f"the server ended after {elapsed / 60:.1f} minutes") from None
 
 
 async def find_capacity(load: Load) -> float:

@@ -129,7 +129,7 @@ def main() -> None:
                 for work in WORKS:
                     command = [sys.executable, __file__, "--child", work, source, str(folder)]
                     command += ["--data-dir", str(arguments.data_dir.resolve())] if arguments.data_dir else []
-                    _, peak_bytes = measure(command, os.environ | environment)
+                    _, peak_bytes, _ = measure(command, os.environ | environment)
                     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
                     rows.append(_row(data, work, factor, facts["images"], facts["seconds"], peak_bytes))
                     write(CSV, rows)

@@ -1,5 +1,6 @@
 """Run a command as a user does, and measure wall-clock time and the memory of all its processes together."""
 
+import contextlib
 import subprocess
 import threading
 import time
@@ -14,17 +15,22 @@ _PERIOD = 0.5
 
 def measure(
     command: Sequence[str], environment: Mapping[str, str] | None = None, *, codes: Collection[int] = (0,)
-) -> tuple[float, int]:
-    """Run a command to its end; returns seconds and the peak resident bytes of the command and its descendants.
+) -> tuple[float, int, int]:
+    """Run a command to its end; returns seconds, the peak resident bytes of the command and its descendants, its code.
 
-    Memory is sampled twice a second. Ends this process if the command ends with another code than these.
+    Memory is sampled twice a second; what processes share counts in each. The command is killed if this process is
+    interrupted. Ends this process if the command ends with another code than these.
     """
     started = time.perf_counter()
     process = subprocess.Popen(command, env=environment)
     peak = _Peak(process.pid)
-    if process.wait() not in codes:
-        raise SystemExit(f"`{' '.join(command)}` ended with code {process.returncode}")
-    return time.perf_counter() - started, peak.bytes
+    try:
+        code = process.wait()
+    finally:
+        process.kill()
+    if code not in codes:
+        raise SystemExit(f"`{' '.join(command)}` ended with code {code}")
+    return time.perf_counter() - started, peak.bytes, code
 
 
 class _Peak:
@@ -36,12 +42,11 @@ class _Peak:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
-        while self._root.is_running() and self._root.status() != psutil.STATUS_ZOMBIE:
-            total = 0
-            for process in (self._root, *self._root.children(recursive=True)):
-                try:
-                    total += process.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue  # it ended after it was listed
-            self.bytes = max(self.bytes, total)
-            time.sleep(_PERIOD)
+        with contextlib.suppress(psutil.NoSuchProcess):  # the root has ended
+            while self._root.is_running() and self._root.status() != psutil.STATUS_ZOMBIE:
+                total = 0
+                for process in (self._root, *self._root.children(recursive=True)):
+                    with contextlib.suppress(psutil.NoSuchProcess):  # it ended after it was listed
+                        total += process.memory_info().rss
+                self.bytes = max(self.bytes, total)
+                time.sleep(_PERIOD)
