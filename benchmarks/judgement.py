@@ -38,8 +38,7 @@ from bakeoff.launch import Local, Spare, launch, open_test, time_network
 from bakeoff.machine import tensorflow_environment
 from bakeoff.networks.find import find_network
 from bakeoff.profile import read_profile
-from bakeoff.report.board import difference_interval, rank
-from bakeoff.report.board.rows import read_merit
+from bakeoff.report.board import measure_lead, rank
 from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice, parse_candidate, parse_weights
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State, list_records
@@ -303,11 +302,10 @@ def list_ties(records: Sequence[RunRecord], out: Path) -> Iterator[str]:
     """The pairs that a study calls a tie, with the interval of the difference: `leader=other:low:high`."""
     for stage in (Stage.SCREEN, Stage.RACE):
         rows = [row for row in rank(records, stage=stage, out=out) if row.val_top1 is not None]
-        leader = max(rows, key=read_merit, default=None)
-        for row in rows:
-            if leader is not None and row is not leader and row.tie:
-                low, high = difference_interval(leader, row)
-                yield f"{leader.name}={row.name}:{low:.4f}:{high:.4f}"
+        for row in rows[1:]:
+            if row.tie:
+                lead = measure_lead(rows[0], row)
+                yield f"{rows[0].name}={row.name}:{lead.low:.4f}:{lead.high:.4f}"
 
 
 if __name__ == "__main__":

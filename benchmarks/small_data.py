@@ -7,6 +7,9 @@ its probe, for the same number of images. The test split says what a choice was 
 best fine-tuned candidate less that of the chosen one, in points. And it says how often the fine-tuned model is worse
 than its own frozen probe, and what keeping the better of the two by validation gives.
 
+Last it says by how much fine-tuning misses the difference that is expected of two probes (`measure_lead`), on the data
+sets that judgement.py has not judged, which tell how well that holds on others.
+
 Lengths are in images, so the figures do not depend on the machine's pace. A run that is finished is not repeated: the
 same command continues. Writes small_data.csv next to this file, and prints it.
 
@@ -18,7 +21,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 from rich.console import Console
@@ -28,6 +33,7 @@ from rich.table import Table
 from bakeoff.data.folds import choose_folds
 from bakeoff.launch import Local, Spare, launch, open_test
 from bakeoff.networks.find import find_network
+from bakeoff.report.board import GAIN, MAX_EPOCHS
 from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice, parse_candidate
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State
@@ -39,6 +45,9 @@ from hardware import name_cpu
 from results import keep, read
 
 CSV = Path(__file__).with_suffix(".csv")
+JUDGED = CSV.with_name("judgement_studies.csv")
+# Of being right, between the probes of two networks on the same images: the mean of 63 pairs in the studies of JUDGED.
+CORRELATION = 0.45
 CANDIDATES = "efficientnet-lite0@96,efficientnet-lite0@128,efficientnet-lite1@96,efficientnet-lite2@96"
 
 DRAWS = (
@@ -201,6 +210,34 @@ def summarise(rows: Sequence[dict[str, str]]) -> Summary:
     )
 
 
+def find_spread(rows: Sequence[dict[str, str]]) -> float:
+    """By how many points fine-tuning misses the expected difference of two probes: the standard deviation.
+
+    The squared misses of all pairs of networks, less what chance gives two accuracies on the same images: the mean of
+    each data set, and of these.
+    """
+    means = []
+    for name in dict.fromkeys(row["data"] for row in rows):
+        squares = []
+        for pair in combinations([row for row in rows if row["data"] == name], 2):
+            images = float(pair[0]["train_images"])
+            rest = (min(float(pair[0]["images"]), MAX_EPOCHS * images) / images) ** -GAIN
+            first, second = ({key: float(row[key]) for key in ("probe_cross", "tuned_test")} for row in pair)
+            miss = first["tuned_test"] - second["tuned_test"] - rest * (first["probe_cross"] - second["probe_cross"])
+            chance = sum(
+                rest**2 * variance(row, "probe_cross", "cross_images") + variance(row, "tuned_test", "test_images")
+                for row in pair
+            )
+            squares.append(miss**2 - (1 - CORRELATION) * chance)
+        means.append(fmean(squares))
+    return 100 * math.sqrt(max(0.0, fmean(means)))
+
+
+def variance(row: dict[str, str], top1: str, images: str) -> float:
+    """The variance of an accuracy by chance."""
+    return float(row[top1]) * (1 - float(row[top1])) / float(row[images])
+
+
 def print_tables(rows: Sequence[dict[str, str]]) -> None:
     """Print one line per data set, and the means."""
     names: Iterable[str] = dict.fromkeys(row["data"] for row in rows)
@@ -229,6 +266,12 @@ def print_tables(rows: Sequence[dict[str, str]]) -> None:
         f"{sum(each.kept_loses for each in found)}",
     )
     Console().print(table)
+    judged = {row["data"] for row in read(JUDGED)}
+    fitted = [row for row in rows if row["data"] not in judged]
+    number = len({row["data"] for row in fitted})
+    Console().print(
+        f"fine-tuning misses what is expected of two probes by {find_spread(fitted):.1f} points ({number} sets)"
+    )
 
 
 if __name__ == "__main__":

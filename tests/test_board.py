@@ -15,7 +15,6 @@ from rich.console import Console
 from bakeoff.errors import ConfigError
 from bakeoff.report.board import (
     Row,
-    difference_interval,
     explain,
     format_bytes,
     format_caveats,
@@ -24,6 +23,7 @@ from bakeoff.report.board import (
     format_memory_error,
     format_percent,
     format_seconds,
+    measure_lead,
     parse_criteria,
     rank,
     render_table,
@@ -257,16 +257,16 @@ def test_with_more_images_the_same_difference_is_no_tie() -> None:
 def test_the_difference_interval_is_the_published_one(
     first: tuple[int, int], second: tuple[int, int], low: float, high: float
 ) -> None:
-    assert difference_interval(make_row(*first), make_row(*second)) == pytest.approx((low, high), abs=5e-5)
+    assert measure_lead(make_row(*first), make_row(*second))[1:3] == pytest.approx((low, high), abs=5e-5)
 
 
 @given(st.tuples(st.integers(0, 50), st.integers(0, 50)))
 @settings(max_examples=40, deadline=None)
 def test_the_difference_interval_contains_the_difference_and_is_antisymmetric(hits: tuple[int, int]) -> None:
     first, second = (make_row(hit, 50) for hit in hits)
-    low, high = difference_interval(first, second)
+    _, low, high, _ = measure_lead(first, second)
     assert -1 <= low <= (hits[0] - hits[1]) / 50 <= high <= 1
-    assert difference_interval(second, first) == pytest.approx((-high, -low))
+    assert measure_lead(second, first)[1:3] == pytest.approx((-high, -low))
 
 
 def test_weights_choose_another_winner() -> None:

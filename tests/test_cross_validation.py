@@ -16,11 +16,11 @@ from bakeoff.data.shards import open_dataset, prepare
 from bakeoff.data.sources import open_source
 from bakeoff.errors import ConfigError, OutputError
 from bakeoff.launch import launch
-from bakeoff.report.board import difference_interval, explain_win, name_images, rank, render_table
+from bakeoff.report.board import explain_win, measure_lead, name_images, rank, render_table
 from bakeoff.report.failures import describe_failures
 from bakeoff.report.gallery import show_images
 from bakeoff.report.verify import verify_records
-from bakeoff.runs.config import Data, Run, override, run_id
+from bakeoff.runs.config import Data, Mode, Run, override, run_id
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.paired import compare, difference_on_shared, mcnemar
 from bakeoff.runs.predictions import Predictions, read_predictions, write_predictions
@@ -187,10 +187,11 @@ def test_runs_are_compared_on_the_images_that_both_were_scored_on(tmp_path):
         mcnemar(tmp_path, "net", "other")
 
 
-def _record(name, out, correct, folds=5):
+def _record(name, out, correct, folds=5, **changes):
     """A screened run with its predictions."""
     n = len(correct)
-    record = make_record(name, top1=float(np.mean(correct)), n=n, stage=Stage.SCREEN, folds=folds, model_bytes=0)
+    changes = {"stage": Stage.SCREEN, "folds": folds, "model_bytes": 0} | changes
+    record = make_record(name, top1=float(np.mean(correct)), n=n, **changes)
     _write(out, record.id, [str(number) for number in range(n)], correct, np.arange(n, dtype=np.int32) % max(folds, 1))
     return record
 
@@ -204,11 +205,23 @@ def test_ties_of_cross_validated_rows_are_decided_in_pairs(tmp_path):
     assert [row.tie for row in rank(records)] == [True, True]
     rows = rank(records, out=tmp_path)
     assert [row.tie for row in rows] == [False, False]
-    low, high = difference_interval(*rows)
+    _, low, high, _ = measure_lead(*rows)
     assert 0 < low < 9 / 720 < high
-    assert difference_interval(rows[1], rows[0]) == (-high, -low)
+    assert measure_lead(rows[1], rows[0])[1:3] == (-high, -low)
     assert "in 5-fold cross-validation on 720 images" in explain_win(rows)
     assert name_images(rows) == "5-fold cross-validation on 720 images"
+
+
+def test_what_is_expected_of_cross_validated_probes_is_surer_in_pairs(tmp_path):
+    right = np.arange(720) >= 36
+    worse = right.copy()
+    worse[36:67] = False
+    scored = {"mobilenet-v2@96": right, "resnet-50@96": worse}
+    records = [_record(name, tmp_path, each, mode=Mode.PROBE) for name, each in scored.items()]
+    alone, paired = measure_lead(*rank(records)), measure_lead(*rank(records, out=tmp_path))
+    assert alone.is_expected
+    assert paired.is_expected
+    assert alone.low < 0 < paired.low < 31 / 720 == pytest.approx(paired.difference)
 
 
 def test_a_network_that_was_scored_on_fewer_images_is_compared_on_those(tmp_path):
@@ -220,7 +233,7 @@ def test_a_network_that_was_scored_on_fewer_images_is_compared_on_those(tmp_path
     _write(tmp_path, net.id, [str(number) for number in range(648, 720)], np.arange(72) >= 29)
     rows = rank([probe, net], out=tmp_path)
     low, high = difference_on_shared(tmp_path, probe.id, net.id)
-    assert difference_interval(*rows) == (low, high)
+    assert measure_lead(*rows)[1:3] == (low, high)
     assert low < 29 / 72 < high
     assert name_images(rows) == "5-fold cross-validation on 720 images; lenet@32: 72 validation images"
     text = io.StringIO()

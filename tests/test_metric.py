@@ -12,7 +12,7 @@ from bakeoff.data.shards import open_dataset, prepare
 from bakeoff.data.sources import open_source
 from bakeoff.errors import ConfigError, NothingTrainedError, OutputError
 from bakeoff.report.board import explain_win, format_csv, format_estimate, order_of, rank, read_row
-from bakeoff.report.board.comparing import are_tied, difference_interval, expect_error
+from bakeoff.report.board.comparing import expect_error, measure_lead
 from bakeoff.report.board.rows import read_merit
 from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import Data, Metric, Monitor, Run, run_id
@@ -158,10 +158,10 @@ def test_ties_and_differences_are_those_of_the_metric():
     records = [_make(name, 0.8, Metric.LOG_LOSS, **each) for name, each in zip(("a@32", "b@32"), scores, strict=True)]
     better, worse = rank(records)
     assert better.name == "a@32"
-    low, high = difference_interval(better, worse)
+    _, low, high, _ = measure_lead(better, worse)
     assert 0 < low < 0.1 < high
-    assert not are_tied(better, worse)
-    assert are_tied(*rank([record.model_copy(update={"config": Run()}) for record in records]))
+    assert not measure_lead(better, worse).is_tie
+    assert measure_lead(*rank([record.model_copy(update={"config": Run()}) for record in records])).is_tie
     assert format_estimate(better) == "0.400 ±0.020"
     assert "0.100 ahead of b@32 (95 % interval +0.064 to +0.136)" in explain_win([better, worse])
 
@@ -178,7 +178,7 @@ def test_a_small_difference_that_all_images_share_is_no_tie_where_predictions_ar
     assert [row.tie for row in rank(records)] == [True, True]
     first, second = rank(records, out=tmp_path)
     assert (first.name, first.tie, second.tie) == ("a@32", False, False)
-    low, high = difference_interval(first, second)
+    _, low, high, _ = measure_lead(first, second)
     assert 0 < low < second.val_log_loss - first.val_log_loss < high
     assert "tie" not in explain_win([first, second])
 

@@ -8,6 +8,7 @@ import pytest
 from bakeoff.report import write_report
 from bakeoff.report.answer import describe_answer, describe_failure, describe_losses, describe_next
 from bakeoff.report.board import rank
+from bakeoff.report.certainty import list_doubts
 from bakeoff.report.learning import draw_learning
 from bakeoff.report.template import mark_commands
 from bakeoff.report.why import explain_in_table
@@ -134,6 +135,18 @@ def test_the_table_of_why_has_the_winner_and_its_nearest_rivals() -> None:
         ("30 s", "0.5×", True),
     ]
     assert why.notes == ["The confirm stage trained it again: 82.0 ±2.4 %."]
+
+
+def test_probes_of_a_screen_are_shown_with_what_fine_tuning_is_expected_to_make_of_them() -> None:
+    scores = {"a@96": 0.80, "b@96": 0.79}
+    probes = [make_record(name, top1, stage=Stage.SCREEN, mode=Mode.PROBE) for name, top1 in scores.items()]
+    why = explain_in_table(rank(probes))
+    assert "Differences are those that are expected after fine-tuning." in why.caption
+    assert (why.rows[1].behind, why.rows[1].is_tie) == ("-1.0", True)
+    assert (
+        "On other validation images, or after fine-tuning, b@96 could be first. With this number of images, chance and"
+        " fine-tuning can explain a difference of up to about 5 points."
+    ) in list_doubts(AnyStudy(), rank(probes), probes)
 
 
 def test_what_was_not_measured_is_no_column_and_no_least() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bakeoff.report.board import expect_error, explain, rank, read_row, read_score
+from bakeoff.report.board import expect_error, explain, measure_lead, rank, read_row, read_score
 from bakeoff.runs.config import Metric, Mode
 from bakeoff.runs.record import DataFacts, Stage
 from factories import make_metrics, make_record
@@ -87,15 +87,51 @@ def test_later_stages_are_ordered_by_accuracy_alone():
     assert _names(*raced)[0] == "efficientnet-lite2@128"
 
 
-def test_the_marks_depend_on_accuracy():
+def test_the_pareto_front_depends_on_measured_accuracy():
     first, second = rank([SLOW, FAST])
-    assert (first.tie, second.tie) == (False, False)
     assert (first.pareto, second.pareto) == (False, True)
+
+
+def test_probes_are_compared_by_what_is_expected_after_fine_tuning():
+    """The fast one is 5 points behind; after equal time it is expected to be ahead, by less than is certain."""
+    fast, slow = rank([SLOW, FAST])
+    lead = measure_lead(fast, slow)
+    assert lead.is_expected
+    assert 0 < lead.difference < 0.05
+    assert (fast.tie, slow.tie) == (True, True)
+    assert measure_lead(slow, fast)[:3] == pytest.approx((-lead.difference, -lead.high, -lead.low))
+
+
+def test_with_a_planned_time_the_difference_is_that_of_the_expected_errors():
+    rows = rank([each.model_copy(update={"seconds_planned": 60.0, "data": TEN_CLASSES}) for each in (SLOW, FAST)])
+    assert measure_lead(*rows).difference == pytest.approx(expect_error(rows[1]) - expect_error(rows[0]))
+
+
+@pytest.mark.parametrize(("top1", "tie"), [(0.57, True), (0.55, False)])
+def test_fine_tuning_may_turn_a_difference_of_probes_that_is_certain_by_itself(top1, tie):
+    scores = {"resnet-50@96": 0.6, "xception@96": top1}
+    trained, probes = (
+        rank([make_record(name, value, n=10**7, stage=Stage.SCREEN, mode=mode) for name, value in scores.items()])
+        for mode in (Mode.FIT, Mode.PROBE)
+    )
+    assert not measure_lead(*trained).is_tie
+    assert measure_lead(*probes).is_tie == tie
+    assert [row.tie for row in probes] == [tie, tie]
+
+
+def test_a_loss_is_compared_as_it_was_measured():
+    val = [make_metrics(0.6, 500, log_loss=loss, log_loss_ci95=(loss - 0.01, loss + 0.01)) for loss in (1.0, 1.1)]
+    rows = [read_row(make_record(val=each, stage=Stage.SCREEN, mode=Mode.PROBE), Metric.LOG_LOSS) for each in val]
+    lead = measure_lead(*rows)
+    assert not lead.is_expected
+    assert lead.difference == pytest.approx(0.1)
 
 
 def test_the_reason_says_that_speed_decided():
     reason = explain(rank([SLOW, FAST]))
-    assert "5.0 points behind efficientnet-lite2@128" in reason
+    assert (
+        "expected to end 2.8 points ahead of efficientnet-lite2@128 after fine-tuning (a tie, 95 % interval" in reason
+    )
     assert (
         "It ranks before efficientnet-lite2@128 because it trains on 2.6\N{MULTIPLICATION SIGN} as many images in the"
         " same time." in reason

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from bakeoff.report.board import (
     DASH,
+    HeadToHead,
     Row,
-    are_tied,
-    difference_interval,
     explain_change,
     find_head_to_head,
     find_metric,
@@ -20,9 +19,9 @@ from bakeoff.report.board import (
     format_range,
     format_score,
     format_seconds,
+    measure_lead,
     read_score,
 )
-from bakeoff.report.board.rows import read_merit
 from bakeoff.report.winner import explain_no_refit
 from bakeoff.runs.config import Metric
 from bakeoff.runs.findings import Difference, McNemar, Verdict
@@ -113,8 +112,9 @@ def compare_leaders(out: Path, rows: Sequence[Row]) -> Leaders | None:
             ),
         ]
     else:
-        gain = read_merit(winner) - read_merit(rival)
-        table.append(("Difference", [_make_difference_cell(gain, *difference_interval(winner, rival), metric)]))
+        lead = measure_lead(winner, rival)
+        heading = "Expected difference after fine-tuning" if lead.is_expected else "Difference"
+        table.append((heading, [_make_difference_cell(lead.difference, lead.low, lead.high, metric)]))
     costs = {
         "Peak memory": [format_bytes(row.memory_peak_bytes) for row in pair],
         "Trained parameters": [format_count(row.params_trainable) for row in pair],
@@ -157,15 +157,7 @@ def list_doubts(study: AnyStudy, rows: Sequence[Row], records: Sequence[RunRecor
     doubts = [text] if (text := explain_change(rows)) else []
     match = find_head_to_head(rows)
     if match is not None:
-        tied = list(dict.fromkeys(rival.name for rival in match.rivals if are_tied(match.winner, rival)))
-        if tied:
-            low, high = difference_interval(match.winner, match.rivals[0])
-            metric, half = match.winner.metric, (high - low) / 2
-            size = f"{half:.2g}" if metric.is_loss else f"{half * metric.scale:.0f} points"
-            doubts.append(
-                f"On other {'' if match.winner.folds else 'validation '}images {_join(tied)} could be first. With this"
-                f" number of images, chance can explain a difference of up to about {size}."
-            )
+        doubts += _doubt_ties(match)
         if match.winner.stage is Stage.SCREEN:
             doubts.append(
                 "The candidates were compared in the screen only, without fine-tuning. Fine-tuning could change their"
@@ -195,6 +187,25 @@ def _make_score_cell(row: Row, metric: Metric) -> Cell:
     if score is None:
         return Cell(DASH)
     return Cell(format_score(score.value, metric), format_interval(score.interval, metric) if score.interval else "")
+
+
+def _doubt_ties(match: HeadToHead) -> list[str]:
+    """Which rivals tie with the winner, and what can explain a difference; none if none ties."""
+    leads = [(rival.name, measure_lead(match.winner, rival)) for rival in match.rivals]
+    tied = list(dict.fromkeys(name for name, lead in leads if lead.is_tie))
+    if not tied:
+        return []
+    (_, lead), metric = leads[0], match.winner.metric
+    half = (lead.high - lead.low) / 2
+    size = f"{half:.2g}" if metric.is_loss else f"{half * metric.scale:.0f} points"
+    images = f"On other {'' if match.winner.folds else 'validation '}images"
+    where, chance = images, "chance"
+    if lead.is_expected:
+        where, chance = f"{images}, or after fine-tuning,", "chance and fine-tuning"
+    return [
+        f"{where} {_join(tied)} could be first. With this number of images, {chance} can explain a difference of up to"
+        f" about {size}."
+    ]
 
 
 def _make_difference_cell(gain: float, low: float, high: float, metric: Metric, p: str = "") -> Cell:

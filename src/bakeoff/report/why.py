@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 from bakeoff.report.board import (
     Row,
-    are_tied,
-    difference_interval,
     explain_exception,
     explain_win,
     find_head_to_head,
@@ -17,8 +15,8 @@ from bakeoff.report.board import (
     format_seconds,
     is_clearly_cheaper,
     is_scored,
+    measure_lead,
 )
-from bakeoff.report.board.rows import read_merit
 
 __all__ = ["Why", "WhyRow", "explain_in_table"]
 
@@ -85,9 +83,13 @@ def explain_in_table(rows: Sequence[Row]) -> Why:
     if first.stage is not match.winner.stage:
         notes.insert(0, f"The {first.stage} stage trained it again: {format_estimate(first)}{metric.unit}.")
     rivals = "rival" if len(shown) == 2 else f"{len(shown) - 1} nearest rivals"
-    caption = f"The winner and its {rivals} in the {match.winner.stage} stage. In brackets: the 95 % interval of the"
-    caption += " difference, and how many times the cost of the winner. \N{ALMOST EQUAL TO}: chance alone could explain"
-    caption += " the difference. Bold: clearly the least."
+    expected = any(measure_lead(match.winner, row).is_expected for row in shown[1:])
+    caption = f"The winner and its {rivals} in the {match.winner.stage} stage."
+    if expected:
+        caption += " Differences are those that are expected after fine-tuning."
+    caption += " In brackets: the 95 % interval of the difference, and how many times the cost of the winner."
+    caption += f" \N{ALMOST EQUAL TO}: chance alone could {'turn' if expected else 'explain'} the difference."
+    caption += " Bold: clearly the least."
     where = "" if any(row.folds for row in shown) else " on validation"
     return Why(
         caption,
@@ -103,9 +105,9 @@ def _make_row(winner: Row, row: Row, costs: list[WhyCell]) -> WhyRow:
     score = format_estimate(row)
     if row is winner:
         return WhyRow(row.name, score, "", "", is_tie=False, costs=costs)
-    behind = format_difference(read_merit(row) - read_merit(winner), row.metric)
-    low, high = (format_difference(end, row.metric) for end in difference_interval(row, winner))
-    return WhyRow(row.name, score, behind, f"{low} to {high}", are_tied(winner, row), costs)
+    lead = measure_lead(row, winner)
+    behind, low, high = (format_difference(each, row.metric) for each in (lead.difference, lead.low, lead.high))
+    return WhyRow(row.name, score, behind, f"{low} to {high}", lead.is_tie, costs)
 
 
 def _make_cells(column: Sequence[tuple[float, str]]) -> list[WhyCell]:

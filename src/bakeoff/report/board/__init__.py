@@ -11,10 +11,9 @@ from bakeoff.report.board.comparing import (
     GAIN,
     MAX_EPOCHS,
     NOISE,
-    are_tied,
-    difference_interval,
     expect_error,
     is_clearly_cheaper,
+    measure_lead,
     order_of,
     read_losses,
 )
@@ -43,6 +42,7 @@ from bakeoff.report.board.formatting import (
 )
 from bakeoff.report.board.ranking import rank
 from bakeoff.report.board.reason import (
+    HeadToHead,
     explain,
     explain_change,
     explain_exception,
@@ -73,10 +73,9 @@ __all__ = [
     "STATES",
     "Column",
     "FittingTable",
+    "HeadToHead",
     "Headline",
     "Row",
-    "are_tied",
-    "difference_interval",
     "expect_error",
     "explain",
     "explain_change",
@@ -104,6 +103,7 @@ __all__ = [
     "is_clearly_cheaper",
     "is_scored",
     "list_reasons",
+    "measure_lead",
     "name_images",
     "order_of",
     "parse_criteria",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bakeoff.report.board.comparing import are_tied, dominates, order_of
+from bakeoff.report.board.comparing import dominates, measure_lead, order_of
 from bakeoff.report.board.criteria import check_criteria, score_rows
 from bakeoff.report.board.rows import STAGES, Row, find_metric, is_scored, read_merit, read_row
 from bakeoff.runs.record import RunRecord, Stage, State
@@ -22,7 +22,7 @@ def rank(
 
     Within a stage the order is the metric that decides (`find_metric`) on validation, then training seconds, then name.
     The screen is ordered by the error expected after equal training time (`expect_error`). `pareto` and `tie` (with the
-    row of the best score) refer to the row's stage.
+    row of the best score; in the screen, with the first one) refer to the row's stage.
 
     Args:
         records: The runs; each becomes one row.
@@ -55,8 +55,8 @@ def rank(
 
 
 def _find_marks(row: Row, rows: Sequence[Row]) -> dict[str, bool]:
-    """Pareto and tie of a row among `rows`, the scored rows of its stage."""
-    leader = max(rows, key=read_merit)
-    others = [each for each in rows if each is not leader]
-    tie = any(are_tied(leader, other) for other in others) if row is leader else are_tied(leader, row)
+    """Pareto and tie of a row among `rows`, the scored rows of its stage in their order."""
+    leader = rows[0] if row.stage is Stage.SCREEN else max(rows, key=read_merit)
+    others = [each for each in rows if each is not leader] if row is leader else [row]
+    tie = any(measure_lead(leader, other).is_tie for other in others)
     return {"pareto": not any(dominates(other, row) for other in rows), "tie": tie}

@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 from bakeoff.report.board.comparing import (
     COSTS,
-    are_tied,
-    difference_interval,
     dominates,
     estimate_training_rate,
     is_clearly_less,
+    measure_lead,
     order_of,
     read_losses,
 )
@@ -144,13 +143,15 @@ def find_head_to_head(rows: Sequence[Row]) -> HeadToHead | None:
 
 
 def _describe_lead(winner: Row, rival: Row) -> str:
-    metric = winner.metric
-    low, high = (format_difference(end, metric) for end in difference_interval(winner, rival))
-    gain = read_merit(winner) - read_merit(rival)
-    size = f"{format_difference(abs(gain), metric)[1:]}{metric.points}"
+    metric, lead = winner.metric, measure_lead(winner, rival)
+    low, high = (format_difference(end, metric) for end in (lead.low, lead.high))
+    size = f"{format_difference(abs(lead.difference), metric)[1:]}{metric.points}"
     equal = "as accurate as" if metric is Metric.TOP1 else "as good as"
-    lead = f"{size} {'ahead of' if gain > 0 else 'behind'}" if gain else equal
-    return f"{lead} {rival.name} ({'a tie, ' if are_tied(winner, rival) else ''}95 % interval {low} to {high})"
+    text = f"{size} {'ahead of' if lead.difference > 0 else 'behind'}" if lead.difference else equal
+    text = f"{text} {rival.name}"
+    if lead.is_expected:
+        text = f"expected to end {text} after fine-tuning"
+    return f"{text} ({'a tie, ' if lead.is_tie else ''}95 % interval {low} to {high})"
 
 
 def _compare_costs(match: HeadToHead) -> str:
@@ -193,7 +194,7 @@ def _name_cheapest(match: HeadToHead) -> str:
     """Which of the candidates that tie with the winner costs least; empty if none ties."""
     tied = {match.winner.name: match.winner}
     for rival in match.rivals:
-        if are_tied(match.winner, rival):
+        if measure_lead(match.winner, rival).is_tie:
             tied.setdefault(rival.name, rival)
     if len(tied) == 1:
         return ""
