@@ -1,6 +1,6 @@
 """What a GPU does with bakeoff: ten minutes on yours help, because none could be had for the tests.
 
-    pip install 'bakeoff[gpu]'
+    pip install '.[gpu]'
     python benchmarks/gpu.py
 
 It times training steps of the networks in the table (float32, mixed_float16 and mixed_bfloat16, with XLA and without),

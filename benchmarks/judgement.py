@@ -15,7 +15,7 @@ averaged over seeds, in points. The figures are in judgement_tuned.csv and judge
 in the folder of --csv. A file has rows of one length of training (--seconds).
 
     python benchmarks/judgement.py tune|study|table --out FOLDER [--photos ARCHIVE …] [--weights NAME=PATH …]
-        [--data-sets "digits,cifar 20 x 50"] [--candidates NAME@SIZE,…] [--seeds 0,1,2] [--seconds 30]
+        [--data-sets "digits,cifar 20 x 50"] [--candidates NAME@SIZE,…] [--seeds 0,1,2] [--seconds 45]
 """
 
 import argparse
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--data-sets", help="their names, separated by commas; all by default")
     parser.add_argument("--candidates", default=",".join([*LITES, *FROM_SCRATCH]), help="NAME@SIZE, with commas")
     parser.add_argument("--seeds", default="0,1,2", help="of the trainings and of the studies, separated by commas")
-    parser.add_argument("--seconds", type=float, default=30.0, help="training seconds of every candidate")
+    parser.add_argument("--seconds", type=float, default=45.0, help="training seconds of every candidate")
     parser.add_argument("--shares", default="0.1,0.25", help="budgets of studies, as shares of the exhaustive answer's")
     parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
     parser.add_argument("--csv", type=Path, default=Path(__file__).parent, help="folder of the files with the figures")

@@ -103,10 +103,11 @@ PAGES = {
 }
 # fmt: on
 OUTPUT = """\
-Other verbs print what is in a file: `board`, `screen`, `compare`, `tune` and `train` a list of the rows of [the
-board](board.md), `evaluate` the `test` of [the record](run.md#testmetrics), `export` [the bundle](bundle.md) with its
-folder as `bundle`, a dry run the `plan` of [the study](plan.md). `predict` prints a list of objects with `path`,
-`top` (a list of `label` and `probability`), `error` and `unsure`. `bakeoff serve` describes its answers at `/docs`.
+Other verbs print what is in a file: `board`, `run`, `screen`, `compare` and `train` a list of the rows of [the
+board](board.md), `tune` the `found` or the `effects` of [the study](study.md), `evaluate` the `test` of [the
+record](run.md#testmetrics), `export` [the bundle](bundle.md) with its folder as `bundle`, a dry run the `plan` of [the
+study](plan.md). `predict` prints a list of objects with `path`, `top` (a list of `label` and `probability`), `error`
+and `unsure`. `bakeoff serve` describes its answers at `/docs`.
 """
 
 

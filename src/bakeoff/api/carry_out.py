@@ -33,7 +33,8 @@ def carry_out(
         workers: Runs side by side on this machine.
         cluster: A Ray cluster instead.
         progress: What is shown.
-        dry_run: Whether to stop after the plan has been shown: nothing is downloaded, trained or written.
+        dry_run: Whether to stop after the plan has been shown: no weights are downloaded, no run is trained, no folder
+            is made.
 
     Raises:
         BakeoffError: As the functions that call it.

@@ -95,7 +95,8 @@ def run(
         maps: Draw heat maps of where the model looked, beside the mistakes in the report.
         memory: First try what won in earlier searches on similar data, and keep on this machine what this one finds;
             False does neither.
-        dry_run: Show the plan and stop: nothing is downloaded, trained or written; `plan` of the results has it.
+        dry_run: Show the plan and stop: no weights are downloaded, no run is trained, `out` is not made. The images are
+            prepared all the same, and a new machine is timed. `plan` of the results has it.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
         image_folder: Where the images of a table are; None: beside the table.
@@ -211,7 +212,8 @@ def screen(
             smallest.
         memory: First try what won in earlier searches on similar data, and keep on this machine what this one finds;
             False does neither.
-        dry_run: Show the plan and stop: nothing is downloaded, trained or written; `plan` of the results has it.
+        dry_run: Show the plan and stop: no weights are downloaded, no run is trained, `out` is not made. The images are
+            prepared all the same, and a new machine is timed. `plan` of the results has it.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
         image_folder: Where the images of a table are; None: beside the table.

@@ -17,7 +17,7 @@ app = typer.Typer(
 
     **Examples**
 
-    - `bakeoff run` — a first try: handwritten digits, ten minutes, no download
+    - `bakeoff run` — a first try: handwritten digits, which come with it, in ten minutes
 
     - `bakeoff run photos/ --budget 1h` — your own images, a folder for each class
 

@@ -117,7 +117,10 @@ RecipeSeedOption = Annotated[
     int | None, typer.Option(metavar="N", help=SEED_HELP, min=0, show_default="the recipe's, or 0")
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print the plan and stop: nothing is downloaded, trained or written.")
+    bool,
+    typer.Option(
+        "--dry-run", help="Print the plan and stop: no weights are downloaded, no run is trained, no study is made."
+    ),
 ]
 OutOption = Annotated[
     Path | None,

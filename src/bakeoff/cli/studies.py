@@ -96,7 +96,7 @@ def run(
 
     **Examples**
 
-    - `bakeoff run` — handwritten digits, which need no download
+    - `bakeoff run` — handwritten digits, which come with it
 
     - `bakeoff run cifar100 --classes 20 --budget 10m`
 

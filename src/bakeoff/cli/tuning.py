@@ -99,7 +99,7 @@ def tune(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Improve one network's recipe inside a budget; the best one is written to OUT/recipe.toml.
+    """Improve one network's recipe inside a budget; a search writes the best one to OUT/recipe.toml.
 
     All runs train for equally long and are scored on validation; the test split stays locked. The best trial counts
     only if it beats the recipe that the search began with a second time, with another seed.

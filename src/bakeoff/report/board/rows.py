@@ -86,8 +86,8 @@ class Row(BaseModel):
     pareto: bool
     """Whether no other run of its stage is at least as good in all four criteria and better in one."""
     tie: bool
-    """Whether validation cannot tell it from the best score of its stage, or, of the best, from another one. Probes of a
-    screen are told from the first by what is expected after fine-tuning."""
+    """Whether validation cannot tell it from the best score of its stage, or, of the best, from another one. Probes
+    of a screen are told from the first by what is expected after fine-tuning."""
     metric: Metric = Metric.TOP1
     """The metric that decides. Metrics that were not computed are None."""
     val_balanced_accuracy: float | None = None
