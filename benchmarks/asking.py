@@ -59,7 +59,8 @@ class Client:
         """Status and body of the answer. Raises OSError if there is none; ConnectionRefusedError if nothing listens."""
         try:
             async with asyncio.timeout(seconds):
-                if self._streams is None:
+                if self._streams is None or self._streams[0].at_eof():
+                    self.close()
                     self._streams = await asyncio.open_connection(HOST, self._port)
                 reader, writer = self._streams
                 writer.write(request)

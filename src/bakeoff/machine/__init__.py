@@ -17,7 +17,7 @@ from bakeoff.machine.environment import (
     tensorflow_settings,
     thread_environment,
 )
-from bakeoff.machine.memory import available_host_memory, free_memory, peak_memory, read_field, return_large_blocks
+from bakeoff.machine.memory import available_host_memory, free_memory, peak_memory, read_field, release_memory
 from bakeoff.machine.tensorflow import import_tensorflow, keras_home, start_keras
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
     "peak_memory",
     "python_path",
     "read_field",
-    "return_large_blocks",
+    "release_memory",
     "shared_machine_environment",
     "start_keras",
     "tensorflow_environment",

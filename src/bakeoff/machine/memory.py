@@ -9,10 +9,7 @@ from pathlib import Path
 
 from bakeoff.machine.groups import MEMBERSHIP, MOUNT, control_groups
 
-__all__ = ["available_host_memory", "free_memory", "peak_memory", "read_field", "return_large_blocks"]
-
-# Of mallopt(3), in glibc.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+__all__ = ["available_host_memory", "free_memory", "peak_memory", "read_field", "release_memory"]
 
 
 def free_memory() -> int:
@@ -33,22 +30,16 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def return_large_blocks(least: int = 4 * 1024**2) -> None:
-    """Let this process give every large block of memory back to the system as soon as it is freed.
+def release_memory() -> None:
+    """Give the system back what this process has freed. Other C libraries than glibc do not keep it.
 
-    glibc does so in the beginning. But whenever it frees a block, it keeps later ones of that size (up to 32 MB) in its
-    heaps, of which there is one for each thread; small objects above them keep them there. So a process that decodes
-    images of any size grows for hours. This fixes the size from which a block is given back: mallopt(3),
-    M_MMAP_THRESHOLD. Other C libraries have no such size, and nothing is done.
-
-    Args:
-        least: Size in bytes from which a block is given back. A block costs some system calls and its page faults.
+    glibc keeps freed blocks of up to 32 MB in its heaps, of which there is one for each thread, if small objects lie
+    above them. So a process that decodes images of any size grows for hours. malloc_trim(3) gives back all whole pages
+    that are free. It takes some milliseconds, and the pages have to be mapped again where they are needed again.
     """
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_option is not None:
-        set_option(_M_MMAP_THRESHOLD, least)
-        # As glibc sets it: twice as much.
-        set_option(_M_TRIM_THRESHOLD, 2 * least)
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def available_host_memory(

@@ -28,12 +28,14 @@ from bakeoff.deploy.serve.responses import Health, ImageAnswer, ModelAnswer, Pro
 from bakeoff.deploy.serve.settings import Settings
 from bakeoff.deploy.serve.uploads import Upload, Uploads
 from bakeoff.errors import DataError
-from bakeoff.machine import count_cores
+from bakeoff.machine import count_cores, release_memory
 from bakeoff.runs.config import Fit
 from bakeoff.text import counted
 
 __all__ = ["make_app"]
 
+# Between two times at which memory is given back. Each costs the model some milliseconds.
+RELEASE_SECONDS = 60.0
 _BODY = {
     "requestBody": {
         "required": True,
@@ -86,11 +88,13 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        batching = asyncio.create_task(batcher.run())
+        tasks = [asyncio.create_task(batcher.run()), asyncio.create_task(_release_memory())]
         yield
-        batching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await batching
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         decoders.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(
@@ -199,6 +203,13 @@ def make_app(bundle: Bundle, settings: Settings, report: Path | None = None) -> 
     _add_page(app)
     _add_middleware(app, settings, metrics)
     return app
+
+
+async def _release_memory() -> None:
+    """Give the system back what large images have left, again and again until cancelled."""
+    while True:
+        await asyncio.sleep(RELEASE_SECONDS)
+        await asyncio.to_thread(release_memory)
 
 
 def _add_page(app: FastAPI) -> None:

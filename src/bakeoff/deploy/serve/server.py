@@ -16,7 +16,6 @@ from bakeoff.deploy.serve.app import make_app
 from bakeoff.deploy.serve.protocol import make_protocol
 from bakeoff.deploy.serve.settings import Settings
 from bakeoff.errors import OutputError
-from bakeoff.machine import return_large_blocks
 
 __all__ = ["serve"]
 
@@ -24,7 +23,7 @@ __all__ = ["serve"]
 def serve(
     bundle: Bundle, settings: Settings, report: Path | None = None, on_ready: Callable[[str], object] = print
 ) -> None:
-    """Serve a bundle until SIGINT or SIGTERM. From now on, this process returns large blocks of memory when freed.
+    """Serve a bundle until SIGINT or SIGTERM.
 
     Args:
         bundle: The opened bundle.
@@ -36,7 +35,6 @@ def serve(
         OutputError: The server cannot listen on the address.
     """
     listening = _listen(settings)
-    return_large_blocks()
     bundle.warm_up(1, settings.batch_images)
     config = uvicorn.Config(
         make_app(bundle, settings, report),
