@@ -206,3 +206,17 @@ def test_the_model_and_the_api_are_described(make_client):
     assert {"image/*", "multipart/form-data", "application/json"} == set(
         described["paths"]["/predict"]["post"]["requestBody"]["content"]
     )
+
+
+def test_memory_is_given_back_again_and_again(make_client, monkeypatch):
+    times, twice = [], threading.Event()
+
+    def release():
+        times.append(None)
+        if len(times) > 1:
+            twice.set()
+
+    monkeypatch.setattr("bakeoff.deploy.serve.app.RELEASE_SECONDS", 0.01)
+    monkeypatch.setattr("bakeoff.deploy.serve.app.release_memory", release)
+    with make_client():
+        assert twice.wait(30)
