@@ -24,6 +24,7 @@ from dataclasses import dataclass, fields
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +36,7 @@ from bakeoff.files import read_json, write_json
 from growth import SHARDS, Repeated, prepare_shards
 from hardware import count_cores, name_cpu
 from processes import measure
-from results import read, write
+from results import read, reserve, write
 
 CSV = Path(__file__).with_suffix(".csv")
 # The stage, and how the name of the step begins, in which a study is killed; with the share of it that is done then.
@@ -99,11 +100,7 @@ def main() -> None:
     if arguments.out is None:
         parser.error("--out is missing: the folder for the shards and the study")
     out = arguments.out.resolve()
-    out.mkdir(parents=True, exist_ok=True)
-    asked = {"times": arguments.times, "budget": arguments.budget}
-    if (out / "asked.json").is_file() and read_json(out / "asked.json") != asked:
-        parser.error(f"{out} has the steps of another command; choose another folder for --out")
-    write_json(out / "asked.json", asked)
+    reserve(parser, out, {"times": arguments.times, "budget": arguments.budget})
     steps = out / "steps.csv"
     rows = [Row.of(row) for row in read(steps)]
 
@@ -145,9 +142,15 @@ def main() -> None:
     print_table(rows)
 
 
+def read_last_kill(folder: Path) -> dict[str, Any]:
+    """Where the step before was killed; empty if it was not."""
+    file = folder / f"last-{KILLED}"
+    return read_json(file) if file.exists() else {}
+
+
 def describe(folder: Path) -> str:
     """Where the training that was killed last went on. Ends this process if it did too much again."""
-    last = read_json(folder / f"last-{KILLED}") if (folder / f"last-{KILLED}").exists() else {}
+    last = read_last_kill(folder)
     if last.get("stage") not in CONTINUED:
         return ""
     if not (folder / WENT_ON).exists():
@@ -160,7 +163,7 @@ def describe(folder: Path) -> str:
 
 def study(folder: Path, times: int, data_dir: Path | None, budget: str, steps: Sequence[str]) -> None:
     """Do a study of the repeated images, or go on with it, and kill this process in the first of some steps."""
-    last = read_json(folder / f"last-{KILLED}") if (folder / f"last-{KILLED}").exists() else {}
+    last = read_last_kill(folder)
 
     def watch(event: bakeoff.ProgressEvent) -> None:
         same = all(last.get(name) == getattr(event, name) for name in ("stage", "doing", "candidate"))

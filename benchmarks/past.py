@@ -31,13 +31,12 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
-from bakeoff.files import read_json, write_json
 from bakeoff.runs.study_file import read_study
 from bakeoff.runs.versions import find_versions
 from draws import Draw, choose_sources, write_images
 from hardware import count_cores, name_cpu
 from judgement import DRAWS
-from results import keep, read
+from results import keep, read, reserve
 
 CSV = Path(__file__).with_suffix(".csv")
 
@@ -83,10 +82,7 @@ def main() -> None:
         parser.error("name at least two data sets: one to learn from, and the last one")
     out = arguments.out.resolve()
     asked = {"data sets": [*sources], "candidate": arguments.candidate, "budget": arguments.budget}
-    if (file := out / "asked.json").is_file() and read_json(file) != asked:
-        parser.error(f"{out} has searches of another command ({file.name}); choose another folder for --out")
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(file, asked)
+    reserve(parser, out, asked)
 
     def search(name: str, label: str, cache: Path, seed: int, *options: str) -> Path:
         source = sources[name]

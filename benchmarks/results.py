@@ -1,17 +1,18 @@
 """The CSV file of a benchmark: one dataclass per row; a new measurement replaces the older row."""
 
+import argparse
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.files import replacing
+from bakeoff.files import read_json, replacing, write_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["keep", "read", "write"]
+__all__ = ["keep", "read", "reserve", "write"]
 
 Text = dict[str, str]
 
@@ -37,6 +38,15 @@ def read(path: Path) -> list[Text]:
 def write(path: Path, rows: "Sequence[DataclassInstance]") -> None:
     """Write only these rows."""
     _write(path, _as_text(rows))
+
+
+def reserve(parser: argparse.ArgumentParser, out: Path, asked: dict[str, Any]) -> None:
+    """Make the folder in which a benchmark continues; an error if it has the work of another command."""
+    file = out / "asked.json"
+    if file.is_file() and read_json(file) != asked:
+        parser.error(f"{out} has the work of another command ({file.name}); choose another folder for --out")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(file, asked)
 
 
 def _as_text(rows: "Sequence[DataclassInstance]") -> list[Text]:

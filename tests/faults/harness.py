@@ -400,7 +400,9 @@ def _judge_shipped(study: Study, found: Round, records: list[dict[str, Any]]) ->
     the test was opened and every opening counted, and the bundle written; no other run had its test opened."""
     confirmed = [record for record in records if record["stage"] == "confirm" and record["state"] == "COMPLETE"]
     found.demand(len(confirmed) == 1, f"{len(confirmed)} confirmed runs")
-    shipped = json.loads((study.out / "study.json").read_text())["winner"]["shipped"]
+    winner = json.loads((study.out / "study.json").read_text())["winner"]
+    found.demand(winner is not None, "the study ended without a winner")
+    shipped = winner and winner["shipped"]
     for record in records:
         file = study.out / "runs" / record["id"] / "test-openings.txt"
         openings = len(file.read_text().splitlines()) if file.is_file() else 0

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bakeoff.report.board import (
+    Lead,
     Row,
     explain_exception,
     explain_win,
@@ -75,15 +76,18 @@ def explain_in_table(rows: Sequence[Row]) -> Why:
         "Training time": [(row.seconds_train, format_seconds(row.seconds_train)) for row in shown],
     }
     columns = {heading: _make_cells(column) for heading, column in costs.items() if any(value for value, _ in column)}
+    # A lead may have to be read from the predictions.
+    leads = [None, *(measure_lead(row, match.winner) for row in shown[1:])]
     table = [
-        _make_row(match.winner, row, [cells[place] for cells in columns.values()]) for place, row in enumerate(shown)
+        _make_row(row, lead, [cells[place] for cells in columns.values()])
+        for place, (row, lead) in enumerate(zip(shown, leads, strict=True))
     ]
     first = next(filter(is_scored, rows))
     notes = [explain_exception(match)]
     if first.stage is not match.winner.stage:
         notes.insert(0, f"The {first.stage} stage trained it again: {format_estimate(first)}{metric.unit}.")
     rivals = "rival" if len(shown) == 2 else f"{len(shown) - 1} nearest rivals"
-    expected = any(measure_lead(match.winner, row).is_expected for row in shown[1:])
+    expected = any(lead.is_expected for lead in leads if lead)
     caption = f"The winner and its {rivals} in the {match.winner.stage} stage."
     if expected:
         caption += " Differences are those that are expected after fine-tuning."
@@ -101,11 +105,11 @@ def explain_in_table(rows: Sequence[Row]) -> Why:
     )
 
 
-def _make_row(winner: Row, row: Row, costs: list[WhyCell]) -> WhyRow:
+def _make_row(row: Row, lead: Lead | None, costs: list[WhyCell]) -> WhyRow:
+    """The row of a candidate with its lead on the winner, which has none."""
     score = format_estimate(row)
-    if row is winner:
+    if lead is None:
         return WhyRow(row.name, score, "", "", is_tie=False, costs=costs)
-    lead = measure_lead(row, winner)
     behind, low, high = (format_difference(each, row.metric) for each in (lead.difference, lead.low, lead.high))
     return WhyRow(row.name, score, behind, f"{low} to {high}", lead.is_tie, costs)
 
