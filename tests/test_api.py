@@ -285,6 +285,19 @@ def test_train_returns_its_run_and_evaluate_opens_its_test_split(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("quiet", "workers_here")
+def test_train_takes_all_classes_where_they_are_asked_for_and_else_those_of_the_recipe(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(
+        '{"data": {"classes": "0,1"}, "model": {"name": "lenet", "size": 32}, "train": {"images": 8, "val_images": 8}}'
+    )
+    found = [
+        bakeoff.train(recipe=recipe, classes=classes, out=tmp_path / "study", progress=False).best
+        for classes in (None, "all")
+    ]
+    assert [run and run.config.data.classes for run in found] == ["0,1", "all"]
+
+
+@pytest.mark.usefixtures("quiet", "workers_here")
 def test_export_writes_a_bundle_and_predict_answers_from_it(shared: SimpleNamespace, tmp_path: Path) -> None:
     exported = bakeoff.export(shared.results.best_dir, out=tmp_path / "bundle", progress=False)
     assert exported.folder == tmp_path / "bundle"

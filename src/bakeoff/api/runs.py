@@ -48,7 +48,7 @@ def train(
     weights: Weights | None = None,
     metric: str | None = None,
     deterministic: bool = False,
-    classes: Classes = "all",
+    classes: Classes | None = None,
     layout: str | None = None,
     image_folder: PathLike | None = None,
     label: str | None = None,
@@ -77,7 +77,7 @@ def train(
             recipe's, else top-1, or balanced accuracy where the largest class has at least 5 times the training images
             of the smallest.
         deterministic: The same bits every time, interrupted or not; slower, and not with a length in seconds.
-        classes: "all", "coarse" (superclasses), a number of classes, or names; "all" leaves the recipe's.
+        classes: "all", "coarse" (superclasses), a number of classes, or names; None: the recipe's.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
         image_folder: Where the images of a table are; None: beside the table.
@@ -108,7 +108,7 @@ def train(
     config, asked = override(given or Run(), changes), read_metric(metric, given, changes)
     wanted = read_data(
         data,
-        None if classes == "all" else classes,
+        classes,
         None,
         exclude,
         config,

@@ -170,7 +170,7 @@ def train(
     ] = None,
     metric: MetricOption = None,
     deterministic: DeterministicOption = False,
-    classes: ClassesOption = "all",
+    classes: RecipeClassesOption = None,
     layout: LayoutOption = None,
     image_folder: ImageFolderOption = None,
     label: LabelOption = None,
