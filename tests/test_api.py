@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,9 +32,10 @@ from bakeoff.api.arguments import (
 )
 from bakeoff.api.plain import make_plain
 from bakeoff.cli import comparing, data, studies, tuning, use, views
-from bakeoff.errors import BakeoffError, ConfigError, NothingTrainedError, OutputError
+from bakeoff.errors import BakeoffError, ConfigError, DataError, NothingTrainedError, OutputError
 from bakeoff.locks import hold, release
 from bakeoff.report.board import Row
+from bakeoff.runs.config import Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, write_record
 from bakeoff.runs.study_file import read_study
@@ -230,6 +231,30 @@ def test_names_of_classes_are_taken_as_they_are() -> None:
     assert json.loads(read_data("photos", names, None, None).classes) == names
     assert read_data("photos", "a,b", None, None).classes == "a,b"
     assert read_data("photos", 20, None, None).classes == "20"
+
+
+def test_images_are_those_of_the_argument_the_settings_or_the_recipe_in_this_order() -> None:
+    recipe = Run().revised(data={"source": "photos", "group": "folder", "seed": 3})
+    assert read_data(None, None, None, None, recipe) == recipe.data
+    assert read_data("hands", None, 5, None, recipe).model_dump(exclude_defaults=True) == {
+        "source": "hands",
+        "group": "folder",
+        "seed": 5,
+    }
+    settings = ["data.source=hands", "data.exclude=found.csv", "train.epochs=3"]
+    found = read_data(None, None, None, None, recipe, settings)
+    assert (found.source, found.exclude, found.group) == ("hands", "found.csv", "folder")
+    with pytest.raises(ConfigError, match=r"--set data\.exclude=found\.csv says what another argument says as well"):
+        read_data(None, None, None, "other.csv", recipe, settings)
+
+
+@pytest.mark.parametrize("verb", [bakeoff.compare, bakeoff.tune, bakeoff.train])
+def test_a_recipe_brings_its_images(verb: Callable[..., object], tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(f'[data]\nsource = "{tmp_path}/nowhere"\n[train]\nepochs = 1\n')
+    with pytest.raises(DataError, match="nowhere"):
+        verb(recipe=tmp_path / "recipe.toml", out=tmp_path / "study", progress=False)
+    with pytest.raises(DataError, match="elsewhere"):
+        verb(settings={"data.source": f"{tmp_path}/elsewhere"}, out=tmp_path / "study", progress=False)
 
 
 def test_a_progress_function_gets_events_from_the_preparation_to_the_record(study: SimpleNamespace) -> None:

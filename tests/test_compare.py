@@ -1,5 +1,7 @@
 """A comparison is fair by construction: all its runs differ in the network and in what belongs to it."""
 
+import re
+
 import pytest
 
 from bakeoff.errors import ConfigError, OutputError, WeightsError
@@ -76,6 +78,25 @@ def test_probes_can_be_compared_but_have_no_length():
 @pytest.mark.parametrize(("images", "probed"), [(100, 25), (4_000, 1_000), (50_000, 3_000)])
 def test_the_probe_is_a_part_of_the_images_and_never_most_of_them(images, probed):
     assert _compare(LITE, images=images).runs[0].train.probe_images == probed
+
+
+@pytest.mark.parametrize(("length", "probed"), [("train.epochs=2", 3_000), ("train.images=4000", 1_000)])
+def test_a_setting_can_give_the_length(length, probed):
+    run = _compare(LITE, settings=[length]).runs[0]
+    assert [run.train.epochs, run.train.images, run.train.seconds].count(None) == 2
+    assert (run.train.epochs or run.train.images) == float(length.split("=")[1])
+    assert run.train.probe_images == probed
+    with pytest.raises(ConfigError, match=f"--set {re.escape(length)} says how long runs are, and --budget as well"):
+        _compare(LITE, settings=[length], budget=600)
+    with pytest.raises(ConfigError, match=f"--set {re.escape(length)} says how long runs are, and --images as well"):
+        _compare(LITE, settings=[length], images=600)
+
+
+def test_a_setting_can_make_all_runs_probes():
+    run = _compare(LITE, settings=["train.mode=probe"]).runs[0]
+    assert (run.train.mode, run.train.probe_images) == ("probe", 0)
+    with pytest.raises(ConfigError, match=r"--set train\.mode=probe says how long"):
+        _compare(LITE, settings=["train.mode=probe"], budget=600)
 
 
 def test_without_records_all_runs_are_pending():

@@ -32,7 +32,7 @@ def test_a_probe_is_saved_unless_it_is_one_of_a_screen(shards, tmp_path):
         assert path.is_file() == (stage is Stage.CONFIRM) == bool(record.model_sha256)
         assert record.model_bytes == (path.stat().st_size if path.is_file() else 0)
         if stage is Stage.SCREEN:
-            with pytest.raises(OutputError, match=r"the probes of a screen save none.*bakeoff train DATA --recipe"):
+            with pytest.raises(OutputError, match=r"the probes of a screen save none.*bakeoff train --recipe"):
                 open_run(folder, shards)
 
 

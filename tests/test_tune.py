@@ -192,6 +192,10 @@ def test_a_recipe_brings_its_network_its_classes_and_its_seed(tmp_path, tune):
         (["--candidate", "lenet,cnn-small"], "name one network"),
         (["--set", "optim.name=adamant"], "optim.name"),
         (["--set", "model.size=8"], "size"),
+        (["--set", "model.name=vgg-16"], "--set model.name=vgg-16: name networks with --candidate"),
+        (["--set", "train.epochs=3"], "--set train.epochs=3: all runs train for the same seconds"),
+        (["--set", "train.mode=probe"], "--set train.mode=probe: all runs train for the same seconds"),
+        (["--set", "data.source=photos"], "--set data.source=photos says what another argument says as well"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_exit_code_2(arguments, message, tune):

@@ -30,6 +30,7 @@ from bakeoff.runs.config import (
     parse_bytes,
     parse_candidate,
     parse_duration,
+    pick_settings,
 )
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "read_texts",
     "read_weights",
     "read_whole",
+    "refuse_network",
 ]
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -137,8 +139,7 @@ def read_metric(value: str | None, recipe: Run | None = None, settings: Iterable
     Raises ConfigError if `value` is no metric, or not that of the settings.
     """
     asked = None if value is None else _read_choice("metric", value, Metric)
-    keys = [setting for setting in settings if setting.partition("=")[0].strip() == "train.metric"]
-    if keys:
+    if keys := pick_settings(settings, "train.metric"):
         of_settings = override(Run(), keys).train.metric
         if asked not in (None, of_settings):
             raise ConfigError(f"--metric {asked}, but --set {keys[-1]}: give one of them")
@@ -220,11 +221,12 @@ def read_optional_count(name: str, value: str | int | None) -> int | None:
 
 
 def read_data(
-    data: DataLike,
+    data: "DataLike | None",
     classes: Classes | None,
     seed: int | None,
     exclude: PathLike | None,
     recipe: Run | None = None,
+    settings: Iterable[str] = (),
     *,
     relabel: PathLike | None = None,
     layout: str | None = None,
@@ -233,14 +235,23 @@ def read_data(
     group: str | None = None,
     fit: str | None = None,
 ) -> Data:
-    """Images and classes; what is None is the recipe's."""
-    default = (recipe or Run()).data
+    """Images and classes; with a recipe, what is None is that of the KEY=VALUE settings, or else the recipe's.
+
+    Raises ConfigError if a value is wrong, or given both here and in the settings.
+    """
+    own = pick_settings(settings, "data")
+    default = override(recipe or Run(), own).data
+    given = {"source": data, "classes": classes, "seed": seed, "layout": layout, "image_folder": image_folder}
+    given |= {"label": label, "group": group, "fit": fit, "exclude": exclude, "relabel": relabel}
+    for name, value in given.items():
+        if value is not None and (twice := pick_settings(own, f"data.{name}")):
+            raise ConfigError(f"--set {twice[-1]} says what another argument says as well: give one of them")
     excluded, relabelled = read_optional_path("exclude", exclude), read_optional_path("relabel", relabel)
     seed = read_optional_whole("seed", seed, 0)
     if is_frame(data) and image_folder is None and not default.image_folder:
         raise _wrong("image_folder", None, "the folder of the images that the DataFrame names")
     return Data(
-        source=_read_source(data),
+        source=default.source if data is None and recipe else _read_source(data),
         classes=default.classes if classes is None else _read_classes(classes),
         seed=default.seed if seed is None else seed,
         layout=default.layout if layout is None else _read_choice("layout", layout, FolderLayout),
@@ -284,6 +295,12 @@ def _read_classes(value: Classes) -> Any:
     if len(names) < 2:
         raise _wrong("classes", value, 'a number, "all", "coarse", or at least two names')
     return names
+
+
+def refuse_network(settings: Iterable[str], option: str) -> None:
+    """Raise ConfigError if a setting names the network of all runs, which an option does."""
+    if named := pick_settings(settings, "model.name"):
+        raise ConfigError(f"--set {named[-1]}: name networks with {option}")
 
 
 def read_settings(value: Settings | None, deterministic: bool = False) -> list[str]:
@@ -334,7 +351,7 @@ def describe_call(function: Callable[..., Any], arguments: Mapping[str, Any]) ->
             continue
         text = name_given(value) or _to_text(value)
         if parameter.kind is not parameter.KEYWORD_ONLY:
-            parts.append(text)
+            parts += [] if value is None else [text]
         elif text != repr(parameter.default):
             parts.append(f"{name}={text}")
     return f"bakeoff.{function.__name__}({', '.join(parts)})"

@@ -18,18 +18,19 @@ from bakeoff.api.arguments import (
     read_seconds,
     read_settings,
     read_weights,
+    refuse_network,
 )
 from bakeoff.api.carry_out import carry_out
 from bakeoff.api.plain import plain_arguments
 from bakeoff.api.progress import ProgressOption
 from bakeoff.api.results import Results
-from bakeoff.errors import ConfigError
 from bakeoff.launch import Executor
 from bakeoff.machine import tensorflow_settings
 from bakeoff.networks.find import require_known
-from bakeoff.runs.config import read_comparison
+from bakeoff.runs.config import Run, find_length, read_comparison
 from bakeoff.study import Comparison, StudyState, make_comparison, run_comparison
 from bakeoff.study.begin import PreparedStudy, StudyRequest
+from bakeoff.study.compare import require_one_length
 from bakeoff.study.watcher import StudyWatcher
 
 __all__ = ["compare"]
@@ -38,7 +39,7 @@ __all__ = ["compare"]
 @plain_arguments
 @tensorflow_settings()
 def compare(
-    data: DataLike = "digits",
+    data: "DataLike | None" = None,
     *,
     candidates: Candidates | None = None,
     budget: str | float | None = None,
@@ -77,6 +78,7 @@ def compare(
         data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
             test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
             width, 3) or grey (n, height, width), or a list of such images, and n labels.
+            None: the recipe's, or `digits`.
         candidates: Networks as "name" or "name@size" (size in pixels along the side of the input), your own as
             "module:NETWORK" or as the Backbone itself, or fields of networks by name ("study", "fast", "best", "all"),
             in a list or separated by commas; None takes the recipe's, else networks of different families that fit the
@@ -125,24 +127,26 @@ def compare(
         InputError: An argument, the data, the weights or a folder cannot be used; the subclass says which.
         NothingTrainedError: Every candidate failed.
     """
-    if budget is not None and images is not None:
-        raise ConfigError("give --budget or --images, not both")
     command = command or describe_call(compare, locals())
     recipe_path = read_optional_path("recipe", recipe)
     base, listed = read_comparison(recipe_path) if recipe_path else (None, [])
     for each in listed if candidates is None else []:
         require_known(each.name, recipe_path)
-    if budget is None and images is None and base is None:
+    changes = read_settings(settings, deterministic)
+    if budget is None and images is None and base is None and not find_length(changes):
         budget = "10m"
     seconds = None if budget is None else read_seconds("budget", budget)
-    image_count, changes = read_optional_whole("images", images, 1), read_settings(settings, deterministic)
+    image_count = read_optional_whole("images", images, 1)
+    refuse_network(changes, "--candidates")
+    require_one_length(seconds, image_count, base, changes)
     request = StudyRequest(
         read_data(
             data,
             classes,
             seed,
             exclude,
-            base,
+            base or Run(),
+            changes,
             relabel=relabel,
             layout=layout,
             image_folder=image_folder,

@@ -27,7 +27,16 @@ from bakeoff.launch import launch, open_test
 from bakeoff.locks import hold, release
 from bakeoff.machine import tensorflow_settings
 from bakeoff.networks.find import find_network, require_known
-from bakeoff.runs.config import Candidate, Metric, Run, WeightsChoice, override, parse_weights, read_run
+from bakeoff.runs.config import (
+    Candidate,
+    Metric,
+    Run,
+    WeightsChoice,
+    override,
+    parse_weights,
+    pick_settings,
+    read_run,
+)
 from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import Stage, State, read_record
 from bakeoff.runs.shipped import find_run
@@ -41,7 +50,7 @@ __all__ = ["evaluate", "train"]
 @plain_arguments
 @tensorflow_settings()
 def train(
-    data: DataLike = "digits",
+    data: "DataLike | None" = None,
     *,
     recipe: PathLike | None = None,
     settings: Settings | None = None,
@@ -68,6 +77,7 @@ def train(
         data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
             test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
             width, 3) or grey (n, height, width), or a list of such images, and n labels.
+            None: the recipe's, or `digits`.
         recipe: TOML or JSON file with the run's settings; None: the defaults of each setting.
         settings: Over the recipe: ["model.name=lenet", "train.epochs=3"], or {"model.name": "lenet", ...}.
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it. None:
@@ -103,7 +113,7 @@ def train(
     """
     recipe_path, folder = read_optional_path("recipe", recipe), read_optional_path("out", out)
     given, changes = read_run(recipe_path) if recipe_path else None, read_settings(settings, deterministic)
-    if given and not any(setting.partition("=")[0].strip() == "model.name" for setting in changes):
+    if given and not pick_settings(changes, "model.name"):
         require_known(given.model.name, recipe_path)
     config, asked = override(given or Run(), changes), read_metric(metric, given, changes)
     wanted = read_data(
@@ -112,6 +122,7 @@ def train(
         None,
         exclude,
         config,
+        changes,
         relabel=relabel,
         layout=layout,
         image_folder=image_folder,
@@ -137,8 +148,7 @@ def train(
             network = Candidate.of(config)
             provide_weights([network], choice, watcher.counted, limit)
         decision = choose_metric(asked, dataset)
-        monitor = [setting for setting in changes if setting.partition("=")[0].strip() == "train.monitor"]
-        config = override(decide_by(config, decision.metric), monitor)
+        config = override(decide_by(config, decision.metric), pick_settings(changes, "train.monitor"))
         check_splits(dataset, watcher)
         watcher.data_read(dataset)
         if decision.metric is not Metric.TOP1:

@@ -21,6 +21,7 @@ from bakeoff.api.arguments import (
     read_texts,
     read_weights,
     read_whole,
+    refuse_network,
 )
 from bakeoff.api.carry_out import carry_out
 from bakeoff.api.plain import plain_arguments
@@ -30,7 +31,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.launch import Executor
 from bakeoff.machine import tensorflow_settings
 from bakeoff.networks.find import require_known
-from bakeoff.runs.config import Candidate, override, read_run
+from bakeoff.runs.config import Candidate, Run, find_length, override, pick_settings, read_run
 from bakeoff.study import (
     Ablation,
     Search,
@@ -58,7 +59,7 @@ DEFAULT_NETWORK = "efficientnet-lite0"
 @plain_arguments
 @tensorflow_settings()
 def tune(
-    data: DataLike = "digits",
+    data: "DataLike | None" = None,
     *,
     candidate: Network | None = None,
     strategy: str = "tpe",
@@ -100,6 +101,7 @@ def tune(
         data: `cifar100`, `cifar10`, `digits`; a folder or archive: class/image, or train/class/image beside
             test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
             width, 3) or grey (n, height, width), or a list of such images, and n labels.
+            None: the recipe's, or `digits`.
         candidate: The network, as "name" or "name@size" (size in pixels along the side of the input); your own as
             "module:NETWORK", or the Backbone itself; None: the recipe's, or efficientnet-lite0.
         strategy: "tpe" searches all parameters at once; "ablate" varies one factor at a time.
@@ -155,6 +157,9 @@ def tune(
     if strategy == "tpe" and repetitions > 1:
         raise ConfigError("--seeds repeats the runs of --strategy ablate; a search tries new recipes instead")
     seconds, changes, keys = read_seconds("budget", budget), read_settings(settings), _read_keys(factors)
+    refuse_network(changes, "--candidate")
+    if (length := find_length(changes)) and not pick_settings([length], "train.seconds"):
+        raise ConfigError(f"--set {length}: all runs train for the same seconds; leave it out, or give train.seconds")
     remembers = read_flag("memory", memory)
     recipe_path, space_path = read_optional_path("recipe", recipe), read_optional_path("space", space)
     given = read_run(recipe_path) if recipe_path else None
@@ -171,7 +176,8 @@ def tune(
             classes,
             seed,
             exclude,
-            given,
+            given or Run(),
+            changes,
             relabel=relabel,
             layout=layout,
             image_folder=image_folder,

@@ -11,9 +11,7 @@ from bakeoff.cli.options import (
     IMAGES,
     WEIGHTS,
     CandidatesOption,
-    ClassesOption,
     ClusterOption,
-    DataArgument,
     DataDirOption,
     DeterministicOption,
     DownloadLimitOption,
@@ -30,6 +28,7 @@ from bakeoff.cli.options import (
     OutOption,
     PartialOption,
     RecipeClassesOption,
+    RecipeDataArgument,
     RecipeOption,
     RecipeSeedOption,
     RelabelOption,
@@ -55,7 +54,7 @@ __all__ = ["compare", "train"]
 
 
 def compare(
-    data: DataArgument = "digits",
+    data: RecipeDataArgument = None,
     *,
     candidates: CandidatesOption = None,
     budget: Annotated[
@@ -155,7 +154,7 @@ def compare(
 
 
 def train(
-    data: DataArgument = "digits",
+    data: RecipeDataArgument = None,
     *,
     recipe: RecipeOption = None,
     settings: SettingsOption = None,

@@ -42,6 +42,7 @@ __all__ = [
     "OutOption",
     "PartialOption",
     "RecipeClassesOption",
+    "RecipeDataArgument",
     "RecipeOption",
     "RecipeSeedOption",
     "RelabelOption",
@@ -67,6 +68,9 @@ DATA_HELP = (
     " table of labels, such as a CSV."
 )
 DataArgument = Annotated[str, typer.Argument(help=DATA_HELP, metavar="DATA", show_default=True)]
+RecipeDataArgument = Annotated[
+    str | None, typer.Argument(help=DATA_HELP, metavar="DATA", show_default="the recipe's, or digits")
+]
 StudyArgument = Annotated[Path, typer.Argument(help="Folder of a study.", metavar="OUT")]
 
 BundleArgument = Annotated[Path, typer.Argument(help="Folder of a bundle, such as OUT/bundle.", metavar="BUNDLE")]

@@ -10,7 +10,6 @@ import bakeoff
 from bakeoff.cli.options import (
     BudgetOption,
     ClusterOption,
-    DataArgument,
     DataDirOption,
     DownloadLimitOption,
     DryRunOption,
@@ -27,6 +26,7 @@ from bakeoff.cli.options import (
     OutOption,
     PartialOption,
     RecipeClassesOption,
+    RecipeDataArgument,
     RecipeOption,
     RecipeSeedOption,
     RelabelOption,
@@ -47,7 +47,7 @@ class Strategy(StrEnum):
 
 
 def tune(
-    data: DataArgument = "digits",
+    data: RecipeDataArgument = None,
     *,
     candidate: Annotated[
         str | None,
@@ -148,10 +148,10 @@ def tune(
     if dry_run:
         print_plan(results.plan, as_json)
     else:
-        _print_result(results, data, as_json)
+        _print_result(results, as_json)
 
 
-def _print_result(results: "bakeoff.Results", data: str, as_json: bool) -> None:
+def _print_result(results: "bakeoff.Results", as_json: bool) -> None:
     """Print what a search found, or what each factor is worth."""
     from rich.console import Console
 
@@ -166,7 +166,7 @@ def _print_result(results: "bakeoff.Results", data: str, as_json: bool) -> None:
     recipe = shown_path(results.out / "recipe.toml")
     if isinstance(found, SearchResult):
         # Its lines have paths and a command, which a terminal must not break.
-        Console().print(render_search_result(found, recipe, data), highlight=False, soft_wrap=True)
+        Console().print(render_search_result(found, recipe), highlight=False, soft_wrap=True)
     else:
         Console().print(render_effects(found), highlight=False)
     print_place("report", shown_path(results.out / "report.html"))

@@ -188,8 +188,8 @@ def render_effects(effects: Effects) -> Group:
     return Group(first, *tables, *missing)
 
 
-def render_search_result(found: SearchResult, recipe: Path, data: str) -> str:
-    """The result of a search, in a few lines; `data` is what the command was given."""
+def render_search_result(found: SearchResult, recipe: Path) -> str:
+    """The result of a search, in a few lines, with the command that trains by its recipe."""
     counts = ", ".join(f"{count} {state.lower()}" for state, count in found.trials.items())
     trials = sum(found.trials.values())
     lines = [f"{counted(trials, 'trial')}: {counts}"]
@@ -214,7 +214,7 @@ def render_search_result(found: SearchResult, recipe: Path, data: str) -> str:
     if found.importances:
         ranked = sorted(found.importances.items(), key=lambda item: -item[1])[:5]
         lines.append("  mattered most: " + ", ".join(f"{name} {weight:.0%}" for name, weight in ranked))
-    command = shlex.join(["bakeoff", "train", data, "--recipe", str(recipe), "--set", "train.seconds=600"])
+    command = shlex.join(["bakeoff", "train", "--recipe", str(recipe), "--set", "train.seconds=600"])
     return "\n".join([*lines, render_place("recipe", recipe), render_place("try", command)])
 
 

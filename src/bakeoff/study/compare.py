@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bakeoff.errors import ConfigError
-from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice
+from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice, find_length
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.history import CURVE_SHARE
@@ -18,7 +18,7 @@ from bakeoff.study.defaults import set_length, start_from, without_length
 from bakeoff.study.forecast import Forecast
 from bakeoff.text import counted
 
-__all__ = ["RUNS_SHARE", "Comparison", "least_seconds", "make_comparison"]
+__all__ = ["RUNS_SHARE", "Comparison", "least_seconds", "make_comparison", "require_one_length"]
 
 # The share of the budget that is planned for runs; the rest is for the report.
 RUNS_SHARE = 0.95
@@ -92,12 +92,9 @@ def make_comparison(
         field: How the candidates were chosen, if none were named.
 
     Raises:
-        ConfigError: There is no length, or the budget is too short.
+        ConfigError: There is no length, or more than one, or the budget is too short.
     """
-    if budget is None and images is None and recipe is None:
-        raise ConfigError("a comparison needs a length: give --budget, --images, or a recipe that has one")
-    if recipe is not None and recipe.train.mode is Mode.PROBE and (budget or images):
-        raise ConfigError("the recipe is a probe, which has no length: leave out --budget and --images")
+    require_one_length(budget, images, recipe, settings)
     length: dict[str, float | int | None] = {}
     if budget is not None:
         length = _divide_budget(budget, candidates, forecast, val_images=counts["val"], slots=slots)
@@ -111,6 +108,27 @@ def make_comparison(
         for run in starts
     )
     return Comparison(budget_seconds=budget, runs=tuple(runs), decides=decision.sentence, field=field)
+
+
+def require_one_length(budget: float | None, images: int | None, recipe: Run | None, settings: Sequence[str]) -> None:
+    """Raise ConfigError if the runs of a comparison have no length, or more than one.
+
+    Args:
+        budget: Wall-clock seconds for the whole comparison.
+        images: Training images that each run sees.
+        recipe: The recipe, whose length is replaced by any other.
+        settings: KEY=VALUE, which may give a length or make the runs probes.
+    """
+    if budget is not None and images is not None:
+        raise ConfigError("give --budget or --images, not both")
+    given, asked = find_length(settings), "--images" if budget is None else "--budget"
+    if budget is None and images is None:
+        if recipe is None and not given:
+            raise ConfigError("a comparison needs a length: give --budget, --images, or a recipe that has one")
+    elif given:
+        raise ConfigError(f"--set {given} says how long runs are, and {asked} as well: give one of them")
+    elif recipe is not None and recipe.train.mode is Mode.PROBE:
+        raise ConfigError(f"the recipe is a probe, which has no length: leave out {asked}")
 
 
 def least_seconds(candidate: Candidate, forecast: Forecast) -> float:

@@ -8,7 +8,19 @@ from bakeoff.errors import ConfigError
 from bakeoff.networks.backbone import Backbone, check_size
 from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import locate_weights, needs_download
-from bakeoff.runs.config import Augment, BatchNorm, Candidate, Data, Model, Optim, Run, Train, WeightsChoice, override
+from bakeoff.runs.config import (
+    Augment,
+    BatchNorm,
+    Candidate,
+    Data,
+    Mode,
+    Model,
+    Optim,
+    Run,
+    Train,
+    WeightsChoice,
+    override,
+)
 from bakeoff.study.fields import expand_fields
 
 __all__ = [
@@ -186,10 +198,9 @@ def set_length(
     Raises:
         ConfigError: A setting is invalid.
     """
-    run = run.revised(train=length)
+    run = override(run.revised(train=length), settings)
     if head_start:
-        run = start_from_probe(run, train_images)
-    run = override(run, settings)
+        run = override(start_from_probe(run, train_images), settings)
     check_size(find_network(run.model.name), run.model.size)
     return run
 
@@ -204,12 +215,15 @@ def start_from_probe(run: Run, train_images: int) -> Run:
     """The run with a head that starts from a linear probe (LP-FT, Kumar et al. 2022).
 
     The probe uses a quarter of the run's images, or ten for each of its seconds: that is a thirtieth of a fast
-    network's time, and a third of a slow one's. A run that starts from random weights stays as it is.
+    network's time, and a third of a slow one's. A probe, and a run that starts from random weights, stay as they are.
     """
-    if has_random_weights(run):
-        return run
     train = run.train
-    wanted = max(500, round(10 * (train.seconds or 0.0))) if train.images is None else train.images // 4
+    if train.mode is Mode.PROBE or has_random_weights(run):
+        return run
+    if train.seconds is not None:
+        wanted = max(500, round(10 * train.seconds))
+    else:
+        wanted = (train.images or round((train.epochs or 0.0) * train_images)) // 4
     return run.revised(train={"probe_images": min(MAX_PROBE_IMAGES, train_images, wanted)})
 
 

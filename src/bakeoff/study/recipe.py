@@ -20,7 +20,7 @@ def write_recipe(path: Path, run: Run, base: Run) -> None:
         base: The run to compare with.
     """
     document = tomlkit.document()
-    document.add(tomlkit.comment(f"{run.candidate}: bakeoff train DATA --recipe {path.name} --set train.seconds=600"))
+    document.add(tomlkit.comment(f"{run.candidate}: bakeoff train --recipe {path.name} --set train.seconds=600"))
     base_values = base.model_dump(mode="json")
     values = run.model_dump(mode="json")
     # Top-level keys come first: after a table they would belong to it.

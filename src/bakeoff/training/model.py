@@ -62,7 +62,7 @@ def _load_model(folder: Path, record: RunRecord) -> keras.Model:
     if record.state is State.COMPLETE and not path.is_file() and record.config.train.mode is Mode.PROBE:
         raise OutputError(
             f"{folder} has no trained model: the probes of a screen save none, nor did older versions; train it with"
-            f" `bakeoff train DATA --recipe {RunFolder(folder).config} --out NEW`"
+            f" `bakeoff train --recipe {RunFolder(folder).config} --out NEW`"
         )
     if record.state is not State.COMPLETE or not path.is_file():
         raise OutputError(f"{folder} has no trained model (its state is {record.state}); name a completed training run")

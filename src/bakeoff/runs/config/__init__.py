@@ -20,7 +20,16 @@ from bakeoff.runs.config.metric import Metric
 from bakeoff.runs.config.model import BatchNorm, Model
 from bakeoff.runs.config.optim import Optim, Optimizer, Schedule
 from bakeoff.runs.config.parse import first_message, parse_bytes, parse_candidate, parse_duration, parse_weights
-from bakeoff.runs.config.read import differences, look_up, override, read_comparison, read_run, revise
+from bakeoff.runs.config.read import (
+    differences,
+    find_length,
+    look_up,
+    override,
+    pick_settings,
+    read_comparison,
+    read_run,
+    revise,
+)
 from bakeoff.runs.config.run import RECIPE_VERSION, Candidate, Run, WeightsChoice, run_id
 from bakeoff.runs.config.train import INTERIM_IMAGES, Balance, Mode, Monitor, Precision, Train
 
@@ -47,6 +56,7 @@ __all__ = [
     "Train",
     "WeightsChoice",
     "differences",
+    "find_length",
     "first_message",
     "look_up",
     "override",
@@ -54,6 +64,7 @@ __all__ = [
     "parse_candidate",
     "parse_duration",
     "parse_weights",
+    "pick_settings",
     "read_comparison",
     "read_run",
     "revise",

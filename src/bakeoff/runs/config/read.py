@@ -13,7 +13,16 @@ from bakeoff.runs.config.parse import first_message, parse_candidate
 from bakeoff.runs.config.run import Candidate, Run
 from bakeoff.runs.config.train import Mode
 
-__all__ = ["differences", "look_up", "override", "read_comparison", "read_run", "revise"]
+__all__ = [
+    "differences",
+    "find_length",
+    "look_up",
+    "override",
+    "pick_settings",
+    "read_comparison",
+    "read_run",
+    "revise",
+]
 
 _LENGTHS = (["train", "seconds"], ["train", "images"], ["train", "epochs"])
 
@@ -54,6 +63,22 @@ def override(run: Run, settings: Iterable[str]) -> Run:
         values.pop(key, None)  # the last setting of a key is applied last
         values[key] = _toml_value(text.strip())
     return revise(run, values, "--set")
+
+
+def pick_settings(settings: Iterable[str], *keys: str) -> list[str]:
+    """Those of KEY=VALUE settings whose key is one of these, such as `train.epochs`, or in a section such as `data`."""
+    starts = tuple(f"{key}." for key in keys)
+    return [setting for setting in settings if f"{setting.partition('=')[0].strip()}.".startswith(starts)]
+
+
+def find_length(settings: Iterable[str]) -> str:
+    """The last of KEY=VALUE settings that gives runs a length, or makes them probes, which have none; else empty.
+
+    Raises ConfigError if its value is not allowed.
+    """
+    modes = [each for each in pick_settings(settings, "train.mode") if override(Run(), [each]).train.mode is Mode.PROBE]
+    lengths = pick_settings(settings, *(".".join(path) for path in _LENGTHS))
+    return next(iter([*lengths[::-1], *modes]), "")
 
 
 def revise(run: Run, values: Mapping[str, Any], where: str) -> Run:
