@@ -200,13 +200,48 @@ def test_test_images_without_labels_are_not_used_and_named(tmp_path):
 
 def test_a_class_that_is_called_like_a_split_is_asked_about(tmp_path):
     _fill(tmp_path, ["train", "plane", "boat"])
-    with pytest.raises(DataError, match=r"train can be a split, or a class beside boat, plane; say --layout classes"):
+    with pytest.raises(DataError, match=r"train can be a split, or a class beside boat, plane; .*classes, or move"):
         open_source(Data(source=str(tmp_path)))
     source, found = _read(tmp_path, FolderLayout.CLASSES)
     assert source.class_names == ("boat", "plane", "train")
     assert {split for split, _ in found} == {None}
     with pytest.raises(DataError, match="no folder of classes for training"):
         open_source(Data(source=str(tmp_path), layout=FolderLayout.SPLITS))
+    _fill(tmp_path / "train", ["steam", "electric"])
+    _fill(tmp_path / "plane", ["jet", "old"])
+    with pytest.raises(DataError, match=r"train can be a split, .*; say --layout classes, or --layout splits"):
+        _read(tmp_path)
+
+
+@pytest.mark.parametrize("split", ["test", "val", "validation", "Test"])
+def test_a_split_beside_the_classes_is_asked_about_and_then_kept(tmp_path, split):
+    _fill(tmp_path, [*CLASSES, split])
+    said = rf"{split} can be a split, or a class beside cat, dog; say --layout classes, or move .* into train/"
+    with pytest.raises(DataError, match=said):
+        _read(tmp_path)
+    assert _read(tmp_path, FolderLayout.CLASSES)[0].class_names == tuple(sorted([*CLASSES, split]))
+    for name in CLASSES:
+        shutil.move(tmp_path / name, tmp_path / "train" / name)
+    assert _read(tmp_path)[1] == {("train", name) for name in CLASSES}
+
+
+def test_splits_with_classes_but_none_to_train_on_are_asked_about(tmp_path):
+    _fill(tmp_path, CLASSES)
+    _fill(tmp_path / "test")
+    with pytest.raises(DataError, match=r"test can be a split, or a class beside cat, dog; .*into train/"):
+        _read(tmp_path)
+    for name in CLASSES:
+        shutil.move(tmp_path / name, tmp_path / "val" / f"small {name}")
+    with pytest.raises(DataError, match=r"test, val can be a split, or a class beside no other; .*into train/"):
+        _read(tmp_path)
+
+
+def test_an_empty_folder_that_is_called_like_a_split_does_not_disturb(tmp_path):
+    _fill(tmp_path)
+    (tmp_path / "test").mkdir()
+    source, _ = _read(tmp_path)
+    assert source.class_names == CLASSES
+    assert "folders without images, left out: test" in source.notes
 
 
 def test_folders_of_the_same_folders_look_like_splits_whatever_their_names(tmp_path):

@@ -68,12 +68,11 @@ def read_layout(
     splits = guess_splits(names)
     if choice is FolderLayout.CLASSES:
         return Layout((Root(folder, None),), tuple(notes))
-    if splits or choice is FolderLayout.SPLITS:
-        inside = {name: _labels_inside(tree, join(folder, name)) for name in names}
-        if choice is FolderLayout.SPLITS or _are_splits(tree, folder, splits, inside):
-            return _read_splits(tree, folder, splits, inside, notes)
-        _refuse_names_of_splits(tree, folder, splits, inside)
+    inside = {name: _labels_inside(tree, join(folder, name)) for name in names}
+    if choice is FolderLayout.SPLITS or _are_splits(tree, folder, splits, inside):
+        return _read_splits(tree, folder, splits, inside, notes)
     _refuse_data_sets(tree, folder, names)
+    _refuse_names_of_splits(tree, folder, splits, inside)
     _refuse_copies(tree, folder, names)
     if not has_groups:
         _refuse_same_subfolders(tree, folder, names)
@@ -119,17 +118,19 @@ def _refuse_names_of_splits(
     tree: Tree, folder: str, splits: dict[str, SplitName], inside: dict[str, list[str]]
 ) -> None:
     """Raise DataError for a folder of which some subfolders are called like splits and cannot be read as splits."""
-    shown, beside = tree.shown(folder), [name for name in inside if name not in splits]
-    others = [name for name in beside if has_images(tree, join(folder, name), below=True)]
-    if not any(map(may_be_class, others)) and not any(inside.values()):
+    shown = tree.shown(folder)
+    full = [name for name in inside if has_images(tree, join(folder, name), below=True)]
+    others = [name for name in full if name not in splits]
+    if splits and not any(map(may_be_class, others)) and not any(inside.values()):
         raise DataError(
             f"{shown}: {name_some(list(splits))} look like splits, but hold no class folders, so there are no labels;"
             " give each class a folder in them, or say --layout classes if they are the classes"
         )
-    if "train" in splits.values():
+    if unclear := [name for name in full if name in splits]:
+        has_train = any(inside[name] for name in unclear if splits[name] == "train")
         raise DataError(
-            f"{shown}: {name_some(list(splits))} can be a split, or a class beside {name_some(others) or 'no other'};"
-            " say --layout classes, or --layout splits"
+            f"{shown}: {name_some(unclear)} can be a split, or a class beside {name_some(others) or 'no other'};"
+            f" say --layout classes, or {'--layout splits' if has_train else 'move the class folders into train/'}"
         )
 
 
