@@ -223,6 +223,39 @@ def test_an_index_column_is_not_taken_for_the_images(tmp_path, photos):
     assert _classes(_open(tmp_path / "labels.csv", photos)) == {n: _label(i) for i, n in enumerate(names)}
 
 
+@pytest.mark.parametrize("header", [",img_id,label", "Unnamed: 0,scan,label", "id,image,label", "id,photo id,label"])
+@pytest.mark.parametrize(("lost", "form"), [(0, "{}"), (2, "{}"), (0, "{:03d}")])
+def test_the_index_of_a_shuffled_table_is_not_taken_for_images_that_are_numbers(tmp_path, header, lost, form):
+    numbers = [(5 * row + 1) % 12 for row in range(12)]
+    _images(tmp_path / "photos", _names(12, "{}.png"))
+    values = [form.format(number + 50 * (row < lost)) for row, number in enumerate(numbers)]
+    lines = [f"{row},{value},{_label(number)}" for row, (value, number) in enumerate(zip(values, numbers, strict=True))]
+    (tmp_path / "labels.csv").write_text("\n".join([header, *lines]))
+    expected = {f"{number}.png": _label(number) for number in numbers[lost:]}
+    assert _classes(_open(tmp_path / "labels.csv", tmp_path / "photos")) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "first"), [("id,shot no,label", 0), ("shot,scan,label", 5)], ids=["called id", "called neither"]
+)
+def test_two_columns_that_name_different_images_are_refused(tmp_path, header, first):
+    _images(tmp_path / "photos", _names(12, "{}.png"))
+    lines = [f"{(row + first) % 12},{(7 * row + 3) % 12},{_label(row)}" for row in range(12)]
+    (tmp_path / "labels.csv").write_text("\n".join([header, *lines]))
+    one, other, _ = header.split(",")
+    with pytest.raises(DataError, match=f"columns {one} and {other} can both name the images, .*remove the column"):
+        _open(tmp_path / "labels.csv", tmp_path / "photos")
+
+
+@pytest.mark.parametrize("header", ["id,age,label", ",age,label"])
+def test_the_number_of_a_row_names_its_image_if_no_other_column_does(tmp_path, header):
+    _images(tmp_path / "photos", _names(12, "{}.png"))
+    lines = [f"{row},{row % 4 + 3},{_label(row)}" for row in range(12)]
+    (tmp_path / "labels.csv").write_text("\n".join([header, *lines]))
+    expected = {f"{row}.png": _label(row) for row in range(12)}
+    assert _classes(_open(tmp_path / "labels.csv", tmp_path / "photos")) == expected
+
+
 def test_rows_and_images_that_do_not_fit_are_counted_and_named(tmp_path, photos):
     text = _rows([*_names(10), "lost1", "lost2"], label=lambda number: "" if number == 3 else _label(number))
     (tmp_path / "labels.csv").write_text(text + "0001.png,dog\n,cat\n")

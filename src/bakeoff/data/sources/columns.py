@@ -17,7 +17,8 @@ from bakeoff.text import counted, name_some
 __all__ = ["Columns", "choose_columns", "find_rows", "label_column", "share_found"]
 
 _IMAGE_NAMES = """
-    filename file filepath path image imagename imagefile imagepath imageid img imgname imgpath picture photo id
+    filename file filepath path image imagename imagefile imagepath imageid img imgname imgpath imgid picture pictureid
+    photo photoid id
 """.split()  # noqa: SIM905
 _LABEL_NAMES = """
     label labels labelname labelid class classes classname classlabel classid category categories categoryname
@@ -70,7 +71,12 @@ def choose_columns(table: Table, finder: ImageFinder, where: str, *, label: str 
     if any(map(names_an_image, table.columns)):
         table = table.without_header()
     _require(table, label)
-    image = _choose_image(table, finder, label)
+    image, rival = _choose_image(table, finder, label)
+    if rival:
+        raise DataError(
+            f"{table.name}: columns {image} and {rival} can both name the images, and mean different ones; remove the"
+            " column that does not name them"
+        )
     if finder.find([image])[0].paths and _plain(image) not in _IMAGE_NAMES:
         position = table.columns.index(image)
         table = table.without_header()
@@ -115,7 +121,8 @@ def label_column(table: Table, label: str = "") -> str:
 
 def find_rows(table: Table, finder: ImageFinder) -> list[Found]:
     """What the rows of a table name, in the column that names the most images."""
-    return finder.find(table.column(_choose_image(table, finder, "")))
+    image, _ = _choose_image(table, finder, "")
+    return finder.find(table.column(image))
 
 
 def share_found(table: Table, finder: ImageFinder) -> float:
@@ -134,21 +141,63 @@ def _require(table: Table, label: str) -> None:
         raise DataError(f"--label {label}: {table.name} has no such column; {hint}")
 
 
-def _choose_image(table: Table, finder: ImageFinder, label: str) -> str:
-    """The column that names the most images; of several the one that names them most surely."""
-    step = -(-len(table.rows) // _SAMPLE_ROWS)
+@dataclass(frozen=True)
+class _Naming:
+    """How well a column names images."""
 
-    def rank(column: str) -> tuple[int, int, int]:
-        found = [one for one in finder.find(table.column(column)[::step]) if one.paths]
-        usual = _IMAGE_NAMES.index(_plain(column)) if _plain(column) in _IMAGE_NAMES else len(_IMAGE_NAMES)
-        for how in How:
-            sure = [one.paths for one in found if one.how <= how]
-            if 2 * len(sure) * step >= len(table.rows):
-                return how, -len(set(sure)), usual
-        return len(How), -len({one.paths for one in found}), usual
+    column: str
+    found: list[Found]
+    """What a sample of its rows names."""
+    how: int
+    """In what the surest half of the rows agrees with the names of files; `len(How)` if fewer name an image."""
+    count: int
+    """How many images these rows name."""
+    usual: int
+    """The place of the column's name among usual ones."""
+    is_index: bool
+    """Whether it counts the rows."""
 
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """The smallest is the best."""
+        return self.how, -self.count, self.usual
+
+    def contradicts(self, other: "_Naming") -> bool:
+        """Whether it names about as many images as another column, and other ones for the same rows."""
+        pairs = zip(self.found, other.found, strict=True)
+        is_alike = max(self.how, other.how) < len(How) and 2 * self.count >= other.count
+        return is_alike and any(a.paths and b.paths and set(a.paths).isdisjoint(b.paths) for a, b in pairs)
+
+
+def _rate(table: Table, column: str, finder: ImageFinder) -> _Naming:
+    values, plain = table.column(column), _plain(column)
+    step = -(-len(values) // _SAMPLE_ROWS)
+    found = finder.find(values[::step])
+    usual = _IMAGE_NAMES.index(plain) if plain in _IMAGE_NAMES else len(_IMAGE_NAMES)
+    named = [one for one in found if one.paths]
+    sure = {how: [one.paths for one in named if one.how <= how] for how in How}
+    how = next((how for how in How if 2 * len(sure[how]) * step >= len(values)), None)
+    paths = [one.paths for one in named] if how is None else sure[how]
+    return _Naming(column, found, len(How) if how is None else how, len(set(paths)), usual, _counts_rows(values))
+
+
+def _choose_image(table: Table, finder: ImageFinder, label: str) -> tuple[str, str]:
+    """The column that names the most images; of several the one that names them most surely.
+
+    Returns:
+        The column, and another one that could be meant as well; empty if there is none.
+    """
     possible = [column for column in table.columns if column != label and _plain(column) not in _LABEL_NAMES]
-    return min(possible or table.columns, key=rank)
+    ratings = (_rate(table, column, finder) for column in possible or table.columns)
+    best, *others = sorted(ratings, key=lambda each: each.rank)
+    if best.is_index:
+        # Where images are called by numbers, the index of a shuffled table names each of them, too.
+        rival = next((each for each in others if not each.is_index and each.contradicts(best)), best)
+        if rival.usual > best.usual:
+            return best.column, rival.column
+        best = rival
+    equal = (each.column for each in others if each.rank == best.rank and not each.is_index and each.contradicts(best))
+    return best.column, next(equal, "")
 
 
 def _require_half(table: Table, image: str, found: Sequence[Found], where: str) -> None:
