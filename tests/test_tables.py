@@ -564,6 +564,59 @@ def test_the_name_of_a_table_is_no_split_where_its_rows_say_otherwise(tmp_path):
     assert Counter(split for _, split in _found(source).values()) == {"train": 9, "test": 3}
 
 
+def _split_again(row):
+    return ("train", "train", "val", "test")[row % 4]
+
+
+def _rows_with_splits(names):
+    lines = [f"{name},{_label(row)},{_split_again(row)}" for row, name in enumerate(names)]
+    return "\n".join(["file,label,split", *lines])
+
+
+def test_the_splits_of_a_table_are_kept_where_all_its_images_are_in_the_folder_of_training(tmp_path):
+    _images(tmp_path / "train", _names(24))
+    _images(tmp_path / "test", [f"t{name}" for name in _names()], offset=100)
+    (tmp_path / "labels.csv").write_text(_rows_with_splits(_names(24)))
+    source = _open(tmp_path)
+    expected = {f"train/{name}": (_label(row), _split_again(row)) for row, name in enumerate(_names(24))}
+    assert _found(source) == expected
+    assert not any("name no image" in note for note in source.notes)
+    # A row of test can mean the picture of either folder.
+    _images(tmp_path / "test", _names(24), offset=100)
+    with pytest.raises(DataError, match=r"can be meant by 0002\.png \(test/0002\.png or train/0002\.png\)"):
+        _open(tmp_path)
+
+
+@pytest.mark.parametrize(("labelled", "unlabelled"), [("test", "val"), ("val", "test")])
+def test_a_row_of_one_split_means_the_picture_in_its_folder(tmp_path, labelled, unlabelled):
+    rows = []
+    for split, count, offset in (("train", 12, 0), (labelled, 9, 100)):
+        _images(tmp_path / split, _names(count), offset=offset)
+        rows += [f"{name},{_label(row)},{split}" for row, name in enumerate(_names(count))]
+    (tmp_path / "train" / "0001.png").unlink()
+    _images(tmp_path / unlabelled, _names(), offset=200)
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
+    source = _open(tmp_path)
+    assert Counter((key.partition("/")[0], split) for key, (_, split) in _found(source).items()) == {
+        ("train", "train"): 11,
+        (labelled, labelled): 9,
+    }
+    assert "rows of labels.csv that name no image: 1, such as 0001.png" in source.notes
+
+
+@pytest.mark.parametrize("wrapper", ["test", "test/data"])
+def test_a_wrapper_that_is_called_like_a_split_does_not_hide_the_splits_inside(tmp_path, wrapper):
+    names = [f"{split}/{number}.png" for split in ("train", "val", "test") for number in range(6)]
+    _images(tmp_path / wrapper, names)
+    (tmp_path / wrapper / "labels.csv").write_text(_rows(names))
+    with zipfile.ZipFile(tmp_path / "test.zip", "w") as archive:
+        for path in [*names, "labels.csv"]:
+            archive.write(tmp_path / wrapper / path, f"{wrapper}/{path}")
+    source = _open(tmp_path / "test.zip")
+    assert Counter(split for _, split in _found(source).values()) == {"train": 6, "val": 6, "test": 6}
+    assert "splits are given by folders: train, val, test" in source.notes
+
+
 def test_a_table_that_is_needed_and_damaged_says_so(tmp_path, photos):
     (tmp_path / "labels.csv").write_text(_rows(_names()) + "0001.png,cat,or dog\n")
     for options in ({}, {"label": "label"}):

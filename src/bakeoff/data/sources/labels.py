@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -44,8 +44,7 @@ def list_table(
             several images, or an image has two labels.
     """
     columns = choose_columns(table, images, where, label=label, group=group)
-    folders = {_folder_split(path) for path in images.paths}
-    rows = _Rows(columns, _meant_split(columns, folders), folders)
+    rows = _Rows(columns, {_folder_split(path) for path in images.paths})
     labels = read_numbers([image.label for image in rows.images])
     listed = [replace(image, label=label) for image, label in zip(rows.images, labels, strict=True)]
     if columns.splits:
@@ -66,18 +65,17 @@ def list_table(
 class _Rows:
     """The images that rows give labels to, and what is to be said about the other rows."""
 
-    def __init__(self, columns: Columns, split: SplitName | None, folders: set[SplitName | None]) -> None:
+    def __init__(self, columns: Columns, folders: set[SplitName | None]) -> None:
         """Join the rows.
 
         Args:
             columns: The table.
-            split: The split in whose folder the images are, if the table's name says so.
             folders: The splits that folders stand for.
 
         Raises:
             DataError: Rows are unclear, or contradict each other.
         """
-        self._columns, self._split, self._folders = columns, split, folders
+        self._name = columns.table.name
         self._images: dict[str, Labelled] = {}
         self.named: set[str] = set()
         """The paths of all images that are named, also of those without a label."""
@@ -90,9 +88,10 @@ class _Rows:
         values = columns.table.column(columns.image)
         splits = columns.splits or [None] * len(values)
         groups = columns.groups or [""] * len(values)
-        for row in zip(values, columns.found, columns.labels, splits, groups, strict=True):
+        places = _meant_folders(columns, folders)
+        for row in zip(values, columns.found, columns.labels, splits, groups, places, strict=True):
             self._add(*row)
-        name = columns.table.name
+        name = self._name
         if self._unclear:
             more = f" and by {counted(len(self._unclear) - 1, 'more row')}" if len(self._unclear) > 1 else ""
             raise DataError(
@@ -104,8 +103,10 @@ class _Rows:
         if not self._images:
             raise DataError(f"{name}: column {columns.label} has no label for any image; fill it in")
 
-    def _add(self, value: str, found: Found, label: str, split: SplitName | None, group: str) -> None:
-        paths = self._in_split(value, found.paths, split or self._split)
+    def _add(
+        self, value: str, found: Found, label: str, split: SplitName | None, group: str, place: SplitName | None
+    ) -> None:
+        paths = _in_split(value, found.paths, place) if place else found.paths
         self.named.update(paths)
         if not paths:
             self._missing.append(value or "a row without a name")
@@ -117,15 +118,6 @@ class _Rows:
             if found.how is How.NUMBER:
                 self._numbered.append(f"{value} is {paths[0]}")
             self._put(value, Labelled(paths[0], split, unicodedata.normalize("NFC", label), group or None))
-
-    def _in_split(self, value: str, paths: tuple[str, ...], split: SplitName | None) -> tuple[str, ...]:
-        """Without the images of one name that lie in the folders of other splits, unless the value names the folder."""
-        if split is None or split not in self._folders:
-            return paths
-        fitting = tuple(path for path in paths if _folder_split(path) in (split, None))
-        if len(fitting) < len(paths) and guess_split(re.split(r"[/\\]", f"/{value}")[-2]):
-            return paths
-        return fitting
 
     def _put(self, value: str, image: Labelled) -> None:
         earlier = self._images.setdefault(image.path, image)
@@ -145,7 +137,7 @@ class _Rows:
 
     def notes(self) -> list[str]:
         """What did not fit, and what was assumed."""
-        name = self._columns.table.name
+        name = self._name
         told = (
             (f"rows of {name} that name no image", self._missing),
             (f"rows of {name} without a label, whose images are left out", self._unlabelled),
@@ -162,12 +154,31 @@ def table_split(name: str) -> SplitName | None:
     return splits.pop() if len(splits) == 1 else None
 
 
-def _meant_split(columns: Columns, folders: set[SplitName | None]) -> SplitName | None:
-    """The split in whose folder the images are: of one name in `train/` and in `test/`, train.csv means the former."""
-    split = table_split(columns.table.name)
-    found = [one.paths for one in columns.found if one.paths]
-    inside = sum(any(_folder_split(path) in (split, None) for path in paths) for paths in found)
-    return split if split in folders and 2 * inside > len(found) else None
+def _meant_folders(columns: Columns, folders: set[SplitName | None]) -> list[SplitName | None]:
+    """For each row the split in whose folders its image is, since files in `train/` and `test/` may have equal names.
+
+    None where folders do not tell it: the images of most rows of that split are in the folders of another one, as where
+    somebody has split the pictures of `train/` again.
+    """
+    named = table_split(columns.table.name)
+    splits = [split or named for split in columns.splits or [None] * len(columns.found)]
+    places = [{_folder_split(path): path for path in found.paths} for found in columns.found]
+    to_train = {place["train"] for place, split in zip(places, splits, strict=True) if split == "train" in place}
+    counts: Counter[SplitName | None] = Counter()
+    for place, split in zip(places, splits, strict=True):
+        # A picture of train/ that only a row of test can mean was split again; test/ has another one of its name.
+        is_own = not columns.splits or split == "train" or "train" not in place or place["train"] in to_train
+        if place:
+            counts[split] += 1 if is_own and (split in place or None in place) else -1
+    return [split if split in folders and counts[split] > 0 else None for split in splits]
+
+
+def _in_split(value: str, paths: tuple[str, ...], split: SplitName) -> tuple[str, ...]:
+    """Without the images of one name that lie in the folders of other splits, unless the value names the folder."""
+    fitting = tuple(path for path in paths if _folder_split(path) in (split, None))
+    if len(fitting) < len(paths) and guess_split(re.split(r"[/\\]", f"/{value}")[-2]):
+        return paths
+    return fitting
 
 
 def _folder_split(path: str) -> SplitName | None:
@@ -177,7 +188,8 @@ def _folder_split(path: str) -> SplitName | None:
 
 @lru_cache(maxsize=1024)
 def _guess_folders(folder: str) -> SplitName | None:
-    return next((split for part in folder.split("/") if (split := guess_split(part))), None)
+    # An archive of test.zip may hold test/train/…, so the last one says it.
+    return next((split for part in reversed(folder.split("/")) if (split := guess_split(part))), None)
 
 
 def _split_by_folders(images: Sequence[Labelled]) -> tuple[list[Labelled], list[str]]:
