@@ -194,6 +194,32 @@ def test_numbers_that_lost_their_zeros_are_found_and_said(tmp_path, photos):
         _open(tmp_path / "labels.csv", photos)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "masks"),
+    [(".jpg", "masks/{:03d}.png"), (".jpg", "images/{:03d}.PNG"), (".jpg", "masks/{}.png"), ("", "masks/{}.png")],
+)
+def test_a_missing_picture_is_not_replaced_by_its_mask(tmp_path, suffix, masks):
+    _images(tmp_path / "data" / "images", _names(12, "{:03d}.jpg"))
+    _images(tmp_path / "data", _names(12, masks), offset=100)
+    for number in (3, 10):
+        (tmp_path / "data" / "images" / f"{number:03d}.jpg").unlink()
+    (tmp_path / "labels.csv").write_text(_rows(_names(12, f"{{:03d}}{suffix}")))
+    source = _open(tmp_path / "labels.csv", tmp_path / "data")
+    assert {key.rpartition(".")[2] for key in _classes(source)} == {"jpg"}
+    assert source.count == 10
+    missing = f"rows of {tmp_path / 'labels.csv'} that name no image: 2, such as 003{suffix}, 010{suffix}"
+    assert missing in source.notes
+
+
+def test_a_picture_under_another_suffix_than_most_is_told(tmp_path):
+    _images(tmp_path / "photos", [*_names(10, "old/{:03d}.jpg"), "old/IMG_10.JPG", "new/011.png"])
+    (tmp_path / "labels.csv").write_text(_rows([*_names(10, "{:03d}.jpg"), "img_10.jpg", "011.jpg"]))
+    source = _open(tmp_path / "labels.csv", tmp_path / "photos")
+    assert source.count == 12
+    told = "other letters than most: 2, such as img_10.jpg is old/IMG_10.JPG, 011.jpg is new/011.png"
+    assert f"images found under another suffix or in {told}" in source.notes
+
+
 def test_a_path_tells_files_of_one_name_apart(tmp_path):
     names = [f"{folder}/{number}.png" for folder in "ab" for number in range(6)]
     _images(tmp_path / "photos", names)

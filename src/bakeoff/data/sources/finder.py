@@ -8,12 +8,12 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from bakeoff.data.pixels import IMAGE_SUFFIXES
 
-__all__ = ["Found", "How", "ImageFinder", "names_an_image"]
+__all__ = ["Found", "How", "ImageFinder", "names_an_image", "usual_how"]
 
 
 _SUFFIXES = frozenset(IMAGE_SUFFIXES)
@@ -54,27 +54,55 @@ class ImageFinder:
         self._indexes: dict[How, dict[str, list[str]]] = {}
 
     def find(self, values: Sequence[str]) -> list[Found]:
-        """What each value of a column names. Where few values name an image, folders that all share are dropped."""
+        """What each value of a column names.
+
+        Where few values name an image, folders that all share are dropped. A file that agrees less with its value than
+        most do is not taken for it if files beside it agree as little with values whose images were found: where
+        `images/1.jpg` is missing, `masks/1.png` does not replace it.
+        """
         split = [_split(value) for value in values]
         found = [self._find(parts) for parts in split]
         shared = _count_shared([parts[:-1] for parts in split if parts])
         if shared and sum(bool(one.paths) for one in found) * 2 < len(found):
-            found = [self._find(parts[shared:]) for parts in split]
-        return found
+            split = [parts[shared:] for parts in split]
+            found = [self._find(parts) for parts in split]
+        return self._without_twins(split, found)
 
     def _find(self, parts: tuple[str, ...]) -> Found:
         if not parts:
             return Found(())
         *parents, name = parts
         for how in How:
-            candidates = self._index(how).get(_KEYS[how](name), ())
-            fitting = [path for path in candidates if _is_tail(parents, self._parents[path])]
+            fitting = self._fitting(parents, name, how)
             # A path that is given in full means that file, also where another one ends in the same way.
             if exact := [path for path in fitting if self._parents[path] == tuple(parents)]:
                 fitting = exact
             if fitting:
                 return Found(tuple(fitting), how)
         return Found(())
+
+    def _fitting(self, parents: Sequence[str], name: str, how: How) -> list[str]:
+        candidates = self._index(how).get(_KEYS[how](name), ())
+        return [path for path in candidates if _is_tail(parents, self._parents[path])]
+
+    def _without_twins(self, values: Sequence[tuple[str, ...]], found: Sequence[Found]) -> list[Found]:
+        usual = usual_how(found)
+        weaker = {one.how for one in found if one.how > usual}
+        # Folders with files that a value names less surely than another one.
+        of_twins = {
+            self._parents[path]
+            for parts, one in zip(values if weaker else (), found, strict=False)
+            if one.paths and one.how <= usual
+            for how in weaker
+            for path in self._fitting(parts[:-1], parts[-1], how)
+            if path not in one.paths
+        }
+
+        def keep(one: Found) -> Found:
+            paths = tuple(path for path in one.paths if self._parents[path] not in of_twins)
+            return one if one.how <= usual else replace(one, paths=paths)
+
+        return list(map(keep, found))
 
     def _index(self, how: How) -> dict[str, list[str]]:
         """The paths of the images by what of their names a value must agree with; made at first use."""
@@ -84,6 +112,12 @@ class ImageFinder:
                 if key := _KEYS[how](name):
                     index[key].append(path)
         return self._indexes[how]
+
+
+def usual_how(found: Sequence[Found]) -> How:
+    """In what most of the values that name an image agree with it."""
+    hows = sorted(one.how for one in found if one.paths)
+    return hows[len(hows) // 2] if hows else How.NAME
 
 
 def names_an_image(value: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import PurePath
 
 from bakeoff.data.sources.class_names import describe_alike, read_numbers, sort_classes
 from bakeoff.data.sources.columns import Columns, choose_columns
-from bakeoff.data.sources.finder import Found, How, ImageFinder
+from bakeoff.data.sources.finder import Found, How, ImageFinder, usual_how
 from bakeoff.data.sources.folder_names import guess_split
 from bakeoff.data.sources.listing import Labelled, Listing
 from bakeoff.data.sources.records import SplitName
@@ -85,6 +85,8 @@ class _Rows:
         self._differing: list[str] = []
         self._doubled: list[str] = []
         self._numbered: list[str] = []
+        self._weaker: list[str] = []
+        self._usual = usual_how(columns.found)
         values = columns.table.column(columns.image)
         splits = columns.splits or [None] * len(values)
         groups = columns.groups or [""] * len(values)
@@ -117,6 +119,8 @@ class _Rows:
         else:
             if found.how is How.NUMBER:
                 self._numbered.append(f"{value} is {paths[0]}")
+            elif found.how > self._usual:
+                self._weaker.append(f"{value} is {paths[0]}")
             self._put(value, Labelled(paths[0], split, unicodedata.normalize("NFC", label), group or None))
 
     def _put(self, value: str, image: Labelled) -> None:
@@ -143,6 +147,7 @@ class _Rows:
             (f"rows of {name} without a label, whose images are left out", self._unlabelled),
             (f"rows of {name} that name an image again, with the same label", self._doubled),
             ("images found by their number, without its zeros", self._numbered),
+            ("images found under another suffix or in other letters than most", self._weaker),
         )
         return [f"{what}: {len(values)}, such as {name_some(values)}" for what, values in told if values]
 
