@@ -29,8 +29,8 @@ INSIDE = {
     "data": "pixels sources shards augment order batches views folds checks look fonts lettering contact_sheet",
     "data/pixels": "kinds metadata depth colour opened square reading",
     "data/sources": """
-        records listing trees groups archives walk folder_names layout class_names class_folders table finder columns
-        labels beside images download cifar digits given arrays names
+        records listing trees groups archives walk folder_names layout class_names class_folders table finder
+        image_column split_column columns labels beside images download cifar digits given arrays names
     """,
     "data/shards": "manifest classes edits fit splits columns grouping plan writer view reader",
     "data/augment": "mix steps randaugment",

@@ -383,6 +383,15 @@ def test_columns_of_zeros_and_a_one_are_classes(tmp_path, photos):
         ("Usage", {"train": "Training", "test": "PublicTest"}),
         ("is_test", {"train": "False", "test": "True"}),
         ("is_valid", {"train": "0.0", "val": "1.0"}),
+        ("is_test", {"train": "no", "test": "yes"}),
+        ("is_train", {"train": "1", "test": "0"}),
+        ("train", {"train": "True", "test": "False"}),
+        ("Test", {"train": "N", "test": "Y"}),
+        ("is_training_image", {"train": "1", "test": "0"}),
+        ("is_val,isTest", {"train": "0,0", "val": "1,0", "test": "0,1"}),
+        ("is_train,is_val", {"train": "1,0", "val": "0,1", "test": "0,0"}),
+        ("is_train,is_test", {"train": "1,0", "val": "0,0", "test": "0,1"}),
+        ("is_train,is_val,is_test", {"train": "1,0,0", "val": "0,1,0", "test": "0,0,1"}),
     ],
 )
 def test_a_column_of_splits_is_kept(tmp_path, photos, header, values):
@@ -394,6 +403,59 @@ def test_a_column_of_splits_is_kept(tmp_path, photos, header, values):
         name: splits[number // 3 % len(splits)] for number, name in enumerate(_names())
     }
     assert any("splits are given by" in note for note in source.notes)
+
+
+def test_a_column_of_yes_and_no_that_gives_the_splits_is_named(tmp_path, photos):
+    lines = [f"{name},{_label(row)},{int(row < 9)}" for row, name in enumerate(_names())]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,label,is_train", *lines]))
+    assert _open(tmp_path / "labels.csv", photos).notes[0].endswith("column id -> label, splits by is_train")
+
+
+def test_a_class_called_train_is_no_column_of_splits(tmp_path, photos):
+    hot = ["1,0,0", "0,1,0", "0,0,1"]
+    text = _rows(_names(), header="image,plane,train,test", label=lambda number: hot[number % 3])
+    (tmp_path / "labels.csv").write_text(text)
+    source = _open(tmp_path / "labels.csv", photos)
+    assert source.class_names == ("plane", "test", "train")
+    assert {split for _, split in _found(source).values()} == {None}
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "said"),
+    [
+        ("partition", ("0", "1", "2"), "column partition holds 0, 1, 2, which is no split; write train, val or test"),
+        ("partition", ("0", "2", "0"), "column partition holds 0, 2, which is no split"),
+        ("Subset", ("A", "B", "B"), "column Subset holds A, B, which is no split"),
+        ("is_test", ("1", "0", "maybe"), "column is_test holds maybe, which is neither yes nor no; write 1 or 0"),
+        ("is_train,is_test", ("1,0", "0,1", "1,1"), "row 3 is in several splits by its columns is_train, is_test"),
+        ("is_train,is_val,is_test", ("1,0,0", "0,0,0", "0,1,0"), "row 2 is in no split by its columns"),
+        ("is_train", ("0", "0", "0"), "column is_train gives no image to train on"),
+    ],
+)
+def test_a_column_that_must_hold_splits_and_cannot_be_read_is_refused(tmp_path, photos, header, values, said):
+    lines = [f"{name},{_label(row)},{values[row % 3]}" for row, name in enumerate(_names())]
+    (tmp_path / "labels.csv").write_text("\n".join([f"id,label,{header}", *lines]))
+    with pytest.raises(DataError, match=said):
+        _open(tmp_path / "labels.csv", photos)
+
+
+@pytest.mark.parametrize(
+    ("header", "values"),
+    [
+        ("dataset", ("here", "there", "there")),
+        ("subset", ("all", "all", "all")),
+        ("phase", ("1", "2", "3")),
+        ("test", ("4", "5", "6")),
+        ("is_red", ("1", "0", "maybe")),
+        ("valid", ("1", "0", "1")),
+    ],
+)
+def test_a_column_that_may_hold_something_else_than_splits_is_not_used_and_named(tmp_path, photos, header, values):
+    lines = [f"{name},{_label(row)},{values[row % 3]}" for row, name in enumerate(_names())]
+    (tmp_path / "labels.csv").write_text("\n".join([f"id,label,{header}", *lines]))
+    source = _open(tmp_path / "labels.csv", photos)
+    assert {split for _, split in _found(source).values()} == {None}
+    assert source.notes[0].endswith(f"columns not used: {header}")
 
 
 @pytest.mark.parametrize(("column", "told"), [("patient_id", True), ("Group", True), ("weight", False)])

@@ -7,19 +7,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bakeoff.data.sources.finder import Found, How, ImageFinder, names_an_image
-from bakeoff.data.sources.folder_names import guess_split
+from bakeoff.data.sources.finder import Found, ImageFinder, names_an_image
+from bakeoff.data.sources.image_column import choose_image_column, counts_rows, is_image_name
 from bakeoff.data.sources.records import SplitName
-from bakeoff.data.sources.table import Table
+from bakeoff.data.sources.split_column import read_splits
+from bakeoff.data.sources.table import Table, plain_name
 from bakeoff.errors import DataError, suggest
 from bakeoff.text import counted, name_some
 
 __all__ = ["Columns", "choose_columns", "find_rows", "label_column", "share_found"]
 
-_IMAGE_NAMES = """
-    filename file filepath path image imagename imagefile imagepath imageid img imgname imgpath imgid picture pictureid
-    photo photoid id
-""".split()  # noqa: SIM905
 _LABEL_NAMES = """
     label labels labelname labelid class classes classname classlabel classid category categories categoryname
     categoryid target targetname targetid y
@@ -29,12 +26,7 @@ _GROUP_NAMES = """
     group subject patient person individual specimen lesion case user scene session sequence video location site camera
     day
 """.split()  # noqa: SIM905
-_SPLIT_NAMES = ("split", "splits", "set", "subset", "partition", "dataset", "datasplit", "phase", "usage")
-# Columns of true and false, and what true means in them.
-_SPLIT_FLAGS: dict[str, SplitName] = {"isval": "val", "isvalid": "val", "isvalidation": "val", "istest": "test"}
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
-# Rows by which the column of images is chosen.
-_SAMPLE_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -71,13 +63,13 @@ def choose_columns(table: Table, finder: ImageFinder, where: str, *, label: str 
     if any(map(names_an_image, table.columns)):
         table = table.without_header()
     _require(table, label)
-    image, rival = _choose_image(table, finder, label)
+    image, rival = choose_image_column(table, _not_labels(table, label), finder)
     if rival:
         raise DataError(
             f"{table.name}: columns {image} and {rival} can both name the images, and mean different ones; remove the"
             " column that does not name them"
         )
-    if finder.find([image])[0].paths and _plain(image) not in _IMAGE_NAMES:
+    if finder.find([image])[0].paths and not is_image_name(image):
         position = table.columns.index(image)
         table = table.without_header()
         _require(table, label)
@@ -85,18 +77,21 @@ def choose_columns(table: Table, finder: ImageFinder, where: str, *, label: str 
     found = finder.find(table.column(image))
     _require_half(table, image, found, where)
     rest = [column for column in table.columns if column not in (image, group)]
-    split = _choose_split([column for column in rest if column != label], table)
-    rest = [column for column in rest if column != split]
+    maybe_splits = [column for column in rest if column != label]
+    split_columns, splits = read_splits(table, maybe_splits, has_label=bool(label_column(table, label)))
+    rest = [column for column in rest if column not in split_columns]
     name, used, labels = _read_labels(table, rest, label)
     ignored = [column for column in rest if column not in used]
     text = f"labels from {table.name}: column {image} -> {name}"
+    if splits and "split" not in split_columns:
+        text += f", splits by {name_some(split_columns)}"
     return Columns(
         table,
         image,
         found,
         name,
         labels,
-        None if split is None else _read_splits(table, split),
+        splits,
         table.column(group) if group in table.columns else None,
         (f"{text}; columns not used: {name_some(ignored)}" if ignored else text, *table.notes)
         + (() if group else tuple(_note_groups(table, ignored))),
@@ -107,7 +102,7 @@ def _note_groups(table: Table, columns: Sequence[str]) -> Iterator[str]:
     """A note on the first column that seems to say which images show one subject or scene."""
     for column in columns:
         values = [value for value in table.column(column) if value]
-        if _plain(column).removesuffix("id") in _GROUP_NAMES and 1 < len(set(values)) < len(values):
+        if plain_name(column).removesuffix("id") in _GROUP_NAMES and 1 < len(set(values)) < len(values):
             yield f"if column {column} says which images show one subject, --group {column} keeps them together"
             return
 
@@ -116,12 +111,12 @@ def label_column(table: Table, label: str = "") -> str:
     """The column `label` of a table, or else the first with a usual name of labels; empty if there is none."""
     if label:
         return label if label in table.columns else ""
-    return next((column for column in table.columns if _plain(column) in _LABEL_NAMES), "")
+    return next((column for column in table.columns if plain_name(column) in _LABEL_NAMES), "")
 
 
 def find_rows(table: Table, finder: ImageFinder) -> list[Found]:
     """What the rows of a table name, in the column that names the most images."""
-    image, _ = _choose_image(table, finder, "")
+    image, _ = choose_image_column(table, _not_labels(table), finder)
     return finder.find(table.column(image))
 
 
@@ -131,73 +126,15 @@ def share_found(table: Table, finder: ImageFinder) -> float:
     return sum(bool(one.paths) for one in found) / len(found)
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name).casefold()
+def _not_labels(table: Table, label: str = "") -> Sequence[str]:
+    """The columns that may name images: all but those of labels, unless there are no others."""
+    return [c for c in table.columns if c != label and plain_name(c) not in _LABEL_NAMES] or table.columns
 
 
 def _require(table: Table, label: str) -> None:
     if label and label not in table.columns:
         hint = suggest(label, table.columns, f"its columns are {name_some(table.columns)}")
         raise DataError(f"--label {label}: {table.name} has no such column; {hint}")
-
-
-@dataclass(frozen=True)
-class _Naming:
-    """How well a column names images."""
-
-    column: str
-    found: list[Found]
-    """What a sample of its rows names."""
-    how: int
-    """In what the surest half of the rows agrees with the names of files; `len(How)` if fewer name an image."""
-    count: int
-    """How many images these rows name."""
-    usual: int
-    """The place of the column's name among usual ones."""
-    is_index: bool
-    """Whether it counts the rows."""
-
-    @property
-    def rank(self) -> tuple[int, int, int]:
-        """The smallest is the best."""
-        return self.how, -self.count, self.usual
-
-    def contradicts(self, other: "_Naming") -> bool:
-        """Whether it names about as many images as another column, and other ones for the same rows."""
-        pairs = zip(self.found, other.found, strict=True)
-        is_alike = max(self.how, other.how) < len(How) and 2 * self.count >= other.count
-        return is_alike and any(a.paths and b.paths and set(a.paths).isdisjoint(b.paths) for a, b in pairs)
-
-
-def _rate(table: Table, column: str, finder: ImageFinder) -> _Naming:
-    values, plain = table.column(column), _plain(column)
-    step = -(-len(values) // _SAMPLE_ROWS)
-    found = finder.find(values[::step])
-    usual = _IMAGE_NAMES.index(plain) if plain in _IMAGE_NAMES else len(_IMAGE_NAMES)
-    named = [one for one in found if one.paths]
-    sure = {how: [one.paths for one in named if one.how <= how] for how in How}
-    how = next((how for how in How if 2 * len(sure[how]) * step >= len(values)), None)
-    paths = [one.paths for one in named] if how is None else sure[how]
-    return _Naming(column, found, len(How) if how is None else how, len(set(paths)), usual, _counts_rows(values))
-
-
-def _choose_image(table: Table, finder: ImageFinder, label: str) -> tuple[str, str]:
-    """The column that names the most images; of several the one that names them most surely.
-
-    Returns:
-        The column, and another one that could be meant as well; empty if there is none.
-    """
-    possible = [column for column in table.columns if column != label and _plain(column) not in _LABEL_NAMES]
-    ratings = (_rate(table, column, finder) for column in possible or table.columns)
-    best, *others = sorted(ratings, key=lambda each: each.rank)
-    if best.is_index:
-        # Where images are called by numbers, the index of a shuffled table names each of them, too.
-        rival = next((each for each in others if not each.is_index and each.contradicts(best)), best)
-        if rival.usual > best.usual:
-            return best.column, rival.column
-        best = rival
-    equal = (each.column for each in others if each.rank == best.rank and not each.is_index and each.contradicts(best))
-    return best.column, next(equal, "")
 
 
 def _require_half(table: Table, image: str, found: Sequence[Found], where: str) -> None:
@@ -210,40 +147,6 @@ def _require_half(table: Table, image: str, found: Sequence[Found], where: str) 
             f" {name_some(values)}); give the folder of the images as --images, or remove the other rows"
             f"{''.join(f'; {note}' for note in table.notes)}"
         )
-
-
-def _choose_split(columns: Sequence[str], table: Table) -> str | None:
-    """The column of splits: one whose values are names of splits, train among them, or which is called like that."""
-    for column in columns:
-        values = {value for value in table.column(column) if value}
-        splits = {_guess_value(column, value) for value in values}
-        if values and None not in splits and (_is_split_name(column) or {"train"} < splits):
-            return column
-        if _plain(column) == "split" and values:
-            unknown = sorted(value for value in values if not guess_split(value))
-            raise DataError(
-                f"{table.name}: column {column} holds {name_some(unknown)}, which is no split; write train, val or"
-                " test, or rename the column"
-            )
-    return None
-
-
-def _is_split_name(column: str) -> bool:
-    return _plain(column) in (*_SPLIT_NAMES, *_SPLIT_FLAGS)
-
-
-def _guess_value(column: str, value: str) -> SplitName | None:
-    if flag := _SPLIT_FLAGS.get(_plain(column)):
-        lower = value.casefold().removesuffix(".0")
-        return flag if lower in _TRUE else "train" if lower in _FALSE else None
-    return guess_split(value)
-
-
-def _read_splits(table: Table, column: str) -> list[SplitName | None]:
-    splits = [_guess_value(column, value) for value in table.column(column)]
-    if "train" not in splits:
-        raise DataError(f"{table.name}: column {column} gives no image to train on; write train for some")
-    return splits
 
 
 def _read_labels(table: Table, rest: Sequence[str], label: str) -> tuple[str, list[str], list[str]]:
@@ -260,8 +163,9 @@ def _read_labels(table: Table, rest: Sequence[str], label: str) -> tuple[str, li
 
 def _choose_label(table: Table, rest: Sequence[str]) -> str:
     """The column of labels by its name, or because no other is left; empty if that is not clear."""
-    plain = {_plain(column) for column in table.columns}
-    usual = [c for c in rest if _plain(c) in _LABEL_NAMES and not (_plain(c) == "y" and "x" in plain)]  # a place
+    # Beside a column x, a column y is a place.
+    places = {"y"} if "x" in map(plain_name, table.columns) else set()
+    usual = [column for column in rest if plain_name(column) in _LABEL_NAMES and plain_name(column) not in places]
     if len(usual) > 1 and _all_agree([table.column(column) for column in usual]):
         # A number and a name for each class: the name says more.
         usual = [min(usual, key=lambda column: all(value.isdecimal() for value in table.column(column)))]
@@ -269,7 +173,7 @@ def _choose_label(table: Table, rest: Sequence[str]) -> str:
         raise DataError(f"{table.name}: {name_some(usual)} can be the labels; say which with --label COLUMN")
     if usual:
         return usual[0]
-    left = [column for column in rest if not _counts_rows(table.column(column))]
+    left = [column for column in rest if not counts_rows(table.column(column))]
     return left[0] if len(left) == 1 else ""
 
 
@@ -277,11 +181,6 @@ def _all_agree(columns: Sequence[Sequence[str]]) -> bool:
     """Whether each value of one column goes with one value of every other column."""
     pairs = set(zip(*columns, strict=True))
     return all(len({pair[place] for pair in pairs}) == len(pairs) for place in range(len(columns)))
-
-
-def _counts_rows(values: Sequence[str]) -> bool:
-    """Whether a column is the index that a table was written with."""
-    return any(all(value == str(number) for number, value in enumerate(values, first)) for first in (0, 1))
 
 
 def _clean(value: str) -> str:

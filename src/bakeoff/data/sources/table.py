@@ -6,6 +6,7 @@ What spreadsheets write is read as well: semicolons, tabs, a byte-order mark, UT
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -22,6 +23,7 @@ __all__ = [
     "is_table_name",
     "join_tables",
     "make_table",
+    "plain_name",
     "read_table",
     "read_table_file",
     "to_cell",
@@ -84,6 +86,11 @@ class Table:
 def is_table_name(name: str) -> bool:
     """Whether a file is a table, by its suffix; spreadsheets, which cannot be read, are tables too."""
     return PurePath(name).suffix.lower() in (*TABLE_SUFFIXES, *_SPREADSHEET_SUFFIXES)
+
+
+def plain_name(column: str) -> str:
+    """The letters and digits of a column's name in lower case, by which names are compared."""
+    return re.sub(r"[\W_]+", "", column).casefold()
 
 
 def read_table_file(path: Path, *, may_be_empty: bool = False) -> Table:
