@@ -751,6 +751,41 @@ def test_class_folders_beside_a_table_stay_class_folders(tmp_path):
     assert set(_classes(_open(tmp_path, label="label")).values()) == {"sick", "well"}
 
 
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ("patient,split", " (--label label --group patient takes labels, splits and groups from tables)"),
+        ("weight,split", " (--label label takes labels and splits from tables)"),
+        ("patient,weight", " (--label label --group patient takes labels and groups from tables)"),
+        ("weight", ""),
+    ],
+)
+def test_splits_and_groups_of_a_table_beside_class_folders_are_offered(tmp_path, columns, told):
+    names = [f"{_label(number)}/{name}" for number, name in enumerate(_names(24))]
+    _images(tmp_path, names)
+    lines = [f"file,label,{columns}"]
+    for row, name in enumerate(names):
+        values = {"patient": f"p{row // 2}", "split": ("train", "train", "test")[row // 3 % 3], "weight": "7"}
+        lines.append(",".join([name, _label(row), *(values[column] for column in columns.split(","))]))
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    assert _open(tmp_path).notes[-1] == f"labels from folders; not used: labels.csv{told}"
+    source = _open(tmp_path, label="label", group="patient" if "patient" in columns else "")
+    assert {split for _, split in _found(source).values()} == ({"train", "test"} if "split" in columns else {None})
+
+
+@pytest.mark.parametrize(
+    ("header", "mend"), [("file,label,patient", "--label label"), ("file,weight,patient", "a column of labels")]
+)
+def test_a_group_that_is_a_column_of_a_table_beside_class_folders_says_how_to_use_it(tmp_path, header, mend):
+    names = [f"{_label(number)}/{name}" for number, name in enumerate(_names())]
+    _images(tmp_path, names)
+    lines = [f"{name},{_label(row)},p{row // 2}" for row, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join([header, *lines]))
+    said = rf"--group patient is a column of labels\.csv, but the labels are from folders; add {mend}"
+    with pytest.raises(DataError, match=said):
+        _open(tmp_path, group="patient")
+
+
 def test_a_table_of_something_else_is_not_taken_for_labels(tmp_path):
     names = [f"{folder}/{name}" for folder in ("train", "plane", "boat") for name in _names(4)]
     _images(tmp_path, names)

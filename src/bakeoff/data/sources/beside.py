@@ -4,12 +4,12 @@ Kaggle's form is `train/`, `test/` and `train.csv`; another is `images/` and `la
 `metadata.csv`, `.jsonl` or `.parquet` with a column `file_name` into the folders of the images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
 from bakeoff.data.sources.class_folders import list_class_folders
-from bakeoff.data.sources.columns import find_rows, label_column, share_found
+from bakeoff.data.sources.columns import find_rows, group_column, label_column, share_found
 from bakeoff.data.sources.finder import ImageFinder, names_an_image
 from bakeoff.data.sources.folder_names import guess_split, may_be_class
 from bakeoff.data.sources.groups import FOLDER
@@ -73,7 +73,9 @@ def list_images(tree: Tree, data: Data) -> Listing:
             raise
     else:
         if len(folders.class_names) > 1 or not (meant or problems):
-            return _compare(tree, folders, labelled, images, data) if labelled else folders
+            listing = _compare(tree, folders, labelled, images, data) if labelled else folders
+            _refuse_group([*labelled, *found], data.group)
+            return listing
     if not meant:
         raise problems[0]
     return _list_table(tree, _choose(tree, meant, images), images, data)
@@ -110,6 +112,7 @@ def _compare(tree: Tree, folders: Listing, tables: Sequence[Table], images: Imag
     """The labels of class folders. Raises DataError if a table has other ones for most of the images."""
     of_folder = {image.path: image.label for image in folders.images}
     has_splits = any(image.split for image in folders.images)
+    offers = []
     for table in tables:
         try:
             rows = _list_table(tree, table, images, data)
@@ -125,10 +128,28 @@ def _compare(tree: Tree, folders: Listing, tables: Sequence[Table], images: Imag
                 f"{tree.shown()}: labels can be the folders ({name_some(folders.class_names)}) or those of {table.name}"
                 f" ({name_some(rows.class_names)}); say --layout classes, or --label {label_column(table)}"
             )
+        offers += _describe_offer(table, has_splits=any(image.split for image in rows.images))
     note = f"labels from folders; not used: {name_some([table.name for table in tables])}"
-    if any(map(table_split, (table.name for table in tables))):
-        note += f" (--label {label_column(tables[0])} takes labels and splits from tables)"
-    return replace(folders, notes=(*folders.notes, note))
+    return replace(folders, notes=(*folders.notes, f"{note} ({offers[0]})" if offers else note))
+
+
+def _describe_offer(table: Table, *, has_splits: bool) -> Iterator[str]:
+    """What a table gives besides labels, and how to take it."""
+    label = label_column(table)
+    group = group_column(table, [column for column in table.columns if column != label])
+    kinds = ["labels", *(["splits"] if has_splits or table_split(table.name) else []), *(["groups"] if group else [])]
+    if len(kinds) > 1:
+        options = f"--label {label} --group {group}" if group else f"--label {label}"
+        yield f"{options} takes {', '.join(kinds[:-1])} and {kinds[-1]} from tables"
+
+
+def _refuse_group(tables: Sequence[Table], group: str) -> None:
+    """Raise DataError if the rule of groups is a column of a table of which nothing is used."""
+    table = next((table for table in tables if group in table.columns), None)
+    if table and group != FOLDER:
+        label = label_column(table)
+        mend = f"add --label {label}" if label else "add a column of labels to it, and --label with its name"
+        raise DataError(f"--group {group} is a column of {table.name}, but the labels are from folders; {mend}")
 
 
 def _is_unclear(table: Table, images: ImageFinder) -> bool:

@@ -4,7 +4,7 @@ Names of columns are compared by their letters and digits alone: `Class Name` is
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bakeoff.data.sources.finder import Found, ImageFinder, names_an_image
@@ -15,7 +15,7 @@ from bakeoff.data.sources.table import Table, plain_name
 from bakeoff.errors import DataError, suggest
 from bakeoff.text import counted, name_some
 
-__all__ = ["Columns", "choose_columns", "find_rows", "label_column", "share_found"]
+__all__ = ["Columns", "choose_columns", "find_rows", "group_column", "label_column", "share_found"]
 
 _LABEL_NAMES = """
     label labels labelname labelid class classes classname classlabel classid category categories categoryname
@@ -85,6 +85,9 @@ def choose_columns(table: Table, finder: ImageFinder, where: str, *, label: str 
     text = f"labels from {table.name}: column {image} -> {name}"
     if splits and "split" not in split_columns:
         text += f", splits by {name_some(split_columns)}"
+    notes = [f"{text}; columns not used: {name_some(ignored)}" if ignored else text, *table.notes]
+    if not group and (likely := group_column(table, ignored)):
+        notes.append(f"if column {likely} says which images show one subject, --group {likely} keeps them together")
     return Columns(
         table,
         image,
@@ -93,18 +96,17 @@ def choose_columns(table: Table, finder: ImageFinder, where: str, *, label: str 
         labels,
         splits,
         table.column(group) if group in table.columns else None,
-        (f"{text}; columns not used: {name_some(ignored)}" if ignored else text, *table.notes)
-        + (() if group else tuple(_note_groups(table, ignored))),
+        tuple(notes),
     )
 
 
-def _note_groups(table: Table, columns: Sequence[str]) -> Iterator[str]:
-    """A note on the first column that seems to say which images show one subject or scene."""
+def group_column(table: Table, columns: Sequence[str]) -> str:
+    """The first of some columns that seems to say which images show one subject or scene; empty if there is none."""
     for column in columns:
         values = [value for value in table.column(column) if value]
         if plain_name(column).removesuffix("id") in _GROUP_NAMES and 1 < len(set(values)) < len(values):
-            yield f"if column {column} says which images show one subject, --group {column} keeps them together"
-            return
+            return column
+    return ""
 
 
 def label_column(table: Table, label: str = "") -> str:
