@@ -68,8 +68,10 @@ def photos(tmp_path):
     [
         ("csv", lambda text: text.encode()),
         ("csv", lambda text: text.replace("\n", "\r\n").encode("utf-8-sig")),
+        ("csv", lambda text: text.replace("\n", "\r").encode()),
         ("csv", lambda text: text.replace(",", ";").encode("utf-8-sig")),
         ("csv", lambda text: ("sep=;\n" + text.replace(",", ";")).encode()),
+        ("csv", lambda text: ("sep=;\n" + text.replace(",", ";")).replace("\n", "\r").encode()),
         ("csv", lambda text: text.replace(",", "\t").encode("utf-16")),
         ("csv", lambda text: text.replace(",", "\t").encode("utf-16-le")),
         ("tsv", lambda text: text.replace(",", "\t").encode()),
@@ -78,17 +80,21 @@ def photos(tmp_path):
         ("csv", lambda text: text.replace("cat", '"cat"').encode()),
         ("jsonl", lambda text: "\n".join(json.dumps(dict(zip(("id", "label"), line.split(","), strict=True)))
                                          for line in text.splitlines()[1:]).encode()),
+        ("jsonl", lambda text: "\r".join(json.dumps({"id": line[:8], "label": line[9:], "note": "\u2028"})
+                                         for line in text.splitlines()[1:]).encode()),
         ("json", lambda text: json.dumps([dict(zip(("id", "label"), line.split(","), strict=True))
                                           for line in text.splitlines()[1:]]).encode()),
         ("json", lambda text: json.dumps(dict(line.split(",") for line in text.splitlines()[1:])).encode()),
     ],
-    ids=["comma", "bom-crlf", "semicolon", "sep-line", "utf16", "utf16-without-mark", "tab", "bar", "empty-columns",
-         "quotes", "json-lines", "json-objects", "json-mapping"],
+    ids=["comma", "bom-crlf", "cr", "semicolon", "sep-line", "sep-line-cr", "utf16", "utf16-without-mark", "tab", "bar",
+         "empty-columns", "quotes", "json-lines", "json-lines-cr", "json-objects", "json-mapping"],
 )  # fmt: skip
 def test_tables_of_many_forms_say_the_same(tmp_path, photos, suffix, write):
     table = tmp_path / f"labels.{suffix}"
     table.write_bytes(write(_rows(_names())))
     assert _classes(_open(table, photos)) == EXPECTED
+    if suffix in ("csv", "tsv", "jsonl"):
+        assert _classes(_open(photos)) == EXPECTED
 
 
 def test_a_list_with_spaces_between_its_values_is_read(tmp_path, photos):
@@ -710,6 +716,52 @@ def test_a_table_that_is_needed_and_damaged_says_so(tmp_path, photos):
     for options in ({}, {"label": "label"}):
         with pytest.raises(DataError, match=r"row 13 of .*labels\.csv has 3 values for 2 columns"):
             _open(photos, **options)
+
+
+@pytest.mark.parametrize("place", ["photos", "photos/labels.csv", "labels.csv"])
+def test_a_table_whose_first_rows_cannot_be_read_says_so_where_there_are_no_other_labels(tmp_path, photos, place):
+    table = photos / "labels.csv" if "/" in place else tmp_path / "labels.csv"
+    table.write_text(_rows([f"{name},1" for name in _names()], header="id,id,label"))
+    for options in ({}, {"label": "label"}):
+        with pytest.raises(DataError, match=r"labels\.csv has two columns called id; rename one$"):
+            _open(tmp_path if place == "labels.csv" else photos, **options)
+    # Where the images have other labels, a table that may be about anything does not matter.
+    _images(tmp_path / "classes", [f"{_label(number)}/{name}" for number, name in enumerate(_names())])
+    (tmp_path / "classes" / "labels.csv").write_text(table.read_text())
+    assert set(_classes(_open(tmp_path / "classes")).values()) == set(CLASSES)
+
+
+def test_an_unreadable_table_of_something_else_does_not_hide_what_is_wrong_with_the_folders(tmp_path):
+    _images(tmp_path, [f"{name}/{number}.png" for name in ("train", "plane", "boat") for number in range(3)])
+    (tmp_path / "log.csv").write_text("step,loss,loss\n1,2,3\n")
+    with pytest.raises(DataError, match=r"train can be a split.*; or mend a table: log\.csv has two columns"):
+        _open(tmp_path)
+
+
+def _one_hot(names):
+    hot = ["1, 0, 0", "0, 1, 0", "0, 0, 1"]
+    return _rows(names, header="filename, cat, dog, emu", label=lambda number: f" {hot[number % 3]}")
+
+
+@pytest.mark.parametrize("inside", ["", "images/"])
+@pytest.mark.parametrize(("name", "write"), [("_classes.csv", _one_hot), ("labels.csv", _rows)])
+def test_a_table_among_the_images_of_each_split_is_found(tmp_path, inside, name, write):
+    for offset, (split, count) in enumerate((("train", 12), ("valid", 6), ("test", 6))):
+        _images(tmp_path / "export" / split, [f"{inside}{each}" for each in _names(count)], offset=20 * offset)
+        (tmp_path / "export" / split / name).write_text(write(_names(count)))
+    source = _open(tmp_path)
+    assert _found(source) == {
+        f"export/{folder}/{inside}{each}": (_label(row), split)
+        for folder, split, count in (("train", "train", 12), ("valid", "val", 6), ("test", "test", 6))
+        for row, each in enumerate(_names(count))
+    }
+
+
+def test_a_table_among_images_whose_folder_is_no_class_is_found(tmp_path):
+    _images(tmp_path / "images", _names())
+    _images(tmp_path / "masks", _names(12, "mask{}.png"), offset=50)
+    (tmp_path / "images" / "labels.csv").write_text(_rows(_names()))
+    assert _classes(_open(tmp_path)) == {f"images/{name}": label for name, label in EXPECTED.items()}
 
 
 def test_a_table_is_bounded(monkeypatch, tmp_path, photos):

@@ -11,10 +11,11 @@ from pathlib import PurePath
 from bakeoff.data.sources.class_folders import list_class_folders
 from bakeoff.data.sources.columns import find_rows, group_column, label_column, share_found
 from bakeoff.data.sources.finder import ImageFinder, names_an_image
-from bakeoff.data.sources.folder_names import guess_split, may_be_class
+from bakeoff.data.sources.folder_names import guess_split, guess_splits, may_be_class
 from bakeoff.data.sources.groups import FOLDER
 from bakeoff.data.sources.labels import list_table, table_split
 from bakeoff.data.sources.listing import Listing
+from bakeoff.data.sources.records import SplitName
 from bakeoff.data.sources.table import LIMIT_BYTES, Table, join_tables, read_table
 from bakeoff.data.sources.trees import FolderTree, Tree, join
 from bakeoff.data.sources.walk import find_images, has_images, subfolders
@@ -57,40 +58,49 @@ def list_images(tree: Tree, data: Data) -> Listing:
     if not places and not data.label:
         return list_class_folders(tree, has_groups=data.group == FOLDER)
     images = ImageFinder(find_images(tree, "", tree.parents()[1:]))
-    found, problems = _read_tables(places, images)
+    found, problems, unread = _read_tables(places, images)
     labelled = [table for table in found if label_column(table, data.label)]
     if data.label:
         if not labelled:
             told = f"--label {data.label}: {tree.shown()} has no table with that column that names its images"
-            raise problems[0] if problems else DataError(told)
+            raise next(iter([*problems, *unread]), DataError(told))
         return _list_table(tree, _choose(tree, labelled, images), images, data)
     # Where folders may be classes, a table is meant only if it says that it has labels.
     meant = _most_related(labelled, images) or (_most_related(found, images) if _is_flat(images.paths) else [])
     try:
         folders = list_class_folders(tree, has_groups=data.group == FOLDER)
-    except DataError:
+    except DataError as error:
         if not meant and not problems:
+            if unread:
+                raise DataError(f"{error}; or mend a table: {unread[0]}") from error
             raise
     else:
-        if len(folders.class_names) > 1 or not (meant or problems):
+        if len(folders.class_names) > 1 or not (meant or problems or unread):
             listing = _compare(tree, folders, labelled, images, data) if labelled else folders
             _refuse_group([*labelled, *found], data.group)
             return listing
     if not meant:
-        raise problems[0]
+        raise [*problems, *unread][0]
     return _list_table(tree, _choose(tree, meant, images), images, data)
 
 
-def _read_tables(places: Sequence[tuple[Tree, str, str]], images: ImageFinder) -> tuple[list[Table], list[DataError]]:
-    """The tables that name images, and what is wrong with others."""
-    found, problems = [], []
+def _read_tables(
+    places: Sequence[tuple[Tree, str, str]], images: ImageFinder
+) -> tuple[list[Table], list[DataError], list[DataError]]:
+    """The tables that name images, what is wrong with others that do, and why the first rows of others are not read."""
+    found, problems, unread = [], [], []
     for place in places:
         try:
-            if table := _read_related(*place, images):
+            head = _read_first_rows(*place)
+        except DataError as error:
+            unread.append(error)
+            continue
+        try:
+            if table := _read_related(*place, head, images):
                 found.append(table)
         except DataError as error:
             problems.append(error)
-    return found, problems
+    return found, problems, unread
 
 
 def _most_related(tables: Sequence[Table], images: ImageFinder) -> Sequence[Table]:
@@ -112,7 +122,7 @@ def _compare(tree: Tree, folders: Listing, tables: Sequence[Table], images: Imag
     """The labels of class folders. Raises DataError if a table has other ones for most of the images."""
     of_folder = {image.path: image.label for image in folders.images}
     has_splits = any(image.split for image in folders.images)
-    offers = []
+    offers: list[str] = []
     for table in tables:
         try:
             rows = _list_table(tree, table, images, data)
@@ -162,9 +172,13 @@ def _find_places(tree: Tree) -> list[tuple[Tree, str, str]]:
     """The tables in or beside a tree: the tree that each is in, its path there, and its name in messages."""
     folder = _skip_wrappers(tree)
     paths = _table_paths(tree, folder)
-    for inner in (join(folder, name) for name in subfolders(tree, folder)):
-        is_apart = not has_images(tree, inner, below=True)
-        paths += [path for path in _table_paths(tree, inner) if is_apart or _is_metadata(path)]
+    names = subfolders(tree, folder)
+    splits = guess_splits(names)
+    for name in names:
+        inner = join(folder, name)
+        # In a folder that may be a class, a table among the images is rather about something else.
+        is_telling = name in splits or not may_be_class(name) or not has_images(tree, inner, below=True)
+        paths += [path for path in _table_paths(tree, inner) if is_telling or _is_metadata(path)]
     if paths or not isinstance(tree, FolderTree) or not has_images(tree, ""):
         return [(tree, path, path) for path in paths]
     own = tree.path if tree.path.name not in ("", "..") else tree.path.resolve()
@@ -187,19 +201,17 @@ def _table_paths(tree: Tree, folder: str) -> list[str]:
     return [e.path for e in entries if not e.name.startswith(".") and _NO_LABELS not in e.name.lower()]
 
 
-def _read_related(tree: Tree, path: str, name: str, finder: ImageFinder) -> Table | None:
+def _read_first_rows(tree: Tree, path: str, name: str) -> Table:
+    """The first rows of a table; all rows of a Parquet file, which has its description at its end."""
+    is_head = not path.lower().endswith(_PARQUET)
+    return read_table(name, _read_head(tree, path, _HEAD_BYTES if is_head else LIMIT_BYTES + 1), is_head=is_head)
+
+
+def _read_related(tree: Tree, path: str, name: str, head: Table, finder: ImageFinder) -> Table | None:
     """Read a table; None if its first rows name no image, or if `bakeoff data check` wrote it."""
-    if path.lower().endswith(_PARQUET):
-        table = read_table(name, _read_head(tree, path, LIMIT_BYTES + 1))
-        return table if share_found(table, finder) else None
-    beginning = _read_head(tree, path, _HEAD_BYTES)
-    try:
-        head = read_table(name, beginning, is_head=True)
-    except DataError:
-        return None
     if head.columns[: len(_FINDINGS)] == _FINDINGS or not share_found(head, finder):
         return None
-    table = read_table(name, _read_head(tree, path, LIMIT_BYTES + 1))
+    table = head if path.lower().endswith(_PARQUET) else read_table(name, _read_head(tree, path, LIMIT_BYTES + 1))
     return table.without_header() if any(map(names_an_image, table.columns)) else table
 
 
@@ -216,14 +228,13 @@ def _is_metadata(path: str) -> bool:
 
 def _choose(tree: Tree, tables: Sequence[Table], images: ImageFinder) -> Table:
     """The one table, or the tables of the splits as one. Raises DataError if different ones could be meant."""
-    if are_metadata := all(_is_metadata(table.name) for table in tables):
+    if all(_is_metadata(table.name) for table in tables):
         tables = [_from_root(table) for table in tables]
         if all(set(table.columns) == set(tables[0].columns) for table in tables):
             return join_tables(tables)
     if len(tables) == 1:
         return tables[0]
-    names = {table.name.rpartition("/")[0] if are_metadata else table.name: table for table in tables}
-    by_split = {split: table for name, table in names.items() if (split := table_split(name))}
+    by_split = {split: table for table in tables if (split := _split_of(tree, table))}
     others = [table for table in tables if table not in by_split.values()]
     if "train" in by_split and _are_apart(others, list(by_split.values()), images):
         # The table of test images may have everything but the labels.
@@ -238,6 +249,13 @@ def _choose(tree: Tree, tables: Sequence[Table], images: ImageFinder) -> Table:
         return replace(joined if len(same) > 1 else by_split["train"], notes=(*joined.notes, *notes))
     told = " or in ".join(table.name for table in tables)
     raise DataError(f"{tree.shown()}: the labels can be in {told}; give one of them, and --images {tree.shown()}")
+
+
+def _split_of(tree: Tree, table: Table) -> SplitName | None:
+    """The split that a table's name says, or that of the folder in which it lies."""
+    folder, _, name = table.name.rpartition("/")
+    is_inside = folder != _skip_wrappers(tree) and tree.has(table.name)
+    return table_split(name) or (table_split(folder) if is_inside else None)
 
 
 def _are_apart(some: Sequence[Table], others: Sequence[Table], images: ImageFinder) -> bool:

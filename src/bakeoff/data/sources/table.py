@@ -44,6 +44,8 @@ _DELIMITERS = ",;\t|"
 _SPACED_SUFFIX = ".txt"
 # Rows by which a delimiter is chosen.
 _SAMPLE_ROWS = 50
+# The last is that of Excel's "CSV (Macintosh)".
+_LINE_BREAK = re.compile("\r\n|\n|\r")
 # Names of the two columns of a JSON object that maps files to labels.
 _MAPPING_COLUMNS = ("file", "label")
 
@@ -127,9 +129,9 @@ def read_table(name: str, data: bytes, *, is_head: bool = False, may_be_empty: b
             return make_table(name, columns, rows, notes, may_be_empty=may_be_empty)
         text, notes = _decode(name, data, "ignore" if is_head else "strict")
         if is_head:
-            text = text[: text.rfind("\n") + 1]
+            text = text[: max(map(text.rfind, "\r\n")) + 1]
         if suffix in _JSON_LINES_SUFFIXES:
-            columns, rows = _gather([json.loads(line) for line in text.split("\n") if line.strip()])
+            columns, rows = _gather([json.loads(line) for line in _LINE_BREAK.split(text) if line.strip()])
         elif suffix == ".json":
             columns, rows = _gather(json.loads(text))
         else:
@@ -217,10 +219,10 @@ def _decode(name: str, data: bytes, errors: str) -> tuple[str, list[str]]:
 
 
 def _read_delimited(text: str, *, strict: bool, may_be_spaced: bool) -> tuple[list[str], list[list[str]]]:
-    first, _, rest = text.partition("\n")
+    first, *rest = _LINE_BREAK.split(text, maxsplit=1)
     told = first.strip()
     if told.lower().startswith("sep=") and len(told) == 5:  # Excel's own line
-        text, delimiter = rest, told[4]
+        text, delimiter = "".join(rest), told[4]
     else:
         delimiter = max(_DELIMITERS, key=lambda each: _fits(text, each))
         if may_be_spaced and _fits(text, delimiter)[1] == 1 and _fits(text, " ") > (True, 1):
