@@ -277,6 +277,7 @@ def test_two_columns_that_name_different_images_are_refused(tmp_path, header, fi
     one, other, _ = header.split(",")
     with pytest.raises(DataError, match=f"columns {one} and {other} can both name the images, .*remove the column"):
         _open(tmp_path / "labels.csv", tmp_path / "photos")
+    assert "column " + other in _open(tmp_path / "labels.csv", tmp_path / "photos", group=one).notes[0]
 
 
 @pytest.mark.parametrize("header", ["id,age,label", ",age,label"])

@@ -63,7 +63,7 @@ def choose_columns(table: Table, finder: ImageFinder, where: str, *, label: str 
     if any(map(names_an_image, table.columns)):
         table = table.without_header()
     _require(table, label)
-    image, rival = choose_image_column(table, _not_labels(table, label), finder)
+    image, rival = choose_image_column(table, _may_name_images(table, label, group), finder)
     if rival:
         raise DataError(
             f"{table.name}: columns {image} and {rival} can both name the images, and mean different ones; remove the"
@@ -118,7 +118,7 @@ def label_column(table: Table, label: str = "") -> str:
 
 def find_rows(table: Table, finder: ImageFinder) -> list[Found]:
     """What the rows of a table name, in the column that names the most images."""
-    image, _ = choose_image_column(table, _not_labels(table), finder)
+    image, _ = choose_image_column(table, _may_name_images(table), finder)
     return finder.find(table.column(image))
 
 
@@ -128,9 +128,10 @@ def share_found(table: Table, finder: ImageFinder) -> float:
     return sum(bool(one.paths) for one in found) / len(found)
 
 
-def _not_labels(table: Table, label: str = "") -> Sequence[str]:
-    """The columns that may name images: all but those of labels, unless there are no others."""
-    return [c for c in table.columns if c != label and plain_name(c) not in _LABEL_NAMES] or table.columns
+def _may_name_images(table: Table, *others: str) -> Sequence[str]:
+    """The columns that may name images: all but those of labels and those that are known to hold something else."""
+    left = [column for column in table.columns if column not in others and plain_name(column) not in _LABEL_NAMES]
+    return left or table.columns
 
 
 def _require(table: Table, label: str) -> None:
