@@ -6,12 +6,21 @@ import time
 
 import pytest
 
-from bakeoff.cache import clear, list_entries, mark_used, prune
+from bakeoff.cache import clear, list_entries, list_others, mark_used, prune
+from bakeoff.cli.cache import clear as clear_command
 from bakeoff.cli.cache import show
+from bakeoff.data.batches import load_split
+from bakeoff.data.sources.cifar import CIFARS
+from bakeoff.data.sources.given import kept_file
+from bakeoff.download.partial import partial_path
 from bakeoff.errors import ConfigError
 from bakeoff.files import cache_dir
+from bakeoff.networks.plugin.facts import facts_folder
+from bakeoff.networks.weights import sent_weights_dir
 
 DAY = 86_400
+OLD, MIDDLE, YOUNG = (digit * 32 for digit in "012")
+SHARDS = f"digits-{'0' * 12}"
 
 
 @pytest.fixture
@@ -20,12 +29,12 @@ def entries(tmp_path, monkeypatch):
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path / "entries"))
     home = cache_dir()
     for name, size, days in (
-        ("features/old.npy", 1000, 9),
-        ("features/old.json", 10, 9),
-        ("features/middle.npy", 1000, 5),
-        ("features/young.npy", 1000, 0),
-        ("data/digits-1/train.tfrecord", 2000, 3),
-        ("downloads/cifar.tar.gz", 500, 7),
+        (f"features/{OLD}.npy", 1000, 9),
+        (f"features/{OLD}.json", 10, 9),
+        (f"features/{MIDDLE}.npy", 1000, 5),
+        (f"features/{YOUNG}.npy", 1000, 0),
+        (f"data/{SHARDS}/train.tfrecord", 2000, 3),
+        ("downloads/cifar-10-binary.tar.gz", 500, 7),
         ("decoded/.partial-x.npy", 300, 2),
     ):
         path = home / name
@@ -34,7 +43,7 @@ def entries(tmp_path, monkeypatch):
         then = time.time() - days * DAY
         os.utime(path, (then, then))
     then = time.time() - 3 * DAY
-    os.utime(home / "data" / "digits-1", (then, then))
+    os.utime(home / "data" / SHARDS, (then, then))
     return home
 
 
@@ -45,12 +54,12 @@ def _names():
 @pytest.mark.usefixtures("entries")
 def test_entries_are_sorted_by_last_use_with_their_files_together():
     assert _names() == [
-        ("features", "old"),
-        ("downloads", "cifar.tar"),
-        ("features", "middle"),
-        ("data", "digits-1"),
+        ("features", OLD),
+        ("downloads", "cifar-10-binary.tar"),
+        ("features", MIDDLE),
+        ("data", SHARDS),
         ("decoded", ".partial-x"),
-        ("features", "young"),
+        ("features", YOUNG),
     ]
     assert list_entries()[0].bytes == 1010
 
@@ -64,21 +73,21 @@ def test_pruning_deletes_the_least_recently_used_and_unfinished_files(monkeypatc
     monkeypatch.setenv("BAKEOFF_CACHE_BYTES", "4100")
     used = list_entries()[0]
     mark_used(used.paths[0])
-    assert [entry.name for entry in prune()] == ["cifar.tar", "middle"]
-    assert ("features", "old") in _names()
+    assert [entry.name for entry in prune()] == ["cifar-10-binary.tar", MIDDLE]
+    assert ("features", OLD) in _names()
 
 
 @pytest.mark.usefixtures("entries")
 def test_entries_used_today_are_not_pruned(monkeypatch):
     monkeypatch.setenv("BAKEOFF_CACHE_BYTES", "0")
     prune()
-    assert _names() == [("features", "young")]
+    assert _names() == [("features", YOUNG)]
 
 
 @pytest.mark.usefixtures("entries")
 def test_clearing_keeps_downloads_unless_they_are_named():
     clear()
-    assert _names() == [("downloads", "cifar.tar")]
+    assert _names() == [("downloads", "cifar-10-binary.tar")]
     clear(["downloads"])
     assert _names() == []
     assert list_entries() == clear() == []
@@ -102,3 +111,89 @@ def test_the_list_can_be_read_by_scripts(entries, capsys):
     assert sum(row["bytes"] for row in rows) >= 5810
     show()
     assert str(entries) in capsys.readouterr().out.replace("\n", "")
+
+
+@pytest.fixture
+def own_files(entries):
+    """What a user has in the folder that is also the cache, none of it used for long."""
+    names = (
+        "data/imagenet/n01440764/1.JPEG",
+        "data/photos-202611271530/1.jpg",
+        f"data/notes-{'a' * 12}/manifest.json",
+        f"data/notes-{'a' * 12}/notes.txt",
+        "decoded/film.npy",
+        "weights/mine.h5",
+        "downloads/x",
+        "presets/backup-202611271530.tar",
+        "elsewhere/letter.txt",
+    )
+    for name in names:
+        path = entries / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+        os.utime(path, (0, 0))
+    for folder in (entries / "data").iterdir():
+        os.utime(folder, (0, 0))
+    return [entries / name for name in names]
+
+
+@pytest.mark.parametrize("delete", [prune, clear, lambda: clear(["data", "weights", "downloads"])])
+def test_files_of_the_user_in_the_same_folder_are_neither_counted_nor_deleted(own_files, delete, monkeypatch):
+    before = _names()
+    monkeypatch.setenv("BAKEOFF_CACHE_BYTES", "0")
+    assert delete()
+    assert all(path.is_file() for path in own_files)
+    assert len(before) == 6
+
+
+@pytest.mark.usefixtures("own_files")
+def test_the_list_says_what_is_not_deleted(capsys):
+    clear_command()
+    said = capsys.readouterr().out
+    assert "5 entries deleted" in said
+    show()
+    for text in (said, capsys.readouterr().out):
+        assert "not written by bakeoff, so not counted and not deleted: data/imagenet, data/notes-aaaaaaaaaaaa," in text
+    assert len(list_others()) == 7
+
+
+def test_what_systems_leave_in_folders_does_not_keep_shards(entries):
+    for folder in (entries / "data", entries / "data" / SHARDS):
+        (folder / ".DS_Store").write_bytes(b"")
+    assert list_others() == []
+    clear()
+    assert not (entries / "data" / SHARDS).exists()
+
+
+def test_what_bakeoff_writes_is_an_entry():
+    archives = [cache_dir() / "downloads" / archive.file for archive in CIFARS.values()]
+    paths = [
+        kept_file(f"arrays (2, 8, 8) #{'0' * 12}", ".npz"),
+        sent_weights_dir("0" * 64) / "mobilenet_v2.h5",
+        facts_folder("module:NET", "source") / "facts.json",
+        *archives,
+        *map(partial_path, archives),
+    ]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    assert list_others() == []
+    assert {entry.kind for entry in list_entries()} == {"given", "weights", "networks", "downloads", "profiles"}
+
+
+def test_nothing_outside_the_cache_is_marked(tmp_path):
+    os.utime(tmp_path, (0, 0))
+    mark_used(tmp_path)
+    assert tmp_path.stat().st_mtime == 0
+
+
+def test_reading_images_from_the_disk_marks_them(digits, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_MEMORY_LIMIT_BYTES", "0")
+    images = load_split(digits, "val").images
+    (entry,) = (entry for entry in list_entries() if entry.kind == "decoded")
+    for path in entry.paths:
+        os.utime(path, (0, 0))
+    images[:2]
+    assert prune() == []
+    (entry,) = (entry for entry in list_entries() if entry.kind == "decoded")
+    assert time.time() - entry.used < DAY

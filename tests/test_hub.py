@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bakeoff.cache import list_others
 from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.networks import hub
 from bakeoff.networks.backbone import Affine, Features, Origin, check_size, fit_size
@@ -320,6 +321,7 @@ def test_a_preset_travels_as_one_file(tmp_path: Path) -> None:
     assert not is_known(name)
     (entry,) = import_weights(kit, lambda *_: None)
     assert (entry.network, entry.origin) == (name, "preset")
+    assert list_others() == []
     spec = find_network(name)
     assert locate_weights(spec, "auto").hash == digest
     assert not list(Path(spec.preset).glob("*.py"))

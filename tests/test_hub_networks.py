@@ -17,6 +17,7 @@ pytest.importorskip("keras_hub")
 import keras
 import tensorflow as tf
 
+from bakeoff.cache import list_others
 from bakeoff.deploy.contract.learning import check_freezing
 from bakeoff.deploy.contract.subject import make_subject
 from bakeoff.errors import ConfigError, WeightsError
@@ -194,6 +195,7 @@ def test_weights_are_known_to_fit_once_they_were_loaded(preset: tuple[str, Path,
     assert not is_known_to_fit(spec)
     note_fit(spec)
     assert is_known_to_fit(spec)
+    assert list_others() == []
 
 
 FEWER = r"of a larger network than its config.json \([\d,]+ numbers instead of"

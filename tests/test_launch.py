@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 
 from bakeoff.errors import InputError
+from bakeoff.files import cache_dir
 from bakeoff.launch import Local, launch, open_test
 from bakeoff.launch.process import Ended, Worker
 from bakeoff.runs.config import Run
+from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.history import read_history
 from bakeoff.runs.record import Stage, State
@@ -131,6 +133,24 @@ def test_a_worker_that_was_killed_tells_by_whom(tmp_path, monkeypatch, counts, e
     worker = Worker("run", [tmp_path, tmp_path], tmp_path / "log.txt")
     worker.kill()
     assert replace(worker.follow(), seconds=0.0) == ending
+
+
+class Reporting(Local):
+    """Attempts that report their progress once, and fail."""
+
+    def attempt(self, _record, _folder, data, *, on_progress, **_):
+        os.utime(data, (0, 0))
+        on_progress(RunProgress("train", 0.5))
+        return OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize("on_progress", [None, lambda _: None])
+def test_progress_of_a_run_keeps_its_shards_in_the_cache(tmp_path, shards, on_progress):
+    data = cache_dir() / "data" / f"digits-{'0' * 12}"
+    shutil.copytree(shards, data)
+    os.utime(data / "manifest.json", (0, 0))
+    _launch(TINY, tmp_path, data, executor=Reporting(), on_progress=on_progress)
+    assert time.time() - data.stat().st_mtime < 60
 
 
 class Doomed(Local):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import bakeoff
+from bakeoff.cache import list_others
 from bakeoff.deploy.bundle import Format, open_bundle, read_facts
 from bakeoff.deploy.export.card import _plugin
 from bakeoff.errors import ConfigError, DataError
@@ -177,6 +178,7 @@ def test_a_network_travels_to_a_node_with_its_package(
     folder = cache_dir() / "networks" / place
     assert environment["PYTHONPATH"].split(os.pathsep)[0] == str(folder)
     assert (folder / "scaled.py").read_text() == (own.folder / "scaled.py").read_text()
+    assert list_others() == []
     monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
     forget_plugins()
     # Its facts came along, so nothing is looked at again; the name is that of an entry point.

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bakeoff.cache import list_others
 from bakeoff.data.shards import (
     Block,
     Dataset,
@@ -347,6 +348,7 @@ def test_progress_ends_at_the_total(tmp_path: Path) -> None:
 def test_prepared_data_are_found_in_the_cache() -> None:
     folder = prepare_cached(Data(source="digits"))
     assert folder.parent == cache_dir() / "data"
+    assert list_others() == []
     assert prepare_cached(Data(source="digits")) == folder
     assert open_dataset(folder).counts == {"train": 1439, "val": 179, "test": 179}
 

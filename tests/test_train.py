@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from bakeoff.cache import list_others
 from bakeoff.data.batches import load_split, train_batches
 from bakeoff.errors import ConfigError, WeightsError
 from bakeoff.files import cache_dir
@@ -354,6 +355,7 @@ def test_a_head_is_fitted_once_and_again_if_its_file_is_damaged(monkeypatch):
     features = rng.normal(size=(60, 8)).astype(np.float32)
     first, seconds = probe_module._read_or_fit_head(features, labels, 3)
     (path,) = (cache_dir() / "features").glob("*-head.npz")
+    assert list_others() == []
     with monkeypatch.context() as patched:
         patched.setattr(probe_module, "fit_head", lambda *_: pytest.fail("it is in the cache"))
         again, seconds_again = probe_module._read_or_fit_head(features, labels, 3)

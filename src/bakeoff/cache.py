@@ -10,22 +10,39 @@ profiles/    what this machine was measured to take
 searches/    what earlier searches of recipes found
 networks/    facts and weights of plug-in networks
 presets/     presets of hubs, packed for other machines, and which of them were loaded once
+
+`$BAKEOFF_CACHE_DIR` may name a folder in which the user keeps other files. What has another name than bakeoff gives
+is no entry: it is neither counted nor deleted.
 """
 
 import os
+import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from bakeoff.errors import ConfigError
-from bakeoff.files import PARTIAL, cache_dir
+from bakeoff.files import PARTIAL, SYSTEM_FILES, cache_dir
 from bakeoff.variables import CACHE_BYTES
 
-__all__ = ["KINDS", "CacheEntry", "clear", "list_entries", "mark_used", "prune"]
+__all__ = ["KINDS", "CacheEntry", "clear", "list_entries", "list_others", "mark_used", "prune"]
 
-KINDS = ("data", "decoded", "features", "weights", "given", "profiles", "searches", "networks", "presets", "downloads")
+# What bakeoff writes into the folder of each kind: paths in that folder, those inside an entry included.
+_WRITTEN = {
+    "data": r"[^/]+-[0-9a-f]{12}(/([^/]+\.tfrecord|manifest\.json|\.lock))?",
+    "decoded": r"[0-9a-f]{24}\.np[yz]",
+    "features": r"[0-9a-f]{32}(\.npy|\.json|-head\.npz|-start\.json)",
+    "weights": r"(joined-)?[0-9a-f]{64}(/[^/]+)?",
+    "given": r"[0-9a-f]{12}\.(json|npy|npz)",
+    "profiles": r"[0-9a-f]{16}\.json",
+    "searches": r"searches\.json",
+    "networks": r"(sent-)?[0-9a-f]{32}(/.+)?",
+    "presets": r"[0-9a-f]{32}-[^/]+\.json|[^/]+-[0-9a-f]{8}-[0-9a-f]{12}\.tar",
+    "downloads": r"cifar-100?-binary\.tar\.gz(\.partial(\.json)?)?",
+}
+KINDS = tuple(_WRITTEN)
 # The cache's largest size in bytes, unless $BAKEOFF_CACHE_BYTES is set.
 DEFAULT_LIMIT_BYTES = 20e9
 # An entry that was used in the last so many seconds is not pruned, because a study may be using it.
@@ -52,19 +69,24 @@ def list_entries() -> list[CacheEntry]:
     entries = []
     for kind in KINDS:
         groups: dict[str, list[Path]] = {}
-        folder = cache_dir() / kind
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            groups.setdefault(path.name if path.is_dir() else path.stem, []).append(path)
+        for path in _list_paths(kind):
+            if _is_written(kind, path):
+                groups.setdefault(path.name if path.is_dir() else path.stem, []).append(path)
         entries += [_describe(kind, name, paths) for name, paths in groups.items()]
     return sorted(entries, key=lambda entry: entry.used)
 
 
-def mark_used(path: Path) -> None:
-    """Set the time of an entry's last use to now, so that `prune` keeps it. Does nothing in a read-only cache.
+def list_others() -> list[Path]:
+    """Files and folders among the entries that bakeoff has not written, or that hold such a file. They stay."""
+    return [path for kind in KINDS for path in _list_paths(kind) if not _is_written(kind, path)]
 
-    `path` is one of the entry's paths.
+
+def mark_used(path: Path) -> None:
+    """Set the time of an entry's last use to now, so that `prune` keeps it.
+
+    Does nothing in a read-only cache, nor for a path outside the cache. `path` is one of the entry's paths.
     """
-    if os.access(path, os.W_OK):
+    if path.absolute().is_relative_to(cache_dir().absolute()) and os.access(path, os.W_OK):
         os.utime(path)
 
 
@@ -98,8 +120,32 @@ def prune() -> list[CacheEntry]:
     return _delete(deleted)
 
 
+def _list_paths(kind: str) -> Iterator[Path]:
+    folder = cache_dir() / kind
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.lower() not in SYSTEM_FILES:
+            yield path
+
+
+def _is_written(kind: str, path: Path) -> bool:
+    """Whether bakeoff wrote what is at a path in the folder of a kind, and all that is inside."""
+    if path.name.startswith(PARTIAL):
+        return True
+    folder = cache_dir() / kind
+    return all(
+        re.fullmatch(_WRITTEN[kind], each.relative_to(folder).as_posix(), re.DOTALL)
+        for each in _walk(path)
+        if each.name.lower() not in SYSTEM_FILES
+    )
+
+
+def _walk(path: Path) -> Iterator[Path]:
+    yield path
+    yield from path.rglob("*")
+
+
 def _describe(kind: str, name: str, paths: Sequence[Path]) -> CacheEntry:
-    files = [file for path in paths for file in (path, *path.rglob("*"))]
+    files = [file for path in paths for file in _walk(path)]
     return CacheEntry(
         kind=kind,
         name=name,
@@ -112,7 +158,7 @@ def _describe(kind: str, name: str, paths: Sequence[Path]) -> CacheEntry:
 def _delete(entries: list[CacheEntry]) -> list[CacheEntry]:
     for entry in entries:
         for path in entry.paths:
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PARTIAL",
+    "SYSTEM_FILES",
     "cache_dir",
     "explained_errors",
     "hash_file",
@@ -43,6 +44,8 @@ __all__ = [
 
 # How the name of a file begins that is not whole yet.
 PARTIAL = ".partial-"
+# Files that systems leave in folders of others, in small letters.
+SYSTEM_FILES = {"thumbs.db", "desktop.ini", ".ds_store", "ehthumbs.db", "icon\r"}
 # The process's mask of permissions can only be read by setting it.
 _umask_lock = threading.Lock()
 

@@ -8,7 +8,7 @@ import typer
 from bakeoff.cache import KINDS
 from bakeoff.cli.options import JsonOption
 from bakeoff.cli.output import print_json, print_line
-from bakeoff.text import counted
+from bakeoff.text import counted, name_some
 
 __all__ = ["clear", "show"]
 
@@ -17,7 +17,7 @@ def show(*, as_json: JsonOption = False) -> None:
     """List what is in the cache, how large it is, and when it was last used.
 
     `BAKEOFF_CACHE_DIR` says where it is, `BAKEOFF_CACHE_BYTES` how large it may become: what has been unused longest
-    is deleted first, but nothing that was used in the last day.
+    is deleted first, but nothing that was used in the last day. Files that bakeoff has not written are never deleted.
 
     **Example**: `bakeoff cache show`
     """
@@ -34,11 +34,21 @@ def show(*, as_json: JsonOption = False) -> None:
         return
     if not entries:
         print_line(f"nothing in {cache_dir()}")
+        _print_others()
         return
     columns = [Column("kind", left=True), Column("name", left=True, wraps=True), Column("size"), Column("last used")]
     lines = [(entry.kind, entry.name, format_bytes(entry.bytes), _format_time(entry.used)) for entry in entries]
     Console().print(FittingTable(columns, [(line, "") for line in lines]))
     print_line(f"{format_bytes(sum(entry.bytes for entry in entries))} in {cache_dir()}")
+    _print_others()
+
+
+def _print_others() -> None:
+    from bakeoff.cache import list_others
+    from bakeoff.files import cache_dir
+
+    if others := [path.relative_to(cache_dir()).as_posix() for path in list_others()]:
+        print_line(f"not written by bakeoff, so not counted and not deleted: {name_some(others)}")
 
 
 def _format_time(seconds: float) -> str:
@@ -51,7 +61,7 @@ def clear(
         typer.Argument(help=f"Kinds to delete: {', '.join(KINDS)}.", metavar="KIND"),
     ] = None,
 ) -> None:
-    """Delete what is in the cache; all of it can be made again. Downloads are deleted only if they are named.
+    """Delete what bakeoff has written into the cache, which can be made again. Downloads are deleted only if named.
 
     **Examples**
 
@@ -64,3 +74,4 @@ def clear(
 
     deleted = clear_cache(kinds or [])
     print_line(f"{counted(len(deleted), 'entry')} deleted, {format_bytes(sum(entry.bytes for entry in deleted))}")
+    _print_others()

@@ -63,6 +63,8 @@ class ImagesOnDisk:
         return np.array(self._map()[key])
 
     def _map(self) -> NDArray[np.uint8]:
+        # A run may be longer than the time for which the cache keeps what is not used.
+        mark_used(self._path)
         images: NDArray[np.uint8] = np.load(self._path, mmap_mode="r")
         return images
 

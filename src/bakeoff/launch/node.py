@@ -111,6 +111,7 @@ def _train(request: AttemptRequest, folder: Path, data: Path) -> Iterator[Attemp
             pending = report or pending
             step = (pending.doing, pending.evaluations) if pending else None
             if pending and (step != step_sent or time.monotonic() >= next_event):
+                mark_used(data)
                 yield AttemptUpdate(pending, unsent.take_changed())
                 pending, step_sent, next_event = None, step, time.monotonic() + EVENT_INTERVAL_SECONDS
     finally:

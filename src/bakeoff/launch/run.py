@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from bakeoff.cache import mark_used
 from bakeoff.data.shards import open_dataset
 from bakeoff.errors import InputError
 from bakeoff.files import make_dir, write_json
@@ -13,7 +14,7 @@ from bakeoff.networks.find import check_source, find_network
 from bakeoff.networks.weights import locate_starting_weights
 from bakeoff.profile import add_observation, observe
 from bakeoff.runs.config import Mode, Run, run_id
-from bakeoff.runs.events import OnProgress
+from bakeoff.runs.events import OnProgress, RunProgress
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.record import (
     OUT_OF_MEMORY,
@@ -82,13 +83,18 @@ def launch(
     chosen_executor = executor or Local()
     started, seconds_used = time.monotonic(), 0.0
 
+    def watch(event: RunProgress) -> str | None:
+        # A run may be longer than the time for which the cache keeps what is not used.
+        mark_used(data)
+        return on_progress(event) if on_progress else None
+
     def attempt(record: RunRecord) -> tuple[RunRecord, bool]:
         nonlocal seconds_used
         if wall_seconds is not None:
             record = record.model_copy(update={"wall_seconds": max(1.0, wall_seconds - seconds_used)})
         write_record(folder, record)
         seconds_left = None if limit is None else max(1.0, limit - seconds_used)
-        ended = chosen_executor.attempt(record, folder, data, limit=seconds_left, on_progress=on_progress)
+        ended = chosen_executor.attempt(record, folder, data, limit=seconds_left, on_progress=watch)
         seconds_used += ended.seconds
         finished = _conclude(read_record(folder), ended)
         return finished, ended.lost and finished.state is State.FAILED

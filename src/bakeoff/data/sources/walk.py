@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterator
 from pathlib import Path
 
 from bakeoff.data.sources.trees import Entry, FolderTree, Tree, join, to_text
+from bakeoff.files import SYSTEM_FILES
 
 __all__ = [
     "LeftOut",
@@ -27,7 +28,6 @@ _SYSTEM_FOLDERS = {
     ".dvc", ".svn", ".idea", ".vscode", "~snapshot", "network trash folder", "temporary items", "node_modules",
     "venv",
 }  # fmt: skip
-_SYSTEM_FILES = {"thumbs.db", "desktop.ini", ".ds_store", "ehthumbs.db", "icon\r"}
 # Files by which a folder that bakeoff wrote is known, and what they begin with.
 _WRITTEN_BY_BAKEOFF = {
     **dict.fromkeys(("study.json", "bundle.json", "manifest.json"), b'{\n  "schema": '),
@@ -131,7 +131,7 @@ def _kind_left_out(tree: Tree, entry: Entry) -> str | None:
         if lower.startswith("."):
             return "hidden folders"
         return "folders that bakeoff wrote" if _is_written_by_bakeoff(tree, entry.path) else None
-    if lower in _SYSTEM_FILES or lower.startswith("."):
+    if lower in SYSTEM_FILES or lower.startswith("."):
         return "hidden files and files of systems"
     return None
 
