@@ -106,9 +106,20 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
 
 def test_a_bundle_never_replaces_something_else(lenet, tmp_path):
     (tmp_path / "thesis.tex").write_text("important")
-    with pytest.raises(OutputError, match="something else"):
+    with pytest.raises(OutputError, match=r"holds something other than a bundle: thesis\.tex; move it away"):
         write_bundle(lenet, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_beside_a_bundle_is_never_deleted(lenet, bundle):
+    (bundle / "saved_model").mkdir()
+    (bundle / "notes").mkdir()
+    (bundle / "notes" / "monday.txt").write_text("mine")
+    with pytest.raises(OutputError, match="holds something other than a bundle: notes; move it away"):
+        write_bundle(lenet, bundle)
+    assert (bundle / "notes" / "monday.txt").read_text() == "mine"
+    shutil.rmtree(bundle / "notes")
+    write_bundle(lenet, bundle)
 
 
 def test_a_bundle_that_differs_from_the_run_is_never_written(lenet, bundle, monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 
 from bakeoff.errors import OutputError
 from bakeoff.files import cache_dir, hash_file, hash_json, make_dir, replacing, write_json, write_text
-from bakeoff.locks import hold
+from bakeoff.locks import hold, replacing_folder
 
 
 def _write_half(path: Path, error: type[BaseException]) -> None:
@@ -122,3 +122,29 @@ def test_a_folder_is_held_by_one_process_and_swept_of_what_a_killed_one_left(tmp
     code = f"from pathlib import Path; from bakeoff.locks import hold; hold(Path({str(tmp_path)!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert f"in use by another bakeoff (process {os.getpid()})" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(OSError(errno.EIO, "Input/output error"), OutputError), (KeyboardInterrupt(), KeyboardInterrupt)],
+)
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_folder_that_cannot_be_replaced_stays_as_it_was(tmp_path, monkeypatch, error, raised, which):
+    folder, rename, calls = tmp_path / "bundle", Path.rename, []
+    folder.mkdir()
+    (folder / "model").write_text("old")
+
+    def fail_once(path, target):
+        calls.append(path)
+        if len(calls) == which:
+            raise error
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_once)
+    with pytest.raises(raised), replacing_folder(folder) as staged:
+        (staged / "model").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    assert (folder / "model").read_text() == "old"
+    with replacing_folder(folder) as staged:
+        (staged / "model").write_text("new")
+    assert (folder / "model").read_text() == "new"

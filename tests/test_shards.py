@@ -29,7 +29,7 @@ from bakeoff.data.shards.splits import assign_splits
 from bakeoff.data.shards.writer import _cut_into_shards
 from bakeoff.data.sources import BadImage, RawImage, Source, SplitName, open_source
 from bakeoff.errors import ConfigError, DataError, OutputError
-from bakeoff.files import cache_dir
+from bakeoff.files import PARTIAL, cache_dir
 from bakeoff.runs.config import Data, Fit
 
 CLASSES = ("apple", "bear", "chair", "dog")
@@ -309,9 +309,51 @@ def test_shards_are_cut_at_64_megabytes() -> None:
 
 def test_a_folder_of_something_else_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(OutputError, match="something other than shards"):
+    with pytest.raises(OutputError, match=r"holds something other than shards: thesis\.txt; move it away"):
         prepare(Invented(), tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("manifest", ['{"name": "web app"}', '[{"schema": 1}]', '{"audio_filepath": "a.wav"}\n', ""])
+def test_a_folder_with_the_manifest_of_another_program_is_not_overwritten(tmp_path: Path, manifest: str) -> None:
+    (tmp_path / "manifest.json").write_text(manifest)
+    with pytest.raises(OutputError, match=r"holds something other than shards: manifest\.json"):
+        prepare(Invented(), tmp_path)
+    (tmp_path / "train-00000-of-00001.tfrecord").write_text("mine")
+    with pytest.raises(OutputError, match="holds something other than shards"):
+        prepare(Invented(), tmp_path)
+    assert (tmp_path / "train-00000-of-00001.tfrecord").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "figures/1.png", "train.tfrecord"])
+def test_a_file_beside_shards_is_not_deleted(tmp_path: Path, name: str) -> None:
+    before = prepare(Invented(), tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    assert prepare(Invented(), tmp_path) == before
+    with pytest.raises(OutputError, match=f"holds something other than shards: {name.split('/')[0]}"):
+        prepare(Invented(signature="b"), tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_the_source_is_never_the_place_of_the_shards(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for place in range(24):
+        folder = photos / ("cat", "dog")[place % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (place, 0, 0)).save(folder / f"{place}.png")
+    (photos / "manifest.json").write_text('{"name": "web app"}')
+    for out in (photos, tmp_path):
+        with pytest.raises(OutputError, match="holds something other than shards"):
+            prepare(open_source(Data(source=str(photos))), out)
+    assert len([*photos.rglob("*.png")]) == 24
+
+
+def test_what_systems_and_killed_processes_leave_beside_shards_is_no_hindrance(tmp_path: Path) -> None:
+    prepare(Invented(), tmp_path)
+    (tmp_path / ".DS_Store").touch()
+    (tmp_path / f"{PARTIAL}a.json").touch()
+    prepare(Invented(signature="b"), tmp_path)
 
 
 def test_a_place_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:

@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bakeoff.errors import ConfigError
-from bakeoff.files import PARTIAL, SYSTEM_FILES, cache_dir
+from bakeoff.files import PARTIAL, SYSTEM_FILES, cache_dir, find_others
 from bakeoff.variables import CACHE_BYTES
 
 __all__ = ["KINDS", "CacheEntry", "clear", "list_entries", "list_others", "mark_used", "prune"]
 
 # What bakeoff writes into the folder of each kind: paths in that folder, those inside an entry included.
 _WRITTEN = {
-    "data": r"[^/]+-[0-9a-f]{12}(/([^/]+\.tfrecord|manifest\.json|\.lock))?",
+    "data": r"[^/]+-[0-9a-f]{12}(/([^/]+\.tfrecord|manifest\.json))?",
     "decoded": r"[0-9a-f]{24}\.np[yz]",
     "features": r"[0-9a-f]{32}(\.npy|\.json|-head\.npz|-start\.json)",
     "weights": r"(joined-)?[0-9a-f]{64}(/[^/]+)?",
@@ -131,21 +131,15 @@ def _is_written(kind: str, path: Path) -> bool:
     """Whether bakeoff wrote what is at a path in the folder of a kind, and all that is inside."""
     if path.name.startswith(PARTIAL):
         return True
-    folder = cache_dir() / kind
-    return all(
-        re.fullmatch(_WRITTEN[kind], each.relative_to(folder).as_posix(), re.DOTALL)
-        for each in _walk(path)
-        if each.name.lower() not in SYSTEM_FILES
-    )
 
+    def is_ours(inner: str) -> bool:
+        return re.fullmatch(_WRITTEN[kind], f"{path.name}{inner}", re.DOTALL) is not None
 
-def _walk(path: Path) -> Iterator[Path]:
-    yield path
-    yield from path.rglob("*")
+    return is_ours("") and not any(find_others(path, lambda inner: is_ours(f"/{inner}")))
 
 
 def _describe(kind: str, name: str, paths: Sequence[Path]) -> CacheEntry:
-    files = [file for path in paths for file in _walk(path)]
+    files = [file for path in paths for file in (path, *path.rglob("*"))]
     return CacheEntry(
         kind=kind,
         name=name,

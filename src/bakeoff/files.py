@@ -11,7 +11,7 @@ import os
 import tempfile
 import threading
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "OWN_JSON",
     "PARTIAL",
     "SYSTEM_FILES",
     "cache_dir",
     "explained_errors",
+    "find_others",
     "hash_file",
     "hash_json",
     "imported_weights_dir",
@@ -44,6 +46,8 @@ __all__ = [
 
 # How the name of a file begins that is not whole yet.
 PARTIAL = ".partial-"
+# How a JSON file begins that has a schema of bakeoff's, as `write_json` writes it.
+OWN_JSON = b'{\n  "schema": '
 # Files that systems leave in folders of others, in small letters.
 SYSTEM_FILES = {"thumbs.db", "desktop.ini", ".ds_store", "ehthumbs.db", "icon\r"}
 # The process's mask of permissions can only be read by setting it.
@@ -65,6 +69,17 @@ def make_dir(path: Path) -> Path:
     with explained_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def find_others(folder: Path, is_ours: Callable[[str], object]) -> Iterator[Path]:
+    """Files and folders inside a folder, at any depth, that bakeoff has not written.
+
+    Files of systems and half-written ones do not count. `is_ours` gets a path inside the folder, with `/` in it.
+    """
+    for path in sorted(folder.rglob("*")):
+        counts = path.name.lower() not in SYSTEM_FILES and not path.name.startswith(PARTIAL)
+        if counts and not is_ours(path.relative_to(folder).as_posix()):
+            yield path
 
 
 @contextlib.contextmanager

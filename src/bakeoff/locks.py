@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bakeoff.errors import OutputError
-from bakeoff.files import PARTIAL, cache_dir, explained_errors, hash_json, make_dir
+from bakeoff.files import OWN_JSON, PARTIAL, cache_dir, explained_errors, find_others, hash_json, make_dir
+from bakeoff.text import encodable
 
-__all__ = ["clear_left", "hold", "release", "replacing_folder", "waiting_for"]
+__all__ = ["check_replaceable", "clear_left", "hold", "release", "replacing_folder", "waiting_for"]
 
 # The lock files of the folders that this process holds.
 _held: dict[Path, FileLock] = {}
@@ -69,25 +71,56 @@ def waiting_for(folder: Path, on_wait: Callable[[], object] = lambda: None) -> I
         lock.release()
 
 
+def check_replaceable(folder: Path, what: str, main: str, names: str) -> None:
+    """Check that `replacing_folder` would delete nothing but what bakeoff has written. A folder need not exist.
+
+    Args:
+        folder: The folder.
+        what: What it may hold, for the message.
+        main: Name of the JSON file, with its schema first, by which such a folder is known.
+        names: A regular expression of the paths inside such a folder.
+
+    Raises:
+        OutputError: It is a file, or holds something else.
+    """
+    if folder.is_file():
+        raise OutputError(f"{folder} is a file; choose another --out")
+    begins = b""
+    if (folder / main).is_file():
+        with explained_errors(folder / main), (folder / main).open("rb") as file:
+            begins = file.read(len(OWN_JSON))
+    # Without that file, nothing in the folder is bakeoff's.
+    known = begins == OWN_JSON
+    if other := next(find_others(folder, lambda path: known and re.fullmatch(names, path, re.DOTALL)), None):
+        name = encodable(other.relative_to(folder).as_posix())
+        raise OutputError(f"{folder} holds something other than {what}: {name}; move it away, or choose another --out")
+
+
 @contextlib.contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield a folder to fill. On success it replaces `folder`; on failure it is deleted.
+    """Yield a folder to fill. On success it replaces `folder`; on failure it is deleted, and `folder` is as it was.
 
-    What killed processes left half-written beside it is deleted. Raises OutputError if another process is writing it.
+    What killed processes left half-written beside it is deleted. Check with `check_replaceable` before that `folder`
+    may be deleted. Raises OutputError if another process is writing it.
     """
     folder = folder.absolute()
     clear_left(make_dir(folder.parent))
     temporary = folder.parent / f"{PARTIAL}{folder.name}"
     hold(temporary)
     try:
-        staged = make_dir(temporary / "new")
-        yield staged
-        with explained_errors(folder):
-            if folder.exists():
-                folder.rename(temporary / "old")
-            staged.rename(folder)
+        staged, old = make_dir(temporary / "new"), temporary / "old"
+        try:
+            yield staged
+            with explained_errors(folder):
+                if folder.exists():
+                    folder.rename(old)
+                staged.rename(folder)
+        finally:
+            # The new folder could not be moved, or the process was interrupted before that.
+            if old.exists() and not folder.exists():
+                old.rename(folder)
+            shutil.rmtree(temporary, ignore_errors=True)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
         release(temporary)
 
 
@@ -99,8 +132,9 @@ def clear_left(parent: Path) -> None:
             hold(temporary)
             folder = parent / temporary.name.removeprefix(PARTIAL)
             # The process was killed after it had moved the old folder away and before it had put the new one in place.
-            if (temporary / "old").exists() and not folder.exists():
-                (temporary / "new").rename(folder)
+            staged = temporary / "new"
+            if staged.exists() and (temporary / "old").exists() and not folder.exists():
+                staged.rename(folder)
             shutil.rmtree(temporary, ignore_errors=True)
             release(temporary)
 

@@ -17,7 +17,7 @@ def show(*, as_json: JsonOption = False) -> None:
     """List what is in the cache, how large it is, and when it was last used.
 
     `BAKEOFF_CACHE_DIR` says where it is, `BAKEOFF_CACHE_BYTES` how large it may become: what has been unused longest
-    is deleted first, but nothing that was used in the last day. Files that bakeoff has not written are never deleted.
+    is deleted first, but nothing that was used in the last day. Other files in that folder are never deleted.
 
     **Example**: `bakeoff cache show`
     """
@@ -48,7 +48,7 @@ def _print_others() -> None:
     from bakeoff.files import cache_dir
 
     if others := [path.relative_to(cache_dir()).as_posix() for path in list_others()]:
-        print_line(f"not written by bakeoff, so not counted and not deleted: {name_some(others)}")
+        print_line(f"no part of the cache, so neither counted nor deleted in {cache_dir()}: {name_some(others)}")
 
 
 def _format_time(seconds: float) -> str:

@@ -6,6 +6,7 @@ groups), `id`, `height` and `width`; the last two are 0 if `image` is an encoded
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from bakeoff.data.shards.splits import SPLITS
 from bakeoff.data.sources import OnCount, Source, SplitName, open_source
 from bakeoff.errors import ConfigError, DataError, OutputError
 from bakeoff.files import cache_dir, hash_file, hash_json
-from bakeoff.locks import replacing_folder, waiting_for
+from bakeoff.locks import check_replaceable, replacing_folder, waiting_for
 from bakeoff.machine import import_tensorflow
 from bakeoff.runs.config import Data
 
@@ -44,6 +45,8 @@ _SHARD_BYTES = 64_000_000
 _RECORD_OVERHEAD_BYTES = 200
 # Images that are fetched at once, and after which progress is reported.
 _CHUNK_IMAGES = 256
+# The files of a folder of shards.
+_NAMES = rf"{re.escape(MANIFEST)}|({'|'.join(SPLITS)})-[0-9]+-of-[0-9]+\.tfrecord"
 
 
 def prepare_cached(
@@ -131,8 +134,7 @@ def _prepare(
     edits: Edits,
     on_count: OnCount | None,
 ) -> Manifest:
-    if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).exists() or not any(folder.iterdir()))):
-        raise OutputError(f"{folder} holds something other than shards; choose another folder or empty it")
+    check_replaceable(folder, "shards", MANIFEST, _NAMES)
     plan = plan_shards(source, val_fraction, seed, edits, on_count)
     # Shuffled on disk, so that the first images of a split are a random sample of it.
     order = np.random.default_rng(seed).permutation(len(plan.images))

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator
 from pathlib import Path
 
 from bakeoff.data.sources.trees import Entry, FolderTree, Tree, join, to_text
-from bakeoff.files import SYSTEM_FILES
+from bakeoff.files import OWN_JSON, SYSTEM_FILES
 
 __all__ = [
     "LeftOut",
@@ -30,7 +30,7 @@ _SYSTEM_FOLDERS = {
 }  # fmt: skip
 # Files by which a folder that bakeoff wrote is known, and what they begin with.
 _WRITTEN_BY_BAKEOFF = {
-    **dict.fromkeys(("study.json", "bundle.json", "manifest.json"), b'{\n  "schema": '),
+    **dict.fromkeys(("study.json", "bundle.json", "manifest.json"), OWN_JSON),
     "findings.csv": b"kind,split,id",
 }
 # Kinds of things left out that a note names.

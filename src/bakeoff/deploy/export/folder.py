@@ -1,6 +1,7 @@
 """Write a complete bundle atomically: into a temporary folder, checked, then moved to its place."""
 
 import importlib.metadata
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ from bakeoff.deploy.export.temperature import calibrate
 from bakeoff.deploy.export.threshold import choose_threshold
 from bakeoff.errors import BundleError, OutputError
 from bakeoff.files import hash_file, write_json, write_text
-from bakeoff.locks import replacing_folder
+from bakeoff.locks import check_replaceable, replacing_folder
 from bakeoff.networks.hub import needs_kerashub
 from bakeoff.runs.agreement import describe_difference
 from bakeoff.runs.calibration import softmax
@@ -50,6 +51,8 @@ __all__ = ["FinishedRun", "write_bundle"]
 # Validation images on which a model without quantisation is compared with the run; a quantised model, and one with a
 # threshold, is compared on all of them.
 PARITY_IMAGES = 64
+# The files of a bundle; of these, a model in TensorFlow's format is a folder.
+_NAMES = rf"bundle\.json|labels\.json|model_card\.md|({'|'.join(map(re.escape, MODEL_NAMES.values()))})(/.+)?"
 
 OnStep = Callable[[str, float], object]
 """Called with the current step and the completed fraction."""
@@ -99,7 +102,7 @@ def write_bundle(
         OutputError: The folder holds something else than a bundle, or the model is not the run's.
     """
     check_format(model_format, quantize)
-    _check_target(folder)
+    check_replaceable(folder, "a bundle", "bundle.json", _NAMES)
     record, dataset, flip = finished.record, finished.dataset, finished.record.config.train.flip_test
     learned_val = record.config.train.with_val
     calibration = calibrate(finished.predictions, record.refit_of)
@@ -166,12 +169,6 @@ def write_bundle(
         facts = facts.model_copy(update={"files": hashes})
         write_facts(staged, facts)
     return facts
-
-
-def _check_target(folder: Path) -> None:
-    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not is_free and not (folder / "bundle.json").is_file():
-        raise OutputError(f"{folder} holds something else than a bundle; choose another --out")
 
 
 def _check_stored(finished: FinishedRun, computed: Predictions) -> None:
