@@ -1,6 +1,9 @@
 """Images in ZIP and TAR archives: read in place, and safely."""
 
+import bz2
+import gzip
 import io
+import lzma
 import stat
 import tarfile
 import tracemalloc
@@ -142,6 +145,113 @@ def test_a_truncated_archive_is_refused(tmp_path, name, share):
     (tmp_path / name).write_bytes(data[: int(share * len(data))])
     with pytest.raises(DataError, match=r"damaged|has no end|has one class only|fewer than|not a ZIP"):
         list(_read(tmp_path / name)[1])
+
+
+def _pack(path):
+    """The bytes of an uncompressed TAR, packed as a file of that name has them."""
+    return {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}.get(path.suffix, bytes)
+
+
+@pytest.mark.parametrize("name", ["p.tar", "p.tar.gz"])
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_tar_with_a_damaged_header_is_refused(tmp_path, name, form):
+    path = tmp_path / "whole.tar"
+    with tarfile.open(path, "w", format=form) as archive:
+        for inner, data in _files(root="p" * 120).items():
+            member = tarfile.TarInfo(inner)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    whole = path.read_bytes()
+    with tarfile.open(path) as archive:
+        at = archive.getmembers()[5].offset_data - tarfile.BLOCKSIZE
+    packed = tmp_path / name
+    packed.write_bytes(_pack(packed)(whole[: at + 8] + bytes([whole[at + 8] ^ 1]) + whole[at + 9 :]))
+    with pytest.raises(DataError, match="is damaged"):
+        _read(packed)
+    packed.write_bytes(_pack(packed)(whole))
+    assert len(_read(packed)[1]) == 8
+
+
+@pytest.mark.parametrize("end", [512, 1024, 10_240, 3 << 20])
+def test_a_tar_may_end_with_any_number_of_zeros(tmp_path, end):
+    _write_tar(tmp_path / "p.tar", _files())
+    (tmp_path / "p.tar").write_bytes((tmp_path / "p.tar").read_bytes().rstrip(b"\0") + bytes(512 + end))
+    size = (tmp_path / "p.tar").stat().st_size
+    with (tmp_path / "p.tar").open("r+b") as file:
+        file.truncate(size - size % 512)
+    assert len(_read(tmp_path / "p.tar")[1]) == 8
+
+
+def test_a_tar_that_is_cut_off_between_two_files_is_refused(tmp_path):
+    _write_tar(tmp_path / "p.tar", {**_files(), "pets/last": bytes(512)})
+    with tarfile.open(tmp_path / "p.tar") as archive:
+        ends = [member.offset_data + 512 for member in archive.getmembers()[-2:]]
+    whole = (tmp_path / "p.tar").read_bytes()
+    for end in (*ends, ends[0] + 100):
+        (tmp_path / "p.tar").write_bytes(whole[:end])
+        with pytest.raises(DataError, match="has no end: it was cut off"):
+            _read(tmp_path / "p.tar")
+
+
+@pytest.mark.parametrize("name", ["p.zip", "p.tar", "p.tar.gz", "p.tar.bz2", "p.tar.xz"])
+def test_joined_archives_are_refused(tmp_path, name):
+    parts = []
+    for root in ("one", "two"):
+        _write(tmp_path / name, _files(root))
+        parts.append((tmp_path / name).read_bytes())
+    (tmp_path / name).write_bytes(b"".join(parts))
+    with pytest.raises(DataError, match="is several archives in one file"):
+        _read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(-12, 9), (-6, 0xFF)], ids=["fewer files than it says", "a table elsewhere"]
+)
+def test_a_zip_whose_end_is_wrong_is_refused(tmp_path, place, value):
+    _write_zip(tmp_path / "p.zip", _files())
+    data = bytearray((tmp_path / "p.zip").read_bytes())
+    data[place] = value
+    (tmp_path / "p.zip").write_bytes(data)
+    with pytest.raises(DataError, match=r"p\.zip is damaged \(.*\); fetch it again"):
+        _read(tmp_path / "p.zip")
+
+
+@pytest.mark.parametrize("name", ["p.zip", "p.tar"])
+def test_files_without_a_name_are_left_out_and_counted(tmp_path, name):
+    _write(tmp_path / name, {**_files(), ".": _png(200)})
+    source, found = _read(tmp_path / name)
+    assert len(found) == 8
+    assert any("files without a name: 1" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("at", [0, len("pets/")])
+def test_a_file_with_a_zero_in_its_name_is_left_out_and_counted(tmp_path, at):
+    _write_zip(tmp_path / "p.zip", _files())
+    data = (tmp_path / "p.zip").read_bytes()
+    at += data.rindex(b"pets")
+    (tmp_path / "p.zip").write_bytes(data[:at] + b"\0" + data[at + 1 :])
+    source, found = _read(tmp_path / "p.zip")
+    assert len(found) == 7
+    assert any("lead out of the archive, or are too deep: 1" in note for note in source.notes)
+
+
+def test_a_zip_behind_a_program_that_unpacks_it_is_read(tmp_path):
+    _write_zip(tmp_path / "p.zip", _files())
+    (tmp_path / "p.zip").write_bytes(b"MZ" + bytes(100_000) + (tmp_path / "p.zip").read_bytes())
+    assert len(_read(tmp_path / "p.zip")[1]) == 8
+
+
+def test_a_name_that_is_not_in_utf_8_as_it_says_is_refused(tmp_path):
+    name = "pets/dog/\u00e9.png"
+    _write_zip(tmp_path / "p.zip", {**_files(), name: _png(200)})
+    before, local, table = (tmp_path / "p.zip").read_bytes().split(name.encode())
+    wrong = name.encode("latin-1") + b"\xff"
+    # In the table of the archive, and in front of the file alone.
+    (tmp_path / "p.zip").write_bytes(before + name.encode() + local + wrong + table)
+    with pytest.raises(DataError, match="says that a name is in UTF-8, which it is not; unpack it"):
+        _read(tmp_path / "p.zip")
+    (tmp_path / "p.zip").write_bytes(before + wrong + local + name.encode() + table)
+    assert "damaged in p.zip" in _read(tmp_path / "p.zip")[1][name].reason
 
 
 @pytest.mark.parametrize("way", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, 9], ids=["bzip2", "lzma", "deflate64"])

@@ -39,10 +39,20 @@ _LEFT_FREE_BYTES = 1 << 30
 _CHUNK_BYTES = 1 << 20
 # A TAR ends with at least two blocks of zeros; this is the size of one.
 _TAR_BLOCK = 512
+# A ZIP ends with a record that begins so, and is at most so long.
+_ZIP_END, _ZIP_END_BYTES = b"PK\x05\x06", 22 + 65_535
 # The deepest path that is read.
 _MOST_FOLDERS = 64
 
-_READ_ERRORS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+_READ_ERRORS = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    UnicodeDecodeError,
+)
 
 Member = TypeVar("Member")
 
@@ -129,7 +139,9 @@ class _Packed(Tree, Generic[Member]):
                     self._skipped["files whose paths lead out of the archive, or are too deep"] += 1
                 elif path in members:
                     self._skipped["files of the same path as another"] += 1
-                elif path:
+                elif not path:
+                    self._skipped["files without a name"] += 1
+                else:
                     members[path] = member
         except (*_READ_ERRORS, OSError) as error:
             raise self._damaged(error) from error
@@ -158,8 +170,14 @@ class _Packed(Tree, Generic[Member]):
     def _read_members(self) -> Iterator[tuple[str, Member]]:
         raise NotImplementedError
 
-    def _damaged(self, error: Exception) -> DataError:
-        return DataError(f"{self.path} is damaged ({error or type(error).__name__}); fetch it again")
+    def _damaged(self, reason: Exception | str) -> DataError:
+        return DataError(f"{self.path} is damaged ({reason or type(reason).__name__}); fetch it again")
+
+    def _joined(self) -> DataError:
+        return DataError(
+            f"{self.path} is several archives in one file, or has other data behind its end; unpack each and give the"
+            " folder"
+        )
 
 
 class _Zip(_Packed[zipfile.ZipInfo]):
@@ -179,13 +197,40 @@ class _Zip(_Packed[zipfile.ZipInfo]):
     def _zip(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.path)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{self.path} says that a name is in UTF-8, which it is not; unpack it and give the folder"
+            ) from error
         except (*_READ_ERRORS, OSError) as error:
             raise self._damaged(error) from error
 
+    def _check_complete(self) -> None:
+        """Check that zipfile found all files: of several ZIPs it reads the last one, and it does not count."""
+        infos = self._zip.infolist()
+        start = min((info.header_offset for info in infos), default=0)
+        if start < 0:
+            raise self._damaged("the place of its files")
+        if _ZIP_END in self._read_before(start):
+            raise self._joined()
+        end = self._read_before(self.path.stat().st_size)
+        at = end.rindex(_ZIP_END) + 10
+        # Where the number needs more than two bytes, it may be elsewhere.
+        if (count := int.from_bytes(end[at : at + 2], "little")) not in (0xFFFF, len(infos) & 0xFFFF):
+            raise self._damaged(f"{len(infos):,} of {count:,} files in its table")
+
+    def _read_before(self, end: int) -> bytes:
+        """The bytes before a place in which the end of a ZIP can be."""
+        start = max(0, end - _ZIP_END_BYTES)
+        with self.path.open("rb") as file:
+            file.seek(start)
+            return file.read(end - start)
+
     def _read_members(self) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+        self._check_complete()
         left = _MOST_GROWTH * self.path.stat().st_size + _GROWTH_BYTES
         for info in self._zip.infolist():
-            if info.is_dir():
+            name = _decode_zip_name(info)
+            if name.endswith("/"):
                 continue
             if info.flag_bits & 0x1:
                 raise DataError(f"{self.path} is encrypted; unpack it and give the folder")
@@ -197,7 +242,7 @@ class _Zip(_Packed[zipfile.ZipInfo]):
                 left -= info.file_size
                 if left < 0:
                     raise DataError(f"{self.path}: its files grow without end; unpack it and give the folder")
-                yield _decode_zip_name(info), info
+                yield name, info
 
 
 class _Tar(_Packed[tuple[int, int]]):
@@ -260,8 +305,19 @@ class _Tar(_Packed[tuple[int, int]]):
                     yield member.name, (member.offset_data, member.size)
                 # tarfile remembers every member.
                 tar.members.clear()  # type: ignore[attr-defined]
-        if any(os.pread(self._file.fileno(), _TAR_BLOCK, self._file.seek(0, os.SEEK_END) - _TAR_BLOCK)):
+            self._check_end(tar.offset)
+
+    def _check_end(self, start: int) -> None:
+        """Check that nothing but zeros follows the last member: tarfile stops without a word at a damaged header."""
+        self._file.seek(start)
+        block = self._file.read(_TAR_BLOCK)
+        if len(block) < _TAR_BLOCK:
             raise DataError(f"{self.path} has no end: it was cut off; fetch it again")
+        if any(block):
+            raise self._damaged(f"the header of the file at byte {start:,}")
+        while chunk := self._file.read(_CHUNK_BYTES):
+            if any(chunk):
+                raise self._joined()
 
 
 def _clean(name: str) -> str | None:
@@ -273,9 +329,11 @@ def _clean(name: str) -> str | None:
 
 def _decode_zip_name(info: zipfile.ZipInfo) -> str:
     """A name as UTF-8 where it is, also if the archive does not say so, as those of macOS do not."""
+    # Of a name with a zero byte in it, zipfile gives what is before it, which may be that of a folder.
+    name = info.orig_filename if "\0" in info.orig_filename else info.filename
     if info.flag_bits & 0x800:
-        return info.filename
+        return name
     try:
-        return info.filename.encode("cp437").decode("utf-8")
+        return name.encode("cp437").decode("utf-8")
     except UnicodeError:
-        return info.filename
+        return name
