@@ -2,10 +2,12 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import bakeoff.data.batches as pipeline
 from bakeoff.data.batches import Split, eval_batches, load_split, sample_stratified, train_batches
-from bakeoff.data.shards import open_dataset, prepare_cached
+from bakeoff.data.shards import open_dataset, prepare, prepare_cached
+from bakeoff.data.sources import open_source
 from bakeoff.errors import DataError
 from bakeoff.runs.config import Augment, Data
 
@@ -89,6 +91,28 @@ def test_a_large_split_is_read_from_disk_with_the_same_contents(digits, monkeypa
         assert np.array_equal(mapped.images, held.images)
         assert np.array_equal(mapped.labels, held.labels)
         assert mapped.ids == held.ids
+
+
+def test_images_on_disk_have_the_ids_of_their_own_shards(tmp_path, monkeypatch):
+    photos = tmp_path / "photos"
+    for place in range(24):
+        folder = photos / ("cat", "dog")[place % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (place, 0, 0)).save(folder / f"{place}.png")
+    before = _prepare_photos(photos, tmp_path / "before")
+    for path in [*photos.rglob("*.png")]:
+        path.rename(path.with_name(f"renamed-{path.name}"))
+    after = _prepare_photos(photos, tmp_path / "after")
+    assert after.decoded_key == before.decoded_key
+    expected = [load_split(dataset, "train").ids for dataset in (before, after)]
+    monkeypatch.setenv("BAKEOFF_MEMORY_LIMIT_BYTES", "0")
+    assert [load_split(dataset, "train").ids for dataset in (before, after)] == expected
+    assert expected[0] != expected[1]
+
+
+def _prepare_photos(photos, folder):
+    prepare(open_source(Data(source=str(photos))), folder)
+    return open_dataset(folder)
 
 
 def test_joined_splits_are_read_like_one(digits, monkeypatch):

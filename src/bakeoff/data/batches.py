@@ -284,7 +284,9 @@ def _read(write: Callable[[NDArray[np.uint8]], object], dataset: Dataset, split:
 
 def _load_on_disk(dataset: Dataset, split: SplitName, shape: tuple[int, ...], unlock: bool) -> Split:
     folder = cache_dir() / "decoded"
-    name = hash_json([dataset.decoded_key, split, list(shape)])[:24]
+    # The shards' hashes, because equal images under other names have the same key: the ids are of these shards.
+    shards = [file.sha256 for file in dataset.manifest.splits[split].files]
+    name = hash_json([dataset.decoded_key, split, list(shape), shards])[:24]
     pixels, rest = folder / f"{name}.npy", folder / f"{name}.npz"
     if not _is_complete(pixels, rest):
         with replacing(pixels) as temporary:
