@@ -26,16 +26,18 @@ from bakeoff.api.arguments import (
     describe_call,
     read_candidates,
     read_data,
+    read_path,
     read_seconds,
     read_settings,
     read_weights,
 )
 from bakeoff.api.plain import make_plain
 from bakeoff.cli import comparing, data, studies, tuning, use, views
+from bakeoff.data.checks import read_edits
 from bakeoff.errors import BakeoffError, ConfigError, DataError, NothingTrainedError, OutputError
 from bakeoff.locks import hold, release
 from bakeoff.report.board import Row
-from bakeoff.runs.config import Run
+from bakeoff.runs.config import Data, Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, write_record
 from bakeoff.runs.study_file import read_study
@@ -224,6 +226,17 @@ def test_arguments_are_pythons_and_numpys(study: SimpleNamespace) -> None:
     command = read_study(study.results.out).command
     assert command.startswith("bakeoff.compare('digits', candidates=['lenet'], images=256, settings={'train.batch': ")
     assert "progress" not in command
+
+
+def test_every_path_may_begin_with_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "wrong.csv").write_text("id\napple/1.png\n")
+    data = read_data("~/photos", None, None, "~/wrong.csv", image_folder="~/photos", relabel=Path("~/labels.csv"))
+    assert (data.exclude, data.relabel) == (str(tmp_path / "wrong.csv"), str(tmp_path / "labels.csv"))
+    assert data.image_folder == str(tmp_path / "photos")
+    assert read_path("out", "~/study") == tmp_path / "study"
+    # A recipe may name it as well.
+    assert list(read_edits(Data(exclude="~/wrong.csv")).excluded) == ["apple/1.png"]
 
 
 def test_names_of_classes_are_taken_as_they_are() -> None:

@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from bakeoff.errors import OutputError
-from bakeoff.files import cache_dir, hash_file, hash_json, make_dir, replacing, write_json, write_text
+from bakeoff.files import (
+    cache_dir,
+    expand_home,
+    hash_file,
+    hash_json,
+    imported_weights_dir,
+    make_dir,
+    replacing,
+    write_json,
+    write_text,
+)
 from bakeoff.locks import hold, replacing_folder
 
 
@@ -30,6 +40,20 @@ def test_the_cache_is_the_platforms_own_without_the_variable(monkeypatch: pytest
     monkeypatch.setenv("BAKEOFF_CACHE_DIR", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_dir().name == "bakeoff"
+
+
+@pytest.mark.parametrize("variable", ["BAKEOFF_CACHE_DIR", "BAKEOFF_WEIGHTS_DIR"])
+def test_folders_in_the_environment_may_begin_with_the_home_folder(monkeypatch, tmp_path, variable):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(variable, "~/big")
+    assert {"BAKEOFF_CACHE_DIR": cache_dir, "BAKEOFF_WEIGHTS_DIR": imported_weights_dir}[variable]() == tmp_path / "big"
+
+
+def test_a_home_folder_that_is_not_known_stays_as_it_is_written(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expand_home("~/photos") == tmp_path / "photos"
+    assert expand_home(Path("~nosuch/photos")) == Path("~nosuch/photos")
+    assert expand_home("photos/~") == Path("photos/~")
 
 
 def test_a_folder_is_made_with_its_parents_and_twice(tmp_path: Path) -> None:

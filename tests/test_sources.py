@@ -366,6 +366,14 @@ def test_an_unknown_name_gets_the_closest_name_as_a_hint() -> None:
         open_source(Data(source="/no/such/place"))
 
 
+def test_a_home_folder_that_is_not_known_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no data or folder called '~nosuch'"):
+        open_source(Data(source="~nosuch"))
+    (tmp_path / "labels.csv").write_text("image,label\n1.png,cat\n2.png,dog\n")
+    with pytest.raises(DataError, match="--images ~nosuch/photos is no folder and no archive"):
+        open_source(Data(source=str(tmp_path / "labels.csv"), image_folder="~nosuch/photos"))
+
+
 def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
     write_image(tmp_path / "x.png")
     with pytest.raises(DataError, match="is a file"):

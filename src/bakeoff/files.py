@@ -28,6 +28,7 @@ __all__ = [
     "PARTIAL",
     "SYSTEM_FILES",
     "cache_dir",
+    "expand_home",
     "explained_errors",
     "find_others",
     "hash_file",
@@ -54,14 +55,19 @@ SYSTEM_FILES = {"thumbs.db", "desktop.ini", ".ds_store", "ehthumbs.db", "icon\r"
 _umask_lock = threading.Lock()
 
 
+def expand_home(path: str | os.PathLike[str]) -> Path:
+    """A path with the user's home folder for `~`. Where that is not known, as of `~nobody`, `~` stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises RuntimeError where it is not known
+
+
 def cache_dir() -> Path:
     """The folder for shards, features and measurements; `$BAKEOFF_CACHE_DIR` overrides the platform's own."""
-    return Path(CACHE_DIR.read() or platformdirs.user_cache_dir("bakeoff"))
+    return expand_home(CACHE_DIR.read() or platformdirs.user_cache_dir("bakeoff"))
 
 
 def imported_weights_dir() -> Path:
     """The folder of imported weights: `$BAKEOFF_WEIGHTS_DIR`, else `weights` in the platform's user data folder."""
-    return Path(WEIGHTS_DIR.read() or Path(platformdirs.user_data_dir("bakeoff")) / "weights")
+    return expand_home(WEIGHTS_DIR.read() or Path(platformdirs.user_data_dir("bakeoff")) / "weights")
 
 
 def make_dir(path: Path) -> Path:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from bakeoff.api.given import DataLike, is_frame, keep_given, name_given
 from bakeoff.errors import ConfigError
+from bakeoff.files import expand_home
 from bakeoff.networks import Backbone
 from bakeoff.networks.plugin import is_network, name_network
 from bakeoff.runs.config import (
@@ -83,10 +84,10 @@ Settings = Iterable[str] | Mapping[str, Any]
 
 
 def read_path(name: str, value: PathLike) -> Path:
-    """A path."""
+    """A path, with the user's home folder for `~`."""
     if not isinstance(value, str | os.PathLike):
         raise _wrong(name, value, "a path, as text or pathlib.Path")
-    return Path(value)
+    return expand_home(value)
 
 
 def read_optional_path(name: str, value: PathLike | None) -> Path | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import bakeoff
-from bakeoff.api.arguments import read_data
+from bakeoff.api.arguments import read_data, read_optional_path
 from bakeoff.cli.options import (
     ClassesOption,
     DataArgument,
@@ -65,7 +65,9 @@ def prepare(
         fit=fit,
     )
     with exit_on_interrupt(), draw_bars() as move:
-        shards, dataset = prepare_data(wanted, data_dir, move, out)
+        shards, dataset = prepare_data(
+            wanted, read_optional_path("data_dir", data_dir), move, read_optional_path("out", out)
+        )
     _print_data(dataset)
     print_line(str(shards))
 
@@ -114,9 +116,9 @@ def show(
     )
     strengths = override(Run(), [*chosen, *(settings or [])]).augment
     with exit_on_interrupt(), draw_bars() as move:
-        _, dataset = prepare_data(wanted, data_dir, move)
+        _, dataset = prepare_data(wanted, read_optional_path("data_dir", data_dir), move)
         move("drawing the sheet", 0, 0)
-        path = out or Path(f"{dataset.name}{f'-{augment}' if augment else ''}.png")
+        path = read_optional_path("out", out) or Path(f"{dataset.name}{f'-{augment}' if augment else ''}.png")
         notes = draw_sheet(dataset, path, columns=columns, augment=strengths if augment is not None else None)
     _print_data(dataset)
     for note in notes:

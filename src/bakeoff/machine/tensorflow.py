@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.errors import InputError
+from bakeoff.files import expand_home
 from bakeoff.variables import KERAS_HOME
 
 __all__ = ["import_tensorflow", "keras_home", "start_keras"]
@@ -94,4 +95,4 @@ def _without_unused() -> Iterator[None]:
 
 def keras_home() -> Path:
     """The folder with Keras' settings and weights: `$KERAS_HOME`, by default `~/.keras`."""
-    return Path(KERAS_HOME.read() or "~/.keras").expanduser()
+    return expand_home(KERAS_HOME.read() or "~/.keras")

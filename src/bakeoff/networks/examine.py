@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from bakeoff.errors import BakeoffError, ConfigError
-from bakeoff.files import make_dir, replacing
+from bakeoff.files import expand_home, make_dir, replacing
 from bakeoff.networks.backbone import Backbone, Origin
 from bakeoff.networks.count import count_multiply_adds
 from bakeoff.networks.custom_objects import CustomObject, list_custom_objects
@@ -213,7 +213,7 @@ def _set_weights(backbone: Any, stated: Backbone, target: str) -> FileStamp | No
 
 def _locate(given: str | Path, target: str) -> Path:
     module = sys.modules[target.partition(":")[0]]
-    path = Path(str(module.__file__)).parent / Path(given).expanduser()
+    path = Path(str(module.__file__)).parent / expand_home(given)
     if not path.is_file():
         raise ConfigError(f"{target}: there is no file of weights {path}")
     return path

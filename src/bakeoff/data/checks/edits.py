@@ -11,6 +11,7 @@ from bakeoff.data.checks.findings import NOT_EXCLUDED
 from bakeoff.data.shards import Edits, Manifest
 from bakeoff.data.sources import Table, read_table_file
 from bakeoff.errors import DataError
+from bakeoff.files import expand_home
 from bakeoff.runs.config import Data
 from bakeoff.text import comparable, counted, from_cell
 
@@ -26,8 +27,8 @@ def read_edits(data: Data) -> Edits:
     Raises:
         DataError: A file cannot be read, has not the columns that are needed, or contradicts itself or the other one.
     """
-    excluded = read_excluded(Path(data.exclude)) if data.exclude else {}
-    relabelled = read_relabelled(Path(data.relabel)) if data.relabel else {}
+    excluded = read_excluded(expand_home(data.exclude)) if data.exclude else {}
+    relabelled = read_relabelled(expand_home(data.relabel)) if data.relabel else {}
     left_out = set(map(comparable, excluded))
     if both := [key for key in relabelled if comparable(key) in left_out]:
         raise DataError(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bakeoff.data.sources.records import OnCount
 from bakeoff.errors import DataError
-from bakeoff.files import cache_dir
+from bakeoff.files import cache_dir, expand_home
 from bakeoff.variables import DATA_DIR
 
 __all__ = ["find_archive", "hash_md5"]
@@ -35,7 +35,7 @@ def find_archive(name: str, url: str, md5: str, data_dir: Path | None, on_count:
     """
     downloads = cache_dir() / "downloads"
     named = DATA_DIR.read()
-    folders = [folder for folder in (data_dir, Path(named) if named else None, downloads) if folder is not None]
+    folders = [folder for folder in (data_dir, expand_home(named) if named else None, downloads) if folder is not None]
     for folder in folders:
         if (folder / name).is_file():
             return folder / name

@@ -18,6 +18,7 @@ from bakeoff.data.sources.table import TABLE_SUFFIXES, Table, is_table_name, rea
 from bakeoff.data.sources.trees import FolderTree, Tree
 from bakeoff.data.sources.walk import find_images, has_images
 from bakeoff.errors import ConfigError, DataError, suggest
+from bakeoff.files import expand_home
 from bakeoff.runs.config import Data, FolderLayout
 
 __all__ = ["SOURCE_NAMES", "open_source"]
@@ -45,7 +46,7 @@ def open_source(data: Data, data_dir: Path | None = None, on_count: OnCount | No
     if data_dir is not None and not data_dir.is_dir():
         raise DataError(f"--data-dir {data_dir} is not a folder; give the folder that holds the archives")
     name = data.source.removeprefix(BUILT_IN)
-    path = Path(data.source).expanduser()
+    path = expand_home(data.source)
     is_folder, is_file = _look_at(path)
     if is_folder and (name not in SOURCE_NAMES or has_images(FolderTree(path), "", below=True)):
         beside = f"{name} is the folder of that name; {BUILT_IN}{name} names the built-in images"
@@ -110,7 +111,7 @@ def _open_table(table: Table, folder: Path, data: Data, on_count: OnCount | None
         raise DataError(
             f"--layout {data.layout} says what folders are; the labels are in {table.name}, so leave it out"
         )
-    place = Path(data.image_folder).expanduser() if data.image_folder else folder
+    place = expand_home(data.image_folder) if data.image_folder else folder
     is_folder, is_file = _look_at(place)
     if is_folder:
         tree: Tree = FolderTree(place)

@@ -8,6 +8,7 @@ from pathlib import Path
 from bakeoff.data.sources.walk import images_below
 from bakeoff.deploy.bundle.prediction import ImageInput
 from bakeoff.errors import BundleError
+from bakeoff.files import expand_home
 
 __all__ = ["find_inputs"]
 
@@ -42,12 +43,12 @@ def find_inputs(names: Sequence[str]) -> list[ImageInput]:
 
 
 def _find(name: str) -> Iterator[Path]:
-    path = Path(name)
+    path = expand_home(name)
     # The name of an existing file may contain a bracket.
     is_glob = not path.exists() and any(character in name for character in _MAGIC)
     # pathlib's glob refuses absolute patterns.
-    matches = sorted(glob.glob(name, recursive=True)) if is_glob else [name]  # noqa: PTH207
-    for match in map(Path, matches):
+    matches = map(Path, sorted(glob.glob(str(path), recursive=True))) if is_glob else [path]  # noqa: PTH207
+    for match in matches:
         if match.is_dir():
             yield from images_below(match)
         else:

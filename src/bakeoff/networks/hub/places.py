@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bakeoff.errors import ConfigError, suggest
-from bakeoff.files import imported_weights_dir, read_json
+from bakeoff.files import expand_home, imported_weights_dir, read_json
 from bakeoff.networks.hub.families import FAMILIES
 from bakeoff.variables import HF_HOME, HF_HUB_CACHE, KAGGLEHUB_CACHE
 
@@ -58,7 +58,7 @@ def find_folder(name: str) -> Path | None:
     """
     hub, _, rest = name.partition(":")
     rest = rest.removeprefix("//")
-    given = Path(rest).expanduser().absolute() if hub == "hub" and _is_path(rest) else None
+    given = expand_home(rest).absolute() if hub == "hub" and _is_path(rest) else None
     if given is not None and given.is_dir():
         return given
     if (kept := kept_folder(name)).is_dir():
@@ -180,10 +180,10 @@ def _find_kaggle(name: str, handle: str) -> Path | None:
 
 def _hugging_face_cache() -> Path:
     """Where `huggingface_hub` keeps its files."""
-    home = Path(HF_HOME.read() or "~/.cache/huggingface").expanduser()
-    return Path(HF_HUB_CACHE.read() or home / "hub").expanduser()
+    home = expand_home(HF_HOME.read() or "~/.cache/huggingface")
+    return expand_home(HF_HUB_CACHE.read() or home / "hub")
 
 
 def _kaggle_cache() -> Path:
     """Where `kagglehub` keeps models."""
-    return Path(KAGGLEHUB_CACHE.read() or "~/.cache/kagglehub").expanduser() / "models"
+    return expand_home(KAGGLEHUB_CACHE.read() or "~/.cache/kagglehub") / "models"

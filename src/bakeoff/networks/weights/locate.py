@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.errors import WeightsError
-from bakeoff.files import PARTIAL, cache_dir, hash_file
+from bakeoff.files import PARTIAL, cache_dir, expand_home, hash_file
 from bakeoff.machine import keras_home
 from bakeoff.networks.backbone import Backbone, Origin
 from bakeoff.networks.find import find_network
@@ -59,7 +59,7 @@ def locate_weights(spec: Backbone, wanted: str) -> WeightsSource:
     if wanted == "none" or (wanted == "auto" and spec.from_scratch):
         return WeightsSource("random", "none", None)
     if wanted != "auto":
-        path = Path(wanted).expanduser()
+        path = expand_home(wanted)
         if path.is_dir() or path.with_name(f"{path.name}.index").is_file():
             raise WeightsError(
                 f"{path} is a SavedModel, a checkpoint of TensorFlow or another folder; save a .keras or .weights.h5"

@@ -2,11 +2,11 @@
 
 import re
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from bakeoff.files import expand_home
 from bakeoff.runs.config.data import Section
 
 __all__ = ["BatchNorm", "Model", "Side", "resolve_name"]
@@ -18,7 +18,7 @@ Side = Annotated[int, Field(ge=8, le=1024)]
 def resolve_name(name: str) -> str:
     """The name of a network; that of a preset in a folder has its whole path, which other processes find, too."""
     if re.match(r"hub:(?:[.~]|[^/]*/)", name):
-        return f"hub:{Path(name.removeprefix('hub:')).expanduser().absolute()}"
+        return f"hub:{expand_home(name.removeprefix('hub:')).absolute()}"
     return name
 
 

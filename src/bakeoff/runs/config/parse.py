@@ -3,11 +3,11 @@
 import math
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 from pydantic import ValidationError
 
 from bakeoff.errors import ConfigError
+from bakeoff.files import expand_home
 from bakeoff.runs.config.model import resolve_name
 from bakeoff.runs.config.run import Candidate, WeightsChoice
 
@@ -58,7 +58,7 @@ def parse_weights(texts: Iterable[str], *, partial: bool = False) -> WeightsChoi
         if not value:
             raise ConfigError("--weights is empty; give auto, none, PATH, or NAME=PATH for one network")
         if value not in ("auto", "none"):
-            value = str(Path(value).expanduser().absolute())
+            value = str(expand_home(value).absolute())
         if match:
             named[resolve_name(match[1])] = value
         else:
