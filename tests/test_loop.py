@@ -4,14 +4,16 @@ import pytest
 
 from bakeoff.machine import count_cores
 from bakeoff.profile import add_observation
+from bakeoff.report.tuning import describe_tuning
 from bakeoff.runs.config import Candidate, Run, Train
 from bakeoff.runs.folder import run_dir
-from bakeoff.runs.record import Stage, write_record
+from bakeoff.runs.record import Stage, State, write_record
+from bakeoff.runs.study_file import read_study
 from bakeoff.study import context as context_module
-from bakeoff.study import open_state, run_screen
+from bakeoff.study import loop, open_state, run_screen
 from bakeoff.study.context import StudyContext
 from factories import make_observation
-from test_plan import LITES, _finish, _plan
+from test_plan import COUNTS, LITES, _finish, _plan
 from test_study_state import DATA
 
 
@@ -85,3 +87,28 @@ def test_a_candidate_that_goes_on_as_a_frozen_probe_is_not_dropped(study):
     study.spend("prepare", 598)
     screen([(1, 300, 0.5), (1, 300, 0.4), (1, 300, 0.3)])
     assert [dropped.why.partition(" on ")[0] for dropped in study.stage(Stage.SCREEN).dropped] == ["40.0 %", "30.0 %"]
+
+
+def test_a_study_whose_search_cannot_begin_confirms_the_leader_as_it_is_and_says_so(tmp_path, monkeypatch):
+    def launch(run, *, stage, out, **_):
+        lost = {"state": State.FAILED, "val": None, "reason": "out of memory"} if stage is Stage.TUNE else {}
+        record = _finish(run, stage, 0.5, **lost)
+        write_record(run_dir(out, record.id), record)
+        return record
+
+    said = []
+    watcher = _Silent()
+    watcher.plan_revised = said.append
+    monkeypatch.setattr(context_module, "launch", launch)
+    study = open_state(tmp_path, _plan(tune=True), data=DATA.model_copy(update={"counts": COUNTS}), command="")
+    context = StudyContext(study, tmp_path, tmp_path, watcher)
+    while (proposal := loop._next_proposal(context)).stage is not Stage.CONFIRM:
+        loop._train_proposal(proposal, context)
+    assert study.found.failed == "out of memory"
+    assert study.found.chosen == {}
+    assert said[-1].endswith("a trial of it failed: out of memory")
+    assert [revision.why for revision in read_study(tmp_path).revisions][-1] == said[-1]
+    assert (
+        "could not be trained (out of memory)"
+        in describe_tuning(read_study(tmp_path), tmp_path, context.records).summary
+    )

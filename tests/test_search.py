@@ -1,9 +1,12 @@
 """The search for a recipe, with runs whose scores are a function of their config."""
 
+import itertools
+import shutil
+
 import numpy as np
 import pytest
 
-from bakeoff.errors import ConfigError, NothingTrainedError
+from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Run, run_id
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import run_dir
@@ -11,7 +14,7 @@ from bakeoff.runs.record import Stage, State, list_records, write_record
 from bakeoff.study import make_search
 from bakeoff.study.search import MIN_SEARCH_SECONDS, run_search
 from bakeoff.study.space import Parameter, Space
-from bakeoff.study.trials import open_trials
+from bakeoff.study.trials import open_trials, suggest_value
 from factories import make_record
 
 BASE = Run().revised(optim={"learning_rate": 5e-4}, train={"epochs": None, "seconds": 60.0})
@@ -172,6 +175,18 @@ def _in_parallel(train, slots):
     return train_each
 
 
+def _all_at_once(train, slots):
+    """As with several slots of equal pace: all that have started end before the next ones start."""
+
+    def train_each(requests, runs=None):  # noqa: ARG001
+        waiting = iter(requests)
+        while under_way := list(itertools.islice(waiting, slots)):
+            for request in reversed(under_way):
+                request.then(train(request.run, request.stop_rule, request.changes))
+
+    return train_each
+
+
 def test_several_trials_are_under_way_at_once_and_the_base_recipe_is_never_stopped(tmp_path):
     trainer = Trainer(tmp_path, events=True)
     plan = make_search(BASE, SPACE, budget=MIN_SEARCH_SECONDS, counts=COUNTS)
@@ -232,9 +247,46 @@ def test_the_worse_half_is_stopped_early(tmp_path):
 
 def test_a_failed_trial_does_not_end_the_search_and_a_failed_base_recipe_does(tmp_path):
     found = _search(tmp_path / "a", _made(tmp_path / "a", failing={2}), trials=6)
-    assert found.trials == {"COMPLETE": 5, "FAIL": 1}
-    with pytest.raises(NothingTrainedError, match="boom"):
-        _search(tmp_path / "b", _made(tmp_path / "b", failing={0}))
+    assert (found.trials, found.failed) == ({"COMPLETE": 5, "FAIL": 1}, "")
+    trainer = _made(tmp_path / "b", failing={0})
+    found = _search(tmp_path / "b", trainer)
+    assert (found.failed, found.trials, found.changes) == ("boom", {"FAIL": 1}, {})
+    assert len(trainer.requested) == 1
+
+
+def test_a_search_whose_base_recipe_has_failed_ends_again_for_the_same_reason(tmp_path):
+    found = _search(tmp_path, Trainer(tmp_path, failing={0}))
+    again = Trainer(tmp_path)
+    assert _search(tmp_path, again) == found
+    assert again.requested == []
+
+
+def test_a_search_whose_failed_run_was_deleted_tries_its_base_recipe_again(tmp_path):
+    found = _search(tmp_path, Trainer(tmp_path, failing={0}))
+    shutil.rmtree(run_dir(tmp_path, found.base))
+    again = Trainer(tmp_path)
+    assert _search(tmp_path, again, trials=6).failed == ""
+    assert {} in [changes for _, changes in again.requested]
+
+
+def test_a_base_recipe_that_fails_lets_the_trials_beside_it_end_and_begins_no_others(tmp_path):
+    trainer = Trainer(tmp_path, failing={3})  # it is the last of the first four to end
+    plan = make_search(BASE, SPACE, budget=MIN_SEARCH_SECONDS, counts=COUNTS)
+    found = run_search(plan, tmp_path, seconds_left=lambda: 1e9, train_each=_all_at_once(trainer, 4), slots=4)
+    assert (found.failed, found.trials) == ("boom", {"COMPLETE": 3, "FAIL": 1})
+
+
+@pytest.mark.parametrize("drawn", [0, 1])
+def test_a_base_recipe_that_was_drawn_in_part_when_the_process_was_killed_is_tried_again(tmp_path, drawn):
+    trial = open_trials(tmp_path, base=BASE, space=SPACE, parallel=False).ask()
+    for parameter in SPACE.parameters[:drawn]:
+        suggest_value(trial, parameter)
+    again = Trainer(tmp_path)
+    found = _search(tmp_path, again, trials=6)
+    assert found.base == run_id(
+        make_search(BASE, SPACE, budget=MIN_SEARCH_SECONDS, counts=COUNTS).base, "data", "weights"
+    )
+    assert [changes for _, changes in again.requested].count({}) == 2  # the trial, and its part of the pair
 
 
 def _made(out, **settings):

@@ -95,6 +95,8 @@ def _describe_search(found: SearchResult, study: AnyStudy, out: Path, records: S
 def _summarise_search(found: SearchResult, base: Run) -> str:
     counts = ", ".join(f"{count} {state.lower()}" for state, count in found.trials.items())
     text = f"The search tried {counted(sum(found.trials.values()), 'recipe')} with equal training time ({counts})."
+    if found.failed:
+        return f"{text} The recipe at the start could not be trained ({found.failed}), so nothing was compared with it."
     if found.before is None or found.after is None or found.difference is None:
         why = "The confirming pair of runs could not be trained" if found.changes else "None was better"
         return f"{text} {why}, so the recipe at the start was kept."

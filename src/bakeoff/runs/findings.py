@@ -124,6 +124,8 @@ class SearchResult(Facts):
     """Number of trials by their final state."""
     importances: dict[str, float] = {}
     """Share of the variance of the scores that each key explains (fANOVA: Hutter et al. 2014), by key."""
+    failed: str = ""
+    """Why the base recipe could not be trained, which ended the search; empty if it was."""
 
     @property
     def chosen(self) -> dict[str, bool | int | float | str]:

@@ -81,7 +81,7 @@ class PlanRevision(Facts):
     at_seconds: float
     """Wall-clock seconds that the study had used."""
     step: str
-    """What was changed: `candidates`, `size`, `race` or `downloads`."""
+    """What was changed: `candidates`, `size`, `race`, `downloads` or `tune`."""
     why: str
     """One sentence."""
 

@@ -6,7 +6,7 @@ from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import Downloads, needs_download
 from bakeoff.runs.config import Candidate, WeightsChoice, parse_candidate
 from bakeoff.runs.record import Stage, State
-from bakeoff.runs.study_file import Download, PlanRevision
+from bakeoff.runs.study_file import Download
 from bakeoff.study.context import MAX_SCREEN_SHARE, StudyContext
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.plan import StudyPlan
@@ -62,9 +62,7 @@ def follow_downloads(context: StudyContext) -> None:
     }
     study.plan = plan.model_copy(update=changes)
     for why in _describe(came, gone):
-        study.revisions.append(PlanRevision(at_seconds=study.spent, step="downloads", why=why))
-        context.watcher.plan_revised(why)
-    study.write(context.out)
+        context.revise("downloads", why)
     _keep_facts(context)
 
 

@@ -17,6 +17,7 @@ from bakeoff.report.board import rank, write_board
 from bakeoff.runs.config import Candidate, Mode, Run
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import RunRecord, Stage, State, list_records
+from bakeoff.runs.study_file import PlanRevision
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.run_pool import RunPool, RunRequest
 from bakeoff.study.state import StudyState
@@ -108,6 +109,12 @@ class StudyContext:
         with self.study.timed(self.out, "report"):
             write_board(self.out, rank(self.records, out=self.out))
             write_report(self.out)
+
+    def revise(self, step: str, why: str) -> None:
+        """Note a change of the plan in the study's state, and show it; `step` and `why` are those of PlanRevision."""
+        self.study.revisions.append(PlanRevision(at_seconds=self.study.spent, step=step, why=why))
+        self.study.write(self.out)
+        self.watcher.plan_revised(why)
 
     @property
     def seconds_planned(self) -> float:

@@ -14,7 +14,7 @@ from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State, list_records
 from bakeoff.runs.shipped import find_shipped
-from bakeoff.runs.study_file import Dropped, PlanRevision
+from bakeoff.runs.study_file import Dropped
 from bakeoff.study.arrivals import await_weights, end_downloads, find_awaited, follow_downloads
 from bakeoff.study.compare import Comparison
 from bakeoff.study.context import StudyContext
@@ -187,9 +187,7 @@ def _revise(context: StudyContext) -> None:
     revision = revise_plan(study.plan, context.records, left, context.forecast, done=done, slots=slots)
     if revision is not None:
         study.plan = revision.plan
-        study.revisions.append(PlanRevision(at_seconds=revision.at_seconds, step=revision.step, why=revision.why))
-        study.write(context.out)
-        context.watcher.plan_revised(revision.why)
+        context.revise(revision.step, revision.why)
 
 
 def _train_proposal(proposal: Proposal, context: StudyContext) -> None:

@@ -23,10 +23,8 @@ MAX_SIZES = 3
 
 
 class Revision(Facts):
-    """A change of the plan, when it was made and why."""
+    """A change of the plan, and why."""
 
-    at_seconds: float
-    """Wall-clock seconds of the budget that had been used."""
     step: str
     """`candidates`, `size` or `race`."""
     why: str
@@ -61,7 +59,6 @@ def revise_plan(
         return None
     if any(record.stage in (Stage.RACE, Stage.TUNE, Stage.CONFIRM) for record in records):
         return None
-    at = plan.budget_seconds - seconds_left
     ranking = [record for name, record in finished.items() if record.state is State.COMPLETE]
     ranking.sort(key=lambda record: order_of(read_row(record)))
     spare = seconds_left - (1 - SCREEN_SHARE) * plan.budget_seconds
@@ -72,7 +69,7 @@ def revise_plan(
             "candidates": (*plan.candidates, *added),
             "cut": tuple(name for name in plan.cut if name not in added),
         }
-        return Revision(at_seconds=at, step="candidates", why=why, plan=plan.model_copy(update=changes))
+        return Revision(step="candidates", why=why, plan=plan.model_copy(update=changes))
     if not ranking:
         return None
     if size := _next_size(plan, ranking, spare, forecast):
@@ -80,7 +77,7 @@ def revise_plan(
         name = str(Candidate(name=leader.config.model.name, size=size))
         why = f"the leader, {leader.candidate}, is probed at {size} pixels too"
         changes = {"candidates": (*plan.candidates, name)}
-        return Revision(at_seconds=at, step="size", why=why, plan=plan.model_copy(update=changes))
+        return Revision(step="size", why=why, plan=plan.model_copy(update=changes))
     leaders = [Candidate.of(record.config) for record in ranking]
     finalists, lengths = plan_race(
         RACE_SHARE * seconds_left, leaders, forecast=forecast, train_images=plan.count_train, slots=slots
@@ -90,7 +87,7 @@ def revise_plan(
     before = _describe_race(plan.finalists, plan.race_seconds)
     why = f"by the paces that the screen has measured: {_describe_race(finalists, lengths)}, instead of {before}"
     raced = plan.model_copy(update={"finalists": finalists, "race_seconds": lengths})
-    return Revision(at_seconds=at, step="race", why=why, plan=raced)
+    return Revision(step="race", why=why, plan=raced)
 
 
 def _affordable(plan: StudyPlan, spare: float, forecast: Forecast, slots: int) -> Iterator[str]:

@@ -8,18 +8,17 @@ pair decides which of the two is chosen.
 import math
 import statistics
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bakeoff.errors import ConfigError, NothingTrainedError
+from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Run, revise
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.findings import SearchResult
 from bakeoff.runs.paired import compare, summarise
-from bakeoff.runs.record import RunRecord, State
+from bakeoff.runs.record import RunRecord, State, list_records
 from bakeoff.study.defaults import set_length
 from bakeoff.study.importance import estimate_importances
 from bakeoff.study.past import FirstTrial, Memory, choose_first
@@ -27,7 +26,9 @@ from bakeoff.study.run_pool import RunRequest
 from bakeoff.study.space import Space
 from bakeoff.study.trials import (
     EVALUATIONS_PER_TRIAL,
+    count_trials,
     find_base_trial,
+    is_base_waiting,
     list_run_ids,
     make_stop_rule,
     open_trials,
@@ -151,47 +152,62 @@ def run_search(
         slots: Runs in parallel.
         overhead: Expected wall-clock seconds of a trial that are not training; later ones are measured.
 
-    Raises:
-        NothingTrainedError: The base recipe cannot be trained.
+    Returns:
+        What was found. If the base recipe cannot be trained, there is nothing to compare with, and `failed` says why.
     """
     first = [trial.values for trial in plan.first]
     study = open_trials(out, base=plan.base, space=plan.space, parallel=slots > 1, first=first)
-    train_each(_draw_trials(study, plan, seconds_left, slots, overhead))
-    return _confirm_best(study, plan, out, train_each)
+    known = _find_base_record(plan, out)
+    if known is None or known.state is not State.FAILED:
+        train_each(_draw_trials(study, plan, seconds_left, slots, overhead))
+    if find_base_trial(study) is not None:
+        return _confirm_best(study, plan, out, train_each)
+    base = _find_base_record(plan, out)
+    assert base is not None
+    failed = base.reason or f"its {plan.base.train.metric.label} is not defined"
+    return SearchResult(base=base.id, best=base.id, trials=count_trials(study), failed=failed)
+
+
+def _find_base_record(plan: Search, out: Path) -> RunRecord | None:
+    """The record of the base recipe's trial; None as long as it has not ended."""
+    records = (record for record in list_records(out) if record.state is not State.RUNNING)
+    return next((record for record in records if record.config == plan.base), None)
 
 
 def _draw_trials(
     study: "optuna.Study", plan: Search, seconds_left: Callable[[], float], slots: int, overhead: float
 ) -> Iterator[RunRequest]:
     expected, measured = overhead + (plan.base.train.seconds or 0.0), list[float]()
-    repeated = 0
+    repeated, base_failed = 0, False
 
     def trial_seconds() -> float:
         """Wall clock of a whole trial; those that were stopped on the way say nothing of it."""
         return statistics.median(measured) if measured else expected
 
-    needs_base = find_base_trial(study) is None
     # The next trial, and the pair that decides.
     rounds_needed = 1 + math.ceil(2 / max(slots, 1))
-    # A small space is exhausted before the time is up.
-    while needs_base or (seconds_left() > rounds_needed * trial_seconds() and repeated < MAX_REPEATED_TRIALS):
+
+    def has_next() -> bool:
+        """Whether there is time for another trial, and something new to try: a small space is exhausted before."""
+        return seconds_left() > rounds_needed * trial_seconds() and repeated < MAX_REPEATED_TRIALS
+
+    # The base recipe is tried in any case. Without its score nothing can be found.
+    while not base_failed and (is_base_waiting(study, plan.base, plan.space) or has_next()):
         trial = study.ask()
         run, changes = plan.space.draw(plan.base, partial(suggest_value, trial))
         trial.set_user_attr("changes", changes)
         is_base = not changes
-        needs_base = needs_base and not is_base
 
         def on_end(
             record: RunRecord, trial: "optuna.Trial" = trial, started: float = time.monotonic(), is_base: bool = is_base
         ) -> None:
-            nonlocal repeated
+            nonlocal repeated, base_failed
             known = record.id in list_run_ids(study)
             repeated = repeated + 1 if known else 0
             if record.state is State.COMPLETE and not known:
                 measured.append(time.monotonic() - started)
             report_result(study, trial, record)
-            if is_base and record.state is not State.COMPLETE:
-                raise NothingTrainedError(f"the base recipe could not be trained: {record.reason}")
+            base_failed = base_failed or (is_base and find_base_trial(study) is None)
 
         stop_rule = make_stop_rule(trial, run.train.metric, may_stop=not is_base)
         yield RunRequest(run, stop_rule, changes, on_end)
@@ -201,12 +217,11 @@ def _confirm_best(study: "optuna.Study", plan: Search, out: Path, train_each: Tr
     """Train the base recipe and the best one once more, with another seed; the better of this pair is chosen."""
     base, best = find_base_trial(study), study.best_trial
     assert base is not None
-    states = {trial.user_attrs["run"]: trial.state.name for trial in study.trials if "run" in trial.user_attrs}
     found = SearchResult(
         base=base.user_attrs["run"],
         best=best.user_attrs["run"],
         changes=best.user_attrs["changes"],
-        trials=dict(Counter(states.values())),
+        trials=count_trials(study),
         importances=estimate_importances(study, plan.base, plan.space),
     )
     if not found.changes:

@@ -1,6 +1,7 @@
 """The trials of a search, which Optuna keeps in `tune.db`: draw values, stop the worse half, report results."""
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EVALUATIONS_PER_TRIAL",
+    "count_trials",
     "find_base_trial",
+    "is_base_waiting",
     "list_run_ids",
     "make_stop_rule",
     "open_trials",
@@ -83,11 +86,27 @@ def open_trials(
         for values in [*first, *_first_trials(base, space)]:
             study.enqueue_trial(dict(values))
     # Trials left RUNNING by a process that was killed: they fail, and are tried again. A run that is finished is not
-    # repeated.
+    # repeated. A process that was killed while it drew the values has stored only a part of them.
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        study.enqueue_trial(_queued_values(trial) | trial.params)
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        study.enqueue_trial(trial.params)
+    # All that a search finds is compared with the base recipe.
+    if find_base_trial(study) is None and not is_base_waiting(study, base, space):
+        study.enqueue_trial(dict(space.values_of(base)))
     return study
+
+
+def is_base_waiting(study: "optuna.Study", base: Run, space: Space) -> bool:
+    """Whether a trial of the base recipe is still to be drawn."""
+    from optuna.trial import TrialState
+
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return any(_queued_values(trial) == space.values_of(base) for trial in waiting)
+
+
+def _queued_values(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
+    """The values by parameter with which a trial was queued; none if the sampler chooses them."""
+    return trial.system_attrs.get("fixed_params", {})
 
 
 def _first_trials(base: Run, space: Space) -> list[dict[str, Any]]:
@@ -165,3 +184,10 @@ def find_base_trial(study: "optuna.Study") -> "optuna.trial.FrozenTrial | None":
 def list_run_ids(study: "optuna.Study") -> set[str]:
     """The ids of all runs of trials that have ended."""
     return {trial.user_attrs["run"] for trial in study.get_trials(deepcopy=False) if "run" in trial.user_attrs}
+
+
+def count_trials(study: "optuna.Study") -> dict[str, int]:
+    """How many runs of trials there are, by the state in which their trials ended."""
+    trials = study.get_trials(deepcopy=False)
+    ends = {trial.user_attrs["run"]: trial.state.name for trial in trials if "run" in trial.user_attrs}
+    return dict(Counter(ends.values()))

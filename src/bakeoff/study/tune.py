@@ -41,6 +41,8 @@ def run_tuning(
     assert isinstance(study.plan, Search)
     context = StudyContext(study, out, data, watcher, executor or Local())
     found = study.found or _search(context, study.plan)
+    if found.failed:
+        raise NothingTrainedError(f"the base recipe could not be trained: {found.failed}")
     write_recipe(out / "recipe.toml", revise(study.plan.base, found.chosen, "the search"), study.plan.base)
     context.report()
     return found
@@ -49,14 +51,20 @@ def run_tuning(
 def search_for(context: StudyContext, base: Run, budget: float, memory: Memory | None = None) -> SearchResult:
     """Search around a recipe for `budget` wall-clock seconds, as a stage of a study, whose state keeps the result.
 
-    `memory` is what earlier searches found.
+    If the recipe cannot be trained, the study goes on without a search, and says so. `memory` is what earlier searches
+    found.
     """
     # Trials get a shorter probe: the screen's may take longer than a trial, and its features are cached for one input
     # size only.
     data = context.study.data
     space = default_space(base, data.imbalance)
     plan = make_search(base, space, budget=budget, counts=data.counts, head_start=True, memory=memory)
-    return _search(context, plan)
+    found = _search(context, plan)
+    if found.failed:
+        context.study.found = found
+        why = f"the recipe of {base.candidate} is not searched, because a trial of it failed: {found.failed}"
+        context.revise("tune", why)
+    return found
 
 
 def run_ablation(
@@ -109,6 +117,8 @@ def _limit_by_time(context: StudyContext, runs: Iterable[Run], executor: Executo
 
 
 def _search(context: StudyContext, plan: Search) -> SearchResult:
+    """Run a search, and keep its result in the study's state unless the base recipe could not be trained."""
+
     def seconds_left() -> float:
         search_seconds_left = plan.budget_seconds - context.study.stage(Stage.TUNE).seconds
         study_seconds_left = context.study.seconds_left
@@ -127,9 +137,10 @@ def _search(context: StudyContext, plan: Search) -> SearchResult:
     found = run_search(
         plan, context.out, seconds_left=seconds_left, train_each=train_each, slots=slots, overhead=overhead
     )
-    # If the process is killed before the result is written, the search ends once more, and this is done again.
-    remember(plan.memory, context.study.data.fingerprint, plan.base, found)
-    context.study.found = found
-    context.study.write(context.out)
+    if not found.failed:
+        # If the process is killed before the result is written, the search ends once more, and this is done again.
+        remember(plan.memory, context.study.data.fingerprint, plan.base, found)
+        context.study.found = found
+        context.study.write(context.out)
     write_board(context.out, rank(context.records, out=context.out))
     return found
