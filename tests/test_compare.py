@@ -6,6 +6,7 @@ import pytest
 
 from bakeoff.errors import ConfigError, OutputError, WeightsError
 from bakeoff.runs.config import Candidate, Data, Run, WeightsChoice, parse_candidate, parse_weights
+from bakeoff.runs.history import CURVE_SHARE
 from bakeoff.runs.study_file import StudyData
 from bakeoff.study import assign_weights, find_missing, make_comparison, open_state
 from bakeoff.study.unnamed import find_availability, unnamed_for_comparison
@@ -34,6 +35,22 @@ def test_a_budget_gives_every_candidate_the_same_training_seconds_and_images_to_
     assert all(run.train.count_probe for run in plan.runs)
 
 
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("val", [150, 1000, 5000])
+@pytest.mark.parametrize(("budget", "rate"), [(600, 20), (3600, 9), (3600, 20), (3600, 300), (20_000, 300)])
+def test_all_that_the_runs_of_a_plan_take_fits_into_its_budget_and_uses_it(budget, rate, val, slots):
+    counts, forecast = COUNTS | {"val": val}, make_forecast(rate)
+    plan = _compare(LITE, LENET, VGG, budget=budget, counts=counts, forecast=forecast, slots=slots)
+    each = [(1 + CURVE_SHARE) * run.train.seconds + forecast.around(run, counts) for run in plan.runs]
+    taken = sum(each) if slots == 1 else max(each)
+    assert 0.85 * budget < taken < budget
+
+
+def test_a_slow_network_is_scored_less_often_on_the_way():
+    slow, fast = (_compare(LITE, VGG, budget=3600, forecast=make_forecast(rate)).runs[0].train for rate in (20, 2000))
+    assert (slow.evaluations, fast.evaluations) == (1, 8)
+
+
 def test_images_give_every_candidate_the_same_images_and_the_whole_validation_split():
     plan = _compare(LITE, LENET, images=50_000)
     assert {run.train.images for run in plan.runs} == {50_000}
@@ -49,6 +66,17 @@ def test_the_error_for_a_short_budget_names_one_that_is_enough():
     assert _compare(LITE, LENET, VGG, budget=least + 1).runs
     with pytest.raises(ConfigError, match="needs a length"):
         _compare(LITE)
+
+
+@pytest.mark.parametrize(("rate", "val"), [(9, 5000), (20, 5000), (20, 100), (300, 100)])
+def test_the_budget_that_is_named_is_enough_for_slow_networks_and_few_images_too(rate, val):
+    options = {"forecast": make_forecast(rate), "counts": COUNTS | {"val": val}}
+    with pytest.raises(ConfigError, match=r"give at least (\d+)s") as caught:
+        _compare(LITE, LENET, VGG, budget=20, **options)
+    least = int(re.search(r"at least (\d+)s", str(caught.value))[1])
+    assert _compare(LITE, LENET, VGG, budget=least, **options).runs
+    with pytest.raises(ConfigError):
+        _compare(LITE, LENET, VGG, budget=least - 2, **options)
 
 
 def test_a_recipe_sets_everything_but_the_network_and_settings_override_it():

@@ -5,7 +5,7 @@ import pytest
 from bakeoff.machine import count_cores
 from bakeoff.profile import add_observation
 from bakeoff.report.tuning import describe_tuning
-from bakeoff.runs.config import Candidate, Run, Train
+from bakeoff.runs.config import Candidate, Mode, Model, Run, Train
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, write_record
 from bakeoff.runs.study_file import read_study
@@ -70,6 +70,29 @@ def test_only_the_confirming_run_has_to_end_in_time_for_what_follows_it(study, t
     assert context.limit(Stage.CONFIRM, run) > context.allowance(Stage.CONFIRM, run)
     study.spend("race", 499)
     assert context.allowance(Stage.CONFIRM, run) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("train", "seconds"),
+    [
+        # Of 2,000 validation images 1,000 are scored at the start, 1,000 three times on the way, and 3,000 at the end.
+        ({"seconds": 90.0, "evaluations": 4, "probe_images": 500}, 90 + 7000 / 20),
+        ({"seconds": 90.0, "evaluations": 1}, 90 + 2000 / 20),
+        ({"images": 3000, "evaluations": 1}, 3000 / 10 + 2000 / 20),
+        ({"epochs": 2.0, "evaluations": 1}, 2 * 9000 / 10 + 2000 / 20),
+        ({"epochs": 2.0, "evaluations": 1, "with_val": True}, 2 * 11000 / 10),
+        ({"epochs": 2.0, "evaluations": 1, "subset": 600, "val_images": 100}, 2 * 600 / 10 + 100 / 20),
+    ],
+)
+def test_a_run_with_the_pace_that_was_predicted_is_never_ended(tmp_path, monkeypatch, train, seconds):
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path / "cache"))
+    for mode, rate in ((Mode.PROBE, 20.0), (Mode.FIT, 10.0)):
+        add_observation(make_observation(mode=mode, rate=rate, overhead=5.0, compile=5.0, threads=count_cores()))
+    counts = {"train": 9000, "val": 2000, "test": 2000}
+    study = open_state(tmp_path / "out", _plan(600), data=DATA.model_copy(update={"counts": counts}), command="")
+    run = Run(model=Model(name="efficientnet-lite0", size=96), train=Train(**train))
+    limit = StudyContext(study, tmp_path / "out", tmp_path, _Silent()).limit(Stage.COMPARE, run)
+    assert limit == pytest.approx(60 + 1.5 * seconds)
 
 
 def test_the_reason_for_dropping_names_accuracy_and_speed(study):

@@ -200,6 +200,20 @@ def test_several_trials_are_under_way_at_once_and_the_base_recipe_is_never_stopp
     assert found.changes
 
 
+def test_time_is_kept_for_the_pair_that_decides_which_scores_all_validation_images(tmp_path):
+    trainer = Trainer(tmp_path)
+    plan = make_search(BASE, SPACE, budget=MIN_SEARCH_SECONDS, counts=COUNTS)
+    # The trials take no time here, and each of the pair a minute more than a trial.
+    found = run_search(
+        plan,
+        tmp_path,
+        seconds_left=lambda: 125.0 if trainer.clock < 3 else 115.0,
+        train_each=_one_by_one(trainer),
+        predict=lambda run: 40.0 if run.train.val_images else 100.0,
+    )
+    assert found.trials == {"COMPLETE": 3}
+
+
 def test_where_nothing_beats_the_base_no_pair_is_trained(tmp_path):
     trainer = Trainer(tmp_path)
     found = _search(tmp_path, trainer, trials=1)

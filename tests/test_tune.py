@@ -11,11 +11,13 @@ import pytest
 import bakeoff
 from bakeoff.data.shards import open_dataset, prepare_cached
 from bakeoff.errors import NothingTrainedError
-from bakeoff.runs.config import Data, Run, read_run
+from bakeoff.networks.find import find_network
+from bakeoff.runs.config import Data, Run, WeightsChoice, read_run
 from bakeoff.runs.findings import SearchResult, Verdict
+from bakeoff.runs.history import CURVE_SHARE
 from bakeoff.runs.record import Stage, State, list_records
 from bakeoff.runs.study_file import StudyData
-from bakeoff.study import make_ablation, open_state, run_ablation, run_tuning
+from bakeoff.study import default_factors, default_run, make_ablation, open_state, run_ablation, run_tuning
 from bakeoff.study.recipe import write_recipe
 from bakeoff.study.search import Search
 from bakeoff.study.space import Parameter, Space
@@ -94,6 +96,18 @@ def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
     page = (tmp_path / "report.html").read_text()
     assert "learning rate 1e-06" in page
     assert "hurts" in page
+
+
+def test_the_plan_of_a_factor_by_factor_study_counts_what_each_level_scores_and_compiles():
+    counts, forecast = {"train": 9000, "val": 2000}, make_forecast(100)
+    base = default_run(find_network("efficientnet-lite0"), 96, Data(source="cifar100"), WeightsChoice(), 0)
+    plan = make_ablation(
+        base, default_factors(base), budget=20_000.0, seeds=2, counts=counts, forecast=forecast, head_start=True
+    )
+    scored = [forecast.scoring_of(run, counts) for run in plan.runs]
+    assert max(scored) > 4 * min(scored)  # those that may stop early are scored twelve times on all images
+    taken = sum((1 + CURVE_SHARE) * run.train.seconds + forecast.around(run, counts) for run in plan.runs)
+    assert 0.9 * plan.budget_seconds < taken < plan.budget_seconds
 
 
 @pytest.mark.usefixtures("workers_here")

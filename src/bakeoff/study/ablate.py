@@ -4,12 +4,13 @@ Pure functions, except `measure_effects`, which reads the predictions of the run
 """
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bakeoff.errors import ConfigError
-from bakeoff.runs.config import Candidate, Mode, Run
+from bakeoff.runs.config import Run
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.findings import Effect, Effects
 from bakeoff.runs.history import CURVE_SHARE
@@ -17,7 +18,7 @@ from bakeoff.runs.paired import compare, summarise
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.defaults import set_length, without_length
 from bakeoff.study.forecast import Forecast
-from bakeoff.study.space import Space
+from bakeoff.study.space import Scalar, Space
 from bakeoff.text import counted
 
 __all__ = ["Ablation", "make_ablation", "measure_effects"]
@@ -108,14 +109,22 @@ def make_ablation(
     Raises:
         ConfigError: No value differs from the base recipe's, or the budget is too short.
     """
-    levels = factors.widened_to(base).levels(base)
+
+    def plan_arms(seconds: float) -> tuple[Run, list[tuple[str, Scalar, Run]]]:
+        """The base recipe at this length, and the levels around it."""
+        length = {"seconds": seconds, "images": None, "epochs": None, "evaluations": 1}
+        length |= {"val_images": min(counts["val"], MAX_VAL_IMAGES)}
+        start = set_length(base, length, train_images=counts["train"], head_start=head_start, settings=settings)
+        return start, factors.widened_to(start).levels(start)
+
+    start, levels = plan_arms(MIN_TRAINING_SECONDS)
     if not levels:
         raise ConfigError("the space has no value besides the base recipe's, so there is nothing to compare")
-    runs = (len(levels) + 1) * seeds
+    arms = [start, *(run for *_, run in levels)]
+    runs = len(arms) * seeds
     rounds = math.ceil(runs / slots)
-    val_images = min(counts["val"], MAX_VAL_IMAGES)
-    candidate = Candidate.of(base)
-    around = forecast.overhead(candidate, Mode.FIT) + forecast.scoring(candidate, (1 + head_start) * val_images)
+    # Levels differ in what is around the training: in their input sizes and in how often they are scored.
+    around = statistics.fmean(forecast.around(run, counts) for run in arms)
     seconds = round((RUNS_SHARE * budget / rounds - around) / (1 + CURVE_SHARE), 1)
     if seconds < MIN_TRAINING_SECONDS:
         least = math.ceil(rounds * (MIN_TRAINING_SECONDS * (1 + CURVE_SHARE) + around) / RUNS_SHARE)
@@ -124,15 +133,11 @@ def make_ablation(
             " choose fewer"
             " factors with --space or --factors"
         )
-    length = {"seconds": seconds, "images": None, "epochs": None, "evaluations": 1, "val_images": val_images}
-    base = set_length(base, length, train_images=counts["train"], head_start=head_start, settings=settings)
+    start, levels = plan_arms(seconds)
     return Ablation(
         budget_seconds=budget,
-        base=_repeat(base, seeds),
-        levels=tuple(
-            Level(key=key, value=value, runs=_repeat(run, seeds))
-            for key, value, run in factors.widened_to(base).levels(base)
-        ),
+        base=_repeat(start, seeds),
+        levels=tuple(Level(key=key, value=value, runs=_repeat(run, seeds)) for key, value, run in levels),
         decides=decides,
     )
 

@@ -15,7 +15,7 @@ from bakeoff.runs.history import CURVE_SHARE
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.deciding import BY_TOP1, Decision, decide_by
 from bakeoff.study.defaults import set_length, start_from, without_length
-from bakeoff.study.forecast import Forecast
+from bakeoff.study.forecast import Forecast, count_scored
 from bakeoff.text import counted
 
 __all__ = ["RUNS_SHARE", "Comparison", "least_seconds", "make_comparison", "require_one_length"]
@@ -28,6 +28,8 @@ MIN_TRAINING_SECONDS = 5.0
 DEFAULT_TRAINING_SECONDS = 30.0
 # Validation images that a run is scored on.
 MIN_VAL_IMAGES, MAX_VAL_IMAGES = 300, 5000
+# A run is evaluated once in so many training seconds, up to so often; on the way in at most this share of them.
+SECONDS_PER_EVALUATION, MAX_EVALUATIONS, MAX_EVALUATION_SHARE = 120.0, 8, 0.1
 
 
 class Comparison(Facts):
@@ -133,7 +135,8 @@ def require_one_length(budget: float | None, images: int | None, recipe: Run | N
 
 def least_seconds(candidate: Candidate, forecast: Forecast) -> float:
     """Wall-clock seconds of a candidate's run, with as little training and scoring as shows something."""
-    around = forecast.overhead(candidate, Mode.FIT) + forecast.scoring(candidate, 2 * MIN_VAL_IMAGES)
+    scored = count_scored(MIN_VAL_IMAGES, evaluations=1)
+    around = forecast.overhead(candidate, Mode.FIT) + forecast.scoring(candidate, scored)
     return around + DEFAULT_TRAINING_SECONDS
 
 
@@ -142,26 +145,41 @@ def _divide_budget(
 ) -> dict[str, float | int | None]:
     """The length of each run, as fields of `train`."""
     rounds = math.ceil(len(candidates) / slots)
-    val_images = min(val_images, MAX_VAL_IMAGES, max(MIN_VAL_IMAGES, round(6 * budget / rounds)))
+    least_images = min(val_images, MIN_VAL_IMAGES)
 
-    def around(images: int) -> float:
-        """Seconds of all rounds that are not training. A candidate is scored at the start and at the end."""
+    def around(images: int, evaluations: int = 1) -> float:
+        """Seconds of all rounds that are not training."""
+        scored = count_scored(images, evaluations=evaluations)
         each = [
-            forecast.overhead(candidate, Mode.FIT) + forecast.scoring(candidate, 2 * images) for candidate in candidates
+            forecast.overhead(candidate, Mode.FIT) + forecast.scoring(candidate, scored) for candidate in candidates
         ]
         return sum(each) if slots == 1 else rounds * max(each)
 
-    seconds = (RUNS_SHARE * budget - around(val_images)) / rounds / (1 + CURVE_SHARE)
-    if seconds < MIN_TRAINING_SECONDS:
-        least = (rounds * MIN_TRAINING_SECONDS * (1 + CURVE_SHARE) + around(MIN_VAL_IMAGES)) / RUNS_SHARE
+    def training(images: int, evaluations: int = 1) -> float:
+        """Training seconds of each run."""
+        return (RUNS_SHARE * budget - around(images, evaluations)) / rounds / (1 + CURVE_SHARE)
+
+    images = min(val_images, MAX_VAL_IMAGES, max(MIN_VAL_IMAGES, round(6 * budget / rounds)))
+    if training(images) < MIN_TRAINING_SECONDS:
+        images = least_images
+    if training(images) < MIN_TRAINING_SECONDS:
+        least = (rounds * MIN_TRAINING_SECONDS * (1 + CURVE_SHARE) + around(least_images)) / RUNS_SHARE
         raise ConfigError(
             f"a budget of {budget:.0f} s is too short for {counted(len(candidates), 'candidate')};"
             f" give at least {math.ceil(least)}s, or fewer candidates"
         )
+
+    def affords(evaluations: int) -> bool:
+        seconds = training(images, evaluations)
+        more = count_scored(images, evaluations=evaluations) - count_scored(images, evaluations=1)
+        on_the_way = max(forecast.scoring(candidate, more) for candidate in candidates)
+        return round(seconds / SECONDS_PER_EVALUATION) >= evaluations and on_the_way <= MAX_EVALUATION_SHARE * seconds
+
+    evaluations = next(filter(affords, range(MAX_EVALUATIONS, 1, -1)), 1)
     return {
-        "seconds": round(seconds, 1),
+        "seconds": round(training(images, evaluations), 1),
         "images": None,
         "epochs": None,
-        "val_images": val_images,
-        "evaluations": max(1, min(8, round(seconds / 120))),
+        "val_images": images,
+        "evaluations": evaluations,
     }

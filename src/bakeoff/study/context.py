@@ -27,8 +27,8 @@ __all__ = ["StudyContext"]
 
 # The screen ends its runs when it has used this share of the budget: networks may be slower than planned.
 MAX_SCREEN_SHARE = 0.5
-# The kill limit of a run that has an allowance is at least this many times the allowance.
-LIMIT_PER_ALLOWANCE = 1.5
+# The kill limit of a run lets its work take this many times as long as predicted, or as its allowance.
+LIMIT_PER_PREDICTED = 1.5
 # A run is ended if what is not training takes this many times as long as predicted: it hangs.
 SLOWER_THAN_PREDICTED = 3.0
 # How often the time that runs under way have used is written to `study.json`.
@@ -126,16 +126,18 @@ class StudyContext:
         budget = self.study.budget_seconds
         if budget is None:
             return None
-        candidate = Candidate.of(run)
-        slow = SLOWER_THAN_PREDICTED * self.forecast.overhead(candidate, run.train.mode)
+        forecast, counts, candidate = self.forecast, self.study.data.counts, Candidate.of(run)
+        slow, working = SLOWER_THAN_PREDICTED * forecast.overhead(candidate, run.train.mode), 0.0
         if run.train.mode is Mode.PROBE:
-            slow += 1.5 * self._predict_probing(candidate, run)
-        limit = max(60.0, 0.1 * budget, slow) + 1.5 * (run.train.seconds or 0.0)
+            slow += LIMIT_PER_PREDICTED * self._predict_probing(candidate, run)
+        else:
+            working = forecast.training(run, counts) + forecast.scoring_of(run, counts)
+        limit = max(60.0, 0.1 * budget, slow) + LIMIT_PER_PREDICTED * working
         # As long as nothing has completed, any result is better than none.
         if stage is Stage.SCREEN and any(record.state is State.COMPLETE for record in self.records):
             screen_seconds_left = MAX_SCREEN_SHARE * budget - self.study.stage(stage).seconds
             limit = min(limit, max(5.0, screen_seconds_left))
-        return max(limit, LIMIT_PER_ALLOWANCE * (self.allowance(stage, run) or 0.0))
+        return max(limit, LIMIT_PER_PREDICTED * (self.allowance(stage, run) or 0.0))
 
     def _predict_probing(self, candidate: Candidate, run: Run) -> float:
         """Wall-clock seconds of a probe's features and heads."""

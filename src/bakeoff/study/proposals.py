@@ -10,14 +10,14 @@ from typing import Any
 
 from bakeoff.networks.find import find_network
 from bakeoff.report.board import expect_error, order_of, read_row
-from bakeoff.runs.config import INTERIM_IMAGES, AugmentStep, Candidate, Mode, Run, revise
+from bakeoff.runs.config import AugmentStep, Candidate, Mode, Run, revise
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.history import CURVE_SHARE
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.deciding import decide_by
 from bakeoff.study.defaults import default_run, has_random_weights, progressive_sizes
-from bakeoff.study.forecast import Forecast
+from bakeoff.study.forecast import Forecast, count_scored
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.planning import MIN_CONFIRM_SECONDS, divide_training
 from bakeoff.study.settle import keep_for_probe
@@ -191,12 +191,7 @@ def _has_time_for_mirror_images(plan: StudyPlan, last: RunRecord, seconds_left: 
 def _predict_overhead(plan: StudyPlan, last: RunRecord, forecast: Forecast, flips: bool, *, evaluations: int) -> float:
     """Wall-clock seconds of the confirming run and of what follows it that are not training."""
     candidate, model = Candidate.of(last.config), last.config.model
-    # A part of the validation images at the start and at each evaluation. At the end that part again, to compare with
-    # the start, and all images, with their mirror images or without; once, where both are the same.
-    part = min(INTERIM_IMAGES, plan.count_val)
-    scored = (evaluations + 1) * part + (1 + flips) * plan.count_val
-    if not flips and part == plan.count_val:
-        scored -= part
+    scored = count_scored(plan.count_val, evaluations=evaluations, flips=flips)
     sizes = 1 + len(progressive_sizes(find_network(model.name), model.size))
     # Less than expected, because the run shortens itself as it goes, and cannot become longer.
     around = forecast.overhead(candidate, Mode.FIT, sizes=sizes) + forecast.scoring(candidate, scored)

@@ -130,6 +130,11 @@ class TrainEach(Protocol):
     def __call__(self, requests: Iterable[RunRequest], runs: int | None = None) -> None: ...
 
 
+def _predict_roughly(run: Run) -> float:
+    """Wall-clock seconds of a trial on a machine of which nothing is known."""
+    return TRIAL_OVERHEAD_SECONDS + (run.train.seconds or 0.0)
+
+
 def run_search(
     plan: Search,
     out: Path,
@@ -137,7 +142,7 @@ def run_search(
     seconds_left: Callable[[], float],
     train_each: TrainEach,
     slots: int = 1,
-    overhead: float = TRIAL_OVERHEAD_SECONDS,
+    predict: Callable[[Run], float] = _predict_roughly,
 ) -> SearchResult:
     """Search until the time is up, then confirm the best trial. A search that was interrupted is continued.
 
@@ -150,7 +155,8 @@ def run_search(
         seconds_left: Returns the wall-clock seconds that are left for the search.
         train_each: Trains the runs.
         slots: Runs in parallel.
-        overhead: Expected wall-clock seconds of a trial that are not training; later ones are measured.
+        predict: Returns the wall-clock seconds that a run is expected to take. Those of trials are measured as soon as
+            one has ended.
 
     Returns:
         What was found. If the base recipe cannot be trained, there is nothing to compare with, and `failed` says why.
@@ -159,7 +165,7 @@ def run_search(
     study = open_trials(out, base=plan.base, space=plan.space, parallel=slots > 1, first=first)
     known = _find_base_record(plan, out)
     if known is None or known.state is not State.FAILED:
-        train_each(_draw_trials(study, plan, seconds_left, slots, overhead))
+        train_each(_draw_trials(study, plan, seconds_left, slots, predict))
     if find_base_trial(study) is not None:
         return _confirm_best(study, plan, out, train_each)
     base = _find_base_record(plan, out)
@@ -175,21 +181,23 @@ def _find_base_record(plan: Search, out: Path) -> RunRecord | None:
 
 
 def _draw_trials(
-    study: "optuna.Study", plan: Search, seconds_left: Callable[[], float], slots: int, overhead: float
+    study: "optuna.Study",
+    plan: Search,
+    seconds_left: Callable[[], float],
+    slots: int,
+    predict: Callable[[Run], float],
 ) -> Iterator[RunRequest]:
-    expected, measured = overhead + (plan.base.train.seconds or 0.0), list[float]()
+    measured, deciding = list[float](), _make_deciding(plan)
     repeated, base_failed = 0, False
-
-    def trial_seconds() -> float:
-        """Wall clock of a whole trial; those that were stopped on the way say nothing of it."""
-        return statistics.median(measured) if measured else expected
-
-    # The next trial, and the pair that decides.
-    rounds_needed = 1 + math.ceil(2 / max(slots, 1))
 
     def has_next() -> bool:
         """Whether there is time for another trial, and something new to try: a small space is exhausted before."""
-        return seconds_left() > rounds_needed * trial_seconds() and repeated < MAX_REPEATED_TRIALS
+        expected = predict(plan.base)
+        # Trials that were stopped on the way do not say how long a whole one takes.
+        trial_seconds = statistics.median(measured) if measured else expected
+        # The next trial, and the pair that decides, which scores more images.
+        needed = trial_seconds + math.ceil(2 / max(slots, 1)) * (trial_seconds + predict(deciding) - expected)
+        return seconds_left() > needed and repeated < MAX_REPEATED_TRIALS
 
     # The base recipe is tried in any case. Without its score nothing can be found.
     while not base_failed and (is_base_waiting(study, plan.base, plan.space) or has_next()):
@@ -213,6 +221,11 @@ def _draw_trials(
         yield RunRequest(run, stop_rule, changes, on_end)
 
 
+def _make_deciding(plan: Search) -> Run:
+    """The base recipe as one of the pair that decides: with another seed, scored on all validation images."""
+    return plan.base.revised(train={"val_images": None}).model_copy(update={"seed": plan.base.seed + 1})
+
+
 def _confirm_best(study: "optuna.Study", plan: Search, out: Path, train_each: TrainEach) -> SearchResult:
     """Train the base recipe and the best one once more, with another seed; the better of this pair is chosen."""
     base, best = find_base_trial(study), study.best_trial
@@ -226,7 +239,7 @@ def _confirm_best(study: "optuna.Study", plan: Search, out: Path, train_each: Tr
     )
     if not found.changes:
         return found
-    base_run = plan.base.revised(train={"val_images": None}).model_copy(update={"seed": plan.base.seed + 1})
+    base_run = _make_deciding(plan)
     best_run = revise(base_run, found.changes, "the space")
     pair: dict[str, RunRecord] = {}
     requests = [

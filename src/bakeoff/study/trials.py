@@ -106,7 +106,8 @@ def is_base_waiting(study: "optuna.Study", base: Run, space: Space) -> bool:
 
 def _queued_values(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
     """The values by parameter with which a trial was queued; none if the sampler chooses them."""
-    return trial.system_attrs.get("fixed_params", {})
+    values: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
+    return values
 
 
 def _first_trials(base: Run, space: Space) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Executor, Local
 from bakeoff.report.board import rank, write_board
-from bakeoff.runs.config import Candidate, Mode, Run, revise
+from bakeoff.runs.config import Run, revise
 from bakeoff.runs.findings import Effects, SearchResult
 from bakeoff.runs.record import RunRecord, Stage
 from bakeoff.study.ablate import Ablation, measure_effects
@@ -124,6 +124,10 @@ def _search(context: StudyContext, plan: Search) -> SearchResult:
         study_seconds_left = context.study.seconds_left
         return search_seconds_left if study_seconds_left is None else min(search_seconds_left, study_seconds_left)
 
+    def predict(run: Run) -> float:
+        forecast, counts = context.forecast, context.study.data.counts
+        return forecast.training(run, counts) + forecast.around(run, counts)
+
     def train_each(requests: Iterable[RunRequest], runs: int | None = None) -> None:
         executor = context.executor
         if runs is not None:
@@ -132,10 +136,8 @@ def _search(context: StudyContext, plan: Search) -> SearchResult:
 
     context.watcher.stage_began(Stage.TUNE, None, context.study.seconds_left)
     slots = context.executor.slots
-    candidate = Candidate.of(plan.base)
-    overhead = context.forecast.overhead(candidate, Mode.FIT)
     found = run_search(
-        plan, context.out, seconds_left=seconds_left, train_each=train_each, slots=slots, overhead=overhead
+        plan, context.out, seconds_left=seconds_left, train_each=train_each, slots=slots, predict=predict
     )
     if not found.failed:
         # If the process is killed before the result is written, the search ends once more, and this is done again.
