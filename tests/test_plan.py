@@ -200,6 +200,57 @@ def test_a_runner_up_is_confirmed_by_its_own_recipe():
     assert (run.train.batch, other.train.batch) == (32, 64)
 
 
+def _fail(run):
+    return _finish(run, Stage.CONFIRM, 0.0, state=State.FAILED, val=None, reason="out of memory")
+
+
+def test_a_recipe_with_another_input_size_that_fails_is_confirmed_once_then_the_runner_up_then_the_usual_recipe():
+    plan = _plan(tune=True)
+    records, sizes = _raced(plan), []
+    for seconds_left in (600, 300, 5, 5, 5):  # at last there is time for the least training, whose config is always one
+        proposal = propose(plan, records, seconds_left, FORECAST, {"model.size": 128})
+        if proposal is None:
+            break
+        (run,) = proposal.runs
+        sizes.append(run.candidate)
+        records.append(_fail(run))
+    assert sizes == ["efficientnet-lite0@128", "efficientnet-lite1@96", "efficientnet-lite0@96"]
+    assert proposal is None
+
+
+def test_a_changed_recipe_that_fails_says_nothing_of_the_candidate_that_has_its_input_size_by_itself():
+    both = [Candidate(name="efficientnet-lite0", size=size) for size in (96, 128)]
+    plan = _plan(tune=True, candidates=both)
+    screen = _screened(plan, [0.5, 0.52] if plan.candidates[0].endswith("@128") else [0.52, 0.5])
+    race = propose(plan, screen, 1000, FORECAST).runs
+    records = [*screen, *(_finish(run, Stage.RACE, 0.8 - run.model.size / 1000) for run in race)]
+    (run,) = propose(plan, records, 1000, FORECAST, {"model.size": 128}).runs
+    assert (run.candidate, run.model.start[:5]) == ("efficientnet-lite0@128", "runs/")
+    (other,) = propose(plan, [*records, _fail(run)], 600, FORECAST, {"model.size": 128}).runs
+    assert other.candidate == "efficientnet-lite0@128"
+    assert other.model.start != run.model.start  # it continues its own run of the race
+
+
+def test_a_probe_that_failed_too_does_not_keep_the_runner_up_from_being_confirmed():
+    plan = _plan(120)
+    records = _screened(plan, [0.5, 0.6])
+    records += [_fail(run) for run in propose(plan, records, 60, FORECAST).runs]
+    records.append(_fail(records[1].config.revised(train={"val_images": None})))
+    (run,) = propose(plan, records, 40, FORECAST).runs
+    assert run.candidate == "efficientnet-lite0@96"
+
+
+@pytest.mark.parametrize("seconds_left", [5, 400])
+def test_a_run_that_failed_is_never_proposed_again_however_short_the_time_is(seconds_left):
+    plan = _plan(120, LITES[:1], tune=False)
+    records = [record.model_copy(update={"state": State.COMPLETE}) for record in _screened(plan, [0.5])]
+    for left in (400, 350, seconds_left):
+        proposal = propose(plan, records, left, FORECAST)
+        if proposal is not None:
+            records += map(_fail, proposal.runs)
+    assert sum(record.stage is Stage.CONFIRM for record in records) == 1
+
+
 def test_whether_there_is_a_search_depends_on_the_budget_unless_the_user_decides():
     assert _plan(1800).tune_seconds == 0
     assert _plan(10_000).tune_seconds == 3500

@@ -16,7 +16,7 @@ from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.history import CURVE_SHARE
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.deciding import decide_by
-from bakeoff.study.defaults import default_run, has_random_weights, progressive_sizes
+from bakeoff.study.defaults import default_run, has_random_weights, progressive_sizes, without_length
 from bakeoff.study.forecast import Forecast, count_scored
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.planning import MIN_CONFIRM_SECONDS, divide_training
@@ -87,22 +87,36 @@ def propose(
         return None
     if plan.tune_seconds and changes is None and ranking:
         return Proposal(stage=Stage.TUNE, runs=(_base_recipe(plan, ranking[0]),))
-    failed = {record.candidate for record in confirmed if record.state is State.FAILED}
-    for record in ranking:
-        if record.candidate not in failed:
-            flips = _has_time_for_mirror_images(plan, record, seconds_left, forecast)
-            overhead = _predict_overhead(plan, record, forecast, flips, evaluations=_count_evaluations(seconds_left))
-            kept = keep_for_probe(plan, record, records, forecast)
-            available = (seconds_left - overhead - kept) / (1 + CURVE_SHARE)
-            if not confirmed and record.config.train.mode is Mode.PROBE and _is_too_short(record, available, forecast):
-                return None  # There is no time to fine-tune anything, so the best probe is confirmed.
-            seconds, refitting = divide_training(plan, Candidate.of(record.config), available, forecast)
-            seconds = round(max(MIN_CONFIRM_SECONDS, seconds), 1)
-            # The search was for the leader's recipe.
-            run_changes = (changes or {}) if record is ranking[0] else {}
-            run = _confirm_run(plan, record, seconds, flips, run_changes)
+    fitted = (record for record in confirmed if record.config.train.mode is Mode.FIT)
+    tried = {_without_length(record.config) for record in fitted if record.state is not State.RUNNING}
+    for record, wanted in _list_attempts(ranking, changes or {}):
+        flips = _has_time_for_mirror_images(plan, record, seconds_left, forecast)
+        overhead = _predict_overhead(plan, record, forecast, flips, evaluations=_count_evaluations(seconds_left))
+        kept = keep_for_probe(plan, record, records, forecast)
+        available = (seconds_left - overhead - kept) / (1 + CURVE_SHARE)
+        if not confirmed and record.config.train.mode is Mode.PROBE and _is_too_short(record, available, forecast):
+            return None  # There is no time to fine-tune anything, so the best probe is confirmed.
+        seconds, refitting = divide_training(plan, Candidate.of(record.config), available, forecast)
+        run = _confirm_run(plan, record, round(max(MIN_CONFIRM_SECONDS, seconds), 1), flips, wanted)
+        if _without_length(run) not in tried and run not in done:
             return Proposal(stage=Stage.CONFIRM, runs=(run,), follows=round(kept + refitting, 1))
     return None
+
+
+def _list_attempts(
+    ranking: Sequence[RunRecord], changes: Mapping[str, Any]
+) -> list[tuple[RunRecord, Mapping[str, Any]]]:
+    """What is confirmed until a run completes: candidates by their last records, with changes of their recipes.
+
+    The search was for the leader's recipe. If that fails, the leader is tried with its default recipe after the others.
+    """
+    attempts: list[tuple[RunRecord, Mapping[str, Any]]] = [(record, {}) for record in ranking]
+    return [(ranking[0], changes), *attempts[1:], attempts[0]] if ranking and changes else attempts
+
+
+def _without_length(run: Run) -> Run:
+    """A confirming run without what depends on the time that was left: two that are equal then fail alike."""
+    return without_length(run).revised(train={"flip_test": False})
 
 
 def _is_too_short(record: RunRecord, seconds: float, forecast: Forecast) -> bool:
