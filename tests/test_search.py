@@ -251,6 +251,47 @@ def test_a_small_space_is_searched_until_it_is_exhausted(tmp_path):
     assert found.chosen == {"train.batch": 32}
 
 
+@pytest.mark.parametrize(
+    ("parameters", "base"),
+    [
+        # The base recipe has no decay, and its optimiser none in the space.
+        (
+            [
+                Parameter(key="optim.name", choices=("adamw", "adam")),
+                Parameter(key="optim.weight_decay", low=1e-3, high=0.2, log=True, when={"optim.name": ("adamw",)}),
+            ],
+            {"name": "adam", "weight_decay": 0.0},
+        ),
+        # One key has choices under one condition, and a range under the other.
+        (
+            [
+                Parameter(key="optim.name", choices=("adamw", "sgd")),
+                Parameter(key="optim.weight_decay", choices=(0.0, 0.1), when={"optim.name": ("adamw",)}),
+                Parameter(key="optim.weight_decay", low=1e-3, high=0.05, log=True, when={"optim.name": ("sgd",)}),
+            ],
+            {"weight_decay": 0.0},
+        ),
+        # A parameter sets another one's key to a value that this one does not have.
+        (
+            [
+                Parameter(key="train.patience", choices=(0, 3), also={"train.evaluations": 12}),
+                Parameter(key="train.evaluations", low=2, high=6, whole=True, when={"train.patience": (0,)}),
+            ],
+            {},
+        ),
+    ],
+)
+def test_the_importances_of_keys_with_unlike_values_are_estimated(tmp_path, parameters, base):
+    space = Space(parameters=(*parameters, *SPACE.parameters))
+    plan = make_search(BASE.revised(optim=base), space, budget=MIN_SEARCH_SECONDS, counts=COUNTS)
+    trainer = Trainer(tmp_path)
+    found = run_search(
+        plan, tmp_path, seconds_left=lambda: 1e9 if trainer.clock < 12 else 0.0, train_each=_one_by_one(trainer)
+    )
+    assert found.importances.keys() == {parameter.key for parameter in space.parameters}
+    assert sum(found.importances.values()) == pytest.approx(1)
+
+
 def test_the_worse_half_is_stopped_early(tmp_path):
     trainer = Trainer(tmp_path, events=True)
     found = _search(tmp_path, trainer, trials=14)

@@ -96,6 +96,21 @@ def test_a_space_is_widened_to_the_base_recipe():
     assert (rate.low, rate.high) == (5e-4, 1e-2)
 
 
+@pytest.mark.parametrize(
+    ("base", "key"),
+    [(BASE.revised(optim={"weight_decay": 0.0}), "optim.weight_decay"), (BASE, "optim.clip_norm")],
+)
+def test_a_base_value_that_a_logarithmic_scale_cannot_have_is_refused_with_what_can_be_done(base, key):
+    space = Space(parameters=(Parameter(key=key, low=1e-3, high=1.0, log=True),))
+    with pytest.raises(
+        ConfigError, match=rf"{key}: .* 0\.0 is not on a logarithmic scale.*--set {key}=0\.001.*choices"
+    ):
+        space.widened_to(base)
+    # Where it is not drawn for the base recipe, its value there does not matter.
+    conditional = Space(parameters=(Parameter(key=key, low=1e-3, high=1.0, log=True, when={"optim.name": ("sgd",)}),))
+    assert conditional.widened_to(base) == conditional
+
+
 def test_a_parameter_is_drawn_only_under_its_condition_and_keeps_the_base_value_otherwise():
     space = Space(
         parameters=(
@@ -148,6 +163,13 @@ def test_the_balance_of_classes_is_searched_where_they_are_uneven(imbalance, the
     keys = {parameter.key: parameter.choices for parameter in default_space(BASE, imbalance).parameters}
     assert ("train.balance" in keys) == there
     assert keys.get("train.balance", ("none",))[0] == "none"
+
+
+def test_the_default_space_of_a_recipe_without_weight_decay_has_none_among_its_choices():
+    for decay, choices in ((0.02, ()), (0.0, (0.0, 0.001, 0.01, 0.05, 0.2))):
+        space = default_space(BASE.revised(optim={"weight_decay": decay}))
+        (parameter,) = (each for each in space.parameters if each.key == "optim.weight_decay")
+        assert (parameter.choices, parameter.log) == (choices, not choices)
 
 
 def test_digits_are_never_flipped():

@@ -1,6 +1,7 @@
 """Default search spaces: what a search varies, and what a factor-by-factor study varies, for a network's recipe."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from bakeoff.networks.backbone import fit_size
 from bakeoff.networks.find import find_network
@@ -27,7 +28,7 @@ def default_space(base: Run, imbalance: float = 1.0) -> Space:
         _learning_rate(rate / 25, rate, "lion"),
         _learning_rate(rate * 4, rate * 100, "sgd"),
         _choice("train.batch", 32, 64, 128),
-        Parameter(key="optim.weight_decay", low=0.001, high=0.2, log=True, when={"optim.name": ("adamw", "lion")}),
+        _weight_decay(base, "adamw", "lion"),
         _choice("optim.label_smoothing", 0.0, 0.05, 0.1, 0.2),
         _choice("model.dropout", 0.0, 0.1, 0.2, 0.3, 0.5),
         _choice("augment.policy", *_policies(base)),
@@ -72,6 +73,14 @@ def _choice(key: str, *choices: Scalar) -> Parameter:
 
 def _learning_rate(low: float, high: float, *optimizers: str) -> Parameter:
     return Parameter(key="optim.learning_rate", low=low, high=high, log=True, when={"optim.name": optimizers})
+
+
+def _weight_decay(base: Run, *optimizers: str) -> Parameter:
+    """A range; choices with 0 among them if the base recipe has no decay, because a logarithmic scale has no 0."""
+    values: dict[str, Any] = {"low": 0.001, "high": 0.2, "log": True}
+    if not base.optim.weight_decay:
+        values = {"choices": (0.0, 0.001, 0.01, 0.05, 0.2)}
+    return Parameter(key="optim.weight_decay", when={"optim.name": optimizers}, **values)
 
 
 def _sizes(base: Run, *sizes: int) -> Sequence[int]:

@@ -1,6 +1,7 @@
 """How much each key of a recipe matters: its share of the variance of scores (fANOVA, Hutter et al. 2014)."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from bakeoff.runs.config import Run, look_up
 from bakeoff.study.space import Space
@@ -26,26 +27,31 @@ def estimate_importances(study: "optuna.Study", base: Run, space: Space) -> dict
     if len({trial.value for trial in completed}) < MIN_DIFFERENT_SCORES:
         return {}
     keys = dict.fromkeys(parameter.key for parameter in space.parameters)
-    distributions = {key: _join_values(base, space, key) for key in keys}
-    base_values = {key: look_up(base, key) for key in distributions}
+    drawn = [{key: trial.user_attrs["changes"].get(key, look_up(base, key)) for key in keys} for trial in completed]
+    distributions = {key: _join_values(space, key, [params[key] for params in drawn]) for key in keys}
     joined = optuna.create_study(direction="maximize")
-    for trial in completed:
-        changes = {key: value for key, value in trial.user_attrs["changes"].items() if key in base_values}
-        params = base_values | changes
+    for trial, params in zip(completed, drawn, strict=True):
         joined.add_trial(optuna.create_trial(params=params, distributions=distributions, value=trial.value))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     importances = optuna.importance.get_param_importances(joined, evaluator=evaluator)
     return {name: float(importance) for name, importance in importances.items()}
 
 
-def _join_values(base: Run, space: Space, key: str) -> "optuna.distributions.BaseDistribution":
-    """All values that a key can have, under any condition."""
+def _join_values(space: Space, key: str, drawn: Sequence[Any]) -> "optuna.distributions.BaseDistribution":
+    """All values that a key can have, under any condition, and those that it had in trials.
+
+    The base recipe may have another one, if no parameter of the key is active for it, and so may a trial, by the `also`
+    of another parameter.
+    """
     import optuna
 
     parameters = [parameter for parameter in space.parameters if parameter.key == key]
-    if any(parameter.choices for parameter in parameters):
-        values = [look_up(base, key), *(value for parameter in parameters for value in parameter.choices)]
+    values = [*drawn, *(value for parameter in parameters for value in parameter.choices)]
+    ends = [end for parameter in parameters for end in (parameter.low, parameter.high) if end is not None]
+    if not ends:
         return optuna.distributions.CategoricalDistribution(list(dict.fromkeys(values)))
-    low = min(look_up(base, key), *(parameter.low for parameter in parameters if parameter.low is not None))
-    high = max(look_up(base, key), *(parameter.high for parameter in parameters if parameter.high is not None))
-    return optuna.distributions.FloatDistribution(low, high, log=all(parameter.log for parameter in parameters))
+    low, high = min(*values, *ends), max(*values, *ends)
+    # A logarithmic scale has no 0.
+    return optuna.distributions.FloatDistribution(
+        low, high, log=low > 0 and all(parameter.log for parameter in parameters)
+    )

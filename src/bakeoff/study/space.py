@@ -83,11 +83,16 @@ class Parameter(Facts):
         return f"{self.key} ({', '.join(terms)})" if terms else self.key
 
     def widened_to(self, value: Any) -> "Parameter":
-        """The parameter, with this value among its values."""
+        """The parameter, with this value among its values. Raises ConfigError if its scale cannot have the value."""
         if self.choices:
             return self if value in self.choices else self.model_copy(update={"choices": (value, *self.choices)})
         assert self.low is not None
         assert self.high is not None
+        if self.log and value <= 0:
+            raise ConfigError(
+                f"the space's {self.key}: the base recipe's value {value} is not on a logarithmic scale;"
+                f" set another one, as in --set {self.key}={self.low:g}, or give choices instead of low and high"
+            )
         return self.model_copy(update={"low": min(self.low, value), "high": max(self.high, value)})
 
 
