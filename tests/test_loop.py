@@ -1,19 +1,23 @@
 """The loop of a study, with invented results instead of training."""
 
+import contextlib
+
 import pytest
 
+from bakeoff.errors import NothingTrainedError
+from bakeoff.launch import Local
 from bakeoff.machine import count_cores
 from bakeoff.profile import add_observation
 from bakeoff.report.tuning import describe_tuning
-from bakeoff.runs.config import Candidate, Mode, Model, Run, Train
+from bakeoff.runs.config import Candidate, Data, Mode, Model, Run, Train, WeightsChoice
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, write_record
 from bakeoff.runs.study_file import read_study
 from bakeoff.study import context as context_module
-from bakeoff.study import loop, open_state, run_screen
+from bakeoff.study import loop, make_comparison, open_state, run_comparison, run_screen
 from bakeoff.study.context import StudyContext
-from factories import make_observation
-from test_plan import COUNTS, LITES, _finish, _plan
+from factories import make_metrics, make_observation
+from test_plan import COUNTS, FORECAST, LITES, _finish, _plan
 from test_study_state import DATA
 
 
@@ -110,6 +114,35 @@ def test_a_candidate_that_goes_on_as_a_frozen_probe_is_not_dropped(study):
     study.spend("prepare", 598)
     screen([(1, 300, 0.5), (1, 300, 0.4), (1, 300, 0.3)])
     assert [dropped.why.partition(" on ")[0] for dropped in study.stage(Stage.SCREEN).dropped] == ["40.0 %", "30.0 %"]
+
+
+@pytest.mark.parametrize("state", [State.COMPLETE])
+def test_a_command_that_finds_everything_done_spends_nothing(tmp_path, monkeypatch, state):
+    def launch(run, *, stage, out, **_):
+        record = _finish(run, stage, 0.5, state=state, val=make_metrics(0.5) if state is State.COMPLETE else None)
+        write_record(run_dir(out, record.id), record)
+        return record
+
+    monkeypatch.setattr(context_module, "launch", launch)
+    plan = make_comparison(
+        LITES, data=Data(source="digits"), counts=COUNTS, weights=WeightsChoice(), seed=0, forecast=FORECAST, budget=600
+    )
+    spent = []
+    for _ in range(3):
+        study = open_state(tmp_path, plan, data=DATA, command="bakeoff compare")
+        study.prepared(10.0)
+        with contextlib.suppress(NothingTrainedError):
+            run_comparison(study, tmp_path, tmp_path, _Silent())
+        spent.append(read_study(tmp_path).seconds)
+    assert spent[0] == spent[1] == spent[2]
+    assert spent[0].keys() == {"prepare", "compare", "report"}
+
+
+def test_a_factor_by_factor_study_whose_time_is_up_spends_nothing_more(tmp_path):
+    study = open_state(tmp_path, _plan(600), data=DATA, command="")
+    study.prepared(10.0)
+    StudyContext(study, tmp_path, tmp_path, _Silent()).train_each(iter([]), Stage.TUNE, Local())
+    assert not study.has_worked
 
 
 def test_a_study_whose_search_cannot_begin_confirms_the_leader_as_it_is_and_says_so(tmp_path, monkeypatch):

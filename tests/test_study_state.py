@@ -4,7 +4,7 @@ import pytest
 
 from bakeoff.errors import OutputError
 from bakeoff.runs.config import Data, Fit
-from bakeoff.runs.study_file import StudyData
+from bakeoff.runs.study_file import StudyData, read_study
 from bakeoff.study import open_state, planned_slots
 from test_plan import _plan
 
@@ -17,6 +17,20 @@ def test_a_study_is_written_and_read_again(tmp_path):
     study.spend("screen", 12.5)
     study.write(out)
     assert open_state(out, _plan(), data=DATA, command="again").spent == 12.5
+
+
+def test_the_preparation_is_charged_with_the_first_work_and_counts_from_the_beginning(tmp_path):
+    study = open_state(tmp_path / "study", _plan(600), data=DATA, command="")
+    study.prepared(12.0)
+    assert study.seconds_left == 588
+    assert read_study(tmp_path / "study").seconds == {}
+    with study.timed(tmp_path / "study", "screen"):
+        # A process that is killed now has spent it.
+        assert read_study(tmp_path / "study").seconds == {"prepare": 12.0}
+    assert study.seconds_left == pytest.approx(588, abs=1)
+    with study.timed(tmp_path / "study", "race"):
+        pass
+    assert study.seconds["prepare"] == 12.0
 
 
 def test_another_study_in_the_folder_is_refused_and_not_changed(tmp_path):

@@ -165,7 +165,7 @@ def prepare_study(
 
 @contextlib.contextmanager
 def open_study(prepared: PreparedStudy, plan: AnyPlan, slots: int, watcher: StudyWatcher) -> Iterator[StudyState]:
-    """Hold a study's folder for the block, new or begun before; the preparation is charged to the study.
+    """Hold a study's folder for the block, new or begun before; if it does anything, it is charged the preparation.
 
     Args:
         prepared: Data, candidates and weights.
@@ -190,8 +190,7 @@ def open_study(prepared: PreparedStudy, plan: AnyPlan, slots: int, watcher: Stud
     study = open_state(out, plan, data=facts, command=prepared.request.command, slots=slots)
     hold(out)
     try:
-        study.spend("prepare", time.monotonic() - prepared.started)
-        study.write(out)
+        study.prepared(time.monotonic() - prepared.started)
         if deleted := prune():
             freed = format_bytes(sum(entry.bytes for entry in deleted))
             watcher.noted(f"deleted {freed} from the cache that had not been used for long")

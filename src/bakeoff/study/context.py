@@ -4,7 +4,9 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from bakeoff.errors import NothingTrainedError
@@ -79,7 +81,10 @@ class StudyContext:
 
         The next request is taken when a slot is free.
         """
-        waiting, has_more, saved_at = iter(requests), True, time.monotonic()
+        waiting = iter(requests)
+        if (first := next(waiting, None)) is None:
+            return  # and nothing is charged
+        waiting, has_more, saved_at = chain([first], waiting), True, time.monotonic()
         with self.study.timed(self.out, stage) as save_time, RunPool(executor) as pool:
             stage_runs = _Stage(self, stage, executor, pool, save_time)
             while has_more or pool.size:
@@ -105,8 +110,8 @@ class StudyContext:
         return "; ".join([f"no candidate could be {done}", *reasons])
 
     def report(self) -> None:
-        """Write the board and the report."""
-        with self.study.timed(self.out, "report"):
+        """Write the board and the report. That is charged unless it is all that was left to do, as in a repetition."""
+        with self.study.timed(self.out, "report") if self.study.has_worked else nullcontext():
             write_board(self.out, rank(self.records, out=self.out))
             write_report(self.out)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, PrivateAttr, ValidationError
 
 from bakeoff.errors import OutputError
 from bakeoff.files import make_dir, read_json, write_json
@@ -41,6 +41,9 @@ class StudyState(StudyFile[AnyPlan]):
 
     data: StudyData
 
+    _preparing: float | None = PrivateAttr(None)
+    """Wall-clock seconds of preparation that are not charged yet; None if there are none."""
+
     def stage(self, stage: Stage) -> StageFacts:
         """The facts of a stage; they are added if the stage is new."""
         for facts in self.stages:
@@ -53,6 +56,15 @@ class StudyState(StudyFile[AnyPlan]):
         """Add to the wall-clock seconds used by a stage, or by `prepare`, `test` or `report`."""
         self.seconds[account] = self.seconds.get(account, 0.0) + seconds
 
+    def prepared(self, seconds: float) -> None:
+        """Note what preparing took. It is charged with the first work: a study that is finished spends nothing more."""
+        self._preparing = seconds
+
+    @property
+    def has_worked(self) -> bool:
+        """Whether anything was done since the preparation."""
+        return self._preparing is None
+
     @contextmanager
     def timed(self, out: Path, account: str) -> Iterator[Callable[[], None]]:
         """Add the wall-clock time of the block to a stage, or to `test` or `report`, and write `study.json`.
@@ -60,6 +72,10 @@ class StudyState(StudyFile[AnyPlan]):
         That happens at the end, also after an exception. Yields a function that does it at once: call it now and then,
         because the time since the last call is lost if the process is killed.
         """
+        if self._preparing is not None:
+            self.spend("prepare", self._preparing)
+            self._preparing = None
+            self.write(out)
         started = time.monotonic()
 
         def save_time() -> None:
@@ -79,7 +95,7 @@ class StudyState(StudyFile[AnyPlan]):
     @property
     def spent(self) -> float:
         """Wall-clock seconds used so far."""
-        return sum(self.seconds.values())
+        return sum(self.seconds.values()) + (self._preparing or 0.0)
 
     @property
     def seconds_left(self) -> float | None:
