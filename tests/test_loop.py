@@ -1,9 +1,12 @@
 """The loop of a study, with invented results instead of training."""
 
 import contextlib
+import io
 
 import pytest
+from rich.console import Console
 
+from bakeoff.console.watch import watch_study
 from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Local
 from bakeoff.machine import count_cores
@@ -14,7 +17,7 @@ from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, write_record
 from bakeoff.runs.study_file import read_study
 from bakeoff.study import context as context_module
-from bakeoff.study import loop, make_comparison, open_state, run_comparison, run_screen
+from bakeoff.study import loop, make_comparison, open_state, run_comparison, run_screen, run_study
 from bakeoff.study.context import StudyContext
 from factories import make_metrics, make_observation
 from test_plan import COUNTS, FORECAST, LITES, _finish, _plan
@@ -109,6 +112,33 @@ def test_the_reason_for_dropping_names_accuracy_and_speed(study):
     ]
 
 
+def test_a_screen_leaves_a_report_that_says_how_to_go_on_and_a_watched_board_ends_with_it(study, tmp_path):
+    study, screen = study
+    study.command = "bakeoff screen digits --budget 10m"
+    study.write(tmp_path)
+    screen([(20, 300, 0.5), (20, 100, 0.55), (20, 300, 0.3)])
+    page = (tmp_path / "report.html").read_text()
+    assert "Next, fine-tune it:" in page
+    assert "bakeoff run digits --budget 10m" in page
+    assert all(str(candidate) in page for candidate in LITES)
+    watch_study(Console(file=io.StringIO()), tmp_path, every=1e9)
+
+
+@pytest.mark.parametrize("work", [run_study, run_screen])
+def test_a_study_in_which_nothing_could_be_trained_leaves_a_report_that_says_why(tmp_path, monkeypatch, work):
+    def launch(run, *, stage, out, **_):
+        record = _finish(run, stage, 0.0, state=State.FAILED, val=None, reason="out of memory: 9 GB")
+        write_record(run_dir(out, record.id), record)
+        return record
+
+    monkeypatch.setattr(context_module, "launch", launch)
+    study = open_state(tmp_path, _plan(), data=DATA, command="bakeoff run")
+    with pytest.raises(NothingTrainedError, match="no candidate could be"):
+        work(study, tmp_path, tmp_path, _Silent())
+    assert "out of memory: 9 GB" in (tmp_path / "report.html").read_text()
+    assert "out of memory: 9 GB" in (tmp_path / "board.csv").read_text()
+
+
 def test_a_candidate_that_goes_on_as_a_frozen_probe_is_not_dropped(study):
     study, screen = study
     study.spend("prepare", 598)
@@ -116,7 +146,7 @@ def test_a_candidate_that_goes_on_as_a_frozen_probe_is_not_dropped(study):
     assert [dropped.why.partition(" on ")[0] for dropped in study.stage(Stage.SCREEN).dropped] == ["40.0 %", "30.0 %"]
 
 
-@pytest.mark.parametrize("state", [State.COMPLETE])
+@pytest.mark.parametrize("state", [State.COMPLETE, State.FAILED])
 def test_a_command_that_finds_everything_done_spends_nothing(tmp_path, monkeypatch, state):
     def launch(run, *, stage, out, **_):
         record = _finish(run, stage, 0.5, state=state, val=make_metrics(0.5) if state is State.COMPLETE else None)

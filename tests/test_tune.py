@@ -151,6 +151,7 @@ def test_a_base_recipe_that_cannot_be_trained_is_the_end(tmp_path):
             run_tuning(study, tmp_path, folder, _Silent())
         (record,) = list_records(tmp_path)
         assert record.state is State.FAILED
+        assert "block99" in (tmp_path / "report.html").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -98,8 +98,9 @@ class StudyContext:
                     save_time()
                     saved_at = time.monotonic()
 
-    def require_one(self, done: str) -> None:
-        """Raise NothingTrainedError if no run has completed."""
+    def conclude(self, done: str) -> None:
+        """Write the board and the report. Raises NothingTrainedError if no run has completed."""
+        self.report()
         if not any(record.state is State.COMPLETE for record in self.records):
             raise NothingTrainedError(self.say_nothing_is(done))
 
@@ -110,7 +111,9 @@ class StudyContext:
         return "; ".join([f"no candidate could be {done}", *reasons])
 
     def report(self) -> None:
-        """Write the board and the report. That is charged unless it is all that was left to do, as in a repetition."""
+        """Write the board and the report, if there are runs. That is charged unless nothing else was left to do."""
+        if not self.records:
+            return
         with self.study.timed(self.out, "report") if self.study.has_worked else nullcontext():
             write_board(self.out, rank(self.records, out=self.out))
             write_report(self.out)

@@ -62,6 +62,7 @@ def run_study(
         _train_proposal(proposal, context)
     winner = _settle(context)
     if winner is None:
+        context.report()
         raise NothingTrainedError(context.say_nothing_is("trained"))
     folder, opened, began = run_dir(out, winner.id), winner.test is None, time.monotonic()
     if opened and study.plan.refit and winner.stage is not Stage.REFIT:
@@ -94,7 +95,7 @@ def run_screen(
     *,
     downloads: Downloads | None = None,
 ) -> list[RunRecord]:
-    """Run or resume only the screen of a study, and return all records.
+    """Run or resume only the screen of a study, write its report, and return all records.
 
     Args:
         study: The study, whose plan is a StudyPlan.
@@ -110,7 +111,7 @@ def run_screen(
     context = StudyContext(study, out, data, watcher, executor or Local(), downloads=downloads or Downloads())
     while (proposal := _next_proposal(context)) is not None and proposal.stage is Stage.SCREEN:
         _train_proposal(proposal, context)
-    context.require_one("screened")
+    context.conclude("screened")
     return context.records
 
 
@@ -133,8 +134,7 @@ def run_comparison(
     context = StudyContext(study, out, data, watcher, executor or Local())
     if pending := study.plan.pending(context.records):
         context.train_all(pending, Stage.COMPARE)
-    context.require_one("trained")
-    context.report()
+    context.conclude("trained")
 
 
 def _next_proposal(context: StudyContext) -> Proposal | None:

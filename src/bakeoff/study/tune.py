@@ -42,6 +42,7 @@ def run_tuning(
     context = StudyContext(study, out, data, watcher, executor or Local())
     found = study.found or _search(context, study.plan)
     if found.failed:
+        context.report()
         raise NothingTrainedError(f"the base recipe could not be trained: {found.failed}")
     write_recipe(out / "recipe.toml", revise(study.plan.base, found.chosen, "the search"), study.plan.base)
     context.report()
@@ -89,10 +90,10 @@ def run_ablation(
         stage_executor = context.executor.for_stage(len(pending))
         context.train_each(_limit_by_time(context, pending, stage_executor), Stage.TUNE, stage_executor)
     study.effects = measure_effects(study.plan, out, context.records)
+    context.report()
     if study.effects is None:
         reasons = [record.reason for record in context.records if record.config in study.plan.base]
         raise NothingTrainedError(f"the base recipe could not be trained: {'; '.join(reasons)}")
-    context.report()
     return study.effects
 
 
