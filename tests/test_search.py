@@ -15,7 +15,7 @@ from bakeoff.study import make_search
 from bakeoff.study.search import MIN_SEARCH_SECONDS, run_search
 from bakeoff.study.space import Parameter, Space
 from bakeoff.study.trials import open_trials, suggest_value
-from factories import make_record
+from factories import make_forecast, make_record
 
 BASE = Run().revised(optim={"learning_rate": 5e-4}, train={"epochs": None, "seconds": 60.0})
 SPACE = Space(
@@ -198,6 +198,21 @@ def test_several_trials_are_under_way_at_once_and_the_base_recipe_is_never_stopp
     assert trials[-1] == plan.base
     assert found.base == run_id(plan.base, "data", "weights")
     assert found.changes
+
+
+@pytest.mark.parametrize(
+    ("budget", "rate", "images"),
+    [(600, 300, 2000), (300, 300, 1000), (300, 20, 250), (1800, 20, 500), (7200, 20, 2000)],
+)
+def test_on_a_slow_machine_trials_are_scored_on_fewer_images_so_that_there_is_time_for_some(budget, rate, images):
+    counts, forecast = {"train": 9000, "val": 5000}, make_forecast(rate)
+    base = BASE.revised(model={"name": "efficientnet-lite0", "size": 96})
+    plan = make_search(base, SPACE, budget=budget, counts=counts, forecast=forecast, head_start=True)
+    assert plan.base.train.val_images == images
+    assert forecast.whole(plan.base, counts) < budget / 3
+    # It is the same search on a machine of another pace.
+    fast = make_search(base, SPACE, budget=budget, counts=counts, forecast=make_forecast(3000), head_start=True)
+    assert plan.asked == fast.asked
 
 
 def test_time_is_kept_for_the_pair_that_decides_which_scores_all_validation_images(tmp_path):

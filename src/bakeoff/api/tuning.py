@@ -215,6 +215,7 @@ def tune(
                 parameters,
                 budget=seconds,
                 counts=counts,
+                forecast=prepared.forecast,
                 head_start=head_start,
                 settings=changes,
                 decides=decides,

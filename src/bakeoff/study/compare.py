@@ -170,6 +170,7 @@ def _divide_budget(
         )
 
     def affords(evaluations: int) -> bool:
+        """Whether there is enough training for so many evaluations."""
         seconds = training(images, evaluations)
         more = count_scored(images, evaluations=evaluations) - count_scored(images, evaluations=1)
         on_the_way = max(forecast.scoring(candidate, more) for candidate in candidates)

@@ -79,11 +79,11 @@ class StudyContext:
     def train_each(self, requests: Iterable[RunRequest], stage: Stage, executor: Executor) -> None:
         """Train the requested runs, as many in parallel as the executor has slots; their time counts for the stage.
 
-        The next request is taken when a slot is free.
+        The next request is taken when a slot is free. Without a request nothing is charged.
         """
         waiting = iter(requests)
         if (first := next(waiting, None)) is None:
-            return  # and nothing is charged
+            return
         waiting, has_more, saved_at = chain([first], waiting), True, time.monotonic()
         with self.study.timed(self.out, stage) as save_time, RunPool(executor) as pool:
             stage_runs = _Stage(self, stage, executor, pool, save_time)

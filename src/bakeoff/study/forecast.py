@@ -73,6 +73,10 @@ class Forecast:
         """Wall-clock seconds for scoring so many images; an image whose mirror image is scored too counts twice."""
         return images / self.rate(candidate, Mode.PROBE).value
 
+    def whole(self, run: Run, counts: Mapping[str, int]) -> float:
+        """Wall-clock seconds of a training run; `counts` are the images of the data by split."""
+        return self.training(run, counts) + self.around(run, counts)
+
     def training(self, run: Run, counts: Mapping[str, int]) -> float:
         """Wall-clock seconds that a run trains for; `counts` are the images of the data by split."""
         train = run.train

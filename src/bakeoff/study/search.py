@@ -20,6 +20,7 @@ from bakeoff.runs.findings import SearchResult
 from bakeoff.runs.paired import compare, summarise
 from bakeoff.runs.record import RunRecord, State, list_records
 from bakeoff.study.defaults import set_length
+from bakeoff.study.forecast import Forecast
 from bakeoff.study.importance import estimate_importances
 from bakeoff.study.past import FirstTrial, Memory, choose_first
 from bakeoff.study.run_pool import RunRequest
@@ -51,8 +52,8 @@ MIN_TRIALS = 4
 MIN_SEARCH_SECONDS = (MIN_TRIALS + 2) * (MIN_TRIAL_SECONDS + TRIAL_OVERHEAD_SECONDS)
 # After this many trials in a row whose run had been done before, the space is exhausted.
 MAX_REPEATED_TRIALS = 20
-# Validation images that a trial is scored on; the pair that decides is scored on all.
-MAX_VAL_IMAGES = 2000
+# Validation images that a trial is scored on: as many as there is time for; the pair that decides is scored on all.
+VAL_IMAGES = (2000, 1000, 500, 250)
 
 
 class Search(Facts):
@@ -74,6 +75,8 @@ class Search(Facts):
     def asked(self) -> dict[str, Any]:
         """What was asked for."""
         asked = self.model_dump(mode="json", exclude={"decides", "memory", "first"})
+        # How many images there is time to score depends on the pace of the machine.
+        asked["base"] = self.base.revised(train={"val_images": None}).model_dump(mode="json")
         return {"metric": self.base.train.metric.value, **asked, **({"memory": True} if self.memory else {})}
 
 
@@ -83,6 +86,7 @@ def make_search(
     *,
     budget: float,
     counts: Mapping[str, int],
+    forecast: Forecast | None = None,
     head_start: bool = False,
     settings: Sequence[str] = (),
     decides: str = "",
@@ -95,6 +99,8 @@ def make_search(
         space: What may change.
         budget: Wall-clock seconds for the whole search.
         counts: Images by split.
+        forecast: The time that runs take on this machine: where it is slow, trials are scored on fewer images. None for
+            the most images.
         head_start: Whether each trial starts its head from a probe (LP-FT, Kumar et al. 2022).
         settings: KEY=VALUE, applied last.
         decides: A sentence on the metric that decides, which is the base recipe's.
@@ -108,16 +114,22 @@ def make_search(
         raise ConfigError(
             f"a budget of {budget:.0f} s is too short for a search; give at least {MIN_SEARCH_SECONDS:.0f}s"
         )
-    length = {
-        "seconds": seconds,
-        "images": None,
-        "epochs": None,
-        "evaluations": EVALUATIONS_PER_TRIAL,
-        "flip_test": False,
-        "val_images": min(counts["val"], MAX_VAL_IMAGES),
-        "count_probe": True,
-    }
-    base = set_length(base, length, train_images=counts["train"], head_start=head_start, settings=settings)
+
+    def set_trial_length(val_images: int) -> Run:
+        length = {
+            "seconds": seconds,
+            "images": None,
+            "epochs": None,
+            "evaluations": EVALUATIONS_PER_TRIAL,
+            "flip_test": False,
+            "val_images": min(counts["val"], val_images),
+            "count_probe": True,
+        }
+        return set_length(base, length, train_images=counts["train"], head_start=head_start, settings=settings)
+
+    trials = [set_trial_length(images) for images in VAL_IMAGES]
+    share = budget / (MIN_TRIALS + 2)
+    base = next((run for run in trials if not forecast or forecast.whole(run, counts) <= share), trials[-1])
     space = space.widened_to(base)
     first = choose_first(memory, base, space)
     return Search(budget_seconds=budget, base=base, space=space, decides=decides, memory=memory, first=first)
@@ -170,7 +182,7 @@ def run_search(
         return _confirm_best(study, plan, out, train_each)
     base = _find_base_record(plan, out)
     assert base is not None
-    failed = base.reason or f"its {plan.base.train.metric.label} is not defined"
+    failed = base.reason if base.state is State.FAILED else f"its {plan.base.train.metric.label} is not defined"
     return SearchResult(base=base.id, best=base.id, trials=count_trials(study), failed=failed)
 
 

@@ -55,6 +55,7 @@ def search_for(context: StudyContext, base: Run, budget: float, memory: Memory |
     If the recipe cannot be trained, the study goes on without a search, and says so. `memory` is what earlier searches
     found.
     """
+    # The plan is made again when the study is resumed, so nothing in it depends on the pace of the machine.
     # Trials get a shorter probe: the screen's may take longer than a trial, and its features are cached for one input
     # size only.
     data = context.study.data
@@ -126,8 +127,7 @@ def _search(context: StudyContext, plan: Search) -> SearchResult:
         return search_seconds_left if study_seconds_left is None else min(search_seconds_left, study_seconds_left)
 
     def predict(run: Run) -> float:
-        forecast, counts = context.forecast, context.study.data.counts
-        return forecast.training(run, counts) + forecast.around(run, counts)
+        return context.forecast.whole(run, context.study.data.counts)
 
     def train_each(requests: Iterable[RunRequest], runs: int | None = None) -> None:
         executor = context.executor
