@@ -16,6 +16,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.report.board import (
     Row,
     explain,
+    find_head_to_head,
     format_bytes,
     format_caveats,
     format_count,
@@ -31,7 +32,7 @@ from bakeoff.report.board import (
 )
 from bakeoff.report.board.comparing import COSTS, CRITERIA, is_clearly_less, read_losses
 from bakeoff.report.board.criteria import find_changes
-from bakeoff.runs.config import Run
+from bakeoff.runs.config import Mode, Run
 from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.record import RunRecord, Seconds, Stage, State, WeightsFacts
 from factories import make_metrics, make_record
@@ -462,6 +463,36 @@ def test_a_winner_confirmed_alone_is_compared_in_the_stage_where_it_had_rivals()
         "b@32 won with 85.0 ±2.2 % top-1 on validation; in the race stage it was 1.0 points behind a@32 (a tie, "
     )
     assert text.endswith("In the race stage, a@32 is first by accuracy.")
+
+
+def test_after_a_search_the_winner_is_compared_with_the_other_candidates_and_not_with_its_trials() -> None:
+    trials = [make_record(f"b@{size}", 0.81, stage=Stage.TUNE) for size in (32, 64)]
+    confirmed = make_record("b@32", 0.85, stage=Stage.CONFIRM)
+    assert explain(rank([A, B, C, confirmed, *trials])) == explain(rank([A, B, C, confirmed]))
+    # Before anything is confirmed, the best trial is first.
+    assert "; in the race stage it was 1.0 points behind a@32" in explain(rank([A, B, C, *trials[:1]]))
+    match = find_head_to_head(rank(trials))
+    assert match
+    assert [row.name for row in match.rivals] == ["b@64"]
+
+
+def test_a_winner_whose_size_a_search_changed_is_compared_as_the_candidate_that_it_was() -> None:
+    other = make_record("b@16", 0.5)
+    probe = make_record("b@32", 0.84, stage=Stage.CONFIRM, mode=Mode.PROBE)
+    confirmed = make_record("b@64", 0.85, stage=Stage.CONFIRM)
+    rows = rank([A, B, C, other, make_record("b@64", 0.81, stage=Stage.TUNE), probe, confirmed])
+    match = find_head_to_head(rows)
+    assert match
+    assert (match.winner.id, [row.name for row in match.rivals]) == (B.id, ["a@32", "c@32", "b@16"])
+    assert explain(rows).startswith(
+        "b@64 won with 85.0 ±2.2 % top-1 on validation; in the race stage b@32 was 1.0 points behind a@32 (a tie, "
+    )
+
+
+def test_two_sizes_of_a_network_that_were_both_compared_are_rivals() -> None:
+    match = find_head_to_head(rank([B, make_record("b@64", 0.85), make_record("b@64", 0.9, stage=Stage.CONFIRM)]))
+    assert match
+    assert [row.name for row in match.rivals] == ["b@32"]
 
 
 def test_a_winner_without_rivals_is_not_compared() -> None:

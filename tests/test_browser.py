@@ -13,7 +13,7 @@ from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State, write_record
 from factories import make_record
 
-# Equal accuracies, costs within and just outside the 5 % that count as equal, unmeasured ones, and all states.
+# Equal accuracies, costs within and just outside the 5 % that count as equal, unmeasured ones, all states, and trials.
 FIELD = [
     make_record("a@32", 0.80, seconds=50, memory_peak_bytes=300, params_trainable=30),
     make_record("b@32", 0.79, seconds=20, memory_peak_bytes=200, params_trainable=20),
@@ -22,6 +22,7 @@ FIELD = [
     make_record("e@32", 0.60, seconds=9, memory_peak_bytes=0, params_trainable=91),
     make_record("p@32", 0.99, seconds=1, state=State.PRUNED, reason="too slow"),
     make_record("f@32", None, seconds=0, state=State.FAILED, reason="out of memory"),
+    *(make_record(f"a@{size}", 0.81, stage=Stage.TUNE, seconds=size) for size in (32, 64)),
     *(
         make_record(f"{name}@32", top1, stage=Stage.SCREEN, images_per_second=rate, seconds=rate / 10, mode=Mode.PROBE)
         for name, top1, rate in [("a", 0.5, 100), ("b", 0.52, 40), ("c", 0.4, 900), ("g", 0.3, 70)]
@@ -132,7 +133,10 @@ def test_the_sliders_rank_as_the_board_does(tab: Tab, weights: dict[str, float])
     tab.weigh({name: int(weight) for name, weight in weights.items()})
     assert (tab.ids(), tab.ranks()) == grouped(FIELD, weights)
     words = ",".join(f"{name}={weight}" for name, weight in weights.items() if weight)
-    assert f"--weigh {words}" in tab.page.inner_text("form [role=status]")
+    status = tab.page.inner_text("form [role=status]")
+    assert f"--weigh {words}" in status
+    # The candidates were compared in the race; the trials before it are recipes for one of them.
+    assert f"With these weights {rank(FIELD, Stage.RACE, weights)[0].name} ranks first." in status
 
 
 def test_the_button_resets_the_weights(tab: Tab) -> None:

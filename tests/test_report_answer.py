@@ -135,6 +135,10 @@ def test_the_table_of_why_has_the_winner_and_its_nearest_rivals() -> None:
         ("30 s", "0.5×", True),
     ]
     assert why.notes == ["The confirm stage trained it again: 82.0 ±2.4 %."]
+    resized = make_record("a@128", 0.83, stage=Stage.CONFIRM)
+    why = explain_in_table(rank([resized, *records[1:]]))
+    assert [row.name for row in why.rows[:2]] == ["a@96", "b@96"]
+    assert why.notes == ["The confirm stage trained it again as a@128: 83.0 ±2.3 %."]
 
 
 def test_probes_of_a_screen_are_shown_with_what_fine_tuning_is_expected_to_make_of_them() -> None:

@@ -85,7 +85,8 @@ def explain_in_table(rows: Sequence[Row]) -> Why:
     first = next(filter(is_scored, rows))
     notes = [explain_exception(match)]
     if first.stage is not match.winner.stage:
-        notes.insert(0, f"The {first.stage} stage trained it again: {format_estimate(first)}{metric.unit}.")
+        at = "" if first.name == match.winner.name else f" as {first.name}"
+        notes.insert(0, f"The {first.stage} stage trained it again{at}: {format_estimate(first)}{metric.unit}.")
     rivals = "rival" if len(shown) == 2 else f"{len(shown) - 1} nearest rivals"
     expected = any(lead.is_expected for lead in leads if lead)
     caption = f"The winner and its {rivals} in the {match.winner.stage} stage."

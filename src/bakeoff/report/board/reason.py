@@ -42,6 +42,8 @@ _VERBS = {
     "params": ("trains fewer parameters", "trains the fewest parameters"),
     "time": ("trains faster", "trains fastest"),
 }
+# The stages that compare candidates. Later ones train the winner alone, with a probe beside it.
+_COMPARISONS = (Stage.COMPARE, Stage.RACE, Stage.SCREEN)
 _NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 # The nearest changes of a weight that are mentioned; readers skip a longer list.
 _CHANGES = 2
@@ -51,7 +53,7 @@ class HeadToHead(NamedTuple):
     """The winner and its rivals in the latest stage in which it was compared with other candidates."""
 
     winner: Row
-    """The winner's best row in that stage."""
+    """The winner's best row in that stage; its size is another if a search changed it later."""
     rivals: list[Row]
     """The rows of the other candidates, best first; the first is the nearest rival."""
     rows: list[Row]
@@ -91,7 +93,8 @@ def list_reasons(rows: Sequence[Row]) -> list[str]:
     match = find_head_to_head(rows)
     if match is None:
         return [f"{text}.", "It was not compared with another candidate."]
-    link = "," if match.winner.stage is winner.stage else f"; in the {match.winner.stage} stage it was"
+    subject = "it" if match.winner.name == winner.name else match.winner.name
+    link = "," if match.winner.stage is winner.stage else f"; in the {match.winner.stage} stage {subject} was"
     sentences = [f"{text}{link} {_describe_lead(match.winner, match.rivals[0])}.", _compare_costs(match)]
     return [sentence for sentence in sentences if sentence]
 
@@ -131,15 +134,32 @@ def explain_exception(match: HeadToHead) -> str:
 
 
 def find_head_to_head(rows: Sequence[Row]) -> HeadToHead | None:
-    """The latest stage in which the first scored row has rivals; None if it has none. Expects the order of `rank`."""
+    """The latest stage in which the first scored row has rivals; None if it has none. Expects the order of `rank`.
+
+    The trials of a search are recipes for one candidate, so they are rivals only where there are no other runs.
+    """
     scored = [row for row in rows if is_scored(row)]
-    for stage in STAGES if scored else ():
-        in_stage = [row for row in scored if row.stage is stage]
-        winner = next((row for row in in_stage if row.name == scored[0].name), None)
-        rivals = [row for row in in_stage if row.name != scored[0].name]
+    if not scored:
+        return None
+    compared = [row for row in scored if row.stage is not Stage.TUNE] or scored
+    names = _name_entries(scored[0], compared)
+    for stage in STAGES:
+        in_stage = [row for row in compared if row.stage is stage]
+        winner = next((row for row in in_stage if row.name in names), None)
+        rivals = [row for row in in_stage if row.name not in names]
         if winner and rivals:
             return HeadToHead(winner, rivals, in_stage)
     return None
+
+
+def _name_entries(winner: Row, compared: Sequence[Row]) -> set[str]:
+    """The name of the winner, with the one under which its network was compared if a search changed its size."""
+    entries = [row.name for row in compared if row.stage in _COMPARISONS]
+    if winner.name in entries:
+        return {winner.name}
+    network, _, _ = winner.name.partition("@")
+    # The search was for the leader's recipe, so of several sizes it is the best one.
+    return {winner.name, *[name for name in entries if name.partition("@")[0] == network][:1]}
 
 
 def _describe_lead(winner: Row, rival: Row) -> str:

@@ -84,7 +84,9 @@
       status.textContent = "";
       return;
     }
-    const groups = [...table.tBodies].map((body) => order.filter((row) => row.scored && row.body === body));
+    // The trials of a search are recipes for one candidate.
+    const bodies = [...table.tBodies].filter((body) => !("trials" in body.dataset));
+    const groups = bodies.map((body) => order.filter((row) => row.scored && row.body === body));
     const compared = groups.find((group) => new Set(group.map((row) => row.element.dataset.name)).size > 1);
     const command = CRITERIA.map((name, place) => `${name}=${weights[place]}`).filter((text) => !text.endsWith("=0"));
     const winner = compared ? `With these weights ${compared[0].element.dataset.name} ranks first. ` : "";
