@@ -1,12 +1,19 @@
 """Paired comparison: differences, their intervals, and the verdict."""
 
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from bakeoff.errors import OutputError
+from bakeoff.runs import paired
+from bakeoff.runs.config import Metric
 from bakeoff.runs.findings import Difference, Verdict
 from bakeoff.runs.folder import run_dir
-from bakeoff.runs.paired import compare, mcnemar
+from bakeoff.runs.paired import compare, mcnemar, summarise
+from bakeoff.runs.predictions import Predictions, write_predictions
+from factories import make_record
 
 
 def _write(out, run, correct):
@@ -50,6 +57,38 @@ def test_variation_between_seeds_widens_the_interval(tmp_path):
     assert together.verdict is Verdict.HELPS
     assert apart.verdict is Verdict.NONE
     assert together.seeds == 2
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("spread", [0.0, 0.01, 0.02])
+def test_a_change_without_an_effect_is_reported_in_at_most_one_study_of_twenty(seeds, spread, monkeypatch):
+    random, runs, studies, images = np.random.default_rng(seeds), {}, 200, 1500
+    monkeypatch.setattr(paired, "read_predictions", lambda folder, _: runs[folder.name])
+    labels, names = np.zeros(images, np.int32), [f"{arm}{seed}" for arm in "ab" for seed in range(seeds)]
+    chances = random.beta(1, 0.25, images)
+    reported = 0
+    for _ in range(studies):
+        for name in names:
+            hits = random.random(images) < chances + random.normal(0, spread)
+            runs[name] = Predictions(np.stack([hits, ~hits], axis=1).astype(np.float32), labels)
+        reported += compare(Path(), names[:seeds], names[seeds:]).verdict is not Verdict.NONE
+    assert reported <= studies * 0.05 + 2 * math.sqrt(studies * 0.05 * 0.95)
+
+
+def test_two_seeds_widen_the_interval_by_students_quantile_for_any_metric(tmp_path):
+    labels, names = np.arange(1000, dtype=np.int32) % 2, ["a0", "a1", "b0", "b1"]
+    for name, hits in zip(names, (600, 600, 640, 660), strict=True):
+        right = np.arange(1000) < hits
+        run_dir(tmp_path, name).mkdir(parents=True)
+        write_predictions(run_dir(tmp_path, name), Predictions(np.eye(2)[np.where(right, labels, 1 - labels)], labels))
+    for metric in (Metric.TOP1, Metric.BALANCED):
+        found = compare(tmp_path, ["a0", "a1"], ["b0", "b1"], metric)
+        # The two differences are 0.04 and 0.06: 12.7 times half their distance. The images add 1.96 * 0.0069.
+        assert found.points == pytest.approx(0.05)
+        assert found.high - found.points == pytest.approx(math.hypot(12.706 * 0.01, 1.96 * 0.0069), rel=2e-3)
+        arm = summarise(tmp_path, [make_record(id=name) for name in names[2:]], metric)
+        (score, (low, high)) = arm.estimate
+        assert (score - low, high - score) == pytest.approx([math.hypot(12.706 * 0.01, 1.96 * 0.0150)] * 2, rel=2e-3)
 
 
 def test_runs_on_other_images_cannot_be_compared(tmp_path):
