@@ -16,35 +16,42 @@ from bakeoff.report import write_report
 from bakeoff.report.board import rank, write_board
 from bakeoff.report.verify import verify_records, verify_views
 from bakeoff.report.verify_models import verify_models
-from bakeoff.runs.config import run_id
+from bakeoff.runs.config import Run, run_id
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import score
 from bakeoff.runs.record import Stage, list_records, read_record, write_record
+from bakeoff.study.ablate import Ablation, Level, measure_effects
 from factories import make_record
 
 CLASSES = 5
 
 
-def _make_study(out):
-    """Two runs with their logits, a board and a page; all values match."""
+def _add_run(out, top1, **fields):
+    """A run with its config and logits, in which all values match."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, CLASSES, 200)
+    predicted = np.where(rng.random(200) < top1, labels, (labels + 1) % CLASSES)
+    logits = (4 * np.eye(CLASSES)[predicted] + rng.normal(0, 0.3, (200, CLASSES))).astype(np.float16)
+    record = make_record(weights={"origin": "random", "hash": "0" * 64}, **fields)
+    record = record.model_copy(
+        update={
+            "id": run_id(record.config, record.data.fingerprint, record.weights.hash),
+            "val": score(logits.astype(np.float32), labels, None),
+        }
+    )
+    folder = run_dir(out, record.id)
+    folder.mkdir(parents=True)
+    write_record(folder, record)
+    write_json(folder / "config.json", record.config.model_dump(mode="json"))
+    ids = np.array([f"{number:03d}" for number in range(200)])
+    np.savez_compressed(folder / "val-logits.npz", logits=logits, labels=labels, ids=ids)
+    return record
+
+
+def _make_study(out):
+    """Two runs with their logits, a board and a page; all values match."""
     for name, top1 in (("lenet@32", 0.7), ("cnn-small@32", 0.5)):
-        predicted = np.where(rng.random(200) < top1, labels, (labels + 1) % CLASSES)
-        logits = (4 * np.eye(CLASSES)[predicted] + rng.normal(0, 0.3, (200, CLASSES))).astype(np.float16)
-        record = make_record(name, stage=Stage.COMPARE, weights={"origin": "random", "hash": "0" * 64})
-        record = record.model_copy(
-            update={
-                "id": run_id(record.config, record.data.fingerprint, record.weights.hash),
-                "val": score(logits.astype(np.float32), labels, None),
-            }
-        )
-        folder = run_dir(out, record.id)
-        folder.mkdir(parents=True)
-        write_record(folder, record)
-        write_json(folder / "config.json", record.config.model_dump(mode="json"))
-        ids = np.array([f"{number:03d}" for number in range(200)])
-        np.savez_compressed(folder / "val-logits.npz", logits=logits, labels=labels, ids=ids)
+        _add_run(out, top1, candidate=name, stage=Stage.COMPARE)
     write_board(out, rank(list_records(out)))
     write_report(out)
 
@@ -126,6 +133,23 @@ def test_damaged_and_missing_logits_do_not_match(study):
     (run_dir(study, second.id) / "val-logits.npz").unlink()
     broken = [check.where for check in verify_records(study) if not check.matches]
     assert broken == [f"runs/{record.id}/record.json: val" for record in (first, second)]
+
+
+def test_effects_are_computed_from_the_runs_with_the_same_seed(tmp_path):
+    base = tuple(Run(seed=seed) for seed in range(3))
+    level = Level(key="optim.ema", value=0.5, runs=tuple(run.revised(optim={"ema": 0.5}) for run in base))
+    runs = [*zip(base, (0.5, 0.7, 0.6), strict=True), *zip(level.runs[1:], (0.4, 0.65), strict=True)]
+    records = [_add_run(tmp_path, top1, config=run, stage=Stage.TUNE) for run, top1 in runs]
+    # The run with the first seed failed.
+    plan = Ablation(budget_seconds=60, base=base, levels=(level,))
+    effects = measure_effects(plan, tmp_path, records)
+    write_json(tmp_path / "study.json", {"plan": {}, "effects": effects.model_dump(mode="json")})
+    checks = list(verify_views(tmp_path))
+    assert [check.where for check in checks] == ["study.json: effects: optim.ema 0.5"]
+    assert checks[0].matches
+    shutil.rmtree(run_dir(tmp_path, records[-1].id))
+    (check,) = verify_views(tmp_path)
+    assert check.computed == "cannot be computed: the records of its runs are missing"
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import Metric, read_run, run_id
 from bakeoff.runs.folder import RunFolder, SplitScored, run_dir
 from bakeoff.runs.metrics import Metrics, score
-from bakeoff.runs.paired import compare
+from bakeoff.runs.paired import compare, pair_by_seed
 from bakeoff.runs.predictions import has_predictions, read_predictions
 from bakeoff.runs.record import RunRecord, State, list_records, read_record
 from bakeoff.runs.study_file import read_study
@@ -228,9 +228,10 @@ def _compare_pages(written: Sequence[str], computed: Sequence[str]) -> Iterator[
 
 
 def _check_differences(out: Path) -> Iterator[Check]:
-    study = read_study(out)
+    study, records = read_study(out), list_records(out)
+    by_id = {record.id: record for record in records}
     if study.winner is not None:
-        chosen = choose_winner(out, list_records(out))
+        chosen = choose_winner(out, records)
         for name, value in study.winner:
             yield Check(f"study.json: winner.{name}", value, str(getattr(chosen, name, "")))
     differences = []
@@ -241,9 +242,12 @@ def _check_differences(out: Path) -> Iterator[Check]:
             before = study.effects.base
             differences.append((f"effects: {effect.key} {effect.value}", effect.difference, before, effect.arm))
     for where, difference, before, after in differences:
-        pairs = list(zip(before.ids, after.ids, strict=False))
-        computed = compare(out, [first for first, _ in pairs], [second for _, second in pairs], difference.metric)
-        yield Check(f"study.json: {where}", _format(difference.points), _format(computed.points))
+        known = [[by_id[run] for run in arm.ids if run in by_id] for arm in (before, after)]
+        first, second = ([record.id for record in arm] for arm in pair_by_seed(*known))
+        written, computed = _format(difference.points), "cannot be computed: the records of its runs are missing"
+        if len(second) == len(after.ids):
+            computed = _format(compare(out, first, second, difference.metric).points)
+        yield Check(f"study.json: {where}", written, computed)
 
 
 def _format(value: Any) -> str:

@@ -23,7 +23,7 @@ from bakeoff.runs.metrics import Z95
 from bakeoff.runs.predictions import Predictions, read_predictions
 from bakeoff.runs.record import RunRecord
 
-__all__ = ["compare", "difference_on_shared", "mcnemar", "summarise"]
+__all__ = ["compare", "difference_on_shared", "mcnemar", "pair_by_seed", "summarise"]
 
 
 def mcnemar(out: Path, first: str, second: str) -> McNemar:
@@ -74,6 +74,13 @@ def compare(out: Path, first: Sequence[str], second: Sequence[str], metric: Metr
         points, half = float(np.mean(values)), _half_of_draws(gains, values)
     low, high = points - half, points + half
     return Difference(points=points, low=low, high=high, images=images, seeds=seeds, metric=metric)
+
+
+def pair_by_seed(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> tuple[list[RunRecord], list[RunRecord]]:
+    """The runs of two recipes whose seed both have, in the order of `first`: what `compare` takes."""
+    by_seed = {record.config.seed: record for record in second}
+    shared = [record for record in first if record.config.seed in by_seed]
+    return shared, [by_seed[record.config.seed] for record in shared]
 
 
 @lru_cache(maxsize=4096)  # a board compares the same runs again and again

@@ -14,7 +14,7 @@ from bakeoff.runs.config import Run
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.findings import Effect, Effects
 from bakeoff.runs.history import CURVE_SHARE
-from bakeoff.runs.paired import compare, summarise
+from bakeoff.runs.paired import compare, pair_by_seed, summarise
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.defaults import set_length, without_length
 from bakeoff.study.forecast import Forecast
@@ -159,13 +159,8 @@ def measure_effects(plan: Ablation, out: Path, records: Sequence[RunRecord]) -> 
         return None
     effects, missing, metric = [], [], plan.base[0].train.metric
     for level in plan.levels:
-        pairs = [
-            (done[before], done[after])
-            for before, after in zip(plan.base, level.runs, strict=True)
-            if {before, after} <= done.keys()
-        ]
-        if pairs:
-            before, after = zip(*pairs, strict=True)
+        before, after = pair_by_seed(base, [done[run] for run in level.runs if run in done])
+        if after:
             difference = compare(out, [record.id for record in before], [record.id for record in after], metric)
             arm = summarise(out, after, metric)
             effects.append(Effect(key=level.key, value=level.value, arm=arm, difference=difference))
