@@ -18,13 +18,14 @@ import pytest
 
 from bakeoff.errors import InputError
 from bakeoff.files import cache_dir
-from bakeoff.launch import Local, launch, open_test
+from bakeoff.launch import Local, StoppedError, launch, open_test
 from bakeoff.launch.process import Ended, Worker
+from bakeoff.report.facts import describe_cost
 from bakeoff.runs.config import Run
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.history import read_history
-from bakeoff.runs.record import Stage, State
+from bakeoff.runs.record import Seconds, Stage, State, list_records, write_record
 from bakeoff.training.model import open_run
 from bakeoff.training.run import explain_failure
 from bakeoff.training.test import open_test as open_test_here
@@ -195,6 +196,41 @@ def test_a_second_attempt_has_the_wall_clock_that_is_left_and_the_record_says_wh
     record = _launch(SMALL, tmp_path, shards, executor=executor, wall_seconds=100.0)
     assert executor.given == [100.0, 70.0]
     assert record.wall_seconds == 100.0
+
+
+class Interrupted(Local):
+    """An attempt that ends with its command, after the worker has written at a checkpoint what it has taken."""
+
+    def attempt(self, record, folder, *_arguments, **_options):
+        total = record.seconds.total + 600.0
+        write_record(folder, record.model_copy(update={"seconds": Seconds(total=total)}))
+        raise StoppedError
+
+
+def test_a_run_that_is_resumed_has_the_time_of_all_its_attempts(tmp_path, shards):
+    for _ in range(2):
+        with pytest.raises(StoppedError):
+            _launch(SMALL, tmp_path, shards, executor=Interrupted())
+    record = _launch(SMALL, tmp_path, shards, executor=Doomed(replace(LOST, seconds=30.0), LOST))
+    assert 1200 < record.seconds.total < 1210
+    assert dict(describe_cost(record))["Whole process"] == "20.0 min"
+
+
+@pytest.mark.usefixtures("workers_here")
+def test_the_phases_of_a_run_that_is_resumed_never_exceed_its_time(tmp_path, shards, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_CHECKPOINT_SECONDS", "0")
+
+    def interrupt(event):
+        if event.fraction > 0.7:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        _launch(SMALL, tmp_path, shards, on_progress=interrupt)
+    (kept,) = list_records(tmp_path)
+    assert kept.state is State.RUNNING
+    seconds = _launch(SMALL, tmp_path, shards).seconds
+    assert 0 < kept.seconds.total < seconds.total
+    assert seconds.start + seconds.data + seconds.compile + seconds.train + seconds.evaluate < seconds.total
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from bakeoff.runs.record import (
     OUT_OF_MEMORY,
     DataFacts,
     RunRecord,
+    Seconds,
     Stage,
     State,
     WeightsFacts,
@@ -71,13 +72,14 @@ def launch(
     record = _make_record(run, stage, out, data).model_copy(
         update={"seconds_planned": seconds_planned, "refit_of": refit_of}
     )
-    folder = run_dir(out, record.id)
+    folder, seconds_before = run_dir(out, record.id), 0.0
     if RunFolder(folder).record.is_file():
         known = read_record(folder)
         if known.state is not State.RUNNING:
             return known
         # An interrupted run may have found that only a smaller micro-batch fits into memory.
         record = record.model_copy(update={"micro_batch": known.micro_batch})
+        seconds_before = known.seconds.total
     make_dir(folder)
     write_json(RunFolder(folder).config, run.model_dump(mode="json"))
     chosen_executor = executor or Local()
@@ -92,6 +94,8 @@ def launch(
         nonlocal seconds_used
         if wall_seconds is not None:
             record = record.model_copy(update={"wall_seconds": max(1.0, wall_seconds - seconds_used)})
+        # The worker adds its own time to it, for a later call.
+        record = record.model_copy(update={"seconds": Seconds(total=seconds_before + seconds_used)})
         write_record(folder, record)
         seconds_left = None if limit is None else max(1.0, limit - seconds_used)
         ended = chosen_executor.attempt(record, folder, data, limit=seconds_left, on_progress=watch)
@@ -111,13 +115,19 @@ def launch(
         if finished.state is State.FAILED:
             reason = f"{finished.reason} (at micro-batch {half.micro_batch}, after {micro_batch} was too much)"
             finished = finished.model_copy(update={"reason": reason})
-    seconds = finished.seconds.model_copy(update={"total": time.monotonic() - started})
-    finished = finished.model_copy(update={"seconds": seconds, "wall_seconds": wall_seconds})
+    took = time.monotonic() - started
+    finished = finished.model_copy(update={"wall_seconds": wall_seconds})
+    finished, of_this_call = (_with_total(finished, total) for total in (seconds_before + took, took))
     write_record(folder, finished)
     RunFolder(folder).checkpoint.unlink(missing_ok=True)
-    if chosen_executor.threads and (observation := observe(finished, chosen_executor.threads)):
+    # What an interruption costs, such as starting again, is no overhead that another run would have.
+    if chosen_executor.threads and (observation := observe(of_this_call, chosen_executor.threads)):
         add_observation(observation)
     return finished
+
+
+def _with_total(record: RunRecord, total: float) -> RunRecord:
+    return record.model_copy(update={"seconds": record.seconds.model_copy(update={"total": total})})
 
 
 def _conclude(record: RunRecord, ended: Ended) -> RunRecord:

@@ -114,7 +114,8 @@ class Seconds(Facts):
     save: float = 0.0
     """Writing and hashing the trained model."""
     total: float = 0.0
-    """From the start of the first attempt's process to the end of the last one's."""
+    """From the start of the first attempt's process to the end of the last one's, without the time between two calls of
+    a command. Of a call that was killed, the time up to the last checkpoint counts, as in the other phases."""
 
 
 class RunRecord(Facts):

@@ -237,7 +237,8 @@ class _Training:
                 self._best.update(_monitored(self._history[-1], self._config))
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint, after the time that the run has taken, so that its phases never exceed the total."""
+        self._task.keep_time()
         self._state.seconds = dict(self._clock.seconds)
         self.checkpoint.write(asdict(self._state))
 

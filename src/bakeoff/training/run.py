@@ -18,7 +18,7 @@ from bakeoff.runs.events import RunProgress, write_event
 from bakeoff.runs.folder import RunFolder
 from bakeoff.runs.metrics import Metrics, score
 from bakeoff.runs.predictions import Predictions, round_logits, write_predictions
-from bakeoff.runs.record import OUT_OF_MEMORY, RunRecord, State, keeps_model, read_record, write_record
+from bakeoff.runs.record import OUT_OF_MEMORY, RunRecord, Seconds, State, keeps_model, read_record, write_record
 from bakeoff.runs.versions import find_versions
 from bakeoff.text import counted
 from bakeoff.training.folds import cross_validate
@@ -49,6 +49,7 @@ def finish_run(folder: Path, data: Path, started: float | None = None) -> RunRec
     """
     started = time.monotonic() if started is None else started
     record = read_record(folder)
+    seconds_before = record.seconds.total
     if record.config.train.deterministic:
         import tensorflow as tf
 
@@ -59,9 +60,15 @@ def finish_run(folder: Path, data: Path, started: float | None = None) -> RunRec
         write_event(progress)
         events.update(progress.evaluations)
 
+    def keep_time() -> None:
+        total = seconds_before + time.monotonic() - started
+        write_record(folder, record.model_copy(update={"seconds": Seconds(total=total)}))
+
     try:
         source = find_sent_weights(record.weights.origin, record.weights.hash)
-        task = open_task(record.config, folder, data, report, record.micro_batch, source, started, record.wall_seconds)
+        task = open_task(
+            record.config, folder, data, report, record.micro_batch, source, started, record.wall_seconds, keep_time
+        )
         record = _with_task(record, task)
         # Written before the first step, so that it is known even if the process is killed in that step.
         write_record(folder, record)

@@ -62,6 +62,8 @@ class Task:
     """The time of `time.monotonic` at which the run's process was started, or given the run."""
     wall_seconds: float | None = None
     """Wall-clock seconds from then on in which the run has to end; None for no limit."""
+    keep_time: Callable[[], None] = lambda: None
+    """Called before each checkpoint: stores how long the run has taken so far, for its record if it is resumed."""
 
     @cached_property
     def learned(self) -> Split:
@@ -119,6 +121,7 @@ def open_task(
     source: WeightsSource | None = None,
     started: float | None = None,
     wall_seconds: float | None = None,
+    keep_time: Callable[[], None] = lambda: None,
 ) -> Task:
     """Load data and network. A micro-batch that is predicted not to fit into memory is halved until it fits.
 
@@ -131,6 +134,7 @@ def open_task(
         source: The starting weights; those that the config names if not given.
         started: The time of `time.monotonic` at which the run's process was started; now if not given.
         wall_seconds: Wall-clock seconds from then on in which the run has to end; None for no limit.
+        keep_time: Called before each checkpoint.
 
     Raises:
         ConfigError: Keys of the config contradict each other, or not even one image at a time is predicted to fit.
@@ -196,6 +200,7 @@ def open_task(
         seconds_data=seconds_data,
         started=opened if started is None else started,
         wall_seconds=wall_seconds,
+        keep_time=keep_time,
     )
 
 
