@@ -17,9 +17,11 @@ from bakeoff.data.sources import open_source
 from bakeoff.errors import ConfigError, OutputError
 from bakeoff.launch import launch
 from bakeoff.report.board import explain_win, measure_lead, name_images, rank, render_table
+from bakeoff.report.certainty import compare_leaders
 from bakeoff.report.failures import describe_failures
 from bakeoff.report.gallery import show_images
 from bakeoff.report.verify import verify_records
+from bakeoff.report.why import explain_in_table
 from bakeoff.runs.config import Data, Mode, Run, override, run_id
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.paired import compare, difference_on_shared, mcnemar
@@ -205,7 +207,7 @@ def test_ties_of_cross_validated_rows_are_decided_in_pairs(tmp_path):
     assert [row.tie for row in rank(records)] == [True, True]
     rows = rank(records, out=tmp_path)
     assert [row.tie for row in rows] == [False, False]
-    _, low, high, _ = measure_lead(*rows)
+    _, low, high, *_ = measure_lead(*rows)
     assert 0 < low < 9 / 720 < high
     assert measure_lead(rows[1], rows[0])[1:3] == (-high, -low)
     assert "in 5-fold cross-validation on 720 images" in explain_win(rows)
@@ -232,9 +234,17 @@ def test_a_network_that_was_scored_on_fewer_images_is_compared_on_those(tmp_path
     )
     _write(tmp_path, net.id, [str(number) for number in range(648, 720)], np.arange(72) >= 29)
     rows = rank([probe, net], out=tmp_path)
-    low, high = difference_on_shared(tmp_path, probe.id, net.id)
-    assert measure_lead(*rows)[1:3] == (low, high)
-    assert low < 29 / 72 < high
+    lead, paired = measure_lead(*rows), difference_on_shared(tmp_path, probe.id, net.id)
+    assert lead == (paired.points, paired.low, paired.high, False, 72)
+    # On all their images the two differ by 0.35.
+    assert lead.difference == pytest.approx(29 / 72)
+    assert lead.low < lead.difference < lead.high
+    assert "40.3 points ahead of lenet@32 on the 72 images that both were scored on (" in explain_win(rows)
+    why = explain_in_table(rows)
+    assert (why.rows[1].behind, why.rows[1].score) == ("-40.3", "59.7 ±11.0")
+    assert "The difference of lenet@32 is that on the 72 images that both were scored on." in why.notes
+    leaders = compare_leaders(tmp_path, rows)
+    assert ", compared on the 72 validation images that both were scored on, with 95 % intervals." in leaders.caption
     assert name_images(rows) == "5-fold cross-validation on 720 images; lenet@32: 72 validation images"
     text = io.StringIO()
     Console(width=120, file=text).print(render_table(rows))

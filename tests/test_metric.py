@@ -158,7 +158,7 @@ def test_ties_and_differences_are_those_of_the_metric():
     records = [_make(name, 0.8, Metric.LOG_LOSS, **each) for name, each in zip(("a@32", "b@32"), scores, strict=True)]
     better, worse = rank(records)
     assert better.name == "a@32"
-    _, low, high, _ = measure_lead(better, worse)
+    _, low, high, *_ = measure_lead(better, worse)
     assert 0 < low < 0.1 < high
     assert not measure_lead(better, worse).is_tie
     assert measure_lead(*rank([record.model_copy(update={"config": Run()}) for record in records])).is_tie
@@ -178,7 +178,7 @@ def test_a_small_difference_that_all_images_share_is_no_tie_where_predictions_ar
     assert [row.tie for row in rank(records)] == [True, True]
     first, second = rank(records, out=tmp_path)
     assert (first.name, first.tie, second.tie) == ("a@32", False, False)
-    _, low, high, _ = measure_lead(first, second)
+    _, low, high, *_ = measure_lead(first, second)
     assert 0 < low < second.val_log_loss - first.val_log_loss < high
     assert "tie" not in explain_win([first, second])
 

@@ -100,7 +100,9 @@ def compare_leaders(out: Path, rows: Sequence[Row]) -> Leaders | None:
         if metric is Metric.TOP1:
             p = f", p = {test.p:.2g}" if test.p >= 0.001 else ", p < 0.001"
             significance = _describe_test(test, winner.name, rival.name)
-        caption += f", on the same {test.images:,} {'' if all(row.folds for row in pair) else 'validation '}images"
+        images = f"{test.images:,} {'' if all(row.folds for row in pair) else 'validation '}images"
+        shares_all = {row.val_images for row in pair} == {test.images}
+        caption += f", on the same {images}" if shares_all else f", compared on the {images} that both were scored on"
         table += [
             (
                 "Paired difference",

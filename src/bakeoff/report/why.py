@@ -83,7 +83,7 @@ def explain_in_table(rows: Sequence[Row]) -> Why:
         for place, (row, lead) in enumerate(zip(shown, leads, strict=True))
     ]
     first = next(filter(is_scored, rows))
-    notes = [explain_exception(match)]
+    notes = [explain_exception(match), *_name_shared(shown[1:], leads[1:])]
     if first.stage is not match.winner.stage:
         at = "" if first.name == match.winner.name else f" as {first.name}"
         notes.insert(0, f"The {first.stage} stage trained it again{at}: {format_estimate(first)}{metric.unit}.")
@@ -104,6 +104,18 @@ def explain_in_table(rows: Sequence[Row]) -> Why:
         table,
         list(filter(None, notes)),
     )
+
+
+def _name_shared(rivals: Sequence[Row], leads: Sequence[Lead | None]) -> list[str]:
+    """On which images a rival is compared that was scored on others than the winner: a sentence for each number."""
+    names: dict[int, list[str]] = {}
+    for rival, lead in zip(rivals, leads, strict=True):
+        if lead and lead.images:
+            names.setdefault(lead.images, []).append(rival.name)
+    return [
+        f"The difference of {', '.join(those)} is that on the {images:,} images that both were scored on."
+        for images, those in names.items()
+    ]
 
 
 def _make_row(row: Row, lead: Lead | None, costs: list[WhyCell]) -> WhyRow:

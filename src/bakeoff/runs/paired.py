@@ -84,13 +84,11 @@ def pair_by_seed(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> tup
 
 
 @lru_cache(maxsize=4096)  # a board compares the same runs again and again
-def difference_on_shared(
-    out: Path, first: str, second: str, metric: Metric = Metric.TOP1
-) -> tuple[float, float] | None:
-    """95 % interval of how much better `first` is than `second`, on the images that both were scored on.
+def difference_on_shared(out: Path, first: str, second: str, metric: Metric = Metric.TOP1) -> Difference | None:
+    """How much better `first` is than `second`, on the images that both were scored on.
 
-    For top-1 it is the paired interval of Agresti & Min (2005), which holds for few images too: half an image is added
-    to each of the four outcomes of a pair.
+    For top-1 the interval is the paired one of Agresti & Min (2005), which holds for few images too: half an image is
+    added to each of the four outcomes of a pair.
 
     Args:
         out: The study's folder.
@@ -99,19 +97,20 @@ def difference_on_shared(
         metric: In what they are compared.
 
     Returns:
-        The interval; None if there are no such images, or if the predictions are not there.
+        The difference; None if there are no such images, or if the predictions are not there.
     """
     try:
         if metric is not Metric.TOP1:
-            difference = compare(out, [second], [first], metric)
-            return difference.low, difference.high
+            return compare(out, [second], [first], metric)
         differences = _subtract(*_read_shared(out, second, first))
     except OutputError:
         return None
-    images, gained, lost = len(differences) + 2, float((differences > 0).sum()), float((differences < 0).sum())
-    points = (gained - lost) / images
-    half = Z95 * math.sqrt(gained + lost + 1 - (gained - lost) ** 2 / images) / images
-    return points - half, points + half
+    gained, lost, images = float((differences > 0).sum()), float((differences < 0).sum()), len(differences)
+    padded = images + 2
+    middle = (gained - lost) / padded
+    half = Z95 * math.sqrt(gained + lost + 1 - (gained - lost) ** 2 / padded) / padded
+    points, low, high = (gained - lost) / images, middle - half, middle + half
+    return Difference(points=points, low=low, high=high, images=images, seeds=1, metric=metric)
 
 
 def summarise(out: Path, records: Sequence[RunRecord], metric: Metric = Metric.TOP1) -> Arm:

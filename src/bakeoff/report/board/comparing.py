@@ -57,6 +57,8 @@ class Lead(NamedTuple):
     high: float
     is_expected: bool
     """Whether it is what is expected after fine-tuning: of two probes in a screen. Otherwise it was measured."""
+    images: int = 0
+    """Images that both were scored on, if one of them was scored on others too: it is the difference on these alone."""
 
     @property
     def is_tie(self) -> bool:
@@ -156,7 +158,7 @@ def measure_lead(first: Row, second: Row) -> Lead:
     The interval combines those of the two scores (Newcombe 1998, method 10, for proportions; Zou & Donner 2008) and
     assumes independent samples. Scores on the same images are usually positively correlated, so it is too wide rather
     than too narrow: in doubt the result is a tie. If a row is cross-validated, or if another metric than top-1 decides,
-    it is the paired interval on the images that both were scored on, where those are known.
+    difference and interval are the paired ones on the images that both were scored on, where those are known.
 
     Probes in a screen are compared by the errors that are expected after fine-tuning (`expect_error`), because that is
     what the screen decides about. Their interval also allows for EXPECTATION_SPREAD. A loss is compared as measured.
@@ -168,11 +170,12 @@ def measure_lead(first: Row, second: Row) -> Lead:
 
 def _measure(first: Row, second: Row) -> Lead:
     (p1, low1, high1), (p2, low2, high2) = _read_range(first), _read_range(second)
-    difference = p1 - p2
     if first.out and (first.folds or second.folds or first.metric is not Metric.TOP1):
         paired = difference_on_shared(first.out, first.id, second.id, first.metric)
         if paired is not None:
-            return Lead(difference, *paired, is_expected=False)
+            images = paired.images if paired.images < max(first.val_images, second.val_images) else 0
+            return Lead(paired.points, paired.low, paired.high, is_expected=False, images=images)
+    difference = p1 - p2
     less, more = math.hypot(p1 - low1, high2 - p2), math.hypot(high1 - p1, p2 - low2)
     return Lead(difference, difference - less, difference + more, is_expected=False)
 

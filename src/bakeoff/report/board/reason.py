@@ -168,7 +168,7 @@ def _describe_lead(winner: Row, rival: Row) -> str:
     size = f"{format_difference(abs(lead.difference), metric)[1:]}{metric.points}"
     equal = "as accurate as" if metric is Metric.TOP1 else "as good as"
     text = f"{size} {'ahead of' if lead.difference > 0 else 'behind'}" if lead.difference else equal
-    text = f"{text} {rival.name}"
+    text = f"{text} {rival.name}{f' on the {lead.images:,} images that both were scored on' if lead.images else ''}"
     if lead.is_expected:
         text = f"expected to end {text} after fine-tuning"
     return f"{text} ({'a tie, ' if lead.is_tie else ''}95 % interval {low} to {high})"
