@@ -23,7 +23,7 @@ from bakeoff.launch.process import Ended, Worker
 from bakeoff.report.facts import describe_cost
 from bakeoff.runs.config import Run
 from bakeoff.runs.events import RunProgress
-from bakeoff.runs.folder import run_dir
+from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.history import read_history
 from bakeoff.runs.record import Seconds, Stage, State, list_records, write_record
 from bakeoff.training.model import open_run
@@ -76,6 +76,8 @@ def test_the_test_split_is_opened_in_a_process_of_its_own_and_every_opening_is_c
     assert tested.n == finished.record.data.counts["test"]
     assert (folder / "confusion.csv").read_text().count("\n") == 11
     assert open_test_here(open_run(folder, shards)).openings == 2
+    RunFolder(folder).test_openings.unlink()
+    assert open_test_here(open_run(folder, shards)).openings == 3
 
 
 @pytest.mark.usefixtures("workers_here")

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from bakeoff.data.shards import open_dataset, prepare_cached, read_blocks
+from bakeoff.errors import OutputError
 from bakeoff.files import write_json
 from bakeoff.report import write_report
 from bakeoff.report.board import rank
@@ -199,6 +201,9 @@ def test_a_search_is_described_with_the_change_and_its_confirmation(tmp_path: Pa
         "The share of the variance between trials that each parameter explains (fANOVA).",
     ):
         assert words in text
+    shutil.rmtree(run_dir(tmp_path, base.id))
+    with pytest.raises(OutputError, match=rf"study.json names run {base.id}, which has no record; run the study again"):
+        text_of(tmp_path)
 
 
 def test_an_ablation_is_described_with_what_helps_and_what_hurts(tmp_path: Path) -> None:
@@ -321,6 +326,15 @@ def test_names_of_classes_are_shown_on_one_line_and_cannot_turn_the_text_around(
     write_json(tmp_path / "bundle" / "labels.json", {"classes": names, "superclasses": None, "superclass_of": None})
     shown = read_classes(tmp_path, make_record(), 4).names
     assert shown == ("new\\nline", "\\u202ecat", "red fox", "\u2068قط\u2069")
+
+
+@pytest.mark.parametrize(
+    "damage", [{"classes": 5}, {"classes": [1, 2]}, {"superclasses": ["pets"], "superclass_of": [0, 7]}, {"more": 1}]
+)
+def test_a_damaged_file_of_labels_leaves_numbers_for_names(tmp_path: Path, damage: dict[str, Any]) -> None:
+    facts = {"classes": ["cat", "dog"], "superclasses": None, "superclass_of": None}
+    write_json(tmp_path / "bundle" / "labels.json", facts | damage)
+    assert read_classes(tmp_path, make_record(), 2).names == (("cat", "dog") if "more" in damage else ("0", "1"))
 
 
 def test_the_page_says_from_which_confidence_answers_are_right_often_enough(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from bakeoff.errors import InputError
+from bakeoff.api.audits import verify
+from bakeoff.errors import InputError, OutputError
 from bakeoff.files import write_json
 from bakeoff.launch import export_bundle, open_test
 from bakeoff.report import write_report
@@ -18,7 +19,7 @@ from bakeoff.report.verify import verify_records, verify_views
 from bakeoff.report.verify_models import verify_models
 from bakeoff.runs.config import Run, run_id
 from bakeoff.runs.folder import run_dir
-from bakeoff.runs.metrics import score
+from bakeoff.runs.metrics import TestMetrics, score
 from bakeoff.runs.record import Stage, list_records, read_record, write_record
 from bakeoff.study.ablate import Ablation, Level, measure_effects
 from factories import make_record
@@ -150,6 +151,34 @@ def test_effects_are_computed_from_the_runs_with_the_same_seed(tmp_path):
     shutil.rmtree(run_dir(tmp_path, records[-1].id))
     (check,) = verify_views(tmp_path)
     assert check.computed == "cannot be computed: the records of its runs are missing"
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (Path.unlink, "not known: test-openings.txt is absent"),
+        (lambda path: path.write_bytes(b"\xff\n\xfe\n"), "2"),
+        (lambda path: (path.unlink(), path.mkdir()), "not known: test-openings.txt cannot be read (Is a directory)"),
+    ],
+    ids=["absent", "damaged", "a folder"],
+)
+def test_a_file_of_openings_that_does_not_show_the_number_on_record_is_named(tmp_path, damage, found):
+    record = _add_run(tmp_path, 0.7)
+    folder = run_dir(tmp_path, record.id)
+    shutil.copy(folder / "val-logits.npz", folder / "test-logits.npz")
+    test = TestMetrics(**record.val.model_dump(), openings=1)
+    write_record(folder, record.model_copy(update={"test": test}))
+    (folder / "test-openings.txt").write_text("2026-01-02T03:04:05+00:00\n")
+    assert [check for check in verify_records(tmp_path) if not check.matches] == []
+    damage(folder / "test-openings.txt")
+    (check,) = (check for check in verify_records(tmp_path) if not check.matches)
+    assert (check.where, check.computed) == (f"runs/{record.id}/record.json: test.openings", found)
+
+
+def test_a_folder_without_records_has_nothing_to_verify(tmp_path):
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(OutputError, match="holds no runs; give"):
+        verify(tmp_path)
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from bakeoff.data.checks import (
 )
 from bakeoff.data.contact_sheet import draw_pairs, draw_suspicious
 from bakeoff.data.shards import Dataset
-from bakeoff.errors import ConfigError
+from bakeoff.errors import ConfigError, OutputError
 from bakeoff.machine import count_cores, tensorflow_settings
 from bakeoff.profile import read_profile
 from bakeoff.report.board import format_seconds
@@ -256,6 +256,8 @@ def verify(
     results = load(out)
     require_tensorflow()
     records = results.records
+    if not records:
+        raise OutputError(f"{results.out} holds no runs; give the folder of a study, the one with runs/ in it")
     with count_progress(progress) as on_count:
         on_count("board and report", 0, 0)
         checks = list(verify_views(results.out))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.data.shards import find_dataset
-from bakeoff.files import read_json
+from bakeoff.deploy.bundle import read_labels
+from bakeoff.errors import BundleError
 from bakeoff.runs.record import RunRecord
 from bakeoff.text import isolated, printable
 
@@ -29,19 +30,19 @@ def read_classes(out: Path, record: RunRecord, count: int) -> Classes:
         record: The run, which names its data.
         count: The number of classes that the run predicts.
     """
-    path = out / "bundle" / "labels.json"
     try:
-        facts = read_json(path)
-        names, supers, of = facts["classes"], facts["superclasses"], facts["superclass_of"]
-    except (OSError, ValueError, KeyError, TypeError):
+        labels = read_labels(out / "bundle")
+        names, groups = labels.classes, [labels.superclass(label) for label in range(len(labels.classes))]
+    except (BundleError, IndexError):
         # The bundle is absent or damaged (other commands report that); the shards have the names, too.
         dataset = find_dataset(record.data.fingerprint, record.view.classes, record.view.seed, record.view.fit)
         if dataset is None:
             return Classes(tuple(map(str, range(count))))
-        names, supers, of = dataset.class_names, dataset.superclass_names, dataset.superclass_of
+        supers, of = dataset.superclass_names, dataset.superclass_of
+        names, groups = dataset.class_names, [supers[group] for group in of] if supers and of else []
     if len(names) != count:
         return Classes(tuple(map(str, range(count))))
-    return Classes(_format_names(names), _format_names([supers[group] for group in of]) if supers and of else ())
+    return Classes(_format_names(names), _format_names([group for group in groups if group is not None]))
 
 
 def _format_names(names: Sequence[str]) -> tuple[str, ...]:

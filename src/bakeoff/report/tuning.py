@@ -5,6 +5,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bakeoff.errors import OutputError
 from bakeoff.report.board import format_arm, format_changes, format_difference, format_seconds
 from bakeoff.report.evidence import Drawing
 from bakeoff.report.figures import Trial, ValueEffect, draw_shares, draw_trials, draw_value_effects
@@ -13,7 +14,7 @@ from bakeoff.runs.findings import Effect, Effects, SearchResult, Verdict
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.history import read_history
 from bakeoff.runs.record import RunRecord, Stage, State
-from bakeoff.runs.study_file import AnyStudy
+from bakeoff.runs.study_file import STUDY_FILE, AnyStudy
 from bakeoff.text import counted
 
 __all__ = ["Tuning", "describe_tuning", "label_trials"]
@@ -37,6 +38,9 @@ def describe_tuning(study: AnyStudy, out: Path, records: Sequence[RunRecord]) ->
 
     Returns:
         The section on the recipe; None if the study tuned no recipe.
+
+    Raises:
+        OutputError: The run that the search started from is missing, or a history is damaged.
     """
     if study.effects is not None:
         return _describe_effects(study.effects)
@@ -65,6 +69,8 @@ def _select(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _describe_search(found: SearchResult, study: AnyStudy, out: Path, records: Sequence[RunRecord]) -> Tuning:
     by_id = {record.id: record for record in records}
+    if found.base not in by_id:
+        raise OutputError(f"{out / STUDY_FILE} names run {found.base}, which has no record; run the study again")
     order = next((stage.runs for stage in study.stages if stage.stage == Stage.TUNE), ())
     pair = {run for arm in (found.before, found.after) if arm for run in arm.ids}
     trials, chosen, metric = [], None, by_id[found.base].metric

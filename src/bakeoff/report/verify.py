@@ -38,7 +38,7 @@ from bakeoff.runs.record import RunRecord, State, list_records, read_record
 from bakeoff.runs.study_file import read_study
 from bakeoff.text import counted
 
-__all__ = ["Check", "OnCount", "verify_bundles", "verify_data", "verify_records", "verify_views"]
+__all__ = ["Check", "OnCount", "find_hash", "verify_bundles", "verify_data", "verify_records", "verify_views"]
 
 _BATCH = 256
 OnCount = Callable[[str, int, int], None]
@@ -58,6 +58,16 @@ class Check(NamedTuple):
     def matches(self) -> bool:
         """Whether the written and the recomputed value are equal."""
         return self.written == self.computed
+
+
+def find_hash(path: Path) -> str:
+    """The SHA-256 of a file, or why it has none: it is absent, or cannot be read."""
+    try:
+        return hash_file(path)
+    except FileNotFoundError:
+        return "absent"
+    except OSError as error:
+        return f"not readable ({error.strerror})"
 
 
 def verify_records(out: Path, dataset: Dataset | None = None) -> Iterator[Check]:
@@ -82,8 +92,8 @@ def verify_records(out: Path, dataset: Dataset | None = None) -> Iterator[Check]
             if metrics is not None and record.state is State.COMPLETE:
                 yield from _check_scores(folder, f"{where}: {name}", name, metrics, dataset, superclass_of)
         if record.test is not None:
-            openings = len(RunFolder(folder).test_openings.read_text(encoding="utf-8").splitlines())
-            yield Check(f"{where}: test.openings", str(record.test.openings), str(openings))
+            openings = _count_openings(RunFolder(folder).test_openings)
+            yield Check(f"{where}: test.openings", str(record.test.openings), openings)
 
 
 def verify_views(out: Path) -> Iterator[Check]:
@@ -109,7 +119,7 @@ def verify_data(shards: Path, records: list[RunRecord]) -> Iterator[Check]:
         yield Check(where, record.data.fingerprint, dataset.fingerprint)
     for split in open_dataset(shards).manifest.splits.values():
         for file in split.files:
-            yield Check(f"shard {file.name}: sha256", file.sha256, hash_file(shards / file.name))
+            yield Check(f"shard {file.name}: sha256", file.sha256, find_hash(shards / file.name))
 
 
 def verify_bundles(out: Path, dataset: Dataset, on_progress: OnCount | None = None) -> Iterator[Check]:
@@ -127,8 +137,7 @@ def verify_bundles(out: Path, dataset: Dataset, on_progress: OnCount | None = No
     for path in sorted(out.glob("bundle*/bundle.json")):
         folder, facts = path.parent, read_facts(path.parent)
         for name, digest in facts.files.items():
-            found = hash_file(folder / name) if (folder / name).is_file() else "absent"
-            yield Check(f"{folder.name}/{name}: sha256", digest, found)
+            yield Check(f"{folder.name}/{name}: sha256", digest, find_hash(folder / name))
         if not missing_modules(facts.format):
             yield from _verify_predictions(folder, run_dir(out, facts.run), dataset, on_progress)
 
@@ -166,6 +175,16 @@ def _predict(bundle: Bundle, split: Split, name: str, on_progress: OnCount | Non
         if on_progress:
             on_progress(f"{bundle.folder.name} on the {name} split", min(start + _BATCH, len(split)), len(split))
     return np.concatenate(predicted)
+
+
+def _count_openings(path: Path) -> str:
+    """How often the test split was opened for a run, or why that is not known."""
+    try:
+        return str(len(path.read_bytes().splitlines()))
+    except FileNotFoundError:
+        return f"not known: {path.name} is absent"
+    except OSError as error:
+        return f"not known: {path.name} cannot be read ({error.strerror})"
 
 
 def _check_scores(

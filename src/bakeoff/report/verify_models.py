@@ -9,9 +9,8 @@ from pathlib import Path
 
 from bakeoff.deploy.bundle import read_facts
 from bakeoff.errors import BakeoffError
-from bakeoff.files import hash_file
 from bakeoff.launch import predict_again
-from bakeoff.report.verify import Check, OnCount
+from bakeoff.report.verify import Check, OnCount, find_hash
 from bakeoff.report.winner import find_winner
 from bakeoff.runs.agreement import describe_difference
 from bakeoff.runs.events import RunProgress
@@ -57,7 +56,7 @@ def verify_models(
         if not record.model_sha256:
             no_hash.append(record.id)
         else:
-            check = Check(f"{_name(record)}: sha256", record.model_sha256, hash_file(path) if is_there else "absent")
+            check = Check(f"{_name(record)}: sha256", record.model_sha256, find_hash(path))
             yield check
             if not check.matches:
                 continue

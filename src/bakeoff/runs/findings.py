@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from bakeoff.runs.config import Metric
 from bakeoff.runs.facts import Facts
 
@@ -57,7 +59,7 @@ class Difference(Facts):
 class Arm(Facts):
     """Means over runs of one recipe with different seeds; the intervals are those of the means."""
 
-    ids: tuple[str, ...]
+    ids: tuple[str, ...] = Field(min_length=1)
     """Ids of the runs."""
     top1: float
     """Mean top-1."""

@@ -25,7 +25,7 @@ __all__ = ["open_test", "score_without_leaks"]
 
 def open_test(run: OpenedRun) -> TestMetrics:
     """Score a finished run on the locked test split. The opening is recorded before the first image is read."""
-    openings = RunFolder(run.folder).test_openings
+    openings, before = RunFolder(run.folder).test_openings, run.record.test
     with openings.open("a", encoding="utf-8") as file:
         file.write(datetime.now(UTC).isoformat(timespec="seconds") + "\n")
     dataset, flip = run.dataset, run.record.config.train.flip_test
@@ -34,7 +34,8 @@ def open_test(run: OpenedRun) -> TestMetrics:
     predictions = Predictions(round_logits(logits), split.labels, split.ids, "test")
     metrics = score(predictions.logits, split.labels, dataset.superclass_of)
     leaks = score_without_leaks(predictions, split, dataset, learned_val=run.record.config.train.with_val)
-    count = len(openings.read_text(encoding="utf-8").splitlines())
+    # An opening that is on record stays counted, even if its line in the file is gone.
+    count = max(len(openings.read_bytes().splitlines()), before.openings + 1 if before else 0)
     test = TestMetrics(**metrics.model_dump(), openings=count, **leaks)
     write_predictions(run.folder, predictions)
     _write_confusion(RunFolder(run.folder).confusion, predictions.confusion, dataset)

@@ -25,6 +25,7 @@ from bakeoff.deploy.bundle.facts import (
     ThresholdRule,
     Timing,
     read_facts,
+    read_labels,
     write_facts,
 )
 from bakeoff.deploy.bundle.formats import (
@@ -79,5 +80,6 @@ __all__ = [
     "open_runtime",
     "predict",
     "read_facts",
+    "read_labels",
     "write_facts",
 ]
