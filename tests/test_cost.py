@@ -108,6 +108,39 @@ def test_a_layer_that_does_not_learn_still_passes_the_gradient_through():
     assert _kept(_convolution(), _convolution(trainable=False), layers.ReLU()) == IMAGE + MAP
 
 
+def _steps_of_attention(attend):
+    images = keras.Input((8, 8, 3))
+    tokens = layers.Reshape((64, 3))(images)
+    return [(step.output.numbers, len({*step.kept})) for step in walk(keras.Model(images, attend(tokens)), 8)]
+
+
+@pytest.mark.parametrize(
+    "attend",
+    [
+        lambda x: layers.MultiHeadAttention(2, 4)(query=x, value=x),
+        lambda x: layers.MultiHeadAttention(2, 4)(value=x, key=x, query=x),
+    ],
+)
+def test_a_layer_that_is_called_with_keywords_keeps_the_same(attend):
+    assert _steps_of_attention(attend) == _steps_of_attention(lambda x: layers.MultiHeadAttention(2, 4)(x, x))
+    by_keyword = keras.Input((8, 8, 3))
+    (step,) = walk(keras.Model(by_keyword, _convolution()(inputs=by_keyword)), 8)
+    assert [tensor.numbers for tensor in step.kept] == [IMAGE]
+
+
+def test_an_attention_may_have_a_mask_and_return_its_scores():
+    def attend(x):
+        mask = keras.ops.ones_like(keras.ops.matmul(x, keras.ops.transpose(x, (0, 2, 1))))
+        return layers.MultiHeadAttention(2, 4)(x, x, attention_mask=mask, return_attention_scores=True)[0]
+
+    inside = _steps_of_attention(lambda x: layers.MultiHeadAttention(2, 4)(x, x))[0][0]
+    assert inside in [numbers for numbers, _ in _steps_of_attention(attend)]
+
+
+def test_the_activation_of_a_layer_may_be_another_layer():
+    assert _kept(_convolution(activation=layers.LeakyReLU(0.2))) == IMAGE + MAP
+
+
 def test_models_inside_a_model_are_walked_through():
     flat = [_convolution(), layers.ReLU(), layers.BatchNormalization(), layers.ReLU()]
     images = keras.Input((8, 8, 4))

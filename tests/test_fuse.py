@@ -137,6 +137,63 @@ def test_what_is_inside_a_layer_is_told_of_training():
     assert (outputs[False] > 0.0).all()
 
 
+class Standardised(layers.Conv2D):
+    """Weight standardisation (Qiao et al. 2019)."""
+
+    def call(self, x):
+        centred = self.kernel - keras.ops.mean(self.kernel, (0, 1, 2), keepdims=True)
+        return self.convolution_op(x, centred / keras.ops.std(self.kernel, (0, 1, 2), keepdims=True))
+
+
+class Doubled(layers.BatchNormalization):
+    def call(self, x, training=None):
+        return 2 * super().call(x, training=training)
+
+
+class Centred(layers.ReLU):
+    def call(self, x):
+        return _centre(super().call(x))
+
+
+def _centre(x):
+    return x - keras.ops.mean(x, (1, 2), keepdims=True)
+
+
+def _random_norm(**settings):
+    return layers.BatchNormalization(moving_mean_initializer="random_normal", **settings)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: _random_norm()(Standardised(8, 3, use_bias=False)(x)),
+        lambda x: Doubled()(layers.Conv2D(8, 1)(x)),
+        lambda x: Centred()(layers.Conv2D(8, 1)(x)),
+        lambda x: layers.Activation(_centre)(layers.Conv2D(8, 1)(x)),
+        # As many rows as channels, which are not normalised.
+        lambda x: _random_norm(axis=1)(layers.Conv2D(32, 1)(x)),
+    ],
+    ids=["convolution", "normalisation", "activation", "function", "axis"],
+)
+def test_what_only_looks_like_a_layer_that_can_be_fused_is_called_as_it_is(make):
+    images = keras.Input((32, 32, 3), dtype="uint8")
+    mapped = make(layers.Rescaling(1 / 255)(images))
+    _assert_same(keras.Model(images, layers.Dense(5)(layers.Flatten()(mapped))))
+
+
+class Sum(layers.Layer):
+    def call(self, first, second):
+        return first + second
+
+
+def test_layers_that_are_called_with_keywords_alone():
+    images = keras.Input((32, 32, 3), dtype="uint8")
+    x = layers.Conv2D(8, 4, strides=4)(inputs=layers.Rescaling(1 / 255)(inputs=images))
+    x = layers.Reshape((64, 8))(inputs=Sum()(first=x, second=_random_norm()(inputs=x)))
+    x = layers.Flatten()(layers.MultiHeadAttention(2, 4)(query=x, value=x))
+    _assert_same(keras.Model(images, layers.Dense(5)(inputs=x)))
+
+
 def test_half_precision_stays_half():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

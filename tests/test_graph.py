@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 from bakeoff.networks.graph import run_graph
 
@@ -34,14 +35,43 @@ def test_every_operation_is_visited_in_order_and_those_of_models_inside():
     seen = []
 
     def visit(operation):
-        def call(*args, **kwargs):
-            if isinstance(operation, keras.Model):
-                return run_graph(operation, args, visit)
-            seen.append(operation.name)
-            return operation(*args, **kwargs)
-
-        return call
+        seen.append(operation.name)
+        return operation
 
     images = np.ones((1, 4), np.float32)
-    assert np.allclose(run_graph(model, (images,), visit), model(images))
+    assert np.allclose(run_graph(model, images, visit, inner=True), model(images))
     assert [name for name in seen if name in ("first", "second", "third")] == ["first", "second", "third"]
+    assert inner.name not in seen
+
+
+class Shortcut(keras.Sequential):
+    """A sequence with a `call` of its own."""
+
+    def call(self, inputs, training=None):
+        return inputs + super().call(inputs, training=training)
+
+
+def test_a_model_inside_with_a_call_of_its_own_is_called_as_it_is():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, Shortcut([keras.layers.Dense(4)])(inputs))
+    images = np.ones((1, 4), np.float32)
+    assert np.allclose(run_graph(model, images, lambda operation: operation, inner=True), model(images))
+
+
+@pytest.mark.parametrize("call", ["list", "dict", "dict for a list", "keyword"])
+def test_a_model_inside_gets_its_inputs_however_it_is_called(call):
+    first, second = keras.Input((4,), name="first"), keras.Input((4,), name="second")
+    difference = keras.layers.Subtract()([first, second])
+    inputs = keras.Input((4,))
+    named = {"second": inputs, "first": 3 * inputs}
+    outputs = {
+        "list": lambda: keras.Model([second, first], difference)([inputs, 3 * inputs]),
+        "dict": lambda: keras.Model({"second": second, "first": first}, difference)(named),
+        "dict for a list": lambda: keras.Model([second, first], difference)(named),
+        "keyword": lambda: keras.Model([second, first], difference)(inputs=[inputs, 3 * inputs]),
+    }
+    model = keras.Model(inputs, outputs[call]())
+    images = np.ones((1, 4), np.float32)
+    found = run_graph(model, images, lambda operation: operation, inner=True)
+    assert np.allclose(found, 2)
+    assert np.allclose(found, model(images))

@@ -204,4 +204,4 @@ def _open_sides(model: Any) -> Any:
     from bakeoff.networks.graph import run_graph
 
     images = keras.Input((None, None, 3))
-    return keras.Model(images, run_graph(model, [images], lambda operation: operation), name=model.name)
+    return keras.Model(images, run_graph(model, images, lambda operation: operation), name=model.name)

@@ -8,6 +8,9 @@ measurements.
 - A 1x1 convolution is computed as a matrix product.
 - Other batch normalisations and depthwise convolutions use the operations of `kernels.py`. A convolution with a group
   for each channel (ConvNeXt) is one of them; Keras compiles it with XLA, which takes time and memory.
+
+Only layers of Keras' own classes are replaced. A class derived from one of them may compute something else, so its
+layers are called as they are.
 """
 
 from collections.abc import Callable
@@ -21,10 +24,10 @@ from bakeoff.networks.kernels import batch_norm_inference, batch_norm_training, 
 
 __all__ = ["OnCall", "fuse"]
 
-_ELEMENTWISE = (layers.ReLU, layers.Activation)
+_CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 
-OnCall = Callable[[tuple[Any, ...], Any], None]
-"""Called with the inputs of an operation, tensors or nested lists of them, and its output."""
+OnCall = Callable[[list[Any], Any], None]
+"""Called with the arguments of an operation, its input tensors among them, and its output."""
 
 
 class _ConvolvedMap(NamedTuple):
@@ -67,39 +70,42 @@ class _Pass:
         self._convolved: dict[int, _ConvolvedMap] = {}
         self._flat: dict[int, _FlatMap] = {}
 
-    def run(self, model: keras.Model, *inputs: Any) -> Any:
-        return run_graph(model, inputs, self._visit)
+    def run(self, model: keras.Model, images: Any) -> Any:
+        return run_graph(model, images, self._visit, inner=True)
 
     def _visit(self, operation: Any) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            if isinstance(operation, keras.Model):
-                return self.run(operation, *args)
-            output = self._compute(operation, args, kwargs)
-            self._on_call(args, output)
+            given = keras.tree.flatten((args, kwargs))
+            tensors = [each for each in given if keras.ops.is_tensor(each)]
+            # With a second tensor, a mask, Keras computes something else.
+            output = self._replace(operation, tensors[0]) if len(tensors) == 1 else None
+            if output is None:
+                output = self._call(operation, args, kwargs)
+            self._on_call(given, output)
             return output
 
         return call
 
-    def _compute(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if _is_convolution(operation):
-            output = self._convolve(operation, args[0], _kernel(operation), operation.bias)
-            self._convolved[id(output)] = _ConvolvedMap(operation, args[0], output)
-            return output
-        if id(args[0]) in self._convolved and self._is_inference_norm(operation):
-            return self._fold(self._convolved[id(args[0])], operation)
-        if _is_batch_norm_of_maps(operation, args[0]):
-            learns = self._training and operation.trainable
-            return batch_norm_training(operation, args[0]) if learns else batch_norm_inference(operation, args[0])
-        if isinstance(operation, _ELEMENTWISE) and id(args[0]) in self._flat:
-            return self._to_map(operation(self._flat[id(args[0])].matrix), args[0])
+    def _call(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if isinstance(operation, layers.Layer):
             # Also where its own call does not name it: Keras hands it on to the layers inside.
             kwargs["training"] = self._training
         return operation(*args, **kwargs)
 
-    def _is_inference_norm(self, operation: Any) -> bool:
-        is_norm = isinstance(operation, layers.BatchNormalization)
-        return is_norm and not (self._training and operation.trainable)
+    def _replace(self, operation: Any, x: Any) -> Any:
+        """What an operation computes, by faster ones; None if there are none."""
+        if _is_convolution(operation):
+            output = self._convolve(operation, x, _kernel(operation), operation.bias)
+            self._convolved[id(output)] = _ConvolvedMap(operation, x, output)
+            return output
+        if _is_batch_norm_of_channels(operation, x):
+            if not (self._training and operation.trainable):
+                convolved = self._convolved.get(id(x))
+                return self._fold(convolved, operation) if convolved else batch_norm_inference(operation, x)
+            return None if operation.renorm or operation.synchronized else batch_norm_training(operation, x)
+        if id(x) in self._flat and _is_elementwise(operation):
+            return self._to_map(operation(self._flat[id(x)].matrix), x)
+        return None
 
     def _fold(self, convolved: _ConvolvedMap, norm: layers.BatchNormalization) -> Any:
         """The convolution with the normalisation folded into its kernel and bias.
@@ -152,13 +158,10 @@ class _Pass:
 
 def _is_convolution(operation: Any) -> bool:
     """Whether the operation is a convolution that `_convolve` supports, without an activation."""
-    match operation:
-        case layers.SeparableConv2D() | layers.DepthwiseConv2D() | layers.Conv2D(groups=1):
-            pass
-        case layers.Conv2D() if _is_grouped_by_channel(operation):
-            pass
-        case _:
-            return False
+    if type(operation) not in _CONVOLUTIONS:
+        return False
+    if type(operation) is layers.Conv2D and operation.groups > 1 and not _is_grouped_by_channel(operation):
+        return False
     return operation.activation is keras.activations.linear and operation.data_format == "channels_last"
 
 
@@ -167,10 +170,16 @@ def _is_grouped_by_channel(layer: Any) -> bool:
     return isinstance(layer, layers.Conv2D) and layer.groups > 1 and layer.kernel.shape[2] == 1
 
 
-def _is_batch_norm_of_maps(operation: Any, x: Any) -> bool:
-    if not isinstance(operation, layers.BatchNormalization) or operation.renorm or operation.synchronized:
-        return False
-    return len(x.shape) == 4 and operation.axis in (-1, 3)
+def _is_batch_norm_of_channels(operation: Any, x: Any) -> bool:
+    return type(operation) is layers.BatchNormalization and len(x.shape) == 4 and operation.axis in (-1, 3)
+
+
+def _is_elementwise(operation: Any) -> bool:
+    """Whether the operation is an activation that reads no two positions together, as a user's own function may."""
+    if type(operation) is layers.Activation:
+        name = getattr(operation.activation, "__name__", "")
+        return getattr(keras.activations, name, None) is operation.activation
+    return type(operation) is layers.ReLU
 
 
 def _is_pointwise(layer: Any) -> bool:

@@ -2,7 +2,7 @@
 methods of Keras.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -19,7 +19,9 @@ def list_inner(layer: keras.layers.Layer, *, all_levels: bool = False) -> list[k
     return inner
 
 
-def run_graph(model: keras.Model, inputs: Sequence[Any], visit: Callable[[Any], Callable[..., Any]]) -> Any:
+def run_graph(
+    model: keras.Model, inputs: Any, visit: Callable[[Any], Callable[..., Any]], *, inner: bool = False
+) -> Any:
     """Call every operation of a model and return the model's outputs.
 
     `Function._run_through_graph` has no public counterpart in Keras 3.15: `call` runs the layers as they are, and
@@ -27,13 +29,31 @@ def run_graph(model: keras.Model, inputs: Sequence[Any], visit: Callable[[Any], 
 
     Args:
         model: A functional or a sequential model.
-        inputs: Its inputs, arrays or symbolic tensors.
+        inputs: What it is called with: arrays or symbolic tensors; one, a list, or a dict.
         visit: Called with each operation (a layer, a model inside the model, an operation of `keras.ops`). It returns
             the function to call in its place.
+        inner: Whether the operations of models inside are visited too, instead of these models.
     """
+
+    def enter(operation: Any) -> Callable[..., Any]:
+        if not (inner and _computes_its_graph(operation)):
+            return visit(operation)
+        return lambda *args, **kwargs: run_graph(operation, args[0] if args else kwargs["inputs"], visit, inner=True)
+
     if isinstance(model, keras.Sequential):
-        (x,) = inputs
+        (x,) = keras.tree.flatten(inputs)
         for layer in model.layers:
-            x = visit(layer)(x)
+            x = enter(layer)(x)
         return x
-    return model._run_through_graph(inputs, visit)
+    if isinstance(inputs, dict) and not isinstance(model.input, dict):
+        # Keras takes a dict of the names of the inputs as well.
+        inputs = [inputs[each.name] for each in model.inputs]
+    return model._run_through_graph(inputs, enter)
+
+
+def _computes_its_graph(operation: Any) -> bool:
+    """Whether an operation is a model that only calls its operations: a user's class may have a `call` of its own."""
+    if not isinstance(operation, keras.Model):
+        return False
+    called = next(kind for kind in type(operation).__mro__ if "call" in vars(kind))
+    return called.__module__.partition(".")[0] == "keras"

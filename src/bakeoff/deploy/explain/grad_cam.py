@@ -72,13 +72,13 @@ class _Calls:
         self._calls: list[tuple[list[Any], list[Any]]] = []
         """Inputs and outputs of each."""
 
-    def note(self, inputs: tuple[Any, ...], output: Any) -> None:
+    def note(self, inputs: list[Any], output: Any) -> None:
         """Note an operation, and watch its output, so that there is a gradient for it."""
         outputs = keras.tree.flatten(output)
         for tensor in outputs:
             if _is_map(tensor) and tensor.dtype.is_floating:
                 self._tape.watch(tensor)
-        self._calls.append((keras.tree.flatten(inputs), outputs))
+        self._calls.append((inputs, outputs))
 
     def find_last_map(self) -> Any:
         """The map that is pooled or flattened before the head. Raises _NoMapError if there is none to use."""

@@ -30,7 +30,7 @@ def open_layers(model: Any, *, copies: bool = False, symmetric: bool = False) ->
     visitor = _Visitor(copies, symmetric)
     while True:
         images = keras.Input(model.inputs[0].shape[1:], name="image")
-        outputs = run_graph(model, (images,), visitor.visit)
+        outputs = run_graph(model, images, visitor.visit)
         if isinstance(outputs, dict):
             outputs = list(outputs.values())[-1]
         model = keras.Model(images, outputs, name=model.name)

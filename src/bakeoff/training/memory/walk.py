@@ -66,16 +66,15 @@ def walk(model: keras.Model, side: int, *, half: bool = False) -> list[GraphStep
 
     def visit(operation: Any) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            if isinstance(operation, keras.Model):
-                return run_graph(operation, args, visit)
+            symbols_in = _list_symbols((args, kwargs))
             if _is_composite(operation):
-                return run_graph(_open(operation, args, kwargs), args, visit)
+                return run_graph(_open(operation, args, kwargs), symbols_in, visit, inner=True)
             symbol = operation.compute_output_spec(*args, **kwargs)
-            inputs = [buffers[id(each)][1] for each in keras.tree.flatten(args) if id(each) in buffers]
+            inputs = [buffers[id(each)][1] for each in symbols_in]
             if _is_view(operation):
                 buffers[id(symbol)] = symbol, inputs[0]
                 return symbol
-            symbols = keras.tree.flatten(symbol)
+            symbols = _list_symbols(symbol)
             # Of an operation that splits a tensor, all parts count as one.
             output = Tensor(sum(math.prod(each.shape) for each in symbols))
             buffers.update({id(each): (each, output) for each in symbols})
@@ -84,7 +83,7 @@ def walk(model: keras.Model, side: int, *, half: bool = False) -> list[GraphStep
             if flows or weights:
                 learning.add(output)
             if isinstance(operation, layers.MultiHeadAttention):
-                inside = Tensor(_attention_numbers(operation, symbol.shape, inputs))
+                inside = Tensor(_attention_numbers(operation, args, kwargs))
                 kept = [*inputs, inside] if flows or weights else []
                 # What is computed in it is alive when its output is.
                 steps.append(GraphStep(operation, tuple(inputs), inside, tuple(kept), (), flows or bool(weights)))
@@ -99,8 +98,13 @@ def walk(model: keras.Model, side: int, *, half: bool = False) -> list[GraphStep
 
     images = keras.KerasTensor((1, side, side, 3), model.inputs[0].dtype)
     buffers[id(images)] = images, Tensor(math.prod(images.shape))
-    visit(model)(images)
+    run_graph(model, images, visit, inner=True)
     return steps
+
+
+def _list_symbols(nested: Any) -> list[Any]:
+    """The symbolic tensors among the arguments or the outputs of an operation."""
+    return [each for each in keras.tree.flatten(nested) if isinstance(each, keras.KerasTensor)]
 
 
 def _is_composite(operation: Any) -> bool:
@@ -108,16 +112,22 @@ def _is_composite(operation: Any) -> bool:
     return type(operation).__module__.startswith("keras_hub.")
 
 
-def _open(layer: Any, inputs: tuple[Any, ...], settings: dict[str, Any]) -> keras.Model:
-    """What a layer calls with these settings, as a model of one image."""
-    images = [keras.Input(batch_shape=each.shape, dtype=each.dtype) for each in inputs]
-    return keras.Model(images, layer.call(*images, **settings))
+def _open(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> keras.Model:
+    """What a layer calls with these arguments, as a model of one image; its inputs are the tensors among them."""
+
+    def as_input(each: Any) -> Any:
+        return keras.Input(batch_shape=each.shape, dtype=each.dtype) if isinstance(each, keras.KerasTensor) else each
+
+    args, kwargs = keras.tree.map_structure(as_input, (args, kwargs))
+    return keras.Model(_list_symbols((args, kwargs)), layer.call(*args, **kwargs))
 
 
-def _attention_numbers(attention: Any, shape: tuple[int, ...], inputs: list[Tensor]) -> int:
+def _attention_numbers(attention: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
     """Queries, keys, values, their mixture, and the scores of each head before and after the softmax."""
-    queries, width = shape[-2:]
-    keys = inputs[-1].numbers // width
+    given = dict(zip(("query", "value"), args, strict=False)) | kwargs
+    # A class derived from it may have one input, of another name.
+    query = given.get("query", _list_symbols((args, kwargs))[0])
+    queries, keys = (int(math.prod(each.shape[1:-1])) for each in (query, given.get("value", query)))
     heads: int = attention.num_heads * attention.key_dim
     scores: int = attention.num_heads * queries * keys
     return 2 * queries * heads + 2 * keys * heads + 2 * scores
@@ -170,6 +180,6 @@ def _kept(operation: Any, inputs: list[Tensor], output: Tensor, *, learns: bool,
 
 
 def _kept_by_activation(function: Any, taken: Tensor, output: Tensor) -> list[Tensor]:
-    keeps_input, keeps_output, intermediates = _ACTIVATIONS.get(function.__name__, (True, False, 0))
+    keeps_input, keeps_output, intermediates = _ACTIVATIONS.get(getattr(function, "__name__", ""), (True, False, 0))
     kept = [Tensor(output.numbers) for _ in range(intermediates)]
     return kept + [taken] * keeps_input + [output] * keeps_output
