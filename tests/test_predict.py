@@ -14,7 +14,7 @@ import pytest
 
 from bakeoff.cli.answers import print_csv
 from bakeoff.data.batches import load_split
-from bakeoff.deploy.bundle import Format, Prediction, open_bundle
+from bakeoff.deploy.bundle import Format, Prediction, find_inputs, open_bundle
 from bakeoff.deploy.bundle.opened import ClassScore
 from factories import encode_png
 from running import BAKEOFF, run_cli
@@ -118,6 +118,20 @@ def test_globs_and_standard_input_are_read(bundle, pictures):
     lines = stdout.splitlines()
     assert lines[0::3] == [str(pictures / "below" / "01.png"), str(pictures / "below" / "03.png"), "<stdin>"]
     assert all("%" in line for line in lines if line.startswith("  "))
+
+
+@pytest.mark.parametrize("pattern", ["**", "**/*", "*"])
+def test_a_glob_that_matches_folders_and_what_is_in_them_gives_each_image_once(pattern, tmp_path):
+    images = [tmp_path / "a.png", tmp_path / "below" / "b.png", tmp_path / "below" / "further" / "c.png"]
+    for path in images:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert sorted(each.name for each in find_inputs([str(tmp_path / pattern)])) == sorted(map(str, images))
+
+
+def test_an_image_that_is_named_twice_is_answered_twice(tmp_path):
+    (tmp_path / "a.png").touch()
+    assert len(find_inputs([str(tmp_path / "a.png"), str(tmp_path)])) == 2
 
 
 def test_results_go_to_standard_output_while_a_bar_is_drawn(bundle, pictures):

@@ -24,8 +24,8 @@ def find_inputs(names: Sequence[str]) -> list[ImageInput]:
             image on standard input.
 
     Returns:
-        The images in the order of the names. A missing file is included: reading it fails, and its prediction then
-        holds the error.
+        The images in the order of the names, each once for a name. A missing file is included: reading it fails, and
+        its prediction then holds the error.
 
     Raises:
         BundleError: There are no images under a name.
@@ -35,7 +35,8 @@ def find_inputs(names: Sequence[str]) -> list[ImageInput]:
         if name == _STDIN:
             inputs.append(ImageInput("<stdin>", sys.stdin.buffer.read))
             continue
-        found = list(_find(name))
+        # A recursive glob matches a folder and what is in it.
+        found = list(dict.fromkeys(_find(name)))
         if not found:
             raise BundleError(f"there are no images in {name}; give image files, such as .jpg or .png")
         inputs.extend(ImageInput.of(path) for path in found)
