@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bakeoff.deploy.bundle import Format, open_bundle
+from bakeoff.deploy.bundle.runtimes import open_runtime
 from bakeoff.errors import BundleError, InputError
 from bakeoff.launch import launch
 from bakeoff.machine import tensorflow_environment
@@ -73,3 +74,13 @@ def test_a_program_that_uses_keras_with_another_backend_is_told(bundled, monkeyp
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with pytest.raises(BundleError, match="this program has started Keras with jax"):
         open_bundle(bundled(Format.KERAS))
+
+
+@pytest.mark.parametrize("form", [Format.KERAS, Format.SAVED_MODEL])
+def test_a_program_that_asks_tensorflow_for_threads_too_late_is_told(form, tmp_path):
+    keras.ops.zeros(1)  # starts TensorFlow
+    with pytest.raises(
+        BundleError, match=r"cannot have 77 threads: .* start a new one, or leave `threads` out"
+    ) as raised:
+        open_runtime(tmp_path, form, 77)
+    assert "export it again" not in str(raised.value)

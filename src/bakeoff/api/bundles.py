@@ -137,7 +137,8 @@ def predict(
         top: How many classes to name for each image.
         min_confidence: Mark answers of a lower probability as unsure, as in 0.9; None: the bundle's threshold, if it
             has one.
-        threads: Threads of the model; None: one for each core.
+        threads: Threads of the model; None: one for each core. In the formats "keras" and "saved_model" a process has
+            one number of threads, that of the first model or of your own use of TensorFlow.
         progress: True draws a bar on standard error, False is silent, a function is called with a ProgressEvent.
 
     Returns:
@@ -146,7 +147,8 @@ def predict(
         the threshold, None without one.
 
     Raises:
-        BundleError: The bundle cannot be opened, its runtime is not installed, or no images are found.
+        BundleError: The bundle cannot be opened, its runtime is not installed, TensorFlow has another number of
+            threads already, or no images are found.
     """
     answers = iterate_answers(
         bundle, images, top=top, min_confidence=min_confidence, threads=threads, progress=progress

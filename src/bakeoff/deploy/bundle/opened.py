@@ -78,7 +78,7 @@ def open_bundle(folder: Path, threads: int | None = None, min_confidence: float 
 
     Args:
         folder: The bundle.
-        threads: Threads that the runtime computes on; all cores if not given.
+        threads: Threads that the runtime computes on; as of `open_runtime` if not given.
         min_confidence: The confidence below which an answer is marked as unsure; if not given, that of the bundle.
 
     Raises:

@@ -17,6 +17,7 @@ from bakeoff.machine import count_cores, import_tensorflow
 from bakeoff.networks.hub import explain_missing
 from bakeoff.networks.saved import open_model
 from bakeoff.runs.plugin import Plugin
+from bakeoff.text import counted
 from bakeoff.variables import KERAS_BACKEND
 
 __all__ = ["Floats", "Images", "Runtime", "open_runtime"]
@@ -36,13 +37,14 @@ def open_runtime(path: Path, model_format: Format, threads: int | None = None, p
     Args:
         path: The model.
         model_format: Its format.
-        threads: Threads that the runtime computes on; all cores if not given.
+        threads: Threads that the runtime computes on; if not given, all cores, or for TensorFlow (Keras, SavedModel)
+            as many as it has in this process.
         plugin: The plug-in network that it holds; None if it is a network of bakeoff's own.
 
     Raises:
         ConfigError: The plug-in network cannot be imported.
-        BundleError: The runtime is not installed, or Keras runs with another backend than TensorFlow.
-        RuntimeError: `threads` is given after TensorFlow was first used: its thread pool is fixed from then on.
+        BundleError: The runtime is not installed, Keras runs with another backend than TensorFlow, or TensorFlow was
+            used before with another number of threads.
     """
     match model_format:
         case Format.KERAS:
@@ -150,7 +152,13 @@ def _import_tensorflow(path: Path, threads: int | None) -> Any:
     os.environ.setdefault(KERAS_BACKEND.name, "tensorflow")
     tf = _import("tensorflow", path, "bakeoff[cpu]")
     if threads is not None:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        except RuntimeError as error:
+            raise BundleError(
+                f"{path} cannot have {counted(threads, 'thread')}: TensorFlow was used before in this process, which"
+                " fixed their number; start a new one, or leave `threads` out"
+            ) from error
     return tf
 
 
