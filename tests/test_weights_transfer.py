@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from bakeoff.errors import WeightsError
+from bakeoff.networks import Backbone, Origin, Scaling
 from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import (
     ExportedWeights,
+    describe_for_export,
     export_weights,
     import_weights,
     is_available_locally,
@@ -106,3 +108,24 @@ def test_a_file_changed_after_the_import_is_detected(exported: Path, tmp_path: P
     (tmp_path / "kits" / "vgg-16.h5").write_bytes(b"other")
     with pytest.raises(WeightsError, match="is damaged"):
         locate_weights(VGG, "auto")
+
+
+def test_weights_that_an_import_would_not_bring_are_not_exported(tmp_path: Path) -> None:
+    own = Backbone(
+        name="nets:NET",
+        builder="nets:build",
+        scaling=Scaling.UNIT,
+        weight_origins=(Origin.FILE,),
+        weights=tmp_path / "plugin.weights.h5",
+    )
+    given = tmp_path / "given.h5"
+    for path in (Path(str(own.weights)), given):
+        path.write_bytes(b"weights")
+    with pytest.raises(WeightsError, match="weights of nets:NET come with its module; copy that to the other machine"):
+        describe_for_export(own, "auto")
+    for spec in (own, find_network("lenet")):
+        with pytest.raises(
+            WeightsError, match=r"not take an imported file; copy .*given\.h5 itself, and give --weights"
+        ):
+            describe_for_export(spec, str(given))
+    assert describe_for_export(VGG, str(given))[1].file == "vgg-16.h5"

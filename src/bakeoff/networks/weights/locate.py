@@ -163,11 +163,22 @@ def hint_to_get_weights(spec: Backbone) -> str:
 def describe_for_export(spec: Backbone, wanted: str) -> tuple[Path, ExportedWeights]:
     """A network's weight file and its entry in `kit.json`, for `export_weights`; arguments as of `locate_weights`.
 
-    Raises WeightsError if the network has no pretrained weights, or if they are not on this machine.
+    Raises WeightsError if the network has no pretrained weights, if they are not on this machine, or if `auto` would
+    not find them on another one.
     """
     source = locate_weights(spec, wanted)
     if source.path is None:
         raise WeightsError(f"{spec.name} has no pretrained weights to export")
+    if source.origin == "plugin":
+        raise WeightsError(
+            f"the weights of {spec.name} come with its module; copy that to the other machine, with its file of weights"
+        )
+    if source.origin == "file" and (spec.from_scratch or spec.preset or spec.weights is not None):
+        # What `locate_weights` finds before it looks at imported files.
+        raise WeightsError(
+            f"{spec.name} would not take an imported file; copy {source.path} itself, and give --weights"
+            f" {spec.name}=PATH on the other machine"
+        )
     if source.origin == PRESET:
         path = pack_preset(spec.name)
         size, digest = path.stat().st_size, hash_file(path)
