@@ -22,11 +22,13 @@ from bakeoff.report.failures import describe_failures
 from bakeoff.report.gallery import show_images
 from bakeoff.report.verify import verify_records
 from bakeoff.report.why import explain_in_table
+from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import Data, Mode, Run, override, run_id
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.paired import compare, difference_on_shared, mcnemar
 from bakeoff.runs.predictions import Predictions, read_predictions, write_predictions
 from bakeoff.runs.record import Stage, State, list_records
+from bakeoff.training.folds import cross_fit
 from factories import make_record
 from running import work_here
 
@@ -71,6 +73,30 @@ def test_a_cross_validated_probe_is_read_wherever_predictions_are(folded, digits
     shutil.copytree(folded, out)
     again = launch(FOLDED, stage=Stage.SCREEN, out=out, data=shards)
     assert again == record
+
+
+def test_a_cross_validated_probe_averages_over_mirror_images_if_it_is_asked_to(folded, shards, tmp_path):
+    (alone,) = list_records(folded)
+    both = launch(override(FOLDED, ["train.flip_test=true"]), stage=Stage.SCREEN, out=tmp_path, data=shards)
+    assert both.state is State.COMPLETE, both.reason
+    first, second = (
+        read_predictions(run_dir(out, each.id), "val") for out, each in ((folded, alone), (tmp_path, both))
+    )
+    assert first.ids == second.ids
+    assert not np.allclose(first.logits, second.logits)
+    assert [check for check in verify_records(tmp_path, None) if not check.matches] == []
+
+
+def test_heads_of_folds_average_the_probabilities_of_images_and_mirror_images():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(12, 4)).astype(np.float32)
+    labels, folds = np.arange(12, dtype=np.int32) % 2, np.arange(12) // 4
+    alone = cross_fit(features, labels, 2, folds)
+    assert np.allclose(softmax(cross_fit(features, labels, 2, folds, mirrored=features)), softmax(alone), atol=1e-6)
+    mirrored = rng.normal(size=(12, 4)).astype(np.float32)
+    both = softmax(cross_fit(features, labels, 2, folds, mirrored=mirrored))
+    assert not np.allclose(both, softmax(alone), atol=1e-3)
+    assert np.allclose(both.sum(1), 1)
 
 
 def test_its_gallery_shows_training_images_too(folded, digits, monkeypatch):

@@ -11,7 +11,7 @@ from bakeoff.data.batches import ChangedImages, Split
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Augment, AugmentStep
 
-__all__ = ["View", "list_views"]
+__all__ = ["MIRROR", "View", "list_views"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class View:
         # Training draws from (seed, 0, …) and (seed, 1, …).
         rng = np.random.default_rng([self.seed, 2, self.number, first])
         return augment_batch(images, np.empty((len(images), 0), np.float32), rng, self.settings)[0]
+
+
+MIRROR = View(1, Augment(policy=AugmentStep.FLIP), seed=0)
+"""The mirror images."""
 
 
 def list_views(settings: Augment, count: int, seed: int) -> list[View]:

@@ -10,12 +10,14 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from bakeoff.data.checks import keep_together
 from bakeoff.data.folds import assign_folds
+from bakeoff.data.views import MIRROR
 from bakeoff.networks.model import count_parameters
 from bakeoff.runs.config import Balance
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import Seconds
-from bakeoff.training.features import frozen_features
+from bakeoff.training.features import frozen_features, once_compiled
 from bakeoff.training.head import fit_head
+from bakeoff.training.inference import average_logits
 from bakeoff.training.memory import MAX_AT_ONCE
 from bakeoff.training.task import Folded, Outcome, Task
 
@@ -31,6 +33,7 @@ def cross_fit(
     folds: NDArray[np.intp],
     on_fold: Callable[[int, int], None] | None = None,
     balance: Balance = Balance.NONE,
+    mirrored: Floats | None = None,
 ) -> Floats:
     """Score the images of each fold by a head that is fitted on the images of all other folds.
 
@@ -41,6 +44,8 @@ def cross_fit(
         folds: The fold of each image, (n,), as `assign_folds` returns it; at least two folds.
         on_fold: Called with (folds done, folds in all).
         balance: What each head does about uneven classes.
+        mirrored: Features of the mirror images, (n, d), to average the probabilities of both; None to score the images
+            alone.
 
     Returns:
         Logits (n, classes), in the order of the images.
@@ -54,6 +59,8 @@ def cross_fit(
         if len(seen) > 1:
             head = fit_head(features[~held_out], labels[~held_out], classes, balance)
             logits[held_out] = head.logits(features[held_out])
+            if mirrored is not None:
+                logits[held_out] = average_logits(logits[held_out], head.logits(mirrored[held_out]))
         else:  # the other folds are all of one class, so that one is predicted
             logits[held_out] = np.isin(np.arange(classes), seen)
 
@@ -74,8 +81,13 @@ def cross_validate(task: Task) -> Outcome:
     The images are those of validation and of training.
     """
     seconds_start = time.monotonic() - task.started - task.seconds_data
-    val, train = frozen_features(task, task.val, task.train)
+    make_forward = once_compiled(task)
+    val, train = frozen_features(task, task.val, task.train, make_forward=make_forward)
     features, labels = np.concatenate([val.values, train.values]), np.concatenate([task.val.labels, task.train.labels])
+    mirrored = None
+    if task.run.train.flip_test:
+        of_val, of_train = frozen_features(task, task.val, task.train, view=MIRROR, make_forward=make_forward)
+        mirrored = np.concatenate([of_val.values, of_train.values])
     groups, note = keep_together(task.dataset, task.val, task.train)
     folds = assign_folds(labels, groups, task.run.train.folds, task.run.seed)
     started = time.perf_counter()
@@ -83,7 +95,7 @@ def cross_validate(task: Task) -> Outcome:
     def report(done: int, total: int) -> None:
         task.report(RunProgress("probe", done / total))
 
-    logits = cross_fit(features, labels, task.classes, folds, report, task.run.train.balance)
+    logits = cross_fit(features, labels, task.classes, folds, report, task.run.train.balance, mirrored)
     seconds_fit = time.perf_counter() - started
     model = task.network.model(task.run.model.size)
     return Outcome(

@@ -11,7 +11,7 @@ from bakeoff.networks.fuse import fuse
 from bakeoff.runs.calibration import softmax
 from bakeoff.runs.events import RunProgress, write_event
 
-__all__ = ["EVAL_BATCH", "Forward", "compile_forward", "predict_logits", "report_batches"]
+__all__ = ["EVAL_BATCH", "Forward", "average_logits", "compile_forward", "predict_logits", "report_batches"]
 
 EVAL_BATCH = 128
 
@@ -63,12 +63,17 @@ def predict_logits(
     for images, _ in eval_batches(split, EVAL_BATCH):
         logits = forward(images)
         if flip:
-            mirrored = forward(np.ascontiguousarray(images[:, :, ::-1]))
-            logits = np.log((softmax(logits) + softmax(mirrored)) / 2 + np.finfo(np.float32).tiny)
+            logits = average_logits(logits, forward(np.ascontiguousarray(images[:, :, ::-1])))
         outputs.append(logits)
         if on_batch is not None:
             on_batch(len(images))
     return np.concatenate(outputs)
+
+
+def average_logits(logits: Floats, mirrored: Floats) -> Floats:
+    """The logarithm of the mean of the probabilities of images and of their mirror images, from the logits of both."""
+    averaged: Floats = np.log((softmax(logits) + softmax(mirrored)) / 2 + np.finfo(np.float32).tiny)
+    return averaged
 
 
 def report_batches(doing: str, total: int) -> Callable[[int], None]:
