@@ -236,6 +236,13 @@ def test_a_duration_is_in_seconds(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1h30", 5400), ("1h0.5", 3630), ("1m30", 90), ("1h30m15", 5415), ("1h30s", 3630)]
+)
+def test_a_number_without_a_unit_is_of_the_next_smaller_one(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
 @pytest.mark.parametrize("text", ["", "0", "0m", "-5", "ten", "5m3h", "inf", "nan", "1e3", "9" * 400])
 def test_a_malformed_duration_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not a duration"):

@@ -67,8 +67,15 @@ def parse_weights(texts: Iterable[str], *, partial: bool = False) -> WeightsChoi
 
 
 def parse_duration(text: str) -> float:
-    """Parse a duration such as `90`, `90s`, `10m`, `1.5h` or `1h30m`, into seconds. Raises ConfigError."""
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip().lower())
+    """Parse a duration such as `90`, `90s`, `10m`, `1.5h` or `1h30m`, into seconds.
+
+    A number without a unit is of the next smaller unit than the one before it: minutes in `1h30`, seconds in `1m30`.
+
+    Raises ConfigError.
+    """
+    number = r"(\d+(?:\.\d+)?)"
+    stated = re.sub(rf"(?<=h){number}$", r"\1m", text.strip().lower())
+    match = re.fullmatch(rf"(?:{number}h)?(?:{number}m)?(?:{number}s?)?", stated)
     hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
     total = hours * 3600 + minutes * 60 + seconds
     if not 0 < total < math.inf:
