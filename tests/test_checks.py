@@ -1,6 +1,7 @@
 """The checks of the data, on data with known faults."""
 
 import csv
+import shlex
 import sys
 
 import numpy as np
@@ -281,3 +282,44 @@ def test_the_bars_of_padded_images_make_no_near_duplicates_and_hide_none(tmp_pat
         path.unlink()
     assert find_leaks(dataset).test == saved.test
     assert saved.test == ("test/cat/130.png",)
+
+
+@pytest.fixture
+def twice(tmp_path, monkeypatch):
+    """A table of 24 images in two classes, one of which is there twice, and the folder of the images."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "my photos"
+    folder.mkdir()
+    images = _photographs(24)
+    images[1] = images[0]
+    rows = ["image,y,patient"]
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{'ab'[number // 12]},p{number // 2}")
+    (tmp_path / "train.csv").write_text("\n".join(rows))
+    return "train.csv", "--images", "my photos", "--label", "y", "--group", "patient"
+
+
+def _next_command(done):
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("  next ")]
+    return line.removeprefix("  next ").strip()
+
+
+def test_the_command_after_a_check_is_for_the_same_data(twice):
+    options = ["--no-near", "--no-labels", "--fit", "squash", "--classes", "b,a", "--seed", 3, "--out", "checked"]
+    shown = _next_command(run_cli("data", "check", *twice, *options))
+    assert shown == (
+        "bakeoff run train.csv --classes b,a --seed 3 --images 'my photos' --label y --group patient --fit squash"
+        " --exclude checked/findings.csv"
+    )
+    assert run_cli(*shlex.split(shown)[1:], "--dry-run", "--budget", "30m", "--offline").returncode == 0
+
+
+def test_a_check_of_what_an_earlier_list_leaves_says_that_a_run_takes_one_list(twice, tmp_path):
+    (tmp_path / "old.csv").write_text("id\n")
+    done = run_cli("data", "check", *twice, "--no-near", "--no-labels", "--exclude", "old.csv", "--out", "new")
+    assert _next_command(done) == (
+        "copy the rows of new/findings.csv into old.csv, then bakeoff run train.csv --images 'my photos' --label y"
+        " --group patient --exclude old.csv"
+    )

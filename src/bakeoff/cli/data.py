@@ -209,8 +209,24 @@ def check(
     if found.suspicious_table:
         print_line(str(shown_path(found.suspicious_table)))
     print_line(str(shown_path(found.table)))
-    if found.findings:
-        print_place("next", shlex.join(["bakeoff", "run", data, "--exclude", str(shown_path(found.table))]))
+    if not found.findings:
+        return
+    options = {
+        "--classes": None if classes == "all" else classes,
+        "--seed": seed or None,
+        "--layout": layout,
+        "--images": image_folder,
+        "--label": label,
+        "--group": group,
+        "--fit": fit,
+        "--relabel": relabel,
+        "--data-dir": data_dir,
+        "--exclude": exclude or shown_path(found.table),
+    }
+    given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    # A run takes one list, and the new one is of the images that the earlier one leaves.
+    merge = f"copy the rows of {shown_path(found.table)} into {exclude}, then " if exclude else ""
+    print_place("next", f"{merge}{shlex.join(['bakeoff', 'run', data, *given])}")
 
 
 def _print_data(dataset: "Dataset") -> None:

@@ -1,5 +1,6 @@
 """Verbs that carry pretrained weights to a machine without a network: weights export, weights import."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,7 +74,7 @@ def export(
     entries = [entry for _, entry in files_and_entries]
     _show(entries, as_json)
     if not as_json:
-        print_line(f"exported to {folder}; on the other machine: bakeoff weights import {folder}")
+        print_line(f"exported to {folder}; on the other machine: bakeoff weights import {shlex.quote(str(folder))}")
 
 
 def import_(folder: FolderArgument, *, as_json: JsonOption = False) -> None:
