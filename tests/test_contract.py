@@ -113,6 +113,10 @@ class Blocks(layers.Layer):
             x = block(x)
         return x
 
+class Standardised(layers.Conv2D):
+    def call(self, x):
+        return self.convolution_op(x, self.kernel - ops.mean(self.kernel, (0, 1, 2), keepdims=True)) + self.bias
+
 class Root(layers.Layer):
     def call(self, x):
         return ops.sqrt(x - 0.5)
@@ -126,6 +130,12 @@ def build(shape):
 NET = Backbone(builder=build, scaling=Scaling.UNIT, native_size=48)
 """
 WHOLE = "layers.Activation('linear')"
+# What a fused model calls as it is, or replaces alone.
+FUSABLE = {
+    "a normalisation after a sum": "layers.BatchNormalization()(layers.Add()([x, layers.Conv2D(8, 1)(x)]))",
+    "a convolution of another class": "layers.BatchNormalization()(Standardised(8, 3)(x))",
+    "weights without a gradient": "Stops()(layers.Conv2D(8, 1)(x))",
+}
 BROKEN = {
     "chance": (WHOLE, "Chance()", lambda subject, _: check_repeatable(subject), "other features the second time"),
     "batch": (WHOLE, "Neighbours()", lambda subject, _: check_repeatable(subject), "alone and in a batch differ"),
@@ -155,6 +165,17 @@ def test_a_network_that_breaks_the_contract_is_told_how(
     spec = find_network(f"broken_{kind.replace(' ', '_')}:NET")
     with pytest.raises(ContractError, match=words):
         check(make_subject(spec), tmp_path)
+
+
+@pytest.mark.parametrize("kind", FUSABLE)
+def test_a_fused_network_of_ones_own_computes_the_same(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    look_here(monkeypatch)
+    module = f"fusable_{len(kind)}"
+    write_module(tmp_path, module, HEAD.replace("{first}", WHOLE).replace("{last}(x)", FUSABLE[kind]))
+    assert "differ by" in check_fused(make_subject(find_network(f"{module}:NET")))
 
 
 def test_a_network_of_ones_own_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
