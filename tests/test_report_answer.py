@@ -86,6 +86,11 @@ def test_the_second_sentence_has_the_command_to_run_next(
     assert describe_next(out, study, make_record(id="c" * 12, **changes)).command == command
 
 
+def test_a_screen_of_the_digits_that_come_with_it_is_continued_by_a_run(tmp_path: Path) -> None:
+    step = describe_next(tmp_path, AnyStudy(command="bakeoff screen"), make_record(model_bytes=0, stage=Stage.SCREEN))
+    assert step.command == "bakeoff run"
+
+
 def test_without_a_winner_the_next_thing_is_to_read_why(tmp_path: Path) -> None:
     step = describe_next(tmp_path, AnyStudy(), None)
     assert step.command == ""

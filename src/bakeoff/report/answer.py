@@ -77,7 +77,7 @@ def describe_next(out: Path, study: AnyStudy, winner: RunRecord | None) -> NextS
             "Next, let it name what is on your own images:", f"bakeoff predict {_quote(folder / 'bundle')} image.png"
         )
     if not winner.model_bytes:
-        if study.command.startswith("bakeoff screen "):
+        if study.command.split()[:2] == ["bakeoff", "screen"]:
             return NextStep("Next, fine-tune it:", study.command.replace("screen", "run", 1))
         return NextStep("Next, fine-tune it: give bakeoff run a longer budget.")
     run = _quote(run_dir(folder, winner.id))
