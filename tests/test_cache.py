@@ -33,7 +33,7 @@ def entries(tmp_path, monkeypatch):
         (f"features/{OLD}.json", 10, 9),
         (f"features/{MIDDLE}.npy", 1000, 5),
         (f"features/{YOUNG}.npy", 1000, 0),
-        (f"data/{SHARDS}/train.tfrecord", 2000, 3),
+        (f"data/{SHARDS}/train-00000-of-00001.tfrecord", 2000, 3),
         ("downloads/cifar-10-binary.tar.gz", 500, 7),
         ("decoded/.partial-x.npy", 300, 2),
     ):

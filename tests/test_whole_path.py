@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from bakeoff.cache import list_entries, list_others
 from bakeoff.machine import count_cores
 from bakeoff.profile import add_observation
 from bakeoff.runs.config import Mode
@@ -74,6 +75,12 @@ def shared(study, monkeypatch):
 def test_an_interrupted_study_goes_on_where_it_was(study):
     assert study.before
     assert {path: path.stat().st_mtime_ns for path in study.before} == study.before
+
+
+@pytest.mark.usefixtures("shared")
+def test_all_that_it_leaves_in_the_cache_is_known_as_its_own():
+    assert {"data", "features", "profiles"} <= {entry.kind for entry in list_entries()}
+    assert list_others() == []
 
 
 def test_one_command_ends_with_a_board_a_report_and_an_honest_score(study):

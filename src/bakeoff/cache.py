@@ -27,11 +27,15 @@ from bakeoff.errors import ConfigError
 from bakeoff.files import PARTIAL, SYSTEM_FILES, cache_dir, find_others
 from bakeoff.variables import CACHE_BYTES
 
-__all__ = ["KINDS", "CacheEntry", "clear", "list_entries", "list_others", "mark_used", "prune"]
+__all__ = ["KINDS", "SHARD_FILES", "CacheEntry", "clear", "list_entries", "list_others", "mark_used", "prune"]
 
+# The files of a folder of shards, and of what was found out about its images.
+SHARD_FILES = (
+    r"manifest\.json|(train|val|test)-[0-9]+-of-[0-9]+\.tfrecord|(alike|look|near-duplicates)-[0-9a-f]{12}\.json"
+)
 # What bakeoff writes into the folder of each kind: paths in that folder, those inside an entry included.
 _WRITTEN = {
-    "data": r"[^/]+-[0-9a-f]{12}(/([^/]+\.tfrecord|manifest\.json))?",
+    "data": rf"[^/]+-[0-9a-f]{{12}}(/({SHARD_FILES}))?",
     "decoded": r"[0-9a-f]{24}\.np[yz]",
     "features": r"[0-9a-f]{32}(\.npy|\.json|-head\.npz|-start\.json)",
     "weights": r"(joined-)?[0-9a-f]{64}(/[^/]+)?",

@@ -6,7 +6,6 @@ groups), `id`, `height` and `width`; the last two are 0 if `image` is an encoded
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff import __version__
-from bakeoff.cache import mark_used
+from bakeoff.cache import SHARD_FILES, mark_used
 from bakeoff.data.shards.columns import ImageColumns, ShardEntry
 from bakeoff.data.shards.edits import NO_EDITS, Edits
 from bakeoff.data.shards.manifest import (
@@ -45,8 +44,6 @@ _SHARD_BYTES = 64_000_000
 _RECORD_OVERHEAD_BYTES = 200
 # Images that are fetched at once, and after which progress is reported.
 _CHUNK_IMAGES = 256
-# The files of a folder of shards.
-_NAMES = rf"{re.escape(MANIFEST)}|({'|'.join(SPLITS)})-[0-9]+-of-[0-9]+\.tfrecord"
 
 
 def prepare_cached(
@@ -134,7 +131,7 @@ def _prepare(
     edits: Edits,
     on_count: OnCount | None,
 ) -> Manifest:
-    check_replaceable(folder, "shards", MANIFEST, _NAMES)
+    check_replaceable(folder, "shards", MANIFEST, SHARD_FILES)
     plan = plan_shards(source, val_fraction, seed, edits, on_count)
     # Shuffled on disk, so that the first images of a split are a random sample of it.
     order = np.random.default_rng(seed).permutation(len(plan.images))
