@@ -235,6 +235,7 @@ def test_every_path_may_begin_with_the_home_folder(tmp_path: Path, monkeypatch: 
     assert (data.exclude, data.relabel) == (str(tmp_path / "wrong.csv"), str(tmp_path / "labels.csv"))
     assert data.image_folder == str(tmp_path / "photos")
     assert read_path("out", "~/study") == tmp_path / "study"
+    assert read_weights("weights", [Path("~/mine.h5")]) == [str(tmp_path / "mine.h5")]
     # A recipe may name it as well.
     assert list(read_edits(Data(exclude="~/wrong.csv")).excluded) == ["apple/1.png"]
 

@@ -183,7 +183,8 @@ def read_weights(name: str, value: Weights | None) -> list[str]:
     if not isinstance(value, Mapping):
         texts = read_texts(name, value)
         given = value if isinstance(value, list) else [value]
-        return [str(one.absolute()) if isinstance(one, Path) else text for one, text in zip(given, texts, strict=False)]
+        pairs = zip(given, texts, strict=False)
+        return [str(expand_home(one).absolute()) if isinstance(one, Path) else text for one, text in pairs]
     if not all(isinstance(network, str) for network in value):
         raise _wrong(name, value, 'names of networks with their files, as in {"mobilenet-v2": "mine.h5"}')
     return [f"{network}={os.fspath(read_path(f'{name}[{network!r}]', path))}" for network, path in value.items()]
