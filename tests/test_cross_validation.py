@@ -75,16 +75,16 @@ def test_a_cross_validated_probe_is_read_wherever_predictions_are(folded, digits
     assert again == record
 
 
-def test_a_cross_validated_probe_averages_over_mirror_images_if_it_is_asked_to(folded, shards, tmp_path):
-    (alone,) = list_records(folded)
-    both = launch(override(FOLDED, ["train.flip_test=true"]), stage=Stage.SCREEN, out=tmp_path, data=shards)
-    assert both.state is State.COMPLETE, both.reason
-    first, second = (
-        read_predictions(run_dir(out, each.id), "val") for out, each in ((folded, alone), (tmp_path, both))
-    )
+@pytest.mark.usefixtures("workers_here")
+def test_a_cross_validated_probe_averages_over_mirror_images_if_it_is_asked_to(shards, tmp_path):
+    quick = FOLDED.revised(model={"name": "lenet"}, train={"subset": 60, "val_images": 30})
+    runs = [quick, quick.revised(train={"flip_test": True})]
+    records = [launch(run, stage=Stage.SCREEN, out=tmp_path, data=shards) for run in runs]
+    assert {record.state for record in records} == {State.COMPLETE}, records
+    first, second = (read_predictions(run_dir(tmp_path, record.id), "val") for record in records)
     assert first.ids == second.ids
     assert not np.allclose(first.logits, second.logits)
-    assert [check for check in verify_records(tmp_path, None) if not check.matches] == []
+    assert [check for check in verify_records(tmp_path) if not check.matches] == []
 
 
 def test_heads_of_folds_average_the_probabilities_of_images_and_mirror_images():
