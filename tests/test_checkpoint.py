@@ -180,7 +180,9 @@ def test_a_run_with_a_damaged_checkpoint_starts_from_the_beginning_and_notes_it(
     assert outcome.images_seen == 64
 
 
-@pytest.mark.parametrize("change", ["optimizer", "model", "facts"])
+@pytest.mark.parametrize(
+    "change", ["optimizer", *(pytest.param(each, marks=pytest.mark.slow) for each in ("model", "facts"))]
+)
 def test_a_run_with_a_checkpoint_of_another_version_starts_from_the_beginning_and_notes_it(
     tmp_path, shards, monkeypatch, change
 ):

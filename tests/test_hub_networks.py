@@ -39,6 +39,7 @@ QUICK = {"vit", "resnet"}
 # Their layers are KerasHub's.
 WITH_KERASHUB = {"swin"}
 EACH = [pytest.param(family, marks=() if family in QUICK else pytest.mark.slow) for family in FAMILIES]
+FEW = [pytest.param(family, marks=() if family == "vit" else pytest.mark.slow) for family in FAMILIES]
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_features_are_those_of_kerashub(preset: tuple[str, Path, Any]) -> None:
     assert np.ptp(found, axis=0).max() > 1e-6  # of different images
 
 
-@pytest.mark.parametrize("preset", EACH, indirect=True)
+@pytest.mark.parametrize("preset", FEW, indirect=True)
 def test_the_compiled_model_gives_the_same(preset: tuple[str, Path, Any]) -> None:
     _, folder, _ = preset
     network = build(folder)
@@ -102,7 +103,7 @@ def test_the_compiled_model_gives_the_same(preset: tuple[str, Path, Any]) -> Non
     np.testing.assert_allclose(np.asarray(compile_forward(model)(images)), expected, atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("preset", EACH, indirect=True)
+@pytest.mark.parametrize("preset", FEW, indirect=True)
 def test_a_saved_model_has_layers_of_keras_alone(preset: tuple[str, Path, Any], tmp_path: Path) -> None:
     family, folder, _ = preset
     network = build(folder)

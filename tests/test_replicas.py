@@ -103,6 +103,7 @@ def test_batch_statistics_that_are_learned_are_the_mean_of_the_devices(trained):
     assert np.abs(np.array(variance) - 1).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_run_on_two_devices_has_the_learning_curve_of_one_and_records_the_number(tmp_path, shards, monkeypatch):
     run = Run().revised(
         model={"name": "cnn-small", "size": 32, "dropout": 0.0},

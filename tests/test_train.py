@@ -87,7 +87,9 @@ def test_a_run_in_seconds_ends_on_time_with_its_rate_at_zero(begin):
     assert read_history(task.folder)[-1].learning_rate < 0.1 * task.run.optim.learning_rate
 
 
-@pytest.mark.parametrize("length", [{"images": 6400}, {"images": None, "seconds": 20.0}])
+@pytest.mark.parametrize(
+    "length", [{"images": 6400}, pytest.param({"images": None, "seconds": 20.0}, marks=pytest.mark.slow)]
+)
 def test_a_run_whose_time_is_over_is_shortened_and_its_rate_still_falls_to_zero(begin, length):
     # Its limit has passed before the first step.
     task = begin(wall_seconds=1e-3, train=length)
@@ -137,7 +139,7 @@ def test_early_stopping_can_monitor_top1(begin):
     assert top1 == pytest.approx(max(row.val_top1 for row in read_history(task.folder)))
 
 
-@pytest.mark.parametrize("metric", ["macro-f1", "auroc"])
+@pytest.mark.parametrize("metric", ["macro-f1", pytest.param("auroc", marks=pytest.mark.slow)])
 def test_early_stopping_follows_the_metric_that_decides(begin, metric):
     task = begin(
         train={"images": 16_000, "patience": 2, "evaluations": 50, "monitor": "metric", "metric": metric},
