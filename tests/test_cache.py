@@ -154,7 +154,7 @@ def test_the_list_says_what_is_not_deleted(capsys):
     show()
     for text in (said, capsys.readouterr().out):
         text = " ".join(text.split())
-        assert f"no part of the cache, so neither counted nor deleted in {cache_dir()}: data/imagenet, data/n" in text
+        assert f"not written by bakeoff, so left alone in {cache_dir()}: data/imagenet, data/n" in text
     assert len(list_others()) == 7
 
 

@@ -301,6 +301,12 @@ def test_words_of_splits_in_different_names_are_no_splits(tmp_path):
     assert _read(tmp_path)[0].class_names == ("crash test", "model train")
 
 
+@pytest.mark.parametrize("names", [["invalid", "valid"], ["Invalid", "Valid"]])
+def test_valid_beside_invalid_is_a_class(tmp_path, names):
+    _fill(tmp_path, names)
+    assert _read(tmp_path)[0].class_names == tuple(names)
+
+
 @pytest.mark.parametrize("place", ["flowers", "flowers/flowers"])
 def test_a_folder_of_splits_is_no_class(tmp_path, place):
     _fill(tmp_path / place / "train")

@@ -160,7 +160,7 @@ def test_a_command_that_finds_everything_done_spends_nothing(tmp_path, monkeypat
     spent = []
     for _ in range(3):
         study = open_state(tmp_path, plan, data=DATA, command="bakeoff compare")
-        study.prepared(10.0)
+        study.note_preparation(10.0)
         with contextlib.suppress(NothingTrainedError):
             run_comparison(study, tmp_path, tmp_path, _Silent())
         spent.append(read_study(tmp_path).seconds)
@@ -168,9 +168,9 @@ def test_a_command_that_finds_everything_done_spends_nothing(tmp_path, monkeypat
     assert spent[0].keys() == {"prepare", "compare", "report"}
 
 
-def test_a_factor_by_factor_study_whose_time_is_up_spends_nothing_more(tmp_path):
+def test_where_no_run_is_left_to_train_preparing_is_not_charged(tmp_path):
     study = open_state(tmp_path, _plan(600), data=DATA, command="")
-    study.prepared(10.0)
+    study.note_preparation(10.0)
     StudyContext(study, tmp_path, tmp_path, _Silent()).train_each(iter([]), Stage.TUNE, Local())
     assert not study.has_worked
 

@@ -21,7 +21,7 @@ def test_a_study_is_written_and_read_again(tmp_path):
 
 def test_the_preparation_is_charged_with_the_first_work_and_counts_from_the_beginning(tmp_path):
     study = open_state(tmp_path / "study", _plan(600), data=DATA, command="")
-    study.prepared(12.0)
+    study.note_preparation(12.0)
     assert study.seconds_left == 588
     assert read_study(tmp_path / "study").seconds == {}
     with study.timed(tmp_path / "study", "screen"):

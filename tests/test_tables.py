@@ -280,10 +280,11 @@ def test_two_columns_that_name_different_images_are_refused(tmp_path, header, fi
     assert "column " + other in _open(tmp_path / "labels.csv", tmp_path / "photos", group=one).notes[0]
 
 
-@pytest.mark.parametrize("header", ["id,age,label", ",age,label"])
-def test_the_number_of_a_row_names_its_image_if_no_other_column_does(tmp_path, header):
+@pytest.mark.parametrize("header", ["id,age,label", ",age,label", "image,patient,label", "nr,patient,label"])
+@pytest.mark.parametrize("other", [lambda row: row % 4 + 3, lambda row: row // 2, lambda row: row * 5 % 8])
+def test_the_number_of_a_row_names_its_image_if_no_other_column_does(tmp_path, header, other):
     _images(tmp_path / "photos", _names(12, "{}.png"))
-    lines = [f"{row},{row % 4 + 3},{_label(row)}" for row in range(12)]
+    lines = [f"{row},{other(row)},{_label(row)}" for row in range(12)]
     (tmp_path / "labels.csv").write_text("\n".join([header, *lines]))
     expected = {f"{row}.png": _label(row) for row in range(12)}
     assert _classes(_open(tmp_path / "labels.csv", tmp_path / "photos")) == expected
@@ -393,7 +394,7 @@ def test_columns_of_zeros_and_a_one_are_classes(tmp_path, photos):
         ("is_test", {"train": "no", "test": "yes"}),
         ("is_train", {"train": "1", "test": "0"}),
         ("train", {"train": "True", "test": "False"}),
-        ("Test", {"train": "N", "test": "Y"}),
+        ("Train,Test", {"train": "Y,N", "test": "N,Y"}),
         ("is_training_image", {"train": "1", "test": "0"}),
         ("is_val,isTest", {"train": "0,0", "val": "1,0", "test": "0,1"}),
         ("is_train,is_val", {"train": "1,0", "val": "0,1", "test": "0,0"}),
@@ -416,6 +417,14 @@ def test_a_column_of_yes_and_no_that_gives_the_splits_is_named(tmp_path, photos)
     lines = [f"{name},{_label(row)},{int(row < 9)}" for row, name in enumerate(_names())]
     (tmp_path / "labels.csv").write_text("\n".join(["id,label,is_train", *lines]))
     assert _open(tmp_path / "labels.csv", photos).notes[0].endswith("column id -> label, splits by is_train")
+
+
+def test_a_column_called_test_alone_is_the_result_of_one(tmp_path, photos):
+    lines = [f"{name},{_label(row)},{int(row < 9)}" for row, name in enumerate(_names())]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,label,test", *lines]))
+    source = _open(tmp_path / "labels.csv", photos)
+    assert source.notes[0].endswith("columns not used: test")
+    assert {split for _, split in _found(source).values()} == {None}
 
 
 def test_a_class_called_train_is_no_column_of_splits(tmp_path, photos):

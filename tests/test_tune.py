@@ -212,7 +212,7 @@ def test_a_recipe_brings_its_network_its_classes_and_its_seed(tmp_path, tune):
         (["--set", "model.size=8"], "size"),
         (["--set", "model.name=vgg-16"], "--set model.name=vgg-16: name networks with --candidate"),
         (["--set", "train.epochs=3"], "--set train.epochs=3: all runs train for the same seconds"),
-        (["--set", "train.mode=probe"], "--set train.mode=probe: all runs train for the same seconds"),
+        (["--set", "train.mode=probe"], "--set train.mode=probe: a probe trains nothing but its head"),
         (["--set", "data.source=photos"], "--set data.source=photos says what another argument says as well"),
     ],
 )

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bakeoff.errors import ConfigError
-from bakeoff.files import PARTIAL, SYSTEM_FILES, cache_dir, find_others
+from bakeoff.files import PARTIAL, cache_dir, find_others, is_system_file
 from bakeoff.variables import CACHE_BYTES
 
 __all__ = ["KINDS", "SHARD_FILES", "CacheEntry", "clear", "list_entries", "list_others", "mark_used", "prune"]
@@ -127,7 +127,7 @@ def prune() -> list[CacheEntry]:
 def _list_paths(kind: str) -> Iterator[Path]:
     folder = cache_dir() / kind
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.lower() not in SYSTEM_FILES:
+        if not is_system_file(path.name):
             yield path
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "OWN_JSON",
     "PARTIAL",
-    "SYSTEM_FILES",
     "cache_dir",
     "expand_home",
     "explained_errors",
@@ -34,6 +33,7 @@ __all__ = [
     "hash_file",
     "hash_json",
     "imported_weights_dir",
+    "is_system_file",
     "make_dir",
     "read_arrays",
     "read_json",
@@ -49,8 +49,9 @@ __all__ = [
 PARTIAL = ".partial-"
 # How a JSON file begins that has a schema of bakeoff's, as `write_json` writes it.
 OWN_JSON = b'{\n  "schema": '
-# Files that systems leave in folders of others, in small letters.
-SYSTEM_FILES = {"thumbs.db", "desktop.ini", ".ds_store", "ehthumbs.db", "icon\r"}
+# Files that systems leave in folders of others, in small letters, and how the names of further ones begin.
+_SYSTEM_FILES = {"thumbs.db", "desktop.ini", ".ds_store", "ehthumbs.db", "icon\r"}
+_SYSTEM_PREFIXES = ("._", ".nfs")
 # The process's mask of permissions can only be read by setting it.
 _umask_lock = threading.Lock()
 
@@ -77,13 +78,18 @@ def make_dir(path: Path) -> Path:
     return path
 
 
+def is_system_file(name: str) -> bool:
+    """Whether a file of this name is one that systems leave in folders of others."""
+    return name.lower() in _SYSTEM_FILES or name.startswith(_SYSTEM_PREFIXES)
+
+
 def find_others(folder: Path, is_ours: Callable[[str], object]) -> Iterator[Path]:
     """Files and folders inside a folder, at any depth, that bakeoff has not written.
 
     Files of systems and half-written ones do not count. `is_ours` gets a path inside the folder, with `/` in it.
     """
     for path in sorted(folder.rglob("*")):
-        counts = path.name.lower() not in SYSTEM_FILES and not path.name.startswith(PARTIAL)
+        counts = not is_system_file(path.name) and not path.name.startswith(PARTIAL)
         if counts and not is_ours(path.relative_to(folder).as_posix()):
             yield path
 

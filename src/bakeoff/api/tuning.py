@@ -31,7 +31,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.launch import Executor
 from bakeoff.machine import tensorflow_settings
 from bakeoff.networks.find import require_known
-from bakeoff.runs.config import Candidate, Run, find_length, override, pick_settings, read_run
+from bakeoff.runs.config import Candidate, Run, find_length, makes_probes, override, pick_settings, read_run
 from bakeoff.study import (
     Ablation,
     Search,
@@ -158,6 +158,8 @@ def tune(
         raise ConfigError("--seeds repeats the runs of --strategy ablate; a search tries new recipes instead")
     seconds, changes, keys = read_seconds("budget", budget), read_settings(settings), _read_keys(factors)
     refuse_network(changes, "--candidate")
+    if makes_probes(changes):
+        raise ConfigError("--set train.mode=probe: a probe trains nothing but its head, so there is nothing to tune")
     if (length := find_length(changes)) and not pick_settings([length], "train.seconds"):
         raise ConfigError(f"--set {length}: all runs train for the same seconds; leave it out, or give train.seconds")
     remembers = read_flag("memory", memory)

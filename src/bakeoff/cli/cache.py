@@ -48,7 +48,7 @@ def _print_others() -> None:
     from bakeoff.files import cache_dir
 
     if others := [path.relative_to(cache_dir()).as_posix() for path in list_others()]:
-        print_line(f"no part of the cache, so neither counted nor deleted in {cache_dir()}: {name_some(others)}")
+        print_line(f"not written by bakeoff, so left alone in {cache_dir()}: {name_some(others)}")
 
 
 def _format_time(seconds: float) -> str:

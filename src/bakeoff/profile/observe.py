@@ -53,6 +53,8 @@ def _overhead(record: RunRecord) -> float:
     if train.mode is not Mode.PROBE:
         return max(seconds.total - seconds.train - seconds.evaluate - seconds.compile, parts, 0.0)
     images = (0 if record.folds else record.images_seen) + (record.val.n if record.val else 0)
+    if record.folds and train.flip_test:
+        images *= 2
     further = seconds.fit - seconds.fit / fits
     return max(seconds.total - images / max(record.images_per_second, 1e-9) - further, parts, 0.0)
 

@@ -190,7 +190,7 @@ def open_study(prepared: PreparedStudy, plan: AnyPlan, slots: int, watcher: Stud
     study = open_state(out, plan, data=facts, command=prepared.request.command, slots=slots)
     hold(out)
     try:
-        study.prepared(time.monotonic() - prepared.started)
+        study.note_preparation(time.monotonic() - prepared.started)
         if deleted := prune():
             freed = format_bytes(sum(entry.bytes for entry in deleted))
             watcher.noted(f"deleted {freed} from the cache that had not been used for long")

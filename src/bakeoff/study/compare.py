@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bakeoff.errors import ConfigError
-from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice, find_length
+from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice, find_length, makes_probes
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.history import CURVE_SHARE
@@ -119,18 +119,20 @@ def require_one_length(budget: float | None, images: int | None, recipe: Run | N
         budget: Wall-clock seconds for the whole comparison.
         images: Training images that each run sees.
         recipe: The recipe, whose length is replaced by any other.
-        settings: KEY=VALUE, which may give a length or make the runs probes.
+        settings: KEY=VALUE, which may give a length or make the runs probes, which have none.
     """
     if budget is not None and images is not None:
         raise ConfigError("give --budget or --images, not both")
-    given, asked = find_length(settings), "--images" if budget is None else "--budget"
+    given, are_probes = find_length(settings), makes_probes(settings)
     if budget is None and images is None:
-        if recipe is None and not given:
+        if recipe is None and not given and not are_probes:
             raise ConfigError("a comparison needs a length: give --budget, --images, or a recipe that has one")
-    elif given:
+        return
+    asked = "--images" if budget is None else "--budget"
+    if given:
         raise ConfigError(f"--set {given} says how long runs are, and {asked} as well: give one of them")
-    elif recipe is not None and recipe.train.mode is Mode.PROBE:
-        raise ConfigError(f"the recipe is a probe, which has no length: leave out {asked}")
+    if are_probes or (recipe is not None and recipe.train.mode is Mode.PROBE):
+        raise ConfigError(f"each run is a probe, which has no length: leave out {asked}")
 
 
 def least_seconds(candidate: Candidate, forecast: Forecast) -> float:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bakeoff.errors import ConfigError
-from bakeoff.runs.config import Run, revise
+from bakeoff.runs.config import Run, pick_settings, revise
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.findings import SearchResult
 from bakeoff.runs.paired import compare, summarise
@@ -70,13 +70,15 @@ class Search(Facts):
     """What earlier searches found; None: they are not looked at, and what this one finds is not kept."""
     first: tuple[FirstTrial, ...] = ()
     """The trials before that of the base recipe, from the memory."""
+    sets_val: bool = False
+    """Whether a setting says on how many validation images trials are scored; else the pace of the machine does."""
 
     @property
     def asked(self) -> dict[str, Any]:
         """What was asked for."""
         asked = self.model_dump(mode="json", exclude={"decides", "memory", "first"})
-        # How many images there is time to score depends on the pace of the machine.
-        asked["base"] = self.base.revised(train={"val_images": None}).model_dump(mode="json")
+        if not self.sets_val:
+            asked["base"] = self.base.revised(train={"val_images": None}).model_dump(mode="json")
         return {"metric": self.base.train.metric.value, **asked, **({"memory": True} if self.memory else {})}
 
 
@@ -131,8 +133,15 @@ def make_search(
     share = budget / (MIN_TRIALS + 2)
     base = next((run for run in trials if not forecast or forecast.whole(run, counts) <= share), trials[-1])
     space = space.widened_to(base)
-    first = choose_first(memory, base, space)
-    return Search(budget_seconds=budget, base=base, space=space, decides=decides, memory=memory, first=first)
+    return Search(
+        budget_seconds=budget,
+        base=base,
+        space=space,
+        decides=decides,
+        memory=memory,
+        first=choose_first(memory, base, space),
+        sets_val=bool(pick_settings(settings, "train.val_images")),
+    )
 
 
 class TrainEach(Protocol):

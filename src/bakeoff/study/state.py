@@ -56,7 +56,7 @@ class StudyState(StudyFile[AnyPlan]):
         """Add to the wall-clock seconds used by a stage, or by `prepare`, `test` or `report`."""
         self.seconds[account] = self.seconds.get(account, 0.0) + seconds
 
-    def prepared(self, seconds: float) -> None:
+    def note_preparation(self, seconds: float) -> None:
         """Note what preparing took. It is charged with the first work: a study that is finished spends nothing more."""
         self._preparing = seconds
 

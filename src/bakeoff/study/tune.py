@@ -91,6 +91,7 @@ def run_ablation(
         stage_executor = context.executor.for_stage(len(pending))
         context.train_each(_limit_by_time(context, pending, stage_executor), Stage.TUNE, stage_executor)
     study.effects = measure_effects(study.plan, out, context.records)
+    study.write(out)
     context.report()
     if study.effects is None:
         reasons = [record.reason for record in context.records if record.config in study.plan.base]

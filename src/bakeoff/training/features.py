@@ -79,7 +79,8 @@ def _read_or_compute(
     run = task.run
     key = [run.model.name, run.model.size, task.source.hash, run.train.precision, task.dataset.pixels_key, split.ids]
     if run.model.source:
-        key.append(run.model.source)
+        # The number counts up when what computes such a network changes.
+        key.append([run.model.source, 2])
     if task.source.path is None or task.loaded.matched < task.loaded.total:
         key.append(run.seed)  # Random weights depend on the seed, and so does what a partial load leaves random.
     if view is not None:

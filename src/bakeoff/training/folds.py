@@ -84,10 +84,11 @@ def cross_validate(task: Task) -> Outcome:
     make_forward = once_compiled(task)
     val, train = frozen_features(task, task.val, task.train, make_forward=make_forward)
     features, labels = np.concatenate([val.values, train.values]), np.concatenate([task.val.labels, task.train.labels])
-    mirrored = None
+    mirrored, seconds_mirrored = None, 0.0
     if task.run.train.flip_test:
         of_val, of_train = frozen_features(task, task.val, task.train, view=MIRROR, make_forward=make_forward)
         mirrored = np.concatenate([of_val.values, of_train.values])
+        seconds_mirrored = of_val.seconds + of_train.seconds
     groups, note = keep_together(task.dataset, task.val, task.train)
     folds = assign_folds(labels, groups, task.run.train.folds, task.run.seed)
     started = time.perf_counter()
@@ -104,7 +105,7 @@ def cross_validate(task: Task) -> Outcome:
         seconds=Seconds(
             start=seconds_start,
             data=task.seconds_data,
-            train=val.seconds + train.seconds + seconds_fit,
+            train=val.seconds + train.seconds + seconds_mirrored + seconds_fit,
             fit=seconds_fit,
         ),
         # As many as one head has learned from.

@@ -67,7 +67,7 @@ def choose_columns(table: Table, finder: ImageFinder, where: str, *, label: str 
     if rival:
         raise DataError(
             f"{table.name}: columns {image} and {rival} can both name the images, and mean different ones; remove the"
-            " column that does not name them"
+            " column that does not name them, or say --group with its name if it tells what belongs together"
         )
     if finder.find([image])[0].paths and not is_image_name(image):
         position = table.columns.index(image)

@@ -56,9 +56,9 @@ class ImageFinder:
     def find(self, values: Sequence[str]) -> list[Found]:
         """What each value of a column names.
 
-        Where few values name an image, folders that all share are dropped. A file that agrees less with its value than
-        most do is not taken for it if files beside it agree as little with values whose images were found: where
-        `images/1.jpg` is missing, `masks/1.png` does not replace it.
+        Where few values name an image, folders that all share are dropped. Where
+        the files of a folder agree with most values by a weaker rule only, such as without the suffix, they do not
+        replace missing images: where `images/1.jpg` is missing, `masks/1.png` is not taken for it.
         """
         split = [_split(value) for value in values]
         found = [self._find(parts) for parts in split]

@@ -12,6 +12,8 @@ _IMAGE_NAMES = """
     filename file filepath path image imagename imagefile imagepath imageid img imgname imgpath imgid picture pictureid
     photo photoid id
 """.split()  # noqa: SIM905
+# Of the rows of a column that may name images beside an index, those with values of their own.
+_DISTINCT_SHARE = 0.95
 # Rows by which the column of images is chosen.
 _SAMPLE_ROWS = 1000
 
@@ -30,7 +32,8 @@ def choose_image_column(table: Table, columns: Sequence[str], finder: ImageFinde
     best, *others = sorted((_rate(table, column, finder) for column in columns), key=lambda each: each.rank)
     if best.is_index:
         # Where images are called by numbers, the index of a shuffled table names each of them, too.
-        rival = next((each for each in others if not each.is_index and each.contradicts(best)), best)
+        numbers = (each for each in others if each.is_distinct and not each.is_index)
+        rival = next((each for each in numbers if each.contradicts(best)), best)
         if rival.usual > best.usual:
             return best.column, rival.column
         best = rival
@@ -63,6 +66,8 @@ class _Naming:
     """The place of the column's name among usual ones."""
     is_index: bool
     """Whether it counts the rows."""
+    is_distinct: bool
+    """Whether nearly all its rows have values of their own, as where they name images."""
 
     @property
     def rank(self) -> tuple[int, int, int]:
@@ -85,4 +90,6 @@ def _rate(table: Table, column: str, finder: ImageFinder) -> _Naming:
     sure = {how: [one.paths for one in named if one.how <= how] for how in How}
     how = next((how for how in How if 2 * len(sure[how]) * step >= len(values)), None)
     paths = [one.paths for one in named] if how is None else sure[how]
-    return _Naming(column, found, len(How) if how is None else how, len(set(paths)), usual, counts_rows(values))
+    is_distinct = len(set(values)) >= _DISTINCT_SHARE * len(values)
+    found_in = len(How) if how is None else how
+    return _Naming(column, found, found_in, len(set(paths)), usual, counts_rows(values), is_distinct)

@@ -171,7 +171,8 @@ def _meant_folders(columns: Columns, folders: set[SplitName | None]) -> list[Spl
     to_train = {place["train"] for place, split in zip(places, splits, strict=True) if split == "train" in place}
     counts: Counter[SplitName | None] = Counter()
     for place, split in zip(places, splits, strict=True):
-        # A picture of train/ that only a row of test can mean was split again; test/ has another one of its name.
+        # A picture of train/ that the table puts into test, and no row into train: its splits are not the folders'. The
+        # file of that name in test/ is another picture.
         is_own = not columns.splits or split == "train" or "train" not in place or place["train"] in to_train
         if place:
             counts[split] += 1 if is_own and (split in place or None in place) else -1

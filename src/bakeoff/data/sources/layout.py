@@ -126,7 +126,9 @@ def _refuse_names_of_splits(
             f"{shown}: {name_some(list(splits))} look like splits, but hold no class folders, so there are no labels;"
             " give each class a folder in them, or say --layout classes if they are the classes"
         )
-    if unclear := [name for name in full if name in splits]:
+    # Beside `invalid`, `valid` is a class.
+    classes = {name.casefold() for name in others}
+    if unclear := [name for name in full if name in splits and f"in{name.casefold()}" not in classes]:
         has_train = any(inside[name] for name in unclear if splits[name] == "train")
         raise DataError(
             f"{shown}: {name_some(unclear)} can be a split, or a class beside {name_some(others) or 'no other'};"

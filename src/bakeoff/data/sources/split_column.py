@@ -47,7 +47,7 @@ def read_splits(
         for column in columns:
             _refuse_unknown(table, column, values[column])
         used = [column for column in columns if _is_flag(column, values[column], has_label=has_label)]
-        if not used:
+        if not _tell_splits(used):
             return (), None
         splits = _read_flags(table, used)
     if "train" not in splits:
@@ -80,6 +80,11 @@ def _refuse_unknown(table: Table, column: str, values: set[str]) -> None:
 def _is_flag(column: str, values: set[str], *, has_label: bool) -> bool:
     is_called_so = _flag_split(column) or (has_label and plain_name(column) in _BARE_FLAGS)
     return bool(values and is_called_so) and all(_yes(value) is not None for value in values)
+
+
+def _tell_splits(flags: Sequence[str]) -> bool:
+    """Whether columns of yes and no say splits. One that is called `test`, without others, rather holds a result."""
+    return len(flags) > 1 or any(_flag_split(column) or guess_split(column) == "train" for column in flags)
 
 
 def _flag_split(column: str) -> SplitName | None:

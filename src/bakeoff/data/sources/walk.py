@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator
 from pathlib import Path
 
 from bakeoff.data.sources.trees import Entry, FolderTree, Tree, join, to_text
-from bakeoff.files import OWN_JSON, SYSTEM_FILES
+from bakeoff.files import OWN_JSON, is_system_file
 
 __all__ = [
     "LeftOut",
@@ -131,7 +131,7 @@ def _kind_left_out(tree: Tree, entry: Entry) -> str | None:
         if lower.startswith("."):
             return "hidden folders"
         return "folders that bakeoff wrote" if _is_written_by_bakeoff(tree, entry.path) else None
-    if lower in SYSTEM_FILES or lower.startswith("."):
+    if is_system_file(entry.name) or lower.startswith("."):
         return "hidden files and files of systems"
     return None
 

@@ -17,6 +17,7 @@ __all__ = [
     "differences",
     "find_length",
     "look_up",
+    "makes_probes",
     "override",
     "pick_settings",
     "read_comparison",
@@ -72,13 +73,13 @@ def pick_settings(settings: Iterable[str], *keys: str) -> list[str]:
 
 
 def find_length(settings: Iterable[str]) -> str:
-    """The last of KEY=VALUE settings that gives runs a length, or makes them probes, which have none; else empty.
+    """The last of KEY=VALUE settings that gives runs a length; empty if none does."""
+    return next(reversed(pick_settings(settings, *(".".join(path) for path in _LENGTHS))), "")
 
-    Raises ConfigError if its value is not allowed.
-    """
-    modes = [each for each in pick_settings(settings, "train.mode") if override(Run(), [each]).train.mode is Mode.PROBE]
-    lengths = pick_settings(settings, *(".".join(path) for path in _LENGTHS))
-    return next(iter([*lengths[::-1], *modes]), "")
+
+def makes_probes(settings: Iterable[str]) -> bool:
+    """Whether KEY=VALUE settings make runs probes, which have no length. Raises ConfigError if a value is wrong."""
+    return override(Run(), pick_settings(settings, "train.mode")).train.mode is Mode.PROBE
 
 
 def revise(run: Run, values: Mapping[str, Any], where: str) -> Run:
