@@ -61,9 +61,10 @@ def _assert_same(model, gradients_too=True):
     np.testing.assert_allclose(fused, plain, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("batch_norm", [BatchNorm.FROZEN, pytest.param(BatchNorm.TRAIN, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_norm", [BatchNorm.FROZEN, BatchNorm.TRAIN])
 # 64 pixels leave maps of 2 x 2, smaller than the kernels of 5 x 5 and 3 x 3.
-@pytest.mark.parametrize("name", ["efficientnet-lite0", pytest.param("mobilenet-v3-small", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "mobilenet-v3-small"])
 def test_a_network_of_depthwise_convolutions(name, batch_norm):
     # Batch statistics of 6 x 2 x 2 numbers amplify rounding: there, gradients are not compared.
     _assert_same(_network(name, 64, batch_norm), gradients_too=batch_norm is BatchNorm.FROZEN)

@@ -127,7 +127,7 @@ def test_too_small_an_input_is_refused_with_the_minimum():
     ("fraction", "batch_norm"),
     [
         (0.3, "train"),
-        (1.0, "frozen"),
+        pytest.param(1.0, "frozen", marks=pytest.mark.slow),
         pytest.param(0.0, "train", marks=pytest.mark.slow),
         pytest.param(1.0, "train", marks=pytest.mark.slow),
     ],

@@ -110,6 +110,7 @@ def test_the_plan_of_a_factor_by_factor_study_counts_what_each_level_scores_and_
     assert 0.9 * plan.budget_seconds < taken < plan.budget_seconds
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workers_here")
 def test_a_factor_by_factor_study_ends_when_its_time_is_up_and_names_what_it_did_not_measure(tmp_path, trapped):
     factors = Space(parameters=(Parameter(key="train.batch", choices=(32, 128)),))
