@@ -27,10 +27,10 @@ from bakeoff.api.results import Results
 from bakeoff.launch import Executor
 from bakeoff.machine import tensorflow_settings
 from bakeoff.networks.find import require_known
-from bakeoff.runs.config import Run, find_length, makes_probes, read_comparison
+from bakeoff.runs.config import Run, read_comparison
 from bakeoff.study import Comparison, StudyState, make_comparison, run_comparison
 from bakeoff.study.begin import PreparedStudy, StudyRequest
-from bakeoff.study.compare import require_one_length
+from bakeoff.study.compare import has_length, require_one_length
 from bakeoff.study.watcher import StudyWatcher
 
 __all__ = ["compare"]
@@ -133,7 +133,7 @@ def compare(
     for each in listed if candidates is None else []:
         require_known(each.name, recipe_path)
     changes = read_settings(settings, deterministic)
-    if budget is None and images is None and base is None and not find_length(changes) and not makes_probes(changes):
+    if budget is None and images is None and not has_length(base, changes):
         budget = "10m"
     seconds = None if budget is None else read_seconds("budget", budget)
     image_count = read_optional_whole("images", images, 1)

@@ -18,7 +18,7 @@ from bakeoff.study.defaults import set_length, start_from, without_length
 from bakeoff.study.forecast import Forecast, count_scored
 from bakeoff.text import counted
 
-__all__ = ["RUNS_SHARE", "Comparison", "least_seconds", "make_comparison", "require_one_length"]
+__all__ = ["RUNS_SHARE", "Comparison", "has_length", "least_seconds", "make_comparison", "require_one_length"]
 
 # The share of the budget that is planned for runs; the rest is for the report.
 RUNS_SHARE = 0.95
@@ -112,6 +112,11 @@ def make_comparison(
     return Comparison(budget_seconds=budget, runs=tuple(runs), decides=decision.sentence, field=field)
 
 
+def has_length(recipe: Run | None, settings: Sequence[str]) -> bool:
+    """Whether a recipe or KEY=VALUE settings give runs a length, or make them probes, which have none."""
+    return recipe is not None or bool(find_length(settings)) or makes_probes(settings)
+
+
 def require_one_length(budget: float | None, images: int | None, recipe: Run | None, settings: Sequence[str]) -> None:
     """Raise ConfigError if the runs of a comparison have no length, or more than one.
 
@@ -123,15 +128,14 @@ def require_one_length(budget: float | None, images: int | None, recipe: Run | N
     """
     if budget is not None and images is not None:
         raise ConfigError("give --budget or --images, not both")
-    given, are_probes = find_length(settings), makes_probes(settings)
     if budget is None and images is None:
-        if recipe is None and not given and not are_probes:
+        if not has_length(recipe, settings):
             raise ConfigError("a comparison needs a length: give --budget, --images, or a recipe that has one")
         return
     asked = "--images" if budget is None else "--budget"
-    if given:
+    if given := find_length(settings):
         raise ConfigError(f"--set {given} says how long runs are, and {asked} as well: give one of them")
-    if are_probes or (recipe is not None and recipe.train.mode is Mode.PROBE):
+    if makes_probes(settings) or (recipe is not None and recipe.train.mode is Mode.PROBE):
         raise ConfigError(f"each run is a probe, which has no length: leave out {asked}")
 
 
