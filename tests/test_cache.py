@@ -95,8 +95,7 @@ def test_clearing_keeps_downloads_unless_they_are_named():
 
 def test_unknown_kinds_and_invalid_limits_are_errors(monkeypatch):
     with pytest.raises(
-        ConfigError,
-        match="no 'shards'; give one of data, decoded, features, weights, given, profiles, searches,",
+        ConfigError, match="no 'shards'; give one of data, decoded, features, weights, given, profiles, networks,"
     ):
         clear(["shards"])
     monkeypatch.setenv("BAKEOFF_CACHE_BYTES", "20 GB")

@@ -26,7 +26,7 @@ INSIDE = {
         selective versions record agreement findings paired study_file shipped
     """,
     "runs/config": "metric data model augment optim train run parse read",
-    "data": "pixels sources shards augment order batches views folds checks look fonts lettering contact_sheet",
+    "data": "pixels sources shards augment order batches views folds checks fonts lettering contact_sheet",
     "data/pixels": "kinds metadata depth colour opened square reading",
     "data/sources": """
         records listing trees groups archives walk folder_names layout class_names class_folders table finder
@@ -70,7 +70,7 @@ INSIDE = {
     "report/board": "rows comparing formatting criteria ranking reason fitting table",
     "report/figures": "canvas tradeoff runs predictions coverage agreement tuning",
     "study": """
-        deciding fields defaults forecast sizes selection default_field space past default_spaces run_pool importance
+        deciding fields defaults forecast sizes selection default_field space default_spaces run_pool importance
         trials search compare ablate small plan screening planning unnamed settle proposals revise state watcher recipe
         context arrivals provide presets labels request entry begin tune loop
     """,

@@ -295,24 +295,3 @@ def test_the_page_about_bad_choices_has_the_figures_of_the_files() -> None:
     for balance in ("none", "sampler"):
         few = [row for row in read_rows("longtail.csv") if (row["trained"], row["balance"]) == ("fine-tuned", balance)]
         assert f"{100 * fmean(float(row['few']) for row in few):.1f}" in page.read_text(encoding="utf-8")
-
-
-def test_what_earlier_searches_save_has_the_figures_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    count_until = importlib.import_module("past").count_until
-    scores = {
-        (row["seed"], row["store"]): [None if word == "-" else float(word) for word in row["scores"].split()]
-        for row in read_rows("past.csv")
-    }
-    never = max(map(len, scores.values())) + 1
-    shown = read_table(DOCS / "why" / "training.md", "seed")
-    assert [(cells[0], "False") for cells in shown] == [key for key in scores if key[1] == "False"]
-    for seed, *cells in shown:
-        best = max(score for score in scores[seed, "False"] if score is not None)
-        trials = [
-            fmean(
-                count_until(each, best, never) for (other, of), each in scores.items() if other != seed and of == store
-            )
-            for store in ("False", "True")
-        ]
-        assert hold(cells, [100 * best, *trials]), cells

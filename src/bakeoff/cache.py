@@ -7,7 +7,6 @@ downloads/   archives as published
 weights/     starting weights that the driver of a cluster sent to this node, or that were joined from parts
 given/       tables and arrays that were given in Python
 profiles/    what this machine was measured to take
-searches/    what earlier searches of recipes found
 networks/    facts and weights of plug-in networks
 presets/     presets of hubs, packed for other machines, and which of them were loaded once
 
@@ -30,9 +29,7 @@ from bakeoff.variables import CACHE_BYTES
 __all__ = ["KINDS", "SHARD_FILES", "CacheEntry", "clear", "list_entries", "list_others", "mark_used", "prune"]
 
 # The files of a folder of shards, and of what was found out about its images.
-SHARD_FILES = (
-    r"manifest\.json|(train|val|test)-[0-9]+-of-[0-9]+\.tfrecord|(alike|look|near-duplicates)-[0-9a-f]{12}\.json"
-)
+SHARD_FILES = r"manifest\.json|(train|val|test)-[0-9]+-of-[0-9]+\.tfrecord|(alike|near-duplicates)-[0-9a-f]{12}\.json"
 # What bakeoff writes into the folder of each kind: paths in that folder, those inside an entry included.
 _WRITTEN = {
     "data": rf"[^/]+-[0-9a-f]{{12}}(/({SHARD_FILES}))?",
@@ -41,7 +38,6 @@ _WRITTEN = {
     "weights": r"(joined-)?[0-9a-f]{64}(/[^/]+)?",
     "given": r"[0-9a-f]{12}\.(json|npy|npz)",
     "profiles": r"[0-9a-f]{16}\.json",
-    "searches": r"searches\.json",
     "networks": r"(sent-)?[0-9a-f]{32}(/.+)?",
     "presets": r"[0-9a-f]{32}-[^/]+\.json|[^/]+-[0-9a-f]{8}-[0-9a-f]{12}\.tar",
     "downloads": r"cifar-100?-binary\.tar\.gz(\.partial(\.json)?)?",

@@ -28,7 +28,7 @@ from bakeoff.api.progress import ProgressOption
 from bakeoff.api.results import Results
 from bakeoff.launch import Executor
 from bakeoff.machine import tensorflow_settings
-from bakeoff.study import StudyPlan, StudyState, make_plan, recall, run_screen, run_study
+from bakeoff.study import StudyPlan, StudyState, make_plan, run_screen, run_study
 from bakeoff.study.arrivals import expect_downloads
 from bakeoff.study.begin import PreparedStudy, StudyRequest
 from bakeoff.study.watcher import StudyWatcher
@@ -51,7 +51,6 @@ def run(
     tune: bool | None = None,
     refit: bool | None = None,
     maps: bool = True,
-    memory: bool = True,
     dry_run: bool = False,
     layout: str | None = None,
     image_folder: PathLike | None = None,
@@ -93,8 +92,6 @@ def run(
         refit: Train the winner's recipe once more, on training and validation images together, or do not; None does it
             for small data: up to 5,000 training images and about 1,000 for validation.
         maps: Draw heat maps of where the model looked, beside the mistakes in the report.
-        memory: First try what won in earlier searches on similar data, and keep on this machine what this one finds;
-            False does neither.
         dry_run: Show the plan and stop: no weights are downloaded, no run is trained, `out` is not made. The images are
             prepared all the same, and a new machine is timed. `plan` of the results has it.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
@@ -151,9 +148,7 @@ def run(
     )
     return carry_out(
         request,
-        _planner(
-            read_optional_flag("tune", tune), read_optional_flag("refit", refit), memory=read_flag("memory", memory)
-        ),
+        _planner(read_optional_flag("tune", tune), read_optional_flag("refit", refit)),
         _worker(bind(run_study, maps=read_flag("maps", maps))),
         workers,
         cluster,
@@ -174,7 +169,6 @@ def screen(
     weights: Weights | None = None,
     partial: bool = False,
     metric: str | None = None,
-    memory: bool = True,
     dry_run: bool = False,
     layout: str | None = None,
     image_folder: PathLike | None = None,
@@ -210,8 +204,6 @@ def screen(
         metric: The validation metric that decides: "top1", "balanced" (accuracy), "macro-f1", "log-loss" or "auroc";
             None: top-1, or balanced accuracy where the largest class has at least 5 times the training images of the
             smallest.
-        memory: First try what won in earlier searches on similar data, and keep on this machine what this one finds;
-            False does neither.
         dry_run: Show the plan and stop: no weights are downloaded, no run is trained, `out` is not made. The images are
             prepared all the same, and a new machine is timed. `plan` of the results has it.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
@@ -266,19 +258,11 @@ def screen(
         command=command or describe_call(screen, locals()),
     )
     return carry_out(
-        request,
-        _planner(memory=read_flag("memory", memory)),
-        _worker(run_screen),
-        workers,
-        cluster,
-        progress,
-        read_flag("dry_run", dry_run),
+        request, _planner(), _worker(run_screen), workers, cluster, progress, read_flag("dry_run", dry_run)
     )
 
 
-def _planner(
-    tune: bool | None = None, refit: bool | None = None, *, memory: bool
-) -> Callable[[PreparedStudy, int], StudyPlan]:
+def _planner(tune: bool | None = None, refit: bool | None = None) -> Callable[[PreparedStudy, int], StudyPlan]:
     """What makes the plan of a whole job."""
 
     def plan_job(prepared: PreparedStudy, slots: int) -> StudyPlan:
@@ -302,9 +286,6 @@ def _planner(
             classes=len(prepared.dataset.class_names),
             field=prepared.field,
         )
-        if memory and plan.tune_seconds:
-            networks = [each.name for each in prepared.candidates]
-            plan = plan.model_copy(update={"memory": recall(prepared.dataset, networks)})
         return expect_downloads(plan, prepared.candidates, prepared.downloads)
 
     return plan_job

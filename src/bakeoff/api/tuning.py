@@ -42,7 +42,6 @@ from bakeoff.study import (
     make_ablation,
     make_search,
     read_space,
-    recall,
     run_ablation,
     run_tuning,
     start_from,
@@ -74,7 +73,6 @@ def tune(
     weights: Weights | None = None,
     partial: bool = False,
     metric: str | None = None,
-    memory: bool = True,
     dry_run: bool = False,
     layout: str | None = None,
     image_folder: PathLike | None = None,
@@ -120,8 +118,6 @@ def tune(
             None: the
             recipe's, else top-1, or balanced accuracy where the largest class has at least 5 times the training images
             of the smallest.
-        memory: First try what won in earlier searches on similar data, and keep on this machine what this one finds;
-            False does neither.
         dry_run: Show the plan and stop: no weights are downloaded, no run is trained, `out` is not made. The images are
             prepared all the same, and a new machine is timed. `plan` of the results has it.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
@@ -162,7 +158,6 @@ def tune(
         raise ConfigError("--set train.mode=probe: a probe trains nothing but its head, so there is nothing to tune")
     if (length := find_length(changes)) and not pick_settings([length], "train.seconds"):
         raise ConfigError(f"--set {length}: all runs train for the same seconds; leave it out, or give train.seconds")
-    remembers = read_flag("memory", memory)
     recipe_path, space_path = read_optional_path("recipe", recipe), read_optional_path("space", space)
     given = read_run(recipe_path) if recipe_path else None
     wanted = read_candidates("candidate", candidate or DEFAULT_NETWORK)
@@ -210,8 +205,6 @@ def tune(
             parameters = parameters.only(keys)
         counts, head_start, decides = prepared.dataset.counts, given is None, prepared.decision.sentence
         if strategy == "tpe":
-            # What a recipe of the user gains over another one says little about the usual one.
-            keeps = given is None and not changes
             return make_search(
                 base,
                 parameters,
@@ -221,7 +214,6 @@ def tune(
                 head_start=head_start,
                 settings=changes,
                 decides=decides,
-                memory=recall(prepared.dataset, [base.model.name], keeps=keeps) if remembers else None,
             )
         return make_ablation(
             base,

@@ -35,7 +35,6 @@ __all__ = [
     "LabelOption",
     "LayoutOption",
     "MapsOption",
-    "MemoryOption",
     "MetricOption",
     "MinConfidenceOption",
     "OfflineOption",
@@ -137,14 +136,6 @@ OutOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 STEPS = "Steps"
-MemoryOption = Annotated[
-    bool,
-    typer.Option(
-        "--memory/--no-memory",
-        help="A search first tries what won in earlier ones on similar data, and is kept on this machine.",
-        rich_help_panel=STEPS,
-    ),
-]
 MapsOption = Annotated[
     bool,
     typer.Option(

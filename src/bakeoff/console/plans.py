@@ -8,13 +8,12 @@ from rich.text import Text
 
 from bakeoff.data.folds import half_interval
 from bakeoff.networks.find import find_network
-from bakeoff.report.board import format_bytes, format_changes, format_seconds
+from bakeoff.report.board import format_bytes, format_seconds
 from bakeoff.report.default_field import describe_absent, describe_entrants
 from bakeoff.runs.config import Precision, Train, look_up
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.predictions import name_folds
 from bakeoff.study import MIN_CONFIRM_SECONDS, Ablation, AnyPlan, Comparison, Search, StudyPlan
-from bakeoff.study.past import PastRecipe
 from bakeoff.study.space import Parameter, Scalar, Space
 from bakeoff.text import counted
 
@@ -108,10 +107,6 @@ def _render_whole_job(plan: StudyPlan) -> PlanTable:
         table.add_row("race", "none: there is no time for one, the screen decides")
     if plan.tune_seconds:
         table.add_row("tune", f"the recipe of the leader, searched for {format_seconds(plan.tune_seconds)}")
-        for recipe in plan.memory.past if plan.memory else ():
-            if recipe.changes:
-                tried = f"{format_changes(recipe.changes)}, {_describe_past(recipe)}"
-                table.add_row("", f"if {recipe.network} leads, tried first as far as it fits: {tried}")
     opened = "then the test split is opened once"
     trained = "the winner, trained with what is left"
     if plan.confirm_seconds < MIN_CONFIRM_SECONDS:
@@ -204,8 +199,6 @@ def _render_search(plan: Search) -> PlanTable:
     stops = counted(train.evaluations - 1, "evaluation")
     table.add_row("", f"after each of {stops} on the way, a trial that is among the worse half so far is stopped")
     _warn_of_random(table, {plan.base.candidate: plan.base.model.weights})
-    for trial in plan.first:
-        table.add_row("memory", f"tried first: {format_changes(trial.changes)}, {_describe_past(trial.past)}")
     table.add_rows("may change", [_describe_parameter(parameter, plan.space) for parameter in plan.space.parameters])
     table.add_row(
         "check", "the best recipe and the one it began with once more, with another seed, on all of validation"
@@ -236,16 +229,6 @@ def _describe_condition(key: str, needed: Sequence[Scalar], space: Space) -> str
     if len(needed) > _LISTED and 0 < len(others) < len(needed):
         return f"unless {key} is {' or '.join(map(str, others))}"
     return f"if {key} is {' or '.join(map(str, needed))}"
-
-
-def _describe_past(recipe: PastRecipe) -> str:
-    """In which search a recipe won, and by how much. Names of data are not kept."""
-    about, gain = recipe.about, recipe.gain
-    by = f", {gain.metric.label} {gain.points_and_interval}" if gain else ""
-    return (
-        f"which won on {counted(about.classes, 'class')}, {counted(about.images, 'training image')} of"
-        f" {counted(about.side, 'pixel')} ({recipe.date}{by})"
-    )
 
 
 def _render_ablation(plan: Ablation) -> PlanTable:

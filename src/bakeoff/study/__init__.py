@@ -8,7 +8,6 @@ deciding.py        the metric that decides
 fields.py          candidates that have a name together
 defaults.py        the candidates, their input sizes and their default recipes
 space.py           the parameters of a recipe, and the values that each may have
-past.py            what earlier searches on this machine found
 default_spaces.py  the spaces of a search and of a factor-by-factor study
 run_pool.py        runs in parallel, one thread each; callbacks in the main thread
 importance.py      how much each key of a recipe matters
@@ -49,7 +48,6 @@ from bakeoff.study.defaults import assign_weights, choose_candidates, default_ru
 from bakeoff.study.fields import FIELDS, Field, expand_fields
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.loop import run_comparison, run_screen, run_study
-from bakeoff.study.past import recall
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.planning import MIN_CONFIRM_SECONDS, make_plan
 from bakeoff.study.proposals import Proposal, propose
@@ -90,7 +88,6 @@ __all__ = [
     "planned_slots",
     "propose",
     "read_space",
-    "recall",
     "revise_plan",
     "run_ablation",
     "run_comparison",

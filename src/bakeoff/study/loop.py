@@ -196,7 +196,7 @@ def _train_proposal(proposal: Proposal, context: StudyContext) -> None:
         return
     if proposal.stage is Stage.TUNE:
         assert isinstance(context.study.plan, StudyPlan)
-        search_for(context, proposal.runs[0], context.study.plan.tune_seconds, context.study.plan.memory)
+        search_for(context, proposal.runs[0], context.study.plan.tune_seconds)
         return
     context.train_all(proposal.runs, proposal.stage)
     if proposal.stage not in (Stage.CONFIRM, Stage.REFIT):

@@ -5,7 +5,6 @@ from typing import Any
 from bakeoff.runs.config import Data, Metric, Precision, WeightsChoice
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.facts import Facts
-from bakeoff.study.past import Memory
 from bakeoff.study.small import is_small
 
 __all__ = ["StudyPlan"]
@@ -74,8 +73,6 @@ class StudyPlan(Facts):
     """A sentence that says so, and why."""
     field: DefaultField | None = None
     """How the candidates were chosen; None if they were named, and in studies of older versions."""
-    memory: Memory | None = None
-    """What earlier searches found, if a search is planned; None: they are not looked at, and nothing is kept."""
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -90,7 +87,6 @@ class StudyPlan(Facts):
             "metric": self.metric.value,
             **({} if self.refit is None else {"refit": self.refit}),
             **({"sources": self.sources} if self.sources else {}),
-            **({"memory": True} if self.memory else {}),
         }
 
     @property

@@ -1,8 +1,7 @@
 """The search for a network's recipe: TPE (Bergstra et al. 2011) with successive halving, by Optuna.
 
-Each trial is a run. The first trials are what won in earlier searches on similar data, then the base recipe. The best
-of many trials was partly lucky: so the base recipe and the best one are trained once more, with another seed, and this
-pair decides which of the two is chosen.
+Each trial is a run. The first trial is the base recipe. The best of many trials was partly lucky: so the base recipe
+and the best one are trained once more, with another seed, and this pair decides which of the two is chosen.
 """
 
 import math
@@ -22,7 +21,6 @@ from bakeoff.runs.record import RunRecord, State, list_records
 from bakeoff.study.defaults import set_length
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.importance import estimate_importances
-from bakeoff.study.past import FirstTrial, Memory, choose_first
 from bakeoff.study.run_pool import RunRequest
 from bakeoff.study.space import Space
 from bakeoff.study.trials import (
@@ -66,20 +64,16 @@ class Search(Facts):
     space: Space
     decides: str = ""
     """A sentence on the metric that decides."""
-    memory: Memory | None = None
-    """What earlier searches found; None: they are not looked at, and what this one finds is not kept."""
-    first: tuple[FirstTrial, ...] = ()
-    """The trials before that of the base recipe, from the memory."""
     sets_val: bool = False
     """Whether a setting says on how many validation images trials are scored; else the pace of the machine does."""
 
     @property
     def asked(self) -> dict[str, Any]:
         """What was asked for."""
-        asked = self.model_dump(mode="json", exclude={"decides", "memory", "first"})
+        asked = self.model_dump(mode="json", exclude={"decides"})
         if not self.sets_val:
             asked["base"] = self.base.revised(train={"val_images": None}).model_dump(mode="json")
-        return {"metric": self.base.train.metric.value, **asked, **({"memory": True} if self.memory else {})}
+        return {"metric": self.base.train.metric.value, **asked}
 
 
 def make_search(
@@ -92,7 +86,6 @@ def make_search(
     head_start: bool = False,
     settings: Sequence[str] = (),
     decides: str = "",
-    memory: Memory | None = None,
 ) -> Search:
     """Plan a search around a base recipe, with trials that train for a twentieth of the budget each.
 
@@ -106,7 +99,6 @@ def make_search(
         head_start: Whether each trial starts its head from a probe (LP-FT, Kumar et al. 2022).
         settings: KEY=VALUE, applied last.
         decides: A sentence on the metric that decides, which is the base recipe's.
-        memory: What earlier searches found; None for none.
 
     Raises:
         ConfigError: The budget is too short.
@@ -138,8 +130,6 @@ def make_search(
         base=base,
         space=space,
         decides=decides,
-        memory=memory,
-        first=choose_first(memory, base, space),
         sets_val=bool(pick_settings(settings, "train.val_images")),
     )
 
@@ -182,8 +172,7 @@ def run_search(
     Returns:
         What was found. If the base recipe cannot be trained, there is nothing to compare with, and `failed` says why.
     """
-    first = [trial.values for trial in plan.first]
-    study = open_trials(out, base=plan.base, space=plan.space, parallel=slots > 1, first=first)
+    study = open_trials(out, base=plan.base, space=plan.space, parallel=slots > 1)
     known = _find_base_record(plan, out)
     if known is None or known.state is not State.FAILED:
         train_each(_draw_trials(study, plan, seconds_left, slots, predict))

@@ -66,16 +66,6 @@ class Parameter(Facts):
                 raise ValueError(f"{self.key}: on a logarithmic scale low must be above 0")
         return self
 
-    def has(self, value: Any) -> bool:
-        """Whether this is one of its values."""
-        if self.choices:
-            # 1 == True
-            return any(value == each and isinstance(value, bool) is isinstance(each, bool) for each in self.choices)
-        assert self.low is not None
-        assert self.high is not None
-        is_number = isinstance(value, int if self.whole else int | float) and not isinstance(value, bool)
-        return is_number and self.low <= value <= self.high
-
     @property
     def name(self) -> str:
         """The key with the conditions, because a key may have several parameters with different conditions."""
@@ -153,26 +143,6 @@ class Space(Facts):
                     also |= parameter.also
         changes = {key: value for key, value in (also | values).items() if value != look_up(base, key)}
         return revise(base, changes, "the space"), changes
-
-    def adopt(self, base: Run, wanted: Mapping[str, Scalar]) -> tuple[dict[str, Scalar], dict[str, Scalar]]:
-        """The base recipe with the values that are wanted and that the space has.
-
-        Args:
-            base: The recipe that is changed.
-            wanted: Values by key.
-
-        Returns:
-            The values of the active parameters by their names, without those for which neither the wanted value nor the
-            base recipe's is possible; and of these, by key, those that differ from the base recipe's.
-        """
-        chosen: dict[str, Scalar] = {}
-        values: dict[str, Scalar] = {}
-        for parameter in self.parameters:
-            own = look_up(base, parameter.key)
-            possible = [value for value in (wanted.get(parameter.key, own), own) if parameter.has(value)]
-            if possible and _is_active(parameter, base, chosen):
-                chosen[parameter.key] = values[parameter.name] = possible[0]
-        return values, {key: value for key, value in chosen.items() if value != look_up(base, key)}
 
     def levels(self, base: Run) -> list[tuple[str, Scalar, Run]]:
         """All choices that differ from the base recipe: key, value, and the base recipe with this change alone.

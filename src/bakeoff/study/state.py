@@ -201,8 +201,6 @@ def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> s
             f" {now[name][:12]}…; with the source of then it goes on"
         )
     field = next(name for name in old if old[name] != new.get(name))
-    if field == "memory":
-        return "it began with a look at earlier searches; without --no-memory it goes on"
     if field in ("runs", "base", "levels", "space", "candidates"):
         return "its candidates or their settings are different"
     if field == "data":

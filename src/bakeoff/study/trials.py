@@ -2,7 +2,6 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.run_pool import StopRule
-from bakeoff.study.space import Parameter, Scalar, Space
+from bakeoff.study.space import Parameter, Space
 
 if TYPE_CHECKING:
     import optuna
@@ -37,9 +36,7 @@ RANDOM_TRIALS = 6
 FIRST_RATE_FACTORS = (2.5, 0.4)
 
 
-def open_trials(
-    out: Path, *, base: Run, space: Space, parallel: bool, first: Sequence[Mapping[str, Scalar]] = ()
-) -> "optuna.Study":
+def open_trials(out: Path, *, base: Run, space: Space, parallel: bool) -> "optuna.Study":
     """Open the trials of a new search, or of one that was interrupted.
 
     The sampler is TPE (Bergstra et al. 2011). The pruner is successive halving (Jamieson & Talwalkar 2016; Li et al.
@@ -50,7 +47,6 @@ def open_trials(
         base: The base recipe.
         space: The space that is searched.
         parallel: Whether several trials are under way at once.
-        first: Values by parameter of the trials with which a new search begins, before the base recipe.
 
     Raises:
         OutputError: `tune.db` is damaged.
@@ -83,8 +79,8 @@ def open_trials(
             f"cannot open {path}: {reason}; delete it to start the search again, finished runs are kept"
         ) from error
     if not study.trials:
-        for values in [*first, *_first_trials(base, space)]:
-            study.enqueue_trial(dict(values))
+        for values in _first_trials(base, space):
+            study.enqueue_trial(values)
     # Trials left RUNNING by a process that was killed: they fail, and are tried again. A run that is finished is not
     # repeated. A process that was killed while it drew the values has stored only a part of them.
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):

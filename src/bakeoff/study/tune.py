@@ -13,7 +13,6 @@ from bakeoff.runs.record import RunRecord, Stage
 from bakeoff.study.ablate import Ablation, measure_effects
 from bakeoff.study.context import StudyContext
 from bakeoff.study.default_spaces import default_space
-from bakeoff.study.past import Memory, remember
 from bakeoff.study.recipe import write_recipe
 from bakeoff.study.run_pool import RunRequest
 from bakeoff.study.search import Search, make_search, run_search
@@ -49,18 +48,17 @@ def run_tuning(
     return found
 
 
-def search_for(context: StudyContext, base: Run, budget: float, memory: Memory | None = None) -> SearchResult:
+def search_for(context: StudyContext, base: Run, budget: float) -> SearchResult:
     """Search around a recipe for `budget` wall-clock seconds, as a stage of a study, whose state keeps the result.
 
-    If the recipe cannot be trained, the study goes on without a search, and says so. `memory` is what earlier searches
-    found.
+    If the recipe cannot be trained, the study goes on without a search, and says so.
     """
     # The plan is made again when the study is resumed, so nothing in it depends on the pace of the machine.
     # Trials get a shorter probe: the screen's may take longer than a trial, and its features are cached for one input
     # size only.
     data = context.study.data
     space = default_space(base, data.imbalance)
-    plan = make_search(base, space, budget=budget, counts=data.counts, head_start=True, memory=memory)
+    plan = make_search(base, space, budget=budget, counts=data.counts, head_start=True)
     found = _search(context, plan)
     if found.failed:
         context.study.found = found
@@ -142,8 +140,6 @@ def _search(context: StudyContext, plan: Search) -> SearchResult:
         plan, context.out, seconds_left=seconds_left, train_each=train_each, slots=slots, predict=predict
     )
     if not found.failed:
-        # If the process is killed before the result is written, the search ends once more, and this is done again.
-        remember(plan.memory, context.study.data.fingerprint, plan.base, found)
         context.study.found = found
         context.study.write(context.out)
     write_board(context.out, rank(context.records, out=context.out))

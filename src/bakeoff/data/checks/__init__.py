@@ -20,7 +20,7 @@ from bakeoff.data.checks.edits import note_edits, read_edits, read_excluded, rea
 from bakeoff.data.checks.examine import examine, load_all
 from bakeoff.data.checks.findings import Finding, FindingKind, write_findings
 from bakeoff.data.checks.labels import HeldOut, SuspiciousLabel, find_suspicious, judge_conflicts, write_suspicious
-from bakeoff.data.checks.leaks import Leaks, find_leaks, find_like_validation, read_leaks, warn_of_leaks, without_bars
+from bakeoff.data.checks.leaks import Leaks, find_leaks, find_like_validation, read_leaks, warn_of_leaks
 from bakeoff.data.checks.near_duplicates import (
     MIN_SIDE_PIXELS,
     NearDuplicate,
@@ -51,7 +51,6 @@ __all__ = [
     "read_leaks",
     "read_relabelled",
     "warn_of_leaks",
-    "without_bars",
     "write_findings",
     "write_suspicious",
 ]
