@@ -64,6 +64,14 @@ def test_the_error_for_a_short_budget_names_one_that_is_enough():
         _compare(LITE, LENET, VGG, budget=60)
     least = float(str(caught.value).split("at least ")[1].split("s,")[0])
     assert _compare(LITE, LENET, VGG, budget=least + 1).runs
+    # What preparing the data has used of it is not there for the runs.
+    with pytest.raises(ConfigError, match=f"give at least {least + 300:.0f}s"):
+        _compare(LITE, LENET, VGG, budget=least, spent=300)
+    seconds = [
+        _compare(LITE, LENET, VGG, budget=budget, spent=spent).runs[0].train.seconds
+        for budget, spent in ((900, 0), (1200, 300), (1200, 0))
+    ]
+    assert seconds[0] == seconds[1] < seconds[2]
     with pytest.raises(ConfigError, match="needs a length"):
         _compare(LITE)
 

@@ -124,6 +124,15 @@ def test_a_screen_leaves_a_report_that_says_how_to_go_on_and_a_watched_board_end
     watch_study(Console(file=io.StringIO()), tmp_path, every=1e9)
 
 
+def test_a_screen_does_not_decide_how_the_study_goes_on(study, tmp_path):
+    study, screen = study
+    study.plan = study.plan.model_copy(update={"finalists": 1, "race_seconds": ()})
+    screen([(20, 300, 0.5), (20, 100, 0.55), (20, 300, 0.3)])
+    assert (read_study(tmp_path).confirm, study.confirm) == ([], [])
+    proposal = loop._next_proposal(StudyContext(study, tmp_path, tmp_path, _Silent()))
+    assert proposal.stage is Stage.CONFIRM
+
+
 @pytest.mark.parametrize("work", [run_study, run_screen])
 def test_a_study_in_which_nothing_could_be_trained_leaves_a_report_that_says_why(tmp_path, monkeypatch, work):
     def launch(run, *, stage, out, **_):

@@ -353,6 +353,10 @@ def test_with_more_slots_more_candidates_are_screened_and_races_are_longer():
     assert len(four.candidates) >= len(one.candidates)
     assert four.screen_images >= one.screen_images
     assert (four.finalists, four.race_seconds[0]) > (one.finalists, one.race_seconds[0])
+    # A run that alone takes longer than the screen may is left out, however many slots there are.
+    slow = Candidate(name="efficientnet-lite2", size=512)
+    assert str(slow) in _plan(3600, candidates=[LITES[0], slow]).candidates
+    assert str(slow) not in _plan(300, candidates=[LITES[0], slow], slots=16).candidates
     crowded = [Candidate(name=lite.name, size=size) for size in range(64, 129, 4) for lite in LITES]
     assert len(_plan(300, candidates=crowded, slots=4).candidates) > len(_plan(300, candidates=crowded).candidates)
 

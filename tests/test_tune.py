@@ -108,6 +108,17 @@ def test_the_plan_of_a_factor_by_factor_study_counts_what_each_level_scores_and_
     assert max(scored) > 4 * min(scored)  # those that may stop early are scored twelve times on all images
     taken = sum((1 + CURVE_SHARE) * run.train.seconds + forecast.around(run, counts) for run in plan.runs)
     assert 0.9 * plan.budget_seconds < taken < plan.budget_seconds
+    later = make_ablation(
+        base,
+        default_factors(base),
+        budget=21_000.0,
+        spent=1000.0,
+        seeds=2,
+        counts=counts,
+        forecast=forecast,
+        head_start=True,
+    )
+    assert later.runs == plan.runs
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Comparisons of several networks at one equal budget."""
 
+import time
+
 from bakeoff.api.arguments import (
     Candidates,
     Classes,
@@ -182,6 +184,7 @@ def compare(
             recipe=base,
             settings=changes,
             slots=slots,
+            spent=time.monotonic() - prepared.started,
             decision=prepared.decision,
             field=prepared.field,
         )

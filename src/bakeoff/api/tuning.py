@@ -1,5 +1,7 @@
 """One network's recipe improved: tune."""
 
+import time
+
 from bakeoff.api.arguments import (
     Classes,
     DataLike,
@@ -225,6 +227,7 @@ def tune(
             head_start=head_start,
             settings=changes,
             slots=slots,
+            spent=time.monotonic() - prepared.started,
             decides=decides,
         )
 

@@ -90,6 +90,7 @@ def make_ablation(
     head_start: bool = False,
     settings: Sequence[str] = (),
     slots: int = 1,
+    spent: float = 0.0,
     decides: str = "",
 ) -> Ablation:
     """Plan one run per seed for the base recipe, and for each value of each factor that differs from it.
@@ -97,13 +98,14 @@ def make_ablation(
     Args:
         base: The base recipe; its length is replaced.
         factors: The factors, with the choices of each.
-        budget: Wall-clock seconds for the whole study, divided equally among the runs.
+        budget: Wall-clock seconds for the whole study; what is left is divided equally among the runs.
         seeds: Runs of each recipe, with seeds in sequence.
         counts: Images by split.
         forecast: The time that runs take on this machine.
         head_start: Whether each run starts its head from a probe (LP-FT, Kumar et al. 2022).
         settings: KEY=VALUE, applied last.
         slots: Runs in parallel.
+        spent: Wall-clock seconds of the budget that preparing the data and fetching weights have used.
         decides: A sentence on the metric that decides, which is the base recipe's.
 
     Raises:
@@ -125,9 +127,9 @@ def make_ablation(
     rounds = math.ceil(runs / slots)
     # Levels differ in what is around the training: in their input sizes and in how often they are scored.
     around = statistics.fmean(forecast.around(run, counts) for run in arms)
-    seconds = round((RUNS_SHARE * budget / rounds - around) / (1 + CURVE_SHARE), 1)
+    seconds = round((RUNS_SHARE * max(0.0, budget - spent) / rounds - around) / (1 + CURVE_SHARE), 1)
     if seconds < MIN_TRAINING_SECONDS:
-        least = math.ceil(rounds * (MIN_TRAINING_SECONDS * (1 + CURVE_SHARE) + around) / RUNS_SHARE)
+        least = math.ceil(rounds * (MIN_TRAINING_SECONDS * (1 + CURVE_SHARE) + around) / RUNS_SHARE + spent)
         raise ConfigError(
             f"a budget of {budget:.0f} s is too short for {counted(runs, 'run')}; give at least {least}s, or"
             " choose fewer"

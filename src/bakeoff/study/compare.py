@@ -73,6 +73,7 @@ def make_comparison(
     recipe: Run | None = None,
     settings: Sequence[str] = (),
     slots: int = 1,
+    spent: float = 0.0,
     decision: Decision = BY_TOP1,
     field: DefaultField | None = None,
 ) -> Comparison:
@@ -90,6 +91,7 @@ def make_comparison(
         recipe: The settings of every run; by default each network's default recipe.
         settings: KEY=VALUE, applied last.
         slots: Runs in parallel.
+        spent: Wall-clock seconds of the budget that preparing the data and fetching weights have used.
         decision: The metric that decides.
         field: How the candidates were chosen, if none were named.
 
@@ -99,7 +101,7 @@ def make_comparison(
     require_one_length(budget, images, recipe, settings)
     length: dict[str, float | int | None] = {}
     if budget is not None:
-        length = _divide_budget(budget, candidates, forecast, val_images=counts["val"], slots=slots)
+        length = _divide_budget(budget, candidates, forecast, val_images=counts["val"], slots=slots, spent=spent)
     elif images is not None:
         length = {"seconds": None, "images": images, "epochs": None}
     starts = (
@@ -147,10 +149,10 @@ def least_seconds(candidate: Candidate, forecast: Forecast) -> float:
 
 
 def _divide_budget(
-    budget: float, candidates: Sequence[Candidate], forecast: Forecast, *, val_images: int, slots: int
+    budget: float, candidates: Sequence[Candidate], forecast: Forecast, *, val_images: int, slots: int, spent: float
 ) -> dict[str, float | int | None]:
     """The length of each run, as fields of `train`."""
-    rounds = math.ceil(len(candidates) / slots)
+    rounds, usable = math.ceil(len(candidates) / slots), max(0.0, budget - spent)
     least_images = min(val_images, MIN_VAL_IMAGES)
 
     def around(images: int, evaluations: int = 1) -> float:
@@ -163,13 +165,13 @@ def _divide_budget(
 
     def training(images: int, evaluations: int = 1) -> float:
         """Training seconds of each run."""
-        return (RUNS_SHARE * budget - around(images, evaluations)) / rounds / (1 + CURVE_SHARE)
+        return (RUNS_SHARE * usable - around(images, evaluations)) / rounds / (1 + CURVE_SHARE)
 
-    images = min(val_images, MAX_VAL_IMAGES, max(MIN_VAL_IMAGES, round(6 * budget / rounds)))
+    images = min(val_images, MAX_VAL_IMAGES, max(MIN_VAL_IMAGES, round(6 * usable / rounds)))
     if training(images) < MIN_TRAINING_SECONDS:
         images = least_images
     if training(images) < MIN_TRAINING_SECONDS:
-        least = (rounds * MIN_TRAINING_SECONDS * (1 + CURVE_SHARE) + around(least_images)) / RUNS_SHARE
+        least = (rounds * MIN_TRAINING_SECONDS * (1 + CURVE_SHARE) + around(least_images)) / RUNS_SHARE + spent
         raise ConfigError(
             f"a budget of {budget:.0f} s is too short for {counted(len(candidates), 'candidate')};"
             f" give at least {math.ceil(least)}s, or fewer candidates"

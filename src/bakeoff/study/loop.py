@@ -138,14 +138,14 @@ def run_comparison(
 
 
 def _next_proposal(context: StudyContext) -> Proposal | None:
-    """The next runs of a study. Confirming runs are kept in its state, because their length depends on the clock."""
+    """The next runs of a study. Confirming runs that were begun are in its state, and come again as they were."""
     study, records = context.study, context.records
     assert isinstance(study.plan, StudyPlan)
     done = {record.config for record in records if record.state is not State.RUNNING}
     for run in study.confirm:
         if run not in done:
             end_downloads(context)
-            return _last_proposal(run)
+            return _last_proposal(run, study.follows)
     changes = study.found.chosen if study.found else None
     follow_downloads(context)
     _revise(context)
@@ -158,15 +158,11 @@ def _next_proposal(context: StudyContext) -> Proposal | None:
         if last is not None:
             _settle(context)
             proposal = _last_proposal(last)
-    if proposal is not None and proposal.stage in (Stage.CONFIRM, Stage.REFIT):
-        study.confirm.extend(proposal.runs)
-        study.follows = proposal.follows
-        study.write(context.out)
     return proposal
 
 
-def _last_proposal(run: Run) -> Proposal:
-    return Proposal(stage=Stage.REFIT if run.train.with_val else Stage.CONFIRM, runs=(run,))
+def _last_proposal(run: Run, follows: float = 0.0) -> Proposal:
+    return Proposal(stage=Stage.REFIT if run.train.with_val else Stage.CONFIRM, runs=(run,), follows=follows)
 
 
 def _settle(context: StudyContext) -> RunRecord | None:
@@ -198,9 +194,19 @@ def _train_proposal(proposal: Proposal, context: StudyContext) -> None:
         assert isinstance(context.study.plan, StudyPlan)
         search_for(context, proposal.runs[0], context.study.plan.tune_seconds)
         return
+    if proposal.stage in (Stage.CONFIRM, Stage.REFIT):
+        _keep(proposal, context)
     context.train_all(proposal.runs, proposal.stage)
     if proposal.stage not in (Stage.CONFIRM, Stage.REFIT):
         _note_dropped(context, proposal.stage)
+
+
+def _keep(proposal: Proposal, context: StudyContext) -> None:
+    """Keep confirming runs in the study's state before they begin, because their length depends on the clock."""
+    study = context.study
+    study.confirm.extend(run for run in proposal.runs if run not in study.confirm)
+    study.follows = proposal.follows
+    study.write(context.out)
 
 
 def _note_dropped(context: StudyContext, stage: Stage) -> None:

@@ -118,17 +118,15 @@ def make_plan(
     tune_seconds = _plan_search(budget, tune)
     weights, variant = weights or WeightsChoice(), forecast.profile.variant or Variant()
     usable = _usable(budget, spent)
-    screen = begin_screen(budget, forecast, weights, counts, classes)
+    screen = begin_screen(budget, forecast, weights, counts, classes, slots=slots)
 
     def expect_error(each: Candidate) -> float:
         network, size, seconds = find_network(each.name), each.size or 0, USUAL_TRAINING_SHARE * budget
         return predict_error(network, size, side=side, seconds=seconds, images=counts["train"], forecast=forecast)
 
-    limit = slots * limit_screen(budget, spent)
+    limit = limit_screen(budget, spent)
     ordered = screen.order(candidates, expect_error, limit=limit)
-    screen, affordable, images, val = plan_screen(
-        screen, ordered, limit=limit, usual=slots * USUAL_SCREEN_SHARE * usable
-    )
+    screen, affordable, images, val = plan_screen(screen, ordered, limit=limit, usual=USUAL_SCREEN_SHARE * usable)
     kept = [candidate for candidate in candidates if candidate in affordable]
     dropped = [candidate for candidate in ordered if candidate not in affordable]
     leader = next((each for each in kept if not screen.trains(each)), kept[0])
@@ -165,7 +163,7 @@ def make_plan(
         metric=decision.metric,
         decides=decision.sentence,
     )
-    screening = screen.seconds(kept, images, val) / min(slots, len(kept))
+    screening = screen.seconds(kept, images, val)
     racing = RACE_SHARE * usable if race_seconds else 0.0
     return _share_rest(plan, leader, forecast, usable, screening, racing, is_probed=not screen.trains(leader))
 
@@ -218,10 +216,16 @@ def _share_rest(
 
 
 def begin_screen(
-    budget: float, forecast: Forecast, weights: WeightsChoice, counts: Mapping[str, int], classes: int
+    budget: float,
+    forecast: Forecast,
+    weights: WeightsChoice,
+    counts: Mapping[str, int],
+    classes: int,
+    *,
+    slots: int = 1,
 ) -> Screen:
     """The screen of a study with this budget, before its folds are decided."""
-    return Screen(forecast, weights, min(60.0, max(3.0, 0.015 * budget)), counts, classes)
+    return Screen(forecast, weights, min(60.0, max(3.0, 0.015 * budget)), counts, classes, slots=slots)
 
 
 def limit_screen(budget: float, spent: float) -> float:

@@ -93,10 +93,11 @@ def revise_plan(
 def _affordable(plan: StudyPlan, spare: float, forecast: Forecast, slots: int) -> Iterator[str]:
     """The names of candidates that were cut and can be screened in the time that the screen has left, in their order:
     the most promising ones come first."""
+    limit = spare
     for name in plan.cut:
-        seconds = predict_screening(plan, parse_candidate(name), forecast) / slots
-        if seconds <= spare:
-            spare -= seconds
+        alone = predict_screening(plan, parse_candidate(name), forecast)
+        if alone <= limit and alone / slots <= spare:
+            spare -= alone / slots
             yield name
 
 

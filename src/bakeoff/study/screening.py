@@ -32,19 +32,22 @@ class Screen:
     classes: int
     folds: int = 0
     """Folds by which probes are cross-validated; 0: they are scored on validation."""
+    slots: int = 1
+    """Runs side by side."""
 
     def trains(self, candidate: Candidate) -> bool:
         """Whether a candidate has no pretrained weights, so that it is trained and not probed."""
         return find_network(candidate.name).from_scratch or self.weights.of(candidate.name) == "none"
 
     def seconds(self, candidates: Sequence[Candidate], images: int, val: int) -> float:
-        """Wall-clock seconds for these candidates, one after the other."""
-        return sum(
+        """Wall-clock seconds for these candidates: those of all, shared by the slots, but not fewer than one takes."""
+        alone = [
             self._fixed(each) + self._scoring(each, val if self.trains(each) else images + val) for each in candidates
-        )
+        ]
+        return max(sum(alone) / self.slots, max(alone, default=0.0))
 
     def least_seconds(self, *candidates: Candidate) -> float:
-        """Wall-clock seconds for these candidates, one after the other, on as few images as show something."""
+        """Wall-clock seconds for these candidates on as few images as show something."""
         return self.seconds(
             candidates, min(MIN_PROBE_IMAGES, self.counts["train"]), min(MIN_PROBE_IMAGES, self.counts["val"])
         )
@@ -61,7 +64,7 @@ class Screen:
         Args:
             candidates: The networks with their input sizes.
             expect_error: The error that is expected of one before it is screened. Only the order matters.
-            limit: Seconds of all slots in which candidates have to be screened.
+            limit: Wall-clock seconds in which candidates have to be screened.
         """
 
         def rank(each: Candidate) -> tuple[bool, bool, float]:
@@ -83,11 +86,13 @@ class Screen:
         return kept
 
     def count_images(self, candidates: Sequence[Candidate], limit: float) -> tuple[int, int]:
-        """Training and validation images of each probe, so that the screen takes this many seconds."""
+        """Training and validation images of each probe, so that the screen takes this many wall-clock seconds."""
         probed = [each for each in candidates if not self.trains(each)]
-        left = limit - sum(self._fixed(each) + self._scoring(each, 0) for each in candidates)
-        each_image = sum(self._scoring(each, 1) - self._scoring(each, 0) for each in probed or candidates)
-        total = max(0.0, left) / each_image
+        around = {each: self._fixed(each) + self._scoring(each, 0) for each in candidates}
+        image = {each: self._scoring(each, 1) - self._scoring(each, 0) for each in probed or candidates}
+        together = (self.slots * limit - sum(around.values())) / sum(image.values())
+        alone = min((limit - around[each]) / seconds for each, seconds in image.items())
+        total = max(0.0, min(together, alone))
 
         def bounded(share: float, available: int) -> int:
             return min(available, MAX_PROBE_IMAGES, max(MIN_PROBE_IMAGES, int(share * total)))
@@ -120,8 +125,8 @@ def plan_screen(
     Args:
         screen: The screen, without folds.
         candidates: The networks with their input sizes, in the order of `Screen.order`.
-        limit: Seconds of all slots in which candidates have to be screened, or are left out.
-        usual: Seconds of all slots that the screen takes if there are images enough.
+        limit: Wall-clock seconds in which candidates have to be screened, or are left out.
+        usual: Wall-clock seconds that the screen takes if there are images enough.
 
     Returns:
         The screen with its folds, the candidates that there is time for, and training and validation images of each

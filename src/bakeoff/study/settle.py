@@ -97,7 +97,8 @@ def make_refit(chosen: RunRecord, records: Sequence[RunRecord]) -> Run:
         before = Path(config.model.start).parent.name
         for record in records:
             if record.id == before:
-                return make_refit(record, records)
+                # Its validation scores are those of the run that kept it.
+                return make_refit(record, records).revised(train={"flip_test": config.train.flip_test})
         images = config.train.probe_images
         as_probe = {"mode": Mode.PROBE, "seconds": None, "images": None, "epochs": None, "sizes": (), "probe_images": 0}
         subset = images if images < chosen.data.counts["train"] else None

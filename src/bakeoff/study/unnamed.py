@@ -1,7 +1,7 @@
 """The candidates of a study that names none: the default field for its data, its budget and this machine."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from bakeoff.data.shards import Dataset
@@ -56,6 +56,12 @@ def _required(weights: WeightsChoice) -> list[str]:
     return [name for name in weights.named if not find_network(name).from_scratch]
 
 
+def _price(candidate: Candidate, *, alone: Callable[[Candidate], float], limit: float, slots: int) -> float:
+    """Seconds of all slots that a candidate takes: of one slot; where it alone takes too long, of all."""
+    seconds = alone(candidate)
+    return seconds if seconds <= limit else slots * seconds
+
+
 def first_at_hand(available: Mapping[str, Availability]) -> Candidate:
     """The smallest network with pretrained weights on this machine, else the smallest one from scratch."""
     here = [
@@ -97,7 +103,7 @@ def unnamed_for_job(
         images=dataset.counts["train"],
         forecast=forecast,
         seconds=slots * seconds,
-        price=screen.least_seconds,
+        price=partial(_price, alone=screen.least_seconds, limit=seconds, slots=slots),
         training_seconds=USUAL_TRAINING_SHARE * budget,
         download_limit=download_limit,
         download_seconds=seconds,
@@ -133,7 +139,7 @@ def unnamed_for_comparison(
         images=dataset.counts["train"],
         forecast=forecast,
         seconds=slots * seconds,
-        price=partial(least_seconds, forecast=forecast),
+        price=partial(_price, alone=partial(least_seconds, forecast=forecast), limit=seconds, slots=slots),
         training_seconds=RUNS_SHARE * (budget or USUAL_COMPARISON_SECONDS) / MAX_NETWORKS,
         sizes=lambda network, side: (default_size(network, side),),
         download_limit=download_limit,
