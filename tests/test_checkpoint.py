@@ -224,6 +224,9 @@ def test_starting_weights_that_were_scored_before_are_not_scored_again():
     assert (other.merit, start.merit) == (0.9, 0.5)
     start.score(["images"], measure(0.6), cached=False)
     assert (start.merit, calls) == (0.6, [0.7, 0.9, 0.5, 0.6])
+    # A metric that is not defined on the images.
+    start.score(["one class"], measure(float("-inf")))
+    assert start.merit == float("-inf")
 
 
 def test_a_checkpoint_of_a_version_that_counted_correct_images_is_understood():

@@ -1,4 +1,4 @@
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -67,6 +67,14 @@ def test_a_stratified_sample_keeps_proportions_and_contains_smaller_samples():
     sample = sample_stratified(labels, 80)
     assert np.bincount(labels[sample]).tolist() == [40, 20, 10, 10]
     assert set(sample_stratified(labels, 40)) <= set(sample)
+
+
+def test_a_stratified_sample_has_every_class_as_far_as_there_are_places():
+    labels = np.repeat(np.arange(5, dtype=np.int32), [5000, 3000, 1, 2, 0])
+    assert np.bincount(labels[sample_stratified(labels, 100)]).tolist() == [61, 37, 1, 1]
+    assert set(labels[sample_stratified(labels, 3)]) == {0, 1, 3}
+    samples = [set(sample_stratified(labels, size)) for size in (2, 3, 4, 50, 8003)]
+    assert all(small < large for small, large in pairwise(samples))
 
 
 def test_load_split_gives_all_images_of_the_split(digits):

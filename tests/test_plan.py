@@ -335,6 +335,11 @@ def test_more_candidates_are_screened_on_fewer_images():
     assert 500 <= many.screen_val <= few.screen_val
 
 
+def test_a_probe_of_many_classes_has_an_image_of_each():
+    assert _plan(120, LITES[:1], classes=500).screen_images < 1200
+    assert _plan(120, LITES[:1], classes=1200).screen_images == 1200
+
+
 def test_a_budget_that_is_too_short_is_refused():
     with pytest.raises(ConfigError, match="30s"):
         _plan(10)

@@ -183,14 +183,14 @@ def load_split(dataset: Dataset, split: SplitName, *, subset: int | None = None,
 def sample_stratified(labels: NDArray[np.int32], size: int) -> NDArray[np.intp]:
     """Positions (size,) of a stratified sample: the proportions of the classes are kept up to rounding.
 
-    Takes the first records of each class (shards are shuffled), so a smaller sample is a subset of a larger one.
+    Each class has an image, the largest classes first if there are not so many. Takes the first records of each class
+    (shards are shuffled), so a smaller sample is a subset of a larger one.
     """
     by_class, counts = np.argsort(labels, kind="stable"), np.bincount(labels)
-    positions = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    # Of each record, the quantile of its position within its class.
-    quantiles = np.empty(len(labels), np.float64)
-    quantiles[by_class] = (positions + 0.5) / np.repeat(counts, counts)
-    return np.sort(np.argsort(quantiles, kind="stable")[:size])
+    positions_in_class = np.empty(len(labels), np.intp)
+    positions_in_class[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    quantiles = (positions_in_class + 0.5) / counts[labels]
+    return np.sort(np.lexsort((quantiles, positions_in_class > 0))[:size])
 
 
 def train_batches(

@@ -49,7 +49,7 @@ class Screen:
     def least_seconds(self, *candidates: Candidate) -> float:
         """Wall-clock seconds for these candidates on as few images as show something."""
         return self.seconds(
-            candidates, min(MIN_PROBE_IMAGES, self.counts["train"]), min(MIN_PROBE_IMAGES, self.counts["val"])
+            candidates, min(self._least_train, self.counts["train"]), min(MIN_PROBE_IMAGES, self.counts["val"])
         )
 
     def order(
@@ -94,10 +94,15 @@ class Screen:
         alone = min((limit - around[each]) / seconds for each, seconds in image.items())
         total = max(0.0, min(together, alone))
 
-        def bounded(share: float, available: int) -> int:
-            return min(available, MAX_PROBE_IMAGES, max(MIN_PROBE_IMAGES, int(share * total)))
+        def bounded(share: float, available: int, least: int) -> int:
+            return min(available, MAX_PROBE_IMAGES, max(least, int(share * total)))
 
-        return bounded(0.6, self.counts["train"]), bounded(0.4, self.counts["val"])
+        return bounded(0.6, self.counts["train"], self._least_train), bounded(0.4, self.counts["val"], MIN_PROBE_IMAGES)
+
+    @property
+    def _least_train(self) -> int:
+        """Training images of a probe at least: one of each class, because a head does not learn a class unseen."""
+        return min(MAX_PROBE_IMAGES, max(MIN_PROBE_IMAGES, self.classes))
 
     def _fixed(self, candidate: Candidate) -> float:
         """Seconds that do not depend on the number of images."""

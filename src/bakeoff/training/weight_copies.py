@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -93,7 +94,8 @@ class StartingWeights:
             known = None
         if known is None or not cached:
             self.merit = measure()
-            write_json(path, {"merit": self.merit})
+            if math.isfinite(self.merit):  # else the metric is not defined on these images
+                write_json(path, {"merit": self.merit})
         else:
             self.merit = known
             mark_used(path)
