@@ -290,9 +290,9 @@ def test_a_starting_point_that_was_kept_is_refitted_and_not_what_made_it_worse(s
     )
     assert make_refit(onward, [*small.records, raced]) == make_refit(raced, small.records)
     # It is scored as the run that kept it was.
-    mirrored = onward.model_copy(update={"config": onward.config.revised(train={"flip_test": True})})
-    assert make_refit(mirrored, [*small.records, raced]).train.flip_test
-    assert not make_refit(raced, small.records).train.flip_test
+    for flips in (True, False):
+        kept = onward.model_copy(update={"config": onward.config.revised(train={"flip_test": flips})})
+        assert make_refit(kept, [*small.records, raced]).train.flip_test is flips
 
 
 def test_small_data_keep_time_for_a_probe_and_a_refit_and_large_data_do_not(tmp_path):
