@@ -19,6 +19,7 @@ from bakeoff.study import arrivals, open_state, propose, run_screen
 from bakeoff.study import context as context_module
 from bakeoff.study.arrivals import TOO_LATE, expect_downloads, find_late
 from bakeoff.study.planning import SCREEN_SHARE, predict_screening
+from test_hub import write_preset
 from test_plan import FORECAST, LITES, SCRATCH, _finish, _plan, _screened
 from test_study_state import DATA
 
@@ -107,6 +108,17 @@ def test_others_are_screened_first_and_then_what_has_arrived(screen, tmp_path):
     assert not [line for line in lines if "mobilenet" in line]
     (fact,) = read_study(tmp_path / "study").downloads
     assert (fact.network, fact.bytes, fact.seconds, fact.why) == (V2.name, 9_000_000, 3.5, "")
+
+
+def test_a_preset_in_a_folder_of_any_name_is_screened(screen, tmp_path):
+    preset = Candidate(name=f"hub:{write_preset(tmp_path / 'My Project @2=x')}", size=32)
+    plan = _plan(600, [preset, *LITES], side=0)
+    assert plan.asked["candidates"] == sorted([preset.name, *(each.name for each in LITES)])
+    downloads = _Downloads()
+    downloads.pending.clear()
+    order, lines = screen(plan, downloads)
+    assert str(preset) in order
+    assert not [line for line in lines if "left out" in line]
 
 
 def test_what_cannot_be_downloaded_is_left_out_and_named(screen, tmp_path):

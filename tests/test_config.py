@@ -19,6 +19,7 @@ from bakeoff.runs.config import (
     override,
     parse_candidate,
     parse_duration,
+    parse_weights,
     read_comparison,
     read_run,
     run_id,
@@ -201,16 +202,36 @@ def test_a_bad_setting_says_what_is_wrong(setting: str, message: str) -> None:
         ("hub:vit_base_patch16_224_imagenet@224", "hub:vit_base_patch16_224_imagenet", 224),
         ("hf://Timm/ResNet18.a1_in1k", "hf://Timm/ResNet18.a1_in1k", None),
         ("my_package.nets:TINY@64", "my_package.nets:TINY", 64),
+        ("tiny_net", "tiny_net", None),
+        ("Tiny.Net2@64", "tiny.net2", 64),
+        ("hub:/home/me/My Project @2=3/vit", "hub:/home/me/My Project @2=3/vit", None),
+        ("hub:/home/me@work/vit@96@64", "hub:/home/me@work/vit@96", 64),
     ],
 )
 def test_a_candidate_is_a_name_with_an_optional_size(text: str, name: str, size: int | None) -> None:
     candidate = parse_candidate(text)
     assert candidate == Candidate(name=name, size=size)
-    assert parse_candidate(str(candidate)) == candidate
+    assert parse_candidate(str(candidate)) == Candidate.read(str(candidate)) == candidate
+
+
+def test_a_folder_is_named_the_same_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "My Project, copy=2@home"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    candidate = parse_candidate("hub:./vit@64")
+    assert candidate == Candidate(name=f"hub:{here}/vit", size=64)
+    assert Candidate.read(str(candidate)) == candidate
+    assert parse_weights(["hub:./vit=mine.h5"]).of(candidate.name) == f"{here}/mine.h5"
+
+
+def test_weights_are_for_any_network_that_can_be_a_candidate() -> None:
+    choice = parse_weights(["Tiny_Net=none", "hub:/home/me@work/My Net=none", "nets:TINY=none", "./a_b=c.h5"])
+    assert sorted(choice.named) == ["hub:/home/me@work/My Net", "nets:TINY", "tiny_net"]
+    assert choice.default.endswith("/a_b=c.h5")
 
 
 @pytest.mark.parametrize(
-    "text", ["", "@96", "resnet_50", "resnet-50@", "resnet-50@x", "resnet-50@12345", "hub:", "nets:", "a b:TINY"]
+    "text", ["", "@96", "resnet+50", "resnet-50@", "resnet-50@x", "resnet-50@12345", "hub:", "nets:", "a b:TINY"]
 )
 def test_a_malformed_candidate_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not NAME or NAME@SIZE"):

@@ -18,7 +18,7 @@ from bakeoff.files import hash_file
 from bakeoff.networks import Backbone, Origin, Scaling
 from bakeoff.networks.backbone import build_backbone
 from bakeoff.networks.count import count_multiply_adds
-from bakeoff.networks.find import check_source, find_network, is_known
+from bakeoff.networks.find import check_source, find_network, is_known, is_plugin
 from bakeoff.networks.model import build_network
 from bakeoff.networks.plugin import find_entry, forget_plugins, is_looked_at, list_entries, name_network, read_source
 from bakeoff.networks.table import TABLE
@@ -369,12 +369,29 @@ def test_a_network_of_a_package_has_a_plain_name_and_listing_it_imports_nothing(
         find_network("wide-nets")
 
 
+@pytest.mark.parametrize("name", ["wide_net", "wide.net2", "WideNet"])
+def test_a_network_of_a_package_is_named_as_it_is_listed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_here(monkeypatch)
+    write_module(tmp_path, "offered", NETWORK)
+    offer(tmp_path / "site-packages", "wide", name, "offered:NET")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "site-packages")])
+    (candidate,) = read_candidates("candidates", f"{name}@64")
+    entry = find_entry(candidate.name)
+    assert entry is not None
+    assert (entry.name, entry.target, candidate.size) == (name, "offered:NET", 64)
+    assert is_plugin(candidate.name)
+
+
 def test_two_packages_that_offer_one_name_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     offer(tmp_path / "site-packages", "wide", "net", "one:NET")
     offer(tmp_path / "site-packages", "wider", "net", "two:NET")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "site-packages")])
-    with pytest.raises(ConfigError, match=r"network of wide 1\.2 and wider 1\.2; name one"):
-        find_network("net")
+    offer(tmp_path / "site-packages", "other", "NET", "one:NET")
+    for name in ("net", "Net"):
+        with pytest.raises(ConfigError, match=r"network of .*wide 1\.2 and wider 1\.2; name one"):
+            find_network(name)
 
 
 def test_an_object_is_named_by_the_module_that_it_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from bakeoff.data.folds import half_interval
 from bakeoff.networks.find import find_network
 from bakeoff.report.board import format_bytes, format_seconds
 from bakeoff.report.default_field import describe_absent, describe_entrants
-from bakeoff.runs.config import Precision, Train, look_up
+from bakeoff.runs.config import Candidate, Precision, Train, look_up
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.predictions import name_folds
 from bakeoff.study import MIN_CONFIRM_SECONDS, Ablation, AnyPlan, Comparison, Search, StudyPlan
@@ -89,7 +89,7 @@ def _render_whole_job(plan: StudyPlan) -> PlanTable:
         table.add_row("", f"pretrained: a probe{f', {_describe_folds(plan)}' if plan.screen_folds else on}")
     if scratch:
         table.add_row("", f"from scratch: {format_seconds(plan.scratch_seconds)} of training, {scored}")
-    _warn_of_random(table, {name: plan.weights.of(name.partition("@")[0]) for name in plan.candidates})
+    _warn_of_random(table, {name: plan.weights.of(Candidate.read(name).name) for name in plan.candidates})
     if plan.cut:
         table.add_row("", f"no time for {', '.join(plan.cut)}")
     if plan.downloads:
@@ -125,7 +125,7 @@ def _render_whole_job(plan: StudyPlan) -> PlanTable:
 
 def _starts_at_random(plan: StudyPlan, candidate: str) -> bool:
     """Whether a candidate is trained from scratch in the screen."""
-    network = candidate.partition("@")[0]
+    network = Candidate.read(candidate).name
     return find_network(network).from_scratch or plan.weights.of(network) == "none"
 
 
@@ -186,7 +186,7 @@ def _render_comparison(plan: Comparison) -> PlanTable:
 def _warn_of_random(table: PlanTable, weights: Mapping[str, str]) -> None:
     """Name the candidates that have pretrained weights and start without them; `weights` are choices by candidate."""
     chosen = [name for name, choice in weights.items() if choice == "none"]
-    if random := [name for name in chosen if not find_network(name.partition("@")[0]).from_scratch]:
+    if random := [name for name in chosen if not find_network(Candidate.read(name).name).from_scratch]:
         table.add_row("", f"[bold red]RANDOM WEIGHTS[/], as asked for: {', '.join(random)}")
 
 

@@ -73,7 +73,7 @@ def is_plugin(name: str) -> bool:
 
 def list_offered() -> list[tuple[Entry, Backbone | None]]:
     """The networks that installed packages offer, with the facts of those that were used before. Imports none."""
-    entries = [entry for entry in list_entries() if entry.name not in _BY_NAME]
+    entries = [entry for entry in list_entries() if entry.name.lower() not in _BY_NAME]
     return [(entry, find_plugin(entry.name, entry) if is_looked_at(entry.name, entry) else None) for entry in entries]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import Downloads, needs_download
-from bakeoff.runs.config import Candidate, WeightsChoice, parse_candidate
+from bakeoff.runs.config import Candidate, WeightsChoice
 from bakeoff.runs.record import Stage, State
 from bakeoff.runs.study_file import Download
 from bakeoff.study.context import MAX_SCREEN_SHARE, StudyContext
@@ -107,7 +107,7 @@ def find_late(
     return [
         name
         for name, wait in waits.items()
-        if (wait or 0.0) + predict_screening(plan, parse_candidate(name), forecast) > spare
+        if (wait or 0.0) + predict_screening(plan, Candidate.read(name), forecast) > spare
     ]
 
 
@@ -145,7 +145,7 @@ def _lacks_weights(name: str, weights: WeightsChoice) -> bool:
 
 
 def _network(candidate: str) -> str:
-    return parse_candidate(candidate).name
+    return Candidate.read(candidate).name
 
 
 def _describe(came: Sequence[str], gone: Mapping[str, str]) -> Iterator[str]:

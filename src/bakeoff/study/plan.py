@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bakeoff.runs.config import Data, Metric, Precision, WeightsChoice
+from bakeoff.runs.config import Candidate, Data, Metric, Precision, WeightsChoice
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.facts import Facts
 from bakeoff.study.small import is_small
@@ -77,12 +77,13 @@ class StudyPlan(Facts):
     @property
     def asked(self) -> dict[str, Any]:
         """What was asked for, without what the machine has decided: the same study has the same."""
+        planned = (*self.candidates, *self.cut, *self.unavailable)
         return {
             "budget_seconds": self.budget_seconds,
             "data": self.data.model_dump(mode="json"),
             "seed": self.seed,
             "weights": self.weights.model_dump(mode="json"),
-            "candidates": sorted({name.partition("@")[0] for name in (*self.candidates, *self.cut, *self.unavailable)}),
+            "candidates": sorted({Candidate.read(name).name for name in planned}),
             "tune_seconds": self.tune_seconds,
             "metric": self.metric.value,
             **({} if self.refit is None else {"refit": self.refit}),

@@ -132,8 +132,9 @@ def _could_win(record: RunRecord, leader: RunRecord) -> bool:
 
 def _screen_run(plan: StudyPlan, name: str) -> Run:
     """A candidate's run in the screen: a probe, cross-validated or not, or a short training from random weights."""
-    network, _, size = name.partition("@")
-    run = _default_run(plan, network, int(size))
+    candidate = Candidate.read(name)
+    assert candidate.size is not None
+    run = _default_run(plan, candidate.name, candidate.size)
     train: dict[str, Any] = {"epochs": None, "val_images": plan.screen_val}
     if has_random_weights(run):
         return run.revised(train=train | {"seconds": plan.scratch_seconds, "evaluations": 1})

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from bakeoff.networks.find import find_network
 from bakeoff.report.board import expect_error, order_of, read_row, read_score
-from bakeoff.runs.config import Candidate, Mode, parse_candidate
+from bakeoff.runs.config import Candidate, Mode
 from bakeoff.runs.facts import Facts
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.forecast import Forecast
@@ -95,7 +95,7 @@ def _affordable(plan: StudyPlan, spare: float, forecast: Forecast, slots: int) -
     the most promising ones come first."""
     limit = spare
     for name in plan.cut:
-        alone = predict_screening(plan, parse_candidate(name), forecast)
+        alone = predict_screening(plan, Candidate.read(name), forecast)
         if alone <= limit and alone / slots <= spare:
             spare -= alone / slots
             yield name
@@ -109,7 +109,7 @@ def _next_size(plan: StudyPlan, ranking: Sequence[RunRecord], spare: float, fore
     if leader.config.train.mode is Mode.FIT or not plan.side:
         return None
     known = {record.config.model.size: record for record in ranking if record.config.model.name == spec.name}
-    tried = {parse_candidate(name).size for name in plan.candidates if parse_candidate(name).name == spec.name}
+    tried = {each.size for each in map(Candidate.read, plan.candidates) if each.name == spec.name}
     if len(tried) >= MAX_SIZES:
         return None
     best = expect_error(read_row(leader))

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, PrivateAttr, ValidationError
 
 from bakeoff.errors import OutputError
 from bakeoff.files import make_dir, read_json, write_json
-from bakeoff.runs.config import Candidate, Metric, parse_candidate
+from bakeoff.runs.config import Candidate, Metric
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.record import Stage
 from bakeoff.runs.study_file import STUDY_FILE, StageFacts, StudyData, StudyFile
@@ -123,7 +123,7 @@ def planned_field(out: Path) -> tuple[DefaultField | None, list[Candidate]]:
     plan = _read(out / STUDY_FILE).plan if (out / STUDY_FILE).is_file() else None
     match plan:
         case StudyPlan(field=DefaultField()):
-            return plan.field, [parse_candidate(name) for name in (*plan.candidates, *plan.cut, *plan.unavailable)]
+            return plan.field, [Candidate.read(name) for name in (*plan.candidates, *plan.cut, *plan.unavailable)]
         case Comparison(field=DefaultField()):
             return plan.field, [Candidate.of(run) for run in plan.runs]
         case _:

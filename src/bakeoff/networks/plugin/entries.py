@@ -36,11 +36,11 @@ def list_entries() -> list[Entry]:
 
 
 def find_entry(name: str) -> Entry | None:
-    """The network that an installed package offers under a name; None if there is none.
+    """The network that an installed package offers under a name, in any case; None if there is none.
 
     Raises ConfigError if several packages offer one.
     """
-    found = [entry for entry in _read() if entry.name == name]
+    found = [entry for entry in _read() if entry.name.lower() == name.lower()]
     if len({entry.target for entry in found}) > 1:
         packages = " and ".join(entry.package for entry in found)
         raise ConfigError(f"{name!r} is a network of {packages}; name one, as in --candidates {found[0].target}")

@@ -16,7 +16,7 @@ from bakeoff.report.board.comparing import (
 from bakeoff.report.board.criteria import WeightChange, find_changes, score_rows
 from bakeoff.report.board.formatting import format_difference, format_estimate, format_where
 from bakeoff.report.board.rows import STAGES, Row, is_scored, read_merit
-from bakeoff.runs.config import Metric
+from bakeoff.runs.config import Candidate, Metric
 from bakeoff.runs.record import Stage, State
 
 __all__ = [
@@ -157,9 +157,9 @@ def _name_entries(winner: Row, compared: Sequence[Row]) -> set[str]:
     entries = [row.name for row in compared if row.stage in _COMPARISONS]
     if winner.name in entries:
         return {winner.name}
-    network, _, _ = winner.name.partition("@")
+    network = Candidate.read(winner.name).name
     # The search was for the leader's recipe, so of several sizes it is the best one.
-    return {winner.name, *[name for name in entries if name.partition("@")[0] == network][:1]}
+    return {winner.name, *[name for name in entries if Candidate.read(name).name == network][:1]}
 
 
 def _describe_lead(winner: Row, rival: Row) -> str:

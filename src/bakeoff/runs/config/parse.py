@@ -14,30 +14,28 @@ from bakeoff.runs.config.run import Candidate, WeightsChoice
 __all__ = ["first_message", "parse_bytes", "parse_candidate", "parse_duration", "parse_weights"]
 
 
-# The name of a network in the table, in any case.
-_NAME = r"[A-Za-z][A-Za-z0-9-]*"
-# A preset of a hub, or a network in somebody's own module.
-_PRESET = r"(?:hub:|hf://|kaggle://)[^\s@=]+"
+# The name of a network in the table or of an installed package, in any case; not that of a file of Python.
+_NAME = r"[A-Za-z0-9_][\w.-]*(?<!\.py)"
+# A preset of a hub; that of a folder may have any character in it.
+_PRESET = r"(?:hub:|hf://|kaggle://)[^\s@=].*?"
+# A network in somebody's own module.
 _OWN = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
 
 
 def parse_candidate(text: str) -> Candidate:
     """Parse `NAME` or `NAME@SIZE`. Whether the network exists is not checked here. Raises ConfigError."""
-    match = re.fullmatch(rf"({_NAME}|{_PRESET}|{_OWN})(?:@(\d{{1,4}}))?", text.strip())
-    if not match:
+    try:
+        candidate = Candidate.read(text.strip())
+    except ValidationError as error:
+        raise ConfigError(f"candidate {text!r}: {first_message(error)}; sizes are pixels along the side") from error
+    if not re.fullmatch(f"{_NAME}|{_PRESET}|{_OWN}", candidate.name):
         if ".py" in text or "/" in text:
             raise ConfigError(
                 f"candidate {text!r} is a path; name a network of your own as MODULE:NETWORK, as in my_networks:TINY"
                 " for my_networks.py in the current folder or on PYTHONPATH, and the folder of a preset as hub:FOLDER"
             )
         raise ConfigError(f"candidate {text!r} is not NAME or NAME@SIZE, as in efficientnet-lite0@96")
-    name, size = match.groups()
-    if re.fullmatch(_NAME, name):
-        name = name.lower()
-    try:
-        return Candidate(name=resolve_name(name), size=int(size) if size else None)
-    except ValidationError as error:
-        raise ConfigError(f"candidate {text!r}: {first_message(error)}; sizes are pixels along the side") from error
+    return Candidate(name=_read_name(candidate.name), size=candidate.size)
 
 
 def parse_weights(texts: Iterable[str], *, partial: bool = False) -> WeightsChoice:
@@ -45,7 +43,7 @@ def parse_weights(texts: Iterable[str], *, partial: bool = False) -> WeightsChoi
 
     Args:
         texts: Each is `auto`, `none` or PATH for all networks, or the same as `NAME=…` for one network. A later value
-            overrides an earlier one. Paths become absolute.
+            overrides an earlier one. Paths become absolute. A path that begins as `NAME=` does is given as `./…`.
         partial: Whether files may hold only some of their network's tensors.
 
     Raises:
@@ -53,14 +51,14 @@ def parse_weights(texts: Iterable[str], *, partial: bool = False) -> WeightsChoi
     """
     default, named = "auto", {}
     for text in texts:
-        match = re.fullmatch(rf"([a-z][a-z0-9-]*|{_PRESET}|{_OWN})=(.+)", text.strip())
+        match = re.fullmatch(rf"({_NAME}|{_PRESET}|{_OWN})=(.+)", text.strip())
         value = match[2] if match else text.strip()
         if not value:
             raise ConfigError("--weights is empty; give auto, none, PATH, or NAME=PATH for one network")
         if value not in ("auto", "none"):
             value = str(expand_home(value).absolute())
         if match:
-            named[resolve_name(match[1])] = value
+            named[_read_name(match[1])] = value
         else:
             default = value
     return WeightsChoice(default=default, named=named, partial=partial)
@@ -94,3 +92,8 @@ def parse_bytes(text: str) -> float:
 def first_message(error: ValidationError) -> str:
     """The message of the first error of a failed validation."""
     return error.errors()[0]["msg"].removeprefix("Value error, ")
+
+
+def _read_name(text: str) -> str:
+    """The name of a network as everything else has it. Case matters only in the names of presets and of modules."""
+    return text.lower() if re.fullmatch(_NAME, text) else resolve_name(text)

@@ -1,5 +1,6 @@
 """The whole config of a run, and its id. Configs are immutable and validated on creation."""
 
+import re
 from typing import Any, Self
 
 from bakeoff.files import hash_json
@@ -51,6 +52,12 @@ class Candidate(Section):
     def of(cls, run: Run) -> Self:
         """The network of a run, at the run's input size."""
         return cls(name=run.model.name, size=run.model.size)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """The candidate of `NAME` or `NAME@SIZE`, as `str` writes it. A name may be a path with an `@` of its own."""
+        match = re.fullmatch(r"(.+)@(\d{1,4})", text, re.DOTALL)
+        return cls(name=match[1], size=int(match[2])) if match else cls(name=text)
 
     def __str__(self) -> str:
         return self.name if self.size is None else f"{self.name}@{self.size}"
