@@ -13,6 +13,7 @@ from bakeoff.errors import ConfigError, OutputError, WeightsError
 from bakeoff.launch import time_network
 from bakeoff.networks.find import find_network
 from bakeoff.networks.table import TABLE
+from bakeoff.networks.weights import Downloads
 from bakeoff.profile import Profile, find_device, read_profile
 from bakeoff.report import read_study, write_report
 from bakeoff.runs.config import Candidate, Data, WeightsChoice
@@ -227,11 +228,51 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(verb, tmp_path, monkeypatc
     plan = json.loads(done.stdout)
     families = [entrant["family"] for entrant in plan["field"]["entrants"] if not entrant["from_scratch"]]
     assert len(set(families)) > 2
-    assert sum(entrant["download_bytes"] for entrant in plan["field"]["entrants"]) > 0
+    loaded = {entrant["candidate"] for entrant in plan["field"]["entrants"] if entrant["download_bytes"]}
+    assert loaded
+    assert verb == "compare" or {each.partition("@")[0] for each in loaded} == set(plan["downloads"])
     assert list(here.iterdir()) == []
     results = getattr(bakeoff, verb)("digits", budget="5m", dry_run=True, candidates="lenet", progress=False)
     assert results.plan["field"] is None
     assert results.records == []
+
+
+SMALL, LARGE = Candidate(name="mobilenet-v3-small"), Candidate(name="vgg-16")
+
+
+@pytest.fixture
+def dry(request_, monkeypatch):
+    """A function that plans a study of named networks, without `--offline`; nothing is downloaded."""
+    monkeypatch.delenv("BAKEOFF_OFFLINE")
+    monkeypatch.setattr(Downloads, "start", None)
+
+    def plan(*candidates, watcher=None, **changes):
+        asked = replace(request_, download_limit=50e6, candidates=candidates, **changes)
+        return prepare_study(asked, watcher or Watcher(), fetch=False)
+
+    return plan
+
+
+def test_a_dry_run_says_what_would_be_downloaded_and_what_is_over_the_limit(dry):
+    downloads = dry(SMALL, LARGE).downloads
+    assert list(downloads.pending) == [SMALL.name]
+    assert "that --download-limit leaves" in downloads.failed[LARGE.name]
+    watcher = Watcher()
+    ready = dry(SMALL, Candidate(name="lenet"), watcher=watcher, budget=None, shared=600.0)
+    assert _names(ready.candidates) == {SMALL.name, "lenet"}
+    (line,) = (text for kind, text in watcher.told if kind == "noted" and "download" in text)
+    assert re.fullmatch(r"weights that are downloaded before the first run: mobilenet-v3-small \(\d.* MB\)", line)
+
+
+@pytest.mark.parametrize("budget", [600.0, None])
+def test_a_dry_run_refuses_what_the_study_would_refuse(dry, budget, tmp_path, monkeypatch):
+    with pytest.raises(WeightsError, match="that --download-limit leaves"):
+        dry(LARGE, budget=budget)
+    with pytest.raises(WeightsError, match=r"no weight file .*typo\.h5"):
+        dry(LARGE, budget=budget, weights=(f"vgg-16={tmp_path}/typo.h5",))
+    monkeypatch.setenv("BAKEOFF_OFFLINE", "1")
+    with pytest.raises(WeightsError, match="downloads are off"):
+        dry(SMALL, Candidate(name="lenet"), budget=budget)
 
 
 def test_of_a_named_field_as_many_are_compared_as_can_be_had(request_):

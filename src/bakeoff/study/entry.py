@@ -16,7 +16,8 @@ from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import Downloads
 from bakeoff.networks.weights.published import file_size
 from bakeoff.profile import read_profile
-from bakeoff.runs.config import Candidate, Data, WeightsChoice, parse_candidate
+from bakeoff.report.board import format_bytes
+from bakeoff.runs.config import Candidate, Data, WeightsChoice
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.study_file import STUDY_FILE
 from bakeoff.study.default_field import Availability
@@ -28,6 +29,7 @@ from bakeoff.study.provide import (
     begin_downloads,
     check_given_weights,
     fetch_missing,
+    plan_downloads,
     require_weights,
 )
 from bakeoff.study.request import StudyRequest
@@ -87,7 +89,7 @@ def enter(
         watcher: Told what happens.
         started: When the study began, on the monotonic clock.
         slots: Runs side by side.
-        fetch: Whether weights are downloaded.
+        fetch: Whether weights are downloaded; if not, what would be is found out and checked all the same.
 
     Raises:
         InputError: Names, sizes or weights cannot be used.
@@ -106,7 +108,7 @@ def enter(
             downloads = Downloads()
         else:
             required = set() if begun else required
-            downloads = _provide(request, candidates, weights, watcher, required) if fetch else Downloads()
+            downloads = _provide(request, candidates, weights, watcher, required, fetch=fetch)
             forecast = _measure(request.budget, candidates[0], request.data, weights, forecast, watcher, begun=begun)
             size_of = _sizes_by_pace(request.budget, dataset, forecast)
             candidates = choose_candidates(wanted, side, weights, size_of)
@@ -118,7 +120,10 @@ def enter(
         forecast = _measure(request.budget, first, request.data, weights, forecast, watcher, begun=begun)
     choose = partial(_choose_unnamed, request, dataset, weights, forecast, started=started, slots=slots)
     field = choose(available)
-    downloads = _try_downloads(request, _candidates(field), weights, watcher) if fetch else Downloads()
+    if fetch:
+        downloads = _try_downloads(request, _candidates(field), weights, watcher)
+    else:
+        downloads = plan_downloads(_candidates(field), weights, watcher.counted, request.download_limit)
     if downloads.failed and not (downloads.pending or downloads.arrived):
         # The host refuses or does not answer, so that no other file of it can be had either.
         lost = {name: Availability.UNREACHABLE for name, each in available.items() if each is Availability.DOWNLOAD}
@@ -131,7 +136,7 @@ def enter(
 
 
 def _candidates(field: DefaultField) -> list[Candidate]:
-    return [parse_candidate(entrant.candidate) for entrant in field.entrants]
+    return [Candidate.read(entrant.candidate) for entrant in field.entrants]
 
 
 def _provide(
@@ -140,10 +145,13 @@ def _provide(
     weights: WeightsChoice,
     watcher: StudyWatcher,
     required: Collection[str],
+    *,
+    fetch: bool,
 ) -> Downloads:
-    """Begin to fetch the weights of candidates, during the screen of a whole job."""
+    """Begin to fetch the weights of candidates, during the screen of a whole job; without `fetch`, only plan it."""
     check_given_weights(candidates, weights, watcher.counted)
-    return begin_downloads(candidates, weights, watcher.counted, request.download_limit, required=required)
+    begin = begin_downloads if fetch else plan_downloads
+    return begin(candidates, weights, watcher.counted, request.download_limit, required=required)
 
 
 def _provide_all(
@@ -163,7 +171,7 @@ def _provide_all(
         request: What is asked for.
         candidates: The candidates.
         weights: The weights that were asked for.
-        watcher: Told who is left out.
+        watcher: Told who is left out, and without `fetch` what would be downloaded.
         required: The networks that were asked for by name.
         planned: The networks of the comparison that was begun; None if none was.
         fetch: Whether weights are downloaded.
@@ -181,12 +189,15 @@ def _provide_all(
     limit = request.download_limit
     if fetch:
         fetch_missing(named, watcher.counted, limit)
-    limit -= sum(map(file_size, named))
-    if fetch:
+        limit -= sum(map(file_size, named))
         downloads = _try_downloads(replace(request, download_limit=limit), candidates, weights, watcher)
-        check_given_weights(candidates, weights, watcher.counted)
     else:
-        downloads = Downloads(others, limit)
+        downloads = Downloads([*named, *others], limit)
+        require_weights(downloads.failed, named)
+        if downloads.pending:
+            sizes = ", ".join(f"{name} ({format_bytes(size)})" for name, size in downloads.pending.items())
+            watcher.noted(f"weights that are downloaded before the first run: {sizes}")
+    check_given_weights(candidates, weights, watcher.counted)
     left = _without_failed(candidates, downloads, watcher)
     if not left:
         require_weights(downloads.failed, others)

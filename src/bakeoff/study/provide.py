@@ -30,6 +30,7 @@ __all__ = [
     "check_given_weights",
     "check_splits",
     "fetch_missing",
+    "plan_downloads",
     "prepare_data",
     "provide_networks",
     "provide_weights",
@@ -188,6 +189,35 @@ def provide_weights(
     check_given_weights(candidates, weights, on_count)
 
 
+def plan_downloads(
+    candidates: Sequence[Candidate],
+    weights: WeightsChoice,
+    on_count: OnCount,
+    limit_bytes: float,
+    *,
+    required: Collection[str] = (),
+) -> Downloads:
+    """The downloads of the pretrained weights that are missing; none is started, and no server is asked.
+
+    Args:
+        candidates: The candidates.
+        weights: The weights that were asked for.
+        on_count: Called with (what is being done, bytes done, bytes in all).
+        limit_bytes: Bytes that may be downloaded; what is over it is left out.
+        required: The networks that somebody asked for by name: it is an error if downloads are off.
+
+    Raises:
+        WeightsError: Weights that are required cannot be had, or none that is missing where nothing else is left.
+    """
+    missing = find_missing(candidates, weights)
+    downloads = Downloads(missing, limit_bytes, on_count)
+    if len(downloads.failed) == len({candidate.name for candidate in candidates}):
+        require_weights(downloads.failed, missing)
+    if is_offline():
+        require_weights(downloads.failed, [spec for spec in missing if spec.name in required])
+    return downloads
+
+
 def begin_downloads(
     candidates: Sequence[Candidate],
     weights: WeightsChoice,
@@ -198,27 +228,15 @@ def begin_downloads(
 ) -> Downloads:
     """Start to download the pretrained weights that are missing; they arrive while other candidates are screened.
 
-    Args:
-        candidates: The candidates.
-        weights: The weights that were asked for.
-        on_count: Called with (what is being done, bytes done, bytes in all).
-        limit_bytes: Bytes that may be downloaded; what is over it is left out.
-        required: The networks that somebody asked for by name: it is an error if the server does not answer, or if
-            downloads are off.
+    The arguments are those of `plan_downloads`; of `required`, it is also an error if the server does not answer.
 
     Raises:
         WeightsError: Weights that are required cannot be had, or none that is missing where nothing else is left.
         OutputError: The disk is full.
     """
-    missing = find_missing(candidates, weights)
-    downloads = Downloads(missing, limit_bytes, on_count)
-    asked_for = [spec for spec in missing if spec.name in required]
-    if len(downloads.failed) == len({candidate.name for candidate in candidates}):
-        require_weights(downloads.failed, missing)
-    if is_offline():
-        require_weights(downloads.failed, asked_for)
+    downloads = plan_downloads(candidates, weights, on_count, limit_bytes, required=required)
     # What is over the limit is left out.
-    asked_for = [spec for spec in asked_for if spec.name in downloads.pending]
+    asked_for = [find_network(name) for name in downloads.pending if name in required]
     downloads.start()
     try:
         while asked_for and not downloads.has_begun:
