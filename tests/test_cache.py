@@ -2,10 +2,13 @@
 
 import json
 import os
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 
+from bakeoff import cache
 from bakeoff.cache import clear, list_entries, list_others, mark_used, prune
 from bakeoff.cli.cache import clear as clear_command
 from bakeoff.cli.cache import show
@@ -17,6 +20,8 @@ from bakeoff.errors import ConfigError
 from bakeoff.files import PARTIAL, cache_dir
 from bakeoff.networks.plugin.facts import facts_folder
 from bakeoff.networks.weights import sent_weights_dir
+from bakeoff.profile import add_observation, read_profile
+from factories import make_observation
 
 DAY = 86_400
 OLD, MIDDLE, YOUNG = (digit * 32 for digit in "012")
@@ -82,6 +87,58 @@ def test_entries_used_today_are_not_pruned(monkeypatch):
     monkeypatch.setenv("BAKEOFF_CACHE_BYTES", "0")
     prune()
     assert _names() == [("features", YOUNG)]
+
+
+@pytest.mark.usefixtures("entries")
+def test_what_another_process_begins_to_use_while_others_are_deleted_is_not_pruned(monkeypatch):
+    monkeypatch.setenv("BAKEOFF_CACHE_BYTES", "0")
+    *_, shards = (entry for entry in list_entries() if entry.kind == "data")
+    rename = Path.rename
+
+    def use(path, target):
+        mark_used(shards.paths[0])
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", use)
+    deleted = prune()
+    assert OLD in {entry.name for entry in deleted}
+    assert _names() == [("features", YOUNG), ("data", SHARDS)]
+
+
+@pytest.mark.usefixtures("entries")
+def test_what_another_process_has_deleted_meanwhile_is_no_error_and_is_not_counted(monkeypatch):
+    monkeypatch.setenv("BAKEOFF_CACHE_BYTES", "0")
+    listed = list_entries()
+    monkeypatch.setattr(cache, "list_entries", lambda: listed)
+    assert len(prune()) == len(listed) - 1
+    assert prune() == []
+    assert [entry.name for entry in clear()] == [YOUNG]
+    mark_used(listed[0].paths[0])
+    assert not any(path.exists() for entry in listed for path in entry.paths)
+    assert list_others() == []
+
+
+@pytest.mark.usefixtures("entries")
+def test_a_folder_that_vanishes_while_it_is_read_is_no_error(entries, monkeypatch):
+    walk = os.walk
+
+    def lose(folder):
+        yield from walk(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    monkeypatch.setattr(os, "walk", lose)
+    assert ("data", SHARDS) in _names()
+    assert not (entries / "data" / SHARDS).exists()
+
+
+def test_a_profile_that_is_read_is_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_CACHE_DIR", str(tmp_path))
+    add_observation(make_observation("lenet", size=32))
+    (entry,) = list_entries()
+    os.utime(entry.paths[0], (0, 0))
+    read_profile()
+    (entry,) = list_entries()
+    assert time.time() - entry.used < DAY
 
 
 @pytest.mark.usefixtures("entries")

@@ -14,16 +14,19 @@ presets/     presets of hubs, packed for other machines, and which of them were 
 is no entry: it is neither counted nor deleted.
 """
 
+import contextlib
 import os
 import re
 import shutil
+import stat
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from bakeoff.errors import ConfigError
-from bakeoff.files import PARTIAL, cache_dir, find_others, is_system_file
+from bakeoff.files import PARTIAL, cache_dir, find_others, is_system_file, list_inside
 from bakeoff.variables import CACHE_BYTES
 
 __all__ = ["KINDS", "SHARD_FILES", "CacheEntry", "clear", "list_entries", "list_others", "mark_used", "prune"]
@@ -84,10 +87,12 @@ def list_others() -> list[Path]:
 def mark_used(path: Path) -> None:
     """Set the time of an entry's last use to now, so that `prune` keeps it.
 
+    Call it before you look whether the entry is there, if you need it for longer: another process may be pruning.
     Does nothing in a read-only cache, nor for a path outside the cache. `path` is one of the entry's paths.
     """
     if path.absolute().is_relative_to(cache_dir().absolute()) and os.access(path, os.W_OK):
-        os.utime(path)
+        with contextlib.suppress(FileNotFoundError):  # another process has just deleted it
+            os.utime(path)
 
 
 def clear(kinds: Sequence[str] = ()) -> list[CacheEntry]:
@@ -99,7 +104,7 @@ def clear(kinds: Sequence[str] = ()) -> list[CacheEntry]:
         if kind not in KINDS:
             raise ConfigError(f"the cache has no {kind!r}; give one of {', '.join(KINDS)}")
     wanted = kinds or [kind for kind in KINDS if kind != "downloads"]
-    return _delete([entry for entry in list_entries() if entry.kind in wanted])
+    return [entry for entry in list_entries() if entry.kind in wanted and _delete(entry)]
 
 
 def prune() -> list[CacheEntry]:
@@ -114,10 +119,19 @@ def prune() -> list[CacheEntry]:
     entries = list_entries()
     total, deleted = sum(entry.bytes for entry in entries), []
     for entry in entries:
-        if time.time() - entry.used > RECENT_SECONDS and (total > limit or entry.name.startswith(PARTIAL)):
+        if total <= limit and not entry.name.startswith(PARTIAL):
+            continue
+        # Looked at again: while others were deleted, another process may have begun to use it, or deleted it.
+        if _is_recent(entry) or _is_recent(_describe(entry.kind, entry.name, entry.paths)):
+            continue
+        if _delete(entry):
             deleted.append(entry)
-            total -= entry.bytes
-    return _delete(deleted)
+        total -= entry.bytes
+    return deleted
+
+
+def _is_recent(entry: CacheEntry) -> bool:
+    return time.time() - entry.used <= RECENT_SECONDS
 
 
 def _list_paths(kind: str) -> Iterator[Path]:
@@ -139,21 +153,30 @@ def _is_written(kind: str, path: Path) -> bool:
 
 
 def _describe(kind: str, name: str, paths: Sequence[Path]) -> CacheEntry:
-    files = [file for path in paths for file in (path, *path.rglob("*"))]
+    found = []
+    for each in (each for path in paths for each in (path, *list_inside(path))):
+        with contextlib.suppress(FileNotFoundError):  # another process has just deleted it
+            found.append(each.stat())
     return CacheEntry(
         kind=kind,
         name=name,
-        bytes=sum(file.stat().st_size for file in files if file.is_file()),
-        used=max((file.stat().st_mtime for file in files if file.exists()), default=0.0),
+        bytes=sum(status.st_size for status in found if stat.S_ISREG(status.st_mode)),
+        used=max((status.st_mtime for status in found), default=0.0),
         paths=tuple(paths),
     )
 
 
-def _delete(entries: list[CacheEntry]) -> list[CacheEntry]:
-    for entry in entries:
-        for path in entry.paths:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+def _delete(entry: CacheEntry) -> bool:
+    """Delete an entry. False if another process has done so."""
+    deleted = False
+    for path in entry.paths:
+        # Under another name first, so that no other process takes what is left of a folder for the whole.
+        unnamed = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
+        with contextlib.suppress(FileNotFoundError):  # another process has deleted it, or does so now
+            path.rename(unnamed)
+            deleted = True
+            if unnamed.is_dir() and not unnamed.is_symlink():
+                shutil.rmtree(unnamed)
             else:
-                path.unlink(missing_ok=True)
-    return entries
+                unnamed.unlink()
+    return deleted

@@ -34,6 +34,7 @@ __all__ = [
     "hash_json",
     "imported_weights_dir",
     "is_system_file",
+    "list_inside",
     "make_dir",
     "read_arrays",
     "read_json",
@@ -83,12 +84,18 @@ def is_system_file(name: str) -> bool:
     return name.lower() in _SYSTEM_FILES or name.startswith(_SYSTEM_PREFIXES)
 
 
+def list_inside(folder: Path) -> list[Path]:
+    """The files and folders inside a folder, at any depth. Another process may delete some of them meanwhile."""
+    # `Path.rglob` fails where a folder is deleted while it is read.
+    return sorted(Path(place, name) for place, folders, files in os.walk(folder) for name in (*folders, *files))
+
+
 def find_others(folder: Path, is_ours: Callable[[str], object]) -> Iterator[Path]:
     """Files and folders inside a folder, at any depth, that bakeoff has not written.
 
     Files of systems and half-written ones do not count. `is_ours` gets a path inside the folder, with `/` in it.
     """
-    for path in sorted(folder.rglob("*")):
+    for path in list_inside(folder):
         counts = not is_system_file(path.name) and not path.name.startswith(PARTIAL)
         if counts and not is_ours(path.relative_to(folder).as_posix()):
             yield path

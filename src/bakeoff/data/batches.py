@@ -288,13 +288,13 @@ def _load_on_disk(dataset: Dataset, split: SplitName, shape: tuple[int, ...], un
     shards = [file.sha256 for file in dataset.manifest.splits[split].files]
     name = hash_json([dataset.decoded_key, split, list(shape), shards])[:24]
     pixels, rest = folder / f"{name}.npy", folder / f"{name}.npz"
+    mark_used(pixels)
     if not _is_complete(pixels, rest):
         with replacing(pixels) as temporary:
             rows = _decode_to(temporary, shape, dataset, split, unlock)
         with replacing(rest) as temporary:
             columns = {name: np.array(column) for name, column in rows._asdict().items() if column is not None}
             np.savez(temporary, allow_pickle=False, **columns)
-    mark_used(pixels)
     facts = read_arrays(rest)
     names = facts["groups"].tolist() if "groups" in facts else None
     return Split(ImagesOnDisk(pixels), facts["labels"], facts["ids"].tolist(), names)

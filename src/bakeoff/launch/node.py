@@ -196,6 +196,7 @@ def _is_shared(file_ref: FileRef) -> bool:
 def _fetch_data(request: AttemptRequest, fetch: Fetch) -> Path:
     """Fetch the shards if they are not on this machine, and return their folder."""
     folder = _data_dir(request)
+    mark_used(folder)
     with waiting_for(folder):
         if not _has_data(request):
             if _shares_data(request):
@@ -206,7 +207,6 @@ def _fetch_data(request: AttemptRequest, fetch: Fetch) -> Path:
                     _write_file(file_ref, whole / Path(file_ref.path).name, fetch)
                 shutil.rmtree(folder, ignore_errors=True)
                 whole.rename(folder)
-    mark_used(folder)
     return folder
 
 
@@ -217,10 +217,10 @@ def _weights_path(file_ref: FileRef) -> Path:
 def _fetch_weights(file_ref: FileRef, fetch: Fetch) -> None:
     """Fetch a weights file into this node's cache if it is not there."""
     path = _weights_path(file_ref)
+    mark_used(path.parent)
     with waiting_for(path.parent):
         if not path.is_file():
             _write_file(file_ref, path, fetch)
-    mark_used(path.parent)
 
 
 def _unpack(file_ref: FileRef, record: RunRecord) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from bakeoff.cache import mark_used
 from bakeoff.files import cache_dir, make_dir, read_json, write_json
 from bakeoff.locks import waiting_for
 from bakeoff.networks.find import is_known
@@ -65,6 +66,7 @@ def _read() -> Profile:
     """The profile as it is in the cache."""
     device = find_device()
     path = _path(device.key)
+    mark_used(path)
     if not path.is_file():
         return Profile(device=device)
     try:

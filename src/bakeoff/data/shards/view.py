@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.cache import mark_used
 from bakeoff.data.pixels import DECODING
 from bakeoff.data.shards.classes import choose_classes
 from bakeoff.data.shards.fit import choose_fit, note_fit
@@ -165,6 +166,7 @@ def find_dataset(fingerprint: str, classes: str = "all", seed: int = 0, fit: Fit
         except DataError:
             continue  # Damaged shards, or other data without these classes.
         if dataset.fingerprint == fingerprint:
+            mark_used(path.parent)
             return dataset
     return None
 

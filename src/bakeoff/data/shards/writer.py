@@ -70,8 +70,8 @@ def prepare_cached(
     """
     source = open_source(data, data_dir, on_count)
     folder = cache_dir() / "data" / f"{source.name}-{_compute_signature(source, _VAL_FRACTION, 0, edits)[:12]}"
-    prepare(source, folder, edits=edits, on_count=on_count)
     mark_used(folder)
+    prepare(source, folder, edits=edits, on_count=on_count)
     return folder
 
 

@@ -5,6 +5,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from bakeoff.cache import mark_used
 from bakeoff.errors import WeightsError
 from bakeoff.files import PARTIAL, cache_dir, make_dir, read_json, replacing, write_json
 from bakeoff.networks.hub.files import KEPT_FILES, PresetFiles, hash_files, read_files
@@ -33,6 +34,7 @@ def pack_preset(name: str) -> Path:
     """
     files = _find(name)
     packed = cache_dir() / "presets" / f"{kept_folder(name).name}-{hash_files(files)[:12]}.tar"
+    mark_used(packed)
     if packed.is_file():
         return packed
     kept = {path.name: path for path in files.weights}

@@ -47,13 +47,13 @@ def _find(name: str, entry: Entry | None) -> Backbone:
     target = entry.target if entry else name
     source = read_source(target.partition(":")[0])
     folder = facts_folder(target, source.sha256)
+    mark_used(folder)
     facts = _read_current(folder, target)
     if facts is None:
         _look(target, make_dir(folder))
         facts = _read_current(folder, target)
         if facts is None:
             raise ConfigError(f"{target} was edited while it was looked at; give the command again")
-    mark_used(folder)
     return facts.to_backbone(name, folder, entry.package if entry else "")
 
 
@@ -83,7 +83,9 @@ def find_known(plugin: Plugin) -> PluginFacts:
     """
     target = plugin.target
     source = read_source(plugin.module)
-    facts = read_plugin_facts(facts_folder(target, source.sha256))
+    folder = facts_folder(target, source.sha256)
+    mark_used(folder)
+    facts = read_plugin_facts(folder)
     if facts:
         source = read_source(plugin.module, *facts.further)
     found = source.sha256

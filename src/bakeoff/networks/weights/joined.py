@@ -28,8 +28,8 @@ def join_parts(index: Path) -> Path:
     parts = _list_parts(index)
     digest = hashlib.sha256("\n".join([hash_file(index), *map(hash_file, parts)]).encode()).hexdigest()
     target = cache_dir() / "weights" / f"joined-{digest}" / f"{index.stem.removesuffix('.weights')}.weights.h5"
+    mark_used(target.parent)
     if target.is_file():
-        mark_used(target.parent)
         return target
     import h5py  # type: ignore[import-untyped]
 
