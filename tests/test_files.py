@@ -22,7 +22,7 @@ from bakeoff.files import (
     write_json,
     write_text,
 )
-from bakeoff.locks import hold, replacing_folder
+from bakeoff.locks import hold, release, replacing_folder
 
 
 def _write_half(path: Path, error: type[BaseException]) -> None:
@@ -138,14 +138,28 @@ def test_the_hash_of_a_file_is_the_sha256_of_its_bytes(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_held_by_one_process_and_swept_of_what_a_killed_one_left(tmp_path):
-    (tmp_path / "runs").mkdir()
-    for name in (".partial-a.json", "runs/.partial-b.npz", "runs/kept.json"):
+    (tmp_path / "runs" / "0").mkdir(parents=True)
+    for name in (".partial-a.json", "runs/0/.partial-b.npz", "runs/0/kept.json"):
         (tmp_path / name).write_text("x")
     hold(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [".lock", "kept.json"]
     code = f"from pathlib import Path; from bakeoff.locks import hold; hold(Path({str(tmp_path)!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert f"in use by another bakeoff (process {os.getpid()})" in done.stderr
+
+
+def test_what_others_write_inside_a_held_folder_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = Path("runs") / "study"
+    hold(study)
+    others = [study / ".partial-study.json", study / "runs" / "0" / ".partial-model.keras", Path("kit/.partial-a.h5")]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    hold(Path())
+    release(Path())
+    release(study)
+    assert all(path.is_file() for path in others)
 
 
 @pytest.mark.parametrize(

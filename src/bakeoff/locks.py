@@ -15,14 +15,19 @@ from bakeoff.text import encodable
 
 __all__ = ["check_replaceable", "clear_left", "hold", "release", "replacing_folder", "waiting_for"]
 
+# Where half-written files of a held folder are: in itself, and in the folders of its runs.
+_HALF_WRITTEN = (f"{PARTIAL}*", f"runs/*/{PARTIAL}*")
 # The lock files of the folders that this process holds.
 _held: dict[Path, FileLock] = {}
 
 
 def hold(folder: Path) -> None:
-    """Lock a folder for this process until it ends or calls `release`, and delete half-written files in it.
+    """Lock a folder for this process until it ends or calls `release`, and delete what killed processes left in it.
 
-    A folder that this process holds already stays locked. Raises OutputError if another process has it.
+    These are half-written files in the folder itself and in those of its runs; what is elsewhere below it may be of
+    other processes. A folder that this process holds already stays locked.
+
+    Raises OutputError if another process has it.
     """
     path = _lock_path(make_dir(folder))
     if path in _held:
@@ -38,10 +43,10 @@ def hold(folder: Path) -> None:
             ) from error
         path.write_text(f"{os.getpid()}\n", encoding="utf-8")
     _held[path] = lock
-    for left in folder.rglob(f"{PARTIAL}*"):
-        # A half-written folder has a lock of its own.
-        if left.is_file() and not left.parent.relative_to(folder).as_posix().startswith(PARTIAL):
-            left.unlink()
+    for left in (path for pattern in _HALF_WRITTEN for path in folder.glob(pattern)):
+        # A folder with a lock of its own is another study's.
+        if left.is_file() and (left.parent == folder or not _lock_path(left.parent).exists()):
+            left.unlink(missing_ok=True)
     clear_left(folder)
 
 
