@@ -144,6 +144,17 @@ def test_a_frame_is_read_like_a_table(photos):
     assert [source.class_names[record.label] for record in records] == LABELS
 
 
+def test_a_frame_may_hold_each_label_in_a_list_or_an_array(photos):
+    names = [f"{number:03d}" for number in range(COUNT)]
+    for make in (list, np.array):
+        labels = [make([label]) for label in LABELS]
+        source, records = _read(pd.DataFrame({"id": names, "label": labels}), image_folder=photos)
+        assert [source.class_names[record.label] for record in records] == LABELS
+        labels[2] = make(["cat", "dog"])
+        with pytest.raises(DataError, match=r"row 3 has several labels \(cat, dog\)"):
+            _read(pd.DataFrame({"id": names, "label": labels}), image_folder=photos)
+
+
 def test_the_index_of_a_frame_may_name_the_images(photos):
     names = pd.Index([f"{number:03d}" for number in range(COUNT)])
     assert _read(pd.DataFrame({"label": LABELS}, index=names), image_folder=photos)[0].count == COUNT

@@ -508,6 +508,49 @@ def test_classes_that_look_like_several_labels_are_told(tmp_path, photos):
         assert f"classes that look like several labels, each learned as one class: {both}" in notes
 
 
+@pytest.mark.parametrize("form", ['["{}"]', "['{}']", '["{0}", "{0}"]', "['{0}' '{0}']"])
+def test_a_label_that_stands_alone_in_a_list_is_that_label(tmp_path, photos, form):
+    cells = [form.format(_label(number)).replace('"', '""') for number in range(12)]
+    (tmp_path / "labels.csv").write_text(_rows(_names(), label=lambda number: f'"{cells[number]}"'))
+    assert _classes(_open(tmp_path / "labels.csv", photos)) == EXPECTED
+
+
+def test_an_empty_list_is_no_label(photos):
+    rows = [{"file_name": name, "label": [_label(number)][:number]} for number, name in enumerate(_names())]
+    (photos / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    source = _open(photos)
+    assert _classes(source) == {name: label for name, label in EXPECTED.items() if name != "0000.png"}
+    assert any("without a label, whose images are left out: 1, such as 0000.png" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("cell", ['["cat", "dog"]', "['cat', 'dog']", "['cat' 'dog']", "['cat'\n 'dog']"])
+def test_several_labels_in_a_list_are_refused(tmp_path, photos, cell):
+    quoted = cell.replace('"', '""')
+    (tmp_path / "labels.csv").write_text(_rows(_names(), label=lambda number: f'"{quoted}"' if number == 4 else "cat"))
+    with pytest.raises(DataError, match=r"row 5 has several labels \(cat, dog\) in column label.*--label COLUMN"):
+        _open(tmp_path / "labels.csv", photos)
+
+
+def test_several_labels_in_a_list_of_json_or_parquet_are_refused(tmp_path, photos):
+    rows = [{"file_name": name, "label": ["cat", "dog"][: 1 + number % 2]} for number, name in enumerate(_names())]
+    for name, text in (("labels.jsonl", "\n".join(map(json.dumps, rows))), ("labels.json", json.dumps(rows))):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match=r"row 2 has several labels \(cat, dog\)"):
+            _open(tmp_path / name, photos)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "labels.parquet")
+    with pytest.raises(DataError, match=r"row 2 has several labels \(cat, dog\)"):
+        _open(tmp_path / "labels.parquet", photos)
+
+
+def test_brackets_may_be_a_part_of_a_class(tmp_path, photos):
+    classes = ("[cat]", "[dog] 'a'", "[it's]")
+    (tmp_path / "labels.csv").write_text(_rows(_names(), label=lambda number: classes[number % 3]))
+    assert _open(tmp_path / "labels.csv", photos).class_names == classes
+
+
 # A table that is found
 
 

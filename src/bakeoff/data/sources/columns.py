@@ -3,6 +3,7 @@
 Names of columns are compared by their letters and digits alone: `Class Name` is `class_name`.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from bakeoff.data.sources.finder import Found, ImageFinder, names_an_image
 from bakeoff.data.sources.image_column import choose_image_column, counts_rows, is_image_name
 from bakeoff.data.sources.records import SplitName
 from bakeoff.data.sources.split_column import read_splits
-from bakeoff.data.sources.table import Table, plain_name
+from bakeoff.data.sources.table import Table, plain_name, to_cell
 from bakeoff.errors import DataError, suggest
 from bakeoff.text import counted, name_some
 
@@ -27,6 +28,8 @@ _GROUP_NAMES = """
     day
 """.split()  # noqa: SIM905
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
+# A text in a list as Python and NumPy write it.
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def _read_labels(table: Table, rest: Sequence[str], label: str) -> tuple[str, li
     """What the labels are called, the columns that they are from, and the labels of all rows."""
     column = label or _choose_label(table, rest)
     if column:
-        return column, [column], [_clean(value) for value in table.column(column)]
+        return column, [column], _read_single(table, column)
     columns = [name for name in rest if {_flag(value) for value in table.column(name)} <= {0, 1}]
     if len(columns) > 1:
         return f"the one of {counted(len(columns), 'column')} that is 1", columns, _read_one_hot(table, columns)
@@ -184,6 +187,33 @@ def _all_agree(columns: Sequence[Sequence[str]]) -> bool:
     """Whether each value of one column goes with one value of every other column."""
     pairs = set(zip(*columns, strict=True))
     return all(len({pair[place] for pair in pairs}) == len(pairs) for place in range(len(columns)))
+
+
+def _read_single(table: Table, column: str) -> list[str]:
+    """The labels in a column, also those that stand alone in a list. Raises DataError if a row has several."""
+    labels = []
+    for number, value in enumerate(table.column(column), 1):
+        found = list(dict.fromkeys(filter(None, map(_clean, _read_list(value)))))
+        if len(found) > 1:
+            raise DataError(
+                f"{table.name}: row {number} has several labels ({name_some(found)}) in column {column}; an image must"
+                " have exactly one, so keep one for each, or name another column with --label COLUMN"
+            )
+        labels.append("".join(found))
+    return labels
+
+
+def _read_list(value: str) -> list[str]:
+    """The values of a list in a cell, in JSON or as Python and NumPy write texts; of other cells the cell itself."""
+    if not (value.startswith("[") and value.endswith("]")):
+        return [value]
+    try:
+        return [to_cell(each) for each in json.loads(value)]
+    except (ValueError, RecursionError):
+        texts = _QUOTED.findall(value)
+        # In a class called [sic] the brackets are a part of its name.
+        is_list = texts and not _QUOTED.sub("", value).strip("[], \n")
+        return [text[1:-1] for text in texts] if is_list else [value]
 
 
 def _clean(value: str) -> str:

@@ -195,6 +195,8 @@ def join_tables(tables: Sequence[Table]) -> Table:
 
 def to_cell(value: Any) -> str:
     """A cell as text. A whole number is written without a point: one empty cell makes a column of numbers floats."""
+    if getattr(value, "ndim", 0):  # pandas reads the lists of a Parquet file as arrays
+        value = value.tolist()
     if value is None or value != value:
         return ""
     if isinstance(value, float) and value.is_integer():
