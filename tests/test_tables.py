@@ -683,6 +683,38 @@ def test_a_table_of_other_images_beside_those_of_the_splits_is_not_used(tmp_path
         _open(tmp_path)
 
 
+def test_two_tables_of_one_split_are_refused(tmp_path):
+    _images(tmp_path / "images", _names(36))
+    names = _names(36)
+    tables = {"clean_train.csv": names[:12], "noisy_train.csv": names[12:24], "test.csv": names[24:]}
+    for table, part in tables.items():
+        (tmp_path / table).write_text(_rows(part))
+    told = r"labels can be in clean_train\.csv or in noisy_train\.csv or in test\.csv; give one"
+    with pytest.raises(DataError, match=told):
+        _open(tmp_path)
+    other = _rows(names[12:24], header="id,label,annotator", label=lambda number: f"{_label(number)},1")
+    (tmp_path / "noisy_train.csv").write_text(other)
+    with pytest.raises(DataError, match=told):
+        _open(tmp_path)
+    (tmp_path / "noisy_train.csv").rename(tmp_path / "noisy_test.csv")
+    with pytest.raises(DataError, match=r"clean_train\.csv or in noisy_test\.csv or in test\.csv; give one"):
+        _open(tmp_path)
+
+
+def test_two_tables_of_test_images_without_labels_are_not_used(tmp_path):
+    for folder, offset in (("train", 0), ("test", 100)):
+        _images(tmp_path / folder, _names(), offset=offset)
+    (tmp_path / "train.csv").write_text(_rows(_names(), header="id,animal"))
+    for name in ("test", "test_sizes"):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["id", *_names()]))
+    source = _open(tmp_path)
+    assert source.count == 12
+    assert [note for note in source.notes if note.startswith("not used, for it has other columns")] == [
+        "not used, for it has other columns: test.csv",
+        "not used, for it has other columns: test_sizes.csv",
+    ]
+
+
 def test_folders_of_pieces_are_no_classes_beside_a_table(tmp_path):
     for number, name in enumerate(_names()):
         _images(tmp_path / f"scans_images_part_{number % 2}", [name], offset=number)

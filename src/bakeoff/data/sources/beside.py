@@ -4,6 +4,7 @@ Kaggle's form is `train/`, `test/` and `train.csv`; another is `images/` and `la
 `metadata.csv`, `.jsonl` or `.parquet` with a column `file_name` into the folders of the images.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePath
@@ -227,26 +228,28 @@ def _is_metadata(path: str) -> bool:
 
 
 def _choose(tree: Tree, tables: Sequence[Table], images: ImageFinder) -> Table:
-    """The one table, or the tables of the splits as one. Raises DataError if different ones could be meant."""
+    """The one table, or one table of each split as one. Raises DataError if different ones could be meant."""
     if all(_is_metadata(table.name) for table in tables):
         tables = [_from_root(table) for table in tables]
         if all(set(table.columns) == set(tables[0].columns) for table in tables):
             return join_tables(tables)
     if len(tables) == 1:
         return tables[0]
-    by_split = {split: table for table in tables if (split := _split_of(tree, table))}
-    others = [table for table in tables if table not in by_split.values()]
-    if "train" in by_split and _are_apart(others, list(by_split.values()), images):
+    named = [(split, table) for table in tables if (split := _split_of(tree, table))]
+    others = [table for table in tables if not _split_of(tree, table)]
+    trained = next((table for split, table in named if split == "train"), None)
+    if trained and _are_apart(others, [table for _, table in named], images):
         # The table of test images may have everything but the labels.
-        columns = set(by_split["train"].columns)
-        same = {split: table for split, table in by_split.items() if columns == set(table.columns)}
-        joined = join_tables([table.with_column("split", split) for split, table in same.items()])
-        notes = [
-            *(f"not used, for it has other columns: {table.name}" for table in by_split.values()
-              if table not in same.values()),
-            *(f"not used, for it names other images: {table.name}" for table in others),
-        ]  # fmt: skip
-        return replace(joined if len(same) > 1 else by_split["train"], notes=(*joined.notes, *notes))
+        same = [(split, table) for split, table in named if set(table.columns) == set(trained.columns)]
+        different = [table for _, table in named if set(table.columns) != set(trained.columns)]
+        tables_of = Counter(split for split, _ in named)
+        if all(tables_of[split] == 1 for split, _ in same):
+            joined = join_tables([table.with_column("split", split) for split, table in same])
+            notes = [
+                *(f"not used, for it has other columns: {table.name}" for table in different),
+                *(f"not used, for it names other images: {table.name}" for table in others),
+            ]
+            return replace(joined if len(same) > 1 else trained, notes=(*joined.notes, *notes))
     told = " or in ".join(table.name for table in tables)
     raise DataError(f"{tree.shown()}: the labels can be in {told}; give one of them, and --images {tree.shown()}")
 
