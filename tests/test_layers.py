@@ -26,7 +26,7 @@ INSIDE = {
         selective versions record agreement findings paired study_file shipped
     """,
     "runs/config": "metric data model augment optim train run parse read",
-    "data": "pixels sources shards augment order batches views folds checks fonts lettering contact_sheet",
+    "data": "pixels sources shards mirroring augment order batches views folds checks fonts lettering contact_sheet",
     "data/pixels": "kinds metadata depth colour opened square reading",
     "data/sources": """
         records listing trees groups archives walk folder_names layout class_names class_folders table finder

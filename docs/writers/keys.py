@@ -30,8 +30,9 @@ DEFAULTS = """\
 ## What bakeoff sets itself
 
 The defaults above hold for a recipe that you write, and for `bakeoff train`. `run`, `screen`, `compare` and `tune`
-start from these instead, by the kind of the network (of `digits` nothing is mirrored: `crop`). A study also sets the
-length, and what its plan says.
+start from these instead, by the kind of the network. Where [images must not be
+mirrored](../how-to/your-images.md#images-that-must-not-be-mirrored) and nothing names `augment.policy`, `flip` is left
+out of it, by `bakeoff train` too. A study also sets the length, and what its plan says.
 """
 SPACE = """\
 ## Keys of a search space
@@ -81,8 +82,7 @@ def _defaults() -> str:
     """The keys in which the default recipes differ from the defaults of the keys."""
     found = {}
     for kind, spec in KINDS.items():
-        # Of digits, the data by default, the recipe is another than of pictures.
-        run = default_run(spec, spec.native_size, Data(source="photos/"), WeightsChoice(), 0)
+        run = default_run(spec, spec.native_size, Data(), WeightsChoice(), 0)
         own = differences(Run(train=Train(epochs=1)), run)
         found[kind] = {key: value for key, value in own.items() if key not in ("model.name", "model.size")}
     keys = sorted({key for own in found.values() for key in own})

@@ -45,6 +45,7 @@ __all__ = [
     "Settings",
     "Weights",
     "describe_call",
+    "names_policy",
     "read_bytes",
     "read_candidates",
     "read_data",
@@ -148,6 +149,12 @@ def read_metric(value: str | None, recipe: Run | None = None, settings: Iterable
     if asked is None and recipe is not None and "metric" in recipe.train.model_fields_set:
         return recipe.train.metric
     return asked
+
+
+def names_policy(recipe: Run | None, settings: Iterable[str]) -> bool:
+    """Whether a recipe or a setting names `augment.policy`; else the data decide whether images are mirrored."""
+    of_recipe = recipe is not None and "policy" in recipe.augment.model_fields_set
+    return of_recipe or bool(pick_settings(settings, "augment.policy"))
 
 
 def read_seconds(name: str, value: str | float | timedelta) -> float:

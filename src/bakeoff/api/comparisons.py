@@ -10,6 +10,7 @@ from bakeoff.api.arguments import (
     Settings,
     Weights,
     describe_call,
+    names_policy,
     read_bytes,
     read_candidates,
     read_data,
@@ -162,6 +163,7 @@ def compare(
         partial=read_flag("partial", partial),
         metric=read_metric(metric, base, changes),
         recipe=base,
+        names_policy=names_policy(base, changes),
         shared=seconds,
         out=read_optional_path("out", out),
         prefix="bakeoff-compare",
@@ -186,6 +188,7 @@ def compare(
             slots=slots,
             spent=time.monotonic() - prepared.started,
             decision=prepared.decision,
+            mirror=not prepared.unmirrored,
             field=prepared.field,
         )
 

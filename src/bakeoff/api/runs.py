@@ -9,6 +9,7 @@ from bakeoff.api.arguments import (
     PathLike,
     Settings,
     Weights,
+    names_policy,
     read_bytes,
     read_data,
     read_flag,
@@ -21,6 +22,7 @@ from bakeoff.api.arguments import (
 from bakeoff.api.plain import plain_arguments
 from bakeoff.api.progress import ProgressOption, watch_progress
 from bakeoff.api.results import Results
+from bakeoff.data.mirroring import describe_unmirrored
 from bakeoff.download import working_offline
 from bakeoff.errors import ConfigError, NothingTrainedError
 from bakeoff.launch import launch, open_test
@@ -41,6 +43,7 @@ from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import Stage, State, read_record
 from bakeoff.runs.shipped import find_run
 from bakeoff.study.deciding import choose_metric, decide_by
+from bakeoff.study.defaults import without_mirroring
 from bakeoff.study.presets import fetch_presets
 from bakeoff.study.provide import check_splits, prepare_data, provide_networks, provide_weights
 
@@ -153,6 +156,9 @@ def train(
         watcher.data_read(dataset)
         if decision.metric is not Metric.TOP1:
             watcher.noted(decision.sentence)
+        if not names_policy(given, changes) and (unmirrored := describe_unmirrored(dataset)):
+            config = without_mirroring(config)
+            watcher.noted(unmirrored)
         folder = folder or Path(f"bakeoff-{dataset.name}")
         hold(folder)
         try:

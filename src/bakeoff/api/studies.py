@@ -283,6 +283,7 @@ def _planner(tune: bool | None = None, refit: bool | None = None) -> Callable[[P
             spent=time.monotonic() - prepared.started,
             side=prepared.dataset.largest_side,
             decision=prepared.decision,
+            mirror=not prepared.unmirrored,
             classes=len(prepared.dataset.class_names),
             field=prepared.field,
         )

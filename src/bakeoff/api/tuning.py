@@ -11,6 +11,7 @@ from bakeoff.api.arguments import (
     Settings,
     Weights,
     describe_call,
+    names_policy,
     read_bytes,
     read_candidates,
     read_data,
@@ -190,6 +191,7 @@ def tune(
         partial=read_flag("partial", partial),
         metric=read_metric(metric, given, changes),
         recipe=given,
+        names_policy=names_policy(given, changes),
         out=read_optional_path("out", out),
         prefix="bakeoff-tune",
         data_dir=read_optional_path("data_dir", data_dir),
@@ -199,7 +201,8 @@ def tune(
     )
 
     def plan(prepared: PreparedStudy, slots: int) -> Search | Ablation:
-        start = start_from(given, prepared.candidates[0], request.data, prepared.weights, prepared.seed)
+        network, mirror = prepared.candidates[0], not prepared.unmirrored
+        start = start_from(given, network, request.data, prepared.weights, prepared.seed, mirror=mirror)
         base = override(decide_by(start, prepared.decision.metric), changes)
         imbalance = prepared.dataset.imbalance
         parameters = given_space or (default_space(base, imbalance) if strategy == "tpe" else default_factors(base))

@@ -6,6 +6,7 @@ May import: runs and what runs may import, cache, locks. TensorFlow is loaded on
 pixels/           decodes image files to square uint8 RGB, the same for training and serving
 sources/          where images and labels come from
 shards/           TFRecord files, their manifest, and views of some classes
+mirroring.py      whether images of some data may be mirrored
 augment/          augmentation of whole batches
 order.py          the order of an epoch with every class equally often
 batches.py        training batches and evaluation batches

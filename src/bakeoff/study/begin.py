@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bakeoff.cache import prune
 from bakeoff.data.folds import choose_folds
+from bakeoff.data.mirroring import describe_unmirrored
 from bakeoff.data.shards import Dataset
 from bakeoff.errors import ConfigError
 from bakeoff.launch import Executor, Local, Spare, connect
@@ -34,7 +35,7 @@ from bakeoff.study.forecast import Forecast
 from bakeoff.study.presets import fetch_presets
 from bakeoff.study.provide import SplitFindings, check_splits, prepare_data, provide_networks
 from bakeoff.study.request import StudyRequest
-from bakeoff.study.state import AnyPlan, StudyState, check_place, open_state, planned_metric
+from bakeoff.study.state import AnyPlan, StudyState, check_place, open_state, planned_metric, planned_mirroring
 from bakeoff.study.watcher import StudyWatcher
 from bakeoff.text import counted
 
@@ -66,6 +67,8 @@ class PreparedStudy:
     """Weights that are on their way; only in whole jobs. Others wait for them."""
     field: DefaultField | None = None
     """How the candidates were chosen, if none were named."""
+    unmirrored: str = ""
+    """Why images are not mirrored; empty if they may be, or if the request says it."""
 
     @property
     def out(self) -> Path:
@@ -145,6 +148,9 @@ def prepare_study(
     folds = request.budget and choose_folds(dataset.counts["val"], dataset.counts["train"] + dataset.counts["val"])
     searching = SEARCH_SHARE * request.budget if request.budget else math.inf
     findings = check_splits(dataset, watcher, folded=bool(folds), seconds=searching)
+    unmirrored = "" if request.names_policy or planned_mirroring(out) else describe_unmirrored(dataset)
+    if unmirrored:
+        watcher.noted(unmirrored)
     forecast = Forecast(read_profile(), threads or count_cores())
     entry = enter(request, dataset, weights, forecast, watcher, started=started, slots=slots, fetch=fetch)
     return PreparedStudy(
@@ -160,6 +166,7 @@ def prepare_study(
         entry.forecast,
         entry.downloads,
         entry.field,
+        unmirrored,
     )
 
 
@@ -184,7 +191,7 @@ def open_study(prepared: PreparedStudy, plan: AnyPlan, slots: int, watcher: Stud
         imbalance=round(dataset.imbalance, 2),
         fingerprint=dataset.fingerprint,
         warnings=(*prepared.findings.warnings, *dataset.manifest.warnings),
-        notes=(*dataset.notes, *prepared.findings.notes),
+        notes=(*dataset.notes, *prepared.findings.notes, *filter(None, [prepared.unmirrored])),
         quarantined=tuple(LeftOut(**bad.model_dump()) for bad in dataset.manifest.quarantined),
     )
     study = open_state(out, plan, data=facts, command=prepared.request.command, slots=slots)

@@ -75,6 +75,7 @@ def make_comparison(
     slots: int = 1,
     spent: float = 0.0,
     decision: Decision = BY_TOP1,
+    mirror: bool = True,
     field: DefaultField | None = None,
 ) -> Comparison:
     """Plan a comparison at a time budget, at equal images, or at the length that the recipe has.
@@ -93,6 +94,7 @@ def make_comparison(
         slots: Runs in parallel.
         spent: Wall-clock seconds of the budget that preparing the data and fetching weights have used.
         decision: The metric that decides.
+        mirror: Whether images may be mirrored; a setting says otherwise.
         field: How the candidates were chosen, if none were named.
 
     Raises:
@@ -105,7 +107,8 @@ def make_comparison(
     elif images is not None:
         length = {"seconds": None, "images": images, "epochs": None}
     starts = (
-        decide_by(start_from(recipe, candidate, data, weights, seed), decision.metric) for candidate in candidates
+        decide_by(start_from(recipe, candidate, data, weights, seed, mirror=mirror), decision.metric)
+        for candidate in candidates
     )
     runs = (
         set_length(run, length, train_images=counts["train"], head_start=recipe is None, settings=settings)

@@ -9,7 +9,7 @@ from bakeoff.networks.backbone import Backbone, check_size
 from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import locate_weights, needs_download
 from bakeoff.runs.config import (
-    Augment,
+    AugmentStep,
     BatchNorm,
     Candidate,
     Data,
@@ -36,14 +36,13 @@ __all__ = [
     "start_from",
     "start_from_probe",
     "without_length",
+    "without_mirroring",
 ]
 
 # The default sides of the input in pixels.
 SMALL_INPUT, LARGE_INPUT = 96, 128
 # The probe that a head starts from uses at most this many images.
 MAX_PROBE_IMAGES = 3000
-# In these sources a mirrored image may show another class, or none.
-SOURCES_WITHOUT_FLIP = ("digits",)
 
 
 def choose_candidates(
@@ -137,7 +136,6 @@ def default_run(spec: Backbone, size: int, data: Data, weights: WeightsChoice, s
         weights: The weights that were asked for.
         seed: The seed of the run.
     """
-    policy = "crop" if data.source in SOURCES_WITHOUT_FLIP else "flip-crop"
     model = Model(**_describe(spec, size, weights))
     if spec.from_scratch or model.weights == "none":
         model = model.model_copy(update={"dropout": 0.3})
@@ -153,10 +151,12 @@ def default_run(spec: Backbone, size: int, data: Data, weights: WeightsChoice, s
         # a short run is faster, needs less memory, and is more accurate at its end.
         model = model.model_copy(update={"batch_norm": BatchNorm.FROZEN})
         optim = Optim(learning_rate=5e-4, ema=0.98)
-    return Run(data=data, model=model, augment=Augment(policy=policy), optim=optim, train=Train(epochs=1), seed=seed)
+    return Run(data=data, model=model, optim=optim, train=Train(epochs=1), seed=seed)
 
 
-def start_from(recipe: Run | None, candidate: Candidate, data: Data, weights: WeightsChoice, seed: int) -> Run:
+def start_from(
+    recipe: Run | None, candidate: Candidate, data: Data, weights: WeightsChoice, seed: int, *, mirror: bool = True
+) -> Run:
     """The recipe with this network, data and seed; without a recipe the network's default recipe.
 
     Args:
@@ -165,11 +165,20 @@ def start_from(recipe: Run | None, candidate: Candidate, data: Data, weights: We
         data: The data to train on.
         weights: The weights that were asked for.
         seed: The seed of the run.
+        mirror: Whether images may be mirrored.
     """
     spec, size = find_network(candidate.name), candidate.size or 0
     if recipe is None:
-        return default_run(spec, size, data, weights, seed)
-    return recipe.revised(model=_describe(spec, size, weights)).model_copy(update={"data": data, "seed": seed})
+        run = default_run(spec, size, data, weights, seed)
+    else:
+        run = recipe.revised(model=_describe(spec, size, weights)).model_copy(update={"data": data, "seed": seed})
+    return run if mirror else without_mirroring(run)
+
+
+def without_mirroring(run: Run) -> Run:
+    """The run without the step of its augmentation that mirrors images."""
+    steps = [step for step in run.augment.steps if step is not AugmentStep.FLIP]
+    return run.revised(augment={"policy": "-".join(steps) or "none"})
 
 
 def _describe(spec: Backbone, size: int, weights: WeightsChoice) -> dict[str, Any]:

@@ -71,6 +71,8 @@ class StudyPlan(Facts):
     """The validation metric that decides."""
     decides: str = ""
     """A sentence that says so, and why."""
+    mirror: bool | None = None
+    """Whether images may be mirrored; None in studies of versions that mirrored all but those called `digits`."""
     field: DefaultField | None = None
     """How the candidates were chosen; None if they were named, and in studies of older versions."""
 
@@ -89,6 +91,11 @@ class StudyPlan(Facts):
             **({} if self.refit is None else {"refit": self.refit}),
             **({"sources": self.sources} if self.sources else {}),
         }
+
+    @property
+    def may_mirror(self) -> bool:
+        """Whether images may be mirrored, in training, in views and in scoring."""
+        return self.data.source != "digits" if self.mirror is None else self.mirror
 
     @property
     def is_small(self) -> bool:

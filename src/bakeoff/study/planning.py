@@ -82,6 +82,7 @@ def make_plan(
     side: int = 0,
     decision: Decision = BY_TOP1,
     classes: int = 0,
+    mirror: bool = True,
     field: DefaultField | None = None,
 ) -> StudyPlan:
     """Divide a budget among the stages of a study.
@@ -106,6 +107,7 @@ def make_plan(
         side: Side of the stored images in pixels.
         decision: The metric that decides.
         classes: Number of classes.
+        mirror: Whether images may be mirrored.
         field: How the candidates were chosen, if none were named.
 
     Raises:
@@ -162,6 +164,7 @@ def make_plan(
         rests_on=forecast.describe(kept),
         metric=decision.metric,
         decides=decision.sentence,
+        mirror=mirror,
     )
     screening = screen.seconds(kept, images, val)
     racing = RACE_SHARE * usable if race_seconds else 0.0

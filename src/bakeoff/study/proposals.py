@@ -16,7 +16,7 @@ from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.history import CURVE_SHARE
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.study.deciding import decide_by
-from bakeoff.study.defaults import default_run, has_random_weights, progressive_sizes, without_length
+from bakeoff.study.defaults import has_random_weights, progressive_sizes, start_from, without_length
 from bakeoff.study.forecast import Forecast, count_scored
 from bakeoff.study.plan import StudyPlan
 from bakeoff.study.planning import MIN_CONFIRM_SECONDS, divide_training
@@ -132,9 +132,7 @@ def _could_win(record: RunRecord, leader: RunRecord) -> bool:
 
 def _screen_run(plan: StudyPlan, name: str) -> Run:
     """A candidate's run in the screen: a probe, cross-validated or not, or a short training from random weights."""
-    candidate = Candidate.read(name)
-    assert candidate.size is not None
-    run = _default_run(plan, candidate.name, candidate.size)
+    run = _default_run(plan, Candidate.read(name))
     train: dict[str, Any] = {"epochs": None, "val_images": plan.screen_val}
     if has_random_weights(run):
         return run.revised(train=train | {"seconds": plan.scratch_seconds, "evaluations": 1})
@@ -142,16 +140,15 @@ def _screen_run(plan: StudyPlan, name: str) -> Run:
     return run.revised(model={"unfreeze": 0.0}, train=train)
 
 
-def _default_run(plan: StudyPlan, network: str, size: int) -> Run:
+def _default_run(plan: StudyPlan, candidate: Candidate) -> Run:
     """A network's default recipe, in the precision and for the metric of the plan."""
-    run = default_run(find_network(network), size, plan.data, plan.weights, plan.seed)
+    run = start_from(None, candidate, plan.data, plan.weights, plan.seed, mirror=plan.may_mirror)
     return decide_by(run.revised(train={"precision": plan.precision, "xla": plan.xla}), plan.metric)
 
 
 def _base_recipe(plan: StudyPlan, last: RunRecord) -> Run:
     """A candidate's default recipe; a pretrained network's head starts from the screen's probe."""
-    model = last.config.model
-    run = _default_run(plan, model.name, model.size)
+    run = _default_run(plan, Candidate.of(last.config))
     if has_random_weights(run):
         return run
     # The probe took its time in the screen, so it does not count again.

@@ -23,6 +23,8 @@ class StudyRequest:
     partial: bool = False
     """Whether weight files may hold only a part of their network."""
     recipe: Run | None = None
+    names_policy: bool = False
+    """Whether the recipe or a setting names `augment.policy`; else the data decide whether images are mirrored."""
     metric: Metric | None = None
     """What decides; None: chosen by the classes."""
     budget: float | None = None

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, PrivateAttr, ValidationError
 
 from bakeoff.errors import OutputError
 from bakeoff.files import make_dir, read_json, write_json
-from bakeoff.runs.config import Candidate, Metric
+from bakeoff.runs.config import AugmentStep, Candidate, Metric
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.record import Stage
 from bakeoff.runs.study_file import STUDY_FILE, StageFacts, StudyData, StudyFile
@@ -27,6 +27,7 @@ __all__ = [
     "open_state",
     "planned_field",
     "planned_metric",
+    "planned_mirroring",
     "planned_networks",
     "planned_slots",
 ]
@@ -116,6 +117,21 @@ def planned_metric(out: Path) -> Metric | None:
     """The metric that decides in the study in a folder; None if there is no study yet."""
     path = out / STUDY_FILE
     return Metric(_read(path).plan.asked["metric"]) if path.is_file() else None
+
+
+def planned_mirroring(out: Path) -> bool:
+    """Whether the study in a folder mirrors images; False if there is no study yet."""
+    plan = _read(out / STUDY_FILE).plan if (out / STUDY_FILE).is_file() else None
+    match plan:
+        case None:
+            return False
+        case StudyPlan():
+            return plan.may_mirror
+        case Search():
+            run = plan.base
+        case Ablation() | Comparison():
+            run = plan.runs[0]
+    return AugmentStep.FLIP in run.augment.steps
 
 
 def planned_field(out: Path) -> tuple[DefaultField | None, list[Candidate]]:

@@ -119,6 +119,8 @@ class Manifest(Facts):
     """Names of the superclasses; None if there are none."""
     coarse_of: tuple[int, ...] | None
     """The superclass of each class, as a position in `coarse_names`."""
+    may_mirror: bool = True
+    """Whether a mirror image shows the same class, as far as the source of the images knows."""
     splits: dict[str, SplitFacts]
     """The splits by name: `train`, `val`, `test`."""
     quarantined: tuple[Quarantined, ...]

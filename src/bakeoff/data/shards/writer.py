@@ -149,6 +149,7 @@ def _prepare(
             class_names=source.class_names,
             coarse_names=source.coarse_names,
             coarse_of=source.coarse_of,
+            may_mirror=source.may_mirror,
             splits={split: _write_split(source, temporary, split, plan.images, order, on_count) for split in SPLITS},
             quarantined=plan.quarantined,
             relabelled=plan.relabelled,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bakeoff.data.sources.records import SplitName
 
-__all__ = ["find_containers", "guess_split", "guess_splits", "may_be_class"]
+__all__ = ["find_containers", "guess_split", "guess_splits", "may_be_class", "split_words"]
 
 _SPLIT_WORDS: dict[str, SplitName] = {
     **dict.fromkeys(("train", "training", "trainset", "trn", "tr"), "train"),
@@ -56,7 +56,7 @@ def may_be_class(name: str) -> bool:
 
 def find_containers(names: Sequence[str]) -> list[str]:
     """The names that say that images are inside, alone or with a number, as `images`, `images_001` and `ham_part_2`."""
-    words = {name: _words(name) for name in names}
+    words = {name: split_words(name) for name in names}
     # What is left without numbers; several names that differ in nothing else are pieces of one whole.
     bases = {name: tuple(word for word in each if not word.isdecimal()) for name, each in words.items()}
     counts = Counter(bases.values())
@@ -67,11 +67,11 @@ def find_containers(names: Sequence[str]) -> list[str]:
     ]
 
 
+def split_words(name: str) -> list[str]:
+    """The words of a name, in lower case: `turn` and `left` of `turn-left`, `turn_left` and `TurnLeft`."""
+    return [word.lower() for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) if word]
+
+
 def _telling_words(name: str) -> list[str]:
     """The words of a name without those that say nothing: none for `images` and `my_data`."""
-    return [word for word in _words(name) if word not in _FILLERS]
-
-
-def _words(name: str) -> list[str]:
-    """The words of a name, in lower case."""
-    return [word.lower() for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) if word]
+    return [word for word in split_words(name) if word not in _FILLERS]

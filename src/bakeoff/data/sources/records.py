@@ -51,6 +51,8 @@ class Source(ABC):
     """The terms of use, and the work to cite."""
     signature: str
     """A hash that changes whenever the source's files change: the same signature means the same records."""
+    may_mirror: bool = True
+    """Whether a mirror image shows the same class, as far as the source knows."""
 
     @property
     @abstractmethod

@@ -30,7 +30,8 @@ class Augment(Section):
 
     policy: str = "flip-crop"
     """The steps in their order, joined by dashes, as in `flip-crop-cutout`; or `none`. Steps: `flip`, `crop`,
-    `translate`, `rotate`, `zoom`, `contrast`, `brightness`, `randaugment`, `cutout`, `mixup`, `cutmix`."""
+    `translate`, `rotate`, `zoom`, `contrast`, `brightness`, `randaugment`, `cutout`, `mixup`, `cutmix`. Where neither a
+    recipe nor a setting names it, `flip` is left out for images that must not be mirrored."""
     crop: float = Field(0.125, ge=0.0, le=0.5)
     """`crop`: largest shift in whole pixels, as a fraction of the side of the stored image, 0 to 0.5. The default is 4
     pixels of 32, as is usual for CIFAR."""
