@@ -99,6 +99,8 @@ def _own_cache(_caches, monkeypatch):
     # The presets that other programs have downloaded are not those of a test.
     monkeypatch.setenv("HF_HOME", str(folder / "huggingface"))
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(folder / "kagglehub"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.delenv("HUGGINGFACE_HUB_CACHE", raising=False)
     monkeypatch.delenv("BAKEOFF_DATA_DIR", raising=False)
     # A test that downloads something has a server of its own.
     monkeypatch.setenv("BAKEOFF_OFFLINE", "1")

@@ -38,7 +38,6 @@ def _bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BAKEOFF_WEIGHTS_DIR", str(tmp_path / "kits"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kaggle"))
-    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
 
 
 def write(path: Path, value: Any) -> None:
@@ -157,6 +156,26 @@ def test_presets_are_found_where_the_hubs_keep_them(tmp_path: Path) -> None:
         write_preset(tmp_path / "kaggle" / "models" / "keras" / "vit" / "keras" / "vit_tiny" / version)
     assert find_network("kaggle://keras/vit/keras/vit_tiny").preset.endswith("/10")
     assert find_network("kaggle://keras/vit/keras/vit_tiny/2").preset.endswith("/2")
+
+
+@pytest.mark.parametrize(
+    ("variables", "cache"),
+    [
+        ({}, "~/.cache/huggingface/hub"),
+        ({"XDG_CACHE_HOME": "/xdg"}, "/xdg/huggingface/hub"),
+        ({"XDG_CACHE_HOME": "/xdg", "HF_HOME": "$PLACE/hf", "PLACE": "/home"}, "/home/hf/hub"),
+        ({"HF_HOME": "/hf", "HUGGINGFACE_HUB_CACHE": "~/earlier"}, "~/earlier"),
+        ({"HF_HUB_CACHE": "/now", "HUGGINGFACE_HUB_CACHE": "/earlier"}, "/now"),
+    ],
+)
+def test_the_cache_of_hugging_face_is_where_its_package_has_it(
+    variables: dict[str, str], cache: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert hub.places.hub_cache("hf://me/mine") == Path(cache).expanduser()
 
 
 def test_a_name_of_kerashub_is_that_of_a_preset_at_kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

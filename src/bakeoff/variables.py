@@ -101,13 +101,22 @@ LOGICAL_CPUS = Variable(
 KERAS_HOME = Variable(
     "KERAS_HOME", "Folder in which Keras keeps downloaded weights, in `models`.", "`~/.keras`", owner="Keras"
 )
+XDG_CACHE_HOME = Variable(
+    "XDG_CACHE_HOME",
+    "Folder of the cache of Hugging Face, and on Linux of bakeoff's, where their own variables are not set.",
+    "`~/.cache`",
+    owner="XDG",
+)
 HF_HOME = Variable(
     "HF_HOME",
     "Folder of Hugging Face, with the cache of its presets in `hub`.",
-    "`~/.cache/huggingface`",
+    "`huggingface` in `XDG_CACHE_HOME`",
     owner="Hugging Face",
 )
 HF_HUB_CACHE = Variable("HF_HUB_CACHE", "Folder of that cache alone.", "`hub` in `HF_HOME`", owner="Hugging Face")
+HUGGINGFACE_HUB_CACHE = Variable(
+    "HUGGINGFACE_HUB_CACHE", "Earlier name of `HF_HUB_CACHE`, which comes first.", "the same", owner="Hugging Face"
+)
 HF_HUB_OFFLINE = Variable(
     "HF_HUB_OFFLINE",
     "`1`: download no presets from Hugging Face. `--offline` sets it.",

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import importlib.util
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from bakeoff.errors import ConfigError, suggest
 from bakeoff.files import expand_home, imported_weights_dir, read_json
 from bakeoff.networks.hub.families import FAMILIES
-from bakeoff.variables import HF_HOME, HF_HUB_CACHE, KAGGLEHUB_CACHE
+from bakeoff.variables import HF_HOME, HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, KAGGLEHUB_CACHE, XDG_CACHE_HOME
 
 __all__ = [
     "HOW_TO_INSTALL",
@@ -180,8 +181,11 @@ def _find_kaggle(name: str, handle: str) -> Path | None:
 
 def _hugging_face_cache() -> Path:
     """Where `huggingface_hub` keeps its files."""
-    home = expand_home(HF_HOME.read() or "~/.cache/huggingface")
-    return expand_home(HF_HUB_CACHE.read() or home / "hub")
+    caches = XDG_CACHE_HOME.read() or "~/.cache"
+    home = HF_HOME.read() or f"{caches}/huggingface"
+    cache = HF_HUB_CACHE.read() or HUGGINGFACE_HUB_CACHE.read() or f"{home}/hub"
+    # That package replaces variables in it, too.
+    return expand_home(os.path.expandvars(cache))
 
 
 def _kaggle_cache() -> Path:
