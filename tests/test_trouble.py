@@ -15,7 +15,7 @@ from test_docs import PACKAGE, ROOT
 RAISED = {
     *("BakeoffError", "InputError", "ConfigError", "DataError", "WeightsError", "BundleError", "OutputError"),
     *("NothingTrainedError", "DownloadError", "HostError", "CutError", "ContractError", "FloatingPointError"),
-    "HTTPException",
+    *("UnfinishedError", "HTTPException"),
 }
 # Letters of its own that a message has at least; others pass the text of another error on.
 LEAST_LETTERS = 10

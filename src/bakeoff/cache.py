@@ -8,7 +8,7 @@ weights/     starting weights that the driver of a cluster sent to this node, or
 given/       tables and arrays that were given in Python
 profiles/    what this machine was measured to take
 networks/    facts and weights of plug-in networks
-presets/     presets of hubs, packed for other machines, and which of them were loaded once
+presets/     presets of hubs, packed for other machines; which of them were loaded once, and whose download has begun
 
 `$BAKEOFF_CACHE_DIR` may name a folder in which the user keeps other files. What has another name than bakeoff gives
 is no entry: it is neither counted nor deleted.

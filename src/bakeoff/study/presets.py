@@ -9,7 +9,7 @@ from bakeoff.download import is_offline
 from bakeoff.errors import WeightsError
 from bakeoff.launch import check_weights, fetch_preset
 from bakeoff.networks.find import find_network
-from bakeoff.networks.hub import find_folder, is_preset, require_kerashub
+from bakeoff.networks.hub import find_folder, find_lack, is_preset, require_kerashub
 from bakeoff.networks.weights import is_known_to_fit, note_fit
 from bakeoff.runs.events import RunProgress
 from bakeoff.study.provide import require_tensorflow
@@ -20,7 +20,7 @@ _log = logging.getLogger("bakeoff")
 
 
 def fetch_presets(names: Iterable[str], on_count: OnCount, limit_bytes: float = math.inf) -> float:
-    """Download the presets among the names of networks that are not on this machine, and check them all.
+    """Download the presets among the names of networks that are not whole on this machine, and check them all.
 
     Args:
         names: Names of networks.
@@ -36,12 +36,12 @@ def fetch_presets(names: Iterable[str], on_count: OnCount, limit_bytes: float = 
     """
     names = list(dict.fromkeys(filter(is_preset, names)))
     for name in names:
-        if find_folder(name) is not None:
+        if not (lack := find_lack(name)):
             continue
         require_kerashub(name)
         if is_offline(hugging_face=name.startswith("hf://")):
             raise WeightsError(
-                f"{name} is not on this machine, and downloads are switched off; copy it from a machine with internet"
+                f"{name} {lack}, and downloads are switched off; copy it from a machine with internet"
                 " (`bakeoff weights export`, then `bakeoff weights import`)"
             )
         doing = f"downloading {name}"
@@ -51,12 +51,18 @@ def fetch_presets(names: Iterable[str], on_count: OnCount, limit_bytes: float = 
         def count(event: RunProgress, doing: str = doing) -> None:
             on_count(f"{doing}, {event.doing}", 0, 0)
 
+        held = _count_bytes(name)
         fetch_preset(name, count, limit_bytes=limit_bytes)
-        folder = find_folder(name)
-        assert folder is not None
-        limit_bytes -= sum(path.stat().st_size for path in folder.iterdir())
+        came = max(0, _count_bytes(name) - held)
+        limit_bytes = max(0, limit_bytes - came)
     _check_presets(names, on_count)
     return limit_bytes
+
+
+def _count_bytes(name: str) -> int:
+    """Bytes of what is on this machine of a preset."""
+    folder = find_folder(name)
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) if folder else 0
 
 
 def _check_presets(names: Iterable[str], on_count: OnCount) -> None:

@@ -20,7 +20,7 @@ saved.py        which saved models need KerasHub
 """
 
 from bakeoff.networks.hub.facts import find_preset
-from bakeoff.networks.hub.fetch import download_preset, require_kerashub
+from bakeoff.networks.hub.fetch import download_preset, find_lack, require_kerashub
 from bakeoff.networks.hub.packed import hash_preset, pack_preset, unpack_preset
 from bakeoff.networks.hub.places import find_folder, is_preset, list_names
 from bakeoff.networks.hub.saved import explain_missing, needs_kerashub
@@ -29,6 +29,7 @@ __all__ = [
     "download_preset",
     "explain_missing",
     "find_folder",
+    "find_lack",
     "find_preset",
     "hash_preset",
     "is_preset",

@@ -9,6 +9,7 @@ from bakeoff.errors import WeightsError
 from bakeoff.networks.backbone import Affine, Backbone, Features, Origin
 from bakeoff.networks.hub.families import FAMILIES, describe_shape, find_design
 from bakeoff.networks.hub.files import read_files
+from bakeoff.networks.hub.formats import UnfinishedError
 from bakeoff.networks.hub.places import find_folder
 from bakeoff.networks.hub.transformer import count_multiply_adds, count_parameters
 
@@ -28,7 +29,8 @@ def find_preset(name: str) -> Backbone:
 
     Raises:
         ConfigError: There is no such preset or folder.
-        WeightsError: It is not on this machine, is damaged, is no image network, or asks for code of its own.
+        UnfinishedError: A file is missing, or not whole.
+        WeightsError: It is not on this machine, is no image network, or asks for code of its own.
     """
     folder = find_folder(name)
     if folder is None:
@@ -48,7 +50,7 @@ def _describe(name: str, folder: Path, changed: tuple[int, ...]) -> Backbone:
     described = files.described
     converter = described.converter
     if converter is None:
-        raise WeightsError(
+        raise UnfinishedError(
             f"{name}: {folder} does not say how images are scaled for it; save it with its ImageConverter"
             " (image_converter.json), or add preprocessor_config.json"
         )

@@ -20,7 +20,7 @@ from typing import Any
 
 from bakeoff.errors import WeightsError
 from bakeoff.files import hash_file, hash_json
-from bakeoff.networks.hub.formats import MOST_BYTES, Description, read_description, read_table
+from bakeoff.networks.hub.formats import MOST_BYTES, Description, UnfinishedError, read_description, read_table
 
 __all__ = ["KEPT_FILES", "WEIGHT_FILES", "PresetFiles", "hash_files", "read_files", "read_shapes"]
 
@@ -72,12 +72,13 @@ def read_files(name: str, folder: Path) -> PresetFiles:
         folder: Its folder.
 
     Raises:
-        WeightsError: A file is missing, damaged, or of another kind of network; or it asks for code of its own.
+        UnfinishedError: A file is missing, or not whole.
+        WeightsError: It is another kind of network, or asks for code of its own.
     """
     try:
         return _read(folder)
     except WeightsError as error:
-        raise WeightsError(f"{name}: {folder} {error}") from error
+        raise type(error)(f"{name}: {folder} {error}") from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         # Somebody else's file, which can have anything anywhere.
         reason = f"no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
@@ -94,7 +95,7 @@ def hash_files(files: PresetFiles) -> str:
 def read_shapes(path: Path) -> dict[str, list[int]]:
     """The shapes of the tensors in a safetensors file by name, from its header.
 
-    Raises WeightsError if it is not whole.
+    Raises UnfinishedError if it is not whole.
     """
     return {name: tensor["shape"] for name, tensor in _read_header(path).items() if "shape" in tensor}
 
@@ -102,7 +103,7 @@ def read_shapes(path: Path) -> dict[str, list[int]]:
 def _read(folder: Path) -> PresetFiles:
     config = read_table(folder / "config.json")
     if config is None:
-        raise WeightsError("has no config.json, so it is no preset; give a folder that KerasHub, or a hub, wrote")
+        raise UnfinishedError("has no config.json, so it is no preset; give a folder that KerasHub, or a hub, wrote")
     described = read_description(folder, config)
     weights = _find_weights(folder)
     metadata = read_table(folder / "metadata.json") or {}
@@ -123,7 +124,7 @@ def _read(folder: Path) -> PresetFiles:
 def _find_weights(folder: Path) -> tuple[Path, ...]:
     first = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if first is None:
-        raise WeightsError(f"has no weights ({' or '.join(WEIGHT_FILES[::2])}); download or save the preset again")
+        raise UnfinishedError(f"has no weights ({' or '.join(WEIGHT_FILES[::2])}); download or save the preset again")
     if first.suffix != ".json":
         return (first,)
     table = read_table(first) or {}
@@ -132,7 +133,7 @@ def _find_weights(folder: Path) -> tuple[Path, ...]:
         names |= set(value if isinstance(value, list) else [value])
     for name in sorted(names):
         if Path(name).name != name or not (folder / name).is_file():
-            raise WeightsError(f"lacks {name}, a part of its weights; download or save the preset again")
+            raise UnfinishedError(f"lacks {name}, a part of its weights; download or save the preset again")
     return (first, *(folder / name for name in sorted(names)))
 
 
@@ -149,15 +150,17 @@ def _count_stored(weights: tuple[Path, ...]) -> int:
 
 
 def _check_hdf5(path: Path) -> None:
-    """Raise WeightsError if an HDF5 file is not whole: its superblock says where it ends."""
+    """Raise UnfinishedError if an HDF5 file is not whole: its superblock says where it ends."""
     with path.open("rb") as file:
         head = file.read(52)
     if head[:8] != b"\x89HDF\r\n\x1a\n" or len(head) < 52:
-        raise WeightsError(f"has a damaged {path.name}: it does not begin as HDF5 does; download or save it again")
+        raise UnfinishedError(f"has a damaged {path.name}: it does not begin as HDF5 does; download or save it again")
     place = {0: 40, 1: 44}.get(head[8], 28)
     end, size = int.from_bytes(head[place : place + 8], "little"), path.stat().st_size
     if size < end:
-        raise WeightsError(f"has a damaged {path.name}: {size:,} of {end:,} bytes are there; download or save it again")
+        raise UnfinishedError(
+            f"has a damaged {path.name}: {size:,} of {end:,} bytes are there; download or save it again"
+        )
 
 
 def _read_header(path: Path) -> dict[str, Any]:
@@ -166,14 +169,14 @@ def _read_header(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(size - 8, _MOST_HEADER_BYTES):
-            raise WeightsError(f"has a damaged {path.name}: it does not begin as safetensors do; download it again")
+            raise UnfinishedError(f"has a damaged {path.name}: it does not begin as safetensors do; download it again")
         try:
             header = json.loads(file.read(length))
             end = max((tensor["data_offsets"][1] for tensor in header.values() if "shape" in tensor), default=0)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise WeightsError(f"has a damaged {path.name}: its header cannot be read; download it again") from error
+            raise UnfinishedError(f"has a damaged {path.name}: its header cannot be read; download it again") from error
     if size != 8 + length + end:
-        raise WeightsError(
+        raise UnfinishedError(
             f"has a damaged {path.name}: {size:,} of {8 + length + end:,} bytes are there; download it again"
         )
     tables: dict[str, Any] = header

@@ -15,13 +15,17 @@ from bakeoff.files import read_json
 from bakeoff.networks.hub.families import FAMILIES, TIMM, TRANSFORMERS, from_transformers
 from bakeoff.text import counted
 
-__all__ = ["MOST_BYTES", "Description", "read_description", "read_table"]
+__all__ = ["MOST_BYTES", "Description", "UnfinishedError", "read_description", "read_table"]
 
 MOST_BYTES = 4 << 20
 # What a configuration may be made of besides numbers and texts: no layer, no function.
 _PLAIN_MODULES = ("keras", "keras.dtype_policies", "keras.initializers", "keras.src.dtype_policies.dtype_policy")
 _PARTS = {"SigLIPVisionEncoder", "SigLIPTextEncoder"}
 _OWN = re.compile(r"(?:keras_hub|keras_nlp)(?:\.[\w.]+)?")
+
+
+class UnfinishedError(WeightsError):
+    """Files of a preset are missing, or not whole, as after a download that was interrupted."""
 
 
 class Description(NamedTuple):
@@ -63,7 +67,7 @@ def read_table(path: Path) -> dict[str, Any] | None:
     try:
         table = read_json(path)
     except (OSError, ValueError) as error:
-        raise WeightsError(f"has a damaged {path.name} ({error}); download or save the preset again") from error
+        raise UnfinishedError(f"has a damaged {path.name} ({error}); download or save the preset again") from error
     if not isinstance(table, dict):
         raise WeightsError(f"has a {path.name} that is no table; download or save the preset again")
     return table

@@ -21,7 +21,9 @@ __all__ = [
     "find_folder",
     "find_handle",
     "hub_cache",
+    "is_folder",
     "is_preset",
+    "kaggle_home",
     "kept_folder",
     "list_names",
 ]
@@ -51,6 +53,12 @@ def is_preset(name: str) -> bool:
     return name.startswith(PREFIXES)
 
 
+def is_folder(name: str) -> bool:
+    """Whether the name of a preset is that of a folder of the user's, as in `hub:./my_preset`."""
+    rest = name.removeprefix("hub:")
+    return rest != name and ("/" in rest or rest.startswith((".", "~")))
+
+
 def find_folder(name: str) -> Path | None:
     """The folder of a preset on this machine; None if it has not been downloaded or imported.
 
@@ -59,7 +67,7 @@ def find_folder(name: str) -> Path | None:
     """
     hub, _, rest = name.partition(":")
     rest = rest.removeprefix("//")
-    given = expand_home(rest).absolute() if hub == "hub" and _is_path(rest) else None
+    given = expand_home(rest).absolute() if is_folder(name) else None
     if given is not None and given.is_dir():
         return given
     if (kept := kept_folder(name)).is_dir():
@@ -101,8 +109,13 @@ def expect_bytes(name: str) -> int:
 
 
 def hub_cache(name: str) -> Path:
-    """The folder that a preset is downloaded into."""
+    """The cache that a preset is downloaded into."""
     return _hugging_face_cache() if name.startswith("hf://") else _kaggle_cache()
+
+
+def kaggle_home() -> Path:
+    """The folder of all that `kagglehub` keeps."""
+    return expand_home(KAGGLEHUB_CACHE.read() or "~/.cache/kagglehub")
 
 
 def list_names() -> list[str]:
@@ -151,10 +164,6 @@ def _list_presets() -> dict[str, _Listed]:
     return found
 
 
-def _is_path(text: str) -> bool:
-    return "/" in text or text.startswith((".", "~"))
-
-
 def _find_hugging_face(name: str, repository: str) -> Path | None:
     """The snapshot of a repository's main branch in the cache of `huggingface_hub`."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
@@ -190,4 +199,4 @@ def _hugging_face_cache() -> Path:
 
 def _kaggle_cache() -> Path:
     """Where `kagglehub` keeps models."""
-    return expand_home(KAGGLEHUB_CACHE.read() or "~/.cache/kagglehub") / "models"
+    return kaggle_home() / "models"
