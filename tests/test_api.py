@@ -494,6 +494,7 @@ def test_weights_of_criteria_that_are_no_dict_are_refused(out: Path) -> None:
         ("tune", {"dry_run": "no"}),
         ("tune", {"seeds": 21, "strategy": "ablate"}),
         ("train", {"weights": 1}),
+        ("train", {"partial": 1}),
         ("train", {"weights": ["a.h5", "b.h5"]}),
         ("train", {"weights": {"mobilenet-v2": "a.h5"}}),
         ("evaluate", {"run": None}),

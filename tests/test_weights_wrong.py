@@ -8,12 +8,14 @@ import keras
 import numpy as np
 import pytest
 
+from bakeoff.api import runs
 from bakeoff.errors import WeightsError
 from bakeoff.networks.backbone import build_backbone
 from bakeoff.networks.find import find_network
 from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import WeightsSource, load_weights, locate_weights
 from bakeoff.networks.weights.known import CONVOLUTIONS
+from bakeoff.runs.config import WeightsChoice
 from running import run_cli
 
 VGG = find_network("vgg-16")
@@ -178,3 +180,20 @@ def test_a_wrong_file_ends_a_command_before_anything_is_trained(tmp_path: Path, 
     assert "lenet" in done.stderr
     assert "a.weights.h5 holds" in done.stderr
     assert not list(tmp_path.glob("out/runs/*"))
+
+
+def test_a_part_of_a_network_is_taken_by_train_if_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for = list[bool]()
+
+    def provide_weights(_: Any, choice: WeightsChoice, *__: Any) -> None:
+        asked_for.append(choice.partial)
+        raise WeightsError("that is enough")
+
+    monkeypatch.setattr(runs, "prepare_data", lambda *_: (tmp_path, None))
+    monkeypatch.setattr(runs, "provide_weights", provide_weights)
+    for more in ([], ["--partial-weights"]):
+        done = run_cli("train", "digits", "--set", "model.name=vgg-16", "--weights", "part.h5", *more)
+        assert done.stderr.endswith("bakeoff: that is enough\n")
+    assert asked_for == [False, True]

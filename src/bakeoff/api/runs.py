@@ -2,6 +2,7 @@
 
 from functools import partial as bind
 from pathlib import Path
+from typing import Any
 
 from bakeoff.api.arguments import (
     Classes,
@@ -58,6 +59,7 @@ def train(
     recipe: PathLike | None = None,
     settings: Settings | None = None,
     weights: Weights | None = None,
+    partial: bool = False,
     metric: str | None = None,
     deterministic: bool = False,
     classes: Classes | None = None,
@@ -85,6 +87,7 @@ def train(
         settings: Over the recipe: ["model.name=lenet", "train.epochs=3"], or {"model.name": "lenet", ...}.
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it. None:
             the recipe's, or "auto".
+        partial: Accept a weight file that has only a part of the network; the rest stays random.
         metric: The validation metric that decides: "top1", "balanced" (accuracy), "macro-f1", "log-loss" or "auroc";
             None: the
             recipe's, else top-1, or balanced accuracy where the largest class has at least 5 times the training images
@@ -133,12 +136,12 @@ def train(
         group=group,
         fit=fit,
     )
-    start = {}
+    start: dict[str, Any] = {"partial_weights": True} if read_flag("partial", partial) else {}
     if files := read_weights("weights", weights):
         choice = parse_weights(files)
         if len(files) > 1 or set(choice.named) - {config.model.name}:
             raise ConfigError(f"weights={weights!r}: give auto, none, or the path of one file, of {config.model.name}")
-        start = {"weights": choice.of(config.model.name)}
+        start["weights"] = choice.of(config.model.name)
     config = config.revised(data=wanted.model_dump(), model=start)
     limit = read_bytes("download_limit", download_limit)
     with working_offline(read_flag("offline", offline)), watch_progress(progress, Stage.TRAIN) as watcher:
