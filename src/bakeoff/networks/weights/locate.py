@@ -26,6 +26,7 @@ __all__ = [
     "hint_to_get_weights",
     "hub_path",
     "is_available_locally",
+    "is_given",
     "local_weights_origin",
     "locate_starting_weights",
     "locate_weights",
@@ -143,6 +144,17 @@ def local_weights_origin(spec: Backbone) -> str | None:
     return "download" if hub_file and hub_file.is_file() else None
 
 
+def is_given(spec: Backbone, wanted: str) -> bool:
+    """Whether a network would start from a file that somebody gave, here or to `weights export` on another machine.
+
+    Arguments as of `locate_weights`.
+    """
+    if wanted != "auto":
+        return wanted != "none"
+    found = find_imported(spec.name) if _takes_imported(spec) else None
+    return found is not None and found[1].origin == "file"
+
+
 def hub_path(spec: Backbone) -> Path | None:
     """The file in which Keras stores a network's downloaded weights; None if Keras has no weights of it.
 
@@ -173,8 +185,7 @@ def describe_for_export(spec: Backbone, wanted: str) -> tuple[Path, ExportedWeig
         raise WeightsError(
             f"the weights of {spec.name} come with its module; copy that to the other machine, with its file of weights"
         )
-    if source.origin == "file" and (spec.from_scratch or spec.preset or spec.weights is not None):
-        # What `locate_weights` finds before it looks at imported files.
+    if source.origin == "file" and not _takes_imported(spec):
         raise WeightsError(
             f"{spec.name} would not take an imported file; copy {source.path} itself, and give --weights"
             f" {spec.name}=PATH on the other machine"
@@ -195,6 +206,11 @@ def describe_for_export(spec: Backbone, wanted: str) -> tuple[Path, ExportedWeig
         licence="not known to bakeoff: ask the author of the file" if is_given else spec.licence,
     )
     return source.path, entry
+
+
+def _takes_imported(spec: Backbone) -> bool:
+    """Whether `auto` looks at imported files, and not at what the network brings along, or at its package, before."""
+    return not (spec.from_scratch or spec.preset or spec.weights is not None or spec.weights_package)
 
 
 def _package_file(spec: Backbone) -> Path | None:

@@ -23,6 +23,7 @@ SCHEMA = 1
 # The origin of what comes from a preset of a hub.
 PRESET = "preset"
 _MOST_KIT_BYTES = 1 << 20
+_REPAIR = "delete it, and run `bakeoff weights export` again (of the folder of imported weights: `import`)"
 OnFile = Callable[[str, int, int], None]
 """Called with (what is being done with which file, files done, files in all)."""
 
@@ -64,19 +65,13 @@ def read_kit(folder: Path) -> tuple[ExportedWeights, ...]:
     if not path.is_file():
         return ()
     if path.stat().st_size > _MOST_KIT_BYTES:
-        raise WeightsError(
-            f"{path} is larger than {_MOST_KIT_BYTES:,} bytes, which no kit is; run `bakeoff weights export` again"
-        )
+        raise WeightsError(f"{path} is larger than {_MOST_KIT_BYTES:,} bytes, which no kit is; {_REPAIR}")
     try:
         kit = Kit.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
-        raise WeightsError(
-            f"cannot read {path}: {str(error).splitlines()[0]}; run `bakeoff weights export` again"
-        ) from error
+        raise WeightsError(f"cannot read {path}: {str(error).splitlines()[0]}; {_REPAIR}") from error
     if kit.schema_ != SCHEMA or any(Path(entry.file).name != entry.file for entry in kit.files):
-        raise WeightsError(
-            f"{path} is of another version, or names files outside its folder; run `bakeoff weights export` again"
-        )
+        raise WeightsError(f"{path} is of another version, or names files outside its folder; {_REPAIR}")
     return kit.files
 
 
@@ -89,21 +84,28 @@ def find_imported(network: str) -> tuple[Path, ExportedWeights] | None:
     return None
 
 
-def export_weights(folder: Path, files: Sequence[tuple[Path, ExportedWeights]], on_file: OnFile) -> None:
-    """Copy weight files into a folder and write its `kit.json`.
+def export_weights(
+    folder: Path, files: Sequence[tuple[Path, ExportedWeights]], on_file: OnFile
+) -> tuple[ExportedWeights, ...]:
+    """Copy weight files into a folder and write its `kit.json`. Files exported into it before stay.
 
     Args:
         folder: The folder to write; it is made if it does not exist.
         files: Each file and its entry, from `describe_for_export`.
         on_file: Called before each file with (name, files done, files in all).
 
+    Returns:
+        The entries of the files of other networks that were exported into the folder before.
+
     Raises:
         OutputError: The folder cannot be written.
+        WeightsError: It has a `kit.json` that is damaged.
     """
+    read_kit(folder)  # before anything is copied
     for done, (path, entry) in enumerate(files):
         on_file(entry.file, done, len(files))
         _copy(path, folder / entry.file)
-    _write(folder, [entry for _, entry in files])
+    return _add(folder, [entry for _, entry in files])
 
 
 def import_weights(folder: Path, on_file: OnFile) -> tuple[ExportedWeights, ...]:
@@ -138,10 +140,8 @@ def import_weights(folder: Path, on_file: OnFile) -> tuple[ExportedWeights, ...]
             unpack_preset(folder / entry.file, entry.network)
         else:
             _copy(folder / entry.file, imported / entry.file)
-    networks = {entry.network for entry in entries}
     # An unpacked preset is found by its name.
-    files = [entry for entry in entries if entry.origin != PRESET]
-    _write(imported, [*(entry for entry in read_kit(imported) if entry.network not in networks), *files])
+    _add(imported, [entry for entry in entries if entry.origin != PRESET])
     return entries
 
 
@@ -150,7 +150,13 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def _write(folder: Path, entries: Sequence[ExportedWeights]) -> None:
+def _add(folder: Path, entries: Sequence[ExportedWeights]) -> tuple[ExportedWeights, ...]:
+    """Add entries to a folder's `kit.json`; those of other networks stay whose files are there, and are returned."""
     make_dir(folder)
-    kit = Kit(files=tuple(sorted(entries, key=lambda entry: entry.network)))
+    networks = {entry.network for entry in entries}
+    before = tuple(
+        entry for entry in read_kit(folder) if entry.network not in networks and (folder / entry.file).is_file()
+    )
+    kit = Kit(files=tuple(sorted((*before, *entries), key=lambda entry: entry.network)))
     write_text(folder / "kit.json", kit.model_dump_json(indent=2, by_alias=True) + "\n")
+    return before
