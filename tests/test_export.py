@@ -410,6 +410,16 @@ def test_a_saved_model_without_a_numbered_folder_is_opened(bundled, digits, tmp_
     np.testing.assert_array_equal(open_bundle(old).probabilities(images), expected)
 
 
+@pytest.mark.parametrize("form", [Format.LITERT, Format.ONNX])
+def test_an_open_bundle_answers_batches_of_every_size_after_its_files_are_gone(bundled, digits, tmp_path, form):
+    images = load_split(digits, "val").images[:3]
+    expected = open_bundle(bundled(form)).probabilities(images)
+    folder = shutil.copytree(bundled(form), tmp_path / "bundle")
+    opened = open_bundle(folder)
+    shutil.rmtree(folder)
+    np.testing.assert_array_equal(opened.probabilities(images), expected)
+
+
 @pytest.mark.parametrize(
     ("form", "quantize", "advice"),
     [

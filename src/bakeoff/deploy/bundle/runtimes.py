@@ -112,10 +112,13 @@ def _open_onnx(path: Path, threads: int | None) -> Runtime:
 
 
 class _LiteRT:
-    """One interpreter for each batch size in use, created at its first batch. One runs at a time."""
+    """One interpreter for each batch size in use, created at its first batch. One runs at a time.
+
+    All of them are made of the bytes that the file had when it was opened: it may be replaced while it is in use.
+    """
 
     def __init__(self, path: Path, threads: int) -> None:
-        self._path = path
+        self._content = path.read_bytes()
         self._threads = threads
         self._interpreters: dict[int, Any] = {}
         self._lock = threading.Lock()
@@ -140,7 +143,7 @@ class _LiteRT:
 
     def _interpreter_for(self, batch_size: int) -> Any:
         if batch_size not in self._interpreters:
-            interpreter = self._interpreter_class(model_path=str(self._path), num_threads=self._threads)
+            interpreter = self._interpreter_class(model_content=self._content, num_threads=self._threads)
             details = interpreter.get_input_details()[0]
             interpreter.resize_tensor_input(details["index"], [batch_size, *details["shape"][1:]])
             interpreter.allocate_tensors()
