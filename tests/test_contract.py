@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from bakeoff.deploy.contract.cost import check_fused, check_half_precision
 from bakeoff.deploy.contract.features import check_finite, check_repeatable, check_scaling
@@ -219,6 +220,16 @@ def test_a_check_that_raises_something_else_is_a_failed_one(tmp_path: Path, monk
     first, second = json.loads((tmp_path / "contract.json").read_text())
     assert first == {"name": "first", "passed": True, "detail": "fine"}
     assert second == {"name": "second", "passed": False, "detail": "ValueError: with lines"}
+
+
+def test_a_network_is_checked_in_full_float32_on_gpus_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bakeoff.deploy.contract import run
+
+    is_rounded = tf.config.experimental.tensor_float_32_execution_enabled
+    monkeypatch.setattr(run, "_list_checks", lambda _: iter([("rounded", lambda: str(is_rounded()))]))
+    try_contract(find_network("lenet"), tmp_path / "contract.json")
+    (found,) = json.loads((tmp_path / "contract.json").read_text())
+    assert (found["detail"], is_rounded()) == ("False", True)
 
 
 def test_a_network_that_cannot_be_used_at_all_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bakeoff.data.batches import load_split
 from bakeoff.deploy.bundle import (
@@ -19,6 +21,7 @@ from bakeoff.deploy.bundle import (
     ThresholdRule,
     check_format,
     closer_forms,
+    measure_model,
     open_bundle,
     read_facts,
     write_facts,
@@ -32,6 +35,7 @@ from bakeoff.locks import hold
 from bakeoff.runs.calibration import softmax
 from bakeoff.runs.predictions import Predictions
 from bakeoff.training.inference import compile_forward, predict_logits
+from bakeoff.training.test import open_test
 
 DEPLOY = Path(__file__).parents[1] / "docs" / "how-to" / "export.md"
 
@@ -418,6 +422,35 @@ def test_an_open_bundle_answers_batches_of_every_size_after_its_files_are_gone(b
     opened = open_bundle(folder)
     shutil.rmtree(folder)
     np.testing.assert_array_equal(opened.probabilities(images), expected)
+
+
+def test_a_model_is_timed_on_the_processor_also_where_there_is_a_gpu(tmp_path, monkeypatch):
+    hidden = []
+
+    def run(command, *, env, **_):
+        hidden.append(env["CUDA_VISIBLE_DEVICES"])
+        return subprocess.CompletedProcess(command, 1, "", "that is enough")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(BundleError, match="that is enough"):
+        measure_model(tmp_path / "model.keras", Format.KERAS, 8)
+    assert hidden == ["-1"]
+
+
+def test_what_is_compared_with_other_runtimes_is_computed_in_full_float32(lenet, tmp_path):
+    """On GPUs; on processors float32 has all its bits anyway, but the setting is there."""
+    is_rounded = tf.config.experimental.tensor_float_32_execution_enabled
+    seen = []
+
+    def forward(_images):
+        seen.append(is_rounded())
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        write_bundle(dataclasses.replace(lenet, forward=forward), tmp_path / "bundle")
+    with pytest.raises(InterruptedError):
+        open_test(SimpleNamespace(folder=tmp_path, record=lenet.record, dataset=lenet.dataset, forward=forward))
+    assert (seen, is_rounded()) == ([False, False], True)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ from pathlib import Path
 from bakeoff.data.batches import load_split
 from bakeoff.runs.folder import SPLITS_SCORED
 from bakeoff.runs.predictions import Predictions, has_predictions, write_predictions
-from bakeoff.training.inference import predict_logits, report_batches
+from bakeoff.training.inference import full_float32, predict_logits, report_batches
 from bakeoff.training.model import open_run
 
 __all__ = ["predict_again"]
 
 
+@full_float32()
 def predict_again(folder: Path, data: Path, target: Path) -> None:
     """Compute the predictions of a run's model on the splits for which the run has stored some.
 

@@ -1,6 +1,7 @@
 """Outputs of a model on images, in inference mode."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -11,13 +12,40 @@ from bakeoff.networks.fuse import fuse
 from bakeoff.runs.calibration import softmax
 from bakeoff.runs.events import RunProgress, write_event
 
-__all__ = ["EVAL_BATCH", "Forward", "average_logits", "compile_forward", "predict_logits", "report_batches"]
+__all__ = [
+    "EVAL_BATCH",
+    "Forward",
+    "average_logits",
+    "compile_forward",
+    "full_float32",
+    "predict_logits",
+    "report_batches",
+]
 
 EVAL_BATCH = 128
 
 Batch = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Forward = Callable[[Batch], Floats]
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """For the block, or for a function that it decorates, GPUs multiply float32 with all its bits.
+
+    By default they round the factors to 11 bits (TF32). That is as good for scores, but not where predictions are
+    compared with those of another device or runtime. It has to be around everything that such a process computes,
+    because TensorFlow keeps the algorithm that it has chosen for a convolution.
+    """
+    import tensorflow as tf
+
+    settings = tf.config.experimental
+    before = settings.tensor_float_32_execution_enabled()
+    settings.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        settings.enable_tensor_float_32_execution(before)
 
 
 def compile_forward(model: keras.Model) -> Forward:

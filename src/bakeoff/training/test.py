@@ -17,14 +17,18 @@ from bakeoff.runs.metrics import TestMetrics, score, wilson_interval
 from bakeoff.runs.predictions import Predictions, round_logits, write_predictions
 from bakeoff.runs.record import write_record
 from bakeoff.text import to_cell
-from bakeoff.training.inference import predict_logits, report_batches
+from bakeoff.training.inference import full_float32, predict_logits, report_batches
 from bakeoff.training.model import OpenedRun
 
 __all__ = ["open_test", "score_without_leaks"]
 
 
+@full_float32()
 def open_test(run: OpenedRun) -> TestMetrics:
-    """Score a finished run on the locked test split. The opening is recorded before the first image is read."""
+    """Score a finished run on the locked test split. The opening is recorded before the first image is read.
+
+    It is computed in full float32, because the bundle may be compared with the run in the same process.
+    """
     openings, before = RunFolder(run.folder).test_openings, run.record.test
     with openings.open("a", encoding="utf-8") as file:
         file.write(datetime.now(UTC).isoformat(timespec="seconds") + "\n")

@@ -1,4 +1,4 @@
-"""Latency and memory of a model, measured in a fresh process like a user's.
+"""Latency and memory of a model on the processor, measured in a fresh process like a user's.
 
 python -m bakeoff.deploy.bundle.benchmark MODEL FORMAT SIDE [PLUGIN]
 """
@@ -19,6 +19,7 @@ from bakeoff.deploy.bundle.runtimes import Runtime, open_runtime
 from bakeoff.errors import BundleError
 from bakeoff.machine import describe_cpu, peak_memory, python_path, tensorflow_environment
 from bakeoff.runs.plugin import Plugin
+from bakeoff.variables import CUDA_VISIBLE_DEVICES
 
 __all__ = ["THREADS", "measure_model"]
 
@@ -28,7 +29,7 @@ _LEAST_RUNS, _LEAST_SECONDS = 5, 1.5
 
 
 def measure_model(path: Path, model_format: Format, side: int, plugin: Plugin | None = None) -> Timing:
-    """Measure a model in a fresh process with two threads.
+    """Measure a model in a fresh process with two threads, on the processor: so all formats are comparable.
 
     Args:
         path: The model.
@@ -41,7 +42,8 @@ def measure_model(path: Path, model_format: Format, side: int, plugin: Plugin | 
     """
     command = [sys.executable, "-m", "bakeoff.deploy.bundle.benchmark", str(path), model_format.value, str(side)]
     command += [plugin.model_dump_json() if plugin else "", repr(time.time())]
-    environment = tensorflow_environment(onednn=True) | python_path()
+    # TensorFlow would take a GPU, which ONNX Runtime and LiteRT do not, and whose memory the calling process has taken.
+    environment = tensorflow_environment(onednn=True) | python_path() | {CUDA_VISIBLE_DEVICES.name: "-1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode < 0:
         raise BundleError(f"{path.name} cannot be run: ended by {signal.Signals(-done.returncode).name}")

@@ -16,10 +16,12 @@ from bakeoff.deploy.contract.subject import ContractError, Subject, make_subject
 from bakeoff.files import write_json
 from bakeoff.networks.backbone import Backbone
 from bakeoff.runs.events import RunProgress, write_event
+from bakeoff.training.inference import full_float32
 
 __all__ = ["try_contract"]
 
 
+@full_float32()
 def try_contract(spec: Backbone, target: Path) -> None:
     """Try what every network must do on one of them, and write the outcomes as JSON.
 

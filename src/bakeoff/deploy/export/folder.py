@@ -43,7 +43,7 @@ from bakeoff.runs.predictions import Predictions
 from bakeoff.runs.record import RunRecord
 from bakeoff.runs.selective import CoverageCurve, trace_predictions, trace_probabilities
 from bakeoff.runs.versions import find_library_versions
-from bakeoff.training.inference import Forward, compile_forward, predict_logits
+from bakeoff.training.inference import Forward, compile_forward, full_float32, predict_logits
 from bakeoff.training.model import HOW_TO_MEND
 
 __all__ = ["FinishedRun", "write_bundle"]
@@ -75,6 +75,7 @@ class FinishedRun:
     """Of a refit, the run whose recipe it repeats."""
 
 
+@full_float32()
 def write_bundle(
     finished: FinishedRun,
     folder: Path,
