@@ -9,12 +9,13 @@ import pty
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from bakeoff.cli.answers import print_csv
 from bakeoff.data.batches import load_split
-from bakeoff.deploy.bundle import Format, Prediction, find_inputs, open_bundle
+from bakeoff.deploy.bundle import Format, Prediction, find_inputs, open_bundle, predict
 from bakeoff.deploy.bundle.opened import ClassScore
 from factories import encode_png
 from running import BAKEOFF, run_cli
@@ -132,6 +133,24 @@ def test_a_glob_that_matches_folders_and_what_is_in_them_gives_each_image_once(p
 def test_an_image_that_is_named_twice_is_answered_twice(tmp_path):
     (tmp_path / "a.png").touch()
     assert len(find_inputs([str(tmp_path / "a.png"), str(tmp_path)])) == 2
+
+
+def test_what_may_wait_forever_is_read_by_the_thread_that_ctrl_c_interrupts(bundle, pictures, tmp_path, monkeypatch):
+    readers, outcomes = [], iter([(pictures / "00.png").read_bytes(), OSError(5, "Input/output error")])
+
+    def read():
+        readers.append(threading.current_thread())
+        if isinstance(outcome := next(outcomes), OSError):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=SimpleNamespace(read=read)))
+    answers = list(predict(open_bundle(bundle), find_inputs(["-", "-", str(pictures / "02.png")])))
+    assert [answer.error for answer in answers] == [None, "Input/output error", None]
+    assert readers == [threading.main_thread()] * 2
+    os.mkfifo(tmp_path / "pipe")
+    waits = [each.may_wait for each in find_inputs(["-", str(tmp_path / "pipe"), str(pictures / "00.png")])]
+    assert waits == [True, True, False]
 
 
 def test_results_go_to_standard_output_while_a_bar_is_drawn(bundle, pictures):

@@ -33,7 +33,7 @@ def find_inputs(names: Sequence[str]) -> list[ImageInput]:
     inputs: list[ImageInput] = []
     for name in names:
         if name == _STDIN:
-            inputs.append(ImageInput("<stdin>", sys.stdin.buffer.read))
+            inputs.append(ImageInput("<stdin>", sys.stdin.buffer.read, may_wait=True))
             continue
         # A recursive glob matches a folder and what is in it.
         found = list(dict.fromkeys(_find(name)))

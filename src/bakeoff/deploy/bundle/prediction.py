@@ -1,9 +1,10 @@
 """Predictions for many images: threads read and decode images while the model runs on those before them."""
 
 import itertools
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +41,14 @@ class ImageInput:
     name: str
     """Its path, or what stands for it in the output."""
     read: Callable[[], bytes]
+    may_wait: bool = False
+    """Whether it is no file but a pipe or a terminal: reading it may wait for another program, and forever."""
 
     @classmethod
     def of(cls, path: Path) -> "ImageInput":
-        """An image file."""
-        return cls(str(path), path.read_bytes)
+        """An image file, or a pipe that has a path."""
+        # pathlib's is_file raises where a folder cannot be entered; here reading the file does.
+        return cls(str(path), path.read_bytes, may_wait=not os.path.isfile(path))  # noqa: PTH113
 
 
 def predict(bundle: Bundle, inputs: Iterable[ImageInput], *, top: int = 5) -> Iterator[Prediction]:
@@ -64,12 +68,27 @@ def predict(bundle: Bundle, inputs: Iterable[ImageInput], *, top: int = 5) -> It
         try:
             while True:
                 while len(pending) < _AHEAD and (batch := list(itertools.islice(inputs, BATCH))):
-                    pending.append((batch, [pool.submit(_load, image, bundle) for image in batch]))
+                    pending.append((batch, [_begin_to_load(image, bundle, pool) for image in batch]))
                 if not pending:
                     return
                 yield from _predict_batch(bundle, *pending.popleft(), top)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin_to_load(image: ImageInput, bundle: Bundle, pool: Executor) -> "Future[Images]":
+    """Load an image in another thread; in this one if that may wait.
+
+    Ctrl-C interrupts only the main thread, and Python does not end before its other threads have ended.
+    """
+    if not image.may_wait:
+        return pool.submit(_load, image, bundle)
+    loaded: Future[Images] = Future()
+    try:
+        loaded.set_result(_load(image, bundle))
+    except (OSError, DataError) as error:
+        loaded.set_exception(error)
+    return loaded
 
 
 def _load(image: ImageInput, bundle: Bundle) -> Images:
