@@ -92,6 +92,14 @@ def test_a_run_is_found_by_its_own_folder(tmp_path: Path) -> None:
     assert find_run(str(run_dir(tmp_path, record.id))) == run_dir(tmp_path, record.id)
 
 
+def test_a_run_that_is_named_from_within_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = save(tmp_path, stage=Stage.CONFIRM)
+    folder = run_dir(tmp_path, record.id).resolve()
+    for place, name in ((folder, "."), (folder.parent, record.id), (tmp_path, ".")):
+        monkeypatch.chdir(place)
+        assert find_run(name) == folder
+
+
 def test_a_study_stands_for_its_one_confirmed_run(tmp_path: Path) -> None:
     save(tmp_path, id="a" * 12)
     save(tmp_path, id="b" * 12, stage=Stage.CONFIRM, state=State.FAILED)

@@ -18,16 +18,19 @@ def find_run(text: str) -> Path:
     Args:
         text: `OUT/runs/ID`, or `OUT` of a study that is done, for its winner.
 
+    Returns:
+        Its absolute path, so that its parents are `OUT/runs` and `OUT`, also where `.` is given.
+
     Raises:
         OutputError: It is neither.
     """
     folder = Path(text)
     if RunFolder(folder).record.is_file():
-        return folder
+        return folder.resolve()
     shipped = find_shipped(read_study(folder), list_records(folder))
     if shipped is None:
         raise OutputError(f"{folder} is neither a run nor a study with one confirmed run; give OUT/runs/ID")
-    return run_dir(folder, shipped.id)
+    return run_dir(folder, shipped.id).resolve()
 
 
 def find_shipped(study: StudyFile[Any], records: Sequence[RunRecord]) -> RunRecord | None:
