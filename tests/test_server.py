@@ -135,6 +135,27 @@ def test_responses_do_not_wait_for_an_acknowledgement():
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [("bakeoff.invalid", "Name or service not known"), ("model..example.org", "label empty or too long")],
+)
+def test_a_host_without_an_address_is_named_with_its_reason(host, reason, monkeypatch):
+    def look_up(_socket, address):
+        address[0].encode("idna")
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket.socket, "bind", look_up)
+    with pytest.raises(
+        OutputError, match=f"cannot listen on {host}:8000: .*{reason}.*; choose another --port"
+    ) as raised:
+        _listen(Settings(host=host))
+    assert "while attempting" not in str(raised.value)
+
+
+def test_a_request_has_its_whole_time_after_the_server_is_asked_to_stop():
+    assert Settings(request_seconds=120).drain_seconds >= 120
+
+
 def test_a_port_in_use_is_named(tmp_path):
     facts = BundleFacts(run="r", candidate="lenet@32", side=4, bakeoff="0", files={})
     with socket.create_server(("127.0.0.1", 0)) as other:

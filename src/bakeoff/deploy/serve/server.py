@@ -1,7 +1,6 @@
 """The server process: its socket, and a stop that finishes running requests."""
 
 import logging
-import os
 import signal
 import socket
 import sys
@@ -79,9 +78,9 @@ def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         listening = socket.create_server((settings.host, settings.port), family=family, backlog=settings.connections)
-    except (OSError, OverflowError) as error:
-        # Python's message repeats the address, so the system's message is used.
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    except (OSError, OverflowError, UnicodeError) as error:
+        message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = message.partition(" (while attempting to bind on address")[0]  # which is named anyway
         where = f"{settings.host}:{settings.port}"
         raise OutputError(f"cannot listen on {where}: {reason}; choose another --port or --host") from error
     # Headers and body are sent as two packets. Without TCP_NODELAY the second waits up to 40 ms for the acknowledgement

@@ -57,8 +57,6 @@ class Settings:
     """Largest number of concurrent requests; beyond it, status 503."""
     connections: int = 512
     """Largest number of open connections."""
-    drain_seconds: float = 30.0
-    """Time limit for running requests after the server is asked to stop."""
 
     def __post_init__(self) -> None:
         if self.token is not None and not self.token.isascii():
@@ -73,6 +71,14 @@ class Settings:
     def upload_bytes(self) -> int:
         """Largest total of the bodies in memory at once, in bytes."""
         return 16 * self.request_bytes
+
+    @property
+    def drain_seconds(self) -> float:
+        """Time limit for running requests after the server is asked to stop.
+
+        A request has as long as ever, and so has what its client still sends after the response.
+        """
+        return self.request_seconds + self.upload_seconds
 
     @property
     def is_local(self) -> bool:
