@@ -55,8 +55,10 @@ Resources = Mapping[str, float]
 def connect(address: str) -> "Cluster":
     """Connect to the Ray cluster at `auto` or HOST:PORT. This machine has to be one of its nodes.
 
-    Raises ConfigError if Ray is not installed, or if there is no such cluster.
+    Raises ConfigError if Ray is not installed, if there is no such cluster, or if a variable for runs is no number.
     """
+    # Before Ray is connected to, so that a program can correct a variable and call it again.
+    environment = {each.name: str(each.read_number(0)) for each in FORWARDED_VARIABLES if each.read()}
     # Ray reads this variable when it is imported.
     os.environ[RAY_USAGE_STATS_ENABLED.name] = "0"
     try:
@@ -72,7 +74,7 @@ def connect(address: str) -> "Cluster":
         raise ConfigError(
             f"--cluster {address}: {reason}; start it with `ray start`, on this machine too (docs/how-to/cluster.md)"
         ) from error
-    return Cluster()
+    return Cluster(environment)
 
 
 def _check_listening(address: str) -> None:
@@ -90,7 +92,9 @@ class Cluster:
     cores of a node are divided by its GPUs; the smallest such share counts. Else it is the cores of the smallest node.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, environment: dict[str, str]) -> None:
+        """Find the nodes that there are. `environment` has the variables that runs on nodes get from this machine."""
+        self._forwarded = environment
         self._sent: dict[str, list[ray.ObjectRef[bytes]]] = {}
         self._known_bytes: dict[tuple[str, str], int] = {}
         self._running_tasks: set[Any] = set()
@@ -131,8 +135,8 @@ class Cluster:
         self, record: RunRecord, folder: Path, data: Path, *, limit: float | None, on_progress: OnProgress | None
     ) -> Ended:
         """See Executor. Raises InputError if a node has other versions than this machine."""
-        forwarded = {variable.name: text for variable in FORWARDED_VARIABLES if (text := variable.read())}
-        request = make_request(record, folder, data, limit=limit, threads=self._threads, environment=forwarded)
+        environment = self._share_memory() | self._forwarded
+        request = make_request(record, folder, data, limit=limit, threads=self._threads, environment=environment)
         while isinstance(result := self._run_task(request, folder, on_progress), tuple):
             self._upload(result)
         self._remember_memory(read_record(folder))
@@ -222,9 +226,22 @@ class Cluster:
 
     def _predict_memory(self, record: RunRecord) -> int:
         """Bytes to reserve: from an earlier run of this network at this size, else estimated from its parameters."""
-        estimate = 4 * WEIGHT_COPIES * find_network(record.config.model.name).params_total
-        network_bytes = record.memory_predicted_bytes or self._known_bytes.get(_memory_key(record), estimate)
+        # An earlier run that died before its own prediction has left 0.
+        known = record.memory_predicted_bytes or self._known_bytes.get(_memory_key(record), 0)
+        network_bytes = known or 4 * WEIGHT_COPIES * find_network(record.config.model.name).params_total
         return int(min([FRAMEWORK_BYTES + network_bytes, *(node.get("memory", 0.0) for node in self._list_nodes())]))
+
+    def _share_memory(self) -> dict[str, str]:
+        """The variable for the memory that a run may take: its part of a node, if a node has room for several runs.
+
+        The smallest part of any node holds for all runs, wherever they are placed. On GPUs there is none: the memory
+        that is short there is that of the GPU, which a run has for itself.
+        """
+        nodes = [node for node in self._list_nodes() if self._count_slots(node) and "memory" in node]
+        if self._gpus or all(self._count_slots(node) == 1 for node in nodes):
+            return {}
+        share = min(node["memory"] / self._count_slots(node) for node in nodes)
+        return {RUN_MEMORY_BYTES.name: str(int(share))}
 
     def _remember_memory(self, record: RunRecord) -> None:
         key = _memory_key(record)
