@@ -1,6 +1,7 @@
 """Invented records for tests: `make_record()` is a plausible one, and every keyword changes one thing."""
 
 import io
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from bakeoff.deploy.bundle import BundleFacts, write_facts
 from bakeoff.files import write_json
 from bakeoff.profile import Device, Observation, Profile, find_device
 from bakeoff.runs.config import Mode, Model, Run, Train, parse_candidate, run_id
@@ -15,7 +17,15 @@ from bakeoff.runs.metrics import Metrics, TestMetrics, wilson_interval
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
 from bakeoff.study import Forecast
 
-__all__ = ["encode_png", "fill_profile", "make_forecast", "make_metrics", "make_observation", "make_record"]
+__all__ = [
+    "encode_png",
+    "fill_profile",
+    "make_forecast",
+    "make_metrics",
+    "make_observation",
+    "make_record",
+    "save_bundle",
+]
 
 
 def make_metrics(top1: float = 0.8, n: int = 1000, **changes: Any) -> Metrics:
@@ -90,6 +100,15 @@ def make_record(
     fields |= changes
     parts = [str(fields[key]) for key in ("stage", "state", "config")]
     return RunRecord(**({"id": run_id(fields["config"], f"{parts}{top1}{seconds.train}", "")} | fields))
+
+
+def save_bundle(folder: Path, record: RunRecord, *, classes: Sequence[str] = (), **changes: Any) -> None:
+    """Write `bundle.json` and `labels.json` of a run's bundle, without a model; `changes` are fields of either."""
+    labels = {"classes": list(classes), "superclasses": None, "superclass_of": None}
+    labels |= {name: changes.pop(name) for name in list(changes) if name in labels}
+    write_json(folder / "labels.json", labels)
+    fields = {"run": record.id, "candidate": record.candidate, "side": 32, "bakeoff": "0.1.0", "files": {}}
+    write_facts(folder, BundleFacts(**(fields | changes)))
 
 
 def encode_png(array: np.ndarray) -> bytes:

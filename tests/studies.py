@@ -16,7 +16,7 @@ from bakeoff.runs.heat_maps import HeatMaps, MapMethod, choose_images, write_hea
 from bakeoff.runs.history import CURVE_POINTS, CurvePoint, HistoryRow, write_curve, write_history
 from bakeoff.runs.predictions import read_predictions
 from bakeoff.runs.record import DataFacts, RunRecord, Stage, State, write_record
-from factories import make_record
+from factories import make_record, save_bundle
 
 __all__ = ["KINDS", "write_study"]
 
@@ -117,12 +117,8 @@ def _write(out: Path, records: list[RunRecord], classes: int, data: DataFacts) -
         if record.test:
             _write_predictions(out, record, classes, "test", record.test.top1)
             _write_pictures(out, record)
-    (out / "bundle").mkdir()
-    facts = {"classes": [_name_class(n) for n in range(classes)], "superclasses": None, "superclass_of": None}
-    (out / "bundle" / "labels.json").write_text(json.dumps(facts))
-    if not any(record.test for record in records):
-        (out / "bundle" / "labels.json").rename(out / "labels.json")
-        (out / "bundle").rmdir()
+    if tested := [record for record in records if record.test]:
+        save_bundle(out / "bundle", tested[0], classes=[_name_class(n) for n in range(classes)])
     stages = list(dict.fromkeys(record.stage.value for record in reversed(records)))
     study = {
         "command": "bakeoff run photos-of-the-harbour/ --budget 30m",

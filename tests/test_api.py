@@ -32,8 +32,10 @@ from bakeoff.api.arguments import (
     read_weights,
 )
 from bakeoff.api.plain import make_plain
+from bakeoff.api.results import Results
 from bakeoff.cli import comparing, data, studies, tuning, use, views
 from bakeoff.data.checks import read_edits
+from bakeoff.deploy.bundle import read_facts
 from bakeoff.errors import BakeoffError, ConfigError, DataError, NothingTrainedError, OutputError
 from bakeoff.locks import hold, release
 from bakeoff.report.board import Row
@@ -41,8 +43,8 @@ from bakeoff.runs.config import Data, Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, State, write_record
 from bakeoff.runs.study_file import read_study
-from factories import make_record
-from running import work_here
+from factories import make_record, save_bundle
+from running import run_cli, work_here
 
 WINNER = make_record("a@96", 0.8, stage=Stage.CONFIRM, test_top1=0.77)
 OTHERS = [make_record("a@96", 0.7), make_record("b@64", 0.69, seconds=20)]
@@ -101,6 +103,23 @@ def test_a_study_that_has_only_begun_shows_that(tmp_path: Path) -> None:
     assert "No run has completed" in results._repr_html_()
     with pytest.raises(OutputError, match="no bundle"):
         _ = results.bundle
+
+
+def test_the_bundle_of_another_run_is_not_that_of_the_results(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = OTHERS[0]
+    save_bundle(out / "bundle", other)
+    with pytest.raises(
+        OutputError, match=f"of run {other.id}, not that of the winner, run {WINNER.id}; `bakeoff export"
+    ):
+        _ = bakeoff.load(out).bundle
+    assert Results(out, run=other.id).bundle == out / "bundle"
+    monkeypatch.setattr(bakeoff, "export", lambda *_, **__: (out / "bundle", read_facts(out / "bundle")))
+    assert "not that of the winner" in run_cli("export", run_dir(out, other.id), "--json").stderr
+    save_bundle(out / "bundle", WINNER)
+    assert bakeoff.load(out).bundle == out / "bundle"
+    assert run_cli("export", out, "--json").stderr == ""
+    with pytest.raises(OutputError, match="not that of the winner"):
+        _ = Results(out, run=other.id).bundle
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_timed_bundles_are_listed_smallest_first_and_others_left_out(tmp_path):
         model_bytes=4_000_000,
         val=scores,
     )
-    rows = describe_formats(tmp_path)
+    rows = describe_formats(tmp_path, "r")
     assert [row.kind for row in rows] == ["litert-int8", "onnx"]
     assert (rows[0].folder, rows[0].one, rows[0].many, rows[0].first) == ("bundle-litert-int8", "12.3", "400", "0.9")
     assert "91.2" in rows[0].top1
@@ -38,4 +38,10 @@ def test_timed_bundles_are_listed_smallest_first_and_others_left_out(tmp_path):
 
 
 def test_a_study_without_exports_has_no_table(tmp_path):
-    assert describe_formats(tmp_path) == []
+    assert describe_formats(tmp_path, "r") == []
+
+
+def test_a_bundle_of_another_run_than_the_winner_is_listed_with_its_run(tmp_path):
+    _write(tmp_path / "bundle", model_bytes=1)
+    _write(tmp_path / "bundle-onnx", format=Format.ONNX, model_bytes=2, run="other")
+    assert [row.other_run for row in describe_formats(tmp_path, "r")] == ["", "other"]

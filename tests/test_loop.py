@@ -28,7 +28,7 @@ class _Silent:
     def stage_began(self, *_):
         pass
 
-    run_began = run_moved = run_ended = plan_revised = stage_began
+    run_began = run_moved = run_ended = plan_revised = noted = stage_began
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from bakeoff.runs.config import Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.history import HistoryRow, write_history
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts, write_record
-from factories import make_metrics, make_record
+from factories import make_metrics, make_record, save_bundle
 
 VOID = {"meta", "br", "input", "img"}
 
@@ -88,13 +88,6 @@ def save_predictions(out: Path, record: RunRecord, counts: Any, split: str = "te
     np.savez_compressed(run_dir(out, record.id) / f"{split}-logits.npz", ids=ids, **facts)
 
 
-def save_names(out: Path, names: list[str], superclasses: list[str] | None = None) -> None:
-    (out / "bundle").mkdir(exist_ok=True)
-    of = list(range(len(superclasses))) if superclasses else None
-    facts = {"classes": names, "superclasses": superclasses, "superclass_of": of}
-    (out / "bundle" / "labels.json").write_text(json.dumps(facts))
-
-
 DATA = DataFacts(name="cifar<100>", fingerprint="d" * 64, counts={"train": 45000, "val": 5000}, classes=3)
 WINNER = make_record("a@96", 0.8, seconds=310, stage=Stage.CONFIRM, test_top1=0.77, id="c" * 12, data=DATA)
 RACE = [
@@ -113,7 +106,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for record in (WINNER, *RACE[:3]):
         save_history(out, record)
     save_predictions(out, WINNER, [[90, 8, 2], [1, 99, 0], [30, 0, 70]])
-    save_names(out, ["apple", "<b>bear</b>", "金_$x$"])
+    save_bundle(out / "bundle", WINNER, classes=["apple", "<b>bear</b>", "金_$x$"])
     study = {
         "data": {
             "name": "cifar<100>",
@@ -289,12 +282,20 @@ def test_opening_the_test_again_is_a_warning(tmp_path: Path) -> None:
 def test_classes_without_test_images_are_named(tmp_path: Path) -> None:
     test = WINNER.test.model_copy(update={"absent": (1,)}) if WINNER.test else None
     save(tmp_path, WINNER.model_copy(update={"test": test}))
-    save_names(tmp_path, ["ant", "bee", "cat"])
+    save_bundle(tmp_path / "bundle", WINNER, classes=["ant", "bee", "cat"])
     text = read_page(tmp_path).text
     assert (
         "No test image shows this class: bee. Macro F1, balanced accuracy and AUROC are means over the other 2." in text
     )
     assert "No validation image" not in text
+
+
+def test_the_bundle_of_another_run_is_not_offered_as_the_winners(tmp_path: Path) -> None:
+    save(tmp_path, WINNER)
+    save_bundle(tmp_path / "bundle", WINNER, run="another")
+    text = read_page(tmp_path).text
+    assert "bundle/ holds the model of another run, another" in text
+    assert "bundle image.png" not in text
 
 
 def test_superclasses_are_shown_where_there_are_any(tmp_path: Path) -> None:

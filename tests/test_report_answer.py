@@ -17,7 +17,7 @@ from bakeoff.runs.folder import run_dir
 from bakeoff.runs.history import CURVE_POINTS, read_curve, write_curve
 from bakeoff.runs.record import RunRecord, Stage, State, WeightsFacts, list_records
 from bakeoff.runs.study_file import AnyStudy
-from factories import make_record
+from factories import make_record, save_bundle
 from studies import write_study
 
 
@@ -80,10 +80,10 @@ def test_a_refit_without_a_test_has_no_score_of_its_own() -> None:
 def test_the_second_sentence_has_the_command_to_run_next(
     tmp_path: Path, changes: dict[str, Any], bundled: bool, command: str
 ) -> None:
-    out = tmp_path / "my study"
-    (out / "bundle" if bundled else out).mkdir(parents=True)
+    out, winner = tmp_path / "my study", make_record(id="c" * 12, **changes)
+    save_bundle(out / "bundle", winner, run=winner.id if bundled else "another")
     study = AnyStudy(command="bakeoff screen photos/ --budget 10m")
-    assert describe_next(out, study, make_record(id="c" * 12, **changes)).command == command
+    assert describe_next(out, study, winner).command == command
 
 
 def test_a_screen_of_the_digits_that_come_with_it_is_continued_by_a_run(tmp_path: Path) -> None:

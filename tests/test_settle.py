@@ -10,13 +10,13 @@ from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.paired import compare
 from bakeoff.runs.predictions import Predictions, write_predictions
-from bakeoff.runs.record import DataFacts, Stage, State, write_record
+from bakeoff.runs.record import DataFacts, Stage, State, read_record, write_record
 from bakeoff.study import Forecast, open_state, propose, run_study
 from bakeoff.study import context as context_module
 from bakeoff.study import loop as loop_module
 from bakeoff.study.planning import MAX_VIEWS, count_views, predict_views
 from bakeoff.study.settle import make_refit, propose_last
-from factories import make_metrics, make_observation
+from factories import make_metrics, make_observation, save_bundle
 from test_loop import _Silent
 from test_plan import FORECAST, LITES, _finish, _plan
 from test_study_state import DATA
@@ -392,3 +392,22 @@ def test_a_study_that_is_interrupted_at_its_end_repeats_nothing(invented, place)
     done = len(invented.launched)
     assert run_study(study, invented.out, invented.out, _Silent()).id == winner.id
     assert len(invented.launched) == done
+
+
+def test_a_bundle_of_another_run_that_was_exported_over_the_winners_is_written_again(invented, monkeypatch):
+    bundle, written, told = invented.out / "bundle", [], []
+
+    def export_bundle(folder, _data, target):
+        written.append(folder.name)
+        save_bundle(target, read_record(folder))
+
+    monkeypatch.setattr(loop_module, "export_bundle", export_bundle)
+    watcher = _Silent()
+    watcher.noted = told.append
+    winner = run_study(invented.study, invented.out, invented.out, watcher)
+    run_study(invented.study, invented.out, invented.out, watcher)
+    assert (written, told) == ([winner.id], [])
+    save_bundle(bundle, winner, run="another")
+    run_study(invented.study, invented.out, invented.out, watcher)
+    assert written == [winner.id, winner.id]
+    assert told == [f"{bundle} held the model of run another; now it is that of the winner again"]

@@ -1,5 +1,6 @@
 """A result put to use: export, predict."""
 
+import logging
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -41,6 +42,8 @@ __all__ = ["ExportedBundle", "export", "iterate_answers", "predict"]
 BAR_FROM = 64
 
 Choice = TypeVar("Choice", bound=StrEnum)
+
+_log = logging.getLogger("bakeoff")
 
 
 class ExportedBundle(NamedTuple):
@@ -90,6 +93,7 @@ def export(
     """
     from bakeoff.launch import export_bundle
     from bakeoff.report import write_report
+    from bakeoff.report.bundled import note_other
     from bakeoff.runs.record import read_record
     from bakeoff.runs.shipped import find_run
     from bakeoff.study.provide import prepare_data
@@ -114,6 +118,8 @@ def export(
             lambda event: on_count(doing, round(100 * event.fraction), 100),
             rule=rule,
         )
+    if other := note_other(bundle):
+        _log.warning(other)
     if (study / "report.html").is_file() and bundle.resolve().parent == study:
         write_report(study)
     return ExportedBundle(bundle.absolute(), read_facts(bundle))

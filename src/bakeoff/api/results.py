@@ -97,10 +97,17 @@ class Results:
 
     @property
     def bundle(self) -> Path:
-        """The folder of the model to ship. Raises OutputError if the study wrote none."""
+        """The folder of the model to ship.
+
+        Raises OutputError if the study wrote none, or if another run's model was exported there since.
+        """
+        from bakeoff.report.bundled import explain_other, note_other
+
         folder = self.out / "bundle"
         if not folder.is_dir():
             raise OutputError(f"{self.out} has no bundle; `bakeoff run` writes one at its end")
+        if other := explain_other(folder, self.run) if self.run else note_other(folder):
+            raise OutputError(other)
         return folder
 
     def rank(self, weigh: Mapping[str, float] | None = None) -> "pd.DataFrame":

@@ -17,7 +17,7 @@ from bakeoff.cli.options import (
     ThreadsOption,
     name_choices,
 )
-from bakeoff.cli.output import exit_on_interrupt, print_json, print_line, print_text, shown_path
+from bakeoff.cli.output import exit_on_interrupt, print_error, print_json, print_line, print_text, shown_path
 from bakeoff.deploy.bundle import Format, Quantize
 from bakeoff.errors import BundleError, ConfigError
 from bakeoff.text import counted
@@ -71,6 +71,8 @@ def export(
 
     - `bakeoff export bakeoff-cifar100 --precision 0.98` — `predict` and `serve` then mark what is unsure
     """
+    from bakeoff.report.bundled import note_other
+
     with exit_on_interrupt("nothing was written"):
         bundle, facts = bakeoff.export(
             run_dir,
@@ -85,6 +87,8 @@ def export(
         print_json({"bundle": str(shown_path(bundle))} | facts.model_dump(mode="json", by_alias=True))
     else:
         _print_export(shown_path(bundle), facts)
+    if other := note_other(shown_path(bundle)):
+        print_error(other)
 
 
 def predict(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bakeoff.report.board import format_headline, read_row
+from bakeoff.report.bundled import find_bundled
 from bakeoff.runs.config import Metric, Mode
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import Metrics
@@ -72,7 +73,7 @@ def describe_next(out: Path, study: AnyStudy, winner: RunRecord | None) -> NextS
         return NextStep(
             "Next, read why: the reasons are in the table of candidates, the output of each run in its log."
         )
-    if (out / "bundle").is_dir():
+    if find_bundled(out / "bundle") == winner.id:
         return NextStep(
             "Next, let it name what is on your own images:", f"bakeoff predict {_quote(folder / 'bundle')} image.png"
         )

@@ -1,4 +1,4 @@
-"""The formats that a run was exported to: size, prediction time and memory of each bundle in the study's folder."""
+"""The formats that runs were exported to: size, prediction time and memory of each bundle in the study's folder."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,8 @@ class FormatRow(NamedTuple):
     """A bundle's measurements as text: milliseconds for 1 image and for 32, seconds to the first prediction."""
 
     folder: str
+    other_run: str
+    """The id of its run, if that is not the winner."""
     kind: str
     size: str
     one: str
@@ -23,11 +25,19 @@ class FormatRow(NamedTuple):
     """Measured for a quantised format; formats with the run's precision predict as the run does."""
 
 
-def describe_formats(out: Path) -> list[FormatRow]:
-    """Describe the timed bundles in a study's folder, smallest first. Raises BundleError for a damaged one."""
+def describe_formats(out: Path, winner: str) -> list[FormatRow]:
+    """Describe the timed bundles in a study's folder, smallest first.
+
+    Args:
+        out: The study's folder.
+        winner: The id of the run that the page is about.
+
+    Raises:
+        BundleError: A bundle is damaged.
+    """
     found = [(path.parent.name, read_facts(path.parent)) for path in sorted(out.glob("bundle*/bundle.json"))]
     found.sort(key=lambda each: each[1].model_bytes)
-    return [_describe(folder, facts, facts.timing) for folder, facts in found if facts.timing is not None]
+    return [_describe(folder, facts, facts.timing, winner) for folder, facts in found if facts.timing is not None]
 
 
 def _describe_top1(facts: BundleFacts) -> str:
@@ -37,9 +47,10 @@ def _describe_top1(facts: BundleFacts) -> str:
     return f"{format_percent(facts.val.top1)}{learned}"
 
 
-def _describe(folder: str, facts: BundleFacts, timing: Timing) -> FormatRow:
+def _describe(folder: str, facts: BundleFacts, timing: Timing, winner: str) -> FormatRow:
     return FormatRow(
         folder=folder,
+        other_run="" if facts.run == winner else facts.run,
         kind=facts.format_label,
         size=format_bytes(facts.model_bytes),
         one=f"{timing.batch1_seconds * 1000:.1f}",

@@ -11,6 +11,7 @@ from bakeoff.errors import OutputError
 from bakeoff.files import write_text
 from bakeoff.report.answer import describe_answer, describe_failure, describe_losses, describe_next
 from bakeoff.report.board import NOISE, STAGES, STATES, find_metric, rank
+from bakeoff.report.bundled import find_bundled
 from bakeoff.report.certainty import compare_leaders, list_doubts, spread_over_seeds
 from bakeoff.report.coverage import describe_coverage
 from bakeoff.report.default_field import describe_absent, describe_entrants, read_default_field
@@ -113,8 +114,8 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
         "failures": describe_failures(out, winner) if winner else None,
         "coverage": describe_coverage(out, winner) if winner else None,
         "gallery": show_images(out, confirmed, keep=keep) if confirmed else None,
-        "formats": describe_formats(out),
-        "bundled": (out / "bundle").is_dir(),
+        "formats": describe_formats(out, winner.id) if winner else [],
+        "bundle_run": find_bundled(out / "bundle"),
         "losses": "" if winner else describe_losses(records),
         "next_step": describe_next(out, study, winner),
         "opened": [record for record in records if record.test],

@@ -9,6 +9,7 @@ from bakeoff.launch import Executor, Local, export_bundle, open_test
 from bakeoff.networks.weights import Downloads
 from bakeoff.profile import Finish, add_finish
 from bakeoff.report.board import format_score, order_of, read_row, read_score
+from bakeoff.report.bundled import find_bundled
 from bakeoff.report.winner import choose_winner, explain_no_refit
 from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.folder import run_dir
@@ -74,7 +75,9 @@ def run_study(
             report = partial(watcher.run_moved, winner.config)
             winner = open_test(folder, data, report, bundle=out / "bundle", maps=maps, spare=context.executor.spare)
         watcher.run_ended(winner, {})
-    if not (out / "bundle" / "bundle.json").is_file():  # it was interrupted between the test and the bundle
+    if (bundled := find_bundled(out / "bundle")) != winner.id:  # interrupted after the test, or exported over it since
+        if bundled:
+            watcher.noted(f"{out / 'bundle'} held the model of run {bundled}; now it is that of the winner again")
         with study.timed(out, "report"):
             export_bundle(folder, data, out / "bundle")
     context.report()

@@ -21,6 +21,9 @@ class Watcher(Protocol):
     def plan_revised(self, why: str) -> None:
         """The plan was changed by what was measured; `why` is one sentence."""
 
+    def noted(self, text: str) -> None:
+        """Something happened that the user should know."""
+
     def run_began(self, run: Run) -> None:
         """A run is about to start."""
 
@@ -36,9 +39,6 @@ class StudyWatcher(Watcher, Protocol):
 
     def counted(self, doing: str, done: int, total: int) -> None:
         """Data or weights are prepared: `done` of `total` (0: unknown), in units of the step named `doing`."""
-
-    def noted(self, text: str) -> None:
-        """Something happened that the user should know."""
 
     def warned(self, text: str) -> None:
         """The scores will mislead: to be told before everything else."""
