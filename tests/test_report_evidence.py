@@ -30,7 +30,7 @@ from bakeoff.runs.config import Data
 from bakeoff.runs.findings import Arm, Difference, Effect, Effects, SearchResult
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, write_record
-from factories import make_metrics, make_record
+from factories import make_metrics, make_record, save_bundle
 
 
 def save(out: Path, *records: RunRecord) -> None:
@@ -280,9 +280,8 @@ def test_classes_are_ordered_by_superclass_in_the_matrix_and_worst_first_in_the_
     save(tmp_path, record)
     # Correct: two of three images of class 0, none of two of class 1, both of class 2.
     save_predictions(tmp_path, record, np.eye(3)[[0, 0, 2, 2, 2, 2, 2]] * 9, [0, 0, 0, 1, 1, 2, 2])
-    (tmp_path / "bundle").mkdir()
-    labels = {"classes": ["x_1", "y", "z"], "superclasses": ["late", "early"], "superclass_of": [0, 1, 0]}
-    (tmp_path / "bundle" / "labels.json").write_text(json.dumps(labels))
+    groups, of = ["late", "early"], [0, 1, 0]
+    save_bundle(tmp_path / "bundle", record, classes=["x_1", "y", "z"], superclasses=groups, superclass_of=of)
     found = describe_failures(tmp_path, record)
     assert found is not None
     assert [(row.name, row.correct, row.confused_with) for row in found.classes] == [
@@ -323,7 +322,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_names_of_classes_are_shown_on_one_line_and_cannot_turn_the_text_around(tmp_path: Path) -> None:
     names = ["new\nline", "\u202ecat", "red_fox", "قط"]
-    write_json(tmp_path / "bundle" / "labels.json", {"classes": names, "superclasses": None, "superclass_of": None})
+    save_bundle(tmp_path / "bundle", make_record(), classes=names)
     shown = read_classes(tmp_path, make_record(), 4).names
     assert shown == ("new\\nline", "\\u202ecat", "red fox", "\u2068قط\u2069")
 
@@ -333,8 +332,26 @@ def test_names_of_classes_are_shown_on_one_line_and_cannot_turn_the_text_around(
 )
 def test_a_damaged_file_of_labels_leaves_numbers_for_names(tmp_path: Path, damage: dict[str, Any]) -> None:
     facts = {"classes": ["cat", "dog"], "superclasses": None, "superclass_of": None}
+    save_bundle(tmp_path / "bundle", make_record())
     write_json(tmp_path / "bundle" / "labels.json", facts | damage)
     assert read_classes(tmp_path, make_record(), 2).names == (("cat", "dog") if "more" in damage else ("0", "1"))
+
+
+def test_names_are_those_of_the_runs_own_data_whichever_bundles_are_in_the_folder(tmp_path: Path) -> None:
+    data = make_record().data
+    pets, other, birds = (
+        make_record(id=letter * 12, data=data.model_copy(update={"fingerprint": fingerprint * 64}))
+        for letter, fingerprint in (("a", "1"), ("b", "1"), ("c", "2"))
+    )
+    save(tmp_path, pets, other, birds)
+    save_bundle(tmp_path / "bundle", pets, classes=["cat", "dog"])
+    assert read_classes(tmp_path, other, 2).names == ("cat", "dog")
+    assert read_classes(tmp_path, birds, 2).names == ("0", "1")
+    save_bundle(tmp_path / "bundle-onnx", birds, classes=["robin", "wren"])
+    assert read_classes(tmp_path, birds, 2).names == ("robin", "wren")
+    shutil.rmtree(run_dir(tmp_path, pets.id))
+    assert read_classes(tmp_path, pets, 2).names == ("cat", "dog")
+    assert read_classes(tmp_path, other, 2).names == ("0", "1")
 
 
 def test_the_page_says_from_which_confidence_answers_are_right_often_enough(tmp_path: Path) -> None:
