@@ -67,7 +67,7 @@ def test_a_cross_validated_probe_scores_each_image_of_validation_and_training_on
 
 def test_a_cross_validated_probe_is_read_wherever_predictions_are(folded, digits, shards, tmp_path):
     (record,) = list_records(folded)
-    assert [check for check in verify_records(folded, digits) if not check.matches] == []
+    assert [check for check in verify_records(folded, [record], {record.id: digits}) if not check.matches] == []
     assert describe_failures(folded, record).split == "cross-validation"
     out = tmp_path / "out"
     shutil.copytree(folded, out)
@@ -84,7 +84,7 @@ def test_a_cross_validated_probe_averages_over_mirror_images_if_it_is_asked_to(s
     first, second = (read_predictions(run_dir(tmp_path, record.id), "val") for record in records)
     assert first.ids == second.ids
     assert not np.allclose(first.logits, second.logits)
-    assert [check for check in verify_records(tmp_path) if not check.matches] == []
+    assert [check for check in verify_records(tmp_path, records) if not check.matches] == []
 
 
 def test_heads_of_folds_average_the_probabilities_of_images_and_mirror_images():

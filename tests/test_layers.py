@@ -51,10 +51,10 @@ INSIDE = {
         progress step tryout timing checkpoint tensorboard curve loop run model test again
     """,
     "training/memory": "measure walk predict",
-    "deploy": "bundle export explain serve contract",
+    "deploy": "bundle temperature export explain serve contract",
     "deploy/bundle": "formats facts runtimes opened prediction inputs benchmark",
     "deploy/export": """
-        exported_model full_precision convertible temperature threshold parity keras_file saved_model
+        exported_model full_precision convertible threshold parity keras_file saved_model
         onnx_operations onnx_file litert_operations litert_file model_file card folder run
     """,
     "deploy/explain": "grad_cam occlusion heat_maps",
@@ -64,11 +64,12 @@ INSIDE = {
     """,
     "launch": "spare process executor messages run jobs node task cluster",
     "report": """
-        board default_field figures class_names facts winner formats template heat_maps gallery evidence learning
-        failures coverage certainty why answer tuning summary page page_text verify verify_models
+        board default_field figures class_names bundled facts winner formats template heat_maps gallery evidence
+        learning failures coverage certainty why answer tuning summary page page_text verify
     """,
     "report/board": "rows comparing formatting criteria ranking reason fitting table",
     "report/figures": "canvas tradeoff runs predictions coverage agreement tuning",
+    "report/verify": "check records views models bundle_facts bundles",
     "study": """
         deciding fields defaults forecast sizes selection default_field space default_spaces run_pool importance
         trials search compare ablate small plan screening planning unnamed settle proposals revise state watcher recipe

@@ -14,7 +14,7 @@ from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import Mode, Run
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.predictions import read_predictions
-from bakeoff.runs.record import Stage
+from bakeoff.runs.record import Stage, list_records
 from bakeoff.training.model import open_run
 from bakeoff.training.test import open_test
 from factories import make_record
@@ -47,7 +47,7 @@ def test_an_exported_probe_answers_as_its_predictions_say(shards, digits, tmp_pa
     expected = softmax(stored.logits / np.float32(bundle.facts.calibration.temperature))
     assert stored.correct.mean() > 0.5
     assert np.abs(bundle.probabilities(val.images) - expected).max() < 0.01
-    checks = list(verify_bundles(tmp_path, digits))
+    checks = list(verify_bundles(tmp_path, list_records(tmp_path), {record.id: digits}))
     assert any("predictions on" in check.where for check in checks)
     assert [check for check in checks if not check.matches] == []
 

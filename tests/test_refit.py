@@ -15,8 +15,7 @@ from bakeoff.files import write_json
 from bakeoff.launch import launch
 from bakeoff.report import find_winner, write_report
 from bakeoff.report.board import explain, rank, write_board
-from bakeoff.report.verify import verify_bundles, verify_records, verify_views
-from bakeoff.report.verify_models import verify_models
+from bakeoff.report.verify import verify_bundles, verify_models, verify_records, verify_views
 from bakeoff.runs.calibration import softmax
 from bakeoff.runs.config import Mode, Run
 from bakeoff.runs.folder import run_dir
@@ -147,13 +146,14 @@ def test_a_run_with_validation_of_its_own_is_exported_without_a_temperature(shar
 
 
 @pytest.mark.usefixtures("workers_here")
-def test_a_refitted_study_is_verified(study, digits, shards):
+def test_a_refitted_study_is_verified(study, digits):
     records = list_records(study.out)
+    datasets = {record.id: digits for record in records}
     checks = [
-        *verify_records(study.out, digits),
+        *verify_records(study.out, records, datasets),
         *verify_views(study.out),
-        *verify_bundles(study.out, digits),
-        *verify_models(study.out, records, shards=shards),
+        *verify_bundles(study.out, records, datasets),
+        *verify_models(study.out, records, datasets=datasets),
     ]
     assert [check for check in checks if not check.matches] == []
     assert any(check.where.endswith("test images") for check in checks)

@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 
 from bakeoff.api.audits import verify
+from bakeoff.data.batches import load_split
+from bakeoff.data.shards import open_dataset, prepare_cached
 from bakeoff.errors import InputError, OutputError
 from bakeoff.files import write_json
 from bakeoff.launch import export_bundle, open_test
 from bakeoff.report import write_report
 from bakeoff.report.board import rank, write_board
-from bakeoff.report.verify import verify_records, verify_views
-from bakeoff.report.verify_models import verify_models
-from bakeoff.runs.config import Run, run_id
+from bakeoff.report.verify import verify_data, verify_models, verify_records, verify_views
+from bakeoff.runs.config import Data, Run, run_id
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.metrics import TestMetrics, score
+from bakeoff.runs.predictions import Predictions, read_predictions, write_predictions
 from bakeoff.runs.record import Stage, list_records, read_record, write_record
 from bakeoff.study.ablate import Ablation, Level, measure_effects
 from factories import make_record
@@ -33,7 +35,8 @@ def _add_run(out, top1, **fields):
     labels = rng.integers(0, CLASSES, 200)
     predicted = np.where(rng.random(200) < top1, labels, (labels + 1) % CLASSES)
     logits = (4 * np.eye(CLASSES)[predicted] + rng.normal(0, 0.3, (200, CLASSES))).astype(np.float16)
-    record = make_record(weights={"origin": "random", "hash": "0" * 64}, **fields)
+    data = make_record().data.model_copy(update={"counts": {"train": 900, "val": 200, "test": 200}})
+    record = make_record(weights={"origin": "random", "hash": "0" * 64}, data=data, **fields)
     record = record.model_copy(
         update={
             "id": run_id(record.config, record.data.fingerprint, record.weights.hash),
@@ -64,7 +67,8 @@ def study(make_once, tmp_path):
 
 
 def _broken(study):
-    return [check.where for check in (*verify_views(study), *verify_records(study)) if not check.matches]
+    checks = [*verify_views(study), *verify_records(study, list_records(study))]
+    return [check.where for check in checks if not check.matches]
 
 
 def _edit(path, change):
@@ -74,7 +78,7 @@ def _edit(path, change):
 
 
 def test_an_unchanged_study_matches(study):
-    checks = [*verify_views(study), *verify_records(study)]
+    checks = [*verify_views(study), *verify_records(study, list_records(study))]
     assert len(checks) > 50
     assert [check for check in checks if not check.matches] == []
 
@@ -94,8 +98,10 @@ def test_an_older_record_that_counted_an_absent_class_as_zero_matches(study):
     assert scored.absent == (0,)
     older = {"macro_f1": scored.macro_f1 * 4 / 5, "balanced_accuracy": None, "absent": (), "auroc": None}
     older |= {f"{name}_ci95": None for name in ("macro_f1", "balanced_accuracy", "log_loss", "auroc")}
-    write_record(run_dir(study, record.id), record.model_copy(update={"val": scored.model_copy(update=older)}))
-    assert [check for check in verify_records(study) if not check.matches] == []
+    data = record.data.model_copy(update={"counts": {"val": scored.n}})
+    older_record = record.model_copy(update={"val": scored.model_copy(update=older), "data": data})
+    write_record(run_dir(study, record.id), older_record)
+    assert [check for check in verify_records(study, list_records(study)) if not check.matches] == []
 
 
 def test_a_changed_record_is_named_with_the_views_that_show_it(study):
@@ -132,8 +138,53 @@ def test_damaged_and_missing_logits_do_not_match(study):
     path = run_dir(study, first.id) / "val-logits.npz"
     path.write_bytes(path.read_bytes()[:100])
     (run_dir(study, second.id) / "val-logits.npz").unlink()
-    broken = [check.where for check in verify_records(study) if not check.matches]
+    broken = [check.where for check in verify_records(study, list_records(study)) if not check.matches]
     assert broken == [f"runs/{record.id}/record.json: val" for record in (first, second)]
+
+
+def test_rows_that_are_missing_are_named_even_if_every_score_was_computed_anew(study):
+    record = list_records(study)[0]
+    predictions = read_predictions(run_dir(study, record.id), "val")
+    kept = predictions.select([key for key, right in zip(predictions.ids, predictions.correct, strict=True) if right])
+    write_predictions(run_dir(study, record.id), kept)
+    val = score(kept.logits, kept.labels, None)
+    write_record(run_dir(study, record.id), record.model_copy(update={"val": val}))
+    (check,) = (check for check in verify_records(study, list_records(study)) if not check.matches)
+    assert check == (f"val-logits.npz of {record.id}: images", "200", str(val.n), "")
+
+
+def test_each_run_is_compared_with_the_images_and_classes_that_it_has_seen(tmp_path):
+    """Two runs in one folder: one of all digits, and one of two that were drawn."""
+    views = [Data(source="digits"), Data(source="digits", classes="2", seed=1)]
+    shards = prepare_cached(views[0])
+    for view in views:
+        dataset = open_dataset(shards, view.classes, view.seed)
+        data = make_record().data.model_copy(update={"fingerprint": dataset.fingerprint, "counts": dataset.counts})
+        config = Run(data=view).revised(train={"val_images": 20})
+        val = load_split(dataset, "val", subset=20)
+        logits = np.eye(len(dataset.class_names), dtype=np.float32)[val.labels]
+        scored = score(logits, val.labels, None)
+        record = make_record(data=data, config=config, val=scored, id=run_id(config, dataset.fingerprint, "e" * 64))
+        write_record(run_dir(tmp_path, record.id), record)
+        write_json(run_dir(tmp_path, record.id) / "config.json", config.model_dump(mode="json"))
+        write_predictions(run_dir(tmp_path, record.id), Predictions(logits, val.labels, val.ids))
+    checks = verify(tmp_path, progress=False)
+    assert [check for check in checks if not check.matches] == []
+    assert sum(check.where.endswith("labels") for check in checks) == 2
+    # An image of the split that is not one of the twenty.
+    others = load_split(dataset, "val").ids
+    stored = read_predictions(run_dir(tmp_path, record.id), "val")
+    stored.ids[0] = next(key for key in others if key not in stored.ids)
+    write_predictions(run_dir(tmp_path, record.id), stored)
+    (check,) = (check for check in verify(tmp_path, progress=False) if not check.matches)
+    assert check.computed == "1 differ from the shards'"
+
+
+def test_numbers_of_images_that_are_not_those_of_the_shards_are_named(digits):
+    data = make_record().data.model_copy(update={"fingerprint": digits.fingerprint, "counts": {"test": 1}})
+    record = make_record(data=data)
+    checks = list(verify_data([record], {record.id: digits}))
+    assert [check.where for check in checks if not check.matches] == [f"runs/{record.id}/record.json: data.counts"]
 
 
 def test_effects_are_computed_from_the_runs_with_the_same_seed(tmp_path):
@@ -169,9 +220,9 @@ def test_a_file_of_openings_that_does_not_show_the_number_on_record_is_named(tmp
     test = TestMetrics(**record.val.model_dump(), openings=1)
     write_record(folder, record.model_copy(update={"test": test}))
     (folder / "test-openings.txt").write_text("2026-01-02T03:04:05+00:00\n")
-    assert [check for check in verify_records(tmp_path) if not check.matches] == []
+    assert [check for check in verify_records(tmp_path, list_records(tmp_path)) if not check.matches] == []
     damage(folder / "test-openings.txt")
-    (check,) = (check for check in verify_records(tmp_path) if not check.matches)
+    (check,) = (check for check in verify_records(tmp_path, list_records(tmp_path)) if not check.matches)
     assert (check.where, check.computed) == (f"runs/{record.id}/record.json: test.openings", found)
 
 
@@ -188,8 +239,10 @@ def trained(finished, tmp_path):
     return SimpleNamespace(out=out, record=finished.record, folder=run_dir(out, finished.record.id))
 
 
-def _check_models(trained, **settings):
-    return list(verify_models(trained.out, list_records(trained.out), **settings))
+def _check_models(trained, shards=None, **settings):
+    records = list_records(trained.out)
+    datasets = {record.id: open_dataset(shards) for record in records} if shards else None
+    return list(verify_models(trained.out, records, datasets=datasets, **settings))
 
 
 def _forget_hash(trained):
@@ -211,7 +264,7 @@ def test_the_shipped_model_has_its_hash_and_predicts_what_is_stored(trained, sha
     assert "sha256" in checks[0].where
     assert "179 validation images" in checks[1].where
     assert sorted(trained.folder.iterdir()) == before
-    monkeypatch.setattr("bakeoff.report.verify_models.find_winner", lambda *_: None)
+    monkeypatch.setattr("bakeoff.report.verify.models.find_winner", lambda *_: None)
     assert len(_check_models(trained, shards=shards)) == 1
     assert len(_check_models(trained, shards=shards, deep=True)) == 2
 

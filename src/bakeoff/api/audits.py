@@ -1,6 +1,7 @@
 """Checks of images and of a study's numbers: check, verify."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,12 +31,21 @@ from bakeoff.data.checks import (
 )
 from bakeoff.data.contact_sheet import draw_pairs, draw_suspicious
 from bakeoff.data.shards import Dataset
+from bakeoff.data.sources import OnCount
 from bakeoff.errors import ConfigError, OutputError
 from bakeoff.machine import count_cores, tensorflow_settings
 from bakeoff.profile import read_profile
 from bakeoff.report.board import format_seconds
-from bakeoff.report.verify import Check, verify_bundles, verify_data, verify_records, verify_views
-from bakeoff.report.verify_models import verify_models
+from bakeoff.report.verify import (
+    Check,
+    Datasets,
+    verify_bundles,
+    verify_data,
+    verify_models,
+    verify_records,
+    verify_views,
+)
+from bakeoff.runs.record import RunRecord
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.labels import UNASKED_SECONDS, forecast_labels, score_labels
 from bakeoff.study.provide import prepare_data, require_tensorflow
@@ -230,9 +240,10 @@ def verify(
 ) -> list[Check]:
     """Recompute every number of a study from its files, as `bakeoff verify` does.
 
-    Scores are recomputed from the saved logits, board and report from the records; shards, models and bundles are
-    checked by their hashes. The shipped model, the bundles, and models without a hash on record predict again, and must
-    predict what is stored. Nothing is written, and nothing is chosen on the test split.
+    Scores are recomputed from the saved logits, board and report from the records, and what a bundle says of itself
+    from its run. Shards, models and bundles are checked by their hashes. The shipped model, the bundles, and models
+    without a hash on record predict again, and must predict what is stored. Nothing is written, and nothing is chosen
+    on the test split.
 
     Args:
         out: The folder of the study.
@@ -243,7 +254,7 @@ def verify(
 
     Returns:
         A Check for each number: `where`, `written`, `computed`, and `matches`, whether the two agree. Where `note` is
-        not empty, it says what could not be checked.
+        not empty, it says what could not be checked, or what is to be known.
 
     Raises:
         OutputError: The folder holds no runs, or a file in it is damaged.
@@ -262,13 +273,19 @@ def verify(
         on_count("board and report", 0, 0)
         checks = list(verify_views(results.out))
         on_count("board and report", 1, 1)
-        if records_only:
-            models = verify_models(results.out, records, on_progress=on_count)
-            return [*checks, *verify_records(results.out), *models]
-        shards, dataset = prepare_data(records[0].view, read_optional_path("data_dir", data_dir), on_count)
+        datasets = None if records_only else _open_data(records, read_optional_path("data_dir", data_dir), on_count)
         on_count("images and scores", 0, 0)
-        checks += [*verify_data(shards, records), *verify_records(results.out, dataset)]
+        if datasets is not None:
+            checks += verify_data(records, datasets)
+        checks += verify_records(results.out, records, datasets)
         on_count("images and scores", 1, 1)
-        checks += verify_models(results.out, records, shards=shards, deep=deep, on_progress=on_count)
-        checks += verify_bundles(results.out, dataset, on_count)
+        checks += verify_models(results.out, records, datasets=datasets, deep=deep, on_progress=on_count)
+        checks += verify_bundles(results.out, records, datasets, on_count)
     return checks
+
+
+def _open_data(records: Sequence[RunRecord], directory: Path | None, on_count: OnCount) -> Datasets:
+    """Prepare the data of each run, unless they are there: runs in one folder may have other images or classes."""
+    views = dict.fromkeys(record.view for record in records)
+    opened = {view: prepare_data(view, directory, on_count)[1] for view in views}
+    return {record.id: opened[record.view] for record in records}

@@ -144,8 +144,8 @@ def verify(
 ) -> None:
     """Recompute every number of a study from its files, and list those that differ (exit code 1).
 
-    Scores are recomputed from the saved logits, board and report from the records. Shards, models and bundles are
-    checked by their hashes.
+    Scores are recomputed from the saved logits, board and report from the records, and what a bundle says of itself
+    from its run. Shards, models and bundles are checked by their hashes.
 
     The shipped model and the bundles predict again, and must predict what is stored. Nothing is written, and nothing is
     chosen on the test split.

@@ -4,6 +4,7 @@
 
 page.py       collects everything and fills the template
 answer.py     the two sentences at its top: what to do, and what to run next
+bundled.py    whose model a bundle holds
 facts.py      the data, the recipe, the cost, the scores and the time spent, as text
 default_field.py  which networks took part by default, and why, as text
 certainty.py  the winner against its nearest rival, seeds, and what could change the result
@@ -15,8 +16,7 @@ heat_maps.py  where its model looked: maps that are not there are drawn
 gallery.py    the images of its mistakes
 coverage.py   its accuracy if answers of low confidence are withheld
 tuning.py     how the recipe was found
-verify.py     recomputes every number from the files
-verify_models.py  compares every model with its hash, and what it predicts with what is stored
+verify/       recomputes every number from the files, and compares
 summary.py    a study in a few lines, for notebooks
 
 The page can be rebuilt at any time. The same files give the same bytes.

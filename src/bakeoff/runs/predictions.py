@@ -103,6 +103,7 @@ def read_predictions(folder: Path, split: SplitScored) -> Predictions:
     except (OSError, ValueError, KeyError) as error:
         raise OutputError(f"cannot read {path}: {error}; remove that run's folder and run the study again") from error
     shapes_match = logits.ndim == 2 and labels.shape == logits.shape[:1] and len(labels)
+    shapes_match = shapes_match and len(ids) in (0, len(labels))  # early versions stored no ids
     if not shapes_match or labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise OutputError(f"{path} does not hold one row of logits for each label; remove that run's folder")
     return Predictions(logits, labels, ids, split, folds)

@@ -3,7 +3,6 @@
 exported_model.py   the trained model with mirrored evaluation, temperature and softmax as layers
 full_precision.py   a network that was trained under mixed precision, in float32
 convertible.py      layers in a form that the converters to ONNX and LiteRT know
-temperature.py      the temperature, fitted on validation logits
 parity.py           comparison of the exported model with the run's own evaluation
 keras_file.py, saved_model.py, onnx_file.py, litert_file.py    one writer for each format
 model_file.py       the file, checked; and the form that holds, if it is not exact enough
@@ -14,6 +13,6 @@ run.py              export of a run's folder, in a worker process
 
 from bakeoff.deploy.export.folder import FinishedRun, write_bundle
 from bakeoff.deploy.export.parity import TOLERANCES, Tolerance
-from bakeoff.deploy.export.temperature import calibrate
+from bakeoff.deploy.temperature import calibrate
 
 __all__ = ["TOLERANCES", "FinishedRun", "Tolerance", "calibrate", "write_bundle"]

@@ -29,8 +29,8 @@ from bakeoff.deploy.export.card import write_card
 from bakeoff.deploy.export.exported_model import build_exported_model
 from bakeoff.deploy.export.full_precision import build_in_float32
 from bakeoff.deploy.export.model_file import Expected, find_closer, write_checked
-from bakeoff.deploy.export.temperature import calibrate
 from bakeoff.deploy.export.threshold import choose_threshold
+from bakeoff.deploy.temperature import calibrate
 from bakeoff.errors import BundleError, OutputError
 from bakeoff.files import hash_file, write_json, write_text
 from bakeoff.locks import check_replaceable, replacing_folder

@@ -10,7 +10,7 @@ from pathlib import Path
 from bakeoff.deploy.bundle import read_facts
 from bakeoff.errors import BakeoffError
 from bakeoff.launch import predict_again
-from bakeoff.report.verify import Check, OnCount, find_hash
+from bakeoff.report.verify.check import Check, Datasets, OnCount, find_hash, make_note
 from bakeoff.report.winner import find_winner
 from bakeoff.runs.agreement import describe_difference
 from bakeoff.runs.events import RunProgress
@@ -27,7 +27,7 @@ def verify_models(
     out: Path,
     records: Sequence[RunRecord],
     *,
-    shards: Path | None = None,
+    datasets: Datasets | None = None,
     deep: bool = False,
     on_progress: OnCount = lambda _doing, _done, _total: None,
 ) -> Iterator[Check]:
@@ -36,7 +36,7 @@ def verify_models(
     Args:
         out: The study's folder.
         records: Its runs.
-        shards: The folder of prepared data; without it no model predicts.
+        datasets: The data of each run; without them no model predicts.
         deep: Whether the models of all runs predict, not only those that are shipped or have no hash on record.
         on_progress: Called with a description, how much is done, and how much there is.
 
@@ -64,13 +64,13 @@ def verify_models(
             to_predict.append(record)
     if absent:
         yield _note(absent, "there is no model.keras, so the figures rest on the stored predictions alone")
-    if no_hash and shards is None:
+    if no_hash and datasets is None:
         yield _note(no_hash, "the hash of model.keras is not on record, and without the data no model predicts")
     elif no_hash:
         yield _note(no_hash, "the hash of model.keras is not on record, so its predictions are compared instead")
-    for record in to_predict if shards else ():
-        assert shards is not None
-        yield from _predict(out, record, shards, on_progress)
+    if datasets is not None:
+        for record in to_predict:
+            yield from _predict(out, record, datasets[record.id].folder, on_progress)
 
 
 def _find_shipped(out: Path, records: Sequence[RunRecord]) -> set[str]:
@@ -104,4 +104,4 @@ def _name(record: RunRecord) -> str:
 
 def _note(ids: Sequence[str], text: str) -> Check:
     runs = "run" if len(ids) == 1 else counted(len(ids), "run")
-    return Check(f"{runs} {name_some(ids)}", "", "", f"{runs} {name_some(ids)}: {text}")
+    return make_note(f"{runs} {name_some(ids)}", text)
