@@ -10,7 +10,8 @@ from PIL import Image
 
 import bakeoff
 from bakeoff.api.arguments import describe_call, read_data
-from bakeoff.data.shards import open_dataset, prepare_cached
+from bakeoff.data.shards import Edits, open_dataset, prepare_cached
+from bakeoff.data.shards.plan import plan_shards
 from bakeoff.data.sources import open_source
 from bakeoff.errors import ConfigError, DataError
 from bakeoff.files import cache_dir
@@ -228,3 +229,10 @@ def test_a_data_set_is_checked_from_arrays(tmp_path, pictures):
     pictures[3] = pictures[0]
     result = bakeoff.check((pictures, LABELS), labels=False, out=tmp_path / "check", progress=False)
     assert result.counts["same image twice"] == 1
+
+
+def test_lists_that_a_spreadsheet_has_saved_name_arrays_too(pictures):
+    edits = Edits({"3": "listed", "4.0": "listed"}, {"6": "dog"})
+    plan = plan_shards(open_source(_data((pictures, LABELS))), 0.1, 0, edits)
+    assert [bad.key for bad in plan.quarantined] == ["00003", "00004"]
+    assert [(one.key, one.given, one.label) for one in plan.relabelled] == [("00006", "cat", "dog")]

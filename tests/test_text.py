@@ -46,6 +46,12 @@ def test_paths_are_compared_in_one_form() -> None:
     assert comparable("a/1.png") != comparable("A/1.png")
 
 
+def test_a_number_is_compared_without_the_zeros_and_points_that_programs_take_away_or_add() -> None:
+    assert {comparable(text) for text in ("00042", "42", "42.0", " 042.00 ")} == {"42"}
+    assert comparable("0000") == comparable("0")
+    assert len({comparable(text) for text in ("42", "420", "4.2", "a/042", "042.png", "-42")}) == 6
+
+
 def test_a_name_in_markdown_is_shown_as_it_is() -> None:
     assert markdown("a|b\n<i>`_x_") == r"a\|b\\n\<i\>\`\_x\_"
 

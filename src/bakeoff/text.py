@@ -24,6 +24,8 @@ __all__ = [
 JOINERS = "\u200c\u200d"
 # Control and format characters (line breaks, escape sequences, marks of direction), halves of pairs, separators.
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+# A whole number as spreadsheets and programs save it: without zeros in front, or with `.0` behind it.
+_NUMBER = re.compile(r"0*([0-9]+)(?:\.0+)?")
 # A spreadsheet takes a cell that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
 
@@ -60,8 +62,14 @@ def markdown(text: str) -> str:
 
 
 def comparable(path: str) -> str:
-    """A path in the form in which it is the same on every system: Unicode's NFC, `/` between names, no outer spaces."""
-    return unicodedata.normalize("NFC", path.replace("\\", "/")).strip()
+    """A path in the form in which it is the same on every system: Unicode's NFC, `/` between names, no outer spaces.
+
+    A path that is a number, as the ids of arrays are, is without what a spreadsheet takes away or adds: 00042 and 42.0
+    are 42.
+    """
+    text = unicodedata.normalize("NFC", path.replace("\\", "/")).strip()
+    number = _NUMBER.fullmatch(text)
+    return number[1] if number else text
 
 
 def name_some(names: Sequence[str], most: int = 4) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bakeoff.errors import DataError, suggest
-from bakeoff.text import counted, printable
+from bakeoff.text import comparable, counted, printable
 
 __all__ = ["choose_classes", "find_class"]
 
@@ -46,8 +46,15 @@ def choose_classes(choice: str, names: Sequence[str], seed: int, source: str) ->
 
 
 def find_class(name: str, names: Sequence[str]) -> int | None:
-    """The label of a class by its name in any form; None if there is no such class."""
-    return _look_up(name, _list_forms(names))
+    """The label of a class by its name in any form, also as a spreadsheet saves a number: 7 for the class 007.
+
+    None if there is no such class, or if several can be meant.
+    """
+    label = _look_up(name, _list_forms(names))
+    if label is not None:
+        return label
+    same = [label for label, other in enumerate(names) if comparable(other) == comparable(name)]
+    return same[0] if len(same) == 1 else None
 
 
 def _list_forms(names: Sequence[str]) -> dict[str, int]:
