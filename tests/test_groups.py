@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from bakeoff.data.batches import load_split
-from bakeoff.data.shards import open_dataset, prepare, prepare_cached, read_blocks, read_manifest
+from bakeoff.data.shards import Edits, open_dataset, prepare, prepare_cached, read_blocks, read_manifest
+from bakeoff.data.shards.plan import plan_shards
 from bakeoff.data.shards.splits import assign_splits
 from bakeoff.data.sources import open_source
 from bakeoff.data.sources.groups import group_images
@@ -268,6 +269,26 @@ def test_groups_that_share_a_copy_are_joined(tmp_path):
     manifest = prepare(open_grouped(tmp_path / "p"), tmp_path / "s")
     assert manifest.groups.count == 11
     assert "groups that are one because they share a byte-identical image: cat0 and cat4" in manifest.notes
+
+
+def test_groups_stay_in_their_splits_without_images_that_are_left_out(tmp_path):
+    fill(tmp_path / "p", subjects())
+    source = open_grouped(tmp_path / "p")
+    before = {entry.key: entry.split for entry in plan_shards(source, 0.1, 0, Edits()).images.rows()}
+    left_out = {key: "listed" for key in before if key.startswith("cat/cat0/") or key.endswith("/1.png")}
+    plan = plan_shards(source, 0.1, 0, Edits(left_out))
+    after = {entry.key: entry.split for entry in plan.images.rows()}
+    assert after == {key: split for key, split in before.items() if key not in left_out}
+    assert plan.groups.count == 11
+
+
+def test_groups_that_only_an_image_that_is_left_out_joins_are_apart(tmp_path):
+    fill(tmp_path / "p", [f"train/{name}" for name in subjects(count=4)])
+    fill(tmp_path / "p", [f"test/{name}/new{name}" for name in ("cat", "dog")], seed=1)
+    (tmp_path / "p/train/cat/cat0/9.png").write_bytes((tmp_path / "p/test/cat/newcat/0.png").read_bytes())
+    source = open_grouped(tmp_path / "p")
+    assert "are in more than one split" in plan_shards(source, 0.1, 0, Edits()).warnings[0]
+    assert plan_shards(source, 0.1, 0, Edits({"train/cat/cat0/9.png": "listed"})).warnings == ()
 
 
 def test_groups_across_given_splits_are_a_warning(tmp_path):

@@ -18,13 +18,15 @@ from bakeoff.cache import list_others
 from bakeoff.data.shards import (
     Block,
     Dataset,
+    Edits,
     open_dataset,
     prepare,
     prepare_cached,
     read_blocks,
     read_manifest,
 )
-from bakeoff.data.shards.classes import choose_classes
+from bakeoff.data.shards.classes import choose_classes, find_class
+from bakeoff.data.shards.plan import plan_shards
 from bakeoff.data.shards.splits import assign_splits
 from bakeoff.data.shards.writer import _cut_into_shards
 from bakeoff.data.sources import BadImage, RawImage, Source, SplitName, open_source
@@ -132,6 +134,30 @@ def test_byte_identical_images_stay_on_one_side() -> None:
     sides = {(sha, split) for sha, split in zip(hashes, splits, strict=True)}
     assert len(sides) == 100
     assert set(splits) == {"train", "val", "test"}
+
+
+def place(source: Source, edits: Edits) -> dict[str, SplitName | None]:
+    """The split of each image."""
+    return {entry.key: entry.split for entry in plan_shards(source, 0.1, 0, edits).images.rows()}
+
+
+@pytest.mark.parametrize("test", [False, True], ids=["drawn", "given"])
+def test_images_that_are_left_out_leave_all_others_in_their_splits(test: bool) -> None:
+    before = place(Invented(test=test), Edits())
+    left_out = {f"é{number}": "listed" for number in range(0, 80, 5)}
+    after = place(Invented(test=test), Edits(left_out, {"é1": "apple"}))
+    assert after == {key: split for key, split in before.items() if key not in left_out}
+
+
+def test_a_list_that_leaves_nothing_to_train_on_or_to_score_is_refused() -> None:
+    source = Invented()
+    before = place(source, Edits())
+    apples = {key: "listed" for key, split in before.items() if split == "train" and source.images[key].label == 0}
+    with pytest.raises(DataError, match=r"class apple .* to train on; é\d+ is left out: excluded: listed; add some"):
+        place(source, Edits(apples))
+    validation = {key: "listed" for key, split in before.items() if split == "val"}
+    with pytest.raises(DataError, match="--exclude leaves no image of invented in val; delete rows of its list"):
+        place(source, Edits(validation))
 
 
 def test_the_smallest_class_has_one_image_in_each_split() -> None:
@@ -499,6 +525,12 @@ def test_of_two_names_in_two_forms_of_unicode_each_is_found_by_its_own() -> None
     names = ("caf\u00e9", "cafe\u0301", "tea")
     assert choose_classes("tea,cafe\u0301", names, 0, "drinks") == [1, 2]
     assert choose_classes("tea,caf\u00e9", names, 0, "drinks") == [0, 2]
+
+
+def test_a_class_is_found_as_a_spreadsheet_saves_its_number_unless_two_can_be_meant() -> None:
+    assert find_class("7", ("007", "008")) == 0
+    assert find_class("7", ("007", "7")) == 1
+    assert find_class("7", ("007", "07")) is None
 
 
 def test_a_comma_in_a_name_is_explained_where_a_name_is_not_found() -> None:

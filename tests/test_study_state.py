@@ -4,7 +4,7 @@ import pytest
 
 from bakeoff.errors import OutputError
 from bakeoff.runs.config import Data, Fit
-from bakeoff.runs.study_file import StudyData, read_study
+from bakeoff.runs.study_file import LeftOut, StudyData, read_study
 from bakeoff.study import open_state, planned_slots
 from test_plan import _plan
 
@@ -44,6 +44,13 @@ def test_another_study_in_the_folder_is_refused_and_not_changed(tmp_path):
     with pytest.raises(OutputError, match=r"data\.fit is 'auto', not 'pad'"):
         open_state(tmp_path / "study", padded, data=DATA, command="")
     assert (tmp_path / "study" / "study.json").read_bytes() == before
+
+
+def test_a_study_whose_splits_were_drawn_without_the_excluded_images_is_refused_and_says_so(tmp_path):
+    excluded = DATA.model_copy(update={"quarantined": (LeftOut(key="cat/1.png", reason="excluded: listed"),)})
+    open_state(tmp_path / "study", _plan(), data=excluded, command="")
+    with pytest.raises(OutputError, match=r"other images, splits, .*; if they are the same, an older bakeoff drew"):
+        open_state(tmp_path / "study", _plan(), data=excluded.model_copy(update={"fingerprint": "e"}), command="")
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):

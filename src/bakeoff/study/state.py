@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ConfigDict, PrivateAttr, ValidationError
 
+from bakeoff.data.shards.manifest import EXCLUDED
 from bakeoff.errors import OutputError
 from bakeoff.files import make_dir, read_json, write_json
 from bakeoff.runs.config import AugmentStep, Candidate, Metric
@@ -206,7 +207,10 @@ def _asks_the_same(old: AnyPlan, new: AnyPlan) -> bool:
 def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> str:
     """In what the study in the folder differs from the one that was asked for."""
     if study.data.fingerprint != data.fingerprint:
-        return f"its data is {study.data.name}, with other images, classes or fit"
+        excludes = any(image.reason.startswith(EXCLUDED) for image in study.data.quarantined)
+        is_same_list = excludes and study.data.quarantined == data.quarantined
+        why = "; if they are the same, an older bakeoff drew the splits without those that --exclude leaves out"
+        return f"its data is {study.data.name}, with other images, splits, classes or fit{why if is_same_list else ''}"
     if type(study.plan) is not type(plan):
         return f"it was started by `{study.command}`"
     old, new = study.plan.asked, plan.asked

@@ -2,7 +2,8 @@
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -115,6 +116,23 @@ class ImageColumns:
         """The split of each image; None where there is none."""
         names = (*SPLITS, None)
         return [names[split] for split in self.splits]
+
+    def keep(self, is_kept: NDArray[np.bool_]) -> "ImageColumns":
+        """The images at which `is_kept`, (n,), is true, in the same order."""
+        if is_kept.all():
+            return self
+        return replace(
+            self,
+            hashes=self.hashes[is_kept],
+            splits=self.splits[is_kept],
+            labels=self.labels[is_kept],
+            coarse_labels=self.coarse_labels[is_kept],
+            sizes=self.sizes[is_kept],
+            shapes=self.shapes[is_kept],
+            is_raw=self.is_raw[is_kept],
+            groups=self.groups and list(compress(self.groups, is_kept)),
+            read=self.read[is_kept],
+        )
 
     def rows(self) -> Iterator[ShardEntry]:
         """All images."""

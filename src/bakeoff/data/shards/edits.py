@@ -8,7 +8,7 @@ from bakeoff.data.sources import Source
 from bakeoff.errors import DataError, suggest
 from bakeoff.text import comparable, counted, printable
 
-__all__ = ["NO_EDITS", "Edits", "check_relabelled", "find_labels"]
+__all__ = ["NO_EDITS", "Edits", "check_excluded", "check_relabelled", "find_labels", "find_reasons"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,20 @@ class Edits:
 
 
 NO_EDITS = Edits()
+
+
+def find_reasons(edits: Edits) -> dict[str, str]:
+    """Why each image is left out that is, by the comparable form of its id."""
+    return {comparable(key): reason for key, reason in edits.excluded.items()}
+
+
+def check_excluded(source: Source, edits: Edits, keys: Iterable[str]) -> None:
+    """Raise DataError if there are images to leave out, and none of them is among those that are left out."""
+    if edits.excluded and find_reasons(edits).keys().isdisjoint(map(comparable, keys)):
+        raise DataError(
+            f"{source.name} has no image for any of {counted(len(edits.excluded), 'id')} to exclude, such as"
+            f" {next(iter(edits.excluded))!r}; give the list that `bakeoff data check` wrote about these images"
+        )
 
 
 def find_labels(source: Source, edits: Edits) -> dict[str, int]:

@@ -4,6 +4,7 @@ Splits that the source gives are kept. Otherwise validation (and test, if the so
 """
 
 import hashlib
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
@@ -13,14 +14,15 @@ from numpy.typing import NDArray
 
 from bakeoff.data.pixels import read_rgb
 from bakeoff.data.shards.columns import NONE, ColumnsBuilder, ImageColumns, Numbers
-from bakeoff.data.shards.edits import Edits, check_relabelled, find_labels
+from bakeoff.data.shards.copies import count_copies, note_copies
+from bakeoff.data.shards.edits import Edits, check_excluded, check_relabelled, find_labels, find_reasons
 from bakeoff.data.shards.fit import MAX_CUT
 from bakeoff.data.shards.grouping import Grouping
 from bakeoff.data.shards.manifest import EXCLUDED, GroupFacts, Quarantined, Relabelled
 from bakeoff.data.shards.splits import SPLITS, assign_splits
 from bakeoff.data.sources import BadImage, OnCount, RawImage, Source, SplitName
 from bakeoff.errors import DataError
-from bakeoff.text import comparable, counted
+from bakeoff.text import comparable
 
 __all__ = ["ShardPlan", "plan_shards", "stored_form"]
 
@@ -69,7 +71,8 @@ def plan_shards(
 ) -> ShardPlan:
     """Read every image of a source once and assign it to a split.
 
-    Splits are drawn by the labels that the source gives: an image whose label is changed stays in its split.
+    Splits are drawn by the labels that the source gives, and images that are left out take part in the draw: whatever
+    the edits are, an image stays in its split.
 
     Args:
         source: The images.
@@ -83,21 +86,24 @@ def plan_shards(
             empty; or a list of images names other images or classes.
     """
     changes = find_labels(source, edits)
-    images, left_out = _read(source, edits.excluded, on_count)
-    check_relabelled(source, edits, chain(images.keys(), (bad.key for _, bad in left_out)))
-    labels = _change_labels(images, changes)
+    whole, is_kept, left_out = _read(source, edits, on_count)
+    check_relabelled(source, edits, chain(whole.keys(), (bad.key for _, bad in left_out)))
+    labels = _change_labels(whole, changes)[is_kept]
     _check_classes(source, np.bincount(labels, minlength=len(source.class_names)).tolist(), left_out)
-    given = images.names_of_splits()
-    grouping = Grouping(source.grouped_by, images) if source.grouped_by else None
+    given = set(whole.names_of_splits())
+    grouping = Grouping(source.grouped_by, whole) if source.grouped_by else None
     if grouping and "test" not in given:
         grouping.check_classes(source.name, source.class_names)
-    groups = grouping.groups if grouping else None
-    splits = assign_splits(given, images.labels, images.contents, groups, val_fraction=val_fraction, seed=seed)
-    codes = np.array([SPLITS.index(split) for split in splits], np.int8)
-    as_given = replace(images, splits=codes, groups=groups)
+    whole = _draw_splits(whole, grouping, val_fraction, seed)
+    images = whole.keep(is_kept)
+    if grouping and not is_kept.all():
+        # Groups that only an image that is left out has joined are apart again.
+        grouping = Grouping(source.grouped_by, images)
+    splits = [SPLITS[place] for place in images.splits] if grouping else []
+    as_given = replace(images, groups=grouping.groups if grouping else None)
     changed = np.flatnonzero(labels != images.labels)
     images = _relabel(source, as_given, labels, changed)
-    _check_splits(source, images)
+    _check_splits(source, whole, images, left_out)
     names = source.class_names
     uniform = bool(images.is_raw.all() and (images.shapes == images.shapes[0, 0]).all())
     shorter, longer = np.sort(images.shapes.astype(np.int64), axis=1).T
@@ -129,12 +135,12 @@ def plan_shards(
         _compute_fingerprint(as_given) if len(changed) else "",
         grouping.count(splits) if grouping else None,
         tuple(split for split in SPLITS[1:] if split not in given),
-        _count_copies(images),
+        count_copies(images),
         tuple(grouping.warn(splits)) if grouping else (),
         (
             *source.notes,
             *(grouping.note(splits) if grouping else ()),
-            *_note_duplicates(images),
+            *note_copies(images),
             *_note_changed(images, changed),
         ),
     )
@@ -153,26 +159,42 @@ _LeftOut = tuple[int | None, Quarantined]
 """An image that is left out, and its label if that is known."""
 
 
-def _read(source: Source, excluded: Mapping[str, str], on_count: OnCount | None) -> tuple[ImageColumns, list[_LeftOut]]:
+def _read(
+    source: Source, edits: Edits, on_count: OnCount | None
+) -> tuple[ImageColumns, NDArray[np.bool_], list[_LeftOut]]:
+    """All readable images, which of them are kept, and what is left out: unreadable and excluded ones."""
     found = ColumnsBuilder(has_groups=bool(source.grouped_by))
+    is_kept = array("b")
     left_out: list[_LeftOut] = []
-    reasons = {comparable(key): reason for key, reason in excluded.items()}
+    reasons = find_reasons(edits)
     for index, record in enumerate(source.records()):
         if on_count and index % _COUNT_EVERY == 0:
             on_count(f"reading {source.name}", index, source.count)
         if isinstance(record, BadImage):
             left_out.append((record.label, Quarantined(key=record.key, reason=record.reason)))
-        elif reasons and (reason := reasons.get(comparable(record.key))):
+            continue
+        data, is_raw = stored_form(record, record.shape)
+        found.add(record, hashlib.sha256(data).digest(), len(data), is_raw)
+        reason = reasons.get(comparable(record.key)) if reasons else None
+        is_kept.append(reason is None)
+        if reason is not None:
             left_out.append((record.label, Quarantined(key=record.key, reason=f"{EXCLUDED}{reason}")))
-        else:
-            data, is_raw = stored_form(record, record.shape)
-            found.add(record, hashlib.sha256(data).digest(), len(data), is_raw)
-    if reasons and reasons.keys().isdisjoint(comparable(bad.key) for _, bad in left_out):
-        raise DataError(
-            f"{source.name} has no image for any of {counted(len(excluded), 'id')} to exclude, such as"
-            f" {next(iter(excluded))!r}; give the list that `bakeoff data check` wrote about these images"
-        )
-    return found.finish(), left_out
+    check_excluded(source, edits, (bad.key for _, bad in left_out))
+    images = found.finish()
+    return images, np.array(is_kept, np.bool_)[images.read], left_out
+
+
+def _draw_splits(images: ImageColumns, grouping: Grouping | None, val_fraction: float, seed: int) -> ImageColumns:
+    """The images with a split each: that of the source, or one that is drawn."""
+    splits = assign_splits(
+        images.names_of_splits(),
+        images.labels,
+        images.contents,
+        grouping.groups if grouping else None,
+        val_fraction=val_fraction,
+        seed=seed,
+    )
+    return replace(images, splits=np.array([SPLITS.index(split) for split in splits], np.int8))
 
 
 def _change_labels(images: ImageColumns, changes: Mapping[str, int]) -> Numbers:
@@ -211,31 +233,32 @@ def _check_classes(source: Source, counts: Sequence[int], left_out: Sequence[_Le
     for label, name in enumerate(source.class_names):
         count = counts[label]
         if count < _MIN_IMAGES:
-            others = [bad for own, bad in left_out if own == label]
-            seen = f" of {count + len(others):,}; {others[0].key} is left out: {others[0].reason}" if others else ""
+            others = sum(own == label for own, _ in left_out)
+            seen = f" of {count + others:,}{_name_left_out(left_out, label)}" if others else ""
             found = f"has fewer than {_MIN_IMAGES} readable images ({count}{seen})"
             raise DataError(f"class {name} of {source.name} {found}; add some or remove the class")
 
 
-def _check_splits(source: Source, images: ImageColumns) -> None:
+def _name_left_out(left_out: Sequence[_LeftOut], label: int) -> str:
+    """The first image of a class that is left out, and why; empty if there is none."""
+    return next((f"; {bad.key} is left out: {bad.reason}" for own, bad in left_out if own == label), "")
+
+
+def _check_splits(source: Source, whole: ImageColumns, images: ImageColumns, left_out: Sequence[_LeftOut]) -> None:
+    """Raise DataError for a class without training images, and for a split without images, as drawn and as kept."""
     trained = set(images.labels[images.splits == 0].tolist())
     for label, name in enumerate(source.class_names):
         if label not in trained:
-            raise DataError(f"class {name} of {source.name} has no readable image to train on; add some")
+            raise DataError(
+                f"class {name} of {source.name} has no readable image to train on{_name_left_out(left_out, label)};"
+                " add some"
+            )
     for place, split in enumerate(SPLITS):
-        if not (images.splits == place).any():
+        if not (whole.splits == place).any():
             few = f"groups by {source.grouped_by}" if source.grouped_by else "different images"
             raise DataError(f"{source.name} has too few {few} to draw any for {split}; add some")
-
-
-def _count_copies(images: ImageColumns) -> dict[str, int]:
-    """Images of validation and of test that are byte-identical to a training image."""
-    contents = images.contents
-    is_trained = np.zeros(len(images), bool)
-    is_trained[contents[images.splits == 0]] = True
-    return {
-        split: int(is_trained[contents[images.splits == place]].sum()) for place, split in enumerate(SPLITS) if place
-    }
+        if not (images.splits == place).any():
+            raise DataError(f"--exclude leaves no image of {source.name} in {split}; delete rows of its list")
 
 
 def _note_changed(images: ImageColumns, changed: NDArray[np.intp]) -> Iterator[str]:
@@ -243,19 +266,3 @@ def _note_changed(images: ImageColumns, changed: NDArray[np.intp]) -> Iterator[s
         tested = int((images.splits[changed] == SPLITS.index("test")).sum())
         scored = f", {tested:,} of them in test, whose scores count the new labels" if tested else ""
         yield f"images with another label than the data give: {len(changed):,}{scored}"
-
-
-def _note_duplicates(images: ImageColumns) -> Iterator[str]:
-    """Notes on byte-identical images, which are one after another."""
-    starts = np.unique(images.contents, return_index=True)[1]
-    if copies := len(images) - len(starts):
-        yield f"byte-identical copies of other images: {copies}"
-    if leaks := _count_mixed(images.splits, starts):
-        yield f"images that occur in more than one split, as the source has them: {leaks}"
-    if conflicts := _count_mixed(images.labels, starts):
-        yield f"images that occur under more than one label: {conflicts}"
-
-
-def _count_mixed(numbers: Numbers, starts: NDArray[np.intp]) -> int:
-    """How many of the stretches of numbers that begin at these places have different numbers."""
-    return int((np.minimum.reduceat(numbers, starts) != np.maximum.reduceat(numbers, starts)).sum())

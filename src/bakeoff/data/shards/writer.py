@@ -171,7 +171,7 @@ def _compute_signature(source: Source, val_fraction: float, seed: int, edits: Ed
     """A hash of all that the shards depend on; cheap, because the source's signature reads no image."""
     parts: list[Any] = [SCHEMA, source.name, source.signature, val_fraction, seed]
     if edits.excluded:
-        parts.append(sorted(edits.excluded))
+        parts.append({"excluded": sorted(edits.excluded)})
     if edits.relabelled:
         parts.append({"relabelled": sorted(edits.relabelled.items())})
     return hash_json(parts)
