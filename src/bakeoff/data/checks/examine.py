@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, pairwise, product
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ __all__ = ["examine", "load_all"]
 TINY_CLASS_IMAGES = 20
 # Classes are reported as imbalanced if the largest has more than this many times the images of the smallest.
 IMBALANCE_RATIO = 10.0
-# An image whose pixels (0..255) have a smaller standard deviation than this is reported as one colour.
+# An image is reported as one colour if the pixels (0..255) of each channel have a smaller standard deviation than this.
 CONSTANT_STD = 2.0
 # Images that are read at once.
 _READ_IMAGES = 256
@@ -64,7 +64,8 @@ def examine(dataset: Dataset, *, near: bool = True, on_count: OnCount | None = N
     if near and dataset.side >= MIN_SIDE_PIXELS:
         identical = {frozenset((finding.id, finding.other_id)) for finding in findings}
         near_leaks = list(_find_near(splits, dataset.class_names, on_count))
-        findings += [leak for leak in near_leaks if frozenset((leak.id, leak.other_id)) not in identical]
+        listed = _list_once(near_leaks)
+        findings += [leak for leak in listed if frozenset((leak.id, leak.other_id)) not in identical]
 
         def leaked(earlier: SplitName, later: SplitName) -> set[str]:
             return {leak.other_id for leak in near_leaks if (leak.split, leak.other_split) == (earlier, later)}
@@ -104,7 +105,7 @@ def _find_identical(splits: dict[str, Split], names: Sequence[str]) -> Iterator[
 def _find_colourless(splits: dict[str, Split], names: Sequence[str]) -> Iterator[Finding]:
     """Images of one colour, and grey images."""
     for image, pixels in _walk(splits, names):
-        if pixels.std() < CONSTANT_STD:
+        if (pixels.std(axis=(0, 1)) < CONSTANT_STD).all():
             yield Finding(FindingKind.CONSTANT, *image)
         elif (np.ptp(pixels, axis=2) <= 1).all():
             yield Finding(FindingKind.GREY, *image)
@@ -122,7 +123,7 @@ def _check_class_sizes(splits: dict[str, Split], names: Sequence[str]) -> Iterat
 
 
 def _find_near(splits: dict[str, Split], names: Sequence[str], on_count: OnCount | None) -> Iterator[Finding]:
-    """Near-duplicates between every two splits."""
+    """Near-duplicates between every two splits: all images of the earlier one that have one, to be left out."""
     for (earlier_name, earlier), (later_name, later) in combinations(splits.items(), 2):
         # The search starts from the later split: it is the smaller one, and the one that has to stay clean.
         parts = list(product(_cut(later), _cut(earlier)))
@@ -140,12 +141,20 @@ def _find_near(splits: dict[str, Split], names: Sequence[str], on_count: OnCount
                 if on_count:
                     on_count(f"comparing {pair}", before + done, total)
 
-            for found in find_near_duplicates(later.images[mine], earlier.images[others], on_block=on_block):
+            for found in find_near_duplicates(
+                later.images[mine], earlier.images[others], every=True, on_block=on_block
+            ):
                 first, second = mine.start + found.first, others.start + found.second
                 left_out = _Image(earlier_name, earlier.ids[second], names[earlier.labels[second]])
                 kept = _Image(later_name, later.ids[first], names[later.labels[first]])
                 yield Finding(FindingKind.NEAR_LEAK, *left_out, *kept, similarity=found.similarity)
             before += mine.stop - mine.start
+
+
+def _list_once(leaks: Iterable[Finding]) -> Iterable[Finding]:
+    """Of the pairs of two splits, each image to leave out once: beside the image that it is most like."""
+    ordered = sorted(leaks, key=lambda leak: leak.similarity)
+    return {(leak.split, leak.other_split, leak.id): leak for leak in ordered}.values()
 
 
 def _cut(split: Split) -> list[slice]:

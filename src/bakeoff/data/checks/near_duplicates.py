@@ -39,12 +39,12 @@ THUMBNAIL_SIDE = 8
 PIXEL_GRID, GRADIENT_GRID = (16, 1), (32, 2)
 # How many images are compared with all others at once.
 _BLOCK_IMAGES = 512
-# Neighbours are searched in groups of so many others; a group gives its nearest one.
+# Neighbours are searched in groups of at most so many others; a group gives its nearest one.
 _GROUP_IMAGES = 64
 # Among the images themselves, which are all searched, fewer neighbours do: near-duplicates of one scene form a chain.
 _NEIGHBOURS_WITHIN = 2
-# How many pairs step 3 compares at once.
-_CHUNK_PAIRS = 128
+# How many pairs steps 2 and 3 compare at once.
+_BLOCK_PAIRS, _CHUNK_PAIRS = 4096, 128
 
 
 class NearDuplicate(NamedTuple):
@@ -59,29 +59,34 @@ def find_near_duplicates(
     images: Images,
     others: Images | None,
     *,
+    every: bool = False,
     min_similarity: float = MIN_SIMILARITY,
     on_block: Callable[[int, int], None] | None = None,
 ) -> list[NearDuplicate]:
     """Find pairs of one of the images and one of the others that are nearly the same, also if one is mirrored.
 
-    Without others the images are compared with each other.
+    Without others the images are compared with each other. Each image that has a near-duplicate is in a pair; with
+    `every`, each of the others that is one, too.
 
     Takes about 800 n m floating-point operations.
 
     Args:
         images: uint8 (n, side, side, 3).
         others: uint8 (m, side, side, 3), or None.
+        every: Whether to go on from each image that has a near-duplicate to its next neighbours, until none of them is
+            one. An other that was found need not be in a pair with each image that is like it.
         min_similarity: The smallest correlation of the gradients of a pair.
         on_block: Called with (images done, images in all), while the others are prepared too. What it raises ends the
             search.
 
     Returns:
-        The pairs, the most similar first; at most NEIGHBOURS for an image and each orientation.
+        The pairs, the most similar first; without `every`, at most NEIGHBOURS for an image and each orientation.
     """
     best: dict[tuple[int, int], float] = {}
     within = others is None
-    group, neighbours = (1, _NEIGHBOURS_WITHIN) if within else (_GROUP_IMAGES, NEIGHBOURS)
     others = images if others is None else others
+    # So small that each image has NEIGHBOURS candidates if there are as many others.
+    group = 1 if within else max(1, min(_GROUP_IMAGES, len(others) // NEIGHBOURS))
     views = [others, others[:, :, ::-1]] if len(others) else []
 
     def describe(view: Images, of: Callable[[Images], Floats]) -> Floats:
@@ -96,6 +101,7 @@ def find_near_duplicates(
         _pad(describe(view, lambda block: _to_units(_shrink(block, THUMBNAIL_SIDE))), group) for view in views
     ]
     centres = [describe(view, lambda block: _describe_centre(block, *PIXEL_GRID)) for view in views]
+    is_found = np.zeros(len(others), bool)
     for start in range(0, len(images), _BLOCK_IMAGES):
         block = images[start : start + _BLOCK_IMAGES]
         block_thumbnails = _to_units(_shrink(block, THUMBNAIL_SIDE))
@@ -104,13 +110,22 @@ def find_near_duplicates(
             cosines = block_thumbnails @ view_thumbnails.T
             if within:  # no image is a duplicate of itself
                 cosines[np.arange(len(block)), start + np.arange(len(block))] = -1
-            rows, columns = _find_nearest(cosines, group, neighbours)
-            is_close = _correlate(shifted[:, rows], centre[columns]) >= MIN_PIXEL_CORRELATION
-            rows, columns = rows[is_close], columns[is_close]
-            values = _correlate_gradients(block, rows, view, columns)
-            for row, column, value in zip(rows, columns, values, strict=True):
-                pair = start + int(row), int(column)
-                best[pair] = max(best.get(pair, -1.0), float(value))
+            count = _NEIGHBOURS_WITHIN if within else NEIGHBOURS
+            rows, columns = _find_nearest(cosines, group, count)
+            while len(rows):
+                cosines[rows, columns] = -1  # no pair is compared twice
+                is_close = _correlate(shifted, rows, centre, columns) >= MIN_PIXEL_CORRELATION
+                rows, columns = rows[is_close], columns[is_close]
+                values = _correlate_gradients(block, rows, view, columns)
+                for row, column, value in zip(rows, columns, values, strict=True):
+                    pair = start + int(row), int(column)
+                    best[pair] = max(best.get(pair, -1.0), float(value))
+                if not every:
+                    break
+                is_near = values >= min_similarity
+                is_found[columns[is_near]] = True
+                count *= 2
+                rows, columns = _find_next(cosines[:, : len(others)], rows[is_near], ~is_found, count)
         if on_block:
             on_block(min(start + _BLOCK_IMAGES, len(images)), len(images))
     found = [NearDuplicate(*pair, similarity) for pair, similarity in best.items() if similarity >= min_similarity]
@@ -129,16 +144,32 @@ def _find_nearest(cosines: Floats, size: int, neighbours: int) -> tuple[Indices,
     return rows[near], columns[near]
 
 
-def _correlate(shifted: Floats, centres: Floats) -> Floats:
-    """The highest correlation of each pair over the shifts: unit vectors (shifts, n, d) and (n, d) to (n,)."""
-    best: Floats = np.einsum("snd,nd->sn", shifted, centres).max(axis=0)
+def _find_next(cosines: Floats, rows: Indices, is_left: NDArray[np.bool_], count: int) -> tuple[Indices, Indices]:
+    """Rows and columns of the largest values of some rows, at most `count` of each, among the columns that are left."""
+    rows, chosen = np.unique(rows), [np.empty(0, np.intp)]
+    for row in rows:
+        columns = np.flatnonzero(is_left & (cosines[row] >= MIN_COSINE))
+        if len(columns) > count:
+            columns = columns[np.argpartition(-cosines[row, columns], count)[:count]]
+        chosen.append(columns)
+    return np.repeat(rows, np.array([len(columns) for columns in chosen[1:]], np.intp)), np.concatenate(chosen)
+
+
+def _correlate(shifted: Floats, rows: Indices, centres: Floats, columns: Indices) -> Floats:
+    """The highest correlation of each pair over the shifts: of unit vectors (shifts, n, d) and (m, d), (pairs,)."""
+    best = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), _BLOCK_PAIRS):
+        chunk = slice(start, start + _BLOCK_PAIRS)
+        products = np.einsum("snd,nd->sn", shifted[:, rows[chunk]], centres[columns[chunk]])
+        best[chunk] = products.max(axis=0)
     return best
 
 
 def _correlate_gradients(block: Images, rows: Indices, view: Images, columns: Indices) -> Floats:
     """The highest correlation of the gradients of each pair (block[row], view[column]): (pairs,)."""
     side, shift = GRADIENT_GRID
-    gradients = _to_gradients(_shrink(block, min(side, block.shape[1])))
+    present, rows = np.unique(rows, return_inverse=True)
+    gradients = _to_gradients(_shrink(block[present], min(side, block.shape[1])))
     shifts = [(down, right) for down in range(2 * shift + 1) for right in range(2 * shift + 1)]
     lengths = [_norm(_without_mean(_crop(gradients, shift, *each))) for each in shifts]
     best = np.full(len(rows), -1.0, np.float32)
