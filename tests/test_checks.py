@@ -14,14 +14,16 @@ from bakeoff.data.checks import (
     examine,
     find_leaks,
     find_near_duplicates,
+    format_findings,
     load_all,
     read_excluded,
-    write_findings,
+    read_leaks,
+    write_lists,
 )
 from bakeoff.data.contact_sheet import draw_pairs
 from bakeoff.data.shards import Edits, open_dataset, prepare, read_manifest
 from bakeoff.data.sources import open_source
-from bakeoff.errors import DataError
+from bakeoff.errors import DataError, OutputError
 from bakeoff.runs.config import Data
 from running import run_cli
 
@@ -66,6 +68,41 @@ def test_near_duplicates_are_found_among_other_images():
     assert find_near_duplicates(images[:0], others) == []
 
 
+def _frames(count, side=32, seed=0):
+    """Pictures of one scene that hardly differ."""
+    noise = np.random.default_rng(seed).normal(0, 2, (count, side, side, 3))
+    return np.clip(_photographs(1, side, seed) + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("count", [20, 400])
+def test_all_frames_of_a_scene_are_found_where_all_are_asked_for(count):
+    frames = _frames(count + 3)
+    frames[1::2] = frames[1::2, :, ::-1]
+    others = np.concatenate([frames[3:], _photographs(40, seed=9)])
+    pairs = find_near_duplicates(frames[:3], others, every=True)
+    assert {pair.first for pair in pairs} == {0, 1, 2}
+    assert {pair.second for pair in pairs} == set(range(count))
+    assert all(pair.similarity > 0.7 for pair in pairs)
+
+
+def test_the_list_has_all_frames_of_a_scene_to_leave_out_and_each_once(tmp_path):
+    frames, others = _frames(30), _photographs(60, seed=9)
+    for split, some in (("train", slice(0, 20)), ("val", slice(20, 24)), ("test", slice(24, 30))):
+        for kind, name, images in (("frame", "cat", frames), ("other", "cat", others[30:]), ("other", "dog", others)):
+            (tmp_path / "data" / split / name).mkdir(parents=True, exist_ok=True)
+            for number, image in enumerate(images[some]):
+                Image.fromarray(image).save(tmp_path / "data" / split / name / f"{kind}{number}.png")
+    dataset = _prepared(tmp_path / "data", tmp_path / "shards")
+    found = [finding for finding in examine(dataset) if finding.kind is FindingKind.NEAR_LEAK]
+    train = sorted(f"train/cat/frame{number}.png" for number in range(20))
+    for later in ("val", "test"):
+        assert sorted(leak.id for leak in found if (leak.split, leak.other_split) == ("train", later)) == train
+    assert len(read_leaks(dataset).test) == 6
+    listed = {leak.id: "listed" for leak in found if leak.other_split == "test"}
+    after = _prepared(tmp_path / "data", tmp_path / "after", edits=Edits(listed))
+    assert not [finding for finding in examine(after) if finding.kind is FindingKind.NEAR_LEAK]
+
+
 def test_images_of_one_colour_are_not_near_duplicates():
     flat = np.full((5, 32, 32, 3), 120, np.uint8)
     assert find_near_duplicates(flat, flat) == []
@@ -93,7 +130,7 @@ def folder(tmp_path):
     write("train/cat/near.png", read("test/cat/01.png")[:, ::-1] // 2 + 60)
     write("train/cat/conflict.png", read("train/dog/03.png"))
     write("train/dog/twice.png", read("train/dog/04.png"))
-    write("train/dog/blank.png", np.full((32, 32, 3), 7, np.uint8))
+    write("train/dog/blank.png", np.full((32, 32, 3), (20, 40, 240), np.uint8))
     write("train/dog/grey.png", np.repeat(read("train/dog/05.png")[..., :1], 3, axis=2))
     (home / "train" / "cat" / "torn.png").write_bytes((home / "train" / "cat" / "00.png").read_bytes()[:80])
     return home
@@ -142,7 +179,7 @@ def test_listed_images_are_excluded_and_the_manifest_has_the_reason(folder, tmp_
     before = _prepared(folder, tmp_path / "before")
     findings = examine(before)
     path = tmp_path / "findings.csv"
-    write_findings(path, findings)
+    path.write_text(format_findings(findings))
     excluded = read_excluded(path)
     assert "train/cat/leak.png" in excluded
     assert "train/dog/grey.png" not in excluded
@@ -162,7 +199,7 @@ def test_listed_images_are_excluded_and_the_manifest_has_the_reason(folder, tmp_
 
 def test_images_whose_rows_were_deleted_are_not_excluded(folder, tmp_path):
     path = tmp_path / "findings.csv"
-    write_findings(path, examine(_prepared(folder, tmp_path / "shards")))
+    path.write_text(format_findings(examine(_prepared(folder, tmp_path / "shards"))))
     rows = list(csv.DictReader(path.open()))
     kept = [row for row in rows if row["kind"] != FindingKind.NEAR_LEAK.value]
     with path.open("w", newline="") as file:
@@ -208,7 +245,7 @@ def test_a_list_of_ids_is_enough(tmp_path):
 
 def test_ids_of_any_form_are_written_and_read(tmp_path):
     ids = ["=cmd.png", "a,b;c.png", "new\nline.png", "'=x.png", '"q".png', "-1"]
-    write_findings(tmp_path / "findings.csv", [Finding(FindingKind.CONSTANT, id=key) for key in ids])
+    (tmp_path / "findings.csv").write_text(format_findings([Finding(FindingKind.CONSTANT, id=key) for key in ids]))
     assert list(read_excluded(tmp_path / "findings.csv")) == ids
     assert "\none colour,,'=cmd.png," in (tmp_path / "findings.csv").read_text()
 
@@ -273,7 +310,8 @@ def test_the_bars_of_padded_images_make_no_near_duplicates_and_hide_none(tmp_pat
     padded = load_all(dataset)
     assert len(find_near_duplicates(padded["test"].images, padded["train"].images)) > 20
     findings = examine(dataset)
-    (near,) = (finding for finding in findings if finding.kind is FindingKind.NEAR_LEAK)
+    near, *by_chance = (finding for finding in findings if finding.kind is FindingKind.NEAR_LEAK)
+    assert len(by_chance) <= 1
     assert (near.id, near.other_id) == ("train/cat/near.png", "test/cat/130.png")
     (blank,) = (finding for finding in findings if finding.kind is FindingKind.CONSTANT)
     assert blank.id == "train/cat/blank.png"
@@ -323,3 +361,59 @@ def test_a_check_of_what_an_earlier_list_leaves_says_that_a_run_takes_one_list(t
         "copy the rows of new/findings.csv into old.csv, then bakeoff run train.csv --images 'my photos' --label y"
         " --group patient --exclude old.csv"
     )
+
+
+def test_a_list_that_differs_is_never_replaced(tmp_path):
+    usual, lists = tmp_path / "check", {"findings.csv": "id\n1\n2\n", "suspicious_labels.csv": "id\n3\n"}
+    for _ in range(2):
+        assert write_lists(lists, None, usual) == (usual, [])
+    (usual / "findings.csv").write_text("id\n1\n")
+    kept = (
+        "check/findings.csv is another list, perhaps edited, and stays as it is; the lists of this check are in check.2"
+    )
+    for _ in range(2):
+        assert write_lists(lists, None, usual) == (tmp_path / "check.2", [kept])
+    assert write_lists({"findings.csv": "id\n"}, None, usual)[0] == tmp_path / "check.3"
+    with pytest.raises(OutputError, match=r"findings\.csv is not the list .* choose another --out, or delete it"):
+        write_lists(lists, usual, tmp_path / "unused")
+    assert (usual / "findings.csv").read_text() == "id\n1\n"
+    assert not (tmp_path / "unused").exists()
+
+
+def test_a_further_check_leaves_the_list_that_it_was_given(twice, tmp_path):
+    options = ["--no-near", "--no-labels"]
+    first = run_cli("data", "check", *twice, *options)
+    (table,) = (tmp_path / line for line in first.stdout.splitlines() if line.endswith("findings.csv"))
+    (pairs,) = tmp_path.glob("bakeoff-check-*/pairs.png")
+    edited = table.read_text().splitlines()[:2]
+    assert "same image twice" in edited[1]
+    table.write_text("\n".join(edited))
+    done = run_cli("data", "check", *twice, *options, "--exclude", table)
+    assert table.read_text().splitlines() == edited
+    assert f"{table.parent.name}.2/findings.csv" in _next_command(done)
+    assert f"the lists of this check are in {table.parent.name}.2" in " ".join(done.stderr.split())
+    # Pictures of pairs go with their list.
+    assert pairs.is_file()
+    assert not (tmp_path / f"{table.parent.name}.2" / "pairs.png").exists()
+
+
+def test_pictures_of_an_earlier_check_do_not_stay_without_their_list(twice, tmp_path):
+    options = ["--no-near", "--no-labels", "--out", "checked"]
+    run_cli("data", "check", *twice, *options)
+    listed = (tmp_path / "checked" / "findings.csv").rename(tmp_path / "list.csv")
+    assert (tmp_path / "checked" / "pairs.png").is_file()
+    run_cli("data", "check", *twice, *options, "--exclude", listed)
+    assert (tmp_path / "checked" / "findings.csv").is_file()
+    assert not (tmp_path / "checked" / "pairs.png").exists()
+
+
+def test_a_list_that_leaves_out_nothing_is_not_to_be_copied_into_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number, image in enumerate(_photographs(24)):
+        home = tmp_path / "data" / "ab"[number // 12]
+        home.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(home / f"{number}.png")
+    check = ["data", "check", "data", "--no-near", "--no-labels", "--out", "checked"]
+    run_cli(*check)
+    done = run_cli(*check, "--exclude", "checked/findings.csv")
+    assert _next_command(done) == "bakeoff run data --exclude checked/findings.csv"

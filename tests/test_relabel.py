@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.data.checks import SuspiciousLabel, read_edits, read_excluded, read_relabelled, write_suspicious
+from bakeoff.data.checks import SuspiciousLabel, format_suspicious, read_edits, read_excluded, read_relabelled
 from bakeoff.data.shards import Dataset, Edits, open_dataset, prepare, read_blocks
 from bakeoff.data.sources import open_source
 from bakeoff.errors import DataError
@@ -127,7 +127,8 @@ def test_a_superclass_is_no_label(tmp_path: Path) -> None:
 
 
 def test_an_image_in_both_lists_is_refused(folder: Path, tmp_path: Path) -> None:
-    write_suspicious(tmp_path / "list.csv", [SuspiciousLabel("cat/03.png", "cat", "dog", 0.9, "train")])
+    found = [SuspiciousLabel("cat/03.png", "cat", "dog", 0.9, "train")]
+    (tmp_path / "list.csv").write_text(format_suspicious(found))
     options = ("--exclude", tmp_path / "list.csv", "--relabel", tmp_path / "list.csv")
     done = run_cli("data", "prepare", folder, *options, "--out", tmp_path / "shards")
     assert done.returncode == 2
@@ -135,7 +136,7 @@ def test_an_image_in_both_lists_is_refused(folder: Path, tmp_path: Path) -> None
 
 
 def test_a_list_without_rows_changes_nothing_and_is_told(folder: Path, tmp_path: Path) -> None:
-    write_suspicious(tmp_path / "list.csv", [])
+    (tmp_path / "list.csv").write_text(format_suspicious([]))
     done = run_cli("data", "prepare", folder, "--relabel", tmp_path / "list.csv", "--out", tmp_path / "shards")
     assert done.returncode == 0
     assert "changes nothing: it lists no images" in " ".join(done.stderr.split())
@@ -147,7 +148,7 @@ def test_the_list_of_a_check_goes_to_either_option(tmp_path: Path) -> None:
         SuspiciousLabel("a,b;c.png", "new\nline", "café", 0.5, "test"),
     ]
     path = tmp_path / "suspicious_labels.csv"
-    write_suspicious(path, found)
+    path.write_text(format_suspicious(found))
     assert path.read_text().splitlines()[:2] == [
         "id,label,suggested,confidence,split",
         "'=cmd.png,cat,'-wild dog,0.9124,train",

@@ -18,10 +18,10 @@ from bakeoff.data.checks import (
     Finding,
     FindingKind,
     SuspiciousLabel,
+    format_findings,
+    format_suspicious,
     read_excluded,
     read_relabelled,
-    write_findings,
-    write_suspicious,
 )
 from bakeoff.data.pixels import PIXEL_LIMIT, decode, read_rgb, read_size
 from bakeoff.data.shards import open_dataset, prepare, read_blocks, read_manifest
@@ -263,13 +263,12 @@ def _read_word(data: bytes, folder: Path) -> None:  # noqa: ARG001
     reader(text)
 
 
-def _findings(folder: Path) -> list[bytes]:
+def _findings(folder: Path) -> list[bytes]:  # noqa: ARG001
     found = [
         Finding(FindingKind.LEAK, "train", "a", "cat", "test", "b", "cat", 1.0),
         Finding(FindingKind.GREY, "val", "c", "dog"),
     ]
-    write_findings(folder / "findings.csv", found)
-    return [(folder / "findings.csv").read_bytes()]
+    return [format_findings(found).encode()]
 
 
 def _read_findings(data: bytes, folder: Path) -> None:
@@ -277,9 +276,8 @@ def _read_findings(data: bytes, folder: Path) -> None:
     read_excluded(folder / "findings.csv")
 
 
-def _suspicious(folder: Path) -> list[bytes]:
-    write_suspicious(folder / "labels.csv", [SuspiciousLabel("a", "cat", "dog", 0.9, "train")])
-    return [(folder / "labels.csv").read_bytes()]
+def _suspicious(folder: Path) -> list[bytes]:  # noqa: ARG001
+    return [format_suspicious([SuspiciousLabel("a", "cat", "dog", 0.9, "train")]).encode()]
 
 
 def _read_suspicious(data: bytes, folder: Path) -> None:

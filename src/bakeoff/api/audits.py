@@ -1,8 +1,8 @@
 """Checks of images and of a study's numbers: check, verify."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.api.arguments import (
@@ -25,9 +25,10 @@ from bakeoff.data.checks import (
     SuspiciousLabel,
     examine,
     find_suspicious,
+    format_findings,
+    format_suspicious,
     judge_conflicts,
-    write_findings,
-    write_suspicious,
+    write_lists,
 )
 from bakeoff.data.contact_sheet import draw_pairs, draw_suspicious
 from bakeoff.data.shards import Dataset
@@ -71,7 +72,7 @@ class CheckResult:
     dataset: Dataset
     """The prepared data: classes, splits, and `notes` on how they were read."""
     notes: tuple[str, ...] = ()
-    """What could not be examined."""
+    """What could not be examined, and where the lists are if others stay in their place."""
     suspicious: tuple[SuspiciousLabel, ...] | None = None
     """Images whose label is probably wrong, the most suspicious first; None if they were not searched for."""
     suspicious_table: Path | None = None
@@ -132,7 +133,8 @@ def check(
             where that cuts off at most a tenth of the median picture, else they are padded.
         exclude: CSV of an earlier check: the images that it lists are left out.
         relabel: `suspicious_labels.csv` that `check` wrote: the images that it lists get the label that it suggests.
-        out: Folder for both lists and their pictures; None: `bakeoff-check-DATA` in the current folder.
+        out: Folder for both lists and their pictures; None: `bakeoff-check-DATA` in the current folder, or if a list
+            there differs, `bakeoff-check-DATA.2` and so on.
         data_dir: Where archives are; None: `$BAKEOFF_DATA_DIR`, else the cache.
         progress: True draws bars on standard error, False is silent, a function is called with a ProgressEvent.
 
@@ -141,7 +143,7 @@ def check(
 
     Raises:
         DataError: The images or classes cannot be used.
-        OutputError: The folder cannot be written.
+        OutputError: The folder cannot be written, or `out` has a list that differs.
         BakeoffError: The search for suspicious labels failed.
     """
     wanted, directory = (
@@ -172,14 +174,7 @@ def check(
         if scored:
             findings = judge_conflicts(findings, scored, dataset.class_names)
         on_count("writing lists and pictures", 0, 0)
-        folder = (folder or Path(f"bakeoff-check-{dataset.name}")).absolute()
-        table, pairs = folder / "findings.csv", folder / "pairs.png"
-        write_findings(table, findings)
-        has_pairs = any(finding.other_id for finding in findings)
-        if has_pairs:
-            notes += draw_pairs(dataset, findings, pairs)
-        result = CheckResult(tuple(findings), table, pairs if has_pairs else None, dataset, tuple(notes))
-        return result if scored is None else _add_suspicious(result, scored)
+        return _write(dataset, findings, scored, notes, folder)
 
 
 def _note_no_near(dataset: Dataset, near: bool) -> list[str]:
@@ -199,33 +194,49 @@ def _note_no_labels(dataset: Dataset) -> list[str]:
     ]
 
 
-def _add_suspicious(result: CheckResult, scored: HeldOut) -> CheckResult:
-    """Write the suspicious labels beside the findings."""
-    dataset, folder = result.dataset, result.table.parent
-    found = find_suspicious(scored, dataset.class_names)
-    table, sheet = folder / "suspicious_labels.csv", folder / "suspicious_labels.png"
-    write_suspicious(table, found)
-    notes = list(result.notes)
+def _write(
+    dataset: Dataset, findings: Sequence[Finding], scored: HeldOut | None, notes: list[str], out: Path | None
+) -> CheckResult:
+    """Write the lists and their pictures."""
+    suspicious = find_suspicious(scored, dataset.class_names) if scored else None
+    lists = {"findings.csv": format_findings(findings)}
+    if suspicious is not None:
+        lists["suspicious_labels.csv"] = format_suspicious(suspicious)
+    folder, kept = write_lists(lists, out and out.absolute(), Path(f"bakeoff-check-{dataset.name}").absolute())
+    notes = [*notes, *kept]
+    pairs, sheet = folder / "pairs.png", folder / "suspicious_labels.png"
+    has_pairs = any(finding.other_id for finding in findings)
+    if has_pairs:
+        notes += draw_pairs(dataset, findings, pairs)
+    else:
+        pairs.unlink(missing_ok=True)  # that of an earlier check
+    if scored and suspicious is not None:
+        notes += _note_suspicious(dataset, scored, suspicious)
+        if suspicious:
+            notes += draw_suspicious(dataset, suspicious, sheet)
+        else:
+            sheet.unlink(missing_ok=True)  # that of an earlier check
+    return CheckResult(
+        tuple(findings),
+        folder / "findings.csv",
+        pairs if has_pairs else None,
+        dataset,
+        tuple(dict.fromkeys(notes)),
+        suspicious=None if suspicious is None else tuple(suspicious),
+        suspicious_table=None if suspicious is None else folder / "suspicious_labels.csv",
+        suspicious_sheet=sheet if suspicious else None,
+    )
+
+
+def _note_suspicious(dataset: Dataset, scored: HeldOut, found: Sequence[SuspiciousLabel]) -> Iterator[str]:
     if missing := sum(dataset.counts.values()) - len(scored.ids):
-        notes.append(
-            f"labels of {counted(missing, 'image')} were not checked: there are no others of their class to learn from"
-        )
+        few = counted(missing, "image")
+        yield f"labels of {few} were not checked: there are no others of their class to learn from"
     if len(found) > MANY_SUSPICIOUS * len(scored.ids):
-        notes.append(
+        yield (
             f"{len(found) / len(scored.ids):.0%} of all labels are suspicious: the network that scores does not know"
             " these classes well, so most rows are its own errors; the first ones are worth a look"
         )
-    if found:
-        notes += draw_suspicious(dataset, found, sheet)
-    else:
-        sheet.unlink(missing_ok=True)  # that of an earlier check
-    return replace(
-        result,
-        notes=tuple(dict.fromkeys(notes)),
-        suspicious=tuple(found),
-        suspicious_table=table,
-        suspicious_sheet=sheet if found else None,
-    )
 
 
 @plain_arguments

@@ -153,7 +153,9 @@ def check(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="Folder for the lists and their pictures.", show_default="bakeoff-check-DATA"
+            metavar="FOLDER",
+            help="Folder for the lists and their pictures. A list in it that differs is not replaced.",
+            show_default="bakeoff-check-DATA, or a numbered one",
         ),
     ] = None,
     data_dir: DataDirOption = None,
@@ -224,8 +226,9 @@ def check(
         "--exclude": exclude or shown_path(found.table),
     }
     given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    # A run takes one list, and the new one is of the images that the earlier one leaves.
-    merge = f"copy the rows of {shown_path(found.table)} into {exclude}, then " if exclude else ""
+    # A run takes one list, and the new one is of the images that the earlier one leaves, unless that left out none.
+    is_further = exclude and exclude.resolve() != found.table.resolve()
+    merge = f"copy the rows of {shown_path(found.table)} into {exclude}, then " if is_further else ""
     print_place("next", f"{merge}{shlex.join(['bakeoff', 'run', data, *given])}")
 
 

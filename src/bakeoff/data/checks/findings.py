@@ -1,15 +1,12 @@
 """The findings of the checks: one row per image or class, in a CSV that people edit and `edits` reads."""
 
-import csv
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import NamedTuple
 
-from bakeoff.files import replacing
-from bakeoff.text import to_cell
+from bakeoff.data.checks.lists import format_list
 
-__all__ = ["NOT_EXCLUDED", "Finding", "FindingKind", "write_findings"]
+__all__ = ["NOT_EXCLUDED", "Finding", "FindingKind", "format_findings"]
 
 
 class FindingKind(StrEnum):
@@ -71,12 +68,10 @@ class Finding(NamedTuple):
         )
 
 
-def write_findings(path: Path, findings: Sequence[Finding]) -> None:
-    """Write the findings as CSV, atomically. Nothing in it is a formula for a spreadsheet."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Finding._fields)
-        for finding in findings:
-            row = finding._asdict()
-            row["similarity"] = f"{finding.similarity:.3f}" if finding.similarity else ""
-            writer.writerow(map(to_cell, row.values()))
+def format_findings(findings: Sequence[Finding]) -> str:
+    """The findings as CSV."""
+    rows = (
+        finding._asdict() | {"similarity": f"{finding.similarity:.3f}" if finding.similarity else ""}
+        for finding in findings
+    )
+    return format_list(Finding._fields, (row.values() for row in rows))

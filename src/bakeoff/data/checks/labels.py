@@ -4,7 +4,6 @@ The probabilities are cross-validated: each comes from a model that has not seen
 from a model that is fitted on train and validation, and nothing is chosen by them.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,10 @@ from bakeoff.data.checks.confident import (
     suggest_classes,
 )
 from bakeoff.data.checks.findings import Finding
+from bakeoff.data.checks.lists import format_list
 from bakeoff.files import read_arrays, replacing
-from bakeoff.text import to_cell
 
-__all__ = ["HeldOut", "SuspiciousLabel", "find_suspicious", "judge_conflicts", "write_suspicious"]
+__all__ = ["HeldOut", "SuspiciousLabel", "find_suspicious", "format_suspicious", "judge_conflicts"]
 
 
 class SuspiciousLabel(NamedTuple):
@@ -102,14 +101,10 @@ def find_suspicious(scored: HeldOut, names: Sequence[str]) -> list[SuspiciousLab
     ]
 
 
-def write_suspicious(path: Path, found: Sequence[SuspiciousLabel]) -> None:
-    """Write suspicious labels as CSV, atomically. Nothing in it is a formula for a spreadsheet."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(SuspiciousLabel._fields)
-        for one in found:
-            row = one._asdict() | {"confidence": f"{one.confidence:.4f}"}
-            writer.writerow(map(to_cell, row.values()))
+def format_suspicious(found: Sequence[SuspiciousLabel]) -> str:
+    """Suspicious labels as CSV."""
+    rows = (one._asdict() | {"confidence": f"{one.confidence:.4f}"} for one in found)
+    return format_list(SuspiciousLabel._fields, (row.values() for row in rows))
 
 
 def judge_conflicts(findings: Sequence[Finding], scored: HeldOut, names: Sequence[str]) -> list[Finding]:
