@@ -29,13 +29,13 @@ INSIDE = {
     "data": "pixels sources shards mirroring augment order batches views folds checks fonts lettering contact_sheet",
     "data/pixels": "kinds metadata depth colour opened square reading",
     "data/sources": """
-        records listing trees groups archives walk folder_names layout class_names class_folders table finder
+        records listing trees groups archives table walk folder_names layout class_names class_folders finder
         image_column split_column columns labels beside images download cifar digits given arrays names
     """,
-    "data/shards": "manifest classes edits fit splits columns grouping plan writer view reader",
+    "data/shards": "manifest classes edits fit splits columns copies grouping plan writer view reader",
     "data/augment": "mix steps randaugment",
     "data/contact_sheet": "drawing classes entries",
-    "data/checks": "findings edits deadline near_duplicates leaks alike examine confident labels",
+    "data/checks": "lists findings edits deadline near_duplicates leaks alike examine confident labels",
     "networks": """
         graph backbone families table hub plugin find custom_objects lenet efficientnet_lite weights blocks lora kernels
         fuse model count saved examine

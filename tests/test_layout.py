@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.data.checks import write_findings
+from bakeoff.data.checks import Finding, FindingKind, SuspiciousLabel, format_findings, format_suspicious
 from bakeoff.data.sources import BadImage, open_source
 from bakeoff.data.sources.trees import FolderTree
 from bakeoff.deploy.bundle import find_inputs
@@ -90,7 +90,7 @@ def test_what_systems_and_bakeoff_itself_leave_is_no_class(tmp_path):
     _fill(tmp_path / "cat", ["@eaDir", "study"])
     write_json(tmp_path / "cat" / "study" / "study.json", {"schema": 1})
     write_json(tmp_path / "bakeoff-photos" / "study.json", {"schema": 1})
-    write_findings(tmp_path / "check" / "findings.csv", [])
+    (tmp_path / "check" / "findings.csv").write_text(format_findings([]))
     (tmp_path / "dog" / "manifest.json").write_text('{"made": "by another program"}')
     (tmp_path / "dog" / "Thumbs.db").write_bytes(b"x")
     source, _ = _read(tmp_path)
@@ -101,6 +101,37 @@ def test_what_systems_and_bakeoff_itself_leave_is_no_class(tmp_path):
     assert "folders that bakeoff wrote: 3, such as bakeoff-photos" in note
     # The same rule finds images to predict.
     assert len(find_inputs([str(tmp_path)])) == 6
+
+
+FINDINGS = format_findings([Finding(FindingKind.GREY, "train", "cat/1.png", "cat")])
+SAVED = {
+    "as written": FINDINGS.encode(),
+    "semicolons after a byte-order mark": b"\xef\xbb\xbf" + FINDINGS.replace(",", ";").replace("\n", "\r\n").encode(),
+    "tabs in UTF-16": FINDINGS.replace(",", "\t").encode("utf-16"),
+    "quotes": ('"kind","split","id"\n' + '"grey","train","cat/1.png"\n' * 500).encode(),
+    "one line": b"Kind,Split,ID",
+}
+
+
+@pytest.mark.parametrize("form", SAVED)
+def test_the_folder_of_a_check_is_no_class_whatever_program_saved_its_list(tmp_path, form):
+    _fill(tmp_path, [*CLASSES, "checked"])
+    (tmp_path / "checked" / "findings.csv").write_bytes(SAVED[form])
+    source, _ = _read(tmp_path)
+    assert source.class_names == CLASSES
+    assert source.notes == ("left out: folders that bakeoff wrote: 1, such as checked",)
+
+
+def test_suspicious_labels_are_neither_a_class_nor_a_table_of_labels(tmp_path):
+    _fill(tmp_path, [*CLASSES, "checked"])
+    suspicious = format_suspicious(
+        [SuspiciousLabel(f"cat/{number}.png", "cat", "dog", 0.9, "train") for number in "012"]
+    )
+    (tmp_path / "checked" / "suspicious_labels.csv").write_text(suspicious)
+    (tmp_path / "suspicious_labels.csv").write_text(suspicious.replace(",", ";"))
+    assert _read(tmp_path)[0].class_names == CLASSES
+    (tmp_path / "checked" / "suspicious_labels.csv").write_text("a,b\n")
+    assert _read(tmp_path)[0].class_names == ("cat", "checked", "dog")
 
 
 def test_what_the_system_does_not_let_read_is_told(tmp_path, monkeypatch):

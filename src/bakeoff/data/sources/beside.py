@@ -33,8 +33,6 @@ _PARQUET = ".parquet"
 _NO_LABELS = "submission"
 # Hugging Face's name for tables in the folders of the images, whose paths begin there.
 _METADATA, _METADATA_COLUMN = "metadata", "file_name"
-# The first columns of the lists that `bakeoff data check` writes.
-_FINDINGS = ("kind", "split", "id")
 # A table is about the images if at least this share of its rows names one.
 _MOST = 0.5
 # So much of a table is read to find out whether it is about the images.
@@ -210,7 +208,7 @@ def _read_first_rows(tree: Tree, path: str, name: str) -> Table:
 
 def _read_related(tree: Tree, path: str, name: str, head: Table, finder: ImageFinder) -> Table | None:
     """Read a table; None if its first rows name no image, or if `bakeoff data check` wrote it."""
-    if head.columns[: len(_FINDINGS)] == _FINDINGS or not share_found(head, finder):
+    if head.is_check_list or not share_found(head, finder):
         return None
     table = head if path.lower().endswith(_PARQUET) else read_table(name, _read_head(tree, path, LIMIT_BYTES + 1))
     return table.without_header() if any(map(names_an_image, table.columns)) else table

@@ -46,6 +46,8 @@ _SPACED_SUFFIX = ".txt"
 _SAMPLE_ROWS = 50
 # The last is that of Excel's "CSV (Macintosh)".
 _LINE_BREAK = re.compile("\r\n|\n|\r")
+# The first columns of the lists that `bakeoff data check` writes.
+_CHECK_COLUMNS = (("kind", "split", "id"), ("id", "label", "suggested"))
 # Names of the two columns of a JSON object that maps files to labels.
 _MAPPING_COLUMNS = ("file", "label")
 
@@ -65,6 +67,11 @@ class Table:
     def hash(self) -> str:
         """A hash of columns and rows."""
         return hash_json([self.columns, self.rows])
+
+    @property
+    def is_check_list(self) -> bool:
+        """Whether it is a list that `bakeoff data check` wrote: findings, or suspicious labels."""
+        return tuple(map(str.lower, self.columns[:3])) in _CHECK_COLUMNS
 
     def column(self, name: str) -> list[str]:
         """The values of a column."""

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 
+from bakeoff.data.sources.table import read_table
 from bakeoff.data.sources.trees import Entry, FolderTree, Tree, join, to_text
+from bakeoff.errors import DataError
 from bakeoff.files import OWN_JSON, is_system_file
 
 __all__ = [
@@ -28,11 +30,12 @@ _SYSTEM_FOLDERS = {
     ".dvc", ".svn", ".idea", ".vscode", "~snapshot", "network trash folder", "temporary items", "node_modules",
     "venv",
 }  # fmt: skip
-# Files by which a folder that bakeoff wrote is known, and what they begin with.
-_WRITTEN_BY_BAKEOFF = {
-    **dict.fromkeys(("study.json", "bundle.json", "manifest.json"), OWN_JSON),
-    "findings.csv": b"kind,split,id",
-}
+# Files by which a folder that bakeoff wrote is known: JSON by how it begins, the lists of a check by their columns,
+# because a spreadsheet may have saved them since.
+_OWN_FILES = ("study.json", "bundle.json", "manifest.json")
+_CHECK_LISTS = ("findings.csv", "suspicious_labels.csv")
+# So much of a list is read to know it.
+_HEAD_BYTES = 4096
 # Kinds of things left out that a note names.
 _KINDS = 6
 
@@ -137,12 +140,22 @@ def _kind_left_out(tree: Tree, entry: Entry) -> str | None:
 
 
 def _is_written_by_bakeoff(tree: Tree, folder: str) -> bool:
-    return any(_begins_with(tree, join(folder, name), beginning) for name, beginning in _WRITTEN_BY_BAKEOFF.items())
+    is_own = any(_read_head(tree, join(folder, name), len(OWN_JSON)) == OWN_JSON for name in _OWN_FILES)
+    lists = ((name, _read_head(tree, join(folder, name), _HEAD_BYTES)) for name in _CHECK_LISTS)
+    return is_own or any(head and _is_check_list(name, head) for name, head in lists)
 
 
-def _begins_with(tree: Tree, path: str, beginning: bytes) -> bool:
+def _is_check_list(name: str, head: bytes) -> bool:
     try:
-        return tree.has(path) and tree.head(path, len(beginning)) == beginning
+        return read_table(name, head, is_head=len(head) == _HEAD_BYTES, may_be_empty=True).is_check_list
+    except DataError:
+        return False  # some other file of that name
+
+
+def _read_head(tree: Tree, path: str, size: int) -> bytes:
+    """The first bytes of a file; none if there is no such file."""
+    try:
+        return tree.head(path, size) if tree.has(path) else b""
     except OSError:
         # What bakeoff wrote can be read. A folder that cannot be read says so when its images are looked for.
-        return False
+        return b""
