@@ -37,6 +37,30 @@ def test_the_interval_is_paired(tmp_path):
     assert compare(tmp_path, ["b"], ["a"]).verdict is Verdict.HURTS
 
 
+@pytest.mark.parametrize("images", [30, 1000])
+def test_four_images_against_none_are_no_evidence(tmp_path, images):
+    _write(tmp_path, "a", np.arange(images) >= 4)
+    _write(tmp_path, "b", np.ones(images))
+    found = compare(tmp_path, ["a"], ["b"])
+    assert mcnemar(tmp_path, "a", "b").p == 0.125
+    assert found.points == pytest.approx(4 / images)
+    assert -1 <= found.low < 0 < found.points <= found.high <= 1
+    assert found.verdict is Verdict.NONE
+    # The same four images with each of two seeds are as little.
+    _write(tmp_path, "a2", np.arange(images) >= 4)
+    _write(tmp_path, "b2", np.ones(images))
+    assert compare(tmp_path, ["a", "a2"], ["b", "b2"]).verdict is Verdict.NONE
+
+
+def test_the_paired_interval_of_few_images_is_that_of_agresti_and_min(tmp_path):
+    _write(tmp_path, "a", np.repeat([1, 0, 1, 0], [20, 9, 2, 9]))
+    _write(tmp_path, "b", np.repeat([1, 1, 0, 0], [20, 9, 2, 9]))
+    found = compare(tmp_path, ["a"], ["b"])
+    # Half an image more in each cell: 9.5 and 2.5 of 42 differ.
+    middle, half = 7 / 42, 1.96 * math.sqrt((12 - 49 / 42) / 42**2)
+    assert (found.low, found.high) == pytest.approx((middle - half, middle + half), abs=1e-4)
+
+
 def test_equal_gains_and_losses_are_no_difference(tmp_path):
     hits = np.repeat([1, 0], [500, 500])
     _write(tmp_path, "a", hits)

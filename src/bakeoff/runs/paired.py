@@ -47,8 +47,9 @@ def compare(out: Path, first: Sequence[str], second: Sequence[str], metric: Metr
     """Estimate how much better `second` is than `first`, on the images that all of them were scored on.
 
     The interval allows for the variation over images and, with several pairs, for that between seeds (`_combine`). For
-    top-1 the variance over images is that of a mean (correctness differs by -1, 0 or 1 on each image), for other
-    metrics it is the bootstrap's (Efron 1979), with the same images for both runs in each draw.
+    top-1 it is made of the paired one of Agresti & Min (2005), which holds for few images too: half an image is added
+    to each of the four outcomes of a pair, so its middle is a little nearer to zero than `points`. For other metrics
+    the variance over images is the bootstrap's (Efron 1979), with the same images for both runs in each draw.
 
     Args:
         out: The study's folder.
@@ -64,7 +65,7 @@ def compare(out: Path, first: Sequence[str], second: Sequence[str], metric: Metr
     if metric is Metric.TOP1:
         pairs = zip(read[:seeds], read[seeds:], strict=True)
         differences = np.stack([_subtract(base, changed) for base, changed in pairs])
-        points, half = float(differences.mean()), _half_interval(differences)
+        points, (low, high) = float(differences.mean()), _difference_interval(differences)
     else:
         before, after = ([_prepare(metric, each) for each in runs] for runs in (read[:seeds], read[seeds:]))
         draws = resample([*before, *after], images)
@@ -72,7 +73,7 @@ def compare(out: Path, first: Sequence[str], second: Sequence[str], metric: Metr
         gains = sign * (draws[seeds:] - draws[:seeds])
         values = [sign * (new.value - old.value) for old, new in zip(before, after, strict=True)]
         points, half = float(np.mean(values)), _half_of_draws(gains, values)
-    low, high = points - half, points + half
+        low, high = points - half, points + half
     return Difference(points=points, low=low, high=high, images=images, seeds=seeds, metric=metric)
 
 
@@ -85,10 +86,7 @@ def pair_by_seed(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> tup
 
 @lru_cache(maxsize=4096)  # a board compares the same runs again and again
 def difference_on_shared(out: Path, first: str, second: str, metric: Metric = Metric.TOP1) -> Difference | None:
-    """How much better `first` is than `second`, on the images that both were scored on.
-
-    For top-1 the interval is the paired one of Agresti & Min (2005), which holds for few images too: half an image is
-    added to each of the four outcomes of a pair.
+    """How much better `first` is than `second`, on the images that both were scored on (`compare`).
 
     Args:
         out: The study's folder.
@@ -100,17 +98,9 @@ def difference_on_shared(out: Path, first: str, second: str, metric: Metric = Me
         The difference; None if there are no such images, or if the predictions are not there.
     """
     try:
-        if metric is not Metric.TOP1:
-            return compare(out, [second], [first], metric)
-        differences = _subtract(*_read_shared(out, second, first))
+        return compare(out, [second], [first], metric)
     except OutputError:
         return None
-    gained, lost, images = float((differences > 0).sum()), float((differences < 0).sum()), len(differences)
-    padded = images + 2
-    middle = (gained - lost) / padded
-    half = Z95 * math.sqrt(gained + lost + 1 - (gained - lost) ** 2 / padded) / padded
-    points, low, high = (gained - lost) / images, middle - half, middle + half
-    return Difference(points=points, low=low, high=high, images=images, seeds=1, metric=metric)
 
 
 def summarise(out: Path, records: Sequence[RunRecord], metric: Metric = Metric.TOP1) -> Arm:
@@ -144,6 +134,19 @@ def summarise(out: Path, records: Sequence[RunRecord], metric: Metric = Metric.T
         images_per_second=float(np.mean([record.images_per_second for record in records])),
         memory_peak_bytes=max(record.memory_peak_bytes for record in records),
     )
+
+
+def _difference_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
+    """The 95 % interval of the mean of differences (seeds, images), each -1, 0 or 1, within [-1, 1].
+
+    With one seed it is that of Agresti & Min: half an image more for each outcome is two images more, one of which
+    counts in the sum of squares. With several seeds the mean over the seeds takes the place of an image's difference.
+    """
+    of_image = differences.mean(axis=0)
+    images, total = len(of_image) + 2, float(of_image.sum())
+    over_images = (float((of_image**2).sum()) + 1 - total**2 / images) / images**2
+    middle, half = total / images, _combine(over_images, differences.mean(axis=1))
+    return max(-1.0, middle - half), min(1.0, middle + half)
 
 
 def _half_interval(values: NDArray[np.float64]) -> float:
