@@ -43,6 +43,11 @@ def test_the_temperature_of_a_perfect_or_useless_network_is_limited():
     assert fit_temperature(logits, np.array([1, 2, 0, 1], np.int32)) == pytest.approx(20)
 
 
+def test_cross_fitting_uses_no_temperature_that_an_exported_model_would_not_have():
+    logits = 5 * np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    assert np.allclose(cross_fit(logits, np.array([0, 1, 2, 0], np.int32)), 5 * logits)
+
+
 def test_cross_fitting_calibrates_held_out_logits_and_changes_no_prediction(calibrated):
     logits, labels = calibrated[0] * 3, calibrated[1]
     scaled = cross_fit(logits, labels)

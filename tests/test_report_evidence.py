@@ -25,7 +25,7 @@ from bakeoff.report.evidence import draw_budget, draw_memory, draw_screen_order
 from bakeoff.report.facts import Spending
 from bakeoff.report.failures import describe_failures
 from bakeoff.report.gallery import show_images
-from bakeoff.runs.calibration import softmax
+from bakeoff.runs.calibration import choose_temperature, softmax
 from bakeoff.runs.config import Data
 from bakeoff.runs.findings import Arm, Difference, Effect, Effects, SearchResult
 from bakeoff.runs.folder import run_dir
@@ -91,7 +91,7 @@ def test_a_significant_difference_of_leaders_whose_intervals_tie(tmp_path: Path)
         "a@32 is better; the difference is significant at the 5 % level (McNemar's exact test on the 35 images that"
         " only one of them got right)." in text
     )
-    assert "Paired difference +2.5 points +1.4 to +3.6, p < 0.001" in text
+    assert "Paired difference +2.5 points +1.3 to +3.7, p < 0.001" in text
     assert "b@32 50.5 ±3.1 -2.5 ≈ (-6.9 to +1.9)" in text
 
 
@@ -264,6 +264,20 @@ def test_the_temperature_is_fitted_on_validation_and_evaluated_on_test(overconfi
     assert float(temperature[1]) == pytest.approx(4, rel=0.15)
     before, after = (float(part) for part in re.findall(r"([\d.]+) %", found.calibration_text)[-2:])
     assert before > 20 > 5 > after
+
+
+@pytest.mark.parametrize("test_top1", [1.0, None])
+def test_the_temperature_of_the_report_is_that_of_the_bundle(tmp_path: Path, test_top1: float | None) -> None:
+    facts = DataFacts(name="x", fingerprint="d" * 64, counts={"val": 30}, classes=3)
+    record = make_record("a@32", 1.0, data=facts, test_top1=test_top1)
+    save(tmp_path, record)
+    labels = np.arange(30) % 3
+    logits = np.eye(3, dtype=np.float32)[labels] * 2
+    for split in ("val", "test"):
+        save_predictions(tmp_path, record, logits, labels, split)
+    found = describe_failures(tmp_path, record)
+    assert found is not None
+    assert f" {choose_temperature(logits, labels):.2f} (" in found.calibration_text
 
 
 def test_without_a_test_each_half_of_validation_is_scaled_by_the_other(overconfident: tuple[Path, RunRecord]) -> None:

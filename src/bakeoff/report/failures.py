@@ -10,7 +10,7 @@ from bakeoff.report.board import format_percent, format_range
 from bakeoff.report.class_names import Classes, read_classes
 from bakeoff.report.evidence import Drawing
 from bakeoff.report.figures import MOST_CLASSES, ClassScore, draw_classes, draw_confusion, draw_reliability
-from bakeoff.runs.calibration import calibration_error, cross_fit, fit_temperature, reliability, softmax
+from bakeoff.runs.calibration import calibration_error, choose_temperature, cross_fit, reliability, softmax
 from bakeoff.runs.folder import SPLITS_SCORED, run_dir
 from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.predictions import Predictions, has_predictions, read_predictions
@@ -168,12 +168,12 @@ def _find_confusions(predictions: Predictions, classes: Classes) -> list[Confusi
 def _describe_calibration(predictions: Predictions, validation: Predictions | None) -> tuple[str, Drawing]:
     """Text and figure. The temperature is never fitted on the images that it is evaluated on."""
     if predictions.split == "test" and validation is not None:
-        temperature = fit_temperature(validation.logits, validation.labels)
+        temperature = choose_temperature(validation.logits, validation.labels)
         scaled = predictions.logits / np.float32(temperature)
         method = f"Temperature scaling divides the logits by {temperature:.2f} (fitted on validation)."
     else:
         scaled = cross_fit(predictions.logits, predictions.labels)
-        temperature = fit_temperature(predictions.logits, predictions.labels)
+        temperature = choose_temperature(predictions.logits, predictions.labels)
         method = (
             f"Temperature scaling divides the logits by about {temperature:.2f} (each half fitted on the other half)."
         )

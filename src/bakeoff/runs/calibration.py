@@ -101,12 +101,12 @@ def choose_temperature(logits: Floats, labels: NDArray[np.int32]) -> float:
 
 
 def cross_fit(logits: Floats, labels: NDArray[np.int32]) -> Floats:
-    """Calibrate logits (n, classes) by two-fold cross-fitting: each half is divided by the other half's temperature.
+    """Calibrate logits (n, classes) as an export does, by two-fold cross-fitting.
 
-    No image takes part in fitting the temperature that it is scaled with, so the calibrated logits can be evaluated on
-    the same images.
+    Each half is divided by the temperature that is chosen on the other half. So no image takes part in fitting the
+    temperature that it is scaled with, and the calibrated logits can be evaluated on the same images.
     """
     scaled = logits.astype(np.float32)
     for half in (0, 1):
-        scaled[half::2] /= fit_temperature(logits[1 - half :: 2], labels[1 - half :: 2])
+        scaled[half::2] /= choose_temperature(logits[1 - half :: 2], labels[1 - half :: 2])
     return scaled
