@@ -489,6 +489,70 @@ def test_a_winner_whose_size_a_search_changed_is_compared_as_the_candidate_that_
     )
 
 
+def test_the_probe_beside_the_confirming_run_is_no_rival() -> None:
+    confirmed = make_record("b@32", 0.85, stage=Stage.CONFIRM)
+    probe = make_record("p@32", 0.80, stage=Stage.CONFIRM, mode=Mode.PROBE, seconds=1)
+    assert explain(rank([A, B, C, confirmed, probe])) == explain(rank([A, B, C, confirmed]))
+    screened = [make_record(f"{name}@32", 0.7, stage=Stage.SCREEN, mode=Mode.PROBE) for name in "bp"]
+    match = find_head_to_head(rank([confirmed, probe, *screened]))
+    assert match
+    assert (match.winner.stage, [row.name for row in match.rivals]) == (Stage.SCREEN, ["p@32"])
+
+
+def test_a_frozen_winner_was_fine_tuned_in_the_race_where_its_network_had_rivals() -> None:
+    frozen = make_record("b@32", 0.85, stage=Stage.CONFIRM, mode=Mode.PROBE)
+    text = explain(rank([A, B, C, frozen, make_record("a@32", 0.82, stage=Stage.CONFIRM)]))
+    assert "top-1 on validation; fine-tuned in the race stage it was 1.0 points behind a@32 (" in text
+
+
+def advance(before: RunRecord, top1: float, **changes: Any) -> RunRecord:
+    """The run of the next rung, which continues another one and trains twice as long."""
+    config = before.config.revised(model={"start": f"runs/{before.id}/model.keras"})
+    return make_record(config=config, top1=top1, seconds=2 * before.seconds.train, **changes)
+
+
+def test_candidates_are_compared_with_those_of_their_rung_of_the_race() -> None:
+    first = [
+        make_record(f"{name}@32", top1, seconds=50) for name, top1 in zip("abcd", (0.8, 0.81, 0.79, 0.7), strict=True)
+    ]
+    last = [advance(first[0], 0.79), advance(first[1], 0.78)]
+    rows = rank([*first, *last])
+    # The last rung comes first, also where an earlier one had better scores.
+    assert [(row.name[0], row.rung) for row in rows] == [(name, 1) for name in "ab"] + [(name, 0) for name in "bacd"]
+    # In costs the runs of a rung are equal, so only the best of each is on the front.
+    assert [row.pareto for row in rows] == [True, False, True, False, False, False]
+    assert [row.tie for row in rows] == [True, True, True, True, True, False]
+    match = find_head_to_head(rows)
+    assert match
+    assert ([row.name for row in match.rows], match.eliminated) == (["a@32", "b@32"], ["c@32", "d@32"])
+    assert explain(rows).startswith("a@32 won with 79.0 ±2.5 % top-1 on validation, 1.0 points ahead of b@32 (a tie, ")
+    assert "faster" not in explain(rows)
+    confirmed = make_record("a@32", 0.85, stage=Stage.CONFIRM)
+    assert "; in rung 2 of the race it was 1.0 points ahead of b@32" in explain(rank([*first, *last, confirmed]))
+
+
+def test_weights_choose_within_the_last_rung() -> None:
+    first = [make_record(f"{name}@32", 0.8, seconds=50) for name in "abc"]
+    last = [advance(first[0], 0.82, memory_peak_bytes=300), advance(first[1], 0.81, memory_peak_bytes=200)]
+    by_time, by_memory = (rank([*first, *last], criteria={name: 1}) for name in ("time", "memory"))
+    assert [(row.name, row.seconds_train) for row in by_time[:2]] == [("a@32", 100), ("b@32", 100)]
+    assert [(row.name, row.seconds_train) for row in by_memory[:2]] == [("b@32", 100), ("a@32", 100)]
+
+
+def test_where_the_last_rung_has_one_candidate_the_rung_before_has_the_rivals() -> None:
+    first = [make_record(f"{name}@32", top1, seconds=50) for name, top1 in (("a", 0.8), ("b", 0.7))]
+    lost = advance(first[1], 0.7, state=State.FAILED)
+    match = find_head_to_head(rank([*first, advance(first[0], 0.75), lost]))
+    assert match
+    assert (match.winner.id, match.rivals[0].id, match.eliminated) == (first[0].id, first[1].id, [])
+
+
+def test_the_table_says_that_a_race_is_compared_by_rung() -> None:
+    note = "race: the last rung first; runs are compared within their rung"
+    assert note in show(rank([A, B, advance(A, 0.85)]), 100)
+    assert note not in show(rank([A, B]), 100)
+
+
 def test_two_sizes_of_a_network_that_were_both_compared_are_rivals() -> None:
     match = find_head_to_head(rank([B, make_record("b@64", 0.85), make_record("b@64", 0.9, stage=Stage.CONFIRM)]))
     assert match

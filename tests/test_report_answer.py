@@ -146,6 +146,44 @@ def test_the_table_of_why_has_the_winner_and_its_nearest_rivals() -> None:
     assert why.notes == ["The confirm stage trained it again as a@128: 83.0 ±2.3 %."]
 
 
+def test_the_table_of_why_names_those_that_an_earlier_rung_eliminated() -> None:
+    first = [make_record(f"{name}@96", 0.8, seconds=50) for name in "abcd"]
+    last = [
+        make_record(config=run.config.revised(model={"start": f"runs/{run.id}/model.keras"}), seconds=100, top1=0.8)
+        for run in first[:2]
+    ]
+    why = explain_in_table(rank([*first, *last]))
+    assert why.caption.startswith("The winner and its rival in rung 2 of the race.")
+    assert [row.name for row in why.rows] == ["a@96", "b@96"]
+    assert not any(cell.is_least or cell.times for row in why.rows for cell in row.costs)
+    assert why.notes == ["Eliminated in an earlier rung, after less training: c@96, d@96."]
+
+
+def test_a_winner_without_a_race_was_compared_in_the_screen_only_also_with_a_probe_beside_it() -> None:
+    scores = {"a@96": 0.80, "b@96": 0.79}
+    records = [make_record(name, top1, stage=Stage.SCREEN, mode=Mode.PROBE) for name, top1 in scores.items()]
+    records += [
+        make_record("a@96", 0.85, stage=Stage.CONFIRM),
+        make_record("b@96", 0.80, stage=Stage.CONFIRM, mode=Mode.PROBE),
+    ]
+    doubts = list_doubts(AnyStudy(), rank(records), records)
+    assert any(doubt.startswith("The candidates were compared in the screen only") for doubt in doubts)
+
+
+def test_a_frozen_winner_was_not_trained_again() -> None:
+    frozen = make_record("a@96", 0.82, stage=Stage.CONFIRM, mode=Mode.PROBE)
+    why = explain_in_table(rank([make_record("a@96", 0.80), make_record("b@96", 0.79), frozen]))
+    assert why.notes == ["The confirm stage fitted a classifier on its frozen features: 82.0 ±2.4 %."]
+
+
+@pytest.mark.parametrize(("top1", "images", "says"), [(0.9, 1000, "3 points"), (0.999, 50_000, "0.04 points")])
+def test_what_chance_explains_is_never_rounded_to_nothing(top1: float, images: int, says: str) -> None:
+    records = [make_record(f"{name}@96", top1, images) for name in "ab"]
+    assert f"chance can explain a difference of up to about {says}." in " ".join(
+        list_doubts(AnyStudy(), rank(records), records)
+    )
+
+
 def test_probes_of_a_screen_are_shown_with_what_fine_tuning_is_expected_to_make_of_them() -> None:
     scores = {"a@96": 0.80, "b@96": 0.79}
     probes = [make_record(name, top1, stage=Stage.SCREEN, mode=Mode.PROBE) for name, top1 in scores.items()]

@@ -36,6 +36,9 @@ from bakeoff.text import counted
 
 __all__ = ["Cell", "Leaders", "Spread", "compare_leaders", "list_doubts", "spread_over_seeds"]
 
+# From here on a number of points is rounded to a whole one. A smaller one could become 0.
+_WHOLE = 2
+
 
 class Cell(NamedTuple):
     """A value as text, and a second line with its interval."""
@@ -68,7 +71,7 @@ class Spread(NamedTuple):
 
 
 def compare_leaders(out: Path, rows: Sequence[Row]) -> Leaders | None:
-    """Compare the winner with its nearest rival in the latest stage where it has one.
+    """Compare the winner with its nearest rival in the latest round where it has one.
 
     With the validation predictions of both runs the difference is paired: top-1 is tested (McNemar), other metrics are
     compared by bootstrap. Without predictions, the interval of the difference is that of independent samples.
@@ -88,7 +91,7 @@ def compare_leaders(out: Path, rows: Sequence[Row]) -> Leaders | None:
         return None
     winner, rival = pair = match.winner, match.rivals[0]
     metric = winner.metric
-    caption = f"The winner and its nearest rival in the {winner.stage} stage"
+    caption = f"The winner and its nearest rival in {match.where}"
     metrics = dict.fromkeys((metric, Metric.TOP1))
     where = "" if any(row.folds for row in pair) else " on validation"
     table = [(f"{each.heading}{where}", [_make_score_cell(row, each) for row in pair]) for each in metrics]
@@ -198,15 +201,15 @@ def _doubt_ties(match: HeadToHead) -> list[str]:
     if not tied:
         return []
     (_, lead), metric = leads[0], match.winner.metric
-    half = (lead.high - lead.low) / 2
-    size = f"{half:.2g}" if metric.is_loss else f"{half * metric.scale:.0f} points"
+    half = metric.scale * (lead.high - lead.low) / 2
+    size = f"{half:.{'0f' if half >= _WHOLE else '2g'}}"
     images = f"On other {'' if match.winner.folds else 'validation '}images"
     where, chance = images, "chance"
     if lead.is_expected:
         where, chance = f"{images}, or after fine-tuning,", "chance and fine-tuning"
     return [
         f"{where} {_join(tied)} could be first. With this number of images, {chance} can explain a difference of up to"
-        f" about {size}."
+        f" about {size}{metric.points}."
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from bakeoff.errors import OutputError
 from bakeoff.files import write_text
 from bakeoff.report.answer import describe_answer, describe_failure, describe_losses, describe_next
-from bakeoff.report.board import NOISE, STAGES, STATES, find_metric, rank
+from bakeoff.report.board import COMPARISONS, NOISE, STAGES, STATES, find_metric, rank, round_of
 from bakeoff.report.bundled import find_bundled
 from bakeoff.report.certainty import compare_leaders, list_doubts, spread_over_seeds
 from bakeoff.report.coverage import describe_coverage
@@ -99,7 +99,8 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
         "spreads": spread_over_seeds(records),
         "groups": [(stage, group) for stage in STAGES if (group := [row for row in rows if row.stage is stage])],
         "states": STATES,
-        "stages": STAGES,
+        "comparisons": COMPARISONS,
+        "rounds": sorted(set(map(round_of, rows))),
         "noise": NOISE,
         "tuning": describe_tuning(study, out, records),
         "labels": label_trials(study, records),

@@ -20,7 +20,9 @@ from bakeoff.report.board import (
     format_value,
     is_scored,
     name_images,
+    name_rungs,
     read_losses,
+    round_of,
 )
 from bakeoff.text import times
 
@@ -49,6 +51,8 @@ def make_environment() -> Environment:
         "memory_error": format_memory_error,
         "percent": format_percent,
         "range": format_range,
+        "round_of": round_of,
+        "rungs": name_rungs,
         "score": format_score,
         "scored": is_scored,
         "seconds": format_seconds,

@@ -18,6 +18,7 @@ from bakeoff.report.board import (
     is_scored,
     measure_lead,
 )
+from bakeoff.runs.config import Mode
 
 __all__ = ["Why", "WhyRow", "explain_in_table"]
 
@@ -62,7 +63,7 @@ class Why(NamedTuple):
 
 
 def explain_in_table(rows: Sequence[Row]) -> Why:
-    """Compare the winner with its nearest rivals in the latest stage where it has any; expects the order of `rank`."""
+    """Compare the winner with its nearest rivals in the latest round where it has any; expects the order of `rank`."""
     match = find_head_to_head(rows)
     if match is None:
         return Why("", "", "", [], [], [explain_win(rows)])
@@ -84,12 +85,15 @@ def explain_in_table(rows: Sequence[Row]) -> Why:
     ]
     first = next(filter(is_scored, rows))
     notes = [explain_exception(match), *_name_shared(shown[1:], leads[1:])]
+    if match.eliminated:
+        notes.append(f"Eliminated in an earlier rung, after less training: {', '.join(match.eliminated)}.")
     if first.stage is not match.winner.stage:
         at = "" if first.name == match.winner.name else f" as {first.name}"
-        notes.insert(0, f"The {first.stage} stage trained it again{at}: {format_estimate(first)}{metric.unit}.")
+        what = "fitted a classifier on its frozen features" if first.mode is Mode.PROBE else "trained it again"
+        notes.insert(0, f"The {first.stage} stage {what}{at}: {format_estimate(first)}{metric.unit}.")
     rivals = "rival" if len(shown) == 2 else f"{len(shown) - 1} nearest rivals"
     expected = any(lead.is_expected for lead in leads if lead)
-    caption = f"The winner and its {rivals} in the {match.winner.stage} stage."
+    caption = f"The winner and its {rivals} in {match.where}."
     if expected:
         caption += " Differences are those that are expected after fine-tuning."
     caption += " In brackets: the 95 % interval of the difference, and how many times the cost of the winner."

@@ -40,6 +40,7 @@ from bakeoff.report.board.formatting import (
     format_value,
     format_where,
     name_images,
+    name_rungs,
 )
 from bakeoff.report.board.ranking import rank
 from bakeoff.report.board.reason import (
@@ -52,6 +53,7 @@ from bakeoff.report.board.reason import (
     list_reasons,
 )
 from bakeoff.report.board.rows import (
+    COMPARISONS,
     STAGES,
     STATES,
     Row,
@@ -60,11 +62,13 @@ from bakeoff.report.board.rows import (
     is_scored,
     read_row,
     read_score,
+    round_of,
     write_board,
 )
 from bakeoff.report.board.table import render_table
 
 __all__ = [
+    "COMPARISONS",
     "CRITERIA",
     "DASH",
     "GAIN",
@@ -107,6 +111,7 @@ __all__ = [
     "list_reasons",
     "measure_lead",
     "name_images",
+    "name_rungs",
     "order_of",
     "parse_criteria",
     "rank",
@@ -114,5 +119,6 @@ __all__ = [
     "read_row",
     "read_score",
     "render_table",
+    "round_of",
     "write_board",
 ]

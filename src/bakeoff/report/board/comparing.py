@@ -7,7 +7,7 @@ import math
 from typing import NamedTuple
 
 from bakeoff.profile import FORWARD_PER_TRAINING_STEP
-from bakeoff.report.board.rows import STAGES, STATES, Row, is_scored, read_merit, read_score
+from bakeoff.report.board.rows import STATES, Row, is_scored, read_merit, read_score, round_of
 from bakeoff.runs.config import Metric, Mode
 from bakeoff.runs.paired import difference_on_shared
 from bakeoff.runs.record import Stage
@@ -72,8 +72,8 @@ def read_losses(row: Row) -> dict[str, float]:
     return dict(zip(CRITERIA, (-read_merit(row), *(cost or math.inf for cost in costs)), strict=True))
 
 
-def order_of(row: Row) -> tuple[int, int, float, bool, float, str, str]:
-    """Sort key: state, stage, score (in the screen: expected error), training seconds, name, id.
+def order_of(row: Row) -> tuple[int, tuple[int, int], float, bool, float, str, str]:
+    """Sort key: state, round, score (in the screen: expected error), training seconds, name, id.
 
     Of equally good runs outside the screen, one that trained the network comes before a probe.
     """
@@ -81,7 +81,7 @@ def order_of(row: Row) -> tuple[int, int, float, bool, float, str, str]:
     screened = row.stage is Stage.SCREEN and is_scored(row)
     loss = expect_error(row) if screened else losses["accuracy"]
     is_probe = row.mode is Mode.PROBE and not screened
-    return STATES[row.state], STAGES.index(row.stage), loss, is_probe, losses["time"], row.name, row.id
+    return STATES[row.state], round_of(row), loss, is_probe, losses["time"], row.name, row.id
 
 
 def expect_error(row: Row) -> float:

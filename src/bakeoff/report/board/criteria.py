@@ -1,7 +1,7 @@
 """Weights of the criteria: how they are parsed, the scores they give, and which other weight changes the winner.
 
     criteria = parse_criteria("accuracy=3,memory=1")
-    score_rows(rows, criteria)      rows: the scored rows of one stage
+    score_rows(rows, criteria)      rows: the scored rows of one round
     find_changes(rows, criteria)
 
 A score is linear in every weight. The weight at which one row overtakes another is therefore a quotient of two numbers.
@@ -69,10 +69,10 @@ def check_criteria(criteria: Mapping[str, float]) -> None:
 
 
 def score_rows(rows: Sequence[Row], criteria: Mapping[str, float]) -> list[tuple[Row, Fraction]]:
-    """Score the rows of one stage: the weighted mean of a row's shares of beaten rivals, one share for each criterion.
+    """Score the rows of one round: the weighted mean of a row's shares of beaten rivals, one share for each criterion.
 
     Args:
-        rows: The scored rows of one stage.
+        rows: The scored rows of one round.
         criteria: Weights by criterion; an absent one weighs 0.
 
     Returns:
@@ -87,7 +87,7 @@ def find_changes(rows: Sequence[Row], criteria: Mapping[str, float]) -> list[Wei
     """Find for each criterion the smallest increase and decrease of its weight that makes another candidate win.
 
     Args:
-        rows: The scored rows of one stage.
+        rows: The scored rows of one round.
         criteria: The present weights by criterion; an absent one weighs 0.
 
     Returns:

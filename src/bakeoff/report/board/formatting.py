@@ -34,6 +34,7 @@ __all__ = [
     "format_value",
     "format_where",
     "name_images",
+    "name_rungs",
 ]
 
 # An en dash for a missing value, written by name because it looks like a hyphen.
@@ -152,6 +153,11 @@ def name_images(rows: Sequence[Row]) -> str:
     usual = max(names, key=lambda images: len(names[images]))
     others = [f"{', '.join(rows)}: {images}" for images, rows in names.items() if images != usual]
     return "; ".join([usual, *others])
+
+
+def name_rungs(rows: Sequence[Row]) -> str:
+    """That the runs of a race are compared by rung; empty for a stage without further rungs."""
+    return "the last rung first; runs are compared within their rung" if any(row.rung for row in rows) else ""
 
 
 def _format_images(row: Row) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bakeoff.report.board.comparing import dominates, measure_lead, order_of
 from bakeoff.report.board.criteria import check_criteria, score_rows
-from bakeoff.report.board.rows import STAGES, Row, find_metric, is_scored, read_merit, read_row
+from bakeoff.report.board.rows import Row, find_metric, is_scored, read_merit, read_row, round_of
 from bakeoff.runs.record import RunRecord, Stage, State
 
 __all__ = ["rank"]
@@ -18,11 +18,11 @@ def rank(
     *,
     out: Path | None = None,
 ) -> list[Row]:
-    """Rank runs: completed ones first, then pruned ones, then failed and running ones; later stages first.
+    """Rank runs: completed ones first, then pruned ones, then failed and running ones; later stages and rungs first.
 
-    Within a stage the order is the metric that decides (`find_metric`) on validation, then training seconds, then name.
+    Within these the order is the metric that decides (`find_metric`) on validation, then training seconds, then name.
     The screen is ordered by the error expected after equal training time (`expect_error`). `pareto` and `tie` (with the
-    row of the best score; in the screen, with the first one) refer to the row's stage.
+    row of the best score; in the screen, with the first one) refer to the row's stage, in a race to its rung.
 
     Args:
         records: The runs; each becomes one row.
@@ -41,21 +41,32 @@ def rank(
         check_criteria(criteria)
     metric = find_metric(records)
     chosen = [record for record in records if stage in (None, record.stage)]
-    rows = sorted((read_row(record, metric, out) for record in chosen), key=order_of)
-    scored = {each: [row for row in rows if row.stage is each and is_scored(row)] for each in STAGES}
+    by_id = {record.id: record for record in records}
+    rows = sorted((read_row(record, metric, out, _find_rung(record, by_id)) for record in chosen), key=order_of)
+    scored: dict[tuple[int, int], list[Row]] = {}
+    for row in filter(is_scored, rows):
+        scored.setdefault(round_of(row), []).append(row)
     if criteria is not None:
         scores = {row.id: score for group in scored.values() for row, score in score_rows(group, criteria)}
         rows.sort(key=lambda row: (*order_of(row)[:2], -scores.get(row.id, 0)))
     ranked = []
     for place, row in enumerate(rows, start=1):
         number = None if row.state in (State.FAILED, State.RUNNING) else place
-        marks = _find_marks(row, scored[row.stage]) if is_scored(row) else {}
+        marks = _find_marks(row, scored[round_of(row)]) if is_scored(row) else {}
         ranked.append(row.model_copy(update={"rank": number, **marks}))
     return ranked
 
 
+def _find_rung(record: RunRecord, by_id: Mapping[str, RunRecord]) -> int:
+    """How many runs of a race a run of it continues; 0 in other stages."""
+    before = by_id.get(Path(record.config.model.start).parent.name)
+    if record.stage is not Stage.RACE or before is None or before.stage is not Stage.RACE:
+        return 0
+    return 1 + _find_rung(before, by_id)
+
+
 def _find_marks(row: Row, rows: Sequence[Row]) -> dict[str, bool]:
-    """Pareto and tie of a row among `rows`, the scored rows of its stage in their order."""
+    """Pareto and tie of a row among `rows`, the scored rows of its round in their order."""
     leader = rows[0] if row.stage is Stage.SCREEN else max(rows, key=read_merit)
     others = [each for each in rows if each is not leader] if row is leader else [row]
     tie = any(measure_lead(leader, other).is_tie for other in others)

@@ -15,8 +15,8 @@ from bakeoff.report.board.comparing import (
 )
 from bakeoff.report.board.criteria import WeightChange, find_changes, score_rows
 from bakeoff.report.board.formatting import format_difference, format_estimate, format_where
-from bakeoff.report.board.rows import STAGES, Row, is_scored, read_merit
-from bakeoff.runs.config import Candidate, Metric
+from bakeoff.report.board.rows import COMPARISONS, Row, is_scored, read_merit, round_of
+from bakeoff.runs.config import Candidate, Metric, Mode
 from bakeoff.runs.record import Stage, State
 
 __all__ = [
@@ -42,22 +42,28 @@ _VERBS = {
     "params": ("trains fewer parameters", "trains the fewest parameters"),
     "time": ("trains faster", "trains fastest"),
 }
-# The stages that compare candidates. Later ones train the winner alone, with a probe beside it.
-_COMPARISONS = (Stage.COMPARE, Stage.RACE, Stage.SCREEN)
 _NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 # The nearest changes of a weight that are mentioned; readers skip a longer list.
 _CHANGES = 2
 
 
 class HeadToHead(NamedTuple):
-    """The winner and its rivals in the latest stage in which it was compared with other candidates."""
+    """The winner and its rivals in the latest round (`round_of`) in which it was compared with other candidates."""
 
     winner: Row
-    """The winner's best row in that stage; its size is another if a search changed it later."""
+    """The winner's best row in that round; its size is another if a search changed it later."""
     rivals: list[Row]
     """The rows of the other candidates, best first; the first is the nearest rival."""
     rows: list[Row]
-    """All scored rows of the stage, best first."""
+    """All scored rows of the round, best first."""
+    eliminated: list[str]
+    """Other candidates of the stage, whose last rung was an earlier one."""
+
+    @property
+    def where(self) -> str:
+        """The round: `the screen stage`, `rung 2 of the race`."""
+        stage, rung = self.winner.stage, self.winner.rung
+        return f"rung {rung + 1} of the {stage}" if rung else f"the {stage} stage"
 
 
 def explain(rows: Sequence[Row], criteria: Mapping[str, float] | None = None) -> str:
@@ -94,7 +100,8 @@ def list_reasons(rows: Sequence[Row]) -> list[str]:
     if match is None:
         return [f"{text}.", "It was not compared with another candidate."]
     subject = "it" if match.winner.name == winner.name else match.winner.name
-    link = "," if match.winner.stage is winner.stage else f"; in the {match.winner.stage} stage {subject} was"
+    how = "fine-tuned " if (winner.mode, match.winner.mode) == (Mode.PROBE, Mode.FIT) else ""
+    link = "," if round_of(match.winner) == round_of(winner) else f"; {how}in {match.where} {subject} was"
     sentences = [f"{text}{link} {_describe_lead(match.winner, match.rivals[0])}.", _compare_costs(match)]
     return [sentence for sentence in sentences if sentence]
 
@@ -119,7 +126,7 @@ def explain_change(rows: Sequence[Row], criteria: Mapping[str, float] | None = N
     given = _join([f"{name} {weight:g}" for name, weight in weights.items()])
     if leader.name != winner.name:
         rule = f"the weights {given}" if criteria else "accuracy"
-        return f"In the {winner.stage} stage, {leader.name} is first by {rule}."
+        return f"In {match.where}, {leader.name} is first by {rule}."
     would = _list_changes(find_changes(match.rows, weights)[:_CHANGES])
     if not criteria:
         return f"With accuracy weighing 1, {would}." if would else "No weight of a cost would change the winner."
@@ -134,27 +141,29 @@ def explain_exception(match: HeadToHead) -> str:
 
 
 def find_head_to_head(rows: Sequence[Row]) -> HeadToHead | None:
-    """The latest stage in which the first scored row has rivals; None if it has none. Expects the order of `rank`.
+    """The latest round in which the first scored row has rivals; None if it has none. Expects the order of `rank`.
 
-    The trials of a search are recipes for one candidate, so they are rivals only where there are no other runs.
+    The trials of a search are recipes for one candidate, so they are rivals only where no stage compares candidates.
     """
     scored = [row for row in rows if is_scored(row)]
     if not scored:
         return None
-    compared = [row for row in scored if row.stage is not Stage.TUNE] or scored
+    compared = [row for row in scored if row.stage in COMPARISONS] or scored
     names = _name_entries(scored[0], compared)
-    for stage in STAGES:
-        in_stage = [row for row in compared if row.stage is stage]
-        winner = next((row for row in in_stage if row.name in names), None)
-        rivals = [row for row in in_stage if row.name not in names]
+    for each in sorted(set(map(round_of, compared))):
+        together = [row for row in compared if round_of(row) == each]
+        winner = next((row for row in together if row.name in names), None)
+        rivals = [row for row in together if row.name not in names]
         if winner and rivals:
-            return HeadToHead(winner, rivals, in_stage)
+            known = names.union(row.name for row in together)
+            others = [row.name for row in compared if row.stage is winner.stage and row.name not in known]
+            return HeadToHead(winner, rivals, together, eliminated=list(dict.fromkeys(others)))
     return None
 
 
 def _name_entries(winner: Row, compared: Sequence[Row]) -> set[str]:
     """The name of the winner, with the one under which its network was compared if a search changed its size."""
-    entries = [row.name for row in compared if row.stage in _COMPARISONS]
+    entries = [row.name for row in compared]
     if winner.name in entries:
         return {winner.name}
     network = Candidate.read(winner.name).name
@@ -184,7 +193,7 @@ def _compare_costs(match: HeadToHead) -> str:
 
 
 def _find_costs(match: HeadToHead) -> list[str]:
-    """The costs to compare, without training time if all rows of the stage trained equally long."""
+    """The costs to compare, without training time if all rows of the round trained equally long."""
     seconds = [read_losses(row)["time"] for row in match.rows]
     same_time = not is_clearly_less("time", min(seconds), max(seconds))
     return [name for name in COSTS if name != "time" or not same_time]

@@ -16,6 +16,7 @@ from bakeoff.runs.metrics import Estimate
 from bakeoff.runs.record import RunRecord, Stage, State
 
 __all__ = [
+    "COMPARISONS",
     "STAGES",
     "STATES",
     "Row",
@@ -25,6 +26,7 @@ __all__ = [
     "read_merit",
     "read_row",
     "read_score",
+    "round_of",
     "write_board",
 ]
 
@@ -33,6 +35,9 @@ _INTERVAL = "_ci95"
 
 # Later stages come first because their results count more. TRAIN is a single run of full length.
 STAGES = (Stage.REFIT, Stage.CONFIRM, Stage.TRAIN, Stage.TUNE, Stage.COMPARE, Stage.RACE, Stage.SCREEN)
+# The stages that compare candidates. After them the winner is trained alone, with a probe beside it; `Winner.why` says
+# which of the two is shipped.
+COMPARISONS = (Stage.COMPARE, Stage.RACE, Stage.SCREEN)
 # Completed rows come first, then those that were stopped.
 STATES = {State.COMPLETE: 0, State.PRUNED: 1, State.RUNNING: 2, State.FAILED: 2}
 _FROM_SCRATCH = {spec.name for spec in TABLE if spec.from_scratch}
@@ -84,10 +89,11 @@ class Row(BaseModel):
     tensors_total: int
     """Tensors of the network's backbone."""
     pareto: bool
-    """Whether no other run of its stage is at least as good in all four criteria and better in one."""
+    """Whether no other run of its stage (in a race: of its rung) is at least as good in all four criteria and better in
+    one."""
     tie: bool
-    """Whether validation cannot tell it from the best score of its stage, or, of the best, from another one. Probes
-    of a screen are told from the first by what is expected after fine-tuning."""
+    """Whether validation cannot tell it from the best score of its stage (in a race: of its rung), or, of the best,
+    from another one. Probes of a screen are told from the first by what is expected after fine-tuning."""
     metric: Metric = Metric.TOP1
     """The metric that decides. Metrics that were not computed are None."""
     val_balanced_accuracy: float | None = None
@@ -113,6 +119,8 @@ class Row(BaseModel):
     # The others are no column of the board.
     out: Path | None = Field(None, exclude=True)
     """The study's folder, which has the predictions; None: they are not read."""
+    rung: int = Field(0, exclude=True)
+    """Runs of the race that it continues: 0 in the first rung of a race, and in other stages."""
     seconds_planned: float = Field(0.0, exclude=True)
     """Training seconds that the study planned for its winner; 0: not known."""
     train_images: int = Field(0, exclude=True)
@@ -127,13 +135,14 @@ def find_metric(records: Sequence[RunRecord]) -> Metric:
     return metrics.pop() if len(metrics) == 1 else Metric.TOP1
 
 
-def read_row(record: RunRecord, metric: Metric | None = None, out: Path | None = None) -> Row:
+def read_row(record: RunRecord, metric: Metric | None = None, out: Path | None = None, rung: int = 0) -> Row:
     """Convert a record to a row without rank and marks.
 
     Args:
         record: The run.
         metric: The metric that decides; None: the run's.
         out: The study's folder; with it, cross-validated rows are compared in pairs of predictions.
+        rung: Runs of the race that it continues.
     """
     estimates = {metric.field: record.val.read(metric) if record.val else None for metric in Metric}
     scores: dict[str, Any] = {}
@@ -166,6 +175,7 @@ def read_row(record: RunRecord, metric: Metric | None = None, out: Path | None =
         folds=record.folds,
         licence=record.weights.licence,
         out=out,
+        rung=rung,
         seconds_planned=record.seconds_planned,
         train_images=record.data.counts.get("train", 0),
         classes=record.data.classes,
@@ -194,6 +204,14 @@ def format_csv(rows: Sequence[Row]) -> str:
             cells[f"{name}_low"], cells[f"{name}_high"] = cells.pop(name) or (None, None)
         writer.writerow({key: str(cell).lower() if isinstance(cell, bool) else cell for key, cell in cells.items()})
     return file.getvalue()
+
+
+def round_of(row: Row) -> tuple[int, int]:
+    """The stage of a row and, in a race, its rung, as a number that is less for later ones.
+
+    Rows of one round had the same training, as far as the study decides it, so only these are compared with each other.
+    """
+    return STAGES.index(row.stage), -row.rung
 
 
 def is_scored(row: Row) -> bool:

@@ -14,6 +14,7 @@ from bakeoff.report.board.formatting import (
     format_memory_error,
     format_seconds,
     name_images,
+    name_rungs,
 )
 from bakeoff.report.board.rows import STAGES, Row
 from bakeoff.runs.config import Metric
@@ -37,7 +38,8 @@ def render_table(rows: Sequence[Row]) -> FittingTable:
     """A table with rounded numbers and units, later stages first.
 
     The first number is the metric that decides; if that is not top-1, top-1 comes next. ★ marks the Pareto front, ≈ a
-    tie with the stage's best score. On a narrow terminal costs of less importance are left out.
+    tie with the best score of the stage, in a race of the rung. On a narrow terminal costs of less importance are left
+    out.
     """
     decides = rows[0].metric if rows else Metric.TOP1
     metrics = list(dict.fromkeys((decides, Metric.TOP1)))
@@ -61,8 +63,13 @@ def render_table(rows: Sequence[Row]) -> FittingTable:
             cells: list[str | Text] = [str(row.rank or DASH), _describe(row), *_format_cells(row, metrics)]
             lines.append((cells, "" if row.state is State.COMPLETE else "dim"))
     stages = [[row for row in rows if row.stage is stage] for stage in STAGES]
-    images = [f"{in_stage[0].stage}: {found}" for in_stage in stages if (found := name_images(in_stage))]
-    return FittingTable(columns, lines, [*images, _MARKS], "board.csv has them")
+    notes = [
+        f"{in_stage[0].stage}: {found}"
+        for in_stage in stages
+        for name in (name_images, name_rungs)
+        if (found := name(in_stage))
+    ]
+    return FittingTable(columns, lines, [*notes, _MARKS], "board.csv has them")
 
 
 def _describe(row: Row) -> Text:

@@ -11,7 +11,7 @@
     remark: element.nextElementSibling?.matches(".remark") ? element.nextElementSibling : null,
     body: element.parentElement,
     state: Number(element.dataset.state),
-    stage: Number(element.dataset.stage),
+    round: Number(element.dataset.round),
     scored: "accuracy" in element.dataset,
     losses: CRITERIA.map((name) => (element.dataset[name] === "inf" ? Infinity : Number(element.dataset[name]))),
   }));
@@ -28,14 +28,14 @@
 
   const score = (row, weights) => {
     if (!row.scored) return 0;
-    const group = rows.filter((other) => other.scored && other.stage === row.stage);
+    const group = rows.filter((other) => other.scored && other.round === row.round);
     return CRITERIA.reduce((sum, _, criterion) => sum + weights[criterion] * countBeaten(group, row, criterion), 0);
   };
 
   const rank = (weights) => {
     const scores = new Map(rows.map((row) => [row, weights ? score(row, weights) : 0]));
     // The sort is stable: rows with equal scores stay in the order of the board.
-    return [...rows].sort((a, b) => a.state - b.state || a.stage - b.stage || scores.get(b) - scores.get(a));
+    return [...rows].sort((a, b) => a.state - b.state || a.round - b.round || scores.get(b) - scores.get(a));
   };
 
   const show = (order) => {
@@ -84,8 +84,8 @@
       status.textContent = "";
       return;
     }
-    // The trials of a search are recipes for one candidate.
-    const bodies = [...table.tBodies].filter((body) => !("trials" in body.dataset));
+    // The other stages train the winner alone, or try recipes for it.
+    const bodies = [...table.tBodies].filter((body) => "compares" in body.dataset);
     const groups = bodies.map((body) => order.filter((row) => row.scored && row.body === body));
     const compared = groups.find((group) => new Set(group.map((row) => row.element.dataset.name)).size > 1);
     const command = CRITERIA.map((name, place) => `${name}=${weights[place]}`).filter((text) => !text.endsWith("=0"));
