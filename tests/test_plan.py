@@ -7,6 +7,7 @@ from rich.console import Console
 
 from bakeoff.console.plans import render_plan
 from bakeoff.errors import ConfigError
+from bakeoff.report.board import rank
 from bakeoff.runs.config import Candidate, Data, Mode, WeightsChoice, parse_candidate, run_id
 from bakeoff.runs.history import CURVE_SHARE
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
@@ -107,6 +108,8 @@ def test_successive_halving_halves_the_field_and_doubles_the_time():
     # Twice the time for each, of which each run needs the same part to start.
     assert second.runs[0].train.seconds > 2 * first.runs[0].train.seconds
     assert second.runs[0].model.start == f"runs/{records[6].id}/model.keras"
+    records += [_finish(run, Stage.RACE, 0.7) for run in second.runs]
+    assert [row.rung for row in rank(records, Stage.RACE)] == [1, 1, 0, 0, 0, 0]
 
 
 def test_the_race_winner_is_confirmed_with_what_is_left_after_its_overhead():
@@ -437,6 +440,19 @@ def test_the_plan_says_why_probes_are_cross_validated():
     assert "from scratch" not in console.export_text()
     console.print(render_plan(_plan_small({"train": 9000, "val": 2000, "test": 2000}, 1800.0)))
     assert "cross-validation" not in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("candidates", "why"),
+    [(LITES[:1], "there is only one candidate"), (LITES[:2], "there is no time for one, the screen decides")],
+    ids=["one", "two"],
+)
+def test_the_plan_says_why_there_is_no_race(candidates, why):
+    console = Console(width=200, record=True, file=io.StringIO())
+    plan = _plan(86_400.0 if len(candidates) == 1 else 120.0, candidates)
+    assert not plan.race_seconds
+    console.print(render_plan(plan))
+    assert f"none: {why}" in console.export_text()
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """The search for a recipe, with runs whose scores are a function of their config."""
 
+import io
 import itertools
 import shutil
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from bakeoff.console.plans import render_plan
 from bakeoff.errors import ConfigError
 from bakeoff.runs.config import Run, run_id
 from bakeoff.runs.events import RunProgress
@@ -313,6 +316,21 @@ def test_the_worse_half_is_stopped_early(tmp_path):
     assert found.trials["PRUNED"] >= 3
     assert found.trials["COMPLETE"] >= 3
     assert sum(found.trials.values()) == 14
+    pruned = [record.reason for record in list_records(tmp_path) if record.state is State.PRUNED]
+    assert {reason.partition(" of its length")[0] for reason in pruned} <= {"pruned at 25%", "pruned at 50%"}
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "says"), [(4, "at 25 % and 50 % of its length"), (2, "at 50 % of its length"), (1, "")]
+)
+def test_the_plan_says_when_trials_are_stopped(evaluations, says):
+    settings = [f"train.evaluations={evaluations}"]
+    plan = make_search(BASE, SPACE, budget=MIN_SEARCH_SECONDS, counts=COUNTS, settings=settings)
+    console = Console(width=300, file=io.StringIO())
+    console.print(render_plan(plan))
+    text = console.file.getvalue()
+    assert says in text
+    assert ("is stopped" in text) == bool(says)
 
 
 def test_a_failed_trial_does_not_end_the_search_and_a_failed_base_recipe_does(tmp_path):

@@ -15,6 +15,7 @@ from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.predictions import name_folds
 from bakeoff.study import MIN_CONFIRM_SECONDS, Ablation, AnyPlan, Comparison, Search, StudyPlan
 from bakeoff.study.space import Parameter, Scalar, Space
+from bakeoff.study.trials import STOPS
 from bakeoff.text import counted
 
 __all__ = ["PlanTable", "render_plan"]
@@ -104,7 +105,8 @@ def _render_whole_job(plan: StudyPlan) -> PlanTable:
             f"the best {plan.finalists >> rung}, {format_seconds(seconds)} of training each",
         )
     if not plan.race_seconds:
-        table.add_row("race", "none: there is no time for one, the screen decides")
+        no_time = "there is no time for one, the screen decides"
+        table.add_row("race", f"none: {no_time if len(plan.candidates) > 1 else 'there is only one candidate'}")
     if plan.tune_seconds:
         table.add_row("tune", f"the recipe of the leader, searched for {format_seconds(plan.tune_seconds)}")
     opened = "then the test split is opened once"
@@ -196,8 +198,13 @@ def _render_search(plan: Search) -> PlanTable:
     train = plan.base.train
     length = format_seconds(train.seconds or 0.0)
     table.add_row("trials", f"{plan.base.candidate}, {length} of training each, {_describe_scoring(train)}")
-    stops = counted(train.evaluations - 1, "evaluation")
-    table.add_row("", f"after each of {stops} on the way, a trial that is among the worse half so far is stopped")
+    stops = [f"{100 * stop / train.evaluations:.0f} %" for stop in STOPS if stop < train.evaluations]
+    if stops:
+        table.add_row(
+            "",
+            f"at {' and '.join(stops)} of its length a trial is stopped if it is in the worse half of those that got as"
+            " far; the base recipe is never stopped, and not counted",
+        )
     _warn_of_random(table, {plan.base.candidate: plan.base.model.weights})
     table.add_rows("may change", [_describe_parameter(parameter, plan.space) for parameter in plan.space.parameters])
     table.add_row(

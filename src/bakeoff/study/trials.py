@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EVALUATIONS_PER_TRIAL",
+    "STOPS",
     "count_trials",
     "find_base_trial",
     "is_base_waiting",
@@ -28,8 +29,11 @@ __all__ = [
     "suggest_value",
 ]
 
-# After each evaluation but the last, a trial is stopped if it is in the worse half of those that got as far.
+# The last evaluation of a trial is at its end.
 EVALUATIONS_PER_TRIAL = 4
+# After these evaluations a trial is stopped if it is in the worse half of those that got as far: the powers of two, as
+# in successive halving, so there is no decision after the third.
+STOPS = (1, 2)
 # Trials with random values before TPE models the scores.
 RANDOM_TRIALS = 6
 # The learning rate is the setting that is wrong most often: these multiples of the base recipe's are tried first.
@@ -137,9 +141,10 @@ def suggest_value(trial: "optuna.Trial", parameter: Parameter) -> Any:
 
 
 def make_stop_rule(trial: "optuna.Trial", metric: Metric, *, may_stop: bool) -> StopRule:
-    """A rule that reports a trial's scores, and stops it if it is in the worse half of those that got as far.
+    """A rule that reports a trial's scores, and stops it if it is in the worse half of those that got as far (STOPS).
 
-    With `may_stop=False` it only reports them. Optuna is told numbers of which more is better.
+    With `may_stop=False` it only reports them, and other trials are not compared with this one. Optuna is told numbers
+    of which more is better.
     """
     reported = 0
 
