@@ -200,6 +200,31 @@ def test_a_second_attempt_has_the_wall_clock_that_is_left_and_the_record_says_wh
     assert record.wall_seconds == 100.0
 
 
+class KilledAtTheEnd(Local):
+    """An attempt that ends with its command, after the worker has written the final record."""
+
+    def attempt(self, *arguments, **options):
+        super().attempt(*arguments, **options)
+        raise StoppedError
+
+
+@pytest.mark.usefixtures("workers_here")
+def test_a_run_whose_command_is_killed_at_its_end_has_its_time_and_leaves_no_checkpoint(tmp_path, shards, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_CHECKPOINT_SECONDS", "0")
+    run = SMALL.revised(model={"name": "lenet"}, train={"images": 96, "evaluations": 1})
+    with pytest.raises(StoppedError):
+        _launch(run, tmp_path, shards, executor=KilledAtTheEnd())
+    (record,) = list_records(tmp_path)
+    checkpoint = RunFolder(run_dir(tmp_path, record.id)).checkpoint
+    assert record.state is State.COMPLETE, record.reason
+    assert record.seconds.total > record.seconds.start + record.seconds.train + record.seconds.save > 0
+    assert not checkpoint.exists()
+    # The command may also be killed before it has deleted that of a run that failed.
+    checkpoint.write_bytes(b"left")
+    assert _launch(run, tmp_path, shards) == record
+    assert not checkpoint.exists()
+
+
 class Interrupted(Local):
     """An attempt that ends with its command, after the worker has written at a checkpoint what it has taken."""
 

@@ -76,6 +76,7 @@ def launch(
     if RunFolder(folder).record.is_file():
         known = read_record(folder)
         if known.state is not State.RUNNING:
+            RunFolder(folder).checkpoint.unlink(missing_ok=True)  # the process that ended the run may have been killed
             return known
         # An interrupted run may have found that only a smaller micro-batch fits into memory.
         record = record.model_copy(update={"micro_batch": known.micro_batch})

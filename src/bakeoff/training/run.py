@@ -60,9 +60,11 @@ def finish_run(folder: Path, data: Path, started: float | None = None) -> RunRec
         write_event(progress)
         events.update(progress.evaluations)
 
+    def measure_total() -> float:
+        return seconds_before + time.monotonic() - started
+
     def keep_time() -> None:
-        total = seconds_before + time.monotonic() - started
-        write_record(folder, record.model_copy(update={"seconds": Seconds(total=total)}))
+        write_record(folder, record.model_copy(update={"seconds": Seconds(total=measure_total())}))
 
     try:
         source = find_sent_weights(record.weights.origin, record.weights.hash)
@@ -81,7 +83,7 @@ def finish_run(folder: Path, data: Path, started: float | None = None) -> RunRec
             write_predictions(folder, predictions)
         before_saving = time.monotonic()
         saved = _save_model(folder, outcome) if keeps_model(record) else {}
-        seconds = outcome.seconds.model_copy(update={"save": time.monotonic() - before_saving})
+        phases = outcome.seconds.model_copy(update={"save": time.monotonic() - before_saving})
         events.update()
     except (DataError, OutputError):
         raise
@@ -89,9 +91,14 @@ def finish_run(folder: Path, data: Path, started: float | None = None) -> RunRec
         traceback.print_exc()
         record = record.model_copy(update={"state": State.FAILED, "reason": explain_failure(error)})
     else:
-        record = _with_outcome(record, outcome, metrics).model_copy(update=saved | {"seconds": seconds})
-    record = record.model_copy(update={"versions": find_versions(), "device": _device()})
+        record = _with_outcome(record, outcome, metrics).model_copy(update=saved | {"seconds": phases})
+    # The process that started this one adds what it has waited; it may be killed before.
+    seconds = record.seconds.model_copy(update={"total": measure_total()})
+    record = record.model_copy(update={"versions": find_versions(), "device": _device(), "seconds": seconds})
     write_record(folder, record)
+    # A run that failed may be tried again from its checkpoint.
+    if record.state is State.COMPLETE:
+        RunFolder(folder).checkpoint.unlink(missing_ok=True)
     return record
 
 
