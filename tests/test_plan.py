@@ -7,11 +7,12 @@ from rich.console import Console
 
 from bakeoff.console.plans import render_plan
 from bakeoff.errors import ConfigError
+from bakeoff.profile import Device
 from bakeoff.report.board import rank
 from bakeoff.runs.config import Candidate, Data, Mode, WeightsChoice, parse_candidate, run_id
 from bakeoff.runs.history import CURVE_SHARE
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, WeightsFacts
-from bakeoff.study import make_plan, propose
+from bakeoff.study import Forecast, make_plan, propose
 from bakeoff.study.planning import predict_screening
 from factories import make_forecast, make_metrics
 
@@ -64,6 +65,7 @@ def test_only_runs_without_a_final_record_are_proposed():
     records = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
     rest = propose(plan, records[:2], 500, FORECAST)
     assert [run.candidate for run in rest.runs] == [record.candidate for record in records[2:]]
+    assert rest.of == 5
 
 
 def test_a_run_whose_record_is_running_is_proposed_again():
@@ -101,7 +103,9 @@ def test_successive_halving_halves_the_field_and_doubles_the_time():
     plan = _plan(5400)
     records = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
     first = propose(plan, records, 1500, FORECAST)
-    assert len(first.runs) == 4
+    assert (len(first.runs), first.of) == (4, 4)
+    left = propose(plan, [*records, _finish(first.runs[0], Stage.RACE, 0.7)], 1500, FORECAST)
+    assert (len(left.runs), left.of) == (3, 4)
     records += [_finish(run, Stage.RACE, top1) for run, top1 in zip(first.runs, [0.7, 0.9, 0.8, 0.1], strict=True)]
     second = propose(plan, records, 1200, FORECAST)
     assert [run.candidate for run in second.runs] == [first.runs[1].candidate, first.runs[2].candidate]
@@ -368,6 +372,21 @@ def test_with_more_slots_more_candidates_are_screened_and_races_are_longer():
     assert str(slow) not in _plan(300, candidates=[LITES[0], slow], slots=16).candidates
     crowded = [Candidate(name=lite.name, size=size) for size in range(64, 129, 4) for lite in LITES]
     assert len(_plan(300, candidates=crowded, slots=4).candidates) > len(_plan(300, candidates=crowded).candidates)
+
+
+def test_with_more_slots_the_winner_is_planned_with_all_threads_of_the_machine():
+    def forecast(threads):
+        device = Device(cpu="a processor", cores=16)
+        return Forecast(FORECAST.profile.model_copy(update={"device": device}), threads)
+
+    shared, whole = forecast(2), forecast(16)
+    plan = _plan(1800, forecast=shared, slots=8)
+    leader = parse_candidate(plan.candidates[0])
+    assert plan.predicted_seconds["finish"] == round(whole.finish(leader, 2 * COUNTS["test"]), 1)
+    records = _screened(plan, [0.5, *(0.1 for _ in plan.candidates[1:])])
+    confirmed = propose(plan, records, 600, shared)
+    assert confirmed.stage is Stage.CONFIRM
+    assert confirmed == propose(plan, records, 600, whole)
 
 
 # cross-validation

@@ -19,12 +19,13 @@ import pytest
 from bakeoff.errors import DataError
 from bakeoff.launch import Local, StoppedError
 from bakeoff.machine import count_cores
+from bakeoff.profile import Device, Profile
 from bakeoff.runs.config import Model, Run, Train
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.folder import run_dir
-from bakeoff.runs.record import Stage, State, read_record, write_record
+from bakeoff.runs.record import Stage, State, list_records, read_record, write_record
+from bakeoff.study import Forecast, open_state, run_comparison
 from bakeoff.study import context as context_module
-from bakeoff.study import open_state
 from bakeoff.study.context import StudyContext
 from bakeoff.study.run_pool import RunRequest
 from factories import make_record
@@ -65,9 +66,10 @@ class Slots:
     threads = 1
 
     def __init__(self, slots):
-        self.slots, self.stopped = slots, threading.Event()
+        self.slots, self.stopped, self.stages = slots, threading.Event(), []
 
-    def for_stage(self, _, **__):
+    def for_stage(self, runs, **_):
+        self.stages.append(runs)
         return self
 
     def stop(self):
@@ -106,7 +108,7 @@ def test_as_many_runs_as_slots_are_under_way_and_callbacks_are_called_in_one_thr
         under_way.discard(run)
 
     context = study(3, work)
-    context.train_all(RUNS, Stage.RACE)
+    context.train_all(RUNS, Stage.RACE, of=len(RUNS))
     assert max(most) == 3
     assert context.watcher.threads == {threading.current_thread()}
     assert {run for what, run in context.watcher.calls if what == "ended"} == set(RUNS)
@@ -114,7 +116,7 @@ def test_as_many_runs_as_slots_are_under_way_and_callbacks_are_called_in_one_thr
 
 def test_the_study_lists_runs_in_the_order_of_starting(study):
     context = study(5, lambda run, *_: time.sleep(0.3 / run.train.epochs))
-    context.train_all(RUNS, Stage.RACE)
+    context.train_all(RUNS, Stage.RACE, of=len(RUNS))
     ended = [run for what, run in context.watcher.calls if what == "ended"]
     assert ended != list(RUNS)
     assert context.study.stage(Stage.RACE).runs == [f"{epochs}" * 12 for epochs in (1, 2, 3, 4, 5)]
@@ -124,7 +126,7 @@ def test_the_study_lists_runs_in_the_order_of_starting(study):
 
 def test_with_one_slot_runs_are_made_one_after_the_other(study):
     context = study(1, lambda *_: None)
-    context.train_all(RUNS, Stage.RACE)
+    context.train_all(RUNS, Stage.RACE, of=len(RUNS))
     assert context.watcher.calls == [(what, run) for run in RUNS for what in ("began", "ended")]
 
 
@@ -163,7 +165,7 @@ def test_equal_runs_wait_for_each_other(study):
         time.sleep(0.05)
         inside.clear()
 
-    study(4, work).train_all((RUNS[0],) * 3, Stage.RACE)
+    study(4, work).train_all((RUNS[0],) * 3, Stage.RACE, of=3)
 
 
 def test_slots_that_are_added_later_are_used(study):
@@ -176,7 +178,7 @@ def test_slots_that_are_added_later_are_used(study):
             executor.slots = 3
         started.wait(10)
 
-    study(1, work).train_all(RUNS[:3], Stage.RACE)
+    study(1, work).train_all(RUNS[:3], Stage.RACE, of=3)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, DataError("a shard is damaged")])
@@ -193,7 +195,7 @@ def test_an_error_or_ctrl_c_ends_all_runs_and_keeps_their_time(study, error):
 
     context = study(3, work)
     with pytest.raises(error if isinstance(error, type) else type(error)):
-        context.train_all(RUNS, Stage.RACE)
+        context.train_all(RUNS, Stage.RACE, of=len(RUNS))
     assert ended == [None, None]
     assert not any(what == "ended" for what, _ in context.watcher.calls)
     assert json.loads((context.out / "study.json").read_text())["seconds"]["race"] > 0
@@ -207,6 +209,37 @@ def test_runs_in_parallel_divide_the_machine():
     assert many.for_stage(1)._environment == {}
     assert many.for_stage(1).slots == 1
     assert many.for_stage(100).slots == cores * 2
+
+
+def test_runs_that_are_left_share_the_machine_as_all_runs_of_their_stage_do(study):
+    context = study(8, lambda *_: None)
+    context.train_all(RUNS[:1], Stage.RACE, of=5)
+    assert context.executor.stages == [5]
+
+
+def test_a_comparison_that_is_continued_divides_the_machine_as_before(tmp_path, monkeypatch):
+    plan, executor = _compare(LITE, LENET, images=5000), Slots(8)
+
+    def launch(run, *, stage, out, **_):
+        record = make_record(run.candidate, 0.5, config=run, stage=stage)
+        write_record(run_dir(out, record.id), record)
+        return record
+
+    monkeypatch.setattr(context_module, "launch", launch)
+    study = open_state(tmp_path, plan, data=DATA, command="")
+    launch(plan.runs[0], stage=Stage.COMPARE, out=tmp_path)
+    run_comparison(study, tmp_path, tmp_path, Watcher(), executor)
+    assert executor.stages == [2]
+    assert len(list_records(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("slots", [1, 3, 8, 16])
+@pytest.mark.parametrize("runs", [1, 2, 5, 20])
+def test_a_stage_is_planned_with_the_threads_that_its_runs_get(slots, runs, monkeypatch):
+    monkeypatch.setattr("bakeoff.launch.executor.count_cores", lambda: 16)
+    local = Local(slots)
+    forecast = Forecast(Profile(device=Device(cpu="a processor", cores=16)), local.threads)
+    assert forecast.for_stage(runs).threads == local.for_stage(runs).threads
 
 
 def test_a_memory_limit_set_by_the_user_is_kept(monkeypatch):

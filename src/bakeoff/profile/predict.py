@@ -1,5 +1,6 @@
 """Predictions from a profile: pure functions, each with what it rests on."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -26,14 +27,18 @@ FINISH_PER_OVERHEAD = 1.6
 FINISHES = 3
 # Start and end of the command itself, which a study's own clock does not see: the interpreter and its imports.
 COMMAND_SECONDS = 2.5
-# What is known from other networks only may be too little.
+# What is known from other runs only may be too little.
 RELATED_MARGIN = 1.2
+# With more threads than were measured, a run is assumed to be faster by their ratio to this power, and with fewer to be
+# slower by the ratio itself: neither promises too much.
+MORE_THREADS = 0.8
 
 
 def predict_rate(profile: Profile, spec: Backbone, size: int, mode: Mode, *, threads: int) -> Estimate:
     """Images per second through a network, in training (Mode.FIT) or forward (Mode.PROBE).
 
-    A network that was measured at another size, in the other mode or not at all is scaled by its arithmetic.
+    A network that was measured at another size, in the other mode or not at all is scaled by its arithmetic, and by the
+    number of threads.
 
     Args:
         profile: What was measured on the device.
@@ -51,7 +56,7 @@ def predict_rate(profile: Profile, spec: Backbone, size: int, mode: Mode, *, thr
     def speed(seen: Observation) -> float:
         """Multiply-adds per second in that run, at this many threads."""
         done = cost(find_network(seen.network), seen.size, seen.mode)
-        return seen.images_per_second * done * threads / seen.threads
+        return seen.images_per_second * done * _scale_threads(seen.threads, threads)
 
     measured = [each for each in _paces(profile) if is_known(each.network)]
     found, basis = _choose(
@@ -59,13 +64,15 @@ def predict_rate(profile: Profile, spec: Backbone, size: int, mode: Mode, *, thr
         (Basis.MEASURED, lambda each: _is(each, spec, threads) and each.size == size and each.mode is mode),
         (Basis.SCALED, lambda each: _is(each, spec, threads) and each.mode is mode),
         (Basis.SCALED, lambda each: _is(each, spec, threads)),
+        (Basis.RELATED, lambda each: each.network == spec.name and each.mode is mode),
+        (Basis.RELATED, lambda each: each.network == spec.name),
         (Basis.RELATED, lambda each: each.threads == threads and each.mode is mode),
         (Basis.RELATED, lambda each: each.threads == threads),
         (Basis.RELATED, lambda _: True),
     )
-    if basis is Basis.SCALED:
-        nearest = min((each.size for each in found), key=lambda other: (abs(other - size), other))
-        found = [each for each in found if each.size == nearest]
+    if any(each.network == spec.name for each in found):  # then all of them are of this network
+        near = min(found, key=lambda each: (abs(each.size - size), each.size, abs(each.threads - threads)))
+        found = [each for each in found if (each.size, each.threads) == (near.size, near.threads)]
     total = statistics.median(map(speed, found)) if found else ASSUMED_SPEED * threads
     return Estimate(value=total / needed, basis=basis)
 
@@ -83,6 +90,7 @@ def predict_overhead(profile: Profile, spec: Backbone, mode: Mode, *, threads: i
     found, basis = _choose(
         profile.observations,
         (Basis.MEASURED, lambda each: _is(each, spec, threads) and each.mode is mode),
+        (Basis.RELATED, lambda each: each.network == spec.name and each.mode is mode),
         (Basis.RELATED, lambda each: each.threads == threads and each.mode is mode),
         (Basis.RELATED, lambda each: each.mode is mode),
     )
@@ -109,10 +117,11 @@ def predict_fitting(
     found, basis = _choose(
         [each for each in profile.observations if each.fitted_per_second > 0],
         (Basis.MEASURED, lambda each: _is(each, spec, threads)),
+        (Basis.RELATED, lambda each: each.network == spec.name),
         (Basis.RELATED, lambda each: each.threads == threads),
         (Basis.RELATED, lambda _: True),
     )
-    paces = [each.fitted_per_second * threads / each.threads for each in found]
+    paces = [each.fitted_per_second * _scale_threads(each.threads, threads) for each in found]
     pace = statistics.median(paces) if paces else ASSUMED_FITTING * threads
     seconds = fits * (SECONDS_PER_FIT + images * classes / pace)
     return Estimate(value=seconds * (RELATED_MARGIN if basis is Basis.RELATED else 1.0), basis=basis)
@@ -155,6 +164,12 @@ def _paces(profile: Profile) -> Iterator[Observation]:
 
 def _is(seen: Observation, spec: Backbone, threads: int) -> bool:
     return seen.network == spec.name and seen.threads == threads
+
+
+def _scale_threads(measured: int, threads: int) -> float:
+    """How many times as fast a run is with these threads as with those that were measured."""
+    ratio = threads / measured
+    return math.pow(ratio, MORE_THREADS) if ratio > 1 else ratio
 
 
 def _choose(

@@ -126,7 +126,7 @@ def make_ablation(
     runs = len(arms) * seeds
     rounds = math.ceil(runs / slots)
     # Levels differ in what is around the training: in their input sizes and in how often they are scored.
-    around = statistics.fmean(forecast.around(run, counts) for run in arms)
+    around = statistics.fmean(forecast.for_stage(runs).around(run, counts) for run in arms)
     seconds = round((RUNS_SHARE * max(0.0, budget - spent) / rounds - around) / (1 + CURVE_SHARE), 1)
     if seconds < MIN_TRAINING_SECONDS:
         least = math.ceil(rounds * (MIN_TRAINING_SECONDS * (1 + CURVE_SHARE) + around) / RUNS_SHARE + spent)

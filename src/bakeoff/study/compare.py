@@ -103,7 +103,8 @@ def make_comparison(
     require_one_length(budget, images, recipe, settings)
     length: dict[str, float | int | None] = {}
     if budget is not None:
-        length = _divide_budget(budget, candidates, forecast, val_images=counts["val"], slots=slots, spent=spent)
+        paced = forecast.for_stage(len(candidates))
+        length = _divide_budget(budget, candidates, paced, val_images=counts["val"], slots=slots, spent=spent)
     elif images is not None:
         length = {"seconds": None, "images": images, "epochs": None}
     starts = (

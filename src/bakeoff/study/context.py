@@ -69,10 +69,17 @@ class StudyContext:
             return Forecast(read_profile(), threads)
         return Forecast(read_profile(), count_cores()).with_records(self.records)
 
-    def train_all(self, runs: Sequence[Run], stage: Stage) -> None:
-        """Train the runs of a stage, then write the board."""
+    def train_all(self, runs: Sequence[Run], stage: Stage, *, of: int) -> None:
+        """Train the runs of a stage that are left, then write the board.
+
+        Args:
+            runs: What is left to train.
+            stage: The stage.
+            of: Runs of the whole stage. They share the cores as they all do, also if most of them are done: runs of a
+                stage are compared by what they learn in equal time.
+        """
         self.watcher.stage_began(stage, len(runs), self.study.seconds_left)
-        executor = self.executor.for_stage(len(runs), more=self.ends_with_test)
+        executor = self.executor.for_stage(of, more=self.ends_with_test)
         self.train_each(map(RunRequest, runs), stage, executor)
         write_board(self.out, rank(self.records, out=self.out))
 
@@ -166,7 +173,7 @@ class StudyContext:
             return None
         candidate = Candidate.of(run)
         images = (1 + run.train.flip_test) * self.study.data.counts.get("test", 0)
-        return max(1.0, seconds_left - self.forecast.finish(candidate, images) - self.study.follows)
+        return max(1.0, seconds_left - self.forecast.for_stage(1).finish(candidate, images) - self.study.follows)
 
 
 class _Stage:

@@ -1,7 +1,7 @@
 """What runs will take on this machine: wall-clock seconds from the machine's profile. Pure functions."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bakeoff.networks.find import find_network
 from bakeoff.profile import (
@@ -50,7 +50,14 @@ class Forecast:
 
     profile: Profile
     threads: int
-    """CPU threads of each run."""
+    """CPU threads of each run, where as many as there are slots run in parallel."""
+
+    def for_stage(self, runs: int) -> "Forecast":
+        """The forecast for a stage of this many runs. If they are fewer than the slots, each has more threads.
+
+        They are as many as `Executor.for_stage` gives it.
+        """
+        return replace(self, threads=max(self.threads, self.profile.device.cores // runs))
 
     def with_records(self, records: Iterable[RunRecord]) -> "Forecast":
         """The forecast with what these runs have measured as well."""
@@ -123,7 +130,7 @@ class Forecast:
         texts = {
             Basis.MEASURED: "measured on this machine",
             Basis.SCALED: "measured at another input size",
-            Basis.RELATED: "scaled from other networks on this machine",
+            Basis.RELATED: "scaled from other runs on this machine",
             Basis.ASSUMED: "assumed, because nothing was measured on this machine yet",
         }
         parts = [(text, by_basis[basis]) for basis, text in texts.items() if basis in by_basis]

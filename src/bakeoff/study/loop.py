@@ -136,7 +136,7 @@ def run_comparison(
     assert isinstance(study.plan, Comparison)
     context = StudyContext(study, out, data, watcher, executor or Local())
     if pending := study.plan.pending(context.records):
-        context.train_all(pending, Stage.COMPARE)
+        context.train_all(pending, Stage.COMPARE, of=len(study.plan.runs))
     context.conclude("trained")
 
 
@@ -199,7 +199,7 @@ def _train_proposal(proposal: Proposal, context: StudyContext) -> None:
         return
     if proposal.stage in (Stage.CONFIRM, Stage.REFIT):
         _keep(proposal, context)
-    context.train_all(proposal.runs, proposal.stage)
+    context.train_all(proposal.runs, proposal.stage, of=proposal.of)
     if proposal.stage not in (Stage.CONFIRM, Stage.REFIT):
         _note_dropped(context, proposal.stage)
 

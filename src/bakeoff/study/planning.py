@@ -121,10 +121,11 @@ def make_plan(
     weights, variant = weights or WeightsChoice(), forecast.profile.variant or Variant()
     usable = _usable(budget, spent)
     screen = begin_screen(budget, forecast, weights, counts, classes, slots=slots)
+    alone = forecast.for_stage(1)  # as the winner is trained
 
     def expect_error(each: Candidate) -> float:
         network, size, seconds = find_network(each.name), each.size or 0, USUAL_TRAINING_SHARE * budget
-        return predict_error(network, size, side=side, seconds=seconds, images=counts["train"], forecast=forecast)
+        return predict_error(network, size, side=side, seconds=seconds, images=counts["train"], forecast=alone)
 
     limit = limit_screen(budget, spent)
     ordered = screen.order(candidates, expect_error, limit=limit)
@@ -168,7 +169,7 @@ def make_plan(
     )
     screening = screen.seconds(kept, images, val)
     racing = RACE_SHARE * usable if race_seconds else 0.0
-    return _share_rest(plan, leader, forecast, usable, screening, racing, is_probed=not screen.trains(leader))
+    return _share_rest(plan, leader, alone, usable, screening, racing, is_probed=not screen.trains(leader))
 
 
 def _plan_search(budget: float, tune: bool | None) -> float:
@@ -303,10 +304,10 @@ def plan_race(
     enough = min(MIN_RACE_IMAGES, train_images)
     finalists = MAX_FINALISTS
     while finalists > 1:
-        raced = candidates[:finalists]
+        raced, paced = candidates[:finalists], forecast.for_stage(finalists)
         rungs = int(math.log2(finalists))
-        overhead = max(forecast.overhead(each, Mode.FIT) for each in raced)
-        slowest = min(forecast.rate(each, Mode.FIT).value for each in raced)
+        overhead = max(paced.overhead(each, Mode.FIT) for each in raced)
+        slowest = min(paced.rate(each, Mode.FIT).value for each in raced)
         lengths = tuple(
             round(seconds / rungs / math.ceil((finalists >> rung) / slots) - overhead, 1) for rung in range(rungs)
         )

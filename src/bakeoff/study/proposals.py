@@ -40,6 +40,8 @@ class Proposal(Facts):
 
     stage: Stage
     runs: tuple[Run, ...]
+    of: int = 1
+    """Runs of the whole stage, with those that are done."""
     follows: float = 0.0
     """For a confirming run: seconds that are kept for what follows it, before the test split."""
 
@@ -71,7 +73,8 @@ def propose(
     done = {record.config: record for record in records if record.state is not State.RUNNING}
     screen = [_screen_run(plan, name) for name in plan.candidates]
     if pending := _pending(screen, done):
-        return Proposal(stage=Stage.SCREEN, runs=tuple(run for run in pending if run.candidate not in awaited))
+        here = tuple(run for run in pending if run.candidate not in awaited)
+        return Proposal(stage=Stage.SCREEN, runs=here, of=len(screen))
     ranking = _rank(screen, done)
     for rung, seconds in enumerate(plan.race_seconds):
         leaders = ranking[: plan.finalists >> rung]
@@ -80,23 +83,24 @@ def propose(
             break
         race = [_race_run(plan, record, seconds) for record in raced]
         if pending := _pending(race, done):
-            return Proposal(stage=Stage.RACE, runs=pending)
+            return Proposal(stage=Stage.RACE, runs=pending, of=len(race))
         ranking = _rank(race, done) or ranking
     confirmed = [record for record in records if record.stage is Stage.CONFIRM]
     if any(record.state is State.COMPLETE for record in confirmed):
         return None
     if plan.tune_seconds and changes is None and ranking:
         return Proposal(stage=Stage.TUNE, runs=(_base_recipe(plan, ranking[0]),))
+    alone = forecast.for_stage(1)  # a confirming run has the whole machine
     fitted = (record for record in confirmed if record.config.train.mode is Mode.FIT)
     tried = {_without_length(record.config) for record in fitted if record.state is not State.RUNNING}
     for record, wanted in _list_attempts(ranking, changes or {}):
-        flips = _has_time_for_mirror_images(plan, record, seconds_left, forecast)
-        overhead = _predict_overhead(plan, record, forecast, flips, evaluations=_count_evaluations(seconds_left))
-        kept = keep_for_probe(plan, record, records, forecast)
+        flips = _has_time_for_mirror_images(plan, record, seconds_left, alone)
+        overhead = _predict_overhead(plan, record, alone, flips, evaluations=_count_evaluations(seconds_left))
+        kept = keep_for_probe(plan, record, records, alone)
         available = (seconds_left - overhead - kept) / (1 + CURVE_SHARE)
-        if not confirmed and record.config.train.mode is Mode.PROBE and _is_too_short(record, available, forecast):
+        if not confirmed and record.config.train.mode is Mode.PROBE and _is_too_short(record, available, alone):
             return None  # There is no time to fine-tune anything, so the best probe is confirmed.
-        seconds, refitting = divide_training(plan, Candidate.of(record.config), available, forecast)
+        seconds, refitting = divide_training(plan, Candidate.of(record.config), available, alone)
         run = _confirm_run(plan, record, round(max(MIN_CONFIRM_SECONDS, seconds), 1), flips, wanted)
         if _without_length(run) not in tried and run not in done:
             return Proposal(stage=Stage.CONFIRM, runs=(run,), follows=round(kept + refitting, 1))

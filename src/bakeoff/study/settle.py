@@ -71,6 +71,7 @@ def propose_last(
     if any(record.test for record in records if record.stage in (Stage.CONFIRM, Stage.REFIT)):
         return None  # The test split has been opened, so nothing is chosen any more.
     finished = {record.config for record in records if record.state is not State.RUNNING}
+    forecast = forecast.for_stage(1)  # what follows has the whole machine
     probe = _propose_probe(plan, out, records, seconds_left, forecast)
     if probe is not None and probe not in finished:
         return probe

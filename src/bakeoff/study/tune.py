@@ -86,7 +86,7 @@ def run_ablation(
     context = StudyContext(study, out, data, watcher, executor or Local())
     if pending := study.plan.pending(context.records):
         watcher.stage_began(Stage.TUNE, len(pending), study.seconds_left)
-        stage_executor = context.executor.for_stage(len(pending))
+        stage_executor = context.executor.for_stage(len(study.plan.runs))
         context.train_each(_limit_by_time(context, pending, stage_executor), Stage.TUNE, stage_executor)
     study.effects = measure_effects(study.plan, out, context.records)
     study.write(out)

@@ -101,7 +101,7 @@ def unnamed_for_job(
         available=available,
         side=dataset.largest_side,
         images=dataset.counts["train"],
-        forecast=forecast,
+        forecast=forecast.for_stage(1),
         seconds=slots * seconds,
         price=partial(_price, alone=screen.least_seconds, limit=seconds, slots=slots),
         training_seconds=USUAL_TRAINING_SHARE * budget,
