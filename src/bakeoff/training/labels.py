@@ -47,7 +47,7 @@ def score_held_out(folder: Path, data: Path, target: Path) -> None:
             f"all training images of {task.dataset.name} are in one group, so none can be held out to check"
             " labels; use --no-labels"
         )
-    features = np.concatenate([each.values for each in frozen_features(task, *splits.values())])
+    features = np.concatenate([each.values for each in frozen_features(task, *splits.values(), timed=False)])
     folds = assign_folds(labels[learned], groups, count_folds(int(learned.sum())), run.seed)
 
     def report(done: int, total: int) -> None:

@@ -1,5 +1,6 @@
 """A linear probe: a linear classifier on frozen features. It screens networks cheaply and initialises the head."""
 
+import contextlib
 import hashlib
 import time
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from bakeoff.runs.config import Balance
 from bakeoff.runs.events import RunProgress
 from bakeoff.runs.record import Seconds
 from bakeoff.training.balance import note_missing
-from bakeoff.training.features import frozen_features, once_compiled
+from bakeoff.training.features import find_machine, frozen_features, once_compiled
 from bakeoff.training.head import INVERSE_PENALTY, ITERATIONS, LEAST_DEVIATION, LinearHead, fit_head
 from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.task import Outcome, Task
@@ -81,10 +82,10 @@ def _score(task: Task, head: LinearHead, model: keras.Model, features: Floats) -
 
 
 class HeadCost(NamedTuple):
-    """What a head that starts from a probe cost."""
+    """What a head that starts from a probe cost. Without `train.count_probe` the cache costs nothing."""
 
     seconds: float
-    """Seconds that it takes without the cache."""
+    """Seconds that it takes."""
     fit_seconds: float
     """The part of them in which the head was fitted."""
     images: int
@@ -101,32 +102,37 @@ def initialise_head(task: Task) -> HeadCost:
     samples = [sample_images(task.train, task.run.train.probe_images)]
     if task.run.train.with_val:
         samples.append(task.val)
-    found = frozen_features(task, *samples)
+    timed = task.run.train.count_probe
+    found = frozen_features(task, *samples, timed=timed)
     values = np.concatenate([features.values for features in found])
     labels = np.concatenate([sample.labels for sample in samples])
-    head, fit_seconds = _read_or_fit_head(values, labels, task.classes, task.run.train.balance)
+    head, fit_seconds = _read_or_fit_head(values, labels, task.classes, task.run.train.balance, timed=timed)
     task.network.head.set_weights([head.kernel, head.bias])
     return HeadCost(sum(features.seconds for features in found) + fit_seconds, fit_seconds, len(labels))
 
 
 def _read_or_fit_head(
-    features: Floats, labels: NDArray[np.int32], classes: int, balance: Balance = Balance.NONE
+    features: Floats, labels: NDArray[np.int32], classes: int, balance: Balance = Balance.NONE, *, timed: bool = True
 ) -> tuple[LinearHead, float]:
-    """The head that `fit_head` fits, and the seconds that this took, now or when the head was cached."""
+    """The head that `fit_head` fits, and the seconds that this takes on this machine.
+
+    If they are not asked for (`timed`), a cached head takes none. Else one of another machine is fitted again.
+    """
     hashes = [hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for array in (features, labels)]
     key = hash_json([*hashes, classes, balance, INVERSE_PENALTY, ITERATIONS, LEAST_DEVIATION, sklearn.__version__])
-    path = cache_dir() / "features" / f"{key[:32]}-head.npz"
-    try:
+    path, machine = cache_dir() / "features" / f"{key[:32]}-head.npz", find_machine()
+    with contextlib.suppress(OSError, ValueError, KeyError):  # missing, damaged, or of an older version
         arrays = read_arrays(path)
-        head, seconds = LinearHead(arrays["kernel"], arrays["bias"]), float(arrays["seconds"])
-    except (OSError, ValueError, KeyError):  # missing or damaged
-        started = time.perf_counter()
-        head = fit_head(features, labels, classes, balance)
-        seconds = time.perf_counter() - started
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, kernel=head.kernel, bias=head.bias, seconds=seconds)
-        return head, seconds
-    mark_used(path)
+        head = LinearHead(arrays["kernel"], arrays["bias"])
+        if not timed or str(arrays["machine"]) == machine:
+            mark_used(path)
+            return head, float(arrays["seconds"]) if timed else 0.0
+    started = time.perf_counter()
+    head = fit_head(features, labels, classes, balance)
+    seconds = time.perf_counter() - started
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        facts = {"seconds": np.float64(seconds), "machine": np.str_(machine)}
+        np.savez(file, allow_pickle=False, kernel=head.kernel, bias=head.bias, **facts)
     return head, seconds
 
 
