@@ -1,5 +1,7 @@
 """The profile of a machine: what runs add to it, and what it predicts."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from bakeoff.networks.find import find_network
@@ -68,6 +70,21 @@ def test_another_network_is_scaled_by_its_arithmetic():
 def test_half_of_the_threads_are_half_as_fast_until_that_is_measured():
     estimate = predict_rate(profile(seen(rate=300.0)), LITE, 96, Mode.PROBE, threads=1)
     assert (estimate.value, estimate.basis) == (pytest.approx(150.0), Basis.RELATED)
+
+
+def test_more_threads_are_faster_by_less_than_their_number():
+    estimate = predict_rate(profile(seen(rate=300.0)), LITE, 96, Mode.PROBE, threads=8)
+    assert 600.0 < estimate.value < 1200.0
+
+
+def test_the_same_network_with_other_threads_says_more_than_another_network():
+    known = profile(seen(rate=300.0, threads=2), seen(rate=200.0, threads=1), seen("vgg-16", rate=1.0, threads=4))
+    alone = profile(seen(rate=300.0, threads=2))
+    for mode in Mode:
+        found, expected = (predict_rate(each, LITE, 96, mode, threads=4) for each in (known, alone))
+        assert (found.value, found.basis) == (expected.value, Basis.RELATED)
+    slow = profile(seen(overhead=10.0), seen("vgg-16", overhead=90.0, threads=4))
+    assert predict_overhead(slow, LITE, Mode.PROBE, threads=4).value == pytest.approx(12.0)
 
 
 @pytest.mark.parametrize("spec", TABLE, ids=lambda spec: spec.name)
@@ -154,13 +171,39 @@ def test_processors_of_one_name_differ_by_their_instruction_sets(tmp_path):
     assert old.key != new.key
 
 
-def test_a_gpu_makes_another_device_unless_it_is_hidden(tmp_path, monkeypatch):
+@pytest.fixture
+def gpu(tmp_path, monkeypatch):
+    """A folder in which a driver describes a GPU, and a function that installs a build of TensorFlow."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    (tmp_path / "0000:01:00.0").mkdir()
-    (tmp_path / "0000:01:00.0" / "information").write_text("Model: \t\t NVIDIA A10\nIRQ: 1\n")
-    assert find_device(gpu_folder=tmp_path).gpus == ("NVIDIA A10",)
+    folder, package = tmp_path / "gpus", tmp_path / "tensorflow"
+    (folder / "0000:01:00.0").mkdir(parents=True)
+    (folder / "0000:01:00.0" / "information").write_text("Model: \t\t NVIDIA A10\nIRQ: 1\n")
+    (package / "python" / "platform").mkdir(parents=True)
+    found = SimpleNamespace(origin=str(package / "__init__.py"))
+    monkeypatch.setattr("bakeoff.profile.device.importlib.util.find_spec", lambda _: found)
+
+    def install(with_cuda):
+        text = f"build_info = OrderedDict([('is_cuda_build', {with_cuda}), ('is_rocm_build', False)])\n"
+        (package / "python" / "platform" / "build_info.py").write_text(text)
+
+    return SimpleNamespace(folder=folder, install=install)
+
+
+def test_a_gpu_makes_another_device_unless_it_is_hidden(gpu, monkeypatch):
+    gpu.install(with_cuda=True)
+    assert find_device(gpu_folder=gpu.folder).gpus == ("NVIDIA A10",)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert find_device(gpu_folder=tmp_path).gpus == ()
+    assert find_device(gpu_folder=gpu.folder).gpus == ()
+
+
+def test_a_build_of_tensorflow_without_gpus_makes_another_device_of_the_same_version(gpu):
+    gpu.install(with_cuda=False)
+    before = find_device(gpu_folder=gpu.folder)
+    gpu.install(with_cuda=True)
+    after = find_device(gpu_folder=gpu.folder)
+    assert (before.gpus, after.gpus) == ((), ("NVIDIA A10",))
+    assert before.versions == after.versions
+    assert before.key != after.key
 
 
 def test_the_fits_of_a_cross_validation_are_measured_by_themselves():

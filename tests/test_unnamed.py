@@ -14,7 +14,7 @@ from bakeoff.launch import time_network
 from bakeoff.networks.find import find_network
 from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import Downloads
-from bakeoff.profile import Profile, find_device, read_profile
+from bakeoff.profile import Profile, Variant, find_device, read_profile
 from bakeoff.report import read_study, write_report
 from bakeoff.runs.config import Candidate, Data, WeightsChoice
 from bakeoff.runs.folder import run_dir
@@ -24,7 +24,7 @@ from bakeoff.study.begin import StudyRequest, open_study, prepare_study
 from bakeoff.study.default_field import Availability
 from bakeoff.study.defaults import default_run
 from bakeoff.study.fields import FIELDS
-from factories import make_forecast, make_record
+from factories import make_forecast, make_observation, make_record
 from running import run_cli
 from test_leaks import Watcher
 
@@ -130,6 +130,37 @@ def test_a_network_whose_timing_takes_too_long_is_told_and_the_paces_are_assumed
         " them"
     )
     assert _plan(ready).rests_on == "images per second assumed, because nothing was measured on this machine yet"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "variant", "ends", "says"),
+    [
+        (("NVIDIA A10",), None, True, "TensorFlow does not find NVIDIA A10, so runs are done on the CPU"),
+        (
+            ("NVIDIA A10",),
+            None,
+            False,
+            "other precisions and XLA are not used, because trying them took longer than 60 s",
+        ),
+        (("NVIDIA A10",), Variant(), True, None),
+        ((), None, True, None),
+    ],
+    ids=["no GPU is found", "it takes too long", "they were tried", "without a GPU"],
+)
+def test_what_a_gpu_computes_fastest_is_tried_though_other_commands_have_measured_paces(
+    request_, monkeypatch, gpus, variant, ends, says
+):
+    device = find_device().model_copy(update={"gpus": gpus})
+    profile, timed, kept = Profile(device=device, observations=(make_observation(),), variant=variant), [], []
+    monkeypatch.setattr(entry, "read_profile", lambda: profile)
+    monkeypatch.setattr(begin, "read_profile", lambda: profile)
+    monkeypatch.setattr(entry, "keep_variant", kept.append)
+    monkeypatch.setattr(entry, "time_network", lambda run, *_: timed.append(run) or ends)
+    watcher = Watcher()
+    prepare_study(replace(request_, budget=300.0, candidates=(Candidate(name="lenet"),)), watcher)
+    assert len(timed) == (says is not None)
+    assert kept == ([] if ends else [Variant()])
+    assert [text for kind, text in watcher.told if kind == "noted"] == ([says] if says else [])
 
 
 def test_timing_that_is_not_done_in_time_is_ended():

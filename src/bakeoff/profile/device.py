@@ -1,5 +1,6 @@
 """Which machine it is: what a measurement holds for. Found without importing TensorFlow."""
 
+import importlib.util
 import os
 import platform
 import re
@@ -27,7 +28,7 @@ class Device(Facts):
     cores: int
     """CPU cores that this process may use."""
     gpus: tuple[str, ...] = ()
-    """Names of the GPUs that a process may see."""
+    """Names of the GPUs that a process may use."""
     versions: dict[str, str] = {}
 
     @property
@@ -67,10 +68,19 @@ def _describe_cpu(cpuinfo: Path) -> str:
 
 
 def _find_gpus(folder: Path) -> tuple[str, ...]:
-    """The names of NVIDIA's GPUs; none if the user hides them from CUDA."""
-    if os.environ.get(CUDA_VISIBLE_DEVICES.name) in ("", "-1") or not folder.is_dir():
+    """The names of NVIDIA's GPUs; none if the user hides them from CUDA, or TensorFlow is built without it."""
+    if os.environ.get(CUDA_VISIBLE_DEVICES.name) in ("", "-1") or not folder.is_dir() or not _is_built_for_gpus():
         return ()
     texts = (path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.glob("*/information")))
     return tuple(
         found.group(1).strip() for text in texts if (found := re.search(r"^Model:\s*(.+)$", text, re.MULTILINE))
     )
+
+
+def _is_built_for_gpus() -> bool:
+    """Whether the installed TensorFlow is a build with CUDA: the versions of the two builds are the same."""
+    found = importlib.util.find_spec("tensorflow")
+    if found is None or found.origin is None:
+        return False
+    facts = Path(found.origin).parent / "python" / "platform" / "build_info.py"
+    return not facts.is_file() or "('is_cuda_build', False)" not in facts.read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ class Basis(StrEnum):
     SCALED = "scaled"
     """The same network at another input size, on this device."""
     RELATED = "related"
-    """Other networks on this device, by the arithmetic that each needs."""
+    """Other runs on this device: with other threads, or of other networks, by the arithmetic that each needs."""
     ASSUMED = "assumed"
     """Nothing was measured on this device yet."""
 
@@ -110,6 +110,11 @@ class Profile(Facts):
     finishes: tuple[Finish, ...] = ()
     variant: Variant | None = None
     """The fastest variant of a training step; None if none was tried."""
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether paces were measured, and on a GPU the variants of a training step tried."""
+        return bool(self.observations) and (self.variant is not None or not self.device.gpus)
 
     def with_observation(self, observation: Observation) -> "Profile":
         """The profile with one more observation; of each kind the newest few are kept."""

@@ -112,7 +112,7 @@ def prepare_study(
 ) -> PreparedStudy:
     """Prepare the data of a request, choose its candidates and fetch their weights; nothing is trained.
 
-    If the request has a budget and nothing was measured on this machine yet, one network is timed.
+    If the request has a budget and this machine was not timed yet, one network is.
 
     Args:
         request: What is asked for.
@@ -139,7 +139,7 @@ def prepare_study(
         choose_candidates(request.candidates, 32, weights)
     if request.out:  # and so is a folder
         check_place(request.out)
-    if spare is not None and read_profile().observations:  # else it would run while a network is timed
+    if spare is not None and read_profile().is_timed:  # else it would run while a network is timed
         spare.prepare({}, 0)
     shards, dataset = prepare_data(request.data, request.data_dir, watcher.counted)
     out = request.folder(dataset.name)

@@ -15,7 +15,7 @@ from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.find import find_network
 from bakeoff.networks.weights import Downloads
 from bakeoff.networks.weights.published import file_size
-from bakeoff.profile import read_profile
+from bakeoff.profile import Variant, keep_variant, read_profile
 from bakeoff.report.board import format_bytes
 from bakeoff.runs.config import Candidate, Data, WeightsChoice
 from bakeoff.runs.default_field import DefaultField
@@ -79,7 +79,7 @@ def enter(
 ) -> Entry:
     """Choose the candidates of a study and start to fetch their weights.
 
-    If the request has a budget and nothing was measured on this machine yet, one network is timed.
+    If the request has a budget and this machine was not timed yet, one network is.
 
     Args:
         request: What is asked for.
@@ -258,29 +258,36 @@ def _measure(
     *,
     begun: bool,
 ) -> Forecast:
-    """The forecast after timing one network, if this machine's profile is empty and the budget has the time.
+    """The forecast after timing one network, if this machine was not timed yet and the budget has the time.
 
     The watcher is told if that took longer than a share of the budget, and was stopped.
     """
     # A study that was begun has its plan.
-    if begun or forecast.profile.observations or budget < MIN_MEASURED_BUDGET_SECONDS:
+    if begun or forecast.profile.is_timed or budget < MIN_MEASURED_BUDGET_SECONDS:
         return forecast
     base = default_run(find_network(candidate.name), candidate.size or 0, data, weights, seed=0)
     watcher.counted(f"timing {base.candidate} on this machine, once", 0, 0)
     limit = TIMING_SHARE * budget
-    if not time_network(base, forecast.threads, limit):
+    was_timed, profile = time_network(base, forecast.threads, limit), read_profile()
+    if not was_timed and not profile.observations:
         watcher.noted(
             f"{base.candidate} was not timed, because that took longer than {limit:.0f} s: the paces of the plan are"
             " assumed until runs have measured them"
         )
-    return Forecast(read_profile(), forecast.threads)
+    elif not was_timed:
+        watcher.noted(f"other precisions and XLA are not used, because trying them took longer than {limit:.0f} s")
+        keep_variant(Variant())  # else every study would try them
+    elif profile.device.gpus and profile.variant is None:
+        watcher.noted(f"TensorFlow does not find {', '.join(profile.device.gpus)}, so runs are done on the CPU")
+    return Forecast(profile, forecast.threads)
 
 
 def _sizes_by_pace(budget: float, dataset: Dataset, forecast: Forecast) -> Callable[[Backbone, int], int]:
     """The input size of a network for a budget, by the pace of this machine."""
+    alone = forecast.for_stage(1)  # as the winner is trained
 
     def choose(spec: Backbone, side: int) -> int:
         seconds, images = USUAL_TRAINING_SHARE * budget, dataset.counts["train"]
-        return choose_size(spec, side, seconds=seconds, images=images, forecast=forecast)
+        return choose_size(spec, side, seconds=seconds, images=images, forecast=alone)
 
     return choose
