@@ -55,7 +55,7 @@ def take_steps(name: str, size: int, batch: int, variant: Variant) -> dict[str, 
     predicted = _predict(run)
     gc.collect()
     memory = PeakMemory()
-    # Images are not resized, so that XLA is timed even where its resize is wrong.
+    # Images are not resized, because XLA does not compile that.
     trial = try_step(run, variant, side=size, classes=CLASSES)
     return {
         "images_per_second": round(batch / trial.seconds, 1) if trial.seconds else None,

@@ -203,3 +203,22 @@ def test_a_shortened_run_that_is_interrupted_goes_on_with_the_time_that_it_is_gi
     free = simulate(config, Machine(), None, state)
     assert free.course.note == ""
     assert free.progress == sorted(free.progress)
+
+
+# Two sizes, each of which is compiled by its first step, which is not timed.
+@pytest.mark.parametrize(
+    ("length", "step", "steps", "timed"),
+    [({"images": 64}, 0.1, 1, 0), ({"images": 640}, 0.1, 10, 8), ({"seconds": 1.0}, 5.0, 2, 1)],
+    ids=["fewer steps than sizes", "both sizes", "a size that is skipped"],
+)
+def test_the_images_of_steps_that_were_not_timed_do_not_count_for_the_pace(length, step, steps, timed):
+    course = simulate(Train(**length), Machine(step)).course
+    assert (course.images_seen, course.timed_images) == (64 * steps, 64 * timed)
+
+
+def test_the_first_step_after_an_interruption_is_not_timed_either():
+    config = Train(images=640)
+    state = RunState(**asdict(simulate(config, Machine(), until=0.6).course.state))
+    again = simulate(config, Machine(), state=state).course
+    assert (again.images_seen, again.timed_images) == (640, 640 - 3 * 64)
+    assert again.clock.seconds["train"] == pytest.approx((4 * (64 / 96) ** 2 + 3) * 0.1)

@@ -6,7 +6,7 @@ import pytest
 
 from bakeoff.networks.blocks import freeze
 from bakeoff.networks.find import find_network
-from bakeoff.networks.model import build_network
+from bakeoff.networks.model import RESIZE, build_network
 from bakeoff.runs.config import Balance, BatchNorm, Model, Optim, Optimizer, Precision
 from bakeoff.training.balance import balance_loss
 from bakeoff.training.optimizer import build_optimizer
@@ -84,3 +84,22 @@ def test_float16_keeps_gradients_that_are_too_small_for_it():
         moved[precision] = np.abs(model.get_weights()[0] - start[0]).max()
     assert moved[Precision.FLOAT16] > 0
     assert moved[Precision.FLOAT32] == 0
+
+
+def test_xla_compiles_the_step_of_images_that_are_made_smaller_which_it_cannot_do_by_itself():
+    pixels = keras.Input((32, 32, 3), dtype="uint8")
+    floats = keras.layers.Rescaling(1 / 255)(pixels)
+    small = keras.layers.Resizing(4, 4, antialias=True, name=RESIZE)(floats, training=False)
+    model = keras.Model(pixels, keras.layers.Dense(5)(keras.layers.Flatten()(small)))
+    start, found = model.get_weights(), []
+    for jit_compile, micro_batch in ((False, 10), (True, 10), (True, 6)):
+        model.set_weights(start)
+        average = MovingAverage(model, 0.0)
+        optimizer = build_optimizer(Optim(name=Optimizer.SGD))
+        optimizer.build(model.trainable_variables)
+        step = compile_step(model, optimizer, average, 0.1, micro_batch, jit_compile=jit_compile)
+        losses = [step(IMAGES, TARGETS, 0.1, average.next_decay()) for _ in range(2)]
+        found.append([*losses, *model.get_weights()[1]])
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+    assert found[0] == pytest.approx(found[2], rel=1e-3)
+    assert found[0][1] < found[0][0]

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bakeoff.cache import list_others
 from bakeoff.data.batches import load_split, train_batches
@@ -17,6 +18,7 @@ from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.history import read_history
 from bakeoff.runs.metrics import score
+from bakeoff.training import features as features_module
 from bakeoff.training import loop as loop_module
 from bakeoff.training import probe as probe_module
 from bakeoff.training.features import frozen_features
@@ -183,6 +185,12 @@ def test_a_pretrained_network_starts_from_a_probe_and_a_small_input(begin):
     assert (outcome.val_logits.argmax(1) == task.val.labels).mean() > 0.3
 
 
+def _costs():
+    """What cached features have cost, of each file and machine."""
+    files = (cache_dir() / "features").glob("*.json")
+    return [cost for path in files for cost in json.loads(path.read_text()).values()]
+
+
 @pytest.mark.slow
 def test_a_counted_probe_takes_the_same_budget_with_cached_features(begin):
     changes = {
@@ -191,7 +199,7 @@ def test_a_counted_probe_takes_the_same_budget_with_cached_features(begin):
     }
     first, second = train(begin(**changes)), train(begin(**changes))
     assert first.images_seen == second.images_seen == 164
-    costs = [json.loads(path.read_text())["seconds"] for path in (cache_dir() / "features").glob("*.json")]
+    costs = [cost["seconds"] for cost in _costs()]
     assert min(first.seconds.train, second.seconds.train) > sum(costs)
     short = begin(**changes | {"train": changes["train"] | {"images": None, "seconds": 0.01}})
     assert train(short).images_seen <= 100 + 2 * 16  # one step compiles, and one is trained
@@ -254,7 +262,7 @@ def test_a_probe_scores_frozen_features_and_reads_them_from_the_cache_next_time(
     assert first.params_trainable == 1280 * 10 + 10
     # The second run reports the time of computing the features, not of reading them.
     assert second.images_per_second == first.images_per_second
-    kept = [json.loads(path.read_text()) for path in (cache_dir() / "features").glob("*.json")]
+    kept = _costs()
     assert len(kept) == 2
     assert second.memory_peak_bytes >= max(cost["memory_peak_bytes"] for cost in kept)
     assert second.seconds.train >= sum(cost["seconds"] for cost in kept)
@@ -319,6 +327,46 @@ def test_a_head_that_starts_from_a_probe_learns_validation_too(begin, monkeypatc
 HEAD = LinearHead(np.zeros((1280, 10), np.float32), np.zeros(10, np.float32))
 
 
+def _spy_on_features(monkeypatch):
+    """The numbers of images whose features are computed from now on."""
+    computed = []
+
+    def predict(forward, split, **options):
+        computed.append(len(split))
+        return predict_logits(forward, split, **options)
+
+    monkeypatch.setattr(features_module, "predict_logits", predict)
+    monkeypatch.setattr(features_module, "MEASURED_IMAGES", 140)
+    return computed
+
+
+def test_of_features_that_another_machine_has_computed_only_the_time_is_measured_again(begin, monkeypatch):
+    task, computed = begin(), _spy_on_features(monkeypatch)
+    (here,) = frozen_features(task, task.val)
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "97")
+    (free,) = frozen_features(task, task.val, timed=False)
+    assert computed == [len(task.val)]
+    assert (free.seconds, free.images_per_second) == (0.0, 0.0)
+    (there,), (again,) = (frozen_features(task, task.val) for _ in range(2))
+    assert computed == [len(task.val), 140]
+    assert np.array_equal(here.values, there.values)
+    assert (there.seconds, there.images_per_second) == (again.seconds, again.images_per_second)
+    assert there.seconds > (len(task.val) - 140) / there.images_per_second > 0
+    assert there.images_per_second != here.images_per_second
+    monkeypatch.delenv("TF_NUM_INTEROP_THREADS")
+    assert frozen_features(task, task.val)[0].seconds == here.seconds
+    assert list_others() == []
+
+
+def test_features_of_a_version_that_named_no_machine_are_kept_and_their_time_is_measured(begin, monkeypatch):
+    task, computed = begin(), _spy_on_features(monkeypatch)
+    frozen_features(task, task.val)
+    (path,) = (cache_dir() / "features").glob("*.json")
+    path.write_text('{"seconds": 1e6, "images_per_second": 1e-6, "memory_peak_bytes": 7}')
+    assert frozen_features(task, task.val)[0].seconds < 1e6
+    assert computed == [len(task.val), 140]
+
+
 def test_features_of_weights_that_are_partly_random_are_kept_for_each_seed(begin, tmp_path):
     import h5py
 
@@ -364,6 +412,11 @@ def test_a_head_is_fitted_once_and_again_if_its_file_is_damaged(monkeypatch):
     assert np.array_equal(first.kernel, again.kernel)
     assert np.array_equal(first.bias, again.bias)
     assert seconds_again == seconds > 0
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "97")
+    with monkeypatch.context() as patched:
+        patched.setattr(probe_module, "fit_head", lambda *_: pytest.fail("its time is not asked for"))
+        assert probe_module._read_or_fit_head(features, labels, 3, timed=False)[1] == 0.0
+    assert probe_module._read_or_fit_head(features, labels, 3)[1] != seconds
     path.write_bytes(path.read_bytes()[:-100])
     repaired, _ = probe_module._read_or_fit_head(features, labels, 3)
     assert np.array_equal(first.kernel, repaired.kernel)
@@ -380,3 +433,55 @@ def test_no_feature_that_is_almost_always_zero_decides_alone():
     head = fit_head(features, labels, 3)
     features[:, 19] = 1
     assert (head.logits(features).argmax(1) == labels).mean() > 0.9
+
+
+def _count_compilations(monkeypatch, *, fails):
+    """Whether XLA compiles each step of the runs from now on; such a step may fail when it is taken."""
+    compiled = []
+
+    def compile_step(*arguments, jit_compile, **options):
+        compiled.append(jit_compile)
+
+        def refuse(*_):
+            raise tf.errors.InvalidArgumentError(None, None, "Detected unsupported operations")
+
+        if fails and jit_compile:
+            return refuse
+        return loop_compile_step(*arguments, **options)
+
+    loop_compile_step = loop_module.compile_step
+    monkeypatch.setattr(loop_module, "compile_step", compile_step)
+    # On CPUs XLA is refused.
+    monkeypatch.setattr("bakeoff.training.task.find_gpu", lambda: "GPU:0")
+    return compiled
+
+
+SHORT = {"xla": True, "images": 64, "evaluations": 1}
+
+
+def test_a_run_whose_step_xla_cannot_compile_trains_without_it_and_says_so(begin, monkeypatch):
+    compiled = _count_compilations(monkeypatch, fails=True)
+    outcome = train(begin(train=SHORT))
+    assert compiled == [True, False]
+    assert outcome.images_seen == 64
+    assert outcome.note.count("it trained without XLA, which could not compile its step; its log says why") == 1
+
+
+def test_a_run_on_several_devices_trains_without_xla_and_says_so(begin, monkeypatch):
+    compiled = _count_compilations(monkeypatch, fails=False)
+    task = begin(train=SHORT)
+    task.replicas.count = 2
+    outcome = train(task)
+    assert compiled == [False]
+    assert "it trained without XLA, which does not compile a step on several devices" in outcome.note
+
+
+def test_a_step_that_takes_too_much_memory_with_xla_ends_the_run(begin, monkeypatch):
+    _count_compilations(monkeypatch, fails=False)
+
+    def exhaust(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "no room")
+
+    monkeypatch.setattr(loop_module, "compile_step", lambda *_, **__: exhaust)
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        train(begin(train=SHORT))

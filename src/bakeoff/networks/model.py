@@ -5,6 +5,7 @@ It has layers of Keras alone, so a saved model can be opened without bakeoff.
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +17,14 @@ from bakeoff.networks.find import check_source
 from bakeoff.networks.weights import renew_copies
 from bakeoff.runs.config import Model
 
-__all__ = ["Network", "build_network", "count_parameters"]
+__all__ = ["Network", "build_network", "count_parameters", "split_resizing"]
 
 # As in `keras.applications`: mean and standard deviation of ImageNet's RGB channels in 0..1, and the means of its BGR
 # channels in 0..255.
 TORCH_MEAN, TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_BGR_MEAN = (103.939, 116.779, 123.68)
+# The name of the layer that resizes the images.
+RESIZE = "resize"
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Network:
                 interpolation=self.spec.interpolation,
                 antialias=size < self.side,
                 dtype="float32",
-                name="resize",
+                name=RESIZE,
             )
             # Keras' image layers run in training mode by default, and later layers inherit the mode.
             x = resize(x, training=False)
@@ -114,6 +117,25 @@ def build_network(spec: Backbone, config: Model, *, side: int, classes: int) -> 
 def count_parameters(model: keras.Model) -> tuple[int, int]:
     """The numbers of all and of trainable parameters. All includes the moving averages of batch normalisation."""
     return int(model.count_params()), sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
+def split_resizing(model: keras.Model) -> tuple[Callable[[Any], Any], keras.Model]:
+    """What resizes the images of a network's model, and the rest of the model, which XLA can compile.
+
+    XLA has no resizing with antialiasing and no bicubic one, and its bilinear one is wrong on CPUs (TF 2.21).
+
+    Returns:
+        A compiled function of uint8 images (n, side, side, 3), which returns them as they are if the model does not
+        resize them; and the model of what it returns. They share the layers of the whole model.
+    """
+    if RESIZE not in [layer.name for layer in model.layers]:
+        return lambda images: images, model
+    import tensorflow as tf
+
+    resized = model.get_layer(RESIZE).output
+    resizing = keras.Model(model.input, resized)
+    resize = tf.function(lambda images: resizing(images, training=False), autograph=False)
+    return resize, keras.Model(resized, model.output)
 
 
 def _pool(x: Any, features: Features) -> Any:

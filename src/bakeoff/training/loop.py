@@ -29,7 +29,7 @@ from bakeoff.training.inference import compile_forward, predict_logits
 from bakeoff.training.optimizer import build_optimizer, learning_rate, rate_multipliers
 from bakeoff.training.probe import initialise_head, sample_images
 from bakeoff.training.progress import Clock, Course, RunState, ToScore
-from bakeoff.training.step import TrainStep, compile_step
+from bakeoff.training.step import Steps, TrainStep, compile_step
 from bakeoff.training.task import Outcome, Task
 from bakeoff.training.weight_copies import BestWeights, MovingAverage, StartingWeights
 
@@ -102,7 +102,7 @@ class _Training:
         self._start_kept = False
         self._start_logits: NDArray[np.float32] | None = None
         """The logits of the starting weights on the images of an evaluation; None if their score was known."""
-        self._steps = self._compile_steps()
+        self._steps = Steps(self._compile_steps, uses_xla=self._config.xla, devices=task.replicas.count)
         self._forward = compile_forward(self._model)
 
         self.checkpoint = Checkpoint(path, self._stateful_parts())
@@ -131,7 +131,7 @@ class _Training:
             balanced=self._config.balance is Balance.SAMPLER,
         )
 
-    def _compile_steps(self) -> list[TrainStep]:
+    def _compile_steps(self, jit_compile: bool) -> list[TrainStep]:
         """One step for each input size; all share the weights and the optimiser."""
         optim, task = self._run.optim, self._task
         multipliers = rate_multipliers(optim, task.network)
@@ -146,7 +146,7 @@ class _Training:
                 multipliers,
                 task.replicas,
                 balance=balance,
-                jit_compile=self._config.xla,
+                jit_compile=jit_compile,
             )
             for model in self._models
         ]
@@ -206,7 +206,7 @@ class _Training:
         self._rate = learning_rate(self._run.optim, self._state.progress)
         with self.course.step() as position:
             images, targets = next(self._batches)
-            loss = self._steps[position](images, targets, self._rate, self._average.next_decay())
+            loss = self._steps.take(position, images, targets, self._rate, self._average.next_decay())
         if not self._config.with_val:
             self._state.losses.append(loss)
             self._state.curve_losses.append(loss)
@@ -252,12 +252,10 @@ class _Training:
         else:
             with self._clock.measure("evaluate"):
                 val_logits = self._choose_weights()
-        if note := self.course.note:
-            self._notes.append(note)
+        self._notes += filter(None, (self._steps.note, self.course.note))
         seconds = self._clock.seconds
-        # The first step at each input size was not timed as training.
-        timed_images = self.course.images_seen - self._config.batch * len(self._sizes)
-        images_per_second = timed_images / max(seconds["train"], 1e-9)
+        # 0 if only first steps were taken.
+        images_per_second = self.course.timed_images / max(seconds["train"], 1e-9)
         seconds["train"] += self._state.probe_seconds
         images_seen = self.course.images_seen + self._state.probe_images
         return Outcome(

@@ -117,6 +117,8 @@ class Course:
         self.pace = Pace(sizes[-1], state.scored_images, state.scored_seconds, clock.now)
         self._stage = -1
         """Position of the input size of the latest step."""
+        self._first_steps = min(state.batches, self._position + 1)
+        """First steps at an input size so far. Earlier processes of the run count with one for each size reached."""
 
     @property
     def size(self) -> int:
@@ -129,6 +131,11 @@ class Course:
         return self.state.batches * self._config.batch
 
     @property
+    def timed_images(self) -> int:
+        """Training images so far without those of first steps, whose time does not count as training."""
+        return self.images_seen - self._config.batch * self._first_steps
+
+    @property
     def is_evaluation_due(self) -> bool:
         """Whether to evaluate now; the last evaluation is made at the end of the run."""
         due = int(self.state.progress * self._config.evaluations)
@@ -137,7 +144,7 @@ class Course:
     @contextlib.contextmanager
     def step(self) -> Iterator[int]:
         """Measure the block, which trains on one batch; yields the position of its input size."""
-        previous, self._stage = self._stage, min(int(self.state.progress * len(self._sizes)), len(self._sizes) - 1)
+        previous, self._stage = self._stage, self._position
         # The first step at an input size compiles its graph, so its time does not count as training.
         is_first = self._stage != previous
         done, started = self._done, self.clock.now()
@@ -146,6 +153,7 @@ class Course:
         seconds = self.clock.now() - started
         self.state.batches += 1
         if is_first:
+            self._first_steps += 1
             self.pace.add_compilation(seconds)
         else:
             self.pace.add_step(self.size, self._config.batch, seconds)
@@ -173,6 +181,11 @@ class Course:
         else:
             amounts = f"{done / self._images:.1f} of the {planned / self._images:.1f} epochs"
         return f"trained {amounts} that were planned, to end in its time"
+
+    @property
+    def _position(self) -> int:
+        """Position of the input size of the next step."""
+        return min(int(self.state.progress * len(self._sizes)), len(self._sizes) - 1)
 
     @property
     def _probe(self) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bakeoff.variables import LOGICAL_CPUS
 
-__all__ = ["Replicas", "open_replicas"]
+__all__ = ["Replicas", "list_devices", "open_replicas"]
 
 # (images, targets) of one device -> mean loss over them, and its gradients.
 DifferentiatePart = Callable[[Any, Any], tuple[Any, Sequence[Any]]]
@@ -113,7 +113,12 @@ class Replicas:
 
 
 def open_replicas(batch: int) -> Replicas:
-    """Use all GPUs that this process can see, but no more than images in a batch; with at most one GPU, one device.
+    """The devices of `list_devices`, but no more than images in a batch."""
+    return Replicas(list_devices()[:batch])
+
+
+def list_devices() -> list[str]:
+    """The devices that share a run: all GPUs that this process can see, if they are several; else none.
 
     For tests, $BAKEOFF_LOGICAL_CPUS divides the CPU into that many devices, which are used instead.
     """
@@ -126,5 +131,5 @@ def open_replicas(batch: int) -> Replicas:
     elif len(tf.config.list_physical_devices("GPU")) > 1:
         kind = "GPU"
     else:
-        return Replicas()
-    return Replicas([device.name for device in tf.config.list_logical_devices(kind)][:batch])
+        return []
+    return [device.name for device in tf.config.list_logical_devices(kind)]

@@ -1,20 +1,56 @@
 """One optimiser step on one batch, with gradient accumulation if the batch does not fit into memory at once."""
 
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import keras
 
 from bakeoff.networks.fuse import fuse
+from bakeoff.networks.model import split_resizing
 from bakeoff.training.balance import LossBalance
 from bakeoff.training.replicas import Replicas
 from bakeoff.training.weight_copies import MovingAverage
 
-__all__ = ["TrainStep", "compile_step"]
+__all__ = ["Steps", "TrainStep", "compile_step"]
 
 TrainStep = Callable[[Any, Any, float, float], float]
 """(images, targets, learning rate, decay of the moving average) -> mean loss over the batch."""
+
+
+class Steps:
+    """The steps of a run, one for each input size. Where XLA cannot compile one, all are taken without it."""
+
+    def __init__(self, compile_all: Callable[[bool], Sequence[TrainStep]], *, uses_xla: bool, devices: int) -> None:
+        """Compile them.
+
+        Args:
+            compile_all: Compiles the steps; told whether XLA does it.
+            uses_xla: Whether the config asks for XLA.
+            devices: Devices that share a step, which XLA cannot compile for several.
+        """
+        self.note = ""
+        """Why XLA was not used though it was asked for, for the run's record."""
+        self._compile_all, self._uses_xla = compile_all, uses_xla and devices == 1
+        if uses_xla and not self._uses_xla:
+            self.note = "it trained without XLA, which does not compile a step on several devices"
+        self._steps = compile_all(self._uses_xla)
+
+    def take(self, position: int, images: Any, targets: Any, rate: float, decay: float) -> float:
+        """Take a step at the input size at this position, and return its loss."""
+        import tensorflow as tf
+
+        try:
+            return self._steps[position](images, targets, rate, decay)
+        except tf.errors.OpError as error:
+            # A step that takes too much memory is tried again in smaller parts.
+            if not self._uses_xla or isinstance(error, tf.errors.ResourceExhaustedError):
+                raise
+            traceback.print_exc()
+        self.note = "it trained without XLA, which could not compile its step; its log says why"
+        self._uses_xla, self._steps = False, self._compile_all(False)
+        return self._steps[position](images, targets, rate, decay)
 
 
 def compile_step(
@@ -44,7 +80,8 @@ def compile_step(
         multipliers: Learning-rate multipliers by path, for variables that learn more slowly.
         replicas: The devices; one if not given.
         balance: What the loss does about uneven classes; nothing if not given.
-        jit_compile: Whether XLA compiles the step. Its bilinear resize is wrong on CPUs in TF 2.21.
+        jit_compile: Whether XLA compiles the step, except for the resizing of the images (`split_resizing`). Only for
+            one device.
 
     Returns:
         The step. Its targets are (n, classes), each row with sum 1.
@@ -52,7 +89,9 @@ def compile_step(
     import tensorflow as tf
 
     replicas, balance = replicas or Replicas(), balance or LossBalance()
-    weights, forward = model.trainable_variables, fuse(model)
+    weights = model.trainable_variables
+    resize, network = split_resizing(model) if jit_compile else (lambda images: images, model)
+    forward = fuse(network)
 
     def differentiate_part(images: Any, targets: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
@@ -97,16 +136,19 @@ def compile_step(
         for total in sums:
             total.assign(tf.zeros_like(total))
 
+    def place(images: Any, targets: Any) -> tuple[Any, Any, Any]:
+        return replicas.distribute(resize(images), targets)
+
     def train_on_batch(images: Any, targets: Any, rate: float, decay: float) -> float:
         if len(targets) <= micro_batch:
-            return float(step(*replicas.distribute(images, targets), tf.constant(rate), tf.constant(decay)))
+            return float(step(*place(images, targets), tf.constant(rate), tf.constant(decay)))
         if not sums:
             sums.extend(tf.Variable(tf.zeros(weight.shape, weight.dtype), trainable=False) for weight in weights)
         loss = 0.0
         for first in range(0, len(targets), micro_batch):
             part = slice(first, first + micro_batch)
             fraction = tf.constant(len(targets[part]) / len(targets))
-            loss += float(accumulate(*replicas.distribute(images[part], targets[part]), fraction))
+            loss += float(accumulate(*place(images[part], targets[part]), fraction))
         apply_sums(tf.constant(rate), tf.constant(decay))
         return loss
 

@@ -161,7 +161,7 @@ def open_task(
     if run.model.lora and run.train.mode is Mode.PROBE:
         raise ConfigError("a probe trains nothing but its head: remove model.lora")
     if run.train.xla and find_gpu() is None:
-        raise ConfigError("train.xla is for GPUs: on CPUs XLA resizes images wrongly; remove it")
+        raise ConfigError("train.xla is for GPUs: on CPUs steps take longer with it; remove it")
     source = source or locate_starting_weights(run.model, folder.parents[1])
     keras.config.set_dtype_policy(run.train.precision.value)
     keras.utils.set_random_seed(run.seed)

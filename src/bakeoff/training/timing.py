@@ -16,7 +16,8 @@ from bakeoff.runs.config import read_run
 from bakeoff.runs.folder import RunFolder
 from bakeoff.training.inference import EVAL_BATCH, compile_forward
 from bakeoff.training.memory import find_gpu
-from bakeoff.training.tryout import choose_variant, random_step, try_variants
+from bakeoff.training.replicas import list_devices
+from bakeoff.training.tryout import VARIANTS, choose_variant, random_step, try_variants
 
 __all__ = ["time_network"]
 
@@ -38,7 +39,10 @@ def time_network(folder: Path, target: Path) -> None:
     run, started = read_run(RunFolder(folder).config), time.perf_counter()
     variant = None
     if find_gpu() is not None:
-        variant = choose_variant(try_variants(run, side=SIDE, classes=CLASSES)).variant
+        # A step on several devices is not compiled by XLA.
+        shared = list_devices()
+        tried = [each for each in VARIANTS if not (each.jit_compile and shared)]
+        variant = choose_variant(try_variants(run, side=SIDE, classes=CLASSES, variants=tried)).variant
         run = run.revised(train={"precision": variant.precision, "xla": variant.jit_compile})
     trying = time.perf_counter() - started
     keras.config.set_dtype_policy(run.train.precision.value)

@@ -76,8 +76,9 @@ class Train(Section):
     """Keras dtype policy: `float32`, `mixed_bfloat16` or `mixed_float16`. A mixed policy computes in 16 bits and keeps
     variables in float32. The default runs fast on every processor."""
     xla: bool = False
-    """Compile the training step with XLA, for GPUs only: on CPUs its resizing is wrong (TensorFlow 2.21). On a GPU,
-    `bakeoff run` tries whether it is faster."""
+    """Compile the training step with XLA, for GPUs only: on CPUs steps take longer with it. On a GPU, `bakeoff run`
+    tries whether it is faster. A run whose step XLA cannot compile, and one on several GPUs, trains without it and says
+    so."""
     probe_images: int = Field(0, ge=0)
     """Number of training images whose frozen features a linear probe is fitted on before training; the head starts
     from the probe (LP-FT: Kumar et al. 2022, arXiv 2202.10054). 0: the head starts at random."""
