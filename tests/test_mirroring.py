@@ -177,7 +177,8 @@ def test_a_study_of_the_digits_keeps_the_note_for_its_report(tmp_path):
     ready = prepare_study(request, watcher)
     with open_study(ready, _plan(600, mirror=not ready.unmirrored), 1, watcher):
         pass
-    assert ("noted", ready.unmirrored) in watcher.told
+    ((dataset, _),) = [what for kind, what in watcher.told if kind == "began"]
+    assert ready.unmirrored in dataset.notes
     assert ready.unmirrored in read_study(tmp_path / "out").data.notes
     assert prepare_study(replace(request, names_policy=True), watcher).unmirrored == ""
 

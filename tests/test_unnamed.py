@@ -199,7 +199,7 @@ def test_of_a_comparison_only_what_could_not_be_downloaded_is_missing(request_, 
     watcher = Watcher()
     ready = prepare_study(replace(request_, budget=None), watcher)
     lost = {entrant.candidate for entrant in ready.field.entrants} - set(map(str, ready.candidates))
-    (note,) = [text for kind, text in watcher.told if kind == "noted" and "mirrored" not in text]
+    (note,) = [text for kind, text in watcher.told if kind == "noted"]
     assert len(lost) == 1
     assert note.startswith(f"{lost.pop().partition('@')[0]} does not take part")
 
@@ -311,7 +311,7 @@ def test_of_a_named_field_as_many_are_compared_as_can_be_had(request_):
     asked = replace(request_, candidates=(Candidate(name="fast"),), budget=None, shared=600.0)
     ready = prepare_study(asked, watcher)
     assert _names(ready.candidates) == {"efficientnet-lite0"}
-    left_out = [text for kind, text in watcher.told if kind == "noted" and "mirrored" not in text]
+    left_out = [text for kind, text in watcher.told if kind == "noted"]
     assert len(left_out) == len(FIELDS["fast"].networks) - 1
     assert (
         "mobilenet-v3-small does not take part: its weights could not be downloaded (downloads are off" in left_out[0]

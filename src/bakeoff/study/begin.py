@@ -8,6 +8,7 @@ Nothing here prints: what a person may want to see goes to a StudyWatcher, and t
 """
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -43,6 +44,8 @@ __all__ = ["PreparedStudy", "StudyRequest", "open_executor", "open_study", "prep
 
 # The share of a budget that each of two searches for near-duplicates may take.
 SEARCH_SHARE = 0.05
+
+_log = logging.getLogger("bakeoff")
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,8 @@ def prepare_study(
     findings = check_splits(dataset, watcher, folded=bool(folds), seconds=searching)
     unmirrored = "" if request.names_policy or planned_mirroring(out) else describe_unmirrored(dataset)
     if unmirrored:
-        watcher.noted(unmirrored)
+        _log.info("%s: %s", dataset.name, unmirrored)
+        dataset = replace(dataset, more_notes=(*dataset.more_notes, unmirrored))
     forecast = Forecast(read_profile(), threads or count_cores())
     entry = enter(request, dataset, weights, forecast, watcher, started=started, slots=slots, fetch=fetch)
     return PreparedStudy(
@@ -191,7 +195,7 @@ def open_study(prepared: PreparedStudy, plan: AnyPlan, slots: int, watcher: Stud
         imbalance=round(dataset.imbalance, 2),
         fingerprint=dataset.fingerprint,
         warnings=(*prepared.findings.warnings, *dataset.manifest.warnings),
-        notes=(*dataset.notes, *prepared.findings.notes, *filter(None, [prepared.unmirrored])),
+        notes=(*dataset.notes, *prepared.findings.notes),
         quarantined=tuple(LeftOut(**bad.model_dump()) for bad in dataset.manifest.quarantined),
     )
     study = open_state(out, plan, data=facts, command=prepared.request.command, slots=slots)
