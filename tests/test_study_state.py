@@ -1,5 +1,7 @@
 """study.json: written, read again, and refused where it belongs to another study."""
 
+import json
+
 import pytest
 
 from bakeoff.errors import OutputError
@@ -65,6 +67,15 @@ def test_the_error_for_a_damaged_study_file_names_it(tmp_path):
     path.write_text(path.read_text()[:100])
     with pytest.raises(OutputError, match=r"study\.json"):
         open_state(tmp_path / "study", _plan(), data=DATA, command="")
+
+
+def test_the_error_for_a_study_of_another_version_names_the_field_that_is_unknown(tmp_path):
+    open_state(tmp_path, _plan(), data=DATA, command="")
+    raw = json.loads((tmp_path / "study.json").read_text())
+    raw["plan"]["memory"] = None
+    (tmp_path / "study.json").write_text(json.dumps(raw))
+    with pytest.raises(OutputError, match=r"plan\.StudyPlan\.memory: Extra inputs .*another version of bakeoff"):
+        open_state(tmp_path, _plan(), data=DATA, command="")
 
 
 def test_a_study_that_is_resumed_with_other_slots_keeps_its_plan(tmp_path):

@@ -1,6 +1,7 @@
 """The state of a study in `study.json`: its plan, the time that its stages used, and what they dropped and why."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -193,9 +194,22 @@ def open_state(out: Path, plan: AnyPlan, *, data: StudyData, command: str, slots
 def _read(path: Path) -> StudyState:
     try:
         return StudyState.model_validate(read_json(path))
-    except (OSError, ValueError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise OutputError(f"cannot read {path}: {reason}; choose another --out, or delete {path.parent}") from error
+    except ValidationError as error:
+        raise OutputError(
+            f"cannot read {path}: {_name_field(error)}. If another version of bakeoff wrote it, continue with that one;"
+            f" or choose another --out, or delete {path.parent}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot read {path}: {error}; choose another --out, or delete {path.parent}") from error
+
+
+def _name_field(error: ValidationError) -> str:
+    """The first field that was wrong and what was wrong with it, by the kind of plan that fits best."""
+    errors = error.errors()
+    # Each kind of plan has its own errors, and the kind that was meant has the fewest.
+    number = Counter(each["loc"][:2] for each in errors)
+    first = min(errors, key=lambda each: number[each["loc"][:2]])
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _asks_the_same(old: AnyPlan, new: AnyPlan) -> bool:
