@@ -103,7 +103,7 @@ def compare(
             recipe's, else top-1, or balanced accuracy where the largest class has at least 5 times the training images
             of the smallest.
         dry_run: Show the plan and stop: no weights are downloaded, no run is trained, `out` is not made. The images are
-            prepared all the same, and a new machine is timed. `plan` of the results has it.
+            prepared all the same. `plan` of the results has it.
         layout: "classes" or "splits": what the folders directly below a folder of images are; None: found out by their
             names and contents.
         image_folder: Where the images of a table are; None: beside the table.
