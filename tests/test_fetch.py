@@ -20,7 +20,7 @@ from bakeoff.networks.weights import (
     published,
 )
 from bakeoff.runs.config import Candidate, WeightsChoice, parse_bytes
-from bakeoff.study.provide import begin_downloads, fetch_missing
+from bakeoff.study.provide import fetch_missing, plan_downloads, start_downloads
 from stand_in import BODY, StandIn, serve, wait_until
 
 NAMES = ("mobilenet-v3-small", "mobilenet-v2", "densenet-121")
@@ -224,7 +224,9 @@ def test_weights_that_a_command_needs_and_cannot_have_are_one_line(manner: str, 
 def _begin(names: str, limit: float = DOWNLOAD_LIMIT, *, named: bool = True) -> Downloads:
     candidates = [Candidate(name=name) for name in names.split()]
     required = names.split() if named else ()
-    return begin_downloads(candidates, WeightsChoice(), lambda *_: None, limit, required=required)
+    downloads = plan_downloads(candidates, WeightsChoice(), lambda *_: None, limit, required=required)
+    start_downloads(downloads, required=required)
+    return downloads
 
 
 def test_weights_of_named_candidates_are_on_their_way_once_the_server_has_answered(stand_in: StandIn) -> None:

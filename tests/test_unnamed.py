@@ -180,7 +180,8 @@ def test_where_the_host_does_not_answer_the_field_is_chosen_again_without_downlo
         missing = set(tried[-1]) - SIX
         return SimpleNamespace(failed=dict.fromkeys(missing, "no answer"), pending={}, arrived=(), has_begun=True)
 
-    monkeypatch.setattr(entry, "begin_downloads", refuse)
+    monkeypatch.setattr(entry, "plan_downloads", refuse)
+    monkeypatch.setattr(entry, "start_downloads", lambda _: None)
     ready = prepare_study(replace(request_, budget=budget), Watcher())
     assert len(tried) == 1
     assert set(tried[0]) - SIX
@@ -195,7 +196,8 @@ def test_of_a_comparison_only_what_could_not_be_downloaded_is_missing(request_, 
         (lost, *arrived) = [candidate.name for candidate in candidates if candidate.name not in SIX]
         return SimpleNamespace(failed={lost: "not found"}, pending={}, arrived=arrived, has_begun=True)
 
-    monkeypatch.setattr(entry, "begin_downloads", fetch)
+    monkeypatch.setattr(entry, "plan_downloads", fetch)
+    monkeypatch.setattr(entry, "start_downloads", lambda _: None)
     watcher = Watcher()
     ready = prepare_study(replace(request_, budget=None), watcher)
     lost = {entrant.candidate for entrant in ready.field.entrants} - set(map(str, ready.candidates))
@@ -253,7 +255,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(verb, tmp_path, monkeypatc
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.chdir(here)
     monkeypatch.delenv("BAKEOFF_OFFLINE", raising=False)
-    monkeypatch.setattr(entry, "begin_downloads", None)
+    monkeypatch.setattr(entry, "start_downloads", None)
     done = run_cli(verb, "digits", "--budget", "5m", "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)

@@ -6,7 +6,7 @@ entry = enter(request, dataset, weights, forecast, watcher, started=started, slo
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from bakeoff.data.shards import Dataset
@@ -26,11 +26,11 @@ from bakeoff.study.forecast import Forecast
 from bakeoff.study.planning import USUAL_TRAINING_SHARE
 from bakeoff.study.provide import (
     POLL_SECONDS,
-    begin_downloads,
     check_given_weights,
     fetch_missing,
     plan_downloads,
     require_weights,
+    start_downloads,
 )
 from bakeoff.study.request import StudyRequest
 from bakeoff.study.sizes import choose_size
@@ -120,10 +120,9 @@ def enter(
         forecast = _measure(request.budget, first, request.data, weights, forecast, watcher, begun=begun)
     choose = partial(_choose_unnamed, request, dataset, weights, forecast, started=started, slots=slots)
     field = choose(available)
+    downloads = plan_downloads(_candidates(field), weights, watcher.counted, request.download_limit)
     if fetch:
-        downloads = _try_downloads(request, _candidates(field), weights, watcher)
-    else:
-        downloads = plan_downloads(_candidates(field), weights, watcher.counted, request.download_limit)
+        _try_downloads(downloads, request.budget)
     if downloads.failed and not (downloads.pending or downloads.arrived):
         # The host refuses or does not answer, so that no other file of it can be had either.
         lost = {name: Availability.UNREACHABLE for name, each in available.items() if each is Availability.DOWNLOAD}
@@ -150,8 +149,10 @@ def _provide(
 ) -> Downloads:
     """Begin to fetch the weights of candidates, during the screen of a whole job; without `fetch`, only plan it."""
     check_given_weights(candidates, weights, watcher.counted)
-    begin = begin_downloads if fetch else plan_downloads
-    return begin(candidates, weights, watcher.counted, request.download_limit, required=required)
+    downloads = plan_downloads(candidates, weights, watcher.counted, request.download_limit, required=required)
+    if fetch:
+        start_downloads(downloads, required=required)
+    return downloads
 
 
 def _provide_all(
@@ -190,7 +191,8 @@ def _provide_all(
     if fetch:
         fetch_missing(named, watcher.counted, limit)
         limit -= sum(map(file_size, named))
-        downloads = _try_downloads(replace(request, download_limit=limit), candidates, weights, watcher)
+        downloads = plan_downloads(candidates, weights, watcher.counted, limit)
+        _try_downloads(downloads, request.budget)
     else:
         downloads = Downloads([*named, *others], limit)
         require_weights(downloads.failed, named)
@@ -204,19 +206,16 @@ def _provide_all(
     return left
 
 
-def _try_downloads(
-    request: StudyRequest, candidates: Sequence[Candidate], weights: WeightsChoice, watcher: StudyWatcher
-) -> Downloads:
+def _try_downloads(downloads: Downloads, budget: float | None) -> None:
     """Start the downloads of a field and wait for the host's answer; for a comparison, for all files."""
-    downloads = begin_downloads(candidates, weights, watcher.counted, request.download_limit, required=())
-    end = time.monotonic() + (ANSWER_SECONDS if request.budget else math.inf)
+    start_downloads(downloads)
+    end = time.monotonic() + (ANSWER_SECONDS if budget else math.inf)
     try:
-        while downloads.pending and time.monotonic() < end and not (request.budget and downloads.has_begun):
+        while downloads.pending and time.monotonic() < end and not (budget and downloads.has_begun):
             downloads.wait(POLL_SECONDS)
     except BaseException:
         downloads.stop()
         raise
-    return downloads
 
 
 def _without_failed(candidates: Sequence[Candidate], downloads: Downloads, watcher: StudyWatcher) -> list[Candidate]:

@@ -26,7 +26,6 @@ from bakeoff.study.watcher import StudyWatcher
 __all__ = [
     "NO_TENSORFLOW",
     "SplitFindings",
-    "begin_downloads",
     "check_given_weights",
     "check_splits",
     "fetch_missing",
@@ -36,6 +35,7 @@ __all__ = [
     "provide_weights",
     "require_tensorflow",
     "require_weights",
+    "start_downloads",
 ]
 
 NO_TENSORFLOW = "TensorFlow is not installed; run pip install 'bakeoff[cpu]', or 'bakeoff[gpu]' where there is a GPU"
@@ -218,23 +218,17 @@ def plan_downloads(
     return downloads
 
 
-def begin_downloads(
-    candidates: Sequence[Candidate],
-    weights: WeightsChoice,
-    on_count: OnCount,
-    limit_bytes: float,
-    *,
-    required: Collection[str] = (),
-) -> Downloads:
-    """Start to download the pretrained weights that are missing; they arrive while other candidates are screened.
+def start_downloads(downloads: Downloads, *, required: Collection[str] = ()) -> None:
+    """Start downloads; the weights arrive while other candidates are screened.
 
-    The arguments are those of `plan_downloads`; of `required`, it is also an error if the server does not answer.
+    Args:
+        downloads: What is to be downloaded.
+        required: The networks that somebody asked for by name: it is an error if the server does not answer.
 
     Raises:
-        WeightsError: Weights that are required cannot be had, or none that is missing where nothing else is left.
+        WeightsError: Weights that are required cannot be had.
         OutputError: The disk is full.
     """
-    downloads = plan_downloads(candidates, weights, on_count, limit_bytes, required=required)
     # What is over the limit is left out.
     asked_for = [find_network(name) for name in downloads.pending if name in required]
     downloads.start()
@@ -247,7 +241,6 @@ def begin_downloads(
     except BaseException:
         downloads.stop()
         raise
-    return downloads
 
 
 def check_given_weights(candidates: Sequence[Candidate], weights: WeightsChoice, on_count: OnCount) -> None:
