@@ -71,9 +71,11 @@ class Terms:
     """Training images."""
     forecast: Forecast
     seconds: float
-    """Wall-clock seconds, of all slots together, for all candidates."""
+    """Wall-clock seconds for all candidates."""
     price: Callable[[Candidate], float]
-    """The seconds that a candidate takes of them at least."""
+    """The wall-clock seconds that a candidate takes at least, in one slot."""
+    slots: int = 1
+    """Runs side by side."""
     training_seconds: float = math.inf
     """Training seconds of the winner's run; infinite: as many as there is use for."""
     sizes: Callable[[Backbone, int], Sequence[int]] = sizes_for
@@ -90,7 +92,12 @@ class Terms:
     @property
     def limits(self) -> Cost:
         """What the whole field may cost."""
-        return Cost(self.seconds, min(self.download_limit, self.bandwidth * self.download_seconds))
+        return Cost(self.slots * self.seconds, min(self.download_limit, self.bandwidth * self.download_seconds))
+
+    def find_seconds(self, candidate: Candidate) -> float:
+        """Seconds of all slots that a candidate takes: of one slot; where it alone takes too long, of all."""
+        alone = self.price(candidate)
+        return alone if alone <= self.seconds else self.slots * alone
 
     def availability(self, network: Backbone) -> Availability:
         """Whether a network can take part; one that no fact is known of cannot."""
@@ -142,7 +149,7 @@ def _list_options(network: Backbone, terms: Terms) -> list[Option]:
     options = []
     for size in terms.sizes(network, terms.side):
         error = predict_error(network, size, side=terms.side, seconds=seconds, images=images, forecast=forecast)
-        cost = Cost(terms.price(Candidate(name=network.name, size=size)), size_in_bytes)
+        cost = Cost(terms.find_seconds(Candidate(name=network.name, size=size)), size_in_bytes)
         options.append(Option(network, size, error, cost))
     return sorted(options, key=lambda each: each.rank)
 

@@ -1,7 +1,7 @@
 """The candidates of a study that names none: the default field for its data, its budget and this machine."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from bakeoff.data.shards import Dataset
@@ -56,12 +56,6 @@ def _required(weights: WeightsChoice) -> list[str]:
     return [name for name in weights.named if not find_network(name).from_scratch]
 
 
-def _price(candidate: Candidate, *, alone: Callable[[Candidate], float], limit: float, slots: int) -> float:
-    """Seconds of all slots that a candidate takes: of one slot; where it alone takes too long, of all."""
-    seconds = alone(candidate)
-    return seconds if seconds <= limit else slots * seconds
-
-
 def first_at_hand(available: Mapping[str, Availability]) -> Candidate:
     """The smallest network with pretrained weights on this machine, else the smallest one from scratch."""
     here = [
@@ -102,8 +96,9 @@ def unnamed_for_job(
         side=dataset.largest_side,
         images=dataset.counts["train"],
         forecast=forecast.for_stage(1),
-        seconds=slots * seconds,
-        price=partial(_price, alone=screen.least_seconds, limit=seconds, slots=slots),
+        seconds=seconds,
+        price=screen.least_seconds,
+        slots=slots,
         training_seconds=USUAL_TRAINING_SHARE * budget,
         download_limit=download_limit,
         download_seconds=seconds,
@@ -138,8 +133,9 @@ def unnamed_for_comparison(
         side=dataset.largest_side,
         images=dataset.counts["train"],
         forecast=forecast,
-        seconds=slots * seconds,
-        price=partial(_price, alone=partial(least_seconds, forecast=forecast), limit=seconds, slots=slots),
+        seconds=seconds,
+        price=partial(least_seconds, forecast=forecast),
+        slots=slots,
         training_seconds=RUNS_SHARE * (budget or USUAL_COMPARISON_SECONDS) / MAX_NETWORKS,
         sizes=lambda network, side: (default_size(network, side),),
         download_limit=download_limit,
