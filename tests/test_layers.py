@@ -64,7 +64,7 @@ INSIDE = {
     """,
     "launch": "spare process executor messages run jobs node task cluster",
     "report": """
-        board default_field figures class_names bundled facts winner formats template heat_maps gallery evidence
+        board default_field figures bundled class_names facts winner formats template heat_maps gallery evidence
         learning failures coverage certainty why answer tuning summary page page_text verify
     """,
     "report/board": "rows comparing formatting criteria ranking reason fitting table",

@@ -13,14 +13,15 @@ from bakeoff.data.batches import load_split
 from bakeoff.data.shards import open_dataset, prepare_cached
 from bakeoff.deploy.bundle import (
     Bundle,
-    Coverage,
     Quantize,
     Scores,
-    Threshold,
+    ThresholdKind,
+    ThresholdRule,
     read_facts,
     read_labels,
     write_facts,
 )
+from bakeoff.deploy.export.threshold import choose_threshold
 from bakeoff.deploy.temperature import calibrate
 from bakeoff.files import hash_file, write_json
 from bakeoff.report.verify import bundles, verify_bundles
@@ -85,7 +86,7 @@ def _make_bundled(out, dataset, name="lenet@32", scale=0.3, tested=True, bundle=
         write_predictions(folder, each)
     calibration = calibrate(stored)
     curves = {split: trace_predictions(each, calibration.temperature) for split, each in stored.items()}
-    coverages = {split: _cover(curve.at(LIMIT)) for split, curve in curves.items()}
+    by_hand = ThresholdRule(ThresholdKind.MIN_CONFIDENCE, LIMIT)
     bundle = out / bundle
     bundle.mkdir()
     (bundle / "model.keras").write_bytes(b"a model")
@@ -96,21 +97,11 @@ def _make_bundled(out, dataset, name="lenet@32", scale=0.3, tested=True, bundle=
         side=dataset.side,
         fit=dataset.fit,
         calibration=calibration,
-        threshold=Threshold(min_confidence=LIMIT, precision=None, **coverages),
+        threshold=choose_threshold(by_hand, curves["val"], curves.get("test")),
         files={"model.keras": hash_file(bundle / "model.keras")},
     )
     return SimpleNamespace(
         out=out, record=record, dataset=dataset, model=model, temperature=calibration.temperature, bundle=bundle
-    )
-
-
-def _cover(point):
-    return Coverage(
-        images=point.images,
-        answered=point.answered,
-        coverage=point.coverage,
-        precision=point.precision,
-        precision_ci95=point.interval,
     )
 
 

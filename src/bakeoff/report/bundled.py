@@ -1,4 +1,4 @@
-"""Whose model a bundle in a study's folder holds: `export` writes that of any run, and in the same place."""
+"""The bundles in a study's folder, and whose models they hold: `export` writes that of any run, in the same place."""
 
 from pathlib import Path
 
@@ -9,7 +9,12 @@ from bakeoff.runs.record import list_records
 from bakeoff.runs.shipped import find_shipped
 from bakeoff.runs.study_file import read_study
 
-__all__ = ["explain_other", "find_bundled", "note_other"]
+__all__ = ["explain_other", "find_bundled", "list_bundles", "note_other"]
+
+
+def list_bundles(out: Path) -> list[Path]:
+    """The folders in a study's folder that hold a bundle, by name."""
+    return sorted(path.parent for path in out.glob("bundle*/bundle.json"))
 
 
 def find_bundled(bundle: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from bakeoff.data.shards import find_dataset
 from bakeoff.deploy.bundle import Labels, read_facts, read_labels
 from bakeoff.errors import BundleError, OutputError
+from bakeoff.report.bundled import list_bundles
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, read_record
 from bakeoff.text import isolated, printable
@@ -40,12 +41,12 @@ def read_classes(out: Path, record: RunRecord, count: int) -> Classes:
 
 def _read_bundles(out: Path, record: RunRecord) -> Iterator[Classes]:
     """The names in each bundle whose run has learned the same images with the same classes."""
-    for path in sorted(out.glob("bundle*/bundle.json")):
+    for folder in list_bundles(out):
         try:
-            run = read_facts(path.parent).run
+            run = read_facts(folder).run
             of_run = record if run == record.id else read_record(run_dir(out, run))
             if of_run.data.fingerprint == record.data.fingerprint:
-                yield _format(read_labels(path.parent))
+                yield _format(read_labels(folder))
         except (BundleError, OutputError, IndexError):
             continue  # The bundle is damaged, or its run was deleted: other commands report that.
 

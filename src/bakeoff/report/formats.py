@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from bakeoff.deploy.bundle import BundleFacts, Timing, read_facts
 from bakeoff.report.board import format_bytes, format_percent
+from bakeoff.report.bundled import list_bundles
 
 __all__ = ["FormatRow", "describe_formats"]
 
@@ -35,7 +36,7 @@ def describe_formats(out: Path, winner: str) -> list[FormatRow]:
     Raises:
         BundleError: A bundle is damaged.
     """
-    found = [(path.parent.name, read_facts(path.parent)) for path in sorted(out.glob("bundle*/bundle.json"))]
+    found = [(folder.name, read_facts(folder)) for folder in list_bundles(out)]
     found.sort(key=lambda each: each[1].model_bytes)
     return [_describe(folder, facts, facts.timing, winner) for folder, facts in found if facts.timing is not None]
 

@@ -1,8 +1,9 @@
 """The base class of everything that is written to a JSON file and read back, and of configs."""
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
-__all__ = ["Facts", "name_first"]
+__all__ = ["Facts", "name_field", "name_first"]
 
 
 class Facts(BaseModel):
@@ -13,5 +14,9 @@ class Facts(BaseModel):
 
 def name_first(error: ValidationError) -> str:
     """The first of the fields that were wrong, and what was wrong with it, on one line."""
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return name_field(error.errors()[0])
+
+
+def name_field(wrong: ErrorDetails) -> str:
+    """A field that was wrong, and what was wrong with it, on one line."""
+    return f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"

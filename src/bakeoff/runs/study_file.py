@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bakeoff.errors import OutputError
 from bakeoff.files import read_json
 from bakeoff.runs.config import Run
-from bakeoff.runs.facts import Facts
+from bakeoff.runs.facts import Facts, name_first
 from bakeoff.runs.findings import Effects, SearchResult
 from bakeoff.runs.record import Stage
 
@@ -178,8 +178,6 @@ def read_study(out: Path) -> AnyStudy:
     try:
         return AnyStudy.model_validate(read_json(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise OutputError(f"cannot read {path}: {place}: {first['msg']}; remove it or run the study again") from error
+        raise OutputError(f"cannot read {path}: {name_first(error)}; remove it or run the study again") from error
     except (OSError, ValueError) as error:
         raise OutputError(f"cannot read {path}: {error}; remove it or run the study again") from error

@@ -15,6 +15,7 @@ from bakeoff.errors import OutputError
 from bakeoff.files import make_dir, read_json, write_json
 from bakeoff.runs.config import AugmentStep, Candidate, Metric
 from bakeoff.runs.default_field import DefaultField
+from bakeoff.runs.facts import name_field
 from bakeoff.runs.record import Stage
 from bakeoff.runs.study_file import STUDY_FILE, StageFacts, StudyData, StudyFile
 from bakeoff.study.ablate import Ablation
@@ -117,13 +118,13 @@ def planned_slots(out: Path, slots: int) -> int:
 
 def planned_metric(out: Path) -> Metric | None:
     """The metric that decides in the study in a folder; None if there is no study yet."""
-    path = out / STUDY_FILE
-    return Metric(_read(path).plan.asked["metric"]) if path.is_file() else None
+    plan = _read_plan(out)
+    return Metric(plan.asked["metric"]) if plan else None
 
 
 def planned_mirroring(out: Path) -> bool:
     """Whether the study in a folder mirrors images; False if there is no study yet."""
-    plan = _read(out / STUDY_FILE).plan if (out / STUDY_FILE).is_file() else None
+    plan = _read_plan(out)
     match plan:
         case None:
             return False
@@ -138,7 +139,7 @@ def planned_mirroring(out: Path) -> bool:
 
 def planned_field(out: Path) -> tuple[DefaultField | None, list[Candidate]]:
     """The default field of the study in a folder, with all candidates of its plan; None and none if it has no such."""
-    plan = _read(out / STUDY_FILE).plan if (out / STUDY_FILE).is_file() else None
+    plan = _read_plan(out)
     match plan:
         case StudyPlan(field=DefaultField()):
             return plan.field, [Candidate.read(name) for name in (*plan.candidates, *plan.cut, *plan.unavailable)]
@@ -150,7 +151,7 @@ def planned_field(out: Path) -> tuple[DefaultField | None, list[Candidate]]:
 
 def planned_networks(out: Path) -> set[str] | None:
     """The networks that the comparison in a folder has; None if there is none."""
-    plan = _read(out / STUDY_FILE).plan if (out / STUDY_FILE).is_file() else None
+    plan = _read_plan(out)
     return {run.model.name for run in plan.runs} if isinstance(plan, Comparison) else None
 
 
@@ -191,25 +192,30 @@ def open_state(out: Path, plan: AnyPlan, *, data: StudyData, command: str, slots
     return study
 
 
+def _read_plan(out: Path) -> AnyPlan | None:
+    """The plan of the study in a folder; None if there is no study yet."""
+    return _read(out / STUDY_FILE).plan if (out / STUDY_FILE).is_file() else None
+
+
 def _read(path: Path) -> StudyState:
     try:
         return StudyState.model_validate(read_json(path))
     except ValidationError as error:
         raise OutputError(
-            f"cannot read {path}: {_name_field(error)}. If another version of bakeoff wrote it, continue with that one;"
+            f"cannot read {path}: {_name_wrong(error)}. If another version of bakeoff wrote it, continue with that one;"
             f" or choose another --out, or delete {path.parent}"
         ) from error
     except (OSError, ValueError) as error:
         raise OutputError(f"cannot read {path}: {error}; choose another --out, or delete {path.parent}") from error
 
 
-def _name_field(error: ValidationError) -> str:
+def _name_wrong(error: ValidationError) -> str:
     """The first field that was wrong and what was wrong with it, by the kind of plan that fits best."""
     errors = error.errors()
     # Each kind of plan has its own errors, and the kind that was meant has the fewest.
     number = Counter(each["loc"][:2] for each in errors)
     first = min(errors, key=lambda each: number[each["loc"][:2]])
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return name_field(first)
 
 
 def _asks_the_same(old: AnyPlan, new: AnyPlan) -> bool:

@@ -17,7 +17,7 @@ from bakeoff.deploy.bundle.formats import Format, Quantize, format_label
 from bakeoff.errors import BundleError
 from bakeoff.files import read_json, write_json
 from bakeoff.runs.config import Fit
-from bakeoff.runs.facts import Facts
+from bakeoff.runs.facts import Facts, name_first
 from bakeoff.runs.plugin import Plugin
 
 __all__ = [
@@ -285,6 +285,5 @@ def _read(folder: Path, name: str, part: type[Part]) -> Part:
         hint = f"give {inside}" if (inside / name).is_file() else _HINT
         raise BundleError(f"{folder} is not a bundle (it has no {name}); {hint}") from error
     except (OSError, ValueError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        reason = f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        reason = f"{name}: {name_first(error)}" if isinstance(error, ValidationError) else str(error)
         raise BundleError(f"{folder} is not a bundle ({reason}); {_HINT}") from error

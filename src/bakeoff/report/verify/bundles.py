@@ -13,7 +13,7 @@ from bakeoff.data.batches import load_split
 from bakeoff.data.shards import Dataset
 from bakeoff.deploy.bundle import MODEL_NAMES, Bundle, Floats, Scores, missing_modules, open_bundle, read_facts
 from bakeoff.errors import BundleError, ConfigError
-from bakeoff.report.bundled import explain_other
+from bakeoff.report.bundled import explain_other, list_bundles
 from bakeoff.report.verify.bundle_facts import MadeBundle, check_coverage, check_facts, check_view, read_made
 from bakeoff.report.verify.check import Check, Datasets, OnCount, find_hash, make_note
 from bakeoff.runs.agreement import choose_tolerance, describe_difference
@@ -69,8 +69,8 @@ def verify_bundles(
     """
     by_id = {record.id: record for record in records}
     shipped = find_shipped(read_study(out), records)
-    for path in sorted(out.glob("bundle*/bundle.json")):
-        folder, facts = path.parent, read_facts(path.parent)
+    for folder in list_bundles(out):
+        facts = read_facts(folder)
         for name, digest in facts.files.items():
             yield Check(f"{folder.name}/{name}: sha256", digest, find_hash(folder / name))
         if other := explain_other(folder, shipped.id) if shipped else "":

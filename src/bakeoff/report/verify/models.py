@@ -10,6 +10,7 @@ from pathlib import Path
 from bakeoff.deploy.bundle import read_facts
 from bakeoff.errors import BakeoffError
 from bakeoff.launch import predict_again
+from bakeoff.report.bundled import list_bundles
 from bakeoff.report.verify.check import Check, Datasets, OnCount, find_hash, make_note
 from bakeoff.report.winner import find_winner
 from bakeoff.runs.agreement import describe_difference
@@ -76,7 +77,7 @@ def verify_models(
 def _find_shipped(out: Path, records: Sequence[RunRecord]) -> set[str]:
     """The ids of the run that the study ended with, and of the runs of its bundles."""
     winner = find_winner(read_study(out), records)
-    bundled = {read_facts(path.parent).run for path in out.glob("bundle*/bundle.json")}
+    bundled = {read_facts(folder).run for folder in list_bundles(out)}
     return bundled | ({winner.id} if winner else set())
 
 
