@@ -17,10 +17,11 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
 
+# Another budget is another study, so each has a folder of its own.
 run: $(USABLE) ## the whole job on CIFAR-100, or on handwritten digits where that cannot be had; BUDGET=30m for longer
 	@data=cifar100; \
 	$(BIN)/bakeoff data prepare cifar100 || { data=digits; echo "make run: no CIFAR-100 here, so this runs on the embedded digits"; }; \
-	$(BIN)/bakeoff run $$data --budget $(BUDGET)
+	$(BIN)/bakeoff run $$data --budget $(BUDGET) --out bakeoff-$$data-$(BUDGET)
 
 # With COVERAGE=1 workers are measured too, except those that are killed.
 test: lint ## lint, types and the fast tests

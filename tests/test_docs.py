@@ -235,6 +235,17 @@ def test_the_pages_name_targets_of_the_makefile() -> None:
         assert [name for name in named if name not in targets] == [], page.name
 
 
+def test_a_job_of_make_with_another_budget_is_written_to_another_folder() -> None:
+    lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
+    (command,) = (line.strip() for line in lines if "/bakeoff run" in line)
+
+    def place(budget: str) -> Any:
+        filled = command.replace("$(BIN)/", "").replace("$$data", "digits").replace("$(BUDGET)", budget)
+        return parse(filled).params["out"]
+
+    assert place("5m") != place("30m")
+
+
 @pytest.fixture(scope="module")
 def examples() -> dict[str, Any]:
     """The names that the examples of the page about extending define, each block executed by itself."""
