@@ -237,9 +237,12 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(arguments, message, tune):
 
 def test_the_recipe_can_be_trained_as_it_is(tmp_path):
     changed = BASE.revised(optim={"learning_rate": 0.002}, train={"batch": 32})
-    write_recipe(tmp_path / "recipe.toml", changed, BASE)
-    assert read_run(tmp_path / "recipe.toml") == changed
-    text = (tmp_path / "recipe.toml").read_text()
+    path = tmp_path / "my\nstudy" / "recipe.toml"
+    path.parent.mkdir()
+    write_recipe(path, changed, BASE)
+    assert read_run(path) == changed
+    text = path.read_text()
+    assert "--recipe 'my\\nstudy/recipe.toml'" in text.splitlines()[0]
     assert "learning_rate = 0.002 # was 0.001" in text
     assert "batch = 32 # was 64" in text
     assert text.count("# was") == 2

@@ -1,5 +1,6 @@
 """A run as a recipe: a TOML file for `bakeoff train --recipe`."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import tomlkit
 
 from bakeoff.files import write_text
 from bakeoff.runs.config import Run
+from bakeoff.text import printable
 
 __all__ = ["write_recipe"]
 
@@ -20,7 +22,10 @@ def write_recipe(path: Path, run: Run, base: Run) -> None:
         base: The run to compare with.
     """
     document = tomlkit.document()
-    document.add(tomlkit.comment(f"{run.candidate}: bakeoff train --recipe {path.name} --set train.seconds=600"))
+    # For the folder above the study's, which a relative path of the data usually begins in.
+    place = shlex.quote(f"{path.resolve().parent.name}/{path.name}")
+    command = f"bakeoff train --recipe {place} --set train.seconds=600"
+    document.add(tomlkit.comment(printable(f"{run.candidate}: {command}")))
     base_values = base.model_dump(mode="json")
     values = run.model_dump(mode="json")
     # Top-level keys come first: after a table they would belong to it.
