@@ -12,6 +12,7 @@ from bakeoff.cli.options import (
     ClassesOption,
     DataArgument,
     DataDirOption,
+    DataSeedOption,
     ExcludeOption,
     FitOption,
     GroupOption,
@@ -20,7 +21,6 @@ from bakeoff.cli.options import (
     LabelOption,
     LayoutOption,
     RelabelOption,
-    SeedOption,
 )
 from bakeoff.cli.output import exit_on_interrupt, print_json, print_line, print_place, shown_path
 
@@ -76,7 +76,7 @@ def show(
     data: DataArgument = "digits",
     *,
     classes: ClassesOption = "all",
-    seed: SeedOption = 0,
+    seed: DataSeedOption = 0,
     layout: LayoutOption = None,
     image_folder: ImageFolderOption = None,
     label: LabelOption = None,
@@ -130,7 +130,7 @@ def check(
     data: DataArgument = "digits",
     *,
     classes: ClassesOption = "all",
-    seed: SeedOption = 0,
+    seed: DataSeedOption = 0,
     near: Annotated[
         bool,
         typer.Option("--near/--no-near", help="Search for near-duplicates across splits, pair by pair."),

@@ -24,6 +24,7 @@ __all__ = [
     "ClusterOption",
     "DataArgument",
     "DataDirOption",
+    "DataSeedOption",
     "DeterministicOption",
     "DownloadLimitOption",
     "DryRunOption",
@@ -118,6 +119,9 @@ SEED_HELP = "Draws classes, weights, data order and augmentation."
 SeedOption = Annotated[int, typer.Option(metavar="N", help=SEED_HELP, min=0)]
 RecipeSeedOption = Annotated[
     int | None, typer.Option(metavar="N", help=SEED_HELP, min=0, show_default="the recipe's, or 0")
+]
+DataSeedOption = Annotated[
+    int, typer.Option(metavar="N", help="Draws the classes, where --classes is a number.", min=0)
 ]
 DryRunOption = Annotated[
     bool,
