@@ -370,7 +370,7 @@ def test_a_home_folder_that_is_not_known_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no data or folder called '~nosuch'"):
         open_source(Data(source="~nosuch"))
     (tmp_path / "labels.csv").write_text("image,label\n1.png,cat\n2.png,dog\n")
-    with pytest.raises(DataError, match="--images ~nosuch/photos is no folder and no archive"):
+    with pytest.raises(DataError, match="--image-folder ~nosuch/photos is no folder and no archive"):
         open_source(Data(source=str(tmp_path / "labels.csv"), image_folder="~nosuch/photos"))
 
 

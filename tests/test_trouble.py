@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bakeoff.text import plural
-from test_docs import PACKAGE, ROOT
+from test_docs import PACKAGE, ROOT, VERBS
 
 # What the sources raise with a message for the user, or for a part of one.
 RAISED = {
@@ -100,3 +100,21 @@ def test_a_page_has_the_words_of_the_sources(page: Path, texts: set[str]) -> Non
     said = [part for name, part in EXPLAINED if name == page.name]
     assert [part for part in said if not any(part in text for text in texts)] == []
     assert [part for part in said if letters(part) < 5] == []
+
+
+def test_an_option_that_a_message_about_the_data_names_is_the_same_in_every_verb_that_trains(
+    messages: dict[str, str],
+) -> None:
+    """Such messages are raised by all of them: in `compare`, `--images` is a number."""
+    about_data = [message for place, message in messages.items() if place.startswith("data/")]
+    named = {option for message in about_data for option in re.findall(r"(?<![\w-])--[a-z-]+", message)}
+    kinds = [
+        {
+            option: parameter.type_descriptor.annotation
+            for parameter in VERBS[(verb,)].params
+            for option in parameter.opts
+        }
+        for verb in ("run", "screen", "compare", "tune", "train")
+    ]
+    assert {option for option in named if len({each.get(option) for each in kinds}) > 1} == set()
+    assert "--image-folder" in named

@@ -249,7 +249,8 @@ def _choose(tree: Tree, tables: Sequence[Table], images: ImageFinder) -> Table:
             ]
             return replace(joined if len(same) > 1 else trained, notes=(*joined.notes, *notes))
     told = " or in ".join(table.name for table in tables)
-    raise DataError(f"{tree.shown()}: the labels can be in {told}; give one of them, and --images {tree.shown()}")
+    shown = tree.shown()
+    raise DataError(f"{shown}: the labels can be in {told}; give one of them, and --image-folder {shown}")
 
 
 def _split_of(tree: Tree, table: Table) -> SplitName | None:

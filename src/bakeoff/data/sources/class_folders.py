@@ -65,7 +65,7 @@ def _no_images(tree: Tree) -> DataError:
     if has_images(tree, ""):
         return DataError(
             f"{tree.shown()} holds images but no class folders; give each class its own folder, or give a table of"
-            " labels (train.csv) and --images"
+            " labels (train.csv) and --image-folder"
         )
     others = LeftOut()
     for _ in find_images(tree, "", left_out=others):
@@ -80,7 +80,7 @@ def _refuse_containers(tree: Tree, names: Sequence[str], *, has_splits: bool) ->
         layout = FolderLayout.SPLITS if has_splits else FolderLayout.CLASSES
         raise DataError(
             f"{tree.shown()}: the names of folders ({name_some(containers)}) say nothing of what their images show;"
-            " give each class its own folder, or give a table of labels (train.csv) and --images, or say --layout"
+            " give each class its own folder, or give a table of labels (train.csv) and --image-folder, or say --layout"
             f" {layout} if they are classes"
         )
 

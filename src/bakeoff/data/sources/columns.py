@@ -150,7 +150,7 @@ def _require_half(table: Table, image: str, found: Sequence[Found], where: str) 
         raise DataError(
             f"{table.name}: of {counted(len(found), 'row')}, {named} name an image in {where} (column {image}; not"
             " found:"
-            f" {name_some(values)}); give the folder of the images as --images, or remove the other rows"
+            f" {name_some(values)}); give the folder of the images as --image-folder, or remove the other rows"
             f"{''.join(f'; {note}' for note in table.notes)}"
         )
 

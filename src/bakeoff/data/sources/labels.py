@@ -98,7 +98,7 @@ class _Rows:
             more = f" and by {counted(len(self._unclear) - 1, 'more row')}" if len(self._unclear) > 1 else ""
             raise DataError(
                 f"{name}: several images can be meant by {self._unclear[0]}{more}; write their folders into column"
-                f" {columns.image}, remove copies, or give one folder as --images"
+                f" {columns.image}, remove copies, or give one folder as --image-folder"
             )
         if self._differing:
             raise DataError(f"{name} has rows that contradict each other: {name_some(self._differing)}; correct them")

@@ -82,7 +82,7 @@ def _open_built_in(name: str, data: Data, data_dir: Path | None, on_count: OnCou
 def _refuse_options(data: Data, name: str) -> None:
     """Raise ConfigError for options that say where labels or groups of files are."""
     options = {
-        "--images": data.image_folder,
+        "--image-folder": data.image_folder,
         "--label": data.label,
         "--group": data.group,
         "--layout": "" if data.layout is FolderLayout.AUTO else data.layout,
@@ -118,7 +118,7 @@ def _open_table(table: Table, folder: Path, data: Data, on_count: OnCount | None
     elif is_file and is_archive(place):
         tree = open_archive(place, on_count)
     else:
-        raise DataError(f"--images {place} is no folder and no archive; give the place of the images")
+        raise DataError(f"--image-folder {place} is no folder and no archive; give the place of the images")
 
     def list_rows(tree: Tree) -> Listing:
         images = ImageFinder(find_images(tree, "", tree.parents()[1:]))
@@ -131,7 +131,9 @@ def _open_table(table: Table, folder: Path, data: Data, on_count: OnCount | None
 
 def _open_tree(tree: Tree, data: Data, notes: Sequence[str] = ()) -> Source:
     if data.image_folder:
-        raise DataError(f"--images {data.image_folder} says where a table's images are; {tree.shown()} is no table")
+        raise DataError(
+            f"--image-folder {data.image_folder} says where a table's images are; {tree.shown()} is no table"
+        )
     return ImageFiles(
         tree,
         lambda tree: list_images(tree, data),
