@@ -83,7 +83,7 @@ def train(
             test/class/image; a table of labels as a file or a pandas DataFrame; or (images, labels): uint8 (n, height,
             width, 3) or grey (n, height, width), or a list of such images, and n labels.
             None: the recipe's, or `digits`.
-        recipe: TOML or JSON file with the run's settings; None: the defaults of each setting.
+        recipe: TOML or JSON file with the run's settings; None: the default of each, and 5 epochs.
         settings: Over the recipe: ["model.name=lenet", "train.epochs=3"], or {"model.name": "lenet", ...}.
         weights: "auto" (ImageNet weights), "none" (random), or the path of a Keras file with the network in it. None:
             the recipe's, or "auto".

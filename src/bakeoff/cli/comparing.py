@@ -186,6 +186,8 @@ def train(
 ) -> None:
     """Train one network by a recipe and print how it did.
 
+    Without a recipe and a length in `--set`, it trains for 5 epochs.
+
     **Examples**
 
     - `bakeoff train --set model.name=lenet --set train.epochs=3`

@@ -58,7 +58,8 @@ class Precision(StrEnum):
 
 
 class Train(Section):
-    """`[train]`: length, batches, evaluation and early stopping. Give exactly one of seconds, images and epochs."""
+    """`[train]`: length, batches, evaluation and early stopping. Give exactly one of seconds, images and epochs; a
+    recipe without this section has 5 epochs."""
 
     mode: Mode = Mode.FIT
     """`fit`: gradient descent through the network. `probe`: a linear classifier on frozen features; it has no
