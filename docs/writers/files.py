@@ -106,8 +106,13 @@ OUTPUT = """\
 Other verbs print what is in a file: `board`, `run`, `screen`, `compare` and `train` a list of the rows of [the
 board](board.md), `tune` the `found` or the `effects` of [the study](study.md), `evaluate` the `test` of [the
 record](run.md#testmetrics), `export` [the bundle](bundle.md) with its folder as `bundle`, a dry run the `plan` of [the
-study](plan.md). `predict` prints a list of objects with `path`, `top` (a list of `label` and `probability`), `error`
-and `unsure`. `bakeoff serve` describes its answers at `/docs`.
+study](plan.md), `weights export` and `weights import` a list of the `files` of [the kit](weights.md#exportedweights).
+
+`predict` prints a list of objects with `path`, `top` (a list of `label` and `probability`), `error` and `unsure`;
+`verify` an object with `checked` (a number), `broken` (a list of `where`, `written`, `computed` and `note`) and `notes`
+(a list of texts); `data check` an object with the number of images or classes for each kind of finding; `cache show` a
+list of objects with `kind`, `name`, `bytes`, `used` (seconds since 1970) and `paths`. `bakeoff serve` describes its
+answers at `/docs`.
 """
 
 
