@@ -6,9 +6,8 @@ import bakeoff
 from writers.markdown import code, page, table
 
 ABOUT = """\
-Each verb of the command line is a function with the same name and the same options ([how to use
-them](../how-to/python.md)). `import bakeoff` loads no TensorFlow. Everything raises exceptions of
-[`bakeoff.errors`](exit-codes.md#exceptions).
+These functions have the names and the options of verbs of the command line ([how to use them](../how-to/python.md)).
+`import bakeoff` loads no TensorFlow. Everything raises exceptions of [`bakeoff.errors`](exit-codes.md#exceptions).
 """
 NOT_HERE = """\
 What these pages show is made from the docstrings when the site is built; `help(bakeoff.run)` prints the same.
