@@ -5,9 +5,11 @@ import gzip
 import io
 import lzma
 import stat
+import struct
 import tarfile
 import tracemalloc
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -315,6 +317,34 @@ def test_what_macos_and_windows_put_into_archives_is_read(tmp_path):
     source, found = _read(tmp_path / "p.zip")
     assert source.class_names == ("c\u00e1t", "dog", "emu")
     assert len(found) == 9
+
+
+class _Named(zipfile.ZipInfo):
+    """A file whose name is stored in some encoding, which the archive does not say."""
+
+    stored = b""
+
+    def _encodeFilenameFlags(self):  # noqa: N802 - of zipfile
+        return self.stored, self.flag_bits
+
+
+@pytest.mark.parametrize("again", ["utf-8", "of an earlier name", "none"])
+def test_names_in_an_encoding_that_a_zip_does_not_say_are_told_unless_they_are_there_again(tmp_path, again):
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        for name, data in _files(root="\u72d7").items():
+            info = _Named(name)
+            info.stored = name.encode("gbk")
+            number = zlib.crc32(info.stored) - (again != "utf-8")
+            unicode_path = struct.pack("<BI", 1, number) + name.encode()
+            if again != "none":
+                info.extra = struct.pack("<HHBHH", 0x9999, 1, 0, 0x7075, len(unicode_path)) + unicode_path
+            archive.writestr(info, data)
+    source, found = _read(tmp_path / "p.zip")
+    is_there = again == "utf-8"
+    assert ("\u72d7/cat/0.png" in found) == is_there
+    assert len(found) == 8
+    told = "names in p.zip that are not in UTF-8, read in code page 437: 8, such as \u2563\u2556/cat/0.png; if"
+    assert any(told in note for note in source.notes) != is_there
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path):

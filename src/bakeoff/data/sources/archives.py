@@ -11,6 +11,7 @@ import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -41,6 +42,8 @@ _CHUNK_BYTES = 1 << 20
 _TAR_BLOCK = 512
 # A ZIP ends with a record that begins so, and is at most so long.
 _ZIP_END, _ZIP_END_BYTES = b"PK\x05\x06", 22 + 65_535
+# The kind of a field of a ZIP in which some programs write a name in UTF-8, beside the one in another encoding.
+_UNICODE_PATH = 0x7075
 # The deepest path that is read.
 _MOST_FOLDERS = 64
 
@@ -181,6 +184,23 @@ class _Packed(Tree, Generic[Member]):
 
 
 class _Zip(_Packed[zipfile.ZipInfo]):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._guessed: list[str] = []
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Members that are not read, and names of which the encoding is not known."""
+        notes = super().notes  # reads the names
+        if not self._guessed:
+            return notes
+        some = f"{len(self._guessed):,}, such as {self._guessed[0]}"
+        return (
+            *notes,
+            f"names in {self.path.name} that are not in UTF-8, read in code page 437: {some}; if they look wrong,"
+            " unpack the archive and give the folder",
+        )
+
     def read(self, path: str) -> bytes:
         """The contents of a file. Raises DataError if it is damaged or larger than it says."""
         return self.head(path, self._members[path].file_size)
@@ -229,9 +249,11 @@ class _Zip(_Packed[zipfile.ZipInfo]):
         self._check_complete()
         left = _MOST_GROWTH * self.path.stat().st_size + _GROWTH_BYTES
         for info in self._zip.infolist():
-            name = _decode_zip_name(info)
+            name, is_known = _decode_zip_name(info)
             if name.endswith("/"):
                 continue
+            if not is_known:
+                self._guessed.append(name)
             if info.flag_bits & 0x1:
                 raise DataError(f"{self.path} is encrypted; unpack it and give the folder")
             # Of the other ways, zipfile reads some, and then unpacks all that is there, whatever is declared.
@@ -327,13 +349,27 @@ def _clean(name: str) -> str | None:
     return None if is_absolute or ".." in parts or "\0" in name or len(parts) > _MOST_FOLDERS else "/".join(parts)
 
 
-def _decode_zip_name(info: zipfile.ZipInfo) -> str:
-    """A name as UTF-8 where it is, also if the archive does not say so, as those of macOS do not."""
-    # Of a name with a zero byte in it, zipfile gives what is before it, which may be that of a folder.
-    name = info.orig_filename if "\0" in info.orig_filename else info.filename
+def _decode_zip_name(info: zipfile.ZipInfo) -> tuple[str, bool]:
+    """A name, and whether its encoding is known: else it is read in code page 437, the one of the first ZIPs.
+
+    It is UTF-8 where the archive says so, where the bytes are, as those of macOS, and where a field has the name again.
+    """
+    # Of a name with a zero byte in it, zipfile's `filename` has what is before it, which may be that of a folder.
+    name = info.orig_filename
     if info.flag_bits & 0x800:
-        return name
+        return name, True
+    written = name.encode("cp437")
     try:
-        return name.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return name
+        return (_read_unicode_path(info.extra, written) or written).decode("utf-8"), True
+    except UnicodeDecodeError:
+        return name, False
+
+
+def _read_unicode_path(fields: bytes, written: bytes) -> bytes:
+    """The name in UTF-8 among the fields of a member; empty if there is none, or only one of an earlier name."""
+    while len(fields) >= 4:
+        kind, size = struct.unpack_from("<HH", fields)
+        field, fields = fields[4 : 4 + size], fields[4 + size :]
+        if kind == _UNICODE_PATH and field[:5] == b"\1" + zlib.crc32(written).to_bytes(4, "little"):
+            return field[5:]
+    return b""
