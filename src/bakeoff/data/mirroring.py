@@ -11,17 +11,20 @@ from bakeoff.data.sources.folder_names import split_words
 
 __all__ = ["describe_unmirrored", "find_mirrored"]
 
-# Left and right, in the languages that names of classes are usually in.
+# Left and right, in the languages that names of classes are usually in, and in their genders.
 _SIDES = (
     ("left", "right"),
     ("l", "r"),
-    ("links", "rechts"),
-    ("gauche", "droite"),
-    ("izquierda", "derecha"),
-    ("sinistra", "destra"),
-    ("esquerda", "direita"),
+    ("links linke linker linkes", "rechts rechte rechter rechtes"),
+    ("gauche", "droite droit"),
+    ("izquierda izquierdo", "derecha derecho"),
+    ("sinistra sinistro", "destra destro"),
+    ("esquerda esquerdo", "direita direito"),
 )
-_OTHER_SIDE = dict(_SIDES) | {right: left for left, right in _SIDES}
+# The row of a word, and its side.
+_SIDE_OF = {
+    word: (row, side) for row, sides in enumerate(_SIDES) for side, words in enumerate(sides) for word in words.split()
+}
 
 
 def describe_unmirrored(dataset: Dataset) -> str:
@@ -40,9 +43,9 @@ def find_mirrored(class_names: Sequence[str]) -> tuple[str, str] | None:
 
     Left and right are whole words of a name, which is split at spaces, marks and capitals, as `turn-left` and `HandL`.
     """
-    names = {tuple(split_words(name)): name for name in class_names}
+    names = {tuple(_SIDE_OF.get(word, word) for word in split_words(name)): name for name in class_names}
     for words, name in names.items():
-        swapped = tuple(_OTHER_SIDE.get(word, word) for word in words)
+        swapped = tuple(word if isinstance(word, str) else (word[0], 1 - word[1]) for word in words)
         if swapped != words and swapped in names:
             return name, names[swapped]
     return None
