@@ -405,6 +405,9 @@ def test_pictures_of_an_earlier_check_do_not_stay_without_their_list(twice, tmp_
     run_cli("data", "check", *twice, *options, "--exclude", listed)
     assert (tmp_path / "checked" / "findings.csv").is_file()
     assert not (tmp_path / "checked" / "pairs.png").exists()
+    (tmp_path / "checked" / "pairs.png").write_bytes(b"a picture of somebody")
+    run_cli("data", "check", *twice, *options, "--exclude", listed)
+    assert (tmp_path / "checked" / "pairs.png").is_file()
 
 
 def test_a_list_that_leaves_out_nothing_is_not_to_be_copied_into_itself(tmp_path, monkeypatch):

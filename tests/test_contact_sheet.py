@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bakeoff.data.contact_sheet import draw_sheet
+from bakeoff.data.contact_sheet import choose_path, draw_sheet
 from bakeoff.data.contact_sheet.classes import _augment_samples, _collect, _fill_panels, _fit_to_aspect, _Row, _title
 from bakeoff.data.pixels import PAD_COLOUR
 from bakeoff.data.shards import Dataset, open_dataset, prepare
@@ -47,6 +47,16 @@ def test_the_same_view_gives_the_same_image(digits: Dataset, tmp_path: Path) -> 
     for name in ("a.png", "b.png"):
         draw_sheet(digits, tmp_path / name, split="val")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_sheet_takes_the_place_of_a_sheet_and_of_no_other_file(digits: Dataset, tmp_path: Path) -> None:
+    usual = tmp_path / "photos.png"
+    draw_sheet(digits, usual, columns=1)
+    assert choose_path(usual) == usual
+    Image.new("RGB", (8, 8)).save(usual)
+    assert choose_path(usual) == tmp_path / "photos.2.png"
+    draw_sheet(digits, tmp_path / "photos.2.png", columns=1)
+    assert choose_path(usual) == tmp_path / "photos.2.png"
 
 
 def test_a_class_with_too_few_images_leaves_its_places_empty(digits: Dataset, tmp_path: Path) -> None:

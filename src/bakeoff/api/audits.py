@@ -30,7 +30,7 @@ from bakeoff.data.checks import (
     judge_conflicts,
     write_lists,
 )
-from bakeoff.data.contact_sheet import draw_pairs, draw_suspicious
+from bakeoff.data.contact_sheet import draw_pairs, draw_suspicious, is_sheet
 from bakeoff.data.shards import Dataset
 from bakeoff.data.sources import OnCount
 from bakeoff.errors import ConfigError, OutputError
@@ -208,13 +208,13 @@ def _write(
     has_pairs = any(finding.other_id for finding in findings)
     if has_pairs:
         notes += draw_pairs(dataset, findings, pairs)
-    else:
+    elif is_sheet(pairs):
         pairs.unlink(missing_ok=True)  # that of an earlier check
     if scored and suspicious is not None:
         notes += _note_suspicious(dataset, scored, suspicious)
         if suspicious:
             notes += draw_suspicious(dataset, suspicious, sheet)
-        else:
+        elif is_sheet(sheet):
             sheet.unlink(missing_ok=True)  # that of an earlier check
     return CheckResult(
         tuple(findings),

@@ -105,7 +105,7 @@ def show(
     """
     from bakeoff.console.bars import draw_bars, make_console
     from bakeoff.console.data import print_note
-    from bakeoff.data.contact_sheet import draw_sheet
+    from bakeoff.data.contact_sheet import choose_path, draw_sheet
     from bakeoff.runs.config import Run, override
     from bakeoff.study.provide import prepare_data
 
@@ -118,7 +118,8 @@ def show(
     with exit_on_interrupt(), draw_bars() as move:
         _, dataset = prepare_data(wanted, read_optional_path("data_dir", data_dir), move)
         move("drawing the sheet", 0, 0)
-        path = read_optional_path("out", out) or Path(f"{dataset.name}{f'-{augment}' if augment else ''}.png")
+        usual = Path(f"{dataset.name}{f'-{augment}' if augment else ''}.png")
+        path = read_optional_path("out", out) or choose_path(usual)
         notes = draw_sheet(dataset, path, columns=columns, augment=strengths if augment is not None else None)
     _print_data(dataset)
     for note in notes:

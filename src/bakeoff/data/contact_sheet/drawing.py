@@ -1,21 +1,39 @@
 """What all contact sheets share: sizes, colours, thumbnails, and how a sheet is saved."""
 
 import io
+import os
 from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from bakeoff.files import replacing
 
-__all__ = ["GAP", "MARGIN", "MUTED_TEXT", "TEXT", "THUMB", "TITLE", "draw_samples", "save", "to_text"]
+__all__ = [
+    "GAP",
+    "MARGIN",
+    "MUTED_TEXT",
+    "TEXT",
+    "THUMB",
+    "TITLE",
+    "choose_path",
+    "draw_samples",
+    "is_sheet",
+    "save",
+    "to_text",
+]
 
 # Sizes in pixels.
 THUMB = 48
 GAP = 4
 MARGIN = 28
 TITLE = 64
+# By this text a sheet is known, and told from other pictures of its name. It is among the first bytes of the file.
+_MARK = ("Software", "bakeoff")
+_HEAD_BYTES = 100
 # Images up to this side are enlarged without smoothing, so that their pixels can be seen.
 _TINY = 16
 TEXT, MUTED_TEXT, _BLANK = "#1d2430", "#5b6675", "#f1f3f6"
@@ -38,10 +56,26 @@ def draw_samples(
 
 def save(sheet: Image.Image, path: Path) -> None:
     """Write a sheet as PNG, whole or not at all."""
-    buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG", optimize=True)
+    mark, buffer = PngInfo(), io.BytesIO()
+    mark.add_text(*_MARK)
+    sheet.save(buffer, format="PNG", optimize=True, pnginfo=mark)
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
+
+
+def is_sheet(path: Path) -> bool:
+    """Whether a file is a sheet that bakeoff drew. False if it is not there or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return "\0".join(_MARK).encode() in file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+
+
+def choose_path(usual: Path) -> Path:
+    """The usual path of a sheet, or a numbered one where that is another file: `photos.2.png` for `photos.png`."""
+    numbered = (usual.with_name(f"{usual.stem}.{number}{usual.suffix}") for number in count(2))
+    return next(path for path in chain([usual], numbered) if is_sheet(path) or not os.path.lexists(path))
 
 
 def to_text(name: str) -> str:
