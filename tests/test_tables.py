@@ -3,12 +3,14 @@
 import json
 import zipfile
 from collections import Counter
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from bakeoff.cli.answers import print_csv
 from bakeoff.data.sources import open_source
 from bakeoff.data.sources.table import read_table
 from bakeoff.data.sources.trees import FolderTree
@@ -948,6 +950,20 @@ def test_tables_about_class_folders_do_not_disturb(tmp_path):
         "labels from folders; not used: Test.csv, Train.csv, boxes.csv"
         " (--label ClassId takes labels and splits from tables)"
     )
+
+
+def test_the_answers_of_predict_are_no_labels_unless_they_are_given(photos, capsys):
+    named = [SimpleNamespace(label=_label(number // 2), probability=0.5) for number in range(12)]
+    print_csv(
+        SimpleNamespace(path=f"photos/{name}", top=[one], error=None, unsure=None)
+        for name, one in zip(_names(), named, strict=True)
+    )
+    (photos / "named.csv").write_text(capsys.readouterr().out)
+    with pytest.raises(DataError, match="holds images but no class folders"):
+        _open(photos)
+    (photos / "labels.csv").write_text(_rows(_names()))
+    assert _classes(_open(photos)) == EXPECTED
+    assert list(_classes(_open(photos / "named.csv")).values()) == [one.label for one in named]
 
 
 def test_options_that_do_not_fit_are_refused(tmp_path, photos):

@@ -207,8 +207,8 @@ def _read_first_rows(tree: Tree, path: str, name: str) -> Table:
 
 
 def _read_related(tree: Tree, path: str, name: str, head: Table, finder: ImageFinder) -> Table | None:
-    """Read a table; None if its first rows name no image, or if `bakeoff data check` wrote it."""
-    if head.is_check_list or not share_found(head, finder):
+    """Read a table; None if its first rows name no image, or if bakeoff wrote it."""
+    if head.is_written_by_bakeoff or not share_found(head, finder):
         return None
     table = head if path.lower().endswith(_PARQUET) else read_table(name, _read_head(tree, path, LIMIT_BYTES + 1))
     return table.without_header() if any(map(names_an_image, table.columns)) else table

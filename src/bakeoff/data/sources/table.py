@@ -46,8 +46,9 @@ _SPACED_SUFFIX = ".txt"
 _SAMPLE_ROWS = 50
 # The last is that of Excel's "CSV (Macintosh)".
 _LINE_BREAK = re.compile("\r\n|\n|\r")
-# The first columns of the lists that `bakeoff data check` writes.
+# The first columns of the lists that `bakeoff data check` writes, and of the answers of `bakeoff predict --csv`.
 _CHECK_COLUMNS = (("kind", "split", "id"), ("id", "label", "suggested"))
+_ANSWER_COLUMNS = ("path", "rank", "label", "probability")
 # Names of the two columns of a JSON object that maps files to labels.
 _MAPPING_COLUMNS = ("file", "label")
 
@@ -72,6 +73,11 @@ class Table:
     def is_check_list(self) -> bool:
         """Whether it is a list that `bakeoff data check` wrote: findings, or suspicious labels."""
         return tuple(map(str.lower, self.columns[:3])) in _CHECK_COLUMNS
+
+    @property
+    def is_written_by_bakeoff(self) -> bool:
+        """Whether its labels are not a person's: a list of a check, or the answers of `bakeoff predict --csv`."""
+        return self.is_check_list or tuple(map(str.lower, self.columns[:4])) == _ANSWER_COLUMNS
 
     def column(self, name: str) -> list[str]:
         """The values of a column."""
