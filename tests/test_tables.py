@@ -494,6 +494,16 @@ def test_a_column_of_groups_is_kept(tmp_path, photos):
     assert _open(tmp_path / "labels.csv", photos).notes[0].endswith("columns not used: patient")
 
 
+@pytest.mark.parametrize("ways", [("7.0", "7"), ("Zo\u00e9", "Zoe\u0301")])
+def test_a_group_that_is_written_in_two_ways_is_one(tmp_path, photos, ways):
+    groups = [*ways, "8", "", *["9"] * 8]
+    lines = [f"{name},{_label(i)},{group}" for i, (name, group) in enumerate(zip(_names(), groups, strict=True))]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,label,patient", *lines]))
+    found = [image.group for image in _open(tmp_path / "labels.csv", photos, group="patient").records()]
+    assert found[0] == found[1]
+    assert found[2:5] == ["8", None, "9"]
+
+
 @pytest.mark.parametrize("form", ["{:04d}.png", "{:04d}"])
 def test_a_table_without_names_of_columns_loses_no_row(tmp_path, photos, form):
     (tmp_path / "labels.csv").write_text(_rows(_names(form=form)).partition("\n")[2])

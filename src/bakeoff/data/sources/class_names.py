@@ -9,9 +9,13 @@ from bakeoff.text import name_some
 __all__ = ["describe_alike", "read_numbers", "sort_classes"]
 
 
-def read_numbers(labels: Sequence[str]) -> list[str]:
-    """Labels that are all numbers, whole ones without a point, so that 1.0 is 1; other labels as they are."""
-    return [re.sub(r"\.0+$", "", label) for label in labels] if all(map(_is_number, labels)) else list(labels)
+def read_numbers(texts: Sequence[str]) -> list[str]:
+    """Labels or groups that are all numbers, whole ones without a point, so that 1.0 is 1; others as they are.
+
+    Empty texts stay empty.
+    """
+    are_numbers = all(map(_is_number, filter(None, texts)))
+    return [re.sub(r"\.0+$", "", text) for text in texts] if are_numbers else list(texts)
 
 
 def sort_classes(names: Iterable[str]) -> tuple[str, ...]:

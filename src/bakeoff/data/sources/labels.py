@@ -89,7 +89,9 @@ class _Rows:
         self._usual = usual_how(columns.found)
         values = columns.table.column(columns.image)
         splits = columns.splits or [None] * len(values)
-        groups = columns.groups or [""] * len(values)
+        # Written in two ways, a subject would be two groups, and on both sides of a split.
+        written = columns.groups or [""] * len(values)
+        groups = read_numbers([unicodedata.normalize("NFC", group) for group in written])
         places = _meant_folders(columns, folders)
         for row in zip(values, columns.found, columns.labels, splits, groups, places, strict=True):
             self._add(*row)
