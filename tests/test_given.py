@@ -124,11 +124,12 @@ GOOD = np.zeros((4, 8, 8, 3), np.uint8)
         (GOOD, "aaaa", "all labels are a; give images of at least two classes"),
         (GOOD, np.eye(4), r"labels has shape \(4, 4\).*argmax"),
         (GOOD, ["a", None, "b", "a"], r"labels\[1\] is empty"),
+        (GOOD, pd.Series(["a", None, "b", "a"], dtype="string"), r"labels\[1\] is empty"),
         ([], [], "all labels are missing"),
     ],
     ids=["unit", "float", "centred", "bool", "flat", "channels-first", "rgba", "list", "nested", "text", "pillow",
          "numbers", "lengths",
-         "one-class", "one-hot", "empty", "nothing"],
+         "one-class", "one-hot", "empty", "missing", "nothing"],
 )  # fmt: skip
 def test_arrays_that_would_have_to_be_guessed_are_refused(images, labels, said):
     with pytest.raises(DataError, match=said) as caught:

@@ -114,10 +114,11 @@ def test_a_parquet_file_is_read(tmp_path, photos):
     from pyarrow import parquet
 
     columns = {"id": _names(), "label": list(map(_label, range(12))), "bytes": [{"bytes": b"x"}] * 12}
+    columns["more"] = pyarrow.array([b"x"] * 12, pyarrow.large_binary())
     parquet.write_table(pyarrow.table(columns), tmp_path / "labels.parquet")
     source = _open(tmp_path / "labels.parquet", photos)
     assert _classes(source) == EXPECTED
-    assert any("are not read, only files (column bytes)" in note for note in source.notes)
+    assert any("are not read, only files (column bytes, more)" in note for note in source.notes)
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(DataError, match=r"cannot read .*damaged\.parquet"):
         _open(tmp_path / "damaged.parquet", photos)

@@ -49,6 +49,8 @@ _LINE_BREAK = re.compile("\r\n|\n|\r")
 # The first columns of the lists that `bakeoff data check` writes, and of the answers of `bakeoff predict --csv`.
 _CHECK_COLUMNS = (("kind", "split", "id"), ("id", "label", "suggested"))
 _ANSWER_COLUMNS = ("path", "rank", "label", "probability")
+# The type of what pandas has in columns of its own types where a value is missing. Comparing it is an error.
+_MISSING = "NAType"
 # Names of the two columns of a JSON object that maps files to labels.
 _MAPPING_COLUMNS = ("file", "label")
 
@@ -210,7 +212,7 @@ def to_cell(value: Any) -> str:
     """A cell as text. A whole number is written without a point: one empty cell makes a column of numbers floats."""
     if getattr(value, "ndim", 0):  # pandas reads the lists of a Parquet file as arrays
         value = value.tolist()
-    if value is None or value != value:
+    if value is None or type(value).__name__ == _MISSING or value != value:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
@@ -283,8 +285,10 @@ def _read_parquet(name: str, data: bytes) -> tuple[list[str], list[list[Any]], l
     try:
         file = parquet.ParquetFile(io.BytesIO(data))
         # Images inside the table would take all the memory.
+        types = arrow.types
+        holds_bytes = (types.is_struct, types.is_binary, types.is_large_binary, types.is_binary_view)
         kinds = {field.name: field.type for field in file.schema_arrow}
-        left_out = [name for name, kind in kinds.items() if arrow.types.is_struct(kind) or arrow.types.is_binary(kind)]
+        left_out = [name for name, kind in kinds.items() if any(is_kind(kind) for is_kind in holds_bytes)]
         columns = file.read(columns=[name for name in kinds if name not in left_out])
     except (arrow.ArrowException, OSError) as error:
         raise ValueError(str(error).splitlines()[0]) from error
