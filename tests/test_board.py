@@ -566,6 +566,24 @@ def test_a_winner_without_rivals_is_not_compared() -> None:
     )
 
 
+def test_runs_of_other_data_are_not_compared() -> None:
+    """As two of `bakeoff train` in one folder, the second after the classes or labels were changed."""
+    first, second = make_record("lenet@32", 0.6), make_record("cnn-small@32", 0.61)
+    tied = rank([first, second])
+    assert [(row.pareto, row.tie) for row in tied] == [(True, True), (False, True)]
+    changed = second.model_copy(update={"data": second.data.model_copy(update={"fingerprint": "f" * 64})})
+    rows = rank([first, changed])
+    assert names(rows) == ["cnn-small@32", "lenet@32"]
+    assert [(row.pareto, row.tie) for row in rows] == [(True, False), (True, False)]
+    assert find_head_to_head(rows) is None
+    assert explain(rows).endswith(
+        "It was not compared with another candidate. 1 run of other images, labels, classes or fit (lenet@32) is not"
+        " compared with it."
+    )
+    weighed = rank([first, changed], criteria={"memory": 1.0})
+    assert names(weighed) == names(rows)
+
+
 def test_costs_that_were_not_measured_are_not_compared() -> None:
     bare: dict[str, Any] = {"seconds": 0, "memory_peak_bytes": 0}
     text = explain(rank([make_record("a@32", 0.8, **bare), make_record("b@32", 0.5, **bare)]))

@@ -129,7 +129,8 @@ def test_several_seeds_are_shown_as_their_mean_lowest_and_highest(tmp_path: Path
         make_record("a@32", top1, config=base.config.model_copy(update={"seed": seed}), seed=seed)
         for seed, top1 in enumerate((0.7, 0.8, 0.75))
     ]
-    (spread,) = spread_over_seeds([*seeds, make_record("b@32")])
+    other = seeds[0].model_copy(update={"seed": 9, "data": base.data.model_copy(update={"fingerprint": "f" * 64})})
+    (spread,) = spread_over_seeds([*seeds, other, make_record("b@32")])
     assert (spread.name, spread.seeds, spread.low, spread.high) == ("a@32", 3, 0.7, 0.8)
     assert spread.mean == pytest.approx(0.75)
     save(tmp_path, *seeds)

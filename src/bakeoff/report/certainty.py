@@ -131,12 +131,12 @@ def compare_leaders(out: Path, rows: Sequence[Row]) -> Leaders | None:
 
 
 def spread_over_seeds(records: Sequence[RunRecord]) -> list[Spread]:
-    """The spread of each recipe that completed with several seeds in one stage."""
-    groups: dict[tuple[str, str], dict[int, RunRecord]] = {}
+    """The spread of each recipe that completed with several seeds in one stage, on the same data."""
+    groups: dict[tuple[str, str, str], dict[int, RunRecord]] = {}
     for record in records:
         if record.state is State.COMPLETE and record.val:
-            recipe = record.config.model_dump(mode="json", exclude={"seed": True})
-            groups.setdefault((record.stage, json.dumps(recipe)), {})[record.seed] = record
+            recipe = json.dumps(record.config.model_dump(mode="json", exclude={"seed": True}))
+            groups.setdefault((record.stage, record.data.fingerprint, recipe), {})[record.seed] = record
     spreads, metric = [], find_metric(records)
     for group in groups.values():
         estimates = [record.val.read(metric) for record in group.values() if record.val]

@@ -48,6 +48,8 @@ def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
     # The trials of a search have a separate figure in the section on the recipe.
     candidates = [row for row in rows if row.stage is not Stage.TUNE]
     scored = [row for row in candidates if is_scored(row)]
+    # Scores on other data say nothing about these.
+    scored = [row for row in scored if row.fingerprint == scored[0].fingerprint]
     # A probe's seconds and memory are not those of training, so the screen is drawn only where nothing was trained.
     trained = [row for row in scored if row.stage is not Stage.SCREEN] or scored
     costs = {

@@ -10,7 +10,7 @@ from typing import Any
 from bakeoff.errors import OutputError
 from bakeoff.files import write_text
 from bakeoff.report.answer import describe_answer, describe_failure, describe_losses, describe_next
-from bakeoff.report.board import COMPARISONS, NOISE, STAGES, STATES, find_metric, rank, round_of
+from bakeoff.report.board import COMPARISONS, NOISE, STAGES, STATES, field_of, find_metric, rank, round_of
 from bakeoff.report.bundled import find_bundled
 from bakeoff.report.certainty import compare_leaders, list_doubts, spread_over_seeds
 from bakeoff.report.coverage import describe_coverage
@@ -87,7 +87,7 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
     facts: dict[str, Any] = {
         "out": shlex.quote(out.resolve().name),
         "study": study,
-        "data": describe_data(study, records),
+        "data": describe_data(study, [winner, *records] if winner else records),
         "winner": winner,
         "metric": metric,
         "metrics": (metric, *(each for each in Metric if each is not metric)),
@@ -101,6 +101,7 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
         "states": STATES,
         "comparisons": COMPARISONS,
         "rounds": sorted(set(map(round_of, rows))),
+        "fields": sorted(set(map(field_of, rows))),
         "noise": NOISE,
         "tuning": describe_tuning(study, out, records),
         "labels": label_trials(study, records),

@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bakeoff.report.board import (
+    field_of,
     format_arm,
     format_bytes,
     format_caveats,
@@ -45,6 +46,7 @@ def make_environment() -> Environment:
         "commands": mark_commands,
         "count": format_count,
         "estimate": format_estimate,
+        "field_of": field_of,
         "headline": format_headline,
         "images": name_images,
         "losses": read_losses,

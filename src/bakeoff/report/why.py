@@ -17,6 +17,7 @@ from bakeoff.report.board import (
     is_clearly_cheaper,
     is_scored,
     measure_lead,
+    name_other_data,
 )
 from bakeoff.runs.config import Mode
 
@@ -84,7 +85,7 @@ def explain_in_table(rows: Sequence[Row]) -> Why:
         for place, (row, lead) in enumerate(zip(shown, leads, strict=True))
     ]
     first = next(filter(is_scored, rows))
-    notes = [explain_exception(match), *_name_shared(shown[1:], leads[1:])]
+    notes = [explain_exception(match), *_name_shared(shown[1:], leads[1:]), name_other_data(rows)]
     if match.eliminated:
         notes.append(f"Eliminated in an earlier rung, after less training: {', '.join(match.eliminated)}.")
     if first.stage is not match.winner.stage:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bakeoff.report.board.comparing import dominates, measure_lead, order_of
 from bakeoff.report.board.criteria import check_criteria, score_rows
-from bakeoff.report.board.rows import Row, find_metric, is_scored, read_merit, read_row, round_of
+from bakeoff.report.board.rows import Row, field_of, find_metric, is_scored, read_merit, read_row
 from bakeoff.runs.record import RunRecord, Stage, State
 
 __all__ = ["rank"]
@@ -22,7 +22,8 @@ def rank(
 
     Within these the order is the metric that decides (`find_metric`) on validation, then training seconds, then name.
     The screen is ordered by the error expected after equal training time (`expect_error`). `pareto` and `tie` (with the
-    row of the best score; in the screen, with the first one) refer to the row's stage, in a race to its rung.
+    row of the best score; in the screen, with the first one) refer to the row's stage, in a race to its rung, and in it
+    to the rows of the same data.
 
     Args:
         records: The runs; each becomes one row.
@@ -43,16 +44,16 @@ def rank(
     chosen = [record for record in records if stage in (None, record.stage)]
     by_id = {record.id: record for record in records}
     rows = sorted((read_row(record, metric, out, _find_rung(record, by_id)) for record in chosen), key=order_of)
-    scored: dict[tuple[int, int], list[Row]] = {}
+    scored: dict[tuple[int, int, str], list[Row]] = {}
     for row in filter(is_scored, rows):
-        scored.setdefault(round_of(row), []).append(row)
+        scored.setdefault(field_of(row), []).append(row)
     if criteria is not None:
         scores = {row.id: score for group in scored.values() for row, score in score_rows(group, criteria)}
         rows.sort(key=lambda row: (*order_of(row)[:2], -scores.get(row.id, 0)))
     ranked = []
     for place, row in enumerate(rows, start=1):
         number = None if row.state in (State.FAILED, State.RUNNING) else place
-        marks = _find_marks(row, scored[round_of(row)]) if is_scored(row) else {}
+        marks = _find_marks(row, scored[field_of(row)]) if is_scored(row) else {}
         ranked.append(row.model_copy(update={"rank": number, **marks}))
     return ranked
 
@@ -66,7 +67,7 @@ def _find_rung(record: RunRecord, by_id: Mapping[str, RunRecord]) -> int:
 
 
 def _find_marks(row: Row, rows: Sequence[Row]) -> dict[str, bool]:
-    """Pareto and tie of a row among `rows`, the scored rows of its round in their order."""
+    """Pareto and tie of a row among `rows`, the scored rows of its field in their order."""
     leader = rows[0] if row.stage is Stage.SCREEN else max(rows, key=read_merit)
     others = [each for each in rows if each is not leader] if row is leader else [row]
     tie = any(measure_lead(leader, other).is_tie for other in others)

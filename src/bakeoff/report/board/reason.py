@@ -18,6 +18,7 @@ from bakeoff.report.board.formatting import format_difference, format_estimate, 
 from bakeoff.report.board.rows import COMPARISONS, Row, is_scored, read_merit, round_of
 from bakeoff.runs.config import Candidate, Metric, Mode
 from bakeoff.runs.record import Stage, State
+from bakeoff.text import counted
 
 __all__ = [
     "HeadToHead",
@@ -27,6 +28,7 @@ __all__ = [
     "explain_win",
     "find_head_to_head",
     "list_reasons",
+    "name_other_data",
 ]
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -74,14 +76,17 @@ def explain(rows: Sequence[Row], criteria: Mapping[str, float] | None = None) ->
         criteria: Weights by criterion; None if accuracy alone decides.
 
     Returns:
-        One line with at most two sentences (`explain_win`), and a second line about the weights (`explain_change`) if
+        One line with two or three sentences (`explain_win`), and a second line about the weights (`explain_change`) if
         the winner has rivals.
     """
     return "\n".join(filter(None, (explain_win(rows), explain_change(rows, criteria))))
 
 
 def explain_win(rows: Sequence[Row]) -> str:
-    """Say in at most two sentences what won and how it compares with its rivals; expects the order of `rank`."""
+    """Say in two sentences what won and how it compares with its rivals; in a third one that there are other data.
+
+    Expects the order of `rank`.
+    """
     return " ".join(list_reasons(rows))
 
 
@@ -95,15 +100,29 @@ def list_reasons(rows: Sequence[Row]) -> list[str]:
         return ["No candidate completed, so there is no winner."]
     score, metric = format_estimate(winner), winner.metric
     named = f"a {metric.label} of {score}" if metric.is_loss else f"{score}{metric.unit} {metric.label}"
-    text = f"{winner.name} won with {named} {format_where(winner)}"
+    text, others = f"{winner.name} won with {named} {format_where(winner)}", filter(None, [name_other_data(rows)])
     match = find_head_to_head(rows)
     if match is None:
-        return [f"{text}.", "It was not compared with another candidate."]
+        return [f"{text}.", "It was not compared with another candidate.", *others]
     subject = "it" if match.winner.name == winner.name else match.winner.name
     how = "fine-tuned " if (winner.mode, match.winner.mode) == (Mode.PROBE, Mode.FIT) else ""
     link = "," if round_of(match.winner) == round_of(winner) else f"; {how}in {match.where} {subject} was"
-    sentences = [f"{text}{link} {_describe_lead(match.winner, match.rivals[0])}.", _compare_costs(match)]
+    sentences = [f"{text}{link} {_describe_lead(match.winner, match.rivals[0])}.", _compare_costs(match), *others]
     return [sentence for sentence in sentences if sentence]
+
+
+def name_other_data(rows: Sequence[Row]) -> str:
+    """Say which runs are of other data than the first scored row, and so are not compared; empty if none are.
+
+    A study has one set of data, but `bakeoff train` takes any into a folder.
+    """
+    scored = [row for row in rows if is_scored(row)]
+    others = [row.name for row in scored if row.fingerprint != scored[0].fingerprint]
+    if not others:
+        return ""
+    number, names = counted(len(others), "run"), _join(list(dict.fromkeys(others)))
+    verb = "is" if len(others) == 1 else "are"
+    return f"{number} of other images, labels, classes or fit ({names}) {verb} not compared with it."
 
 
 def explain_change(rows: Sequence[Row], criteria: Mapping[str, float] | None = None) -> str:
@@ -141,14 +160,16 @@ def explain_exception(match: HeadToHead) -> str:
 
 
 def find_head_to_head(rows: Sequence[Row]) -> HeadToHead | None:
-    """The latest round in which the first scored row has rivals; None if it has none. Expects the order of `rank`.
+    """The latest round in which the first scored row has rivals of the same data; None if it has none.
 
-    The trials of a search are recipes for one candidate, so they are rivals only where no stage compares candidates.
+    Expects the order of `rank`. The trials of a search are recipes for one candidate, so they are rivals only where no
+    stage compares candidates.
     """
     scored = [row for row in rows if is_scored(row)]
     if not scored:
         return None
-    compared = [row for row in scored if row.stage in COMPARISONS] or scored
+    of_same_data = [row for row in scored if row.fingerprint == scored[0].fingerprint]
+    compared = [row for row in of_same_data if row.stage in COMPARISONS] or of_same_data
     names = _name_entries(scored[0], compared)
     for each in sorted(set(map(round_of, compared))):
         together = [row for row in compared if round_of(row) == each]

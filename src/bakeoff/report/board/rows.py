@@ -20,6 +20,7 @@ __all__ = [
     "STAGES",
     "STATES",
     "Row",
+    "field_of",
     "find_metric",
     "format_csv",
     "is_scored",
@@ -89,8 +90,8 @@ class Row(BaseModel):
     tensors_total: int
     """Tensors of the network's backbone."""
     pareto: bool
-    """Whether no other run of its stage (in a race: of its rung) is at least as good in all four criteria and better in
-    one."""
+    """Whether no other run of its stage (in a race: of its rung) and data is at least as good in all four criteria and
+    better in one."""
     tie: bool
     """Whether validation cannot tell it from the best score of its stage (in a race: of its rung), or, of the best,
     from another one. Probes of a screen are told from the first by what is expected after fine-tuning."""
@@ -127,6 +128,8 @@ class Row(BaseModel):
     """Images of the training split."""
     classes: int = Field(0, exclude=True)
     """Classes of the data; 0: not known."""
+    fingerprint: str = Field("", exclude=True)
+    """Hash of the images and labels; only rows of the same data are compared."""
 
 
 def find_metric(records: Sequence[RunRecord]) -> Metric:
@@ -179,6 +182,7 @@ def read_row(record: RunRecord, metric: Metric | None = None, out: Path | None =
         seconds_planned=record.seconds_planned,
         train_images=record.data.counts.get("train", 0),
         classes=record.data.classes,
+        fingerprint=record.data.fingerprint,
         metric=metric or record.metric,
         **scores,
     )
@@ -209,9 +213,14 @@ def format_csv(rows: Sequence[Row]) -> str:
 def round_of(row: Row) -> tuple[int, int]:
     """The stage of a row and, in a race, its rung, as a number that is less for later ones.
 
-    Rows of one round had the same training, as far as the study decides it, so only these are compared with each other.
+    Rows of one round had the same training, as far as the study decides it, so only these are compared (`field_of`).
     """
     return STAGES.index(row.stage), -row.rung
+
+
+def field_of(row: Row) -> tuple[int, int, str]:
+    """What rows have to share to be compared: the round, and the data. `bakeoff train` may have written others."""
+    return *round_of(row), row.fingerprint
 
 
 def is_scored(row: Row) -> bool:

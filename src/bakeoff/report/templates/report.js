@@ -12,6 +12,7 @@
     body: element.parentElement,
     state: Number(element.dataset.state),
     round: Number(element.dataset.round),
+    field: Number(element.dataset.field),
     scored: "accuracy" in element.dataset,
     losses: CRITERIA.map((name) => (element.dataset[name] === "inf" ? Infinity : Number(element.dataset[name]))),
   }));
@@ -28,7 +29,7 @@
 
   const score = (row, weights) => {
     if (!row.scored) return 0;
-    const group = rows.filter((other) => other.scored && other.round === row.round);
+    const group = rows.filter((other) => other.scored && other.field === row.field);
     return CRITERIA.reduce((sum, _, criterion) => sum + weights[criterion] * countBeaten(group, row, criterion), 0);
   };
 
