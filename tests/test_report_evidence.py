@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,11 @@ from bakeoff.report.evidence import draw_budget, draw_memory, draw_screen_order
 from bakeoff.report.facts import Spending
 from bakeoff.report.failures import describe_failures
 from bakeoff.report.gallery import show_images
+from bakeoff.report.verify import verify_views
 from bakeoff.runs.calibration import choose_temperature, softmax
 from bakeoff.runs.config import Data
 from bakeoff.runs.findings import Arm, Difference, Effect, Effects, SearchResult
-from bakeoff.runs.folder import run_dir
+from bakeoff.runs.folder import RunFolder, run_dir
 from bakeoff.runs.record import DataFacts, RunRecord, Seconds, Stage, State, write_record
 from factories import make_metrics, make_record, save_bundle
 
@@ -367,6 +369,24 @@ def test_names_are_those_of_the_runs_own_data_whichever_bundles_are_in_the_folde
     shutil.rmtree(run_dir(tmp_path, pets.id))
     assert read_classes(tmp_path, pets, 2).names == ("cat", "dog")
     assert read_classes(tmp_path, other, 2).names == ("0", "1")
+
+
+def test_names_of_classes_are_kept_for_when_the_shards_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = make_record(val=make_metrics(n=4))
+    save(tmp_path, record)
+    save_predictions(tmp_path, record, [[5.0, 0.0]] * 4, [0, 0, 1, 1])
+    data = SimpleNamespace(class_names=("red_fox", "dog"), superclass_names=None, superclass_of=None)
+    with monkeypatch.context() as there:
+        there.setattr("bakeoff.report.class_names.find_dataset", lambda *_: data)
+        assert "from dog (0.0 %" in text_of(tmp_path)
+    assert read_classes(tmp_path, record, 2).names == ("red fox", "dog")
+    assert [check for check in verify_views(tmp_path) if not check.matches] == []
+    RunFolder(run_dir(tmp_path, record.id)).labels.unlink()
+    text = text_of(tmp_path)
+    assert "from 1 (0.0 %" in text
+    assert "Numbers stand for the names of the classes" in text
 
 
 def test_the_page_says_from_which_confidence_answers_are_right_often_enough(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ OTHERS = {
     "`OUT/runs/ID/events.out…`": "the history for TensorBoard",
     "`OUT/runs/ID/log.txt`": "the output of the run's process",
     "`OUT/runs/ID/checkpoint.npz`": "what a run needs to go on; deleted when it ends",
+    "`OUT/runs/ID/labels.json`": "the names of the classes as in a bundle, of the runs that the report is about",
     "`OUT/runs/ID/heat-maps.npz`": "where the model looked on the images that the report shows",
     "`OUT/recipe.toml`": "by `bakeoff tune`: the best [recipe](recipe.md)",
     "`OUT/bundle/model_card.md`": "data, scores with intervals, cost and limits, for people",

@@ -63,6 +63,8 @@ class Failures(NamedTuple):
     confusions: list[Confusion]
     calibration: Drawing
     calibration_text: str
+    names_are_known: bool
+    """False: numbers stand for the names of the classes."""
 
 
 def describe_failures(out: Path, record: RunRecord) -> Failures | None:
@@ -99,6 +101,7 @@ def describe_failures(out: Path, record: RunRecord) -> Failures | None:
         confusions=_find_confusions(predictions, classes),
         calibration=calibration,
         calibration_text=text,
+        names_are_known=classes.are_known,
     )
 
 

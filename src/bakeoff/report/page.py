@@ -13,6 +13,7 @@ from bakeoff.report.answer import describe_answer, describe_failure, describe_lo
 from bakeoff.report.board import COMPARISONS, NOISE, STAGES, STATES, field_of, find_metric, rank, round_of
 from bakeoff.report.bundled import find_bundled
 from bakeoff.report.certainty import compare_leaders, list_doubts, spread_over_seeds
+from bakeoff.report.class_names import keep_classes
 from bakeoff.report.coverage import describe_coverage
 from bakeoff.report.default_field import describe_absent, describe_entrants, read_default_field
 from bakeoff.report.evidence import draw_budget, draw_memory, draw_screen_order, draw_tradeoffs
@@ -51,7 +52,8 @@ def render_report(out: Path, *, keep: bool = False) -> str:
 
     Args:
         out: The study's folder.
-        keep: Save the images of the gallery in the run's folder, so that later reports do not need the shards.
+        keep: Save the images of the gallery and the names of the classes in the run's folder, so that later reports do
+            not need the shards.
 
     Returns:
         The page as HTML.
@@ -83,6 +85,9 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
     chosen, winner = choose_run(study, records), find_winner(study, records)
     # A refit has no validation score; the run whose recipe it repeats has.
     confirmed = find_confirmed(winner, records) if winner else None
+    if keep and winner and confirmed:
+        keep_classes(out, winner)
+        keep_classes(out, confirmed)
     spending, field = describe_spending(study, records), read_default_field(study)
     facts: dict[str, Any] = {
         "out": shlex.quote(out.resolve().name),

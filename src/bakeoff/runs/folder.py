@@ -58,6 +58,11 @@ class RunFolder:
         return self.path / "confusion.csv"
 
     @property
+    def labels(self) -> Path:
+        """The names of the classes, as in a bundle; of the runs that a report is about."""
+        return self.path / "labels.json"
+
+    @property
     def heat_maps(self) -> Path:
         """Where the model looked on the images that the report shows."""
         return self.path / "heat-maps.npz"

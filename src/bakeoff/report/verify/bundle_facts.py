@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bakeoff.data.shards import Dataset
-from bakeoff.deploy.bundle import BundleFacts, Calibration, Coverage, read_labels
+from bakeoff.deploy.bundle import BundleFacts, Calibration, Coverage
 from bakeoff.deploy.temperature import calibrate
 from bakeoff.errors import OutputError
 from bakeoff.report.verify.check import Check, format_value, make_note
+from bakeoff.report.verify.records import check_labels
 from bakeoff.runs.folder import SPLITS_SCORED, SplitScored, run_dir
 from bakeoff.runs.predictions import Predictions, read_predictions
 from bakeoff.runs.record import RunRecord
@@ -107,15 +108,7 @@ def _check_calibration(where: str, written: Calibration, computed: Calibration |
 def check_view(made: MadeBundle, dataset: Dataset) -> Iterator[Check]:
     """Compare the images that the model takes, and its classes, with the data of the run."""
     yield Check(f"{made.where}: side", str(made.facts.side), str(dataset.side))
-    labels = read_labels(made.folder)
-    expected = {
-        "classes": dataset.class_names,
-        "superclasses": dataset.superclass_names,
-        "superclass_of": dataset.superclass_of,
-    }
-    for name, value in expected.items():
-        where = f"{made.folder.name}/labels.json: {name}"
-        yield Check(where, format_value(getattr(labels, name)), format_value(value))
+    yield from check_labels(made.folder, f"{made.folder.name}/labels.json", dataset)
 
 
 def check_coverage(where: str, written: Coverage, curve: CoverageCurve, limit: float, near: float) -> Check:

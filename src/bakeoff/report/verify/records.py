@@ -8,7 +8,8 @@ from typing import Any
 from bakeoff.data.batches import load_split
 from bakeoff.data.shards import Dataset
 from bakeoff.data.sources import SplitName
-from bakeoff.errors import OutputError
+from bakeoff.deploy.bundle import read_labels
+from bakeoff.errors import BundleError, OutputError
 from bakeoff.report.verify.check import Check, Datasets, find_hash, format_value
 from bakeoff.runs.config import Metric, read_run, run_id
 from bakeoff.runs.folder import RunFolder, SplitScored, run_dir
@@ -16,7 +17,7 @@ from bakeoff.runs.metrics import Metrics, score
 from bakeoff.runs.predictions import Predictions, read_predictions
 from bakeoff.runs.record import RunRecord, State
 
-__all__ = ["verify_data", "verify_records"]
+__all__ = ["check_labels", "verify_data", "verify_records"]
 
 
 def verify_records(out: Path, records: Sequence[RunRecord], datasets: Datasets | None = None) -> Iterator[Check]:
@@ -25,8 +26,8 @@ def verify_records(out: Path, records: Sequence[RunRecord], datasets: Datasets |
     Args:
         out: The study's folder.
         records: Its runs.
-        datasets: The data of each run; with them, the images and labels saved with the logits are compared with the
-            shards.
+        datasets: The data of each run; with them, the images and labels saved with the logits, and the names of classes
+            in the folders of runs, are compared with the shards.
 
     Raises:
         OutputError: A config cannot be read.
@@ -39,6 +40,8 @@ def verify_records(out: Path, records: Sequence[RunRecord], datasets: Datasets |
         same = read_run(RunFolder(folder).config) == record.config
         written = "as in config.json" if same else "different from config.json"
         yield Check(f"{where}: config", written, "as in config.json")
+        if datasets and RunFolder(folder).labels.is_file():
+            yield from check_labels(folder, f"runs/{record.id}/labels.json", datasets[record.id])
         scored: dict[SplitScored, Metrics | None] = {"val": record.val, "test": record.test}
         for name, metrics in scored.items():
             if metrics is None or record.state is not State.COMPLETE:
@@ -71,6 +74,22 @@ def verify_data(records: Sequence[RunRecord], datasets: Datasets) -> Iterator[Ch
         for split in manifest.splits.values():
             for file in split.files:
                 yield Check(f"shard {folder.name}/{file.name}: sha256", file.sha256, find_hash(folder / file.name))
+
+
+def check_labels(folder: Path, where: str, dataset: Dataset) -> Iterator[Check]:
+    """Compare the names of classes in a folder's `labels.json`, called `where`, with those of the data."""
+    try:
+        labels = read_labels(folder)
+    except BundleError as error:
+        yield Check(where, "names of classes", f"not readable: {error}")
+        return
+    expected = {
+        "classes": dataset.class_names,
+        "superclasses": dataset.superclass_names,
+        "superclass_of": dataset.superclass_of,
+    }
+    for name, value in expected.items():
+        yield Check(f"{where}: {name}", format_value(getattr(labels, name)), format_value(value))
 
 
 def _format_counts(counts: Mapping[str, int]) -> str:
