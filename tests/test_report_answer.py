@@ -1,5 +1,6 @@
 """The first section in two sentences, the table of why, and what each point of a learning curve stands on."""
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,16 @@ import pytest
 from bakeoff.report import write_report
 from bakeoff.report.answer import describe_answer, describe_failure, describe_losses, describe_next
 from bakeoff.report.board import rank
+from bakeoff.report.bundled import explain_other
 from bakeoff.report.certainty import list_doubts
 from bakeoff.report.learning import draw_learning
+from bakeoff.report.page import render_report
 from bakeoff.report.template import mark_commands
 from bakeoff.report.why import explain_in_table
 from bakeoff.runs.config import Metric, Mode
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.history import CURVE_POINTS, read_curve, write_curve
-from bakeoff.runs.record import RunRecord, Stage, State, WeightsFacts, list_records
+from bakeoff.runs.record import RunRecord, Stage, State, WeightsFacts, list_records, write_record
 from bakeoff.runs.study_file import AnyStudy
 from factories import make_record, save_bundle
 from studies import write_study
@@ -84,6 +87,16 @@ def test_the_second_sentence_has_the_command_to_run_next(
     save_bundle(out / "bundle", winner, run=winner.id if bundled else "another")
     study = AnyStudy(command="bakeoff screen photos/ --budget 10m")
     assert describe_next(out, study, winner).command == command
+
+
+def test_the_commands_of_the_page_can_be_copied_where_the_folder_has_a_space(tmp_path: Path) -> None:
+    out, winner = tmp_path / "my study", make_record()
+    write_record(run_dir(out, winner.id), winner)
+    save_bundle(out / "bundle", winner)
+    page = html.unescape(render_report(out))
+    assert "bakeoff verify 'my study'\n" in page
+    assert 'keras.models.load_model("my study/bundle/model.keras", compile=False)' in page
+    assert f"`bakeoff export '{run_dir(out, 'another')}'`" in explain_other(out / "bundle", "another")
 
 
 def test_a_screen_of_the_digits_that_come_with_it_is_continued_by_a_run(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The bundles in a study's folder, and whose models they hold: `export` writes that of any run, in the same place."""
 
+import shlex
 from pathlib import Path
 
 from bakeoff.deploy.bundle import read_facts
@@ -37,7 +38,7 @@ def explain_other(bundle: Path, run: str) -> str:
         return ""
     return (
         f"{bundle} holds the model of run {held}, not that of the winner, run {run};"
-        f" `bakeoff export {run_dir(bundle.parent, run)}` exports the winner's"
+        f" `bakeoff export {shlex.quote(str(run_dir(bundle.parent, run)))}` exports the winner's"
     )
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -91,6 +92,7 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
     spending, field = describe_spending(study, records), read_default_field(study)
     facts: dict[str, Any] = {
         "out": shlex.quote(out.resolve().name),
+        "model_file": json.dumps(f"{out.resolve().name}/bundle/model.keras", ensure_ascii=False),
         "study": study,
         "data": describe_data(study, [winner, *records] if winner else records),
         "winner": winner,
