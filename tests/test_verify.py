@@ -125,6 +125,24 @@ def test_a_changed_cell_of_the_board_and_a_changed_word_of_the_page_are_named(st
     assert not any("record.json" in where for where in broken)
 
 
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (lambda board: board.replace(",", ";"), "columns"),
+        (lambda _board: "", "columns"),
+        (lambda board: board.replace("\n", ",,\n").replace(",,\n", "\n", 1), "cells beyond the columns of"),
+        (lambda board: board + board.splitlines()[-1] + "\n", "rows"),
+    ],
+    ids=["semicolons", "empty", "wider", "row-twice"],
+)
+def test_a_board_that_another_program_has_saved_is_named(study, damage, named):
+    board = (study / "board.csv").read_text()
+    (study / "board.csv").write_text(damage(board))
+    broken = [check.where for check in verify_views(study) if not check.matches]
+    assert broken
+    assert any(where.startswith(f"board.csv: {named}") for where in broken)
+
+
 def test_a_changed_config_matches_neither_the_id_nor_config_json(study):
     record = list_records(study)[0]
     _edit(run_dir(study, record.id) / "record.json", lambda raw: raw["config"]["train"].update(batch=999))

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
+from typing import Any
 
 from bakeoff.errors import OutputError
 from bakeoff.report.board import Row, format_csv, rank
@@ -30,18 +31,30 @@ def verify_views(out: Path) -> Iterator[Check]:
 
 
 def _compare_boards(written: str, computed: str) -> Iterator[Check]:
-    rows_written = csv.DictReader(io.StringIO(written))
-    columns = set(rows_written.fieldnames or ())
-    old = {row["id"]: row for row in rows_written}
-    new = {row["id"]: row for row in csv.DictReader(io.StringIO(computed))}
+    (old_columns, old), (columns, new) = _read_board(written), _read_board(computed)
+    if "id" not in old_columns:  # such as in one that a spreadsheet has saved with semicolons
+        yield Check("board.csv: columns", ", ".join(old_columns) or "(none)", ", ".join(columns))
+        return
+    yield Check("board.csv: rows", str(len(old)), str(len(new)))
+    boards = [{row["id"]: row for row in rows} for rows in (old, new)]
     # What was added since version 0.1.0: an older board lacks it.
     added = tuple(name for name, field in Row.model_fields.items() if not field.is_required())
-    for name in dict.fromkeys([*old, *new]):
-        for column in dict.fromkeys([*new.get(name, {}), *old.get(name, {})]):
-            if column.startswith(added) and column not in columns:
+    for name in dict.fromkeys(row["id"] for row in (*old, *new)):
+        for column in dict.fromkeys(column for board in reversed(boards) for column in board.get(name, {})):
+            if column.startswith(added) and column not in old_columns:
                 continue
-            cells = (str(rows.get(name, {}).get(column, "(no such row)")) for rows in (old, new))
+            cells = (str(board[name].get(column)) if name in board else "(no such row)" for board in boards)
             yield Check(f"board.csv: {column} of {name}", *cells)
+
+
+def _read_board(text: str) -> tuple[Sequence[str], list[dict[str, Any]]]:
+    """The columns and the rows of a board; cells beyond the columns have one of their own."""
+    reader = csv.DictReader(io.StringIO(text), restkey="cells beyond the columns")
+    try:
+        rows = list(reader)
+    except csv.Error:  # a cell of more than 131,072 characters
+        return [], []
+    return reader.fieldnames or [], rows
 
 
 def _compare_pages(written: Sequence[str], computed: Sequence[str]) -> Iterator[Check]:
