@@ -150,8 +150,12 @@ def test_a_failing_model_is_a_500_without_details_and_the_next_request_is_answer
         client._transport.raise_server_exceptions = False
         answer = client.post("/predict", **ask)
         assert client.post("/predict", **ask).status_code == 200
+        text = client.get("/metrics").text
     assert answer.status_code == 500
     assert "secrets" not in answer.text
+    assert "log says why" in answer.json()["detail"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert 'bakeoff_requests_total{path="/predict",status="500"} 1.0' in text
 
 
 def test_a_token_is_required_if_one_is_set(make_client):

@@ -1,13 +1,13 @@
 """Who may ask: the host that a request is for, the token, and pages of other origins."""
 
 import hmac
-from collections.abc import Mapping
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bakeoff.deploy.serve.responses import refuse
 from bakeoff.deploy.serve.settings import LOOPBACK, Settings
 
 __all__ = ["Access", "CrossOrigin"]
@@ -36,7 +36,7 @@ class Access:
         # Protects against DNS rebinding: a foreign page whose host name resolves to this machine.
         if not self._settings.allows_host(_host_of(headers.get("host", ""))):
             accepted = ", ".join((*LOOPBACK, *self._settings.allowed_hosts))
-            return _reject(
+            return refuse(
                 421, f"this server accepts the hosts {accepted} only; start it with --allow-host to accept others"
             )
         token = self._settings.token
@@ -45,7 +45,7 @@ class Access:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
             return None
-        return _reject(
+        return refuse(
             401, "a token is needed: send the header Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"}
         )
 
@@ -75,10 +75,6 @@ class CrossOrigin(CORSMiddleware):
         kept = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
         detail = f"{bytes(response.body).decode()}; start the server with --cors-origin to accept others"
         return JSONResponse({"detail": detail}, response.status_code, kept)
-
-
-def _reject(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status, {"Connection": "close"} | dict(headers or {}))
 
 
 def _host_of(header: str) -> str:

@@ -57,6 +57,7 @@ _REASONS = {
     408: "The request took too long to arrive",
     413: "The request is too large",
     415: "Neither an image, nor a form, nor JSON",
+    500: "The model or the server failed; its log says why",
     503: "The queue is full; see Retry-After",
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {

@@ -8,6 +8,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bakeoff.deploy.serve.responses import refuse
 from bakeoff.deploy.serve.settings import Settings
 
 __all__ = ["Guard"]
@@ -66,10 +67,15 @@ class Guard:
             if not status:
                 await _busy("the response took too long; try again")(scope, receive, send_safely)
             # Otherwise the client does not read its response. Returning without the rest of it closes the connection.
+        except Exception:
+            if not status:
+                # Starlette would answer outside of this middleware: as plain text, without headers, and uncounted.
+                await refuse(500, "the request failed in the server, whose log says why")(scope, receive, send_safely)
+            raise  # for the log
         finally:
             self._running -= 1
             self._on_response(scope["path"], status, time.perf_counter() - started)
 
 
 def _busy(detail: str) -> JSONResponse:
-    return JSONResponse({"detail": detail}, 503, {"Connection": "close", "Retry-After": "1"})
+    return refuse(503, detail, {"Retry-After": "1"})

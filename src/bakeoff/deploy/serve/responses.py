@@ -1,10 +1,13 @@
 """The JSON responses. The names of these classes are part of openapi.json."""
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel
+from starlette.responses import JSONResponse
 
 from bakeoff.deploy.bundle import Bundle, BundleFacts, Floats
 
-__all__ = ["Health", "ImageAnswer", "ModelAnswer", "NamedClass", "Problem", "to_answer"]
+__all__ = ["Health", "ImageAnswer", "ModelAnswer", "NamedClass", "Problem", "refuse", "to_answer"]
 
 
 class NamedClass(BaseModel):
@@ -53,3 +56,14 @@ def to_answer(name: str, bundle: Bundle, probabilities: Floats, top: int) -> Ima
     """Convert the probabilities (classes,) of one image for a response with its `top` most probable classes."""
     classes = [NamedClass(**score._asdict()) for score in bundle.top_classes(probabilities, top)]
     return ImageAnswer(name=name, top=classes, unsure=bundle.is_unsure(probabilities))
+
+
+def refuse(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A response that says why a request is rejected, and closes its connection.
+
+    Args:
+        status: The status.
+        detail: The reason.
+        headers: Further headers.
+    """
+    return JSONResponse({"detail": detail}, status, {"Connection": "close"} | dict(headers or {}))
