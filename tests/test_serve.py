@@ -158,8 +158,9 @@ def test_a_failing_model_is_a_500_without_details_and_the_next_request_is_answer
     assert 'bakeoff_requests_total{path="/predict",status="500"} 1.0' in text
 
 
-def test_a_token_is_required_if_one_is_set(make_client):
-    with make_client(token="secret") as client:
+@pytest.mark.parametrize("token", ["secret", "secret\n"])
+def test_a_token_is_required_if_one_is_set(make_client, token):
+    with make_client(token=token) as client:
         assert client.get("/").status_code == client.get("/healthz").status_code == 200
         for path in ("/model", "/metrics", "/report", "/docs", "/openapi.json"):
             assert client.get(path).status_code == 401

@@ -168,7 +168,7 @@ WRONG = {
     "allowed_hosts": ["https://a.test", "a.test:80", "a.*.test", "", "*test", "a test"],
     "cors_origins": ["a.test", "https://a.test/page", "null", "https://*.a.test", "https://", ""],
     "trusted_proxies": ["localhost", "10.0.0.1/8", "10.0.0", ""],
-    "token": ["schlüssel"],
+    "token": ["schlüssel", "a\nb", " \n"],
 }
 
 
@@ -179,10 +179,13 @@ def test_a_setting_that_cannot_be_is_refused(name, given):
         Settings(**{name: given if name in ("root_path", "token") else ("*", given)})
 
 
-def test_an_option_that_cannot_be_is_one_line_and_exit_code_2(tmp_path):
-    done = run_cli("serve", tmp_path, "--cors-origin", "null")
+@pytest.mark.parametrize(
+    ("option", "value"), [("--cors-origin", "null"), ("--max-megabytes", "inf"), ("--max-megapixels", "inf")]
+)
+def test_an_option_that_cannot_be_is_one_line_and_exit_code_2(tmp_path, option, value):
+    done = run_cli("serve", tmp_path, option, value)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "--cors-origin takes" in done.stderr
+    assert f"{option} takes" in done.stderr
 
 
 def test_the_options_of_the_command_become_settings(bundled, monkeypatch):

@@ -1,13 +1,14 @@
 """The verb that answers over HTTP: serve."""
 
 import importlib.util
+import math
 from typing import Annotated
 
 import typer
 
 from bakeoff.cli.options import BundleArgument, MinConfidenceOption, ThreadsOption
 from bakeoff.cli.output import print_error
-from bakeoff.errors import InputError
+from bakeoff.errors import ConfigError, InputError
 from bakeoff.variables import TOKEN
 
 __all__ = ["serve"]
@@ -118,6 +119,9 @@ def serve(
     from bakeoff.deploy.serve import serve as serve_bundle
 
     least = read_optional_share("min_confidence", min_confidence)
+    for option, value in {"--max-megabytes": max_megabytes, "--max-megapixels": max_megapixels}.items():
+        if not math.isfinite(value):
+            raise ConfigError(f"{option} takes a finite number, not {value}")
     settings = Settings(
         host=host,
         port=port,

@@ -59,9 +59,8 @@ class Settings:
     """Largest number of open connections."""
 
     def __post_init__(self) -> None:
-        if self.token is not None and not self.token.isascii():
-            raise ConfigError("--token has characters that a header cannot carry; use letters, digits and signs")
         # A frozen dataclass has no other way to store what was given in its usual form.
+        object.__setattr__(self, "token", None if self.token is None else _check_token(self.token))
         object.__setattr__(self, "root_path", _check_root_path(self.root_path))
         object.__setattr__(self, "allowed_hosts", tuple(map(_check_host, self.allowed_hosts)))
         object.__setattr__(self, "cors_origins", tuple(map(_check_origin, self.cors_origins)))
@@ -92,6 +91,16 @@ class Settings:
         host = host.lower().removesuffix(".")
         wildcards = tuple(name.removeprefix("*") for name in self.allowed_hosts if name.startswith("*."))
         return host in (*LOOPBACK, *self.allowed_hosts) or host.endswith(wildcards)
+
+
+def _check_token(given: str) -> str:
+    """A token without the spaces and line breaks around it, which files of secrets end with and no header carries."""
+    token = given.strip()
+    if not token:
+        raise ConfigError("--token has nothing but spaces; give a token, or leave it out")
+    if not (token.isascii() and token.isprintable()):
+        raise ConfigError("--token has characters that a header cannot carry; use letters, digits and signs")
+    return token
 
 
 def _check_root_path(given: str) -> str:
