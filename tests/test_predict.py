@@ -135,6 +135,14 @@ def test_an_image_that_is_named_twice_is_answered_twice(tmp_path):
     assert len(find_inputs([str(tmp_path / "a.png"), str(tmp_path)])) == 2
 
 
+def test_a_name_that_is_too_long_for_a_file_is_answered_by_its_error(tmp_path):
+    (tmp_path / "a.png").touch()
+    long, image = find_inputs([str(tmp_path / f"{'a' * 300}.png"), str(tmp_path)])
+    assert image.name == str(tmp_path / "a.png")
+    with pytest.raises(OSError, match="too long"):
+        long.read()
+
+
 def test_what_may_wait_forever_is_read_by_the_thread_that_ctrl_c_interrupts(bundle, pictures, tmp_path, monkeypatch):
     readers, outcomes = [], iter([(pictures / "00.png").read_bytes(), OSError(5, "Input/output error")])
 

@@ -1,6 +1,7 @@
 """The images that a user names on the command line."""
 
 import glob
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -45,12 +46,13 @@ def find_inputs(names: Sequence[str]) -> list[ImageInput]:
 
 def _find(name: str) -> Iterator[Path]:
     path = expand_home(name)
-    # The name of an existing file may contain a bracket.
-    is_glob = not path.exists() and any(character in name for character in _MAGIC)
+    # pathlib's exists and is_dir raise for a name that is too long, and in a folder that cannot be entered; here
+    # reading the file says so. The name of an existing file may contain a bracket.
+    is_glob = not os.path.exists(path) and any(character in name for character in _MAGIC)  # noqa: PTH110
     # pathlib's glob refuses absolute patterns.
     matches = map(Path, sorted(glob.glob(str(path), recursive=True))) if is_glob else [path]  # noqa: PTH207
     for match in matches:
-        if match.is_dir():
+        if os.path.isdir(match):  # noqa: PTH112
             yield from images_below(match)
         else:
             yield match
