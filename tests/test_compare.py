@@ -1,9 +1,12 @@
 """A comparison is fair by construction: all its runs differ in the network and in what belongs to it."""
 
+import io
 import re
 
 import pytest
+from rich.console import Console
 
+from bakeoff.console.plans import render_plan
 from bakeoff.errors import ConfigError, OutputError, WeightsError
 from bakeoff.runs.config import Candidate, Data, Run, WeightsChoice, parse_candidate, parse_weights
 from bakeoff.runs.history import CURVE_SHARE
@@ -133,6 +136,21 @@ def test_a_setting_can_make_all_runs_probes():
     assert (run.train.mode, run.train.probe_images) == ("probe", 0)
     with pytest.raises(ConfigError, match="each run is a probe, which has no length: leave out --budget"):
         _compare(LITE, settings=["train.mode=probe"], budget=600)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["train.mode=probe"], "a linear classifier on frozen features for each"),
+        (["train.seconds=90"], "90 s of training for each"),
+        (["train.images=4000"], "4,000 images of training for each"),
+        (["train.epochs=1.5"], "1.5 epochs of training for each"),
+    ],
+)
+def test_the_plan_says_what_each_run_gets(settings, says):
+    console = Console(width=200, file=io.StringIO())
+    console.print(render_plan(_compare(LITE, settings=settings)))
+    assert says in console.file.getvalue()
 
 
 def test_without_records_all_runs_are_pending():

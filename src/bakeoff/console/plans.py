@@ -10,7 +10,7 @@ from bakeoff.data.folds import half_interval
 from bakeoff.networks.find import find_network
 from bakeoff.report.board import format_bytes, format_seconds
 from bakeoff.report.default_field import describe_absent, describe_entrants
-from bakeoff.runs.config import Candidate, Precision, Train, look_up
+from bakeoff.runs.config import Candidate, Mode, Precision, Train, look_up
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.predictions import name_folds
 from bakeoff.study import MIN_CONFIRM_SECONDS, Ablation, AnyPlan, Comparison, Search, StudyPlan
@@ -165,24 +165,25 @@ def _with_time(stage: str, plan: StudyPlan) -> str:
 
 def _render_comparison(plan: Comparison) -> PlanTable:
     """What a comparison is about to do: its candidates, and the one length that all of them get."""
-    length = plan.runs[0].train
-    if plan.budget_seconds is not None:
-        title, each = (
-            f"Plan for {format_seconds(plan.budget_seconds)}",
-            f"{format_seconds(length.seconds or 0.0)} of training",
-        )
-    else:
-        unit, value = next(
-            (unit, getattr(length, unit)) for unit in ("seconds", "images", "epochs") if getattr(length, unit)
-        )
-        title, each = "Plan", f"{value:,g} {unit} of training"
+    title = "Plan" if plan.budget_seconds is None else f"Plan for {format_seconds(plan.budget_seconds)}"
     table = PlanTable(title, plan.decides)
     _describe_field(table, plan.field)
     table.add_row("compare", ", ".join(run.candidate for run in plan.runs))
+    each = _describe_length(plan.runs[0].train)
     table.add_row("", f"{each} for each, on the same data; compiling and scoring are measured apart")
     _warn_of_random(table, {run.candidate: run.model.weights for run in plan.runs})
     table.add_row("", "scored on validation; the test split stays locked")
     return table
+
+
+def _describe_length(train: Train) -> str:
+    """What each run of a comparison gets: so much training, or a probe, which has no length."""
+    if train.mode is Mode.PROBE:
+        return "a linear classifier on frozen features"
+    if train.seconds:
+        return f"{format_seconds(train.seconds)} of training"
+    amount = counted(train.images, "image") if train.images else f"{train.epochs:,g} epochs"
+    return f"{amount} of training"
 
 
 def _warn_of_random(table: PlanTable, weights: Mapping[str, str]) -> None:
