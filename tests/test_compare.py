@@ -206,3 +206,11 @@ def test_the_same_comparison_is_resumed_when_the_pace_was_measured_since(tmp_pat
         open_state(tmp_path, _compare(LITE, VGG, budget=600), data=data, command="")
     with pytest.raises(OutputError, match="budget_seconds is 600"):
         open_state(tmp_path, _compare(LITE, LENET, budget=700), data=data, command="")
+
+
+def test_a_comparison_that_was_begun_goes_on_where_runs_have_taken_longer_than_was_assumed():
+    slow, options = make_forecast(300, overhead=90), {"budget": 150, "spent": 20}
+    planned = _compare(LITE, LENET, forecast=make_forecast(300), **options)
+    with pytest.raises(ConfigError, match="too short for 2 candidates"):
+        _compare(LITE, LENET, forecast=slow, **options)
+    assert _compare(LITE, LENET, forecast=slow, begun=True, **options).asked == planned.asked

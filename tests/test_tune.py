@@ -10,7 +10,7 @@ import pytest
 
 import bakeoff
 from bakeoff.data.shards import open_dataset, prepare_cached
-from bakeoff.errors import NothingTrainedError
+from bakeoff.errors import ConfigError, NothingTrainedError
 from bakeoff.networks.find import find_network
 from bakeoff.runs.config import Data, Run, WeightsChoice, read_run
 from bakeoff.runs.findings import SearchResult, Verdict
@@ -119,6 +119,19 @@ def test_the_plan_of_a_factor_by_factor_study_counts_what_each_level_scores_and_
         head_start=True,
     )
     assert later.runs == plan.runs
+
+
+def test_a_factor_by_factor_study_that_was_begun_goes_on_where_runs_have_taken_longer_than_was_assumed():
+    factors = Space(parameters=(Parameter(key="train.batch", choices=(32, 128)),))
+
+    def plan(overhead, **options):
+        forecast, counts = make_forecast(overhead=overhead), {"train": 1000, "val": 150}
+        return make_ablation(BASE, factors, budget=120.0, seeds=1, counts=counts, forecast=forecast, **options)
+
+    planned = plan(10.0)
+    with pytest.raises(ConfigError, match="too short for 3 runs"):
+        plan(60.0)
+    assert plan(60.0, begun=True).asked == planned.asked
 
 
 @pytest.mark.slow

@@ -190,6 +190,7 @@ def compare(
             decision=prepared.decision,
             mirror=not prepared.unmirrored,
             field=prepared.field,
+            begun=prepared.is_begun,
         )
 
     def work(study: StudyState, prepared: PreparedStudy, watcher: StudyWatcher, executor: Executor) -> None:

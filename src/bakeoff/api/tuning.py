@@ -232,6 +232,7 @@ def tune(
             slots=slots,
             spent=time.monotonic() - prepared.started,
             decides=decides,
+            begun=prepared.is_begun,
         )
 
     return carry_out(request, plan, _work, workers, cluster, progress, read_flag("dry_run", dry_run))

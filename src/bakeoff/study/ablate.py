@@ -92,6 +92,7 @@ def make_ablation(
     slots: int = 1,
     spent: float = 0.0,
     decides: str = "",
+    begun: bool = False,
 ) -> Ablation:
     """Plan one run per seed for the base recipe, and for each value of each factor that differs from it.
 
@@ -107,6 +108,8 @@ def make_ablation(
         slots: Runs in parallel.
         spent: Wall-clock seconds of the budget that preparing the data and fetching weights have used.
         decides: A sentence on the metric that decides, which is the base recipe's.
+        begun: Whether the study goes on with runs that were planned before: then the budget may be too short for what
+            was measured since.
 
     Raises:
         ConfigError: No value differs from the base recipe's, or the budget is too short.
@@ -128,14 +131,14 @@ def make_ablation(
     # Levels differ in what is around the training: in their input sizes and in how often they are scored.
     around = statistics.fmean(forecast.for_stage(runs).around(run, counts) for run in arms)
     seconds = round((RUNS_SHARE * max(0.0, budget - spent) / rounds - around) / (1 + CURVE_SHARE), 1)
-    if seconds < MIN_TRAINING_SECONDS:
+    if seconds < MIN_TRAINING_SECONDS and not begun:
         least = math.ceil(rounds * (MIN_TRAINING_SECONDS * (1 + CURVE_SHARE) + around) / RUNS_SHARE + spent)
         raise ConfigError(
             f"a budget of {budget:.0f} s is too short for {counted(runs, 'run')}; give at least {least}s, or"
             " choose fewer"
             " factors with --space or --factors"
         )
-    start, levels = plan_arms(seconds)
+    start, levels = plan_arms(max(MIN_TRAINING_SECONDS, seconds))
     return Ablation(
         budget_seconds=budget,
         base=_repeat(start, seeds),

@@ -28,7 +28,7 @@ from bakeoff.profile import read_profile
 from bakeoff.report.board import format_bytes
 from bakeoff.runs.config import Candidate, Run, WeightsChoice, parse_weights
 from bakeoff.runs.default_field import DefaultField
-from bakeoff.runs.study_file import LeftOut, StudyData
+from bakeoff.runs.study_file import STUDY_FILE, LeftOut, StudyData
 from bakeoff.study.deciding import Decision, choose_metric
 from bakeoff.study.defaults import choose_candidates
 from bakeoff.study.entry import enter
@@ -77,6 +77,11 @@ class PreparedStudy:
     def out(self) -> Path:
         """Folder of the study."""
         return self.request.folder(self.dataset.name)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the folder holds a study: it goes on by the plan that it has."""
+        return (self.out / STUDY_FILE).is_file()
 
 
 @contextlib.contextmanager

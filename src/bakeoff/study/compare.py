@@ -77,6 +77,7 @@ def make_comparison(
     decision: Decision = BY_TOP1,
     mirror: bool = True,
     field: DefaultField | None = None,
+    begun: bool = False,
 ) -> Comparison:
     """Plan a comparison at a time budget, at equal images, or at the length that the recipe has.
 
@@ -96,6 +97,8 @@ def make_comparison(
         decision: The metric that decides.
         mirror: Whether images may be mirrored; a setting says otherwise.
         field: How the candidates were chosen, if none were named.
+        begun: Whether the comparison goes on with runs that were planned before: then the budget may be too short for
+            what was measured since.
 
     Raises:
         ConfigError: There is no length, or more than one, or the budget is too short.
@@ -104,7 +107,9 @@ def make_comparison(
     length: dict[str, float | int | None] = {}
     if budget is not None:
         paced = forecast.for_stage(len(candidates))
-        length = _divide_budget(budget, candidates, paced, val_images=counts["val"], slots=slots, spent=spent)
+        length = _divide_budget(
+            budget, candidates, paced, val_images=counts["val"], slots=slots, spent=spent, begun=begun
+        )
     elif images is not None:
         length = {"seconds": None, "images": images, "epochs": None}
     starts = (
@@ -153,7 +158,14 @@ def least_seconds(candidate: Candidate, forecast: Forecast) -> float:
 
 
 def _divide_budget(
-    budget: float, candidates: Sequence[Candidate], forecast: Forecast, *, val_images: int, slots: int, spent: float
+    budget: float,
+    candidates: Sequence[Candidate],
+    forecast: Forecast,
+    *,
+    val_images: int,
+    slots: int,
+    spent: float,
+    begun: bool,
 ) -> dict[str, float | int | None]:
     """The length of each run, as fields of `train`."""
     rounds, usable = math.ceil(len(candidates) / slots), max(0.0, budget - spent)
@@ -174,7 +186,7 @@ def _divide_budget(
     images = min(val_images, MAX_VAL_IMAGES, max(MIN_VAL_IMAGES, round(6 * usable / rounds)))
     if training(images) < MIN_TRAINING_SECONDS:
         images = least_images
-    if training(images) < MIN_TRAINING_SECONDS:
+    if training(images) < MIN_TRAINING_SECONDS and not begun:
         least = (rounds * MIN_TRAINING_SECONDS * (1 + CURVE_SHARE) + around(least_images)) / RUNS_SHARE + spent
         raise ConfigError(
             f"a budget of {budget:.0f} s is too short for {counted(len(candidates), 'candidate')};"
@@ -190,7 +202,7 @@ def _divide_budget(
 
     evaluations = next(filter(affords, range(MAX_EVALUATIONS, 1, -1)), 1)
     return {
-        "seconds": round(training(images, evaluations), 1),
+        "seconds": round(max(MIN_TRAINING_SECONDS, training(images, evaluations)), 1),
         "images": None,
         "epochs": None,
         "val_images": images,
