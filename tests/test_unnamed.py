@@ -351,3 +351,15 @@ def test_a_comparison_keeps_its_networks_when_other_weights_have_arrived(request
     after, study = begin()
     assert _names(after.candidates) == _names(before.candidates)
     assert len(study.plan.runs) == 1
+
+
+def test_a_command_for_a_study_that_was_begun_shows_the_plan_that_holds(request_):
+    ready, watcher = prepare_study(replace(request_, candidates=(Candidate(name="lenet"),)), Watcher()), Watcher()
+    plan = _plan(ready).model_copy(update={"confirm_seconds": 123.0})
+    _open(ready, plan)
+    with open_study(ready, _plan(ready), 1, watcher):
+        assert watcher.told == [("began", (ready.dataset, plan))]
+    again = {"candidates": "lenet", "out": request_.out, "dry_run": True, "progress": False}
+    assert bakeoff.run("digits", budget=600, **again).plan == plan.model_dump(mode="json")
+    with pytest.raises(OutputError, match=r"holds another study \(its budget_seconds is 600"):
+        bakeoff.run("digits", budget=900, **again)

@@ -10,6 +10,7 @@ from bakeoff.download import working_offline
 from bakeoff.launch import Executor
 from bakeoff.study import AnyPlan, StudyState, planned_slots
 from bakeoff.study.begin import PreparedStudy, StudyRequest, open_executor, open_study, prepare_study
+from bakeoff.study.state import find_begun
 from bakeoff.study.watcher import StudyWatcher
 
 __all__ = ["carry_out"]
@@ -34,7 +35,7 @@ def carry_out(
         cluster: A Ray cluster instead.
         progress: What is shown.
         dry_run: Whether to stop after the plan has been shown: no weights are downloaded, no run is trained, no folder
-            is made.
+            is made, none changed.
 
     Raises:
         BakeoffError: As the functions that call it.
@@ -53,6 +54,9 @@ def carry_out(
         slots = planned_slots(out, executor.slots)
         planned = plan(prepared, slots)
         if dry_run:
+            # A study that was begun goes on by its own plan, and another one is refused, as without a dry run.
+            if begun := find_begun(out, planned, data=prepared.facts):
+                planned = begun.plan
             watcher.study_began(prepared.dataset, planned)
             return Results(out, planned=planned.model_dump(mode="json"))
         with open_study(prepared, planned, slots, watcher) as study:

@@ -83,6 +83,21 @@ class PreparedStudy:
         """Whether the folder holds a study: it goes on by the plan that it has."""
         return (self.out / STUDY_FILE).is_file()
 
+    @property
+    def facts(self) -> StudyData:
+        """The data, as `study.json` describes them."""
+        dataset, findings = self.dataset, self.findings
+        return StudyData(
+            name=dataset.name,
+            counts=dataset.counts,
+            classes=len(dataset.class_names),
+            imbalance=round(dataset.imbalance, 2),
+            fingerprint=dataset.fingerprint,
+            warnings=(*findings.warnings, *dataset.manifest.warnings),
+            notes=(*dataset.notes, *findings.notes),
+            quarantined=tuple(LeftOut(**bad.model_dump()) for bad in dataset.manifest.quarantined),
+        )
+
 
 @contextlib.contextmanager
 def open_executor(workers: int | None, cluster: str | None) -> Iterator[Executor]:
@@ -185,32 +200,22 @@ def open_study(prepared: PreparedStudy, plan: AnyPlan, slots: int, watcher: Stud
 
     Args:
         prepared: Data, candidates and weights.
-        plan: What the study will do.
+        plan: What the study will do; one that was begun goes on by its own plan.
         slots: Runs side by side that the plan is for.
-        watcher: Shown the data and the plan.
+        watcher: Shown the data and the plan that holds.
 
     Raises:
         OutputError: The folder holds another study or other files, or another process is using it.
     """
-    dataset, out = prepared.dataset, prepared.out
-    facts = StudyData(
-        name=dataset.name,
-        counts=dataset.counts,
-        classes=len(dataset.class_names),
-        imbalance=round(dataset.imbalance, 2),
-        fingerprint=dataset.fingerprint,
-        warnings=(*prepared.findings.warnings, *dataset.manifest.warnings),
-        notes=(*dataset.notes, *prepared.findings.notes),
-        quarantined=tuple(LeftOut(**bad.model_dump()) for bad in dataset.manifest.quarantined),
-    )
-    study = open_state(out, plan, data=facts, command=prepared.request.command, slots=slots)
+    out = prepared.out
+    study = open_state(out, plan, data=prepared.facts, command=prepared.request.command, slots=slots)
     hold(out)
     try:
         study.note_preparation(time.monotonic() - prepared.started)
         if deleted := prune():
             freed = format_bytes(sum(entry.bytes for entry in deleted))
             watcher.noted(f"deleted {freed} from the cache that had not been used for long")
-        watcher.study_began(dataset, plan)
+        watcher.study_began(prepared.dataset, study.plan)
         yield study
     finally:
         # A Python process outlives its studies.

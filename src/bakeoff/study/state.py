@@ -27,6 +27,7 @@ __all__ = [
     "AnyPlan",
     "StudyState",
     "check_place",
+    "find_begun",
     "open_state",
     "planned_field",
     "planned_metric",
@@ -175,12 +176,7 @@ def open_state(out: Path, plan: AnyPlan, *, data: StudyData, command: str, slots
     Raises:
         OutputError: The folder holds another study or other files, or cannot be written.
     """
-    path = out / STUDY_FILE
-    if path.is_file():
-        study = _read(path)
-        if not _asks_the_same(study.plan, plan) or study.data.fingerprint != data.fingerprint:
-            difference = _describe_difference(study, plan, data)
-            raise OutputError(f"{out} holds another study ({difference}); choose another --out, or delete it")
+    if study := find_begun(out, plan, data=data):
         return study
     check_place(out)
     make_dir(out)
@@ -189,6 +185,21 @@ def open_state(out: Path, plan: AnyPlan, *, data: StudyData, command: str, slots
         command=command, started=started, data=data, budget_seconds=plan.budget_seconds, plan=plan, slots=slots
     )
     study.write(out)
+    return study
+
+
+def find_begun(out: Path, plan: AnyPlan, *, data: StudyData) -> StudyState | None:
+    """The study in a folder, if there is one; it goes on by its own plan.
+
+    Raises OutputError if it is another study than this plan and these data are of, or cannot be read.
+    """
+    path = out / STUDY_FILE
+    if not path.is_file():
+        return None
+    study = _read(path)
+    if not _asks_the_same(study.plan, plan) or study.data.fingerprint != data.fingerprint:
+        difference = _describe_difference(study, plan, data)
+        raise OutputError(f"{out} holds another study ({difference}); choose another --out, or delete it")
     return study
 
 
