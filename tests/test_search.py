@@ -333,6 +333,12 @@ def test_the_plan_says_when_trials_are_stopped(evaluations, says):
     assert ("is stopped" in text) == bool(says)
 
 
+def test_a_parameter_that_is_there_twice_is_refused():
+    twice = Space(parameters=(*SPACE.parameters, Parameter(key="train.batch", choices=(16, 64))))
+    with pytest.raises(ConfigError, match=r"the space has train\.batch twice; give its values in one table"):
+        make_search(BASE, twice, budget=600.0, counts=COUNTS)
+
+
 def test_a_failed_trial_does_not_end_the_search_and_a_failed_base_recipe_does(tmp_path):
     found = _search(tmp_path / "a", _made(tmp_path / "a", failing={2}), trials=6)
     assert (found.trials, found.failed) == ({"COMPLETE": 5, "FAIL": 1}, "")

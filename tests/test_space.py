@@ -79,11 +79,34 @@ def test_the_error_for_a_bad_file_names_the_mistake(tmp_path, text, message):
         (Parameter(key="optim.name", choices=("adamw", "adamant")), "adamant"),
         (Parameter(key="model.dropout", low=0.1, high=1.5), "model.dropout"),
         (Parameter(key="train.batch", choices=(32,), when={"optim.nam": ("sgd",)}), "optim.nam"),
+        (Parameter(key="model.size", choices=(16, 96)), "efficientnet-lite0@16: the input is too small"),
+        (Parameter(key="model.size", low=16, high=96), "efficientnet-lite0@16: the input is too small"),
+        (Parameter(key="optim.name", low=1, high=2), "optim.name"),
     ],
 )
 def test_invalid_keys_and_values_are_refused_before_training(parameter, message):
     with pytest.raises(ConfigError, match=message):
         Space(parameters=(parameter,)).widened_to(BASE)
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "low", "message"),
+    [
+        ({"unfreeze": "block5"}, "model.unfreeze", 0.2, "the base recipe's value 'block5' is no number; give choices"),
+        ({"name": "nasnet-mobile"}, "model.size", 64.0, "nasnet-mobile takes multiples of 32 pixels; give choices"),
+    ],
+)
+def test_a_range_in_which_a_run_cannot_have_each_value_is_refused(change, key, low, message):
+    space = Space(parameters=(Parameter(key=key, low=low, high=1.5 * low),))
+    with pytest.raises(ConfigError, match=message):
+        space.widened_to(BASE.revised(model=change))
+
+
+def test_of_a_key_of_whole_numbers_only_whole_numbers_are_drawn():
+    batch = Parameter(key="train.batch", low=16, high=200)
+    assert Space(parameters=(batch,)).widened_to(BASE).parameters == (batch.model_copy(update={"whole": True}),)
+    crop = Parameter(key="augment.crop", low=0.0, high=0.5)
+    assert Space(parameters=(crop,)).widened_to(BASE).parameters == (crop,)
 
 
 def test_a_space_is_widened_to_the_base_recipe():

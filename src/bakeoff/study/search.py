@@ -7,6 +7,7 @@ and the best one are trained once more, with another seed, and this pair decides
 import math
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -101,8 +102,11 @@ def make_search(
         decides: A sentence on the metric that decides, which is the base recipe's.
 
     Raises:
-        ConfigError: The budget is too short.
+        ConfigError: The budget is too short, or the space has a parameter twice.
     """
+    names = Counter(parameter.name for parameter in space.parameters)
+    if twice := next((name for name, count in names.items() if count > 1), ""):
+        raise ConfigError(f"the space has {twice} twice; give its values in one table")
     seconds = round(min(MAX_TRIAL_SECONDS, max(MIN_TRIAL_SECONDS, budget / 20)), 1)
     if budget < MIN_SEARCH_SECONDS:
         raise ConfigError(

@@ -24,6 +24,8 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from bakeoff.errors import ConfigError
 from bakeoff.files import read_toml
+from bakeoff.networks.backbone import check_size
+from bakeoff.networks.find import find_network
 from bakeoff.runs.config import Run, first_message, look_up, revise
 from bakeoff.runs.facts import Facts
 
@@ -48,7 +50,7 @@ class Parameter(Facts):
     log: bool = False
     """Draw uniformly on a logarithmic scale."""
     whole: bool = False
-    """Draw whole numbers only."""
+    """Draw whole numbers only. Of a key that takes no others they are drawn in any case."""
     when: dict[str, tuple[Scalar, ...]] = {}
     """Conditions: the parameter is active only if each of these keys has one of the values listed for it. Else the key
     keeps the base recipe's value."""
@@ -73,11 +75,16 @@ class Parameter(Facts):
         return f"{self.key} ({', '.join(terms)})" if terms else self.key
 
     def widened_to(self, value: Any) -> "Parameter":
-        """The parameter, with this value among its values. Raises ConfigError if its scale cannot have the value."""
+        """The parameter, with this value among its values. Raises ConfigError if its range cannot have the value."""
         if self.choices:
             return self if value in self.choices else self.model_copy(update={"choices": (value, *self.choices)})
         assert self.low is not None
         assert self.high is not None
+        if not isinstance(value, int | float):
+            raise ConfigError(
+                f"the space's {self.key}: the base recipe's value {value!r} is no number;"
+                " give choices instead of low and high"
+            )
         if self.log and value <= 0:
             raise ConfigError(
                 f"the space's {self.key}: the base recipe's value {value} is not on a logarithmic scale;"
@@ -104,9 +111,13 @@ class Space(Facts):
             value = look_up(base, parameter.key)
             for key in (*parameter.when, *parameter.also):
                 look_up(base, key)
+            if isinstance(value, int) and not parameter.choices:
+                # A number between the two ends would be refused in the middle of a search.
+                parameter = parameter.model_copy(update={"whole": True})
             for extreme in parameter.choices or (parameter.low, parameter.high):
                 checked = _to_int(extreme, parameter)
-                revise(base, {parameter.key: checked}, f"the space's {parameter.key} = {checked!r}")
+                run = revise(base, {parameter.key: checked}, f"the space's {parameter.key} = {checked!r}")
+                _check_size(parameter, run)
             if not isinstance(value, Scalar):
                 raise ConfigError(
                     f"the space's {parameter.key}: the base recipe's value is {value!r}, which cannot be drawn"
@@ -170,6 +181,17 @@ def _is_active(parameter: Parameter, base: Run, values: Mapping[str, Scalar]) ->
     return all(
         (values[key] if key in values else look_up(base, key)) in allowed for key, allowed in parameter.when.items()
     )
+
+
+def _check_size(parameter: Parameter, run: Run) -> None:
+    """Raise ConfigError if the network of a run with a value of a parameter cannot take its input size."""
+    network = find_network(run.model.name)
+    check_size(network, run.model.size)
+    if parameter.key == "model.size" and not parameter.choices and network.size_step > 1:
+        raise ConfigError(
+            f"the space's model.size: {network.name} takes multiples of {network.size_step} pixels;"
+            " give choices instead of low and high"
+        )
 
 
 def _to_int(value: Scalar | None, parameter: Parameter) -> Scalar | None:
