@@ -146,6 +146,20 @@ def test_a_folder_is_held_by_one_process_and_swept_of_what_a_killed_one_left(tmp
     code = f"from pathlib import Path; from bakeoff.locks import hold; hold(Path({str(tmp_path)!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert f"in use by another bakeoff (process {os.getpid()})" in done.stderr
+    with pytest.raises(OutputError, match="in use by another bakeoff"):
+        hold(tmp_path)  # as another thread does
+    release(tmp_path)
+    hold(tmp_path)
+    release(tmp_path)
+
+
+def test_folders_that_threads_of_a_process_write_beside_each_other_are_all_there(tmp_path):
+    with replacing_folder(tmp_path / "a") as first:
+        (first / "shard").write_text("a")
+        with replacing_folder(tmp_path / "b") as second:
+            (second / "shard").write_text("b")
+        assert (first / "shard").is_file()
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("shard")) == ["a/shard", "b/shard"]
 
 
 def test_what_others_write_inside_a_held_folder_stays(tmp_path, monkeypatch):

@@ -25,13 +25,11 @@ def hold(folder: Path) -> None:
     """Lock a folder for this process until it ends or calls `release`, and delete what killed processes left in it.
 
     These are half-written files in the folder itself and in those of its runs; what is elsewhere below it may be of
-    other processes. A folder that this process holds already stays locked.
+    other processes.
 
-    Raises OutputError if another process has it.
+    Raises OutputError if another process has it, or another thread of this one.
     """
     path = _lock_path(make_dir(folder))
-    if path in _held:
-        return
     lock = _make_lock(path)
     with explained_errors(path):
         try:
@@ -106,7 +104,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder to fill. On success it replaces `folder`; on failure it is deleted, and `folder` is as it was.
 
     What killed processes left half-written beside it is deleted. Check with `check_replaceable` before that `folder`
-    may be deleted. Raises OutputError if another process is writing it.
+    may be deleted. Raises OutputError if another process or thread is writing it.
     """
     folder = folder.absolute()
     clear_left(make_dir(folder.parent))
@@ -133,7 +131,7 @@ def clear_left(parent: Path) -> None:
     """Delete the half-written folders in `parent` that killed processes left."""
     for lock in parent.glob(f"{PARTIAL}*/.lock"):
         temporary = lock.parent
-        with contextlib.suppress(OutputError):  # another process is writing it
+        with contextlib.suppress(OutputError):  # another process or thread is writing it
             hold(temporary)
             folder = parent / temporary.name.removeprefix(PARTIAL)
             # The process was killed after it had moved the old folder away and before it had put the new one in place.
