@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 import bakeoff
-from bakeoff.errors import ConfigError, OutputError, WeightsError
+from bakeoff.api.progress import watch_progress
+from bakeoff.api.studies import _planner
+from bakeoff.errors import ConfigError, NothingTrainedError, OutputError, WeightsError
 from bakeoff.launch import time_network
 from bakeoff.networks.find import find_network
 from bakeoff.networks.table import TABLE
@@ -19,7 +21,7 @@ from bakeoff.report import read_study, write_report
 from bakeoff.runs.config import Candidate, Data, WeightsChoice
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import write_record
-from bakeoff.study import begin, entry, make_comparison, make_plan, unnamed
+from bakeoff.study import begin, entry, make_comparison, make_plan, run_study, unnamed
 from bakeoff.study.begin import StudyRequest, open_study, prepare_study
 from bakeoff.study.default_field import Availability
 from bakeoff.study.defaults import default_run
@@ -306,6 +308,18 @@ def test_a_dry_run_refuses_what_the_study_would_refuse(dry, budget, tmp_path, mo
     monkeypatch.setenv("BAKEOFF_OFFLINE", "1")
     with pytest.raises(WeightsError, match="downloads are off"):
         dry(SMALL, Candidate(name="lenet"), budget=budget)
+
+
+def test_a_study_of_which_no_weights_can_be_had_ends_with_the_reason(dry):
+    ready = dry(SMALL)
+    ready.downloads.give_up(SMALL.name, "the host is away")
+    plan = _planner()(ready, 1)
+    with (
+        watch_progress(False) as watcher,
+        open_study(ready, plan, 1, watcher) as study,
+        pytest.raises(NothingTrainedError, match=r"no candidate .*; mobilenet-v3-small@\d+: the host is away"),
+    ):
+        run_study(study, ready.out, ready.shards, watcher, downloads=ready.downloads)
 
 
 def test_of_a_named_field_as_many_are_compared_as_can_be_had(request_):

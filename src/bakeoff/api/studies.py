@@ -269,11 +269,13 @@ def _planner(tune: bool | None = None, refit: bool | None = None) -> Callable[[P
         request = prepared.request
         assert request.budget is not None
         failed = prepared.downloads.failed
+        here = [each for each in prepared.candidates if each.name not in failed]
         plan = make_plan(
             request.budget,
             data=request.data,
             counts=prepared.dataset.counts,
-            candidates=[each for each in prepared.candidates if each.name not in failed],
+            # If all have failed, the study leaves them out when it begins, and says why.
+            candidates=here or prepared.candidates,
             weights=prepared.weights,
             seed=prepared.seed,
             forecast=prepared.forecast,
