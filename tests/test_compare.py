@@ -114,6 +114,13 @@ def test_probes_can_be_compared_but_have_no_length():
         _compare(LITE, recipe=recipe, budget=600)
 
 
+def test_a_recipe_that_cannot_have_the_length_is_refused():
+    recipe = Run().revised(train={"deterministic": True})
+    assert _compare(LITE, recipe=recipe, images=600).runs[0].train.deterministic
+    with pytest.raises(ConfigError, match="the recipe: train: a deterministic run cannot end by the clock"):
+        _compare(LITE, recipe=recipe, budget=600)
+
+
 @pytest.mark.parametrize(("images", "probed"), [(100, 25), (4_000, 1_000), (50_000, 3_000)])
 def test_the_probe_is_a_part_of_the_images_and_never_most_of_them(images, probed):
     assert _compare(LITE, images=images).runs[0].train.probe_images == probed

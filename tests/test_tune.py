@@ -248,6 +248,12 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(arguments, message, tune):
     assert len(text.strip().splitlines()) == 1
 
 
+def test_the_recipe_of_a_probe_cannot_be_tuned(tmp_path):
+    (tmp_path / "probe.toml").write_text('[train]\nmode = "probe"\n')
+    with pytest.raises(ConfigError, match=r"probe\.toml: a probe trains nothing but its head"):
+        bakeoff.tune(recipe=tmp_path / "probe.toml", out=tmp_path / "out", progress=False)
+
+
 def test_the_recipe_can_be_trained_as_it_is(tmp_path):
     changed = BASE.revised(optim={"learning_rate": 0.002}, train={"batch": 32})
     path = tmp_path / "my\nstudy" / "recipe.toml"

@@ -157,12 +157,13 @@ def tune(
         raise ConfigError("--seeds repeats the runs of --strategy ablate; a search tries new recipes instead")
     seconds, changes, keys = read_seconds("budget", budget), read_settings(settings), _read_keys(factors)
     refuse_network(changes, "--candidate")
-    if makes_probes(changes):
-        raise ConfigError("--set train.mode=probe: a probe trains nothing but its head, so there is nothing to tune")
     if (length := find_length(changes)) and not pick_settings([length], "train.seconds"):
         raise ConfigError(f"--set {length}: all runs train for the same seconds; leave it out, or give train.seconds")
     recipe_path, space_path = read_optional_path("recipe", recipe), read_optional_path("space", space)
     given = read_run(recipe_path) if recipe_path else None
+    if makes_probes(changes, given):
+        named = "--set train.mode=probe" if makes_probes(changes) else recipe_path
+        raise ConfigError(f"{named}: a probe trains nothing but its head, so there is nothing to tune")
     wanted = read_candidates("candidate", candidate or DEFAULT_NETWORK)
     if len(networks := expand_fields(wanted)) != 1:
         raise ConfigError(f"--candidate {candidate!r}: name one network, as in {networks[0]}")

@@ -117,8 +117,7 @@ def make_ablation(
 
     def plan_arms(seconds: float) -> tuple[Run, list[tuple[str, Scalar, Run]]]:
         """The base recipe at this length, and the levels around it."""
-        length = {"seconds": seconds, "images": None, "epochs": None, "evaluations": 1}
-        length |= {"val_images": min(counts["val"], MAX_VAL_IMAGES)}
+        length = {"seconds": seconds, "evaluations": 1, "val_images": min(counts["val"], MAX_VAL_IMAGES)}
         start = set_length(base, length, train_images=counts["train"], head_start=head_start, settings=settings)
         return start, factors.widened_to(start).levels(start)
 

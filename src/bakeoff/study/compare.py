@@ -104,14 +104,14 @@ def make_comparison(
         ConfigError: There is no length, or more than one, or the budget is too short.
     """
     require_one_length(budget, images, recipe, settings)
-    length: dict[str, float | int | None] = {}
+    length: dict[str, float] = {}
     if budget is not None:
         paced = forecast.for_stage(len(candidates))
         length = _divide_budget(
             budget, candidates, paced, val_images=counts["val"], slots=slots, spent=spent, begun=begun
         )
     elif images is not None:
-        length = {"seconds": None, "images": images, "epochs": None}
+        length = {"images": images}
     starts = (
         decide_by(start_from(recipe, candidate, data, weights, seed, mirror=mirror), decision.metric)
         for candidate in candidates
@@ -146,7 +146,7 @@ def require_one_length(budget: float | None, images: int | None, recipe: Run | N
     asked = "--images" if budget is None else "--budget"
     if given := find_length(settings):
         raise ConfigError(f"--set {given} says how long runs are, and {asked} as well: give one of them")
-    if makes_probes(settings) or (recipe is not None and recipe.train.mode is Mode.PROBE):
+    if makes_probes(settings, recipe):
         raise ConfigError(f"each run is a probe, which has no length: leave out {asked}")
 
 
@@ -166,7 +166,7 @@ def _divide_budget(
     slots: int,
     spent: float,
     begun: bool,
-) -> dict[str, float | int | None]:
+) -> dict[str, float]:
     """The length of each run, as fields of `train`."""
     rounds, usable = math.ceil(len(candidates) / slots), max(0.0, budget - spent)
     least_images = min(val_images, MIN_VAL_IMAGES)
@@ -203,8 +203,6 @@ def _divide_budget(
     evaluations = next(filter(affords, range(MAX_EVALUATIONS, 1, -1)), 1)
     return {
         "seconds": round(max(MIN_TRAINING_SECONDS, training(images, evaluations)), 1),
-        "images": None,
-        "epochs": None,
         "val_images": images,
         "evaluations": evaluations,
     }

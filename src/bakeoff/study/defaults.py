@@ -20,6 +20,7 @@ from bakeoff.runs.config import (
     Train,
     WeightsChoice,
     override,
+    revise,
 )
 from bakeoff.study.fields import expand_fields
 
@@ -199,15 +200,15 @@ def set_length(
 
     Args:
         run: The run whose other settings are kept.
-        length: Fields of `train`, such as `seconds` or `images`.
+        length: Fields of `train`, such as `seconds` or `images`, which replaces any other length.
         train_images: Images of the training split.
         head_start: Whether the head starts from a probe, see `start_from_probe`.
         settings: KEY=VALUE, applied last.
 
     Raises:
-        ConfigError: A setting is invalid.
+        ConfigError: A setting is invalid, or the run cannot have this length.
     """
-    run = override(run.revised(train=length), settings)
+    run = override(revise(run, {f"train.{name}": value for name, value in length.items()}, "the recipe"), settings)
     if head_start:
         run = override(start_from_probe(run, train_images), settings)
     check_size(find_network(run.model.name), run.model.size)

@@ -116,8 +116,6 @@ def make_search(
     def set_trial_length(val_images: int) -> Run:
         length = {
             "seconds": seconds,
-            "images": None,
-            "epochs": None,
             "evaluations": EVALUATIONS_PER_TRIAL,
             "flip_test": False,
             "val_images": min(counts["val"], val_images),

@@ -77,9 +77,13 @@ def find_length(settings: Iterable[str]) -> str:
     return next(reversed(pick_settings(settings, *(".".join(path) for path in _LENGTHS))), "")
 
 
-def makes_probes(settings: Iterable[str]) -> bool:
-    """Whether KEY=VALUE settings make runs probes, which have no length. Raises ConfigError if a value is wrong."""
-    return override(Run(), pick_settings(settings, "train.mode")).train.mode is Mode.PROBE
+def makes_probes(settings: Iterable[str], recipe: Run | None = None) -> bool:
+    """Whether KEY=VALUE settings or a recipe make runs probes, which have no length.
+
+    Raises ConfigError if a value is wrong.
+    """
+    by_recipe = recipe is not None and recipe.train.mode is Mode.PROBE
+    return by_recipe or override(Run(), pick_settings(settings, "train.mode")).train.mode is Mode.PROBE
 
 
 def revise(run: Run, values: Mapping[str, Any], where: str) -> Run:
