@@ -1,7 +1,9 @@
 """What the cache holds, how large it grows, and what is deleted from it."""
 
+import errno
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -116,6 +118,27 @@ def test_what_another_process_has_deleted_meanwhile_is_no_error_and_is_not_count
     mark_used(listed[0].paths[0])
     assert not any(path.exists() for entry in listed for path in entry.paths)
     assert list_others() == []
+
+
+@pytest.mark.usefixtures("entries")
+def test_what_another_user_has_written_stays_and_stops_no_study(monkeypatch):
+    rename, told = Path.rename, []
+
+    def refuse(path, target):
+        if path.stem in (OLD, ".partial-x"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setenv("BAKEOFF_CACHE_BYTES", "0")
+    assert OLD not in {entry.name for entry in prune(told.append)}
+    assert _names() == [("features", OLD), ("decoded", ".partial-x"), ("features", YOUNG)]
+    (line,) = told
+    assert re.fullmatch(
+        rf"the cache keeps 2 entries that cannot be deleted, such as .*{OLD}\.json: Permission denied", line
+    )
+    assert [entry.name for entry in clear(on_kept=told.append)] == [YOUNG]
+    assert told == [line, line]
 
 
 @pytest.mark.usefixtures("entries")

@@ -21,12 +21,13 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from bakeoff.errors import ConfigError
 from bakeoff.files import PARTIAL, cache_dir, find_others, is_system_file, list_inside
+from bakeoff.text import counted
 from bakeoff.variables import CACHE_BYTES
 
 __all__ = ["KINDS", "SHARD_FILES", "CacheEntry", "clear", "list_entries", "list_others", "mark_used", "prune"]
@@ -50,6 +51,8 @@ KINDS = tuple(_WRITTEN)
 DEFAULT_LIMIT_BYTES = 20e9
 # An entry that was used in the last so many seconds is not pruned, because a study may be using it.
 RECENT_SECONDS = 86_400.0
+
+OnKept = Callable[[str], object]
 
 
 class CacheEntry(NamedTuple):
@@ -95,38 +98,54 @@ def mark_used(path: Path) -> None:
             os.utime(path)
 
 
-def clear(kinds: Sequence[str] = ()) -> list[CacheEntry]:
+def clear(kinds: Sequence[str] = (), on_kept: OnKept = lambda _: None) -> list[CacheEntry]:
     """Delete all entries of these kinds and return them. Without kinds, delete all but the downloads.
 
-    Raises ConfigError for an unknown kind.
+    Args:
+        kinds: Some of KINDS.
+        on_kept: Called with a sentence on the entries that cannot be deleted, if there are any.
+
+    Raises:
+        ConfigError: There is no such kind.
     """
     for kind in kinds:
         if kind not in KINDS:
             raise ConfigError(f"the cache has no {kind!r}; give one of {', '.join(KINDS)}")
     wanted = kinds or [kind for kind in KINDS if kind != "downloads"]
-    return [entry for entry in list_entries() if entry.kind in wanted and _delete(entry)]
+    kept: list[str] = []
+    deleted = [entry for entry in list_entries() if entry.kind in wanted and _delete(entry, kept)]
+    _tell(kept, on_kept)
+    return deleted
 
 
-def prune() -> list[CacheEntry]:
+def prune(on_kept: OnKept = lambda _: None) -> list[CacheEntry]:
     """Delete unfinished files, and the least recently used entries until the cache is within its size limit.
 
-    Entries that were used in the last day stay, also if the cache then exceeds the limit. The limit is
-    $BAKEOFF_CACHE_BYTES, by default 20 GB.
+    Entries that were used in the last day stay, also if the cache then exceeds the limit, and so do those that cannot
+    be deleted, as in a cache that several users share. The limit is $BAKEOFF_CACHE_BYTES, by default 20 GB.
 
-    Returns the deleted entries. Raises ConfigError if $BAKEOFF_CACHE_BYTES is not a number.
+    Args:
+        on_kept: Called with a sentence on the entries that cannot be deleted, if there are any.
+
+    Returns:
+        The deleted entries.
+
+    Raises:
+        ConfigError: $BAKEOFF_CACHE_BYTES is not a number.
     """
     limit = CACHE_BYTES.read_number(DEFAULT_LIMIT_BYTES)
     entries = list_entries()
-    total, deleted = sum(entry.bytes for entry in entries), []
+    total, deleted, kept = sum(entry.bytes for entry in entries), list[CacheEntry](), list[str]()
     for entry in entries:
         if total <= limit and not entry.name.startswith(PARTIAL):
             continue
         # Looked at again: while others were deleted, another process may have begun to use it, or deleted it.
         if _is_recent(entry) or _is_recent(_describe(entry.kind, entry.name, entry.paths)):
             continue
-        if _delete(entry):
+        if _delete(entry, kept):
             deleted.append(entry)
         total -= entry.bytes
+    _tell(kept, on_kept)
     return deleted
 
 
@@ -166,17 +185,27 @@ def _describe(kind: str, name: str, paths: Sequence[Path]) -> CacheEntry:
     )
 
 
-def _delete(entry: CacheEntry) -> bool:
-    """Delete an entry. False if another process has done so."""
+def _delete(entry: CacheEntry, kept: list[str]) -> bool:
+    """Delete an entry. False if another process has done so, or if it cannot be deleted: `kept` is told why."""
     deleted = False
     for path in entry.paths:
         # Under another name first, so that no other process takes what is left of a folder for the whole.
         unnamed = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
-        with contextlib.suppress(FileNotFoundError):  # another process has deleted it, or does so now
+        try:
             path.rename(unnamed)
             deleted = True
             if unnamed.is_dir() and not unnamed.is_symlink():
                 shutil.rmtree(unnamed)
             else:
                 unnamed.unlink()
+        except FileNotFoundError:  # another process has deleted it, or does so now
+            continue
+        except OSError as error:
+            kept.append(f"{path}: {error.strerror or error}")
+            return False
     return deleted
+
+
+def _tell(kept: Sequence[str], on_kept: OnKept) -> None:
+    if kept:
+        on_kept(f"the cache keeps {counted(len(kept), 'entry')} that cannot be deleted, such as {kept[0]}")

@@ -7,7 +7,7 @@ import typer
 
 from bakeoff.cache import KINDS
 from bakeoff.cli.options import JsonOption
-from bakeoff.cli.output import print_json, print_line
+from bakeoff.cli.output import print_error, print_json, print_line
 from bakeoff.text import counted, name_some
 
 __all__ = ["clear", "show"]
@@ -72,6 +72,6 @@ def clear(
     from bakeoff.cache import clear as clear_cache
     from bakeoff.report.board import format_bytes
 
-    deleted = clear_cache(kinds or [])
+    deleted = clear_cache(kinds or [], print_error)
     print_line(f"{counted(len(deleted), 'entry')} deleted, {format_bytes(sum(entry.bytes for entry in deleted))}")
     _print_others()

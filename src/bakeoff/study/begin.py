@@ -212,7 +212,7 @@ def open_study(prepared: PreparedStudy, plan: AnyPlan, slots: int, watcher: Stud
     hold(out)
     try:
         study.note_preparation(time.monotonic() - prepared.started)
-        if deleted := prune():
+        if deleted := prune(watcher.noted):
             freed = format_bytes(sum(entry.bytes for entry in deleted))
             watcher.noted(f"deleted {freed} from the cache that had not been used for long")
         watcher.study_began(prepared.dataset, study.plan)
