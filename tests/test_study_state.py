@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from bakeoff.api.results import load
 from bakeoff.errors import OutputError
 from bakeoff.runs.config import Data, Fit
 from bakeoff.runs.study_file import LeftOut, StudyData, read_study
 from bakeoff.study import open_state, planned_slots
+from bakeoff.study.state import check_place
 from test_plan import _plan
 
 DATA = StudyData(name="cifar100-20", fingerprint="d")
@@ -59,6 +61,14 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("important")
     with pytest.raises(OutputError, match="not empty"):
         open_state(tmp_path, _plan(), data=DATA, command="")
+
+
+def test_a_folder_that_cannot_be_looked_into_is_one_line(tmp_path):
+    out = tmp_path / ("long" * 100)
+    with pytest.raises(OutputError, match=r"cannot write .*: File name too long; .* choose another folder"):
+        check_place(out)
+    with pytest.raises(OutputError, match=r"cannot read .*: File name too long; give the folder of a study"):
+        load(out)
 
 
 def test_the_error_for_a_damaged_study_file_names_it(tmp_path):

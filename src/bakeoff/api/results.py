@@ -184,10 +184,14 @@ def load(out: PathLike) -> Results:
         Its results.
 
     Raises:
-        OutputError: The folder holds no runs.
+        OutputError: The folder holds no runs, or cannot be read.
     """
     folder = read_path("out", out)
-    if not (folder / "runs").is_dir():
+    try:
+        has_runs = (folder / "runs").is_dir()
+    except OSError as error:
+        raise OutputError(f"cannot read {folder}: {error.strerror}; give the folder of a study") from error
+    if not has_runs:
         raise OutputError(f"{folder} holds no runs; give the folder that `bakeoff run` or `bakeoff train` wrote")
     return Results(folder)
 

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, PrivateAttr, ValidationError
 
 from bakeoff.data.shards.manifest import EXCLUDED
 from bakeoff.errors import OutputError
-from bakeoff.files import make_dir, read_json, write_json
+from bakeoff.files import explained_errors, make_dir, read_json, write_json
 from bakeoff.runs.config import AugmentStep, Candidate, Metric
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.facts import name_field
@@ -157,9 +157,11 @@ def planned_networks(out: Path) -> set[str] | None:
 
 
 def check_place(out: Path) -> None:
-    """Raise OutputError if a folder can hold no study, because it holds other files or is a file."""
-    is_taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if is_taken and not (out / STUDY_FILE).is_file():
+    """Raise OutputError if a folder can hold no study: it holds other files, is a file, or may not be looked into."""
+    with explained_errors(out):
+        is_taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+        is_study = (out / STUDY_FILE).is_file()
+    if is_taken and not is_study:
         raise OutputError(f"{out} is not empty and holds no study; choose another --out")
 
 
