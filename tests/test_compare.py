@@ -209,8 +209,14 @@ def test_the_same_comparison_is_resumed_when_the_pace_was_measured_since(tmp_pat
     assert slow != fast
     open_state(tmp_path, slow, data=data, command="")
     assert open_state(tmp_path, fast, data=data, command="").plan == slow
+    older = slow.model_copy(update={"settings": None})
+    open_state(tmp_path / "older", older, data=data, command="")
+    assert open_state(tmp_path / "older", fast, data=data, command="").plan == older
     with pytest.raises(OutputError, match="candidates or their settings"):
         open_state(tmp_path, _compare(LITE, VGG, budget=600), data=data, command="")
+    for settings in (["train.val_images=500"], ["train.evaluations=2"]):
+        with pytest.raises(OutputError, match="candidates or their settings"):
+            open_state(tmp_path, _compare(LITE, LENET, budget=600, settings=settings), data=data, command="")
     with pytest.raises(OutputError, match="budget_seconds is 600"):
         open_state(tmp_path, _compare(LITE, LENET, budget=700), data=data, command="")
 

@@ -132,6 +132,7 @@ def test_a_factor_by_factor_study_that_was_begun_goes_on_where_runs_have_taken_l
     with pytest.raises(ConfigError, match="too short for 3 runs"):
         plan(60.0)
     assert plan(60.0, begun=True).asked == planned.asked
+    assert plan(10.0, settings=["train.seconds=20"]).asked != planned.asked
 
 
 @pytest.mark.slow

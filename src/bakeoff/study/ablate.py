@@ -16,7 +16,7 @@ from bakeoff.runs.findings import Effect, Effects
 from bakeoff.runs.history import CURVE_SHARE
 from bakeoff.runs.paired import compare, pair_by_seed, summarise
 from bakeoff.runs.record import RunRecord, State
-from bakeoff.study.defaults import set_length, without_length
+from bakeoff.study.defaults import set_length, settings_of_length, without_length
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.space import Scalar, Space
 from bakeoff.text import counted
@@ -53,6 +53,8 @@ class Ablation(Facts):
     """The values that are tried, each with its runs."""
     decides: str = ""
     """A sentence on the metric that decides."""
+    settings: dict[str, Any] | None = None
+    """What was set of the length and the scoring of runs, by key; None in studies of older versions."""
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -61,6 +63,7 @@ class Ablation(Facts):
             "budget_seconds": self.budget_seconds,
             "metric": self.base[0].train.metric.value,
             "runs": [without_length(run).model_dump(mode="json") for run in self.runs],
+            **({} if self.settings is None else {"settings": self.settings}),
         }
 
     @property
@@ -143,6 +146,7 @@ def make_ablation(
         base=_repeat(start, seeds),
         levels=tuple(Level(key=key, value=value, runs=_repeat(run, seeds)) for key, value, run in levels),
         decides=decides,
+        settings=settings_of_length(settings),
     )
 
 

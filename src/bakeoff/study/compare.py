@@ -14,7 +14,7 @@ from bakeoff.runs.facts import Facts
 from bakeoff.runs.history import CURVE_SHARE
 from bakeoff.runs.record import RunRecord, State
 from bakeoff.study.deciding import BY_TOP1, Decision, decide_by
-from bakeoff.study.defaults import set_length, start_from, without_length
+from bakeoff.study.defaults import set_length, settings_of_length, start_from, without_length
 from bakeoff.study.forecast import Forecast, count_scored
 from bakeoff.text import counted
 
@@ -41,6 +41,8 @@ class Comparison(Facts):
     """One for each candidate."""
     decides: str = ""
     """A sentence on the metric that decides."""
+    settings: dict[str, Any] | None = None
+    """What was set of the length and the scoring of runs, by key; None in studies of older versions."""
     field: DefaultField | None = None
     """How the candidates were chosen; None if they were named, and in studies of older versions."""
 
@@ -52,6 +54,7 @@ class Comparison(Facts):
             "budget_seconds": self.budget_seconds,
             "metric": self.runs[0].train.metric.value,
             "runs": [run.model_dump(mode="json") for run in runs],
+            **({} if self.settings is None else {"settings": self.settings}),
         }
 
     def pending(self, records: Sequence[RunRecord]) -> tuple[Run, ...]:
@@ -120,7 +123,13 @@ def make_comparison(
         set_length(run, length, train_images=counts["train"], head_start=recipe is None, settings=settings)
         for run in starts
     )
-    return Comparison(budget_seconds=budget, runs=tuple(runs), decides=decision.sentence, field=field)
+    return Comparison(
+        budget_seconds=budget,
+        runs=tuple(runs),
+        decides=decision.sentence,
+        settings=settings_of_length(settings),
+        field=field,
+    )
 
 
 def has_length(recipe: Run | None, settings: Sequence[str]) -> bool:

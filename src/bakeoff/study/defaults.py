@@ -19,7 +19,9 @@ from bakeoff.runs.config import (
     Run,
     Train,
     WeightsChoice,
+    look_up,
     override,
+    pick_settings,
     revise,
 )
 from bakeoff.study.fields import expand_fields
@@ -34,6 +36,7 @@ __all__ = [
     "has_random_weights",
     "progressive_sizes",
     "set_length",
+    "settings_of_length",
     "start_from",
     "start_from_probe",
     "without_length",
@@ -44,6 +47,8 @@ __all__ = [
 SMALL_INPUT, LARGE_INPUT = 96, 128
 # The probe that a head starts from uses at most this many images.
 MAX_PROBE_IMAGES = 3000
+# Keys of `train` that say how long a run is and how it is scored on the way. With a budget, the machine decides them.
+_OF_LENGTH = ("seconds", "images", "epochs", "val_images", "evaluations", "probe_images")
 
 
 def choose_candidates(
@@ -217,8 +222,13 @@ def set_length(
 
 def without_length(run: Run) -> Run:
     """The run with the length and the scoring of a default one: what remains was asked for."""
-    length = {name: Train.model_fields[name].default for name in ("images", "seconds", "val_images", "evaluations")}
-    return run.revised(train=length | {"epochs": 1.0, "probe_images": 0})
+    return run.revised(train={name: Train.model_fields[name].default for name in _OF_LENGTH} | {"epochs": 1.0})
+
+
+def settings_of_length(settings: Sequence[str]) -> dict[str, Any]:
+    """What KEY=VALUE settings ask for of what `without_length` leaves out: values by key."""
+    said = {f"train.{name}": pick_settings(settings, f"train.{name}") for name in _OF_LENGTH}
+    return {key: look_up(override(Run(), own), key) for key, own in said.items() if own}
 
 
 def start_from_probe(run: Run, train_images: int) -> Run:

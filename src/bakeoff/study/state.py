@@ -254,7 +254,7 @@ def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> s
             f" {now[name][:12]}…; with the source of then it goes on"
         )
     field = next(name for name in old if old[name] != new.get(name))
-    if field in ("runs", "base", "levels", "space", "candidates"):
+    if field in ("runs", "base", "levels", "space", "candidates", "settings"):
         return "its candidates or their settings are different"
     if field == "data":
         old, new = old["data"], new["data"]
