@@ -6,6 +6,8 @@ import pytest
 
 from bakeoff.api.results import load
 from bakeoff.errors import OutputError
+from bakeoff.files import PARTIAL
+from bakeoff.locks import LOCK
 from bakeoff.runs.config import Data, Fit
 from bakeoff.runs.study_file import LeftOut, StudyData, read_study
 from bakeoff.study import open_state, planned_slots
@@ -61,6 +63,12 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("important")
     with pytest.raises(OutputError, match="not empty"):
         open_state(tmp_path, _plan(), data=DATA, command="")
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", f"{PARTIAL}study.json", LOCK])
+def test_a_study_begins_in_a_folder_with_what_systems_and_other_commands_leave(tmp_path, name):
+    (tmp_path / name).write_text("left")
+    assert open_state(tmp_path, _plan(), data=DATA, command="").spent == 0
 
 
 def test_a_folder_that_cannot_be_looked_into_is_one_line(tmp_path):

@@ -33,6 +33,7 @@ __all__ = [
     "hash_file",
     "hash_json",
     "imported_weights_dir",
+    "is_left",
     "is_system_file",
     "list_inside",
     "make_dir",
@@ -84,6 +85,11 @@ def is_system_file(name: str) -> bool:
     return name.lower() in _SYSTEM_FILES or name.startswith(_SYSTEM_PREFIXES)
 
 
+def is_left(name: str) -> bool:
+    """Whether a file of this name counts for nothing: a system left it there, or a process that was killed."""
+    return is_system_file(name) or name.startswith(PARTIAL)
+
+
 def list_inside(folder: Path) -> list[Path]:
     """The files and folders inside a folder, at any depth. Another process may delete some of them meanwhile."""
     # `Path.rglob` fails where a folder is deleted while it is read.
@@ -96,8 +102,7 @@ def find_others(folder: Path, is_ours: Callable[[str], object]) -> Iterator[Path
     Files of systems and half-written ones do not count. `is_ours` gets a path inside the folder, with `/` in it.
     """
     for path in list_inside(folder):
-        counts = not is_system_file(path.name) and not path.name.startswith(PARTIAL)
-        if counts and not is_ours(path.relative_to(folder).as_posix()):
+        if not is_left(path.name) and not is_ours(path.relative_to(folder).as_posix()):
             yield path
 
 

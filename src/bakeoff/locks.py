@@ -13,8 +13,10 @@ from bakeoff.errors import OutputError
 from bakeoff.files import OWN_JSON, PARTIAL, cache_dir, explained_errors, find_others, hash_json, make_dir
 from bakeoff.text import encodable
 
-__all__ = ["check_replaceable", "clear_left", "hold", "release", "replacing_folder", "waiting_for"]
+__all__ = ["LOCK", "check_replaceable", "clear_left", "hold", "release", "replacing_folder", "waiting_for"]
 
+# The file in a folder by which it is held. It stays.
+LOCK = ".lock"
 # Where half-written files of a held folder are: in itself, and in the folders of its runs.
 _HALF_WRITTEN = (f"{PARTIAL}*", f"runs/*/{PARTIAL}*")
 # The lock files of the folders that this process holds.
@@ -129,7 +131,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 def clear_left(parent: Path) -> None:
     """Delete the half-written folders in `parent` that killed processes left."""
-    for lock in parent.glob(f"{PARTIAL}*/.lock"):
+    for lock in parent.glob(f"{PARTIAL}*/{LOCK}"):
         temporary = lock.parent
         with contextlib.suppress(OutputError):  # another process or thread is writing it
             hold(temporary)
@@ -143,7 +145,7 @@ def clear_left(parent: Path) -> None:
 
 
 def _lock_path(folder: Path) -> Path:
-    return (folder / ".lock").resolve()
+    return (folder / LOCK).resolve()
 
 
 def _make_lock(path: Path) -> FileLock:

@@ -12,7 +12,8 @@ from pydantic import ConfigDict, PrivateAttr, ValidationError
 
 from bakeoff.data.shards.manifest import EXCLUDED
 from bakeoff.errors import OutputError
-from bakeoff.files import explained_errors, make_dir, read_json, write_json
+from bakeoff.files import explained_errors, is_left, make_dir, read_json, write_json
+from bakeoff.locks import LOCK
 from bakeoff.runs.config import AugmentStep, Candidate, Metric
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.facts import name_field
@@ -159,10 +160,15 @@ def planned_networks(out: Path) -> set[str] | None:
 def check_place(out: Path) -> None:
     """Raise OutputError if a folder can hold no study: it holds other files, is a file, or may not be looked into."""
     with explained_errors(out):
-        is_taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+        is_taken = out.exists() and (not out.is_dir() or any(_is_content(path.name) for path in out.iterdir()))
         is_study = (out / STUDY_FILE).is_file()
     if is_taken and not is_study:
         raise OutputError(f"{out} is not empty and holds no study; choose another --out")
+
+
+def _is_content(name: str) -> bool:
+    """Whether a file in a folder is something of somebody's. A lock is left of a command that was refused."""
+    return name != LOCK and not is_left(name)
 
 
 def open_state(out: Path, plan: AnyPlan, *, data: StudyData, command: str, slots: int = 1) -> StudyState:
