@@ -232,7 +232,7 @@ def test_a_recipe_brings_its_network_its_classes_and_its_seed(tmp_path, tune):
         (["--seeds", "3"], "--seeds repeats the runs of --strategy ablate"),
         (["--space", "nowhere.toml"], "cannot read the space nowhere.toml"),
         (["--recipe", "nowhere.toml"], "nowhere.toml"),
-        (["--factors", "optim.rate"], "the space has no 'optim.rate'"),
+        (["--factors", "optim.rate,"], "the space has no 'optim.rate'"),
         (["--candidate", "lenet,cnn-small"], "name one network"),
         (["--set", "optim.name=adamant"], "optim.name"),
         (["--set", "model.size=8"], "size"),

@@ -17,11 +17,11 @@ from bakeoff.api.arguments import (
     read_data,
     read_flag,
     read_metric,
+    read_names,
     read_optional_path,
     read_optional_whole,
     read_seconds,
     read_settings,
-    read_texts,
     read_weights,
     read_whole,
     refuse_network,
@@ -155,7 +155,7 @@ def tune(
     repetitions = read_whole("seeds", seeds, 1, 20)
     if strategy == "tpe" and repetitions > 1:
         raise ConfigError("--seeds repeats the runs of --strategy ablate; a search tries new recipes instead")
-    seconds, changes, keys = read_seconds("budget", budget), read_settings(settings), _read_keys(factors)
+    seconds, changes, keys = read_seconds("budget", budget), read_settings(settings), read_names("factors", factors)
     refuse_network(changes, "--candidate")
     if (length := find_length(changes)) and not pick_settings([length], "train.seconds"):
         raise ConfigError(f"--set {length}: all runs train for the same seconds; leave it out, or give train.seconds")
@@ -237,10 +237,6 @@ def tune(
         )
 
     return carry_out(request, plan, _work, workers, cluster, progress, read_flag("dry_run", dry_run))
-
-
-def _read_keys(factors: Names | None) -> list[str]:
-    return [key.strip() for text in read_texts("factors", factors) for key in text.split(",")]
 
 
 def _work(study: StudyState, prepared: PreparedStudy, watcher: StudyWatcher, executor: Executor) -> None:
