@@ -393,6 +393,7 @@ def test_a_dry_run_of_tune_shows_the_plan_and_leaves_nothing(
     results = bakeoff.tune(candidate="lenet", factors=["model.dropout"], dry_run=True, out=tmp_path / "out")
     assert (results.records, results.best, results.search) == ([], None, None)
     assert "model.dropout" in capsys.readouterr().err
+    assert [parameter["key"] for parameter in results.plan["space"]["knobs"]] == ["model.dropout"]  # as in study.json
     assert not (tmp_path / "out").exists()
 
 

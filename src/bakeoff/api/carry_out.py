@@ -58,7 +58,7 @@ def carry_out(
             if begun := find_begun(out, planned, data=prepared.facts):
                 planned = begun.plan
             watcher.study_began(prepared.dataset, planned)
-            return Results(out, planned=planned.model_dump(mode="json"))
+            return Results(out, planned=planned.model_dump(mode="json", by_alias=True))
         with open_study(prepared, planned, slots, watcher) as study:
             work(study, prepared, watcher, executor)
     return Results(out)
