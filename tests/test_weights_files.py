@@ -227,6 +227,30 @@ def test_numbered_layers_are_found_behind_a_layer_of_ones_own(tmp_path: Path, su
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
+def test_numbered_layers_of_branches_are_found_beside_named_ones(tmp_path: Path, suffix: str) -> None:
+    """As in InceptionResNetV2, where a model lists the layers of its branches in another order than their numbers."""
+
+    def build() -> Any:
+        inputs = keras.Input((8, 8, 3))
+        short = keras.layers.Conv2D(4, 1)(inputs)
+        long = keras.layers.Conv2D(5, 1)(inputs)
+        for _ in range(2):
+            long = keras.layers.Conv2D(5, 3, padding="same")(long)
+        x = keras.layers.Concatenate()([short, long])
+        return keras.Model(inputs, keras.layers.Conv2D(6, 1, name="block_conv")(x))
+
+    saved, fresh = build(), build()
+    for weight in saved.weights:
+        weight.assign(np.random.default_rng(4).uniform(0.5, 1, weight.shape))
+    path = tmp_path / f"m{suffix}"
+    (saved.save_weights if suffix == ".weights.h5" else saved.save)(path)
+    report = load_weights(fresh, TABLE[0], WeightsSource("file", "x", path))
+    assert report.matched == report.total == len(saved.weights)
+    for old, new in zip(saved.get_weights(), fresh.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
 def test_one_numbered_layer_may_have_a_name_in_the_file(tmp_path: Path, suffix: str) -> None:
     """As the last layer of ConvNeXt in the whole classifier."""
 

@@ -114,7 +114,9 @@ def _match_named(wanted: list[Wanted], model: StoredModel) -> Match:
             if re.fullmatch(rf"{base}(_\d+)?", name)
         }
         stored = [model.layers[index] for index in sorted(numbers, key=lambda index: (numbers[index], index))]
-        pairs += _align([each for each in wanted if each.base == base], stored)
+        # In their order in the network, branches mix the numbers.
+        numbered = [each for each in wanted if each.base == base]
+        pairs += _align(sorted(numbered, key=lambda each: split_number(each.name)[1]), stored)
     found = Match(model, pairs)
     missing = [each for each in wanted if each.base and not any(each is one for one, _ in pairs)]
     if len(missing) == 1 and len(pairs) == len(wanted) - 1:
