@@ -66,6 +66,14 @@ def test_layers_of_a_deeper_network_between_those_of_the_network_are_refused(
         load_weights(backbone, VGG, source, partial=True)
 
 
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
+def test_a_part_of_a_deeper_network_is_taken_with_the_names_of_the_layers_between(tmp_path: Path, suffix: str) -> None:
+    source = save(vgg({1: 2, 2: 4, 3: 2}), tmp_path / f"a{suffix}")
+    report = load_weights(vgg({0: 1, 1: 2, 2: 2, 3: 2}), VGG, source, partial=True)
+    assert (report.matched, report.total) == (10, 14)
+    assert report.note.endswith(f"a{suffix} has others, which were not: block2_conv3, block2_conv4")
+
+
 def test_the_head_of_a_classifier_is_left_out(tmp_path: Path) -> None:
     source = save(vgg({1: 2, 2: 2}, top=True), tmp_path / "a.weights.h5")
     assert load_weights(vgg({1: 2, 2: 2}), VGG, source).matched == 8

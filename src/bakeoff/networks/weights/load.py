@@ -178,10 +178,19 @@ def _say_what_is_missing(spec: Backbone, wanted: list[Wanted], match: Match, pat
 
 
 def _say_what_differs(spec: Backbone, match: Match, path: Path) -> str:
+    notes = []
     # Without its classifier, Keras' ConvNeXt has the same layer before the pooling.
     if any(stored.title.endswith("_head_layernorm") for _, stored in match.pairs):
-        return f"the classifier in {path.name} normalises after pooling, {spec.name} before it, so its features differ"
-    return ""
+        notes.append(
+            f"the classifier in {path.name} normalises after pooling, {spec.name} before it, so its features differ"
+        )
+    # Only of a part: a whole network with such layers is refused.
+    if match.between:
+        notes.append(
+            f"between the layers that were loaded, {path.name} has others, which were not:"
+            f" {name_some([layer.title for layer in match.between])}{_looks_like(match)}"
+        )
+    return "; ".join(notes)
 
 
 def _own_layers(path: Path) -> str:
