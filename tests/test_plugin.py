@@ -20,7 +20,15 @@ from bakeoff.networks.backbone import build_backbone
 from bakeoff.networks.count import count_multiply_adds
 from bakeoff.networks.find import check_source, find_network, is_known, is_plugin
 from bakeoff.networks.model import build_network
-from bakeoff.networks.plugin import find_entry, forget_plugins, is_looked_at, list_entries, name_network, read_source
+from bakeoff.networks.plugin import (
+    find_entry,
+    forget_plugins,
+    import_attribute,
+    is_looked_at,
+    list_entries,
+    name_network,
+    read_source,
+)
 from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import load_weights, locate_weights
 from bakeoff.runs.config import Model
@@ -311,6 +319,47 @@ def test_a_file_of_weights_that_was_replaced_is_read_again(tmp_path: Path, monke
         forget_plugins()
         hashes.append(locate_weights(find_network("nets:NET"), "auto").hash)
     assert hashes[0] != hashes[1]
+
+
+BLOCKS = """
+    import keras
+    from bakeoff.networks import Backbone, Scaling
+
+    class Block(keras.layers.Layer):
+        def __init__(self, **settings):
+            super().__init__(**settings)
+            self.dense = keras.layers.Dense(3)
+
+        def build(self, shape):
+            self.dense.build(shape)
+
+        def call(self, x):
+            return x + self.dense(x)
+
+    def deep(input_shape, depth, head=False):
+        x = images = keras.Input(input_shape)
+        for number in range(depth):
+            x = Block()(x)
+        return keras.Model(images, keras.layers.Dense(5)(x) if head else x)
+
+    def build(input_shape):
+        return deep(input_shape, 2)
+
+    NET = Backbone(builder=build, scaling=Scaling.UNIT, native_size=32, weights="a.weights.h5")
+"""
+
+
+def test_a_file_of_weights_with_further_blocks_is_refused_and_a_head_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_here(monkeypatch)
+    write_module(tmp_path, "nets", BLOCKS)
+    deep = import_attribute("nets:deep")
+    deep((32, 32, 3), 4).save_weights(tmp_path / "a.weights.h5")
+    with pytest.raises(ConfigError, match="more layers of the same kind than the network has, first block_2"):
+        find_network("nets:NET")
+    deep((32, 32, 3), 2, head=True).save_weights(tmp_path / "a.weights.h5")
+    assert find_network("nets:NET").weight_origins == (Origin.FILE,)
 
 
 def test_weights_that_are_not_there_or_change_nothing_are_refused(

@@ -5,6 +5,7 @@ This runs the user's code, so it runs in a process of its own (`worker.py`). Wha
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from bakeoff.networks.plugin import (
     write_plugin_facts,
 )
 from bakeoff.networks.weights import WeightsSource, load_weights
+from bakeoff.networks.weights.keras_file import open_models
+from bakeoff.networks.weights.match import find_next
 from bakeoff.runs.plugin import Plugin
 from bakeoff.text import counted
 
@@ -227,12 +230,27 @@ def _load_file(backbone: Any, path: Path, stated: Backbone, target: str) -> None
         except Exception as error:
             keras_says = f" (Keras: {' '.join(str(error).split())[:200]})"
         else:
+            _check_depth(backbone, path, target)
             return
     spec = Backbone(name=target, builder=stated.builder, scaling=stated.scaling, family=stated.family)
     try:
         load_weights(backbone, spec, WeightsSource("file", "", path))
     except BakeoffError as error:
         raise ConfigError(f"{error}{keras_says}") from error
+
+
+def _check_depth(backbone: Any, path: Path, target: str) -> None:
+    """Raise ConfigError if a file that Keras has loaded is of a deeper network: Keras takes its first layers."""
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder) / "own.weights.h5"
+        backbone.save_weights(own)
+        with open_models(own) as (needed, *_), open_models(path) as (stored, *_):
+            further = find_next(needed, stored)
+    if further:
+        raise ConfigError(
+            f"{target}: {path} holds more layers of the same kind than the network has, first {further}; give a file"
+            " of this network"
+        )
 
 
 def _find_further(module: str, known: dict[str, Path]) -> Iterator[str]:
