@@ -1,8 +1,11 @@
 """Weights are exported and imported through a folder: all files, checked by hash, or none."""
 
+import contextlib
 import hashlib
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from bakeoff.networks.weights import (
     import_weights,
     is_available_locally,
     locate_weights,
+    transfer,
 )
 from bakeoff.runs.config import Candidate, WeightsChoice
 from bakeoff.study import provide
@@ -162,3 +166,21 @@ def test_weights_that_an_import_would_not_bring_are_not_exported(tmp_path: Path)
         ):
             describe_for_export(spec, str(given))
     assert describe_for_export(VGG, str(given))[1].file == "vgg-16.h5"
+
+
+def test_imports_at_the_same_time_keep_the_entries_of_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = export(tmp_path / "first", {"vgg-16": b"a"})
+    second = export(tmp_path / "second", {"vgg-19": b"b"})
+    read, both = transfer.read_kit, threading.Barrier(2)
+
+    def read_slowly(folder: Path) -> tuple[ExportedWeights, ...]:
+        entries = read(folder)
+        if folder == tmp_path / "kits":
+            with contextlib.suppress(threading.BrokenBarrierError):  # the other one waits
+                both.wait(0.2)
+        return entries
+
+    monkeypatch.setattr(transfer, "read_kit", read_slowly)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda folder: import_weights(folder, lambda *_: None), (first, second)))
+    assert [entry.network for entry in read(tmp_path / "kits")] == ["vgg-16", "vgg-19"]

@@ -3,7 +3,8 @@
 kit.json   the files in the folder, with their hashes and licences
 <file>     a weight file, unchanged
 
-`import_weights` copies such a folder into `imported_weights_dir()`, where `--weights auto` finds the files.
+`import_weights` copies such a folder into `imported_weights_dir()`, where `--weights auto` finds the files. Several
+processes write into one folder one after the other, because each keeps the entries in its `kit.json`.
 """
 
 import shutil
@@ -14,6 +15,7 @@ from pydantic import ConfigDict, ValidationError
 
 from bakeoff.errors import WeightsError
 from bakeoff.files import hash_file, imported_weights_dir, make_dir, replacing, write_text
+from bakeoff.locks import waiting_for
 from bakeoff.networks.hub import unpack_preset
 from bakeoff.runs.facts import Facts
 
@@ -102,10 +104,11 @@ def export_weights(
         WeightsError: It has a `kit.json` that is damaged.
     """
     read_kit(folder)  # before anything is copied
-    for done, (path, entry) in enumerate(files):
-        on_file(entry.file, done, len(files))
-        _copy(path, folder / entry.file)
-    return _add(folder, [entry for _, entry in files])
+    with waiting_for(folder):
+        for done, (path, entry) in enumerate(files):
+            on_file(entry.file, done, len(files))
+            _copy(path, folder / entry.file)
+        return _add(folder, [entry for _, entry in files])
 
 
 def import_weights(folder: Path, on_file: OnFile) -> tuple[ExportedWeights, ...]:
@@ -134,14 +137,15 @@ def import_weights(folder: Path, on_file: OnFile) -> tuple[ExportedWeights, ...]
         if hash_file(path) != entry.sha256:
             raise WeightsError(f"{path} is damaged: its SHA-256 differs from kit.json; copy the exported folder again")
     imported = imported_weights_dir()
-    for done, entry in enumerate(entries, len(entries)):
-        on_file(f"copying {entry.file}", done, 2 * len(entries))
-        if entry.origin == PRESET:
-            unpack_preset(folder / entry.file, entry.network)
-        else:
-            _copy(folder / entry.file, imported / entry.file)
-    # An unpacked preset is found by its name.
-    _add(imported, [entry for entry in entries if entry.origin != PRESET])
+    with waiting_for(imported):
+        for done, entry in enumerate(entries, len(entries)):
+            on_file(f"copying {entry.file}", done, 2 * len(entries))
+            if entry.origin == PRESET:
+                unpack_preset(folder / entry.file, entry.network)
+            else:
+                _copy(folder / entry.file, imported / entry.file)
+        # An unpacked preset is found by its name.
+        _add(imported, [entry for entry in entries if entry.origin != PRESET])
     return entries
 
 
