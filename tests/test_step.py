@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bakeoff.networks.blocks import freeze
 from bakeoff.networks.find import find_network
@@ -47,6 +48,26 @@ def test_accumulated_gradients_are_those_of_the_batch(micro_batch, balance):
     assert losses == pytest.approx(its_losses, rel=1e-4)
     assert losses[-1] < losses[0]
     for whole, summed in zip(weights, its_weights, strict=True):
+        np.testing.assert_allclose(whole, summed, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.FLOAT16])
+def test_weights_that_no_gradient_reaches_stay_as_they_are_in_parts_too(precision):
+    pixels = keras.Input((32, 32, 3), dtype="uint8")
+    x = keras.layers.AveragePooling2D(8)(keras.layers.Rescaling(1 / 255)(pixels))
+    stopped = keras.layers.Lambda(tf.stop_gradient)(keras.layers.Conv2D(3, 1, name="unreached")(x))
+    model = keras.Model(pixels, keras.layers.Dense(5)(keras.layers.Flatten()(keras.layers.Add()([x, stopped]))))
+    start, found = model.get_weights(), []
+    for micro_batch in (10, 4):
+        model.set_weights(start)
+        optimizer = build_optimizer(Optim(name=Optimizer.ADAMW, weight_decay=0.1), precision)
+        optimizer.build(model.trainable_variables)
+        step = compile_step(model, optimizer, MovingAverage(model, 0.0), 0.1, micro_batch)
+        step(IMAGES, TARGETS, 0.01, 0.0)
+        found.append(model.get_weights())
+        assert (found[-1][0] == start[0]).all()
+        assert (found[-1][2] != start[2]).any()
+    for whole, summed in zip(*found, strict=True):
         np.testing.assert_allclose(whole, summed, atol=1e-5)
 
 

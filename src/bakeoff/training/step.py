@@ -1,7 +1,7 @@
 """One optimiser step on one batch, with gradient accumulation if the batch does not fit into memory at once."""
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -92,6 +92,11 @@ def compile_step(
     weights = model.trainable_variables
     resize, network = split_resizing(model) if jit_compile else (lambda images: images, model)
     forward = fuse(network)
+    # Whether a gradient reaches each weight; known once the first part is traced.
+    is_reached: list[bool] = []
+
+    def reached(values: Iterable[Any]) -> list[Any]:
+        return [value for value, is_learning in zip(values, is_reached, strict=True) if is_learning]
 
     def differentiate_part(images: Any, targets: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
@@ -99,7 +104,9 @@ def compile_step(
             # The mean over images, whatever their weights: so micro-batches and devices add up to the batch.
             loss = tf.reduce_mean(balance.losses(targets, logits, smoothing))
             scaled = optimizer.scale_loss(loss)
-        return loss, tape.gradient(scaled, [weight.value for weight in weights])
+        gradients = tape.gradient(scaled, [weight.value for weight in weights])
+        is_reached[:] = [gradient is not None for gradient in gradients]
+        return loss, reached(gradients)
 
     statistics = [variable.value for variable in model.non_trainable_variables if "float" in variable.dtype]
     differentiate = replicas.parallelize(differentiate_part, statistics)
@@ -108,7 +115,7 @@ def compile_step(
     def apply(gradients: Any, rate: Any, decay: Any) -> None:
         optimizer.learning_rate.assign(rate)
         before = [tf.identity(variable) for variable, _ in slower]
-        replicas.apply(optimizer, gradients, weights)
+        replicas.apply(optimizer, gradients, reached(weights))
         # Keras has one rate for all variables; slower ones are moved part of the way back.
         for (variable, multiplier), old in zip(slower, before, strict=True):
             variable.assign(old + multiplier * (variable - old))
@@ -126,13 +133,13 @@ def compile_step(
     @tf.function(autograph=False, jit_compile=jit_compile)  # type: ignore[untyped-decorator]
     def accumulate(images: Any, targets: Any, shares: Any, fraction: Any) -> Any:
         loss, gradients = differentiate(images, targets, shares)
-        for total, gradient in zip(sums, gradients, strict=True):
+        for total, gradient in zip(reached(sums), gradients, strict=True):
             total.assign_add(gradient * fraction)
         return loss * fraction
 
     @tf.function(autograph=False, jit_compile=jit_compile)  # type: ignore[untyped-decorator]
     def apply_sums(rate: Any, decay: Any) -> None:
-        apply([total.read_value() for total in sums], rate, decay)
+        apply([total.read_value() for total in reached(sums)], rate, decay)
         for total in sums:
             total.assign(tf.zeros_like(total))
 
