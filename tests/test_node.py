@@ -176,3 +176,19 @@ def test_a_node_with_other_versions_is_told_by_what_differs():
         f"node 10.0.0.2 has tensorflow 2.1.0, this machine has tensorflow {own['tensorflow']}; install the same"
     )
     assert "has no bakeoff, or" in format_difference("10.0.0.2", {}, own)
+
+
+def test_a_checkpoint_that_the_worker_deletes_while_files_are_sent_is_left_out(tmp_path, monkeypatch):
+    unsent = node._UnsentFiles(tmp_path, 0.0)
+    for name in ("checkpoint.npz", "record.json"):
+        (tmp_path / name).write_bytes(b"new")
+    find_changed = unsent._find_changed
+
+    def find_and_delete():
+        for path in find_changed():
+            if path.name == "checkpoint.npz":
+                path.unlink()
+            yield path
+
+    monkeypatch.setattr(unsent, "_find_changed", find_and_delete)
+    assert unsent.take_changed() == {"record.json": b"new"}

@@ -130,20 +130,21 @@ class _UnsentFiles:
 
     def take_changed(self) -> dict[str, bytes]:
         """Complete files that are new or have changed, by name; a checkpoint only once per interval."""
-        files = {}
+        files = dict[str, bytes]()
         for path in self._find_changed():
             if path.name == _CHECKPOINT:
                 if time.monotonic() < self._next_checkpoint:
                     continue
                 self._next_checkpoint = time.monotonic() + self._checkpoint_seconds
-            files[path.name] = self._take(path)
+            files |= self._take(path)
         return files
 
     def take_rest(self, ended: Ended) -> dict[str, bytes]:
         """The files that are left at the end, with the log; the checkpoint only after a failure, to continue from."""
-        files = {
-            path.name: self._take(path) for path in self._find_changed() if path.name != _CHECKPOINT or ended.failure
-        }
+        files = dict[str, bytes]()
+        for path in self._find_changed():
+            if path.name != _CHECKPOINT or ended.failure:
+                files |= self._take(path)
         return files | {_LOG: (self._folder / _LOG).read_bytes()[-MAX_LOG_BYTES:]}
 
     def _find_changed(self) -> Iterator[Path]:
@@ -154,9 +155,13 @@ class _UnsentFiles:
                 if _stamp(path) != self._sent.get(path.name):
                     yield path
 
-    def _take(self, path: Path) -> bytes:
-        self._sent[path.name] = _stamp(path)
-        return path.read_bytes()
+    def _take(self, path: Path) -> dict[str, bytes]:
+        """The file by its name; nothing if the worker has just deleted it, as it does with a checkpoint at its end."""
+        with contextlib.suppress(FileNotFoundError):
+            stamp, content = _stamp(path), path.read_bytes()
+            self._sent[path.name] = stamp
+            return {path.name: content}
+        return {}
 
 
 def _stamp(path: Path) -> tuple[int, int]:
