@@ -211,6 +211,12 @@ def test_a_run_can_start_from_the_model_of_another(begin, trained):
     assert np.allclose(second.val_logits, trained.outcome.val_logits, atol=1e-3)
 
 
+def test_a_run_whose_only_step_has_a_rate_of_0_says_that_it_learned_nothing(begin):
+    said = "it learned nothing: its only step is the first of the warm-up, at rate 0; lengthen it"
+    assert train(begin(train={"images": 32})).note == said
+    assert train(begin(train={"images": 32}, optim={"warmup": 0.0})).note == ""
+
+
 def test_a_run_that_got_worse_keeps_its_starting_weights(begin, trained):
     harmful = {"learning_rate": 1.0, "warmup": 0.0, "ema": 0.0}
     second = train(begin(model={"start": trained.model}, train={"images": 64}, optim=harmful))

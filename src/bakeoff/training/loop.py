@@ -253,6 +253,8 @@ class _Training:
             with self._clock.measure("evaluate"):
                 val_logits = self._choose_weights()
         self._notes += filter(None, (self._steps.note, self.course.note))
+        if self._state.batches == 1 and not learning_rate(self._run.optim, 0.0):
+            self._notes.append("it learned nothing: its only step is the first of the warm-up, at rate 0; lengthen it")
         seconds = self._clock.seconds
         # 0 if only first steps were taken.
         images_per_second = self.course.timed_images / max(seconds["train"], 1e-9)
