@@ -90,7 +90,9 @@ def describe_shape(kind: str, config: Mapping[str, Any], image_size: int) -> Sha
     if design := find_design(kind, config):
         features = Features.CLASS_TOKEN if design.tokens else Features.AVERAGE
         return Shape(design.native_size, 2 * design.patch, design.patch, features, one_size=True)
-    return Shape(image_size, FAMILIES[kind].min_size, 1, Features.AVERAGE, one_size=False)
+    least = FAMILIES[kind].min_size
+    # A preset may name a side that is below what the architecture can take.
+    return Shape(max(image_size, least), least, 1, Features.AVERAGE, one_size=False)
 
 
 def find_design(kind: str, config: Mapping[str, Any]) -> Design | None:
