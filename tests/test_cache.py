@@ -126,7 +126,7 @@ def test_what_another_user_has_written_stays_and_stops_no_study(monkeypatch):
 
     def refuse(path, target):
         if path.stem in (OLD, ".partial-x"):
-            raise PermissionError(errno.EACCES, "Permission denied")
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", refuse)
@@ -139,6 +139,16 @@ def test_what_another_user_has_written_stays_and_stops_no_study(monkeypatch):
     )
     assert [entry.name for entry in clear(on_kept=told.append)] == [YOUNG]
     assert told == [line, line]
+
+
+def test_a_folder_that_could_be_renamed_but_not_emptied_stays_whole(entries, monkeypatch):
+    shards, access, told = entries / "data" / SHARDS, os.access, []
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != shards and access(path, mode))
+    monkeypatch.setenv("BAKEOFF_CACHE_BYTES", "2500")
+    # What stays is not taken for freed.
+    assert {entry.name for entry in prune(told.append)} == {OLD, MIDDLE, ".partial-x", "cifar-10-binary.tar"}
+    assert (shards / "train-00000-of-00001.tfrecord").is_file()
+    assert told == [f"the cache keeps 1 entry that cannot be deleted, such as {shards}: Permission denied"]
 
 
 @pytest.mark.usefixtures("entries")

@@ -15,6 +15,7 @@ is no entry: it is neither counted nor deleted.
 """
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -112,8 +113,11 @@ def clear(kinds: Sequence[str] = (), on_kept: OnKept = lambda _: None) -> list[C
         if kind not in KINDS:
             raise ConfigError(f"the cache has no {kind!r}; give one of {', '.join(KINDS)}")
     wanted = kinds or [kind for kind in KINDS if kind != "downloads"]
-    kept: list[str] = []
-    deleted = [entry for entry in list_entries() if entry.kind in wanted and _delete(entry, kept)]
+    deleted, kept = list[CacheEntry](), list[str]()
+    for entry in (entry for entry in list_entries() if entry.kind in wanted):
+        with _noting(kept):
+            if _delete(entry):
+                deleted.append(entry)
     _tell(kept, on_kept)
     return deleted
 
@@ -142,9 +146,10 @@ def prune(on_kept: OnKept = lambda _: None) -> list[CacheEntry]:
         # Looked at again: while others were deleted, another process may have begun to use it, or deleted it.
         if _is_recent(entry) or _is_recent(_describe(entry.kind, entry.name, entry.paths)):
             continue
-        if _delete(entry, kept):
-            deleted.append(entry)
-        total -= entry.bytes
+        with _noting(kept):
+            if _delete(entry):
+                deleted.append(entry)
+            total -= entry.bytes
     _tell(kept, on_kept)
     return deleted
 
@@ -185,25 +190,38 @@ def _describe(kind: str, name: str, paths: Sequence[Path]) -> CacheEntry:
     )
 
 
-def _delete(entry: CacheEntry, kept: list[str]) -> bool:
-    """Delete an entry. False if another process has done so, or if it cannot be deleted: `kept` is told why."""
+def _delete(entry: CacheEntry) -> bool:
+    """Delete an entry. False if another process has done so. Raises OSError if it may not be deleted; then it stays."""
+    for path in entry.paths:
+        _check_deletable(path)
     deleted = False
     for path in entry.paths:
         # Under another name first, so that no other process takes what is left of a folder for the whole.
         unnamed = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
-        try:
+        with contextlib.suppress(FileNotFoundError):  # another process has deleted it, or does so now
             path.rename(unnamed)
             deleted = True
             if unnamed.is_dir() and not unnamed.is_symlink():
                 shutil.rmtree(unnamed)
             else:
                 unnamed.unlink()
-        except FileNotFoundError:  # another process has deleted it, or does so now
-            continue
-        except OSError as error:
-            kept.append(f"{path}: {error.strerror or error}")
-            return False
     return deleted
+
+
+def _check_deletable(path: Path) -> None:
+    """Raise PermissionError if a folder may not be emptied: renamed, it would still be lost to its owner."""
+    for folder in (each for each in (path, *list_inside(path)) if each.is_dir() and not each.is_symlink()):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
+@contextlib.contextmanager
+def _noting(kept: list[str]) -> Iterator[None]:
+    """Add to `kept` what could not be deleted inside the block, and why."""
+    try:
+        yield
+    except OSError as error:
+        kept.append(f"{error.filename}: {error.strerror or error}")
 
 
 def _tell(kept: Sequence[str], on_kept: OnKept) -> None:
