@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -149,6 +150,16 @@ def test_a_folder_is_held_by_one_process_and_swept_of_what_a_killed_one_left(tmp
     with pytest.raises(OutputError, match="in use by another bakeoff"):
         hold(tmp_path)  # as another thread does
     release(tmp_path)
+    hold(tmp_path)
+    release(tmp_path)
+
+
+def test_a_folder_that_cannot_be_swept_is_not_held(tmp_path, monkeypatch):
+    (tmp_path / ".partial-a.json").write_text("x")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", Mock(side_effect=PermissionError))
+        with pytest.raises(PermissionError):
+            hold(tmp_path)
     hold(tmp_path)
     release(tmp_path)
 

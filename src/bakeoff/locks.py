@@ -43,11 +43,15 @@ def hold(folder: Path) -> None:
             ) from error
         path.write_text(f"{os.getpid()}\n", encoding="utf-8")
     _held[path] = lock
-    for left in (path for pattern in _HALF_WRITTEN for path in folder.glob(pattern)):
-        # A folder with a lock of its own is another study's.
-        if left.is_file() and (left.parent == folder or not _lock_path(left.parent).exists()):
-            left.unlink(missing_ok=True)
-    clear_left(folder)
+    try:
+        for left in (path for pattern in _HALF_WRITTEN for path in folder.glob(pattern)):
+            # A folder with a lock of its own is another study's.
+            if left.is_file() and (left.parent == folder or not _lock_path(left.parent).exists()):
+                left.unlink(missing_ok=True)
+        clear_left(folder)
+    except BaseException:
+        release(folder)
+        raise
 
 
 def release(folder: Path) -> None:
