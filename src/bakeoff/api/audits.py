@@ -30,7 +30,7 @@ from bakeoff.data.checks import (
     judge_conflicts,
     write_lists,
 )
-from bakeoff.data.contact_sheet import draw_pairs, draw_suspicious, is_sheet
+from bakeoff.data.contact_sheet import choose_path, draw_pairs, draw_suspicious
 from bakeoff.data.shards import Dataset
 from bakeoff.data.sources import OnCount
 from bakeoff.errors import ConfigError, OutputError
@@ -204,17 +204,17 @@ def _write(
         lists["suspicious_labels.csv"] = format_suspicious(suspicious)
     folder, kept = write_lists(lists, out and out.absolute(), Path(f"bakeoff-check-{dataset.name}").absolute())
     notes = [*notes, *kept]
-    pairs, sheet = folder / "pairs.png", folder / "suspicious_labels.png"
+    pairs, sheet = choose_path(folder / "pairs.png"), choose_path(folder / "suspicious_labels.png")
     has_pairs = any(finding.other_id for finding in findings)
     if has_pairs:
         notes += draw_pairs(dataset, findings, pairs)
-    elif is_sheet(pairs):
+    else:
         pairs.unlink(missing_ok=True)  # that of an earlier check
     if scored and suspicious is not None:
         notes += _note_suspicious(dataset, scored, suspicious)
         if suspicious:
             notes += draw_suspicious(dataset, suspicious, sheet)
-        elif is_sheet(sheet):
+        else:
             sheet.unlink(missing_ok=True)  # that of an earlier check
     return CheckResult(
         tuple(findings),

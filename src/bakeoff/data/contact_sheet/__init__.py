@@ -6,7 +6,7 @@ entries.py   pairs of near-duplicates, images with a suspicious label
 """
 
 from bakeoff.data.contact_sheet.classes import draw_sheet
-from bakeoff.data.contact_sheet.drawing import choose_path, is_sheet
+from bakeoff.data.contact_sheet.drawing import choose_path
 from bakeoff.data.contact_sheet.entries import draw_pairs, draw_suspicious
 
-__all__ = ["choose_path", "draw_pairs", "draw_sheet", "draw_suspicious", "is_sheet"]
+__all__ = ["choose_path", "draw_pairs", "draw_sheet", "draw_suspicious"]

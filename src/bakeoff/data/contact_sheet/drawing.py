@@ -21,7 +21,6 @@ __all__ = [
     "TITLE",
     "choose_path",
     "draw_samples",
-    "is_sheet",
     "save",
     "to_text",
 ]
@@ -63,7 +62,7 @@ def save(sheet: Image.Image, path: Path) -> None:
         temporary.write_bytes(buffer.getvalue())
 
 
-def is_sheet(path: Path) -> bool:
+def _is_sheet(path: Path) -> bool:
     """Whether a file is a sheet that bakeoff drew. False if it is not there or cannot be read."""
     try:
         with path.open("rb") as file:
@@ -75,7 +74,7 @@ def is_sheet(path: Path) -> bool:
 def choose_path(usual: Path) -> Path:
     """The usual path of a sheet, or a numbered one where that is another file: `photos.2.png` for `photos.png`."""
     numbered = (usual.with_name(f"{usual.stem}.{number}{usual.suffix}") for number in count(2))
-    return next(path for path in chain([usual], numbered) if is_sheet(path) or not os.path.lexists(path))
+    return next(path for path in chain([usual], numbered) if _is_sheet(path) or not os.path.lexists(path))
 
 
 def to_text(name: str) -> str:
