@@ -250,9 +250,13 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(arguments, message, tune):
 
 
 def test_the_recipe_of_a_probe_cannot_be_tuned(tmp_path):
-    (tmp_path / "probe.toml").write_text('[train]\nmode = "probe"\n')
+    recipe = tmp_path / "probe.toml"
+    recipe.write_text('[train]\nmode = "probe"\n')
+    asked = {"candidate": "lenet", "recipe": recipe, "out": tmp_path / "out", "dry_run": True, "progress": False}
     with pytest.raises(ConfigError, match=r"probe\.toml: a probe trains nothing but its head"):
-        bakeoff.tune(recipe=tmp_path / "probe.toml", out=tmp_path / "out", progress=False)
+        bakeoff.tune("digits", **asked)
+    fitted = bakeoff.tune("digits", settings=["train.mode=fit", "train.seconds=20"], **asked)
+    assert fitted.plan["base"]["train"]["mode"] == "fit"
 
 
 def test_the_recipe_can_be_trained_as_it_is(tmp_path):

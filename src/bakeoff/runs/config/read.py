@@ -78,12 +78,13 @@ def find_length(settings: Iterable[str]) -> str:
 
 
 def makes_probes(settings: Iterable[str], recipe: Run | None = None) -> bool:
-    """Whether KEY=VALUE settings or a recipe make runs probes, which have no length.
+    """Whether KEY=VALUE settings, or without one of the mode a recipe, make runs probes, which have no length.
 
     Raises ConfigError if a value is wrong.
     """
-    by_recipe = recipe is not None and recipe.train.mode is Mode.PROBE
-    return by_recipe or override(Run(), pick_settings(settings, "train.mode")).train.mode is Mode.PROBE
+    modes = pick_settings(settings, "train.mode")
+    run = override(Run(), modes) if modes or recipe is None else recipe
+    return run.train.mode is Mode.PROBE
 
 
 def revise(run: Run, values: Mapping[str, Any], where: str) -> Run:
