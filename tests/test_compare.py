@@ -221,6 +221,11 @@ def test_the_same_comparison_is_resumed_when_the_pace_was_measured_since(tmp_pat
         open_state(tmp_path, _compare(LITE, LENET, budget=700), data=data, command="")
 
 
+def test_without_a_budget_it_does_not_matter_where_the_length_was_given():
+    given, set_ = _compare(LITE, LENET, images=4000), _compare(LITE, LENET, settings=["train.images=4000"])
+    assert given.asked == set_.asked
+
+
 def test_a_comparison_that_was_begun_goes_on_where_runs_have_taken_longer_than_was_assumed():
     slow, options = make_forecast(300, overhead=90), {"budget": 150, "spent": 20}
     planned = _compare(LITE, LENET, forecast=make_forecast(300), **options)

@@ -49,12 +49,13 @@ class Comparison(Facts):
     @property
     def asked(self) -> dict[str, Any]:
         """What was asked for. With a budget, the length of a run depends on the pace of the machine."""
-        runs = self.runs if self.budget_seconds is None else map(without_length, self.runs)
+        is_paced = self.budget_seconds is not None
+        runs = map(without_length, self.runs) if is_paced else self.runs
         return {
             "budget_seconds": self.budget_seconds,
             "metric": self.runs[0].train.metric.value,
             "runs": [run.model_dump(mode="json") for run in runs],
-            **({} if self.settings is None else {"settings": self.settings}),
+            **({"settings": self.settings} if is_paced and self.settings is not None else {}),
         }
 
     def pending(self, records: Sequence[RunRecord]) -> tuple[Run, ...]:
