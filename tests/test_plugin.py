@@ -340,7 +340,8 @@ BLOCKS = """
         x = images = keras.Input(input_shape)
         for number in range(depth):
             x = Block()(x)
-        return keras.Model(images, keras.layers.Dense(5)(x) if head else x)
+        x = keras.layers.LayerNormalization()(x)
+        return keras.Model(images, keras.layers.Dense(5)(keras.layers.LayerNormalization()(x)) if head else x)
 
     def build(input_shape):
         return deep(input_shape, 2)

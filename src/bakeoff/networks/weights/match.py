@@ -93,14 +93,17 @@ def find_next(needed: StoredModel, stored: StoredModel) -> str | None:
         stored: The model in the file, of the same format.
 
     Returns:
-        The place of the layer, such as `block_3`; None if there is none.
+        The place of the layer, such as `block_3`; None if there is none. A layer of nothing but vectors does not
+        count: a classifier may normalise its features, and a deeper network has other layers, too.
     """
     known = {layer.place[:depth] for layer in needed.layers for depth in range(1, len(layer.place) + 1)}
     starts = {layer.place[:depth] for layer in stored.layers for depth in range(1, len(layer.place) + 1)}
     for start in sorted(starts - known):
         base, number = split_number(start[-1])
         before = (*start[:-1], f"{base}_{number - 1}" if number > 1 else base)
-        if number and before in known and _shapes_below(stored, before) == _shapes_below(stored, start):
+        shapes = _shapes_below(stored, start)
+        has_kernel = any(len(shape) > 1 for tensors in shapes.values() for shape in tensors)
+        if number and has_kernel and before in known and _shapes_below(stored, before) == shapes:
             return "/".join(start)
     return None
 
