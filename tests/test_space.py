@@ -81,7 +81,6 @@ def test_the_error_for_a_bad_file_names_the_mistake(tmp_path, text, message):
         (Parameter(key="train.batch", choices=(32,), when={"optim.nam": ("sgd",)}), "optim.nam"),
         (Parameter(key="model.size", choices=(16, 96)), "efficientnet-lite0@16: the input is too small"),
         (Parameter(key="model.size", low=16, high=96), "efficientnet-lite0@16: the input is too small"),
-        (Parameter(key="optim.name", low=1, high=2), "optim.name"),
     ],
 )
 def test_invalid_keys_and_values_are_refused_before_training(parameter, message):

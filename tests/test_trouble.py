@@ -116,5 +116,6 @@ def test_an_option_that_a_message_about_the_data_names_is_the_same_in_every_verb
         }
         for verb in ("run", "screen", "compare", "tune", "train")
     ]
+    assert named <= {option for verb in VERBS.values() for parameter in verb.params for option in parameter.opts}
     assert {option for option in named if len({each.get(option) for each in kinds}) > 1} == set()
     assert "--image-folder" in named

@@ -27,7 +27,7 @@ _CHUNK_FILES = 64
 # Characters of a data set's name. Files are called by it, with a few words more, and may have 255 bytes.
 _MAX_NAME = 50
 # Raise it whenever the same files would be read in another way: it is part of the signature.
-_READING = 4
+_READING = 5
 
 
 class ImageFiles(Source):
