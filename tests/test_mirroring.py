@@ -10,7 +10,7 @@ import bakeoff
 from bakeoff.api.arguments import names_policy
 from bakeoff.data.mirroring import describe_unmirrored, find_mirrored
 from bakeoff.data.sources import open_source
-from bakeoff.errors import NothingTrainedError
+from bakeoff.errors import NothingTrainedError, OutputError
 from bakeoff.runs.config import Candidate, Data, Run, WeightsChoice, run_id
 from bakeoff.runs.record import Stage
 from bakeoff.runs.study_file import StudyData, read_study
@@ -90,6 +90,7 @@ def test_a_study_of_a_version_that_looked_at_the_name_of_the_data_goes_on_as_it_
     for source, mirror in (("digits", False), ("builtin:digits", True), ("photos/", True)):
         older = _plan(600).model_copy(update={"mirror": None, "data": Data(source=source)})
         assert older.may_mirror is mirror
+        assert older.asked == older.model_copy(update={"mirror": mirror}).asked
 
 
 def test_a_recipe_that_names_no_policy_is_without_mirroring_and_keeps_the_rest():
@@ -171,6 +172,8 @@ def test_each_verb_mirrors_nothing_there_and_says_so_unless_it_is_told_otherwise
     with caplog.at_level(logging.INFO, "bakeoff"):
         for verb in ("run", "screen", "compare", "tune"):
             assert policy(verb) == ("crop", True), verb
+        for verb in ("run", "screen"):
+            assert policy(verb, mirror=True) == ("flip-crop", False), verb
         for verb in ("compare", "tune", "train"):
             assert policy(verb, recipe="recipe.toml") == ("crop", True), verb
             assert policy(verb, recipe="recipe.toml", settings=again) == ("flip-crop", False), verb
@@ -185,7 +188,27 @@ def test_a_study_of_the_digits_keeps_the_note_for_its_report(tmp_path):
     ((dataset, _),) = [what for kind, what in watcher.told if kind == "began"]
     assert ready.unmirrored in dataset.notes
     assert ready.unmirrored in read_study(tmp_path / "out").data.notes
-    assert prepare_study(replace(request, names_policy=True), watcher).unmirrored == ""
+    assert prepare_study(replace(request, mirror=True), watcher).unmirrored == ""
+
+
+def test_a_study_that_was_told_not_to_mirror_goes_on_so_and_refuses_to_mirror(tmp_path):
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    _write_images(photos, ("cat", "dog"))
+    request = StudyRequest(Data(source=str(photos)), candidates=(Candidate(name="lenet"),), out=out)
+
+    def begin(mirror):
+        ready = prepare_study(replace(request, mirror=mirror), Watcher())
+        study = open_state(out, _plan(600, mirror=not ready.unmirrored), data=ready.facts, command="")
+        return ready.unmirrored, study
+
+    why, study = begin(False)
+    assert why.endswith("nor in scoring: as was asked for")
+    assert (why in study.data.notes, study.plan.mirror) == (True, False)
+    why, study = begin(None)
+    assert why.endswith(": as when this study was begun")
+    assert study.plan.mirror is False
+    with pytest.raises(OutputError, match=r"holds another study \(it does not mirror images\); choose another --out"):
+        begin(True)
 
 
 def test_a_setting_mirrors_again():

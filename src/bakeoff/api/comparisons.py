@@ -163,7 +163,7 @@ def compare(
         partial=read_flag("partial", partial),
         metric=read_metric(metric, base, changes),
         recipe=base,
-        names_policy=names_policy(base, changes),
+        mirror=names_policy(base, changes) or None,
         shared=seconds,
         out=read_optional_path("out", out),
         prefix="bakeoff-compare",

@@ -57,6 +57,7 @@ def run(
     label: str | None = None,
     group: str | None = None,
     fit: str | None = None,
+    mirror: bool | None = None,
     exclude: PathLike | None = None,
     relabel: PathLike | None = None,
     workers: int | None = None,
@@ -102,6 +103,8 @@ def run(
             expression with one group, which is searched in the image's path, or a column of the table.
         fit: "crop", "pad" or "squash": how pictures that are not square become square; None: the centre is cropped
             where that cuts off at most a tenth of the median picture, else they are padded.
+        mirror: Mirror images left to right, in training and in scoring, or do not; None: not if a mirror image is known
+            to show another class, as in `digits`, or with the classes `turn-left` and `turn-right`.
         exclude: CSV that `check` wrote: the images that it lists are left out.
         relabel: `suspicious_labels.csv` that `check` wrote: the images that it lists get the label that it suggests.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
@@ -138,6 +141,7 @@ def run(
         candidates=read_candidates("candidates", candidates),
         weights=tuple(read_weights("weights", weights)),
         partial=read_flag("partial", partial),
+        mirror=read_optional_flag("mirror", mirror),
         metric=read_metric(metric),
         budget=read_seconds("budget", budget),
         out=read_optional_path("out", out),
@@ -175,6 +179,7 @@ def screen(
     label: str | None = None,
     group: str | None = None,
     fit: str | None = None,
+    mirror: bool | None = None,
     exclude: PathLike | None = None,
     relabel: PathLike | None = None,
     workers: int | None = None,
@@ -214,6 +219,8 @@ def screen(
             expression with one group, which is searched in the image's path, or a column of the table.
         fit: "crop", "pad" or "squash": how pictures that are not square become square; None: the centre is cropped
             where that cuts off at most a tenth of the median picture, else they are padded.
+        mirror: Mirror images left to right, in training and in scoring, or do not; None: not if a mirror image is known
+            to show another class, as in `digits`, or with the classes `turn-left` and `turn-right`.
         exclude: CSV that `check` wrote: the images that it lists are left out.
         relabel: `suspicious_labels.csv` that `check` wrote: the images that it lists get the label that it suggests.
         workers: Runs side by side on this machine, its cores divided among them; None means one.
@@ -249,6 +256,7 @@ def screen(
         candidates=read_candidates("candidates", candidates),
         weights=tuple(read_weights("weights", weights)),
         partial=read_flag("partial", partial),
+        mirror=read_optional_flag("mirror", mirror),
         metric=read_metric(metric),
         budget=read_seconds("budget", budget),
         out=read_optional_path("out", out),

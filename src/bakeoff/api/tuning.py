@@ -192,7 +192,7 @@ def tune(
         partial=read_flag("partial", partial),
         metric=read_metric(metric, given, changes),
         recipe=given,
-        names_policy=names_policy(given, changes),
+        mirror=names_policy(given, changes) or None,
         out=read_optional_path("out", out),
         prefix="bakeoff-tune",
         data_dir=read_optional_path("data_dir", data_dir),

@@ -38,6 +38,7 @@ __all__ = [
     "MapsOption",
     "MetricOption",
     "MinConfidenceOption",
+    "MirrorOption",
     "OfflineOption",
     "OutOption",
     "PartialOption",
@@ -200,6 +201,15 @@ FitOption = Annotated[
         metavar="FIT",
         help=f"How pictures that are not square become square: {name_choices(Fit)}.",
         show_default="crop, or pad where the crop would cut off more than a tenth",
+        rich_help_panel=IMAGES,
+    ),
+]
+MirrorOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--mirror/--no-mirror",
+        help="Mirror images left to right, in training and in scoring.",
+        show_default="not if a mirror image is known to show another class",
         rich_help_panel=IMAGES,
     ),
 ]

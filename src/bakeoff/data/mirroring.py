@@ -27,15 +27,20 @@ _SIDE_OF = {
 }
 
 
-def describe_unmirrored(dataset: Dataset) -> str:
-    """Why images of these classes are not mirrored unless a recipe or a setting says so; empty if they are."""
+def describe_unmirrored(dataset: Dataset, otherwise: str = "") -> str:
+    """Why images of some data are not mirrored unless the user says so; empty if they are.
+
+    Args:
+        dataset: The data.
+        otherwise: The reason if the data give none.
+    """
     if not dataset.manifest.may_mirror:
         why = f"in {dataset.name}, a mirror image may show another class, or none"
     elif pair := find_mirrored(dataset.class_names):
         why = f"by their names, a mirror image of class {pair[0]} shows class {pair[1]}"
     else:
-        return ""
-    return f"images are not mirrored, neither in training nor in scoring: {why}"
+        why = otherwise
+    return why and f"images are not mirrored, neither in training nor in scoring: {why}"
 
 
 def find_mirrored(class_names: Sequence[str]) -> tuple[str, str] | None:

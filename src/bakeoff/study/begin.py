@@ -71,7 +71,7 @@ class PreparedStudy:
     field: DefaultField | None = None
     """How the candidates were chosen, if none were named."""
     unmirrored: str = ""
-    """Why images are not mirrored; empty if they may be, or if the request says it."""
+    """Why images are not mirrored; empty if they may be."""
 
     @property
     def out(self) -> Path:
@@ -171,8 +171,7 @@ def prepare_study(
     folds = request.budget and choose_folds(dataset.counts["val"], dataset.counts["train"] + dataset.counts["val"])
     searching = SEARCH_SHARE * request.budget if request.budget else math.inf
     findings = check_splits(dataset, watcher, folded=bool(folds), seconds=searching)
-    unmirrored = "" if request.names_policy or planned_mirroring(out) else describe_unmirrored(dataset)
-    if unmirrored:
+    if unmirrored := _explain_unmirrored(request, dataset, planned_mirroring(out)):
         _log.info("%s: %s", dataset.name, unmirrored)
         dataset = replace(dataset, more_notes=(*dataset.more_notes, unmirrored))
     forecast = Forecast(read_profile(), threads or count_cores())
@@ -192,6 +191,15 @@ def prepare_study(
         entry.field,
         unmirrored,
     )
+
+
+def _explain_unmirrored(request: StudyRequest, dataset: Dataset, planned: bool | None) -> str:
+    """Why images are not mirrored, by the request, by the study that goes on, or by the data; empty if they are."""
+    if request.mirror is False:
+        return describe_unmirrored(dataset, "as was asked for")
+    if request.mirror or planned:
+        return ""
+    return describe_unmirrored(dataset, "" if planned is None else "as when this study was begun")
 
 
 @contextlib.contextmanager

@@ -88,6 +88,7 @@ class StudyPlan(Facts):
             "candidates": sorted({Candidate.read(name).name for name in planned}),
             "tune_seconds": self.tune_seconds,
             "metric": self.metric.value,
+            "mirror": self.may_mirror,
             **({} if self.refit is None else {"refit": self.refit}),
             **({"sources": self.sources} if self.sources else {}),
         }

@@ -23,8 +23,9 @@ class StudyRequest:
     partial: bool = False
     """Whether weight files may hold only a part of their network."""
     recipe: Run | None = None
-    names_policy: bool = False
-    """Whether the recipe or a setting names `augment.policy`; else the data decide whether images are mirrored."""
+    mirror: bool | None = None
+    """Whether images may be mirrored; None: as in the study that goes on, else the data decide. It is True where a
+    recipe or a setting names `augment.policy`, which holds then."""
     metric: Metric | None = None
     """What decides; None: chosen by the classes."""
     budget: float | None = None

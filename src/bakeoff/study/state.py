@@ -124,12 +124,12 @@ def planned_metric(out: Path) -> Metric | None:
     return Metric(plan.asked["metric"]) if plan else None
 
 
-def planned_mirroring(out: Path) -> bool:
-    """Whether the study in a folder mirrors images; False if there is no study yet."""
+def planned_mirroring(out: Path) -> bool | None:
+    """Whether the study in a folder mirrors images; None if there is no study yet."""
     plan = _read_plan(out)
     match plan:
         case None:
-            return False
+            return None
         case StudyPlan():
             return plan.may_mirror
         case Search():
@@ -260,6 +260,8 @@ def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> s
             f" {now[name][:12]}…; with the source of then it goes on"
         )
     field = next(name for name in old if old[name] != new.get(name))
+    if field == "mirror":
+        return "it mirrors images" if old[field] else "it does not mirror images"
     if field in ("runs", "base", "levels", "space", "candidates", "settings"):
         return "its candidates or their settings are different"
     if field == "data":
