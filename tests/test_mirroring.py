@@ -94,9 +94,10 @@ def test_a_study_of_a_version_that_looked_at_the_name_of_the_data_goes_on_as_it_
 
 
 def test_a_recipe_that_names_no_policy_is_without_mirroring_and_keeps_the_rest():
-    recipe = Run.model_validate({"augment": {"crop": 0.2}, "train": {"epochs": 3}})
+    recipe = Run.model_validate({"augment": {"crop": 0.2}, "train": {"epochs": 3, "flip_test": True}})
     run = start_from(recipe, LITE, Data(), WeightsChoice(), 0, mirror=False)
     assert (run.augment.policy, run.augment.crop, run.train.epochs) == ("crop", 0.2, 3)
+    assert (recipe.train.flip_test, run.train.flip_test) == (True, False)
     only = recipe.revised(augment={"policy": "flip"})
     assert without_mirroring(only).augment.policy == "none"
 
@@ -112,6 +113,8 @@ def test_a_recipe_or_a_setting_that_names_the_policy_is_told_from_one_that_does_
     assert not names_policy(Run.model_validate({"augment": {"crop": 0.2}}), ["augment.crop=0.1"])
     assert names_policy(Run.model_validate({"augment": {"policy": "flip-crop"}}), [])
     assert names_policy(None, ["augment.policy=flip"])
+    assert names_policy(None, ["train.flip_test=true"])
+    assert not names_policy(None, ["train.flip_test=false"])
 
 
 @pytest.mark.parametrize("mirror", [True, False])

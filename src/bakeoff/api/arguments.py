@@ -152,9 +152,13 @@ def read_metric(value: str | None, recipe: Run | None = None, settings: Iterable
 
 
 def names_policy(recipe: Run | None, settings: Iterable[str]) -> bool:
-    """Whether a recipe or a setting names `augment.policy`; else the data decide whether images are mirrored."""
+    """Whether a recipe or a setting names `augment.policy`; else the data decide whether images are mirrored.
+
+    A setting that asks to score mirror images (`train.flip_test`) says, too, that they may be mirrored.
+    """
     of_recipe = recipe is not None and "policy" in recipe.augment.model_fields_set
-    return of_recipe or bool(pick_settings(settings, "augment.policy"))
+    scored = override(Run(), pick_settings(settings, "train.flip_test")).train.flip_test
+    return of_recipe or scored or bool(pick_settings(settings, "augment.policy"))
 
 
 def read_seconds(name: str, value: str | float | timedelta) -> float:

@@ -182,9 +182,9 @@ def start_from(
 
 
 def without_mirroring(run: Run) -> Run:
-    """The run without the step of its augmentation that mirrors images."""
+    """The run without the step of its augmentation that mirrors images, and without scoring their mirror images."""
     steps = [step for step in run.augment.steps if step is not AugmentStep.FLIP]
-    return run.revised(augment={"policy": "-".join(steps) or "none"})
+    return run.revised(augment={"policy": "-".join(steps) or "none"}, train={"flip_test": False})
 
 
 def _describe(spec: Backbone, size: int, weights: WeightsChoice) -> dict[str, Any]:
