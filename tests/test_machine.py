@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.machine import count_cores, describe_cpu, environment, tensorflow_environment, thread_environment
+import bakeoff
+from bakeoff.machine import (
+    count_cores,
+    describe_cpu,
+    environment,
+    python_command,
+    python_path,
+    tensorflow_environment,
+    thread_environment,
+)
 from faults.machine import group_with_cores
 
 HOST_CORES = 64
@@ -197,3 +206,24 @@ print(psutil.Process().memory_info().rss - before)
 """
     kept = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     assert kept // 1_000_000 in kept_mb
+
+
+def test_a_process_of_ours_runs_no_file_of_the_current_folder_in_place_of_a_module(tmp_path):
+    (tmp_path / "json.py").write_text("raise SystemExit('not the module of that name')")
+    done = subprocess.run([*python_command("json.tool"), "--help"], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_process_of_ours_is_started_in_the_same_way():
+    package = Path(bakeoff.__file__).parent
+    assert [path.name for path in package.rglob("*.py") if "sys.executable" in path.read_text("utf-8")] == [
+        "environment.py"
+    ]
+
+
+def test_the_current_folder_is_the_last_that_a_process_of_ours_searches(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", ["", "/first", "/second"])
+    home = Path(bakeoff.__file__).parents[1]
+    for folder, places in ((tmp_path, ["/first", "/second", tmp_path]), (home, [home, "/first", "/second"])):
+        monkeypatch.chdir(folder)
+        assert python_path() == {"PYTHONPATH": os.pathsep.join(map(str, places))}

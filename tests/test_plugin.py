@@ -4,6 +4,7 @@ import inspect
 import json
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -497,3 +498,24 @@ def test_the_facts_of_a_network_are_imported_without_tensorflow() -> None:
         " sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_process_of_ours_finds_modules_of_the_current_folder_for_a_named_network_alone(tmp_path: Path) -> None:
+    write_module(tmp_path, "nets", "def late():\n    import more\n    return more.NUMBER\n")
+    write_module(tmp_path, "more", "NUMBER = 7\n")
+    code = """
+        import importlib.util, os
+        from bakeoff.errors import ConfigError
+        from bakeoff.networks.plugin import import_attribute
+
+        assert importlib.util.find_spec("nets") is None
+        os.environ["PYTHONSAFEPATH"] = "1"
+        try:
+            import_attribute("nets:late")
+        except ConfigError:
+            del os.environ["PYTHONSAFEPATH"]
+        assert import_attribute("nets:late")() == 7
+    """
+    # As `python_command` does.
+    command = [sys.executable, "-P", "-c", textwrap.dedent(code)]
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0

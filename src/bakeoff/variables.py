@@ -129,6 +129,12 @@ KAGGLEHUB_CACHE = Variable(
 PROXY = Variable(
     "https_proxy", "Proxy for downloads; `http_proxy` and `no_proxy` count, too.", "no proxy", owner="Python"
 )
+PYTHONSAFEPATH = Variable(
+    "PYTHONSAFEPATH",
+    "Look for networks of your own on the path of Python alone.",
+    "in the current folder first",
+    owner="Python",
+)
 CUDA_VISIBLE_DEVICES = Variable(
     "CUDA_VISIBLE_DEVICES", "GPUs that may be used, by number; `-1`: none.", "all", owner="CUDA"
 )

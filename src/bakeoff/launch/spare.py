@@ -10,13 +10,12 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from bakeoff.machine import free_memory, python_path, tensorflow_environment
+from bakeoff.machine import free_memory, python_command, python_path, tensorflow_environment
 
 __all__ = ["WAIT", "Spare", "start_process"]
 
@@ -32,7 +31,7 @@ RESERVE_FACTOR = 1.5
 def start_process(
     job: str, arguments: Sequence[str | Path], errors: IO[bytes] | int, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start `python -m bakeoff.worker` for a job.
+    """Start `bakeoff.worker` for a job.
 
     Args:
         job: The name of the job, as `bakeoff.worker` lists them.
@@ -41,7 +40,7 @@ def start_process(
         environment: Environment variables in addition to this process's.
     """
     return subprocess.Popen(
-        [sys.executable, "-m", "bakeoff.worker", job, *map(str, arguments)],
+        [*python_command("bakeoff.worker"), job, *map(str, arguments)],
         stdin=subprocess.PIPE,  # closed when this process dies, which ends the worker
         stdout=subprocess.PIPE,
         stderr=errors,

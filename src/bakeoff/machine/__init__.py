@@ -11,6 +11,7 @@ from bakeoff.machine.cores import count_cores, describe_cpu
 from bakeoff.machine.environment import (
     changed_environment,
     own_settings,
+    python_command,
     python_path,
     shared_machine_environment,
     tensorflow_environment,
@@ -30,6 +31,7 @@ __all__ = [
     "keras_home",
     "own_settings",
     "peak_memory",
+    "python_command",
     "python_path",
     "read_field",
     "release_memory",

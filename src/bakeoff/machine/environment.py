@@ -23,12 +23,16 @@ from bakeoff.variables import (
 __all__ = [
     "changed_environment",
     "own_settings",
+    "python_command",
     "python_path",
     "shared_machine_environment",
     "tensorflow_environment",
     "tensorflow_settings",
     "thread_environment",
 ]
+
+# The folder that bakeoff is imported from.
+_HOME = Path(__file__).resolve().parents[2]
 
 
 def tensorflow_environment(*, onednn: bool = False) -> dict[str, str]:
@@ -89,9 +93,24 @@ def changed_environment(settings: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def python_command(module: str) -> list[str]:
+    """The beginning of the command line that runs a module of bakeoff's own in another process.
+
+    Without -P, Python looks for modules in the current folder first. A file there with the name of a module of Python
+    or of a library, such as `random.py` or `keras.py`, would run in its place.
+    """
+    return [sys.executable, "-P", "-m", module]
+
+
 def python_path() -> dict[str, str]:
-    """The environment variable by which another Python process finds the modules that this one does."""
-    places = dict.fromkeys(place or str(Path.cwd()) for place in sys.path)
+    """The environment variable by which another Python process finds the modules that this one does.
+
+    The current folder comes last there, for the reason of `python_command`, unless bakeoff itself is imported from it.
+    """
+    here = Path.cwd()
+    places = dict.fromkeys(place or str(here) for place in sys.path)
+    if here != _HOME and str(here) in places:
+        places[str(here)] = places.pop(str(here))
     return {"PYTHONPATH": os.pathsep.join(place for place in places if os.pathsep not in place)}
 
 

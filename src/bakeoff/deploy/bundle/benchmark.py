@@ -17,7 +17,7 @@ from bakeoff.deploy.bundle.facts import Timing
 from bakeoff.deploy.bundle.formats import Format
 from bakeoff.deploy.bundle.runtimes import Runtime, open_runtime
 from bakeoff.errors import BundleError
-from bakeoff.machine import describe_cpu, peak_memory, python_path, tensorflow_environment
+from bakeoff.machine import describe_cpu, peak_memory, python_command, python_path, tensorflow_environment
 from bakeoff.runs.plugin import Plugin
 from bakeoff.variables import CUDA_VISIBLE_DEVICES
 
@@ -40,7 +40,7 @@ def measure_model(path: Path, model_format: Format, side: int, plugin: Plugin | 
     Raises:
         BundleError: The process fails.
     """
-    command = [sys.executable, "-m", "bakeoff.deploy.bundle.benchmark", str(path), model_format.value, str(side)]
+    command = [*python_command("bakeoff.deploy.bundle.benchmark"), str(path), model_format.value, str(side)]
     command += [plugin.model_dump_json() if plugin else "", repr(time.time())]
     # TensorFlow would take a GPU, which ONNX Runtime and LiteRT do not, and whose memory the calling process has taken.
     environment = tensorflow_environment(onednn=True) | python_path() | {CUDA_VISIBLE_DEVICES.name: "-1"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from bakeoff.cache import mark_used
 from bakeoff.errors import ConfigError
 from bakeoff.files import make_dir
-from bakeoff.machine import python_path, tensorflow_environment
+from bakeoff.machine import python_command, python_path, tensorflow_environment
 from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.plugin.entries import Entry
 from bakeoff.networks.plugin.facts import FileStamp, PluginFacts, facts_folder, read_plugin_facts, stamp_weights
@@ -121,7 +121,7 @@ def _is_unchanged(stamp: FileStamp) -> bool:
 
 def _look(target: str, folder: Path) -> None:
     """Look at a network in a process of its own, which writes its facts: whatever its code does, it does there."""
-    command = [sys.executable, "-m", "bakeoff.worker", "network", target, str(folder)]
+    command = [*python_command("bakeoff.worker"), "network", target, str(folder)]
     environment = tensorflow_environment(onednn=True) | python_path()
     with tempfile.TemporaryFile() as log:
         # The worker ends when its standard input is closed.

@@ -6,6 +6,7 @@ A module is imported because the user has named it, or a network that its packag
 import contextlib
 import importlib
 import inspect
+import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from bakeoff.errors import BakeoffError, ConfigError
 from bakeoff.networks.backbone import Backbone, build_backbone
 from bakeoff.networks.plugin.source import searching
 from bakeoff.text import name_some
+from bakeoff.variables import PYTHONSAFEPATH
 
 __all__ = ["PluginBuilder", "import_attribute", "load_plugin", "user_errors"]
 
@@ -80,6 +82,7 @@ def import_attribute(target: str) -> Any:
     module, _, attribute = target.partition(":")
     with searching(), user_errors(f"import {module}"):
         value = importlib.import_module(module)
+    _stay_findable()
     for name in attribute.split("."):
         if not hasattr(value, name):
             networks = [each for each, found in vars(value).items() if isinstance(found, Backbone)]
@@ -89,6 +92,16 @@ def import_attribute(target: str) -> Any:
             raise ConfigError(f"{module} ({getattr(value, '__file__', 'no file')}) has no {attribute}; {hint}")
         value = getattr(value, name)
     return value
+
+
+def _stay_findable() -> None:
+    """Search the current folder, too, after all others: the user's code may import from it later, in a function.
+
+    Processes of bakeoff's own do not search it (`python_command`) before they have imported the user's module.
+    """
+    here = str(Path.cwd())
+    if sys.flags.safe_path and not PYTHONSAFEPATH.read() and here not in sys.path:
+        sys.path.append(here)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bakeoff.errors import ConfigError, suggest
 from bakeoff.files import hash_json
+from bakeoff.variables import PYTHONSAFEPATH
 
 __all__ = ["Source", "find_module", "read_source", "searching"]
 
@@ -46,10 +47,10 @@ class Source:
 
 @contextlib.contextmanager
 def searching() -> Iterator[None]:
-    """Look for modules in the current folder first, for the block, as `python -m` does."""
+    """Look for modules in the current folder first, for the block, as `python -m` does: not with PYTHONSAFEPATH."""
     here = str(Path.cwd())
     with _lock:
-        added = not sys.flags.safe_path and here not in sys.path[:1]
+        added = not PYTHONSAFEPATH.read() and here not in sys.path[:1]
         if added:
             sys.path.insert(0, here)
         # A file may have been written since its folder was read.

@@ -13,6 +13,7 @@ from bakeoff.networks.plugin.entries import GROUP
 from bakeoff.networks.plugin.facts import FACTS, facts_folder, read_plugin_facts
 from bakeoff.networks.plugin.source import read_source
 from bakeoff.runs.plugin import Plugin
+from bakeoff.variables import PYTHONSAFEPATH
 
 __all__ = ["pack_plugin", "unpack_plugin"]
 
@@ -73,7 +74,7 @@ def unpack_plugin(plugin: Plugin, files: Mapping[str, bytes]) -> dict[str, str]:
                     temporary.write_bytes(content)
     mark_used(folder)
     # Else a module of the same name in the folder that Ray was started in would come first.
-    return {"PYTHONPATH": os.pathsep.join([str(folder), python_path()["PYTHONPATH"]]), "PYTHONSAFEPATH": "1"}
+    return {"PYTHONPATH": os.pathsep.join([str(folder), python_path()["PYTHONPATH"]]), PYTHONSAFEPATH.name: "1"}
 
 
 def _place(plugin: Plugin) -> str:
