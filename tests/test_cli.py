@@ -84,6 +84,11 @@ def test_help_loads_no_tensorflow():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
+def test_standard_streams_may_be_closed():
+    script = '"$0" -m bakeoff --version <&- >&- 2>&-'
+    assert subprocess.run(["sh", "-c", script, sys.executable], check=False).returncode == 0
+
+
 def test_models_as_json_has_the_contracts_fields():
     rows = json.loads(run_cli("models", "--json").stdout)
     fields = "name family params_total min_size native_size input_scaling imagenet_top1 licence weights weights_at_hand"

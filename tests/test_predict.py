@@ -17,6 +17,7 @@ from bakeoff.cli.answers import print_csv
 from bakeoff.data.batches import load_split
 from bakeoff.deploy.bundle import Format, Prediction, find_inputs, open_bundle, predict
 from bakeoff.deploy.bundle.opened import ClassScore
+from bakeoff.errors import BundleError
 from factories import encode_png
 from running import BAKEOFF, run_cli
 
@@ -159,6 +160,12 @@ def test_what_may_wait_forever_is_read_by_the_thread_that_ctrl_c_interrupts(bund
     os.mkfifo(tmp_path / "pipe")
     waits = [each.may_wait for each in find_inputs(["-", str(tmp_path / "pipe"), str(pictures / "00.png")])]
     assert waits == [True, True, False]
+
+
+def test_a_standard_input_that_is_closed_is_one_clear_line(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(BundleError, match="no image on standard input, which is closed; send one"):
+        find_inputs(["-"])
 
 
 def test_results_go_to_standard_output_while_a_bar_is_drawn(bundle, pictures):

@@ -19,6 +19,7 @@ output.py     printing, and what an interrupt becomes
 """
 
 import os
+import sys
 
 from bakeoff.machine import tensorflow_environment
 
@@ -27,8 +28,24 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; exits with 0, 1, 2, 3 or 130 as documented."""
+    _fill_closed_streams()
     # Before NumPy is imported, which starts its threads then.
     os.environ.update(tensorflow_environment())
     from bakeoff.cli import app
 
     app.main()
+
+
+def _fill_closed_streams() -> None:
+    """Open the null device in the place of standard streams that are closed, as by `<&-` or `>&-`.
+
+    Else the next file that is opened would get the place, and what a library prints would be written into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    # Where a stream was closed at the start, Python has None. Standard input stays so: there is nothing to read.
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")

@@ -29,11 +29,16 @@ def find_inputs(names: Sequence[str]) -> list[ImageInput]:
         its prediction then holds the error.
 
     Raises:
-        BundleError: There are no images under a name.
+        BundleError: There are no images under a name, or standard input is closed.
     """
     inputs: list[ImageInput] = []
     for name in names:
         if name == _STDIN:
+            if sys.stdin is None:
+                raise BundleError(
+                    "there is no image on standard input, which is closed; send one, as in"
+                    " `cat cat.png | bakeoff predict BUNDLE -`"
+                )
             inputs.append(ImageInput("<stdin>", sys.stdin.buffer.read, may_wait=True))
             continue
         # A recursive glob matches a folder and what is in it.
