@@ -153,6 +153,24 @@ def test_pages_of_an_allowed_origin_may_read_every_response(make_client, origins
             assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("settings", "status"), [({}, 500), ({"request_seconds": 0.05}, 503), ({"running_requests": 0}, 503)]
+)
+def test_pages_of_an_allowed_origin_may_read_why_the_server_fails(make_client, settings, status):
+    gate = threading.Event()
+
+    def fail(_images):
+        gate.wait(0 if status == 500 else 20)
+        raise RuntimeError("secrets of the runtime")
+
+    with make_client(fail, cors_origins=(ORIGIN,), **settings) as client:
+        client._transport.raise_server_exceptions = False
+        answer = client.post("/predict", content=encode("red"), headers=PNG | {"Origin": ORIGIN})
+        gate.set()
+    assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (status, ORIGIN)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
 def test_pages_of_other_origins_than_the_allowed_may_not_read_responses(make_client):
     with make_client(cors_origins=(ORIGIN,)) as client:
         asked = client.options("/predict", headers=PREFLIGHT | {"Origin": "https://evil.test"})

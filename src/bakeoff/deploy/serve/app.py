@@ -21,7 +21,7 @@ from bakeoff.deploy.serve.access import Access, CrossOrigin
 from bakeoff.deploy.serve.base64_images import ImageRequest
 from bakeoff.deploy.serve.batching import Batcher, BusyError
 from bakeoff.deploy.serve.documentation import render_documentation
-from bakeoff.deploy.serve.guard import Guard
+from bakeoff.deploy.serve.guard import Guard, Responses
 from bakeoff.deploy.serve.metrics import ServerMetrics
 from bakeoff.deploy.serve.paths import Methods, Prefix
 from bakeoff.deploy.serve.responses import Health, ImageAnswer, ModelAnswer, Problem, to_answer
@@ -246,10 +246,11 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: ServerMetrics) ->
     # The last one added is the first that a request passes.
     app.add_middleware(Methods, methods=methods, root_path=settings.root_path)
     app.add_middleware(Access, settings=settings)
+    app.add_middleware(Guard, settings=settings)
     if settings.cors_origins:
-        # Before the access is checked: a page may read why it is rejected, and a preflight has no token.
+        # Before anything is rejected: a page may read why, and a preflight has no token.
         app.add_middleware(CrossOrigin, origins=settings.cors_origins)
-    app.add_middleware(Guard, settings=settings, on_response=count)
+    app.add_middleware(Responses, on_response=count)
     app.add_middleware(Prefix, root_path=settings.root_path, paths=methods.keys())
 
 
