@@ -408,9 +408,10 @@ def test_pictures_of_an_earlier_check_do_not_stay_without_their_list(twice, tmp_
     (tmp_path / "checked" / "pairs.png").write_bytes(b"a picture of somebody")
     run_cli("data", "check", *twice, *options, "--exclude", listed)
     (tmp_path / "checked" / "findings.csv").unlink()
-    run_cli("data", "check", *twice, *options)
+    done = run_cli("data", "check", *twice, *options)
     assert (tmp_path / "checked" / "pairs.png").read_bytes() == b"a picture of somebody"
     assert Image.open(tmp_path / "checked" / "pairs.2.png").width > 300
+    assert "and stays as it is; the picture is pairs.2.png" in " ".join(done.stderr.split())
 
 
 def test_a_list_that_leaves_out_nothing_is_not_to_be_copied_into_itself(tmp_path, monkeypatch):

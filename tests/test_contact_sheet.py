@@ -52,11 +52,13 @@ def test_the_same_view_gives_the_same_image(digits: Dataset, tmp_path: Path) -> 
 def test_a_sheet_takes_the_place_of_a_sheet_and_of_no_other_file(digits: Dataset, tmp_path: Path) -> None:
     usual = tmp_path / "photos.png"
     draw_sheet(digits, usual, columns=1)
-    assert choose_path(usual) == usual
+    assert choose_path(usual) == (usual, [])
     Image.new("RGB", (8, 8)).save(usual)
-    assert choose_path(usual) == tmp_path / "photos.2.png"
-    draw_sheet(digits, tmp_path / "photos.2.png", columns=1)
-    assert choose_path(usual) == tmp_path / "photos.2.png"
+    beside, (note,) = choose_path(usual)
+    assert beside == tmp_path / "photos.2.png"
+    assert note.startswith("photos.png is another file, or a picture of an earlier version")
+    draw_sheet(digits, beside, columns=1)
+    assert choose_path(usual) == (beside, [note])
 
 
 def test_a_class_with_too_few_images_leaves_its_places_empty(digits: Dataset, tmp_path: Path) -> None:

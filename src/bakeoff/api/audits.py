@@ -204,16 +204,17 @@ def _write(
         lists["suspicious_labels.csv"] = format_suspicious(suspicious)
     folder, kept = write_lists(lists, out and out.absolute(), Path(f"bakeoff-check-{dataset.name}").absolute())
     notes = [*notes, *kept]
-    pairs, sheet = choose_path(folder / "pairs.png"), choose_path(folder / "suspicious_labels.png")
+    pairs, beside_pairs = choose_path(folder / "pairs.png")
+    sheet, beside_sheet = choose_path(folder / "suspicious_labels.png")
     has_pairs = any(finding.other_id for finding in findings)
     if has_pairs:
-        notes += draw_pairs(dataset, findings, pairs)
+        notes += [*draw_pairs(dataset, findings, pairs), *beside_pairs]
     else:
         pairs.unlink(missing_ok=True)  # that of an earlier check
     if scored and suspicious is not None:
         notes += _note_suspicious(dataset, scored, suspicious)
         if suspicious:
-            notes += draw_suspicious(dataset, suspicious, sheet)
+            notes += [*draw_suspicious(dataset, suspicious, sheet), *beside_sheet]
         else:
             sheet.unlink(missing_ok=True)  # that of an earlier check
     return CheckResult(

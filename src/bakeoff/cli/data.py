@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import bakeoff
-from bakeoff.api.arguments import read_data, read_optional_path
+from bakeoff.api.arguments import read_data, read_optional_path, read_path
 from bakeoff.cli.options import (
     ClassesOption,
     DataArgument,
@@ -119,10 +119,10 @@ def show(
         _, dataset = prepare_data(wanted, read_optional_path("data_dir", data_dir), move)
         move("drawing the sheet", 0, 0)
         usual = Path(f"{dataset.name}{f'-{augment}' if augment else ''}.png")
-        path = read_optional_path("out", out) or choose_path(usual)
+        path, beside = choose_path(usual) if out is None else (read_path("out", out), [])
         notes = draw_sheet(dataset, path, columns=columns, augment=strengths if augment is not None else None)
     _print_data(dataset)
-    for note in notes:
+    for note in (*notes, *beside):
         print_note(make_console(), note)
     print_line(str(path))
 

@@ -71,10 +71,18 @@ def _is_sheet(path: Path) -> bool:
         return False
 
 
-def choose_path(usual: Path) -> Path:
-    """The usual path of a sheet, or a numbered one where that is another file: `photos.2.png` for `photos.png`."""
+def choose_path(usual: Path) -> tuple[Path, list[str]]:
+    """Choose where a sheet is drawn: the usual path, or a numbered one where that is another file.
+
+    Returns:
+        The path, `photos.png` or `photos.2.png`; and a note if it is not the usual one.
+    """
     numbered = (usual.with_name(f"{usual.stem}.{number}{usual.suffix}") for number in count(2))
-    return next(path for path in chain([usual], numbered) if _is_sheet(path) or not os.path.lexists(path))
+    path = next(path for path in chain([usual], numbered) if _is_sheet(path) or not os.path.lexists(path))
+    if path == usual:
+        return path, []
+    stays = f"{usual.name} is another file, or a picture of an earlier version, and stays as it is"
+    return path, [f"{stays}; the picture is {path.name}"]
 
 
 def to_text(name: str) -> str:
