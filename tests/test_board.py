@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,11 @@ from bakeoff.report.board import (
 )
 from bakeoff.report.board.comparing import COSTS, CRITERIA, is_clearly_less, read_losses
 from bakeoff.report.board.criteria import find_changes
+from bakeoff.report.winner import find_winner
 from bakeoff.runs.config import Mode, Run
 from bakeoff.runs.metrics import wilson_interval
 from bakeoff.runs.record import RunRecord, Seconds, Stage, State, WeightsFacts
+from bakeoff.runs.study_file import read_study
 from factories import make_metrics, make_record
 
 FIELDS = (
@@ -582,6 +585,31 @@ def test_runs_of_other_data_are_not_compared() -> None:
     )
     weighed = rank([first, changed], criteria={"memory": 1.0})
     assert names(weighed) == names(rows)
+
+
+@pytest.mark.parametrize("criteria", [None, {"accuracy": 1.0}])
+def test_runs_of_other_data_than_the_studys_come_after_its_own(
+    tmp_path: Path, criteria: dict[str, float] | None
+) -> None:
+    first, second = (make_record(f"{name}@32", top1, stage=Stage.COMPARE) for name, top1 in (("a", 0.6), ("b", 0.5)))
+    balanced = make_record("c@32").config.revised(train={"metric": "balanced"})
+    foreign = first.data.model_copy(update={"fingerprint": "f" * 64})
+    trained = make_record("c@32", 0.9, stage=Stage.TRAIN, data=foreign, config=balanced)
+    study = {"data": {"name": "cifar100", "fingerprint": first.data.fingerprint}}
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    records = [trained, second, first]
+    rows = rank(records, criteria=criteria, out=tmp_path)
+    assert names(rows) == ["a@32", "b@32", "c@32"]
+    assert {row.metric.value for row in rows} == {"top1"}
+    assert explain(rows).startswith("a@32 won with 60.0 ±3.0 % top-1 on validation, 10.0 points ahead of b@32")
+    assert "1 run of other images, labels, classes or fit (c@32) is no part of the study." in explain(rows)
+    assert find_winner(read_study(tmp_path), records) == first
+    console = Console(file=io.StringIO(), width=120)
+    console.print(render_table(rows))
+    shown = console.file.getvalue()
+    assert shown.index("compare") < shown.index("b@32") < shown.index("other data") < shown.index("c@32")
+    alone = rank([trained], out=tmp_path)
+    assert explain(alone).startswith("c@32 won")
 
 
 def test_costs_that_were_not_measured_are_not_compared() -> None:

@@ -19,7 +19,7 @@ from bakeoff.runs.study_file import read_study
 from bakeoff.study import context as context_module
 from bakeoff.study import loop, make_comparison, open_state, run_comparison, run_screen, run_study
 from bakeoff.study.context import StudyContext
-from factories import make_metrics, make_observation
+from factories import make_metrics, make_observation, make_record
 from test_plan import COUNTS, FORECAST, LITES, _finish, _plan
 from test_study_state import DATA
 
@@ -142,9 +142,13 @@ def test_a_study_in_which_nothing_could_be_trained_leaves_a_report_that_says_why
 
     monkeypatch.setattr(context_module, "launch", launch)
     study = open_state(tmp_path, _plan(), data=DATA, command="bakeoff run")
+    other = make_record("vgg-16@64", 0.9, stage=Stage.TRAIN)  # by `bakeoff train` of other data
+    write_record(run_dir(tmp_path, other.id), other)
     with pytest.raises(NothingTrainedError, match="no candidate could be"):
         work(study, tmp_path, tmp_path, _Silent())
-    assert "out of memory: 9 GB" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "out of memory: 9 GB" in page
+    assert "1 run of other images, labels, classes or fit (vgg-16@64) is no part of the study." in page
     assert "out of memory: 9 GB" in (tmp_path / "board.csv").read_text()
 
 

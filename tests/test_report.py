@@ -13,6 +13,7 @@ import pytest
 from bakeoff.errors import OutputError
 from bakeoff.report import write_report
 from bakeoff.report.facts import describe_recipe
+from bakeoff.report.verify import verify_views
 from bakeoff.runs.config import Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.history import HistoryRow, write_history
@@ -373,6 +374,22 @@ def test_a_model_without_confusions_has_a_matrix_and_no_pairs(tmp_path: Path) ->
     # A class without images has no accuracy. Without names, classes are numbers.
     assert "All 2 classes in a table" in text
     assert "0 5 5 100.0 % 56.6 to 100.0 % –" in text
+
+
+def test_a_run_of_other_data_is_named_and_is_not_on_the_page(tmp_path: Path) -> None:
+    other = make_record("z@32", 0.99, stage=Stage.TRAIN, data=DATA.model_copy(update={"fingerprint": "f" * 64}))
+    save(tmp_path, *RACE)
+    (tmp_path / "study.json").write_text(json.dumps({"data": DATA.model_dump(exclude={"fit"})}))
+    before = read_page(tmp_path).text
+    save(tmp_path, other)
+    after = read_page(tmp_path).text
+    named = (
+        "1 run of other images, labels, classes or fit (z@32) is no part of the study."
+        f" bakeoff board {tmp_path.name} lists all runs of the folder."
+    )
+    assert named in after
+    assert after.replace(f"{named} ", "") == before
+    assert [check for check in verify_views(tmp_path) if not check.matches] == []
 
 
 def test_a_run_that_continues_another_says_so(tmp_path: Path) -> None:

@@ -11,7 +11,17 @@ from typing import Any
 from bakeoff.errors import OutputError
 from bakeoff.files import write_text
 from bakeoff.report.answer import describe_answer, describe_failure, describe_losses, describe_next
-from bakeoff.report.board import COMPARISONS, NOISE, STAGES, STATES, field_of, find_metric, rank, round_of
+from bakeoff.report.board import (
+    COMPARISONS,
+    NOISE,
+    STAGES,
+    STATES,
+    field_of,
+    find_metric,
+    name_other_data,
+    rank,
+    round_of,
+)
 from bakeoff.report.bundled import find_bundled
 from bakeoff.report.certainty import compare_leaders, list_doubts, spread_over_seeds
 from bakeoff.report.class_names import keep_classes
@@ -80,9 +90,11 @@ def render_report(out: Path, *, keep: bool = False) -> str:
     )
 
 
-def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, Any]:
-    """All values that the templates use."""
-    study, rows, metric = read_study(out), rank(records, out=out), find_metric(records)
+def _collect(out: Path, all_records: Sequence[RunRecord], keep: bool) -> dict[str, Any]:
+    """All values that the templates use. Runs of other data than the study's are named, and nothing else."""
+    study = read_study(out)
+    records = study.own(all_records)
+    rows, metric = rank(records, out=out), find_metric(records)
     chosen, winner = choose_run(study, records), find_winner(study, records)
     # A refit has no validation score; the run whose recipe it repeats has.
     confirmed = find_confirmed(winner, records) if winner else None
@@ -102,6 +114,7 @@ def _collect(out: Path, records: Sequence[RunRecord], keep: bool) -> dict[str, A
         # A search for one network's recipe compares no networks; the section on the recipe describes its result.
         "leaders": None if chosen else compare_leaders(out, rows),
         "why": None if chosen else explain_in_table(rows),
+        "other_data": name_other_data(rank(all_records, out=out)) if len(records) < len(all_records) else "",
         "doubts": [] if chosen else list_doubts(study, rows, records),
         "spreads": spread_over_seeds(records),
         "groups": [(stage, group) for stage in STAGES if (group := [row for row in rows if row.stage is stage])],

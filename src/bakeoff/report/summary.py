@@ -15,7 +15,7 @@ __all__ = ["render_summary"]
 def render_summary(out: Path) -> str:
     """The winner, why it won, and the board, as HTML. Raises OutputError for damaged files."""
     study, records = read_study(out), list_records(out)
-    rows, winner = rank(records, out=out), find_winner(study, records)
+    own, rows, winner = study.own(records), rank(records, out=out), find_winner(study, records)
     return (
         make_environment()
         .get_template("summary.html.j2")
@@ -23,8 +23,8 @@ def render_summary(out: Path) -> str:
             winner=winner,
             confirmed=find_confirmed(winner, records) if winner else None,
             decided=study.winner.why if study.winner else "",
-            metric=find_metric(records),
-            why="" if choose_run(study, records) else explain(rows),
+            metric=find_metric(own),
+            why="" if choose_run(study, own) else explain(rows),
             rows=rows,
             out=str(out),
             warnings=study.data.warnings if study.data else (),

@@ -25,18 +25,23 @@ def find_winner(study: AnyStudy, records: Sequence[RunRecord]) -> RunRecord | No
 
     Returns:
         The run that the study shipped; the run with the chosen recipe for a study of one recipe, otherwise the first
-        row of the board; None if no run completed.
+        row of the board; None if no run of the study's data completed.
     """
-    rows = [row for row in rank(records) if row.state is State.COMPLETE]
+    own = study.own(records)
+    rows = [row for row in rank(own) if row.state is State.COMPLETE]
     best = next((row.id for row in (*filter(is_scored, rows), *rows)), "")
     shipped = study.winner.shipped if study.winner else ""
-    return {record.id: record for record in records}.get(shipped or choose_run(study, records) or best)
+    return {record.id: record for record in own}.get(shipped or choose_run(study, own) or best)
 
 
 def choose_run(study: AnyStudy, records: Sequence[RunRecord]) -> str:
     """The id of the run that a search or an ablation ended with: the best recipe found, or the one it started from.
 
     Empty for a study that compares several networks.
+
+    Args:
+        study: The study's file.
+        records: The runs of its data.
     """
     if any(record.stage is not Stage.TUNE for record in records):
         return ""

@@ -4,6 +4,7 @@ The one description of the file. `StudyFile` reads it for views; `study.state.St
 writes it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -14,7 +15,7 @@ from bakeoff.files import read_json
 from bakeoff.runs.config import Run
 from bakeoff.runs.facts import Facts, name_first
 from bakeoff.runs.findings import Effects, SearchResult
-from bakeoff.runs.record import Stage
+from bakeoff.runs.record import RunRecord, Stage
 
 __all__ = [
     "STUDY_FILE",
@@ -159,6 +160,14 @@ class StudyFile(BaseModel, Generic[PlanT]):
     """What the search for a recipe found, once it has ended."""
     effects: Effects | None = None
     """What a factor-by-factor study has measured so far."""
+
+    def own(self, records: Sequence[RunRecord]) -> list[RunRecord]:
+        """The runs of the study's own data; `bakeoff train` takes any data into a folder.
+
+        All runs, if the file does not say which data these are, or if none is of them.
+        """
+        data = self.data.fingerprint if self.data else ""
+        return [record for record in records if record.data.fingerprint == data] or list(records)
 
 
 class AnyStudy(StudyFile[dict[str, Any]]):

@@ -57,8 +57,8 @@ class StudyContext:
 
     @property
     def records(self) -> list[RunRecord]:
-        """All records so far."""
-        return list_records(self.out)
+        """The study's records so far. `bakeoff train` may have written runs of other data into its folder."""
+        return self.study.own(list_records(self.out))
 
     @property
     def forecast(self) -> Forecast:
@@ -81,7 +81,7 @@ class StudyContext:
         self.watcher.stage_began(stage, len(runs), self.study.seconds_left)
         executor = self.executor.for_stage(of, more=self.ends_with_test)
         self.train_each(map(RunRequest, runs), stage, executor)
-        write_board(self.out, rank(self.records, out=self.out))
+        self.write_board()
 
     def train_each(self, requests: Iterable[RunRequest], stage: Stage, executor: Executor) -> None:
         """Train the requested runs, as many in parallel as the executor has slots; their time counts for the stage.
@@ -122,8 +122,12 @@ class StudyContext:
         if not self.records:
             return
         with self.study.timed(self.out, "report") if self.study.has_worked else nullcontext():
-            write_board(self.out, rank(self.records, out=self.out))
+            self.write_board()
             write_report(self.out)
+
+    def write_board(self) -> None:
+        """Write the board, with all runs of the folder."""
+        write_board(self.out, rank(list_records(self.out), out=self.out))
 
     def revise(self, step: str, why: str) -> None:
         """Note a change of the plan in the study's state, and show it; `step` and `why` are those of PlanRevision."""

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Executor, Local
-from bakeoff.report.board import rank, write_board
 from bakeoff.runs.config import Run, revise
 from bakeoff.runs.findings import Effects, SearchResult
 from bakeoff.runs.record import RunRecord, Stage
@@ -142,5 +141,5 @@ def _search(context: StudyContext, plan: Search) -> SearchResult:
     if not found.failed:
         context.study.found = found
         context.study.write(context.out)
-    write_board(context.out, rank(context.records, out=context.out))
+    context.write_board()
     return found

@@ -7,6 +7,7 @@ from bakeoff.report.board.comparing import dominates, measure_lead, order_of
 from bakeoff.report.board.criteria import check_criteria, score_rows
 from bakeoff.report.board.rows import Row, field_of, find_metric, is_scored, read_merit, read_row
 from bakeoff.runs.record import RunRecord, Stage, State
+from bakeoff.runs.study_file import read_study
 
 __all__ = ["rank"]
 
@@ -30,26 +31,32 @@ def rank(
         stage: Only rank the runs of this stage.
         criteria: Weights by criterion (CRITERIA). Completed rows are then ordered by the weighted score of
             `score_rows`.
-        out: The study's folder: ties of cross-validated rows are decided on the predictions in it.
+        out: The study's folder: ties of cross-validated rows are decided on the predictions in it, and runs of other
+            data than the study's come after its own.
 
     Returns:
         The rows in order; failed and running ones have no rank.
 
     Raises:
         ConfigError: The weights are unusable.
+        OutputError: The study's file is damaged.
     """
     if criteria is not None:
         check_criteria(criteria)
-    metric = find_metric(records)
+    own = read_study(out).own(records) if out else records
+    metric, own_ids = find_metric(own), {record.id for record in own}
     chosen = [record for record in records if stage in (None, record.stage)]
     by_id = {record.id: record for record in records}
-    rows = sorted((read_row(record, metric, out, _find_rung(record, by_id)) for record in chosen), key=order_of)
+    read = (
+        read_row(record, metric, out, _find_rung(record, by_id), is_other=record.id not in own_ids) for record in chosen
+    )
+    rows = sorted(read, key=order_of)
     scored: dict[tuple[int, int, str], list[Row]] = {}
     for row in filter(is_scored, rows):
         scored.setdefault(field_of(row), []).append(row)
     if criteria is not None:
         scores = {row.id: score for group in scored.values() for row, score in score_rows(group, criteria)}
-        rows.sort(key=lambda row: (*order_of(row)[:2], -scores.get(row.id, 0)))
+        rows.sort(key=lambda row: (*order_of(row)[:3], -scores.get(row.id, 0)))
     ranked = []
     for place, row in enumerate(rows, start=1):
         number = None if row.state in (State.FAILED, State.RUNNING) else place

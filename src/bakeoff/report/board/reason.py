@@ -92,15 +92,17 @@ def explain_win(rows: Sequence[Row]) -> str:
 
 def list_reasons(rows: Sequence[Row]) -> list[str]:
     """The sentences of `explain_win`: what won and by how much, and what it costs. Expects the order of `rank`."""
-    winner = next(filter(is_scored, rows), None)
+    own, others = _of_study(rows), filter(None, [name_other_data(rows)])
+    winner = next(filter(is_scored, own), None)
     if winner is None:
-        trained = next((row for row in rows if row.state is State.COMPLETE), None)
+        trained = next((row for row in own if row.state is State.COMPLETE), None)
         if trained is not None:
-            return [f"{trained.name} has learned the validation images, so it was not compared with another candidate."]
-        return ["No candidate completed, so there is no winner."]
+            learned = f"{trained.name} has learned the validation images"
+            return [f"{learned}, so it was not compared with another candidate.", *others]
+        return ["No candidate completed, so there is no winner.", *others]
     score, metric = format_estimate(winner), winner.metric
     named = f"a {metric.label} of {score}" if metric.is_loss else f"{score}{metric.unit} {metric.label}"
-    text, others = f"{winner.name} won with {named} {format_where(winner)}", filter(None, [name_other_data(rows)])
+    text = f"{winner.name} won with {named} {format_where(winner)}"
     match = find_head_to_head(rows)
     if match is None:
         return [f"{text}.", "It was not compared with another candidate.", *others]
@@ -112,17 +114,24 @@ def list_reasons(rows: Sequence[Row]) -> list[str]:
 
 
 def name_other_data(rows: Sequence[Row]) -> str:
-    """Say which runs are of other data than the first scored row, and so are not compared; empty if none are.
+    """Say which runs are of other data than the study, or else than the first scored row, and so are not compared.
 
-    A study has one set of data, but `bakeoff train` takes any into a folder.
+    Empty if none are. A study has one set of data, but `bakeoff train` takes any into a folder.
     """
-    scored = [row for row in rows if is_scored(row)]
-    others = [row.name for row in scored if row.fingerprint != scored[0].fingerprint]
+    others, why = [row.name for row in rows if row.is_other], "no part of the study"
+    if not others:
+        scored, why = [row for row in rows if is_scored(row)], "not compared with it"
+        others = [row.name for row in scored if row.fingerprint != scored[0].fingerprint]
     if not others:
         return ""
     number, names = counted(len(others), "run"), _join(list(dict.fromkeys(others)))
     verb = "is" if len(others) == 1 else "are"
-    return f"{number} of other images, labels, classes or fit ({names}) {verb} not compared with it."
+    return f"{number} of other images, labels, classes or fit ({names}) {verb} {why}."
+
+
+def _of_study(rows: Sequence[Row]) -> list[Row]:
+    """The rows without those of other data than the study's."""
+    return [row for row in rows if not row.is_other]
 
 
 def explain_change(rows: Sequence[Row], criteria: Mapping[str, float] | None = None) -> str:
@@ -165,7 +174,7 @@ def find_head_to_head(rows: Sequence[Row]) -> HeadToHead | None:
     Expects the order of `rank`. The trials of a search are recipes for one candidate, so they are rivals only where no
     stage compares candidates.
     """
-    scored = [row for row in rows if is_scored(row)]
+    scored = [row for row in _of_study(rows) if is_scored(row)]
     if not scored:
         return None
     of_same_data = [row for row in scored if row.fingerprint == scored[0].fingerprint]

@@ -130,6 +130,8 @@ class Row(BaseModel):
     """Classes of the data; 0: not known."""
     fingerprint: str = Field("", exclude=True)
     """Hash of the images and labels; only rows of the same data are compared."""
+    is_other: bool = Field(False, exclude=True)
+    """Whether it is of other data than the study in whose folder it is."""
 
 
 def find_metric(records: Sequence[RunRecord]) -> Metric:
@@ -138,7 +140,14 @@ def find_metric(records: Sequence[RunRecord]) -> Metric:
     return metrics.pop() if len(metrics) == 1 else Metric.TOP1
 
 
-def read_row(record: RunRecord, metric: Metric | None = None, out: Path | None = None, rung: int = 0) -> Row:
+def read_row(
+    record: RunRecord,
+    metric: Metric | None = None,
+    out: Path | None = None,
+    rung: int = 0,
+    *,
+    is_other: bool = False,
+) -> Row:
     """Convert a record to a row without rank and marks.
 
     Args:
@@ -146,6 +155,7 @@ def read_row(record: RunRecord, metric: Metric | None = None, out: Path | None =
         metric: The metric that decides; None: the run's.
         out: The study's folder; with it, cross-validated rows are compared in pairs of predictions.
         rung: Runs of the race that it continues.
+        is_other: Whether it is of other data than the study's.
     """
     estimates = {metric.field: record.val.read(metric) if record.val else None for metric in Metric}
     scores: dict[str, Any] = {}
@@ -183,6 +193,7 @@ def read_row(record: RunRecord, metric: Metric | None = None, out: Path | None =
         train_images=record.data.counts.get("train", 0),
         classes=record.data.classes,
         fingerprint=record.data.fingerprint,
+        is_other=is_other,
         metric=metric or record.metric,
         **scores,
     )

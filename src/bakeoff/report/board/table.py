@@ -39,7 +39,7 @@ def render_table(rows: Sequence[Row]) -> FittingTable:
 
     The first number is the metric that decides; if that is not top-1, top-1 comes next. ★ marks the Pareto front, ≈ a
     tie with the best score of the stage, in a race of the rung. On a narrow terminal costs of less importance are left
-    out.
+    out. Rows of other data than the study's are last.
     """
     decides = rows[0].metric if rows else Metric.TOP1
     metrics = list(dict.fromkeys((decides, Metric.TOP1)))
@@ -55,19 +55,20 @@ def render_table(rows: Sequence[Row]) -> FittingTable:
         *_COSTS,
     ]
     lines: list[tuple[list[str | Text], str]] = []
-    for stage in STAGES:
-        in_stage = [row for row in rows if row.stage is stage]
-        if in_stage:
-            lines.append((["", Text(stage.value, style="bold")], ""))
-        for row in in_stage:
+    own = [row for row in rows if not row.is_other]
+    groups = {stage.value: [row for row in own if row.stage is stage] for stage in STAGES}
+    groups["other data"] = [row for row in rows if row.is_other]
+    for name, group in groups.items():
+        if group:
+            lines.append((["", Text(name, style="bold")], ""))
+        for row in group:
             cells: list[str | Text] = [str(row.rank or DASH), _describe(row), *_format_cells(row, metrics)]
             lines.append((cells, "" if row.state is State.COMPLETE else "dim"))
-    stages = [[row for row in rows if row.stage is stage] for stage in STAGES]
     notes = [
-        f"{in_stage[0].stage}: {found}"
-        for in_stage in stages
-        for name in (name_images, name_rungs)
-        if (found := name(in_stage))
+        f"{name}: {found}"
+        for name, group in groups.items()
+        for describe in (name_images, name_rungs)
+        if (found := describe(group))
     ]
     return FittingTable(columns, lines, [*notes, _MARKS], "board.csv has them")
 
