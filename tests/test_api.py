@@ -22,6 +22,7 @@ from PIL import Image
 
 import bakeoff
 from bakeoff import errors
+from bakeoff.api import runs as api_runs
 from bakeoff.api.arguments import (
     describe_call,
     read_candidates,
@@ -340,6 +341,20 @@ def test_train_returns_its_run_and_evaluate_opens_its_test_split(tmp_path: Path)
     with pytest.raises(NothingTrainedError, match="lenet@32 failed: no luck") as raised:
         train()
     assert raised.value.out == tmp_path
+
+
+def test_a_finished_run_is_found_without_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    done, from_scratch = make_record("vgg-16@64", 0.8), make_record("lenet@32", 0.5)
+    running = make_record("vgg-19@64", None, state=State.RUNNING)
+    for record in (done, from_scratch, running):
+        write_record(run_dir(tmp_path, record.id), record)
+    find, data = api_runs._find_without_weights, done.data.fingerprint
+    assert find(done.config, tmp_path, data) == done
+    assert find(done.config, tmp_path, "other data") is None
+    assert find(done.config.revised(train={"batch": 8}), tmp_path, data) is None
+    assert find(running.config, tmp_path, data) is None
+    assert find(from_scratch.config, tmp_path, data) is None  # it needs none, so that the usual way finds it
 
 
 @pytest.mark.usefixtures("quiet", "workers_here")

@@ -2,18 +2,23 @@
 
 import io
 import re
+from unittest import mock
 
 import pytest
 from rich.console import Console
 
 from bakeoff.console.plans import render_plan
 from bakeoff.errors import ConfigError, OutputError, WeightsError
-from bakeoff.runs.config import Candidate, Data, Run, WeightsChoice, parse_candidate, parse_weights
+from bakeoff.runs.config import Candidate, Data, FolderLayout, Run, WeightsChoice, parse_candidate, parse_weights
+from bakeoff.runs.folder import run_dir
 from bakeoff.runs.history import CURVE_SHARE
+from bakeoff.runs.record import State, write_record
 from bakeoff.runs.study_file import StudyData
 from bakeoff.study import assign_weights, find_missing, make_comparison, open_state
+from bakeoff.study.entry import enter
+from bakeoff.study.request import StudyRequest
 from bakeoff.study.unnamed import find_availability, unnamed_for_comparison
-from factories import make_forecast
+from factories import make_forecast, make_record
 
 COUNTS = {"train": 45_000, "val": 5_000, "test": 10_000}
 LITE = Candidate(name="efficientnet-lite0", size=96)
@@ -232,3 +237,27 @@ def test_a_comparison_that_was_begun_goes_on_where_runs_have_taken_longer_than_w
     with pytest.raises(ConfigError, match="too short for 2 candidates"):
         _compare(LITE, LENET, forecast=slow, **options)
     assert _compare(LITE, LENET, forecast=slow, begun=True, **options).asked == planned.asked
+@pytest.mark.parametrize("weights", ["auto", "gone.h5"])
+def test_a_comparison_that_is_finished_needs_no_weights(digits, tmp_path, monkeypatch, weights):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("BAKEOFF_OFFLINE", "1")
+    choice = WeightsChoice(named={"vgg-16": str(tmp_path / weights) if weights != "auto" else weights})
+    plan = _compare(VGG, LENET, images=64, weights=choice)
+    open_state(tmp_path, plan, data=StudyData(name="digits", fingerprint="d" * 64), command="")
+    request = StudyRequest(Data(), candidates=(VGG, LENET), out=tmp_path)
+
+    def again():
+        return enter(request, digits, choice, make_forecast(), mock.Mock(), started=0.0, slots=1).candidates
+
+    states = {"vgg-16": State.RUNNING, "lenet": State.COMPLETE}
+    for run in plan.runs:
+        record = make_record(config=run, state=states[run.model.name])
+        write_record(run_dir(tmp_path, record.id), record)
+    with pytest.raises(WeightsError, match=r"the weights of vgg-16|no weight file .*gone\.h5"):
+        again()
+    for run in plan.runs:
+        record = make_record(config=run)
+        write_record(run_dir(tmp_path, record.id), record)
+    assert again() == (VGG, LENET)
+
+

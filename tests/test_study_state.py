@@ -8,11 +8,13 @@ from bakeoff.api.results import load
 from bakeoff.errors import OutputError
 from bakeoff.files import PARTIAL
 from bakeoff.locks import LOCK
-from bakeoff.runs.config import Data, Fit
+from bakeoff.runs.config import Data, Fit, FolderLayout
+from bakeoff.runs.folder import run_dir
+from bakeoff.runs.record import Stage, write_record
 from bakeoff.runs.study_file import LeftOut, StudyData, read_study
 from bakeoff.study import open_state, planned_slots
-from bakeoff.study.state import check_place
-from test_plan import _plan
+from bakeoff.study.state import check_place, networks_left
+from test_plan import _plan, _screened
 
 DATA = StudyData(name="cifar100-20", fingerprint="d")
 
@@ -102,3 +104,19 @@ def test_a_study_that_is_resumed_with_other_slots_keeps_its_plan(tmp_path):
     open_state(out, _plan(slots=8), data=DATA, command="", slots=8)
     assert planned_slots(out, 1) == 8
     assert open_state(out, _plan(slots=planned_slots(out, 1)), data=DATA, command="", slots=1).slots == 8
+
+
+def test_a_study_needs_weights_until_every_candidate_is_screened_or_one_was_trained(tmp_path):
+    assert networks_left(tmp_path / "study") is None
+    plan = _plan().model_copy(update={"cut": ("vgg-16@64",)})
+    open_state(tmp_path, plan, data=DATA, command="")
+    records = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
+    trained = records[0].model_copy(update={"stage": Stage.TRAIN, "id": "t"})  # by `bakeoff train`
+    for record in (*records[1:], trained):
+        write_record(run_dir(tmp_path, record.id), record)
+    assert networks_left(tmp_path) is None
+    raced = trained.model_copy(update={"stage": Stage.RACE, "id": "r"})
+    for record, left in ((records[0], {"vgg-16"}), (raced, set())):
+        write_record(run_dir(tmp_path, record.id), record)
+        assert networks_left(tmp_path) == left
+        run_dir(tmp_path, record.id).joinpath("record.json").unlink()

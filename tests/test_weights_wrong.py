@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bakeoff.api import runs
+from bakeoff.data.shards import Dataset
 from bakeoff.errors import WeightsError
 from bakeoff.networks.backbone import build_backbone
 from bakeoff.networks.find import find_network
@@ -191,7 +192,7 @@ def test_a_wrong_file_ends_a_command_before_anything_is_trained(tmp_path: Path, 
 
 
 def test_a_part_of_a_network_is_taken_by_train_if_that_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Dataset
 ) -> None:
     asked_for = list[bool]()
 
@@ -199,7 +200,7 @@ def test_a_part_of_a_network_is_taken_by_train_if_that_is_asked_for(
         asked_for.append(choice.partial)
         raise WeightsError("that is enough")
 
-    monkeypatch.setattr(runs, "prepare_data", lambda *_: (tmp_path, None))
+    monkeypatch.setattr(runs, "prepare_data", lambda *_: (tmp_path, digits))
     monkeypatch.setattr(runs, "provide_weights", provide_weights)
     for more in ([], ["--partial-weights"]):
         done = run_cli("train", "digits", "--set", "model.name=vgg-16", "--weights", "part.h5", *more)

@@ -25,11 +25,12 @@ from bakeoff.api.progress import ProgressOption, watch_progress
 from bakeoff.api.results import Results
 from bakeoff.data.mirroring import describe_unmirrored
 from bakeoff.download import working_offline
-from bakeoff.errors import ConfigError, NothingTrainedError
+from bakeoff.errors import ConfigError, NothingTrainedError, WeightsError
 from bakeoff.launch import launch, open_test
 from bakeoff.locks import hold, release
 from bakeoff.machine import tensorflow_settings
 from bakeoff.networks.find import find_network, require_known
+from bakeoff.networks.weights import locate_starting_weights
 from bakeoff.runs.config import (
     Candidate,
     Metric,
@@ -41,7 +42,7 @@ from bakeoff.runs.config import (
     read_run,
 )
 from bakeoff.runs.metrics import TestMetrics
-from bakeoff.runs.record import Stage, State, read_record
+from bakeoff.runs.record import RunRecord, Stage, State, list_records, read_record
 from bakeoff.runs.shipped import find_run
 from bakeoff.study.deciding import choose_metric, decide_by
 from bakeoff.study.defaults import without_mirroring
@@ -149,25 +150,28 @@ def train(
         provide_networks([config.model.name], watcher.counted)
         config = config.revised(model={"source": find_network(config.model.name).source})
         shards, dataset = prepare_data(config.data, read_optional_path("data_dir", data_dir), watcher.counted)
-        if not config.model.start:
+        decision = choose_metric(asked, dataset)
+        config = override(decide_by(config, decision.metric), pick_settings(changes, "train.monitor"))
+        unmirrored = "" if names_policy(given, changes) else describe_unmirrored(dataset)
+        if unmirrored:
+            config = without_mirroring(config)
+        folder = folder or Path(f"bakeoff-{dataset.name}")
+        known = _find_without_weights(config, folder, dataset.fingerprint)
+        if known is None and not config.model.start:
             choice = WeightsChoice(default=config.model.weights, partial=config.model.partial_weights)
             network = Candidate.of(config)
             provide_weights([network], choice, watcher.counted, limit)
-        decision = choose_metric(asked, dataset)
-        config = override(decide_by(config, decision.metric), pick_settings(changes, "train.monitor"))
         check_splits(dataset, watcher)
         watcher.data_read(dataset)
         if decision.metric is not Metric.TOP1:
             watcher.noted(decision.sentence)
-        if not names_policy(given, changes) and (unmirrored := describe_unmirrored(dataset)):
-            config = without_mirroring(config)
+        if unmirrored:
             watcher.noted(unmirrored)
-        folder = folder or Path(f"bakeoff-{dataset.name}")
         hold(folder)
         try:
             watcher.run_began(config)
             report = bind(watcher.run_moved, config)
-            record = launch(config, stage=Stage.TRAIN, out=folder, data=shards, on_progress=report)
+            record = known or launch(config, stage=Stage.TRAIN, out=folder, data=shards, on_progress=report)
             watcher.run_ended(record, {})
         finally:
             release(folder)
@@ -176,6 +180,21 @@ def train(
         error.out = folder.absolute()
         raise error
     return Results(folder, record.id)
+
+
+def _find_without_weights(config: Run, folder: Path, fingerprint: str) -> RunRecord | None:
+    """The finished run of a config in a folder whose starting weights are not on this machine any more.
+
+    None if there is no such run, or if the weights are here: their hash says which run is the same.
+    """
+    try:
+        locate_starting_weights(config.model, folder)
+    except WeightsError:
+        done = (record for record in list_records(folder) if record.state is not State.RUNNING)
+        return next(
+            (record for record in done if record.config == config and record.data.fingerprint == fingerprint), None
+        )
+    return None
 
 
 @plain_arguments

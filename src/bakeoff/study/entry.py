@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from bakeoff.data.shards import Dataset
 from bakeoff.launch import time_network
@@ -34,7 +35,7 @@ from bakeoff.study.provide import (
 )
 from bakeoff.study.request import StudyRequest
 from bakeoff.study.sizes import choose_size
-from bakeoff.study.state import planned_field, planned_networks
+from bakeoff.study.state import networks_left, planned_field, planned_networks
 from bakeoff.study.unnamed import (
     find_availability,
     first_at_hand,
@@ -103,12 +104,11 @@ def enter(
         # Of a named field as many take part as can be had; a study that was begun may have done without others.
         required = {each.name for each in request.candidates}
         if not request.budget:
-            known = planned_networks(out)
-            candidates = _provide_all(request, candidates, weights, watcher, required, known, fetch=fetch)
+            candidates = _provide_all(request, candidates, weights, watcher, required, out, fetch=fetch)
             downloads = Downloads()
         else:
             required = set() if begun else required
-            downloads = _provide(request, candidates, weights, watcher, required, fetch=fetch)
+            downloads = _provide(request, candidates, weights, watcher, required, out, fetch=fetch)
             forecast = _measure(request.budget, candidates[0], request.data, weights, forecast, watcher, begun=begun)
             size_of = _sizes_by_pace(request.budget, dataset, forecast)
             candidates = choose_candidates(wanted, side, weights, size_of)
@@ -138,18 +138,30 @@ def _candidates(field: DefaultField) -> list[Candidate]:
     return [Candidate.read(entrant.candidate) for entrant in field.entrants]
 
 
+def _needing(candidates: Sequence[Candidate], out: Path) -> list[Candidate]:
+    """The candidates whose weights are needed: a study that was begun may have no run of the others left."""
+    left = networks_left(out)
+    return [each for each in candidates if left is None or each.name in left]
+
+
 def _provide(
     request: StudyRequest,
     candidates: Sequence[Candidate],
     weights: WeightsChoice,
     watcher: StudyWatcher,
     required: Collection[str],
+    out: Path,
     *,
     fetch: bool,
 ) -> Downloads:
-    """Begin to fetch the weights of candidates, during the screen of a whole job; without `fetch`, only plan it."""
-    check_given_weights(candidates, weights, watcher.counted)
-    downloads = plan_downloads(candidates, weights, watcher.counted, request.download_limit, required=required)
+    """Begin to fetch the weights of candidates, during the screen of a whole job; without `fetch`, only plan it.
+
+    Weights that a study that was begun in the folder `out` needs no more are not looked for.
+    """
+    needing = _needing(candidates, out)
+    check_given_weights(needing, weights, watcher.counted)
+    limit, others = request.download_limit, len(needing) < len(candidates)
+    downloads = plan_downloads(needing, weights, watcher.counted, limit, required=required, others=others)
     if fetch:
         start_downloads(downloads, required=required)
     return downloads
@@ -161,7 +173,7 @@ def _provide_all(
     weights: WeightsChoice,
     watcher: StudyWatcher,
     required: Collection[str],
-    planned: Collection[str] | None,
+    out: Path,
     *,
     fetch: bool,
 ) -> list[Candidate]:
@@ -174,24 +186,26 @@ def _provide_all(
         weights: The weights that were asked for.
         watcher: Told who is left out, and without `fetch` what would be downloaded.
         required: The networks that were asked for by name.
-        planned: The networks of the comparison that was begun; None if none was.
+        out: The study's folder. Weights of which a study that was begun there has no run left are not looked for: a
+            finished one is shown on a machine without them.
         fetch: Whether weights are downloaded.
 
     Raises:
         WeightsError: Weights that are required cannot be had, or none of all.
     """
     # A comparison that was begun goes on with the networks that it has.
-    if planned is not None:
+    if (planned := planned_networks(out)) is not None:
         candidates = [each for each in candidates if each.name in planned or each.name in required]
         required = {each.name for each in candidates}
-    missing = find_missing(candidates, weights)
+    needing = _needing(candidates, out)
+    missing = find_missing(needing, weights)
     named = [spec for spec in missing if spec.name in required]
     others = [spec for spec in missing if spec.name not in required]
     limit = request.download_limit
     if fetch:
         fetch_missing(named, watcher.counted, limit)
         limit -= sum(map(file_size, named))
-        downloads = plan_downloads(candidates, weights, watcher.counted, limit)
+        downloads = plan_downloads(needing, weights, watcher.counted, limit)
         _try_downloads(downloads, request.budget)
     else:
         downloads = Downloads([*named, *others], limit)
@@ -199,7 +213,7 @@ def _provide_all(
         if downloads.pending:
             sizes = ", ".join(f"{name} ({format_bytes(size)})" for name, size in downloads.pending.items())
             watcher.noted(f"weights that are downloaded before the first run: {sizes}")
-    check_given_weights(candidates, weights, watcher.counted)
+    check_given_weights(needing, weights, watcher.counted)
     left = _without_failed(candidates, downloads, watcher)
     if not left:
         require_weights(downloads.failed, others)

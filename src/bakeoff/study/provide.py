@@ -211,7 +211,7 @@ def plan_downloads(
     """
     missing = find_missing(candidates, weights)
     downloads = Downloads(missing, limit_bytes, on_count)
-    if len(downloads.failed) == len({candidate.name for candidate in candidates}):
+    if not others and len(downloads.failed) == len({candidate.name for candidate in candidates}):
         require_weights(downloads.failed, missing)
     if is_offline():
         require_weights(downloads.failed, [spec for spec in missing if spec.name in required])
@@ -232,6 +232,7 @@ def start_downloads(downloads: Downloads, *, required: Collection[str] = ()) -> 
     # What is over the limit is left out.
     asked_for = [find_network(name) for name in downloads.pending if name in required]
     downloads.start()
+    others: bool = False,
     try:
         while asked_for and not downloads.has_begun:
             downloads.wait(POLL_SECONDS)
@@ -241,6 +242,7 @@ def start_downloads(downloads: Downloads, *, required: Collection[str] = ()) -> 
     except BaseException:
         downloads.stop()
         raise
+        others: Whether there are other candidates, which need no weights any more.
 
 
 def check_given_weights(candidates: Sequence[Candidate], weights: WeightsChoice, on_count: OnCount) -> None:

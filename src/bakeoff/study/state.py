@@ -1,5 +1,6 @@
 """The state of a study in `study.json`: its plan, the time that its stages used, and what they dropped and why."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from bakeoff.locks import LOCK
 from bakeoff.runs.config import AugmentStep, Candidate, Metric
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.facts import name_field
-from bakeoff.runs.record import Stage
+from bakeoff.runs.record import Stage, State, list_records
 from bakeoff.runs.study_file import STUDY_FILE, StageFacts, StudyData, StudyFile
 from bakeoff.study.ablate import Ablation
 from bakeoff.study.compare import Comparison
@@ -29,6 +30,7 @@ __all__ = [
     "StudyState",
     "check_place",
     "find_begun",
+    "networks_left",
     "open_state",
     "planned_field",
     "planned_metric",
@@ -108,6 +110,15 @@ class StudyState(StudyFile[AnyPlan]):
         """Wall-clock seconds that are left of the budget; None without a budget."""
         return None if self.budget_seconds is None else self.budget_seconds - self.spent
 
+    def has_time_for_next(self, slots: int) -> bool:
+        """Whether at least half of a factor-by-factor study's next run fits into its budget, with so many side by side.
+
+        The first one is done in any case.
+        """
+        facts = self.stage(Stage.TUNE)
+        rounds_done = math.ceil(len(facts.runs) / slots) if slots else 0
+        return not rounds_done or (self.seconds_left or 0.0) >= facts.seconds / rounds_done / 2
+
     def write(self, out: Path) -> None:
         """Write `study.json` whole or not at all."""
         write_json(out / STUDY_FILE, self.model_dump(mode="json", by_alias=True))
@@ -155,6 +166,34 @@ def planned_networks(out: Path) -> set[str] | None:
     """The networks that the comparison in a folder has; None if there is none."""
     plan = _read_plan(out)
     return {run.model.name for run in plan.runs} if isinstance(plan, Comparison) else None
+
+
+def networks_left(out: Path) -> set[str] | None:
+    """The networks whose weights the study in a folder still needs: those of runs that are not done.
+
+    None if all of them may be needed: there is no study yet, or it is a whole job that has not screened all candidates.
+    """
+    if not (out / STUDY_FILE).is_file():
+        return None
+    study = _read(out / STUDY_FILE)
+    plan, records = study.plan, study.own(list_records(out))
+    match plan:
+        case StudyPlan():
+            # Weights are fetched during the screen; what is raced and trained afterwards has come through it.
+            ended = [record for record in records if record.state is not State.RUNNING]
+            if any(record.stage not in (Stage.SCREEN, Stage.TRAIN) for record in ended):
+                return set()
+            screened = {record.candidate for record in ended if record.stage is Stage.SCREEN}
+            if not screened.issuperset(plan.candidates):
+                return None
+            return {Candidate.read(name).name for name in (*plan.cut, *plan.unavailable)}
+        case Comparison():
+            runs = plan.pending(records)
+        case Ablation():
+            runs = plan.pending(records) if study.has_time_for_next(study.slots) else ()
+        case Search():
+            runs = () if study.found else (plan.base,)
+    return {run.model.name for run in runs}
 
 
 def check_place(out: Path) -> None:

@@ -1,6 +1,5 @@
 """Tuning one network's recipe: a search or a factor-by-factor study as a whole study, or a search as a stage of one."""
 
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -103,15 +102,14 @@ def _limit_by_time(context: StudyContext, runs: Iterable[Run], executor: Executo
     """
     study, out = context.study, context.out
     assert isinstance(study.plan, Ablation)
-    plan, facts = study.plan, study.stage(Stage.TUNE)
+    plan = study.plan
 
     def update_effects(_: RunRecord) -> None:
         study.effects = measure_effects(plan, out, context.records)
         study.write(out)
 
     for run in runs:
-        rounds_done = math.ceil(len(facts.runs) / executor.slots) if executor.slots else 0
-        if rounds_done and (study.seconds_left or 0.0) < facts.seconds / rounds_done / 2:
+        if not study.has_time_for_next(executor.slots):
             return
         yield RunRequest(run, changes=plan.changes(run), then=update_effects)
 
