@@ -238,6 +238,8 @@ def test_a_comparison_that_was_begun_goes_on_where_runs_have_taken_longer_than_w
         _compare(LITE, LENET, forecast=slow, **options)
     assert _compare(LITE, LENET, forecast=slow, begun=True, **options).asked == planned.asked
 @pytest.mark.parametrize("weights", ["auto", "gone.h5"])
+    said = _compare(LITE, LENET, budget=600, data=Data(source="cifar100", layout=FolderLayout.CLASSES))
+    assert open_state(tmp_path, said, data=data, command="").plan == slow
 def test_a_comparison_that_is_finished_needs_no_weights(digits, tmp_path, monkeypatch, weights):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("BAKEOFF_OFFLINE", "1")

@@ -15,7 +15,10 @@ from bakeoff.data.sources.trees import FolderTree
 from bakeoff.deploy.bundle import find_inputs
 from bakeoff.errors import DataError
 from bakeoff.files import write_json
-from bakeoff.runs.config import Data, FolderLayout
+from bakeoff.runs.config import Data, FolderLayout, Run
+from bakeoff.runs.record import DataFacts
+from bakeoff.study.provide import prepare_again, prepare_data
+from factories import make_record
 
 CLASSES = ("cat", "dog")
 
@@ -244,7 +247,7 @@ def test_a_class_that_is_called_like_a_split_is_asked_about(tmp_path):
         _read(tmp_path)
 
 
-@pytest.mark.parametrize("split", ["test", "val", "validation", "Test"])
+@pytest.mark.parametrize("split", ["test", "val", "validation", "Test", "dev", "eval"])
 def test_a_split_beside_the_classes_is_asked_about_and_then_kept(tmp_path, split):
     _fill(tmp_path, [*CLASSES, split])
     said = rf"{split} can be a split, or a class beside cat, dog; say --layout classes, or move .* into train/"
@@ -254,6 +257,21 @@ def test_a_split_beside_the_classes_is_asked_about_and_then_kept(tmp_path, split
     for name in CLASSES:
         shutil.move(tmp_path / name, tmp_path / "train" / name)
     assert _read(tmp_path)[1] == {("train", name) for name in CLASSES}
+
+
+def test_a_run_on_folders_that_were_read_as_classes_before_finds_its_data_again(tmp_path):
+    folder = tmp_path / "photos"
+    _fill(folder, [*CLASSES, "test"], images=12)
+    source = Data(source=str(folder))
+    shards, dataset = prepare_data(source.model_copy(update={"layout": FolderLayout.CLASSES}))
+    facts = {"name": "photos", "counts": dict(dataset.counts), "classes": 3, "fit": dataset.fit}
+    record, other = (
+        make_record(config=Run(data=source), data=DataFacts(fingerprint=fingerprint, **facts))
+        for fingerprint in (dataset.fingerprint, "f" * 64)
+    )
+    assert prepare_again(record)[0] == shards
+    with pytest.raises(DataError, match="test can be a split, or a class beside cat, dog"):
+        prepare_again(other)
 
 
 def test_splits_with_classes_but_none_to_train_on_are_asked_about(tmp_path):

@@ -41,6 +41,14 @@ def test_the_preparation_is_charged_with_the_first_work_and_counts_from_the_begi
     assert study.seconds["prepare"] == 12.0
 
 
+def test_a_study_of_the_same_images_goes_on_if_it_is_said_now_what_its_folders_are(tmp_path):
+    plan = _plan()
+    open_state(tmp_path, plan, data=DATA, command="")
+    said = plan.model_copy(update={"data": plan.data.model_copy(update={"layout": FolderLayout.CLASSES})})
+    assert said.asked != plan.asked
+    assert open_state(tmp_path, said, data=DATA, command="").plan == plan
+
+
 def test_another_study_in_the_folder_is_refused_and_not_changed(tmp_path):
     open_state(tmp_path / "study", _plan(600), data=DATA, command="")
     before = (tmp_path / "study" / "study.json").read_bytes()

@@ -49,7 +49,7 @@ from bakeoff.report.verify import (
 from bakeoff.runs.record import RunRecord
 from bakeoff.study.forecast import Forecast
 from bakeoff.study.labels import UNASKED_SECONDS, forecast_labels, score_labels
-from bakeoff.study.provide import prepare_data, require_tensorflow
+from bakeoff.study.provide import prepare_again, prepare_data, require_tensorflow
 from bakeoff.text import counted
 
 __all__ = ["CheckResult", "check", "verify"]
@@ -298,6 +298,6 @@ def verify(
 
 def _open_data(records: Sequence[RunRecord], directory: Path | None, on_count: OnCount) -> Datasets:
     """Prepare the data of each run, unless they are there: runs in one folder may have other images or classes."""
-    views = dict.fromkeys(record.view for record in records)
-    opened = {view: prepare_data(view, directory, on_count)[1] for view in views}
+    by_view = {record.view: record for record in records}
+    opened = {view: prepare_again(record, directory, on_count)[1] for view, record in by_view.items()}
     return {record.id: opened[record.view] for record in records}

@@ -96,7 +96,7 @@ def export(
     from bakeoff.report.bundled import note_other
     from bakeoff.runs.record import read_record
     from bakeoff.runs.shipped import find_run
-    from bakeoff.study.provide import prepare_data
+    from bakeoff.study.provide import prepare_again
 
     form = _read_choice("format", format, Format)
     bits = None if quantize is None else _read_choice("quantize", quantize, Quantize)
@@ -107,7 +107,7 @@ def export(
     bundle = read_optional_path("out", out) or study / ("bundle" if form is Format.KERAS else f"bundle-{kind}")
     record = read_record(folder)
     with count_progress(progress) as on_count:
-        shards, _ = prepare_data(record.view, read_optional_path("data_dir", data_dir), on_count)
+        shards, _ = prepare_again(record, read_optional_path("data_dir", data_dir), on_count)
         doing = f"exporting {kind}"
         on_count(doing, 0, 100)
         export_bundle(

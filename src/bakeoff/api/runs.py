@@ -47,7 +47,7 @@ from bakeoff.runs.shipped import find_run
 from bakeoff.study.deciding import choose_metric, decide_by
 from bakeoff.study.defaults import without_mirroring
 from bakeoff.study.presets import fetch_presets
-from bakeoff.study.provide import check_splits, prepare_data, provide_networks, provide_weights
+from bakeoff.study.provide import check_splits, prepare_again, prepare_data, provide_networks, provide_weights
 
 __all__ = ["evaluate", "train"]
 
@@ -218,7 +218,7 @@ def evaluate(run: PathLike, *, data_dir: PathLike | None = None, progress: Progr
     folder = find_run(str(read_path("run", run)))
     record = read_record(folder)
     with watch_progress(progress, "test") as watcher:
-        shards, _ = prepare_data(record.view, read_optional_path("data_dir", data_dir), watcher.counted)
+        shards, _ = prepare_again(record, read_optional_path("data_dir", data_dir), watcher.counted)
         watcher.run_began(record.config)
         test = open_test(folder, shards, bind(watcher.run_moved, record.config)).test
     assert test is not None

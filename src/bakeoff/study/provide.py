@@ -12,14 +12,15 @@ from bakeoff.data.checks import MIN_SIDE_PIXELS, Deadline, find_alike, find_leak
 from bakeoff.data.shards import Dataset, open_dataset, prepare, prepare_cached
 from bakeoff.data.sources import OnCount, open_source
 from bakeoff.download import is_offline
-from bakeoff.errors import InputError, WeightsError
+from bakeoff.errors import DataError, InputError, WeightsError
 from bakeoff.launch import check_weights
 from bakeoff.networks.backbone import Backbone
 from bakeoff.networks.find import find_network, is_known, is_plugin
 from bakeoff.networks.plugin import forget_plugins
 from bakeoff.networks.weights import Downloads, hint_to_get_weights, is_given, locate_weights
 from bakeoff.report.board import format_seconds
-from bakeoff.runs.config import Candidate, Data, WeightsChoice
+from bakeoff.runs.config import Candidate, Data, FolderLayout, WeightsChoice
+from bakeoff.runs.record import RunRecord
 from bakeoff.study.defaults import find_missing
 from bakeoff.study.watcher import StudyWatcher
 
@@ -30,6 +31,7 @@ __all__ = [
     "check_splits",
     "fetch_missing",
     "plan_downloads",
+    "prepare_again",
     "prepare_data",
     "provide_networks",
     "provide_weights",
@@ -98,6 +100,40 @@ def prepare_data(
     for bad in dataset.manifest.quarantined:
         _log.warning("%s: left out: %s: %s", dataset.name, bad.key, bad.reason)
     return out, dataset
+
+
+def prepare_again(
+    record: RunRecord, data_dir: Path | None = None, on_count: OnCount | None = None
+) -> tuple[Path, Dataset]:
+    """Write the shards of the data of a run, unless they are there.
+
+    Folders of which some are called like splits were all read as classes before that was refused: those of a run of
+    that time are read as they were.
+
+    Args:
+        record: The run.
+        data_dir: As of `prepare_data`, as are `on_count`, what is returned, and the errors.
+        on_count: Called on the way.
+    """
+    view = record.view
+    try:
+        return prepare_data(view, data_dir, on_count)
+    except DataError:
+        as_then = view.model_copy(update={"layout": FolderLayout.CLASSES})
+        if view.layout is FolderLayout.AUTO and (found := _prepare_if_same(as_then, record, data_dir, on_count)):
+            return found
+        raise
+
+
+def _prepare_if_same(
+    data: Data, record: RunRecord, data_dir: Path | None, on_count: OnCount | None
+) -> tuple[Path, Dataset] | None:
+    """The shards of some data, if these are the data of a run."""
+    try:
+        shards, dataset = prepare_data(data, data_dir, on_count)
+    except InputError:
+        return None
+    return (shards, dataset) if dataset.fingerprint == record.data.fingerprint else None
 
 
 class SplitFindings(NamedTuple):
@@ -196,6 +232,7 @@ def plan_downloads(
     limit_bytes: float,
     *,
     required: Collection[str] = (),
+    others: bool = False,
 ) -> Downloads:
     """The downloads of the pretrained weights that are missing; none is started, and no server is asked.
 
@@ -205,6 +242,7 @@ def plan_downloads(
         on_count: Called with (what is being done, bytes done, bytes in all).
         limit_bytes: Bytes that may be downloaded; what is over it is left out.
         required: The networks that somebody asked for by name: it is an error if downloads are off.
+        others: Whether there are other candidates, which need no weights any more.
 
     Raises:
         WeightsError: Weights that are required cannot be had, or none that is missing where nothing else is left.
@@ -232,7 +270,6 @@ def start_downloads(downloads: Downloads, *, required: Collection[str] = ()) -> 
     # What is over the limit is left out.
     asked_for = [find_network(name) for name in downloads.pending if name in required]
     downloads.start()
-    others: bool = False,
     try:
         while asked_for and not downloads.has_begun:
             downloads.wait(POLL_SECONDS)
@@ -242,7 +279,6 @@ def start_downloads(downloads: Downloads, *, required: Collection[str] = ()) -> 
     except BaseException:
         downloads.stop()
         raise
-        others: Whether there are other candidates, which need no weights any more.
 
 
 def check_given_weights(candidates: Sequence[Candidate], weights: WeightsChoice, on_count: OnCount) -> None:

@@ -279,7 +279,22 @@ def _name_wrong(error: ValidationError) -> str:
 def _asks_the_same(old: AnyPlan, new: AnyPlan) -> bool:
     """Whether two plans are of one study. What a machine's pace has decided may differ: it was measured again since."""
     # What an older version did not ask for says nothing.
-    return type(old) is type(new) and all(new.asked.get(name) == value for name, value in old.asked.items())
+    before, now = _list_asked(old), _list_asked(new)
+    return type(old) is type(new) and all(now.get(name) == value for name, value in before.items())
+
+
+def _list_asked(plan: AnyPlan) -> dict[str, Any]:
+    """What a plan asks for, without what folders are: the fingerprint of the data has what came of it.
+
+    So a study goes on whose folders were read as classes before they were refused, once `--layout` says what they are.
+    """
+    return {name: _without_layout(value) for name, value in plan.asked.items()}
+
+
+def _without_layout(asked: Any) -> Any:
+    if isinstance(asked, dict):
+        return {name: _without_layout(value) for name, value in asked.items() if name != "layout"}
+    return [_without_layout(value) for value in asked] if isinstance(asked, list | tuple) else asked
 
 
 def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> str:
@@ -291,7 +306,7 @@ def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> s
         return f"its data is {study.data.name}, with other images, splits, classes or fit{why if is_same_list else ''}"
     if type(study.plan) is not type(plan):
         return f"it was started by `{study.command}`"
-    old, new = study.plan.asked, plan.asked
+    old, new = _list_asked(study.plan), _list_asked(plan)
     before, now = dict(_list_sources(old)), dict(_list_sources(new))
     for name in [name for name, source in before.items() if now.get(name, source) != source]:
         return (
