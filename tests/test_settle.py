@@ -1,8 +1,11 @@
 """What follows the confirming run, on invented records and predictions: the probe beside it, the choice, the refit."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 
+from bakeoff.errors import BundleError
 from bakeoff.profile import Profile
 from bakeoff.report.winner import choose_winner, explain_no_refit
 from bakeoff.runs.config import Mode
@@ -392,6 +395,24 @@ def test_a_study_that_is_interrupted_at_its_end_repeats_nothing(invented, place)
     done = len(invented.launched)
     assert run_study(study, invented.out, invented.out, _Silent()).id == winner.id
     assert len(invented.launched) == done
+
+
+def test_a_study_whose_bundle_cannot_be_written_has_its_report_and_says_why(invented, monkeypatch):
+    reports, told = [], []
+    watcher = _Silent()
+    watcher.noted = told.append
+    monkeypatch.setattr(context_module, "write_report", reports.append)
+    refuse = mock.Mock(side_effect=BundleError("the exported model answers otherwise"))
+    monkeypatch.setattr(loop_module, "export_bundle", refuse)
+    for times in (1, 2):
+        with pytest.raises(BundleError, match="answers otherwise"):
+            run_study(invented.study, invented.out, invented.out, watcher)
+        assert reports == times * [invented.out]
+    assert len(invented.scored) == 1
+    assert set(told) == {f"the results are in {invented.out / 'report.html'}; the same command writes what is missing"}
+    monkeypatch.setattr(loop_module, "open_test", refuse)
+    refuse.side_effect = None
+    assert run_study(invented.study, invented.out, invented.out, watcher).test
 
 
 def test_a_bundle_of_another_run_that_was_exported_over_the_winners_is_written_again(invented, monkeypatch):

@@ -4,7 +4,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from bakeoff.errors import NothingTrainedError
+from bakeoff.errors import BakeoffError, NothingTrainedError
 from bakeoff.launch import Executor, Local, export_bundle, open_test
 from bakeoff.networks.weights import Downloads
 from bakeoff.profile import Finish, add_finish
@@ -13,7 +13,7 @@ from bakeoff.report.bundled import find_bundled
 from bakeoff.report.winner import choose_winner, explain_no_refit
 from bakeoff.runs.config import Metric, Run
 from bakeoff.runs.folder import run_dir
-from bakeoff.runs.record import RunRecord, Stage, State, list_records
+from bakeoff.runs.record import RunRecord, Stage, State, list_records, read_record
 from bakeoff.runs.shipped import find_shipped
 from bakeoff.runs.study_file import Dropped
 from bakeoff.study.arrivals import await_weights, end_downloads, find_awaited, follow_downloads
@@ -56,6 +56,8 @@ def run_study(
 
     Raises:
         NothingTrainedError: All candidates failed.
+        BakeoffError: The test split could not be scored, or the bundle not be written. The report is written all the
+            same, and the next call goes on from there.
     """
     context = StudyContext(study, out, data, watcher, executor or Local(), True, downloads or Downloads())
     assert isinstance(study.plan, StudyPlan)
@@ -65,9 +67,32 @@ def run_study(
     if winner is None:
         context.report()
         raise NothingTrainedError(context.say_nothing_is("trained"))
-    folder, opened, began = run_dir(out, winner.id), winner.test is None, time.monotonic()
+    opened, began = winner.test is None, time.monotonic()
     if opened and study.plan.refit and winner.stage is not Stage.REFIT:
         watcher.plan_revised(explain_no_refit(list_records(out)))
+    try:
+        winner = _ship(context, winner, maps=maps)
+    except BakeoffError:
+        context.report()
+        if read_record(run_dir(out, winner.id)).test:
+            watcher.noted(f"the results are in {out / 'report.html'}; the same command writes what is missing")
+        raise
+    context.report()
+    if opened and context.executor.threads is not None:
+        model, flips = winner.config.model, 1 + winner.config.train.flip_test
+        images = flips * winner.data.counts["test"]
+        seconds = time.monotonic() - began
+        add_finish(Finish(network=model.name, size=model.size, images=images, seconds=seconds))
+    return winner
+
+
+def _ship(context: StudyContext, winner: RunRecord, *, maps: bool) -> RunRecord:
+    """Score the winner on the test split and write its bundle, as far as that was not done before.
+
+    Raises BakeoffError if one of the two cannot be done.
+    """
+    study, out, data, watcher = context.study, context.out, context.data, context.watcher
+    folder = run_dir(out, winner.id)
     if winner.test is None:
         watcher.stage_began("test", 1, study.seconds_left)
         watcher.run_began(winner.config)
@@ -80,12 +105,6 @@ def run_study(
             watcher.noted(f"{out / 'bundle'} held the model of run {bundled}; now it is that of the winner again")
         with study.timed(out, "report"):
             export_bundle(folder, data, out / "bundle")
-    context.report()
-    if opened and context.executor.threads is not None:
-        model, flips = winner.config.model, 1 + winner.config.train.flip_test
-        images = flips * winner.data.counts["test"]
-        seconds = time.monotonic() - began
-        add_finish(Finish(network=model.name, size=model.size, images=images, seconds=seconds))
     return winner
 
 
