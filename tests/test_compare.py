@@ -54,6 +54,15 @@ def test_all_that_the_runs_of_a_plan_take_fits_into_its_budget_and_uses_it(budge
     assert 0.85 * budget < taken < budget
 
 
+@pytest.mark.parametrize("setting", ["train.flip_test=true", "train.patience=3", "train.evaluations=8"])
+@pytest.mark.parametrize("recipe", [None, Run()])
+def test_a_budget_counts_what_a_recipe_and_settings_have_a_run_score(setting, recipe):
+    forecast = make_forecast(20)
+    plan = _compare(LITE, LENET, budget=3600, forecast=forecast, recipe=recipe, settings=[setting])
+    taken = sum((1 + CURVE_SHARE) * run.train.seconds + forecast.around(run, COUNTS) for run in plan.runs)
+    assert taken == pytest.approx(0.95 * 3600, abs=1)
+
+
 def test_a_slow_network_is_scored_less_often_on_the_way():
     slow, fast = (_compare(LITE, VGG, budget=3600, forecast=make_forecast(rate)).runs[0].train for rate in (20, 2000))
     assert (slow.evaluations, fast.evaluations) == (1, 8)

@@ -3,8 +3,9 @@
 Pure functions: no clock, no files, no Keras.
 """
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bakeoff.errors import ConfigError
@@ -108,25 +109,25 @@ def make_comparison(
         ConfigError: There is no length, or more than one, or the budget is too short.
     """
     require_one_length(budget, images, recipe, settings)
-    length: dict[str, float] = {}
-    if budget is not None:
-        paced = forecast.for_stage(len(candidates))
-        length = _divide_budget(
-            budget, candidates, paced, val_images=counts["val"], slots=slots, spent=spent, begun=begun
-        )
-    elif images is not None:
-        length = {"images": images}
-    starts = (
+    starts = [
         decide_by(start_from(recipe, candidate, data, weights, seed, mirror=mirror), decision.metric)
         for candidate in candidates
-    )
-    runs = (
-        set_length(run, length, train_images=counts["train"], head_start=recipe is None, settings=settings)
-        for run in starts
-    )
+    ]
+
+    def make_runs(length: Mapping[str, float]) -> tuple[Run, ...]:
+        """The runs with fields of `train` that say how long they are and how they are scored."""
+        options: dict[str, Any] = {"train_images": counts["train"], "head_start": recipe is None, "settings": settings}
+        return tuple(set_length(run, dict(length), **options) for run in starts)
+
+    length: Mapping[str, float] = {}
+    if budget is not None:
+        paced = forecast.for_stage(len(candidates))
+        length = _divide_budget(budget, make_runs, paced, counts=counts, slots=slots, spent=spent, begun=begun)
+    elif images is not None:
+        length = {"images": images}
     return Comparison(
         budget_seconds=budget,
-        runs=tuple(runs),
+        runs=make_runs(length),
         decides=decision.sentence,
         settings=settings_of_length(settings),
         field=field,
@@ -169,24 +170,31 @@ def least_seconds(candidate: Candidate, forecast: Forecast) -> float:
 
 def _divide_budget(
     budget: float,
-    candidates: Sequence[Candidate],
+    make_runs: Callable[[Mapping[str, float]], Sequence[Run]],
     forecast: Forecast,
     *,
-    val_images: int,
+    counts: Mapping[str, int],
     slots: int,
     spent: float,
     begun: bool,
 ) -> dict[str, float]:
-    """The length of each run, as fields of `train`."""
-    rounds, usable = math.ceil(len(candidates) / slots), max(0.0, budget - spent)
+    """The length of each run, as fields of `train`.
+
+    The runs that `make_runs` returns for such fields are timed: a recipe and settings may change how they are scored.
+    """
+
+    @functools.cache
+    def plan(images: int, evaluations: int) -> Sequence[Run]:
+        return make_runs({"seconds": MIN_TRAINING_SECONDS, "val_images": images, "evaluations": evaluations})
+
+    val_images = counts["val"]
     least_images = min(val_images, MIN_VAL_IMAGES)
 
+    number = len(plan(least_images, 1))
+    rounds, usable = math.ceil(number / slots), max(0.0, budget - spent)
     def around(images: int, evaluations: int = 1) -> float:
         """Seconds of all rounds that are not training."""
-        scored = count_scored(images, evaluations=evaluations)
-        each = [
-            forecast.overhead(candidate, Mode.FIT) + forecast.scoring(candidate, scored) for candidate in candidates
-        ]
+        each = [forecast.around(run, counts) for run in plan(images, evaluations)]
         return sum(each) if slots == 1 else rounds * max(each)
 
     def training(images: int, evaluations: int = 1) -> float:
@@ -199,15 +207,15 @@ def _divide_budget(
     if training(images) < MIN_TRAINING_SECONDS and not begun:
         least = (rounds * MIN_TRAINING_SECONDS * (1 + CURVE_SHARE) + around(least_images)) / RUNS_SHARE + spent
         raise ConfigError(
-            f"a budget of {budget:.0f} s is too short for {counted(len(candidates), 'candidate')};"
+            f"a budget of {budget:.0f} s is too short for {counted(number, 'candidate')};"
             f" give at least {math.ceil(least)}s, or fewer candidates"
         )
 
     def affords(evaluations: int) -> bool:
         """Whether there is enough training for so many evaluations."""
         seconds = training(images, evaluations)
-        more = count_scored(images, evaluations=evaluations) - count_scored(images, evaluations=1)
-        on_the_way = max(forecast.scoring(candidate, more) for candidate in candidates)
+        pairs = zip(plan(images, evaluations), plan(images, 1), strict=True)
+        on_the_way = max(forecast.around(often, counts) - forecast.around(once, counts) for often, once in pairs)
         return round(seconds / SECONDS_PER_EVALUATION) >= evaluations and on_the_way <= MAX_EVALUATION_SHARE * seconds
 
     evaluations = next(filter(affords, range(MAX_EVALUATIONS, 1, -1)), 1)
