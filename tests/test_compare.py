@@ -128,6 +128,18 @@ def test_probes_can_be_compared_but_have_no_length():
         _compare(LITE, recipe=recipe, budget=600)
 
 
+@pytest.mark.parametrize("length", [{"images": 600}, {"budget": 600}, {"settings": ["train.epochs=2"]}])
+@pytest.mark.parametrize("folds", [0, 5])
+def test_a_setting_makes_training_runs_of_a_recipe_of_a_probe(length, folds):
+    recipe = Run().revised(train={"mode": "probe", "epochs": None, "subset": 500, "folds": folds})
+    settings = ["train.mode=fit", *(["train.folds=0"] if folds else []), *length.get("settings", [])]
+    (run,) = _compare(LITE, recipe=recipe, **(length | {"settings": settings})).runs
+    assert (run.train.mode, run.train.subset, run.train.folds) == ("fit", 500, 0)
+    assert [run.train.images, run.train.seconds, run.train.epochs].count(None) == 2
+    with pytest.raises(ConfigError, match="needs a length"):
+        _compare(LITE, recipe=recipe, settings=["train.mode=fit"])
+
+
 def test_a_recipe_that_cannot_have_the_length_is_refused():
     recipe = Run().revised(train={"deterministic": True})
     assert _compare(LITE, recipe=recipe, images=600).runs[0].train.deterministic
@@ -226,6 +238,8 @@ def test_the_same_comparison_is_resumed_when_the_pace_was_measured_since(tmp_pat
     older = slow.model_copy(update={"settings": None})
     open_state(tmp_path / "older", older, data=data, command="")
     assert open_state(tmp_path / "older", fast, data=data, command="").plan == older
+    said = _compare(LITE, LENET, budget=600, data=Data(source="cifar100", layout=FolderLayout.CLASSES))
+    assert open_state(tmp_path, said, data=data, command="").plan == slow
     with pytest.raises(OutputError, match="candidates or their settings"):
         open_state(tmp_path, _compare(LITE, VGG, budget=600), data=data, command="")
     for settings in (["train.val_images=500"], ["train.evaluations=2"]):
@@ -240,15 +254,7 @@ def test_without_a_budget_it_does_not_matter_where_the_length_was_given():
     assert given.asked == set_.asked
 
 
-def test_a_comparison_that_was_begun_goes_on_where_runs_have_taken_longer_than_was_assumed():
-    slow, options = make_forecast(300, overhead=90), {"budget": 150, "spent": 20}
-    planned = _compare(LITE, LENET, forecast=make_forecast(300), **options)
-    with pytest.raises(ConfigError, match="too short for 2 candidates"):
-        _compare(LITE, LENET, forecast=slow, **options)
-    assert _compare(LITE, LENET, forecast=slow, begun=True, **options).asked == planned.asked
 @pytest.mark.parametrize("weights", ["auto", "gone.h5"])
-    said = _compare(LITE, LENET, budget=600, data=Data(source="cifar100", layout=FolderLayout.CLASSES))
-    assert open_state(tmp_path, said, data=data, command="").plan == slow
 def test_a_comparison_that_is_finished_needs_no_weights(digits, tmp_path, monkeypatch, weights):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("BAKEOFF_OFFLINE", "1")
@@ -272,3 +278,9 @@ def test_a_comparison_that_is_finished_needs_no_weights(digits, tmp_path, monkey
     assert again() == (VGG, LENET)
 
 
+def test_a_comparison_that_was_begun_goes_on_where_runs_have_taken_longer_than_was_assumed():
+    slow, options = make_forecast(300, overhead=90), {"budget": 150, "spent": 20}
+    planned = _compare(LITE, LENET, forecast=make_forecast(300), **options)
+    with pytest.raises(ConfigError, match="too short for 2 candidates"):
+        _compare(LITE, LENET, forecast=slow, **options)
+    assert _compare(LITE, LENET, forecast=slow, begun=True, **options).asked == planned.asked

@@ -260,8 +260,9 @@ def test_the_recipe_of_a_probe_cannot_be_tuned(tmp_path):
     asked = {"candidate": "lenet", "recipe": recipe, "out": tmp_path / "out", "dry_run": True, "progress": False}
     with pytest.raises(ConfigError, match=r"probe\.toml: a probe trains nothing but its head"):
         bakeoff.tune("digits", **asked)
-    fitted = bakeoff.tune("digits", settings=["train.mode=fit", "train.seconds=20"], **asked)
-    assert fitted.plan["base"]["train"]["mode"] == "fit"
+    for settings in (["train.mode=fit"], ["train.mode=fit", "train.seconds=20"]):
+        fitted = bakeoff.tune("digits", settings=settings, **asked)
+        assert fitted.plan["base"]["train"]["mode"] == "fit"
 
 
 def test_the_recipe_can_be_trained_as_it_is(tmp_path):

@@ -34,7 +34,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.launch import Executor
 from bakeoff.machine import tensorflow_settings
 from bakeoff.networks.find import require_known
-from bakeoff.runs.config import Candidate, Run, find_length, makes_probes, override, pick_settings, read_run
+from bakeoff.runs.config import Candidate, Run, find_length, makes_probes, pick_settings, read_run
 from bakeoff.study import (
     Ablation,
     Search,
@@ -51,6 +51,7 @@ from bakeoff.study import (
 )
 from bakeoff.study.begin import PreparedStudy, StudyRequest
 from bakeoff.study.deciding import decide_by
+from bakeoff.study.defaults import set_length
 from bakeoff.study.watcher import StudyWatcher
 
 __all__ = ["tune"]
@@ -203,13 +204,17 @@ def tune(
 
     def plan(prepared: PreparedStudy, slots: int) -> Search | Ablation:
         network, mirror = prepared.candidates[0], not prepared.unmirrored
-        start = start_from(given, network, request.data, prepared.weights, prepared.seed, mirror=mirror)
-        base = override(decide_by(start, prepared.decision.metric), changes)
+        counts, head_start, decides = prepared.dataset.counts, given is None, prepared.decision.sentence
+        start = decide_by(
+            start_from(given, network, request.data, prepared.weights, prepared.seed, mirror=mirror),
+            prepared.decision.metric,
+        )
+        # Any length will do, because that of the study's runs replaces it; a recipe of a probe has none.
+        base = set_length(start, {"epochs": 1.0}, train_images=counts["train"], head_start=False, settings=changes)
         imbalance = prepared.dataset.imbalance
         parameters = given_space or (default_space(base, imbalance) if strategy == "tpe" else default_factors(base))
         if keys:
             parameters = parameters.only(keys)
-        counts, head_start, decides = prepared.dataset.counts, given is None, prepared.decision.sentence
         if strategy == "tpe":
             return make_search(
                 base,

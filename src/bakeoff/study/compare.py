@@ -136,7 +136,8 @@ def make_comparison(
 
 def has_length(recipe: Run | None, settings: Sequence[str]) -> bool:
     """Whether a recipe or KEY=VALUE settings give runs a length, or make them probes, which have none."""
-    return recipe is not None or bool(find_length(settings)) or makes_probes(settings)
+    trains = recipe is not None and recipe.train.mode is Mode.FIT
+    return trains or bool(find_length(settings)) or makes_probes(settings, recipe)
 
 
 def require_one_length(budget: float | None, images: int | None, recipe: Run | None, settings: Sequence[str]) -> None:
@@ -189,9 +190,9 @@ def _divide_budget(
 
     val_images = counts["val"]
     least_images = min(val_images, MIN_VAL_IMAGES)
-
     number = len(plan(least_images, 1))
     rounds, usable = math.ceil(number / slots), max(0.0, budget - spent)
+
     def around(images: int, evaluations: int = 1) -> float:
         """Seconds of all rounds that are not training."""
         each = [forecast.around(run, counts) for run in plan(images, evaluations)]

@@ -21,6 +21,7 @@ from bakeoff.runs.config import (
     WeightsChoice,
     look_up,
     override,
+    parse_settings,
     pick_settings,
     revise,
 )
@@ -213,7 +214,10 @@ def set_length(
     Raises:
         ConfigError: A setting is invalid, or the run cannot have this length.
     """
-    run = override(revise(run, {f"train.{name}": value for name, value in length.items()}, "the recipe"), settings)
+    values = {f"train.{name}": value for name, value in length.items()}
+    if length and run.train.mode is Mode.PROBE:  # it can have a length only with the settings that make it no probe
+        values |= parse_settings(pick_settings(settings, "train"))
+    run = override(revise(run, values, "the recipe"), settings)
     if head_start:
         run = override(start_from_probe(run, train_images), settings)
     check_size(find_network(run.model.name), run.model.size)

@@ -19,6 +19,7 @@ __all__ = [
     "look_up",
     "makes_probes",
     "override",
+    "parse_settings",
     "pick_settings",
     "read_comparison",
     "read_run",
@@ -52,7 +53,16 @@ def read_comparison(path: Path) -> tuple[Run, list[Candidate]]:
 def override(run: Run, settings: Iterable[str]) -> Run:
     """Apply `section.key=value` settings to a run.
 
+    Raises ConfigError.
+    """
+    return revise(run, parse_settings(settings), "--set")
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """The values of `section.key=value` settings by key.
+
     A value is read as TOML where that is possible, else as text. Of several settings of one key, the last counts.
+
     Raises ConfigError.
     """
     values: dict[str, Any] = {}
@@ -63,7 +73,7 @@ def override(run: Run, settings: Iterable[str]) -> Run:
             raise ConfigError(f"--set {setting!r} is not KEY=VALUE, as in --set optim.learning_rate=0.001")
         values.pop(key, None)  # the last setting of a key is applied last
         values[key] = _toml_value(text.strip())
-    return revise(run, values, "--set")
+    return values
 
 
 def pick_settings(settings: Iterable[str], *keys: str) -> list[str]:
