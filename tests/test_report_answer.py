@@ -1,6 +1,7 @@
 """The first section in two sentences, the table of why, and what each point of a learning curve stands on."""
 
 import html
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,9 @@ import pytest
 
 from bakeoff.report import write_report
 from bakeoff.report.answer import describe_answer, describe_failure, describe_losses, describe_next
-from bakeoff.report.board import rank
+from bakeoff.report.board import explain, rank
 from bakeoff.report.bundled import explain_other
-from bakeoff.report.certainty import list_doubts
+from bakeoff.report.certainty import compare_leaders, list_doubts
 from bakeoff.report.learning import draw_learning
 from bakeoff.report.page import render_report
 from bakeoff.report.template import mark_commands
@@ -200,6 +201,27 @@ def test_what_chance_explains_is_never_rounded_to_nothing(top1: float, images: i
 def test_probes_of_a_screen_are_shown_with_what_fine_tuning_is_expected_to_make_of_them() -> None:
     scores = {"a@96": 0.80, "b@96": 0.79}
     probes = [make_record(name, top1, stage=Stage.SCREEN, mode=Mode.PROBE) for name, top1 in scores.items()]
+@pytest.mark.parametrize(("stage", "mode"), [(Stage.RACE, Mode.FIT), (Stage.SCREEN, Mode.PROBE)])
+def test_an_interval_that_is_not_known_is_said_in_words(tmp_path: Path, stage: Stage, mode: Mode) -> None:
+    """As of macro F1 in a file of a version that had none."""
+    records = []
+    for name, score in (("a@96", 0.8), ("b@96", 0.7)):
+        record = make_record(name, score, stage=stage, mode=mode)
+        assert record.val
+        config = record.config.revised(train={"metric": "macro-f1"})
+        val = record.val.model_copy(update={"macro_f1_ci95": None})
+        records.append(record.model_copy(update={"config": config, "val": val}))
+    rows = rank(records)
+    leaders = compare_leaders(tmp_path, rows)
+    assert leaders is not None
+    cells = [cell.interval for _, cells in leaders.rows for cell in cells]
+    intervals = [row.interval for row in explain_in_table(rows).rows]
+    text = " ".join([explain(rows), *list_doubts(AnyStudy(), rows, records), *cells, *intervals])
+    assert re.findall(r"[+-]?\b(?:inf|nan)\b", text) == []
+    assert text.count("95 % interval not known") == 1
+    assert "can explain is not known, because a score has no interval" in text
+
+
     why = explain_in_table(rank(probes))
     assert "Differences are those that are expected after fine-tuning." in why.caption
     assert (why.rows[1].behind, why.rows[1].is_tie) == ("-1.0", True)

@@ -1,6 +1,7 @@
 """How certain the choice is: the winner and its nearest rival, the spread over seeds, and what was not measured."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from bakeoff.report.board import (
     format_bytes,
     format_count,
     format_difference,
+    format_ends,
     format_interval,
     format_range,
     format_score,
@@ -202,11 +204,16 @@ def _doubt_ties(match: HeadToHead) -> list[str]:
         return []
     (_, lead), metric = leads[0], match.winner.metric
     half = metric.scale * (lead.high - lead.low) / 2
-    size = f"{half:.{'0f' if half >= _WHOLE else '2g'}}"
     images = f"On other {'' if match.winner.folds else 'validation '}images"
     where, chance = images, "chance"
     if lead.is_expected:
         where, chance = f"{images}, or after fine-tuning,", "chance and fine-tuning"
+    if not math.isfinite(half):
+        return [
+            f"{where} {_join(tied)} could be first. How large a difference {chance} can explain is not known, because"
+            " a score has no interval."
+        ]
+    size = f"{half:.{'0f' if half >= _WHOLE else '2g'}}"
     return [
         f"{where} {_join(tied)} could be first. With this number of images, {chance} can explain a difference of up to"
         f" about {size}{metric.points}."
@@ -215,7 +222,7 @@ def _doubt_ties(match: HeadToHead) -> list[str]:
 
 def _make_difference_cell(gain: float, low: float, high: float, metric: Metric, p: str = "") -> Cell:
     text = f"{format_difference(gain, metric)}{metric.points}"
-    return Cell(text, f"{format_difference(low, metric)} to {format_difference(high, metric)}{p}")
+    return Cell(text, f"{format_ends(low, high, metric)}{p}")
 
 
 def _make_count_cell(count: int, test: McNemar) -> Cell:

@@ -12,6 +12,7 @@ from bakeoff.report.board import (
     format_bytes,
     format_count,
     format_difference,
+    format_ends,
     format_estimate,
     format_seconds,
     is_clearly_cheaper,
@@ -128,8 +129,8 @@ def _make_row(row: Row, lead: Lead | None, costs: list[WhyCell]) -> WhyRow:
     score = format_estimate(row)
     if lead is None:
         return WhyRow(row.name, score, "", "", is_tie=False, costs=costs)
-    behind, low, high = (format_difference(each, row.metric) for each in (lead.difference, lead.low, lead.high))
-    return WhyRow(row.name, score, behind, f"{low} to {high}", lead.is_tie, costs)
+    behind, ends = format_difference(lead.difference, row.metric), format_ends(lead.low, lead.high, row.metric)
+    return WhyRow(row.name, score, behind, ends, lead.is_tie, costs)
 
 
 def _make_cells(column: Sequence[tuple[float, str]]) -> list[WhyCell]:

@@ -3,6 +3,7 @@
 Files keep the exact numbers; only views round them. A value that was not measured (0 or None) is a dash.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ __all__ = [
     "format_changes",
     "format_count",
     "format_difference",
+    "format_ends",
     "format_estimate",
     "format_headline",
     "format_interval",
@@ -132,6 +134,16 @@ def format_arm(arm: Arm) -> str:
 def format_difference(difference: float, metric: Metric) -> str:
     """A difference between two scores with its sign: `+1.2`, in points; `+0.031`, in nats."""
     return f"{difference * metric.scale:+.{metric.digits}f}"
+
+
+def format_ends(low: float, high: float, metric: Metric) -> str:
+    """The interval of a difference: `-0.3 to +2.7`; `not known` where it is endless.
+
+    It is where one of the two scores has no interval, as some in files of older versions.
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "not known"
+    return f"{format_difference(low, metric)} to {format_difference(high, metric)}"
 
 
 def format_where(row: Row) -> str:

@@ -14,7 +14,7 @@ from bakeoff.report.board.comparing import (
     read_losses,
 )
 from bakeoff.report.board.criteria import WeightChange, find_changes, score_rows
-from bakeoff.report.board.formatting import format_difference, format_estimate, format_where
+from bakeoff.report.board.formatting import format_difference, format_ends, format_estimate, format_where
 from bakeoff.report.board.rows import COMPARISONS, Row, is_scored, read_merit, round_of
 from bakeoff.runs.config import Candidate, Metric, Mode
 from bakeoff.runs.record import Stage, State
@@ -203,14 +203,13 @@ def _name_entries(winner: Row, compared: Sequence[Row]) -> set[str]:
 
 def _describe_lead(winner: Row, rival: Row) -> str:
     metric, lead = winner.metric, measure_lead(winner, rival)
-    low, high = (format_difference(end, metric) for end in (lead.low, lead.high))
     size = f"{format_difference(abs(lead.difference), metric)[1:]}{metric.points}"
     equal = "as accurate as" if metric is Metric.TOP1 else "as good as"
     text = f"{size} {'ahead of' if lead.difference > 0 else 'behind'}" if lead.difference else equal
     text = f"{text} {rival.name}{f' on the {lead.images:,} images that both were scored on' if lead.images else ''}"
     if lead.is_expected:
         text = f"expected to end {text} after fine-tuning"
-    return f"{text} ({'a tie, ' if lead.is_tie else ''}95 % interval {low} to {high})"
+    return f"{text} ({'a tie, ' if lead.is_tie else ''}95 % interval {format_ends(lead.low, lead.high, metric)})"
 
 
 def _compare_costs(match: HeadToHead) -> str:
@@ -242,7 +241,10 @@ def _explain_screen(match: HeadToHead) -> str:
     winner, best = match.winner, max(match.rivals, key=read_merit)
     if winner.stage is not Stage.SCREEN or read_merit(best) <= read_merit(winner):
         return ""
-    ratio = estimate_training_rate(winner) / max(estimate_training_rate(best), 1e-9)
+    rates = [estimate_training_rate(row) for row in (winner, best)]
+    if not all(rates):  # one was not measured
+        return ""
+    ratio = rates[0] / rates[1]
     # A winner by weights may be slower than a rival with a better probe.
     if order_of(winner) > order_of(best) or ratio <= 1:
         return ""
