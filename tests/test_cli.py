@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import bakeoff
-from bakeoff.cli.output import escape_what_cannot_be_encoded, print_json, print_line
+from bakeoff.cli.output import escape_what_cannot_be_encoded, print_json, print_line, print_uses
 from factories import fill_profile
 from running import run_cli, run_process
 
@@ -53,6 +53,18 @@ def photos(tmp_path):
             suffix = ("png", "jpg", "bmp")[number % 3]
             Image.fromarray(pixels).save(folder / name / f"{number}.{suffix}")
     return folder
+
+
+def test_the_commands_that_follow_look_for_archives_in_the_same_place(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    print_uses(tmp_path / "out" / "runs" / "1", tmp_path / "my archives")
+    print_uses(tmp_path / "out" / "runs" / "2")
+    words = [" ".join(line.split()[1:]) for line in capsys.readouterr().err.splitlines()]
+    assert words[0] == f"bakeoff evaluate out/runs/1 --data-dir '{tmp_path}/my archives'"
+    assert words[1:] == [
+        words[0].replace("evaluate", "export"),
+        *(f"bakeoff {verb} out/runs/2" for verb in ("evaluate", "export")),
+    ]
 
 
 def test_help_names_every_verb_and_has_examples():

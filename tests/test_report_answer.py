@@ -86,8 +86,11 @@ def test_the_second_sentence_has_the_command_to_run_next(
 ) -> None:
     out, winner = tmp_path / "my study", make_record(id="c" * 12, **changes)
     save_bundle(out / "bundle", winner, run=winner.id if bundled else "another")
-    study = AnyStudy(command="bakeoff screen photos/ --budget 10m")
-    assert describe_next(out, study, winner).command == command
+    started = "bakeoff screen photos/ --budget 10m"
+    assert describe_next(out, AnyStudy(command=started), winner).command == command
+    place = " --data-dir 'my archives'"
+    step = describe_next(out, AnyStudy(command=f"{started}{place}"), winner)
+    assert step.command == (command if bundled else f"{command}{place}")
 
 
 def test_the_commands_of_the_page_can_be_copied_where_the_folder_has_a_space(tmp_path: Path) -> None:
@@ -198,9 +201,6 @@ def test_what_chance_explains_is_never_rounded_to_nothing(top1: float, images: i
     )
 
 
-def test_probes_of_a_screen_are_shown_with_what_fine_tuning_is_expected_to_make_of_them() -> None:
-    scores = {"a@96": 0.80, "b@96": 0.79}
-    probes = [make_record(name, top1, stage=Stage.SCREEN, mode=Mode.PROBE) for name, top1 in scores.items()]
 @pytest.mark.parametrize(("stage", "mode"), [(Stage.RACE, Mode.FIT), (Stage.SCREEN, Mode.PROBE)])
 def test_an_interval_that_is_not_known_is_said_in_words(tmp_path: Path, stage: Stage, mode: Mode) -> None:
     """As of macro F1 in a file of a version that had none."""
@@ -222,6 +222,9 @@ def test_an_interval_that_is_not_known_is_said_in_words(tmp_path: Path, stage: S
     assert "can explain is not known, because a score has no interval" in text
 
 
+def test_probes_of_a_screen_are_shown_with_what_fine_tuning_is_expected_to_make_of_them() -> None:
+    scores = {"a@96": 0.80, "b@96": 0.79}
+    probes = [make_record(name, top1, stage=Stage.SCREEN, mode=Mode.PROBE) for name, top1 in scores.items()]
     why = explain_in_table(rank(probes))
     assert "Differences are those that are expected after fine-tuning." in why.caption
     assert (why.rows[1].behind, why.rows[1].is_tie) == ("-1.0", True)

@@ -105,7 +105,10 @@ TABLES: dict[str, tuple[Callable[[], RenderableType], Sequence[str]]] = {
     "weights": (lambda: render_weights(WEIGHTS), ["my_networks:A_RATHER_LONG_NAME", "CC-BY-NC-SA-4.0"]),
     "contract": (lambda: render_contract(CHECKS), ["learns", "SavedModel export", "passed", "failed"]),
     "effects": (lambda: render_effects(EFFECTS), ["flip-crop-cutout-mixup", "+2.0 (+0.8 to +3.2)", "helps"]),
-    "search": (lambda: render_search_result(FOUND, Path("out/recipe.toml")), ["--set train.seconds=600"]),
+    "search": (
+        lambda: render_search_result(FOUND, Path("out/recipe.toml"), Path("d")),
+        ["--set train.seconds=600", "--data-dir d"],
+    ),
 }
 
 

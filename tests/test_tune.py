@@ -269,10 +269,10 @@ def test_the_recipe_can_be_trained_as_it_is(tmp_path):
     changed = BASE.revised(optim={"learning_rate": 0.002}, train={"batch": 32})
     path = tmp_path / "my\nstudy" / "recipe.toml"
     path.parent.mkdir()
-    write_recipe(path, changed, BASE)
+    write_recipe(path, changed, BASE, " --data-dir here")
     assert read_run(path) == changed
     text = path.read_text()
-    assert "--recipe 'my\\nstudy/recipe.toml'" in text.splitlines()[0]
+    assert "--recipe 'my\\nstudy/recipe.toml' --set train.seconds=600 --data-dir here" in text.splitlines()[0]
     assert "learning_rate = 0.002 # was 0.001" in text
     assert "batch = 32 # was 64" in text
     assert text.count("# was") == 2

@@ -149,7 +149,7 @@ def compare(
         print_plan(results.plan, as_json)
         return
     first = print_board(results.out, as_json, weights_of_criteria)
-    print_uses(run_dir(results.out, first))
+    print_uses(run_dir(results.out, first), data_dir)
     print_place("report", shown_path(results.out / "report.html"))
 
 
@@ -224,4 +224,4 @@ def train(
             print_board(error.out, as_json)
         raise
     print_board(results.out, as_json)
-    print_uses(results.best_dir)
+    print_uses(results.best_dir, data_dir)

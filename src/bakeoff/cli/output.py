@@ -99,11 +99,16 @@ def print_place(name: str, place: str | Path) -> None:
     print_info(render_place(name, place))
 
 
-def print_uses(run: Path) -> None:
-    """Print on standard error what can be done with a run that was chosen on validation."""
-    quoted = shlex.quote(str(shown_path(run)))
-    print_place("test", f"bakeoff evaluate {quoted}")
-    print_place("bundle", f"bakeoff export {quoted}")
+def print_uses(run: Path, data_dir: Path | None = None) -> None:
+    """Print on standard error what can be done with a run that was chosen on validation.
+
+    Args:
+        run: The run's folder, whose record says which data it is of.
+        data_dir: Where the archives of these are, if that was given.
+    """
+    words = [str(shown_path(run)), *(["--data-dir", str(data_dir)] if data_dir else [])]
+    print_place("test", shlex.join(["bakeoff", "evaluate", *words]))
+    print_place("bundle", shlex.join(["bakeoff", "export", *words]))
 
 
 def print_info(text: str) -> None:

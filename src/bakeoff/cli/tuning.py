@@ -145,10 +145,10 @@ def tune(
     if dry_run:
         print_plan(results.plan, as_json)
     else:
-        _print_result(results, as_json)
+        _print_result(results, as_json, data_dir)
 
 
-def _print_result(results: "bakeoff.Results", as_json: bool) -> None:
+def _print_result(results: "bakeoff.Results", as_json: bool, data_dir: Path | None) -> None:
     """Print what a search found, or what each factor is worth."""
     from rich.console import Console
 
@@ -163,7 +163,7 @@ def _print_result(results: "bakeoff.Results", as_json: bool) -> None:
     recipe = shown_path(results.out / "recipe.toml")
     if isinstance(found, SearchResult):
         # Its lines have paths and a command, which a terminal must not break.
-        Console().print(render_search_result(found, recipe), highlight=False, soft_wrap=True)
+        Console().print(render_search_result(found, recipe, data_dir), highlight=False, soft_wrap=True)
     else:
         Console().print(render_effects(found), highlight=False)
     print_place("report", shown_path(results.out / "report.html"))

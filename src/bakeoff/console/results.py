@@ -188,8 +188,14 @@ def render_effects(effects: Effects) -> Group:
     return Group(first, *tables, *missing)
 
 
-def render_search_result(found: SearchResult, recipe: Path) -> str:
-    """The result of a search, in a few lines, with the command that trains by its recipe."""
+def render_search_result(found: SearchResult, recipe: Path, data_dir: Path | None = None) -> str:
+    """The result of a search, in a few lines, with the command that trains by its recipe.
+
+    Args:
+        found: The result.
+        recipe: The file of the recipe, which says which data it is for.
+        data_dir: Where the archives of these are, if that was given.
+    """
     counts = ", ".join(f"{count} {state.lower()}" for state, count in found.trials.items())
     trials = sum(found.trials.values())
     lines = [f"{counted(trials, 'trial')}: {counts}"]
@@ -214,8 +220,9 @@ def render_search_result(found: SearchResult, recipe: Path) -> str:
     if found.importances:
         ranked = sorted(found.importances.items(), key=lambda item: -item[1])[:5]
         lines.append("  mattered most: " + ", ".join(f"{name} {weight:.0%}" for name, weight in ranked))
-    command = shlex.join(["bakeoff", "train", "--recipe", str(recipe), "--set", "train.seconds=600"])
-    return "\n".join([*lines, render_place("recipe", recipe), render_place("try", command)])
+    place = ["--data-dir", str(data_dir)] if data_dir else []
+    command = ["bakeoff", "train", "--recipe", str(recipe), "--set", "train.seconds=600", *place]
+    return "\n".join([*lines, render_place("recipe", recipe), render_place("try", shlex.join(command))])
 
 
 def _tabulate(key: str, effects: Sequence[Effect]) -> Group:

@@ -1,5 +1,6 @@
 """The answer in two sentences: which network with which accuracy, and what to run next."""
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +16,16 @@ from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.runs.study_file import AnyStudy
 from bakeoff.text import counted
 
-__all__ = ["Answer", "NextStep", "describe_answer", "describe_failure", "describe_losses", "describe_next"]
+__all__ = [
+    "Answer",
+    "NextStep",
+    "describe_answer",
+    "describe_failure",
+    "describe_losses",
+    "describe_next",
+    "find_data_dir",
+    "find_whole_job",
+]
 
 
 class Answer(NamedTuple):
@@ -78,13 +88,33 @@ def describe_next(out: Path, study: AnyStudy, winner: RunRecord | None) -> NextS
             "Next, let it name what is on your own images:", f"bakeoff predict {_quote(folder / 'bundle')} image.png"
         )
     if not winner.model_bytes:
-        if study.command.split()[:2] == ["bakeoff", "screen"]:
-            return NextStep("Next, fine-tune it:", study.command.replace("screen", "run", 1))
+        if command := find_whole_job(study.command):
+            return NextStep("Next, fine-tune it:", command)
         return NextStep("Next, fine-tune it: give bakeoff run a longer budget.")
-    run = _quote(run_dir(folder, winner.id))
+    run = _quote(run_dir(folder, winner.id)) + find_data_dir(study.command)
     if winner.test is None and winner.data.counts.get("test", 1):
         return NextStep("Next, once all choices are made, score it on the test images:", f"bakeoff evaluate {run}")
     return NextStep("Next, write it as a bundle, which predicts and serves:", f"bakeoff export {run}")
+
+
+def find_data_dir(command: str) -> str:
+    """` --data-dir PLACE` of the command that started a study, which others on its data need too; empty if it has none.
+
+    Args:
+        command: As a shell takes it, or a call in Python.
+    """
+    found = re.search(r" --data-dir(?: |=)('[^']*'|\S+)", command)
+    return found[0] if found else ""
+
+
+def find_whole_job(command: str) -> str:
+    """The command that does the whole job of which a command does the screen; empty for other commands.
+
+    Args:
+        command: As a shell takes it, or a call in Python.
+    """
+    whole, found = re.subn(r"^bakeoff([ .])screen\b", r"bakeoff\1run", command)
+    return whole if found else ""
 
 
 def describe_losses(records: Sequence[RunRecord]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bakeoff.errors import OutputError
 from bakeoff.files import write_text
-from bakeoff.report.answer import describe_answer, describe_failure, describe_losses, describe_next
+from bakeoff.report.answer import describe_answer, describe_failure, describe_losses, describe_next, find_data_dir
 from bakeoff.report.board import (
     COMPARISONS,
     NOISE,
@@ -105,6 +105,7 @@ def _collect(out: Path, all_records: Sequence[RunRecord], keep: bool) -> dict[st
     facts: dict[str, Any] = {
         "out": shlex.quote(out.resolve().name),
         "model_file": json.dumps(f"{out.resolve().name}/bundle/model.keras", ensure_ascii=False),
+        "data_dir": find_data_dir(study.command),
         "study": study,
         "data": describe_data(study, [winner, *records] if winner else records),
         "winner": winner,

@@ -13,18 +13,19 @@ from bakeoff.text import printable
 __all__ = ["write_recipe"]
 
 
-def write_recipe(path: Path, run: Run, base: Run) -> None:
+def write_recipe(path: Path, run: Run, base: Run, options: str = "") -> None:
     """Write all settings of a run as TOML. A setting that differs from the base run's has the old value as a comment.
 
     Args:
         path: The file to write.
         run: The run.
         base: The run to compare with.
+        options: What the command in the first line needs besides, as ` --data-dir PLACE`.
     """
     document = tomlkit.document()
     # For the folder above the study's, which a relative path of the data usually begins in.
     place = shlex.quote(f"{path.resolve().parent.name}/{path.name}")
-    command = f"bakeoff train --recipe {place} --set train.seconds=600"
+    command = f"bakeoff train --recipe {place} --set train.seconds=600{options}"
     document.add(tomlkit.comment(printable(f"{run.candidate}: {command}")))
     base_values = base.model_dump(mode="json")
     values = run.model_dump(mode="json")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bakeoff.errors import NothingTrainedError
 from bakeoff.launch import Executor, Local
+from bakeoff.report.answer import find_data_dir
 from bakeoff.runs.config import Run, revise
 from bakeoff.runs.findings import Effects, SearchResult
 from bakeoff.runs.record import RunRecord, Stage
@@ -41,7 +42,8 @@ def run_tuning(
     if found.failed:
         context.report()
         raise NothingTrainedError(f"the base recipe could not be trained: {found.failed}")
-    write_recipe(out / "recipe.toml", revise(study.plan.base, found.chosen, "the search"), study.plan.base)
+    recipe = revise(study.plan.base, found.chosen, "the search")
+    write_recipe(out / "recipe.toml", recipe, study.plan.base, find_data_dir(study.command))
     context.report()
     return found
 
