@@ -8,9 +8,10 @@ from rich.console import Console
 
 from bakeoff.console.watch import watch_study
 from bakeoff.errors import OutputError
+from bakeoff.locks import LOCK, hold, is_free, release
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.history import HistoryRow, write_history
-from bakeoff.runs.record import State, write_record
+from bakeoff.runs.record import Stage, State, write_record
 from factories import make_record
 from running import run_cli
 
@@ -85,3 +86,37 @@ def test_nothing_to_watch_and_nothing_to_parse_are_refused(tmp_path: Path, scree
     with pytest.raises(OutputError, match="holds no study"):
         watch_study(screen, tmp_path)
     assert "not both" in run_cli("board", tmp_path, "--watch", "--json").stderr
+
+
+@pytest.mark.parametrize(
+    ("stage", "command", "goes_on"),
+    [
+        (Stage.COMPARE, "bakeoff compare digits", "continue with: bakeoff compare digits"),
+        (Stage.SCREEN, "bakeoff screen digits", "continue with: bakeoff screen digits"),
+        (Stage.RACE, "bakeoff screen digits", "continue with: bakeoff run digits"),
+        (Stage.TRAIN, "bakeoff run digits", "the same command goes on from there"),
+    ],
+)
+def test_a_study_that_was_killed_is_said_to_be_interrupted(
+    tmp_path: Path, screen: Console, monkeypatch: pytest.MonkeyPatch, stage: Stage, command: str, goes_on: str
+) -> None:
+    (tmp_path / "study.json").write_text(f'{{"command": "{command}"}}')
+    write_record(run_dir(tmp_path, DONE.id), DONE.model_copy(update={"stage": stage, "state": State.RUNNING}))
+    looks = []
+
+    def look(_: float) -> None:
+        looks.append(shown(screen)[sum(map(len, looks)) :])
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+        release(tmp_path)
+
+    hold(tmp_path)
+    monkeypatch.setattr("time.sleep", look)
+    with pytest.raises(KeyboardInterrupt):
+        watch_study(screen, tmp_path)
+    assert f"{stage}: a@96 is running" in looks[0]
+    assert f"{stage}: a@96 was interrupted" in looks[1]
+    assert goes_on in looks[1]
+    assert is_free(tmp_path)
+    (tmp_path / LOCK).unlink()
+    assert not is_free(tmp_path)  # nobody has held it, as far as is known

@@ -13,12 +13,14 @@ from bakeoff.errors import OutputError
 from bakeoff.files import OWN_JSON, PARTIAL, cache_dir, explained_errors, find_others, hash_json, make_dir
 from bakeoff.text import encodable
 
-__all__ = ["LOCK", "check_replaceable", "clear_left", "hold", "release", "replacing_folder", "waiting_for"]
+__all__ = ["LOCK", "check_replaceable", "clear_left", "hold", "is_free", "release", "replacing_folder", "waiting_for"]
 
 # The file in a folder by which it is held. It stays.
 LOCK = ".lock"
 # Where half-written files of a held folder are: in itself, and in the folders of its runs.
 _HALF_WRITTEN = (f"{PARTIAL}*", f"runs/*/{PARTIAL}*")
+# Who looks whether a folder is free has it for a moment, which must refuse nobody.
+_LOOK_SECONDS = 0.1
 # The lock files of the folders that this process holds.
 _held: dict[Path, FileLock] = {}
 
@@ -35,7 +37,7 @@ def hold(folder: Path) -> None:
     lock = _make_lock(path)
     with explained_errors(path):
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_LOOK_SECONDS)
         except Timeout as error:
             raise OutputError(
                 f"{folder} is in use by another bakeoff (process {_read_holder(path)});"
@@ -57,6 +59,20 @@ def hold(folder: Path) -> None:
 def release(folder: Path) -> None:
     """Unlock a folder that this process holds."""
     _held.pop(_lock_path(folder)).release()
+
+
+def is_free(folder: Path) -> bool:
+    """Whether no process holds a folder that one has held; False as well where that cannot be found out."""
+    path = _lock_path(folder)
+    if not path.is_file():
+        return False
+    lock = _make_lock(path)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):  # somebody has it, or this user may not lock it
+        return False
+    lock.release()
+    return True
 
 
 @contextlib.contextmanager
