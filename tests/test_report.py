@@ -392,6 +392,16 @@ def test_a_run_of_other_data_is_named_and_is_not_on_the_page(tmp_path: Path) -> 
     assert [check for check in verify_views(tmp_path) if not check.matches] == []
 
 
+def test_what_another_version_wrote_of_a_plan_is_one_line_and_the_page_is_there(tmp_path: Path) -> None:
+    save(tmp_path, make_record("a@96", 0.8))
+    entrant = {"candidate": "a@96", "family": "a", "colour": "blue"}
+    plan = {"settings": {"train.seconds": 3, "new": None}, "new": 1, "field": {"entrants": [entrant]}}
+    (tmp_path / "study.json").write_text(json.dumps({"plan": plan, "new": 1}))
+    text = read_page(tmp_path).text
+    assert "How the candidates were chosen cannot be shown, because another version of bakeoff wrote it" in text
+    assert "(plan.field.entrants.0.colour: Extra inputs are not permitted)." in text
+
+
 def test_a_run_that_continues_another_says_so(tmp_path: Path) -> None:
     record = make_record("a@96", 0.8)
     config = record.config.revised(model={"start": "runs/0123456789ab/model.keras"})

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
+from pydantic import ValidationError
+
 from bakeoff.report.board import format_bytes
 from bakeoff.runs.default_field import DefaultField, Entrant
+from bakeoff.runs.facts import name_first
 from bakeoff.runs.study_file import AnyStudy
 from bakeoff.text import name_some
 
@@ -13,10 +16,21 @@ __all__ = ["describe_absent", "describe_entrants", "read_default_field"]
 SHOWN = 6
 
 
-def read_default_field(study: AnyStudy) -> DefaultField | None:
-    """The default field of a study; None if its candidates were named, and in studies of older versions."""
+def read_default_field(study: AnyStudy) -> tuple[DefaultField | None, str]:
+    """The default field of a study, and a sentence on why it cannot be shown, if another version wrote other fields.
+
+    None and no sentence if its candidates were named, and for studies of older versions.
+    """
     field = study.plan.get("field")
-    return None if field is None else DefaultField.model_validate(field)
+    if field is None:
+        return None, ""
+    try:
+        return DefaultField.model_validate(field), ""
+    except ValidationError as error:
+        return None, (
+            "How the candidates were chosen cannot be shown, because another version of bakeoff wrote it"
+            f" (plan.field.{name_first(error)})."
+        )
 
 
 def describe_entrants(field: DefaultField) -> Iterator[tuple[str, str]]:

@@ -101,11 +101,12 @@ def _collect(out: Path, all_records: Sequence[RunRecord], keep: bool) -> dict[st
     if keep and winner and confirmed:
         keep_classes(out, winner)
         keep_classes(out, confirmed)
-    spending, field = describe_spending(study, records), read_default_field(study)
+    spending = describe_spending(study, records)
+    field, field_unread = read_default_field(study)
     facts: dict[str, Any] = {
         "out": shlex.quote(out.resolve().name),
-        "model_file": json.dumps(f"{out.resolve().name}/bundle/model.keras", ensure_ascii=False),
         "data_dir": find_data_dir(study.command),
+        "model_file": json.dumps(f"{out.resolve().name}/bundle/model.keras", ensure_ascii=False),
         "study": study,
         "data": describe_data(study, [winner, *records] if winner else records),
         "winner": winner,
@@ -133,6 +134,7 @@ def _collect(out: Path, all_records: Sequence[RunRecord], keep: bool) -> dict[st
         "spending": spending,
         "entrants": list(describe_entrants(field)) if field else [],
         "absent_networks": list(describe_absent(field)) if field else [],
+        "field_unread": field_unread,
         "budget": draw_budget(spending, records, study.budget_seconds),
         "failures": describe_failures(out, winner) if winner else None,
         "coverage": describe_coverage(out, winner) if winner else None,

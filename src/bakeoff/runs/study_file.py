@@ -187,6 +187,9 @@ def read_study(out: Path) -> AnyStudy:
     try:
         return AnyStudy.model_validate(read_json(path))
     except ValidationError as error:
-        raise OutputError(f"cannot read {path}: {name_first(error)}; remove it or run the study again") from error
+        raise OutputError(
+            f"cannot read {path}: {name_first(error)}. If another version of bakeoff wrote it, open it with that one;"
+            " else remove it or run the study again"
+        ) from error
     except (OSError, ValueError) as error:
         raise OutputError(f"cannot read {path}: {error}; remove it or run the study again") from error
