@@ -174,16 +174,17 @@ class _Failed(_Downloads):
         self.fail("no answer")
 
 
-def test_after_the_screen_nobody_is_taken_in(tmp_path):
+@pytest.mark.parametrize(("stage", "ends"), [(Stage.CONFIRM, True), (Stage.TRAIN, False)])
+def test_after_the_screen_nobody_is_taken_in_and_a_run_of_the_user_does_not_end_it(tmp_path, stage, ends):
     plan = expect_downloads(_plan(600, LITES, side=0), [V2, *LITES], _Failed())
     study = open_state(tmp_path / "study", plan, data=DATA, command="")
     for record in _screened(plan, [0.5, 0.6, 0.4]):
         write_record(run_dir(tmp_path / "study", record.id), record)
-    raced = _finish(propose(plan, _screened(plan, [0.5, 0.6, 0.4]), 500, FORECAST).runs[0], Stage.CONFIRM, 0.7)
-    write_record(run_dir(tmp_path / "study", raced.id), raced)
+    trained = _finish(propose(plan, _screened(plan, [0.5, 0.6, 0.4]), 500, FORECAST).runs[0], stage, 0.7)
+    write_record(run_dir(tmp_path / "study", trained.id), trained)
     context = context_module.StudyContext(study, tmp_path / "study", tmp_path, _Watcher(), downloads=_Downloads())
     arrivals.follow_downloads(context)
-    assert study.plan == plan
+    assert (study.plan == plan) is ends
 
 
 def test_as_long_as_all_that_is_left_is_awaited_the_screen_goes_on_without_a_run():

@@ -82,7 +82,7 @@ def draw_tradeoffs(rows: Sequence[Row]) -> list[Drawing]:
 
 
 def draw_budget(spending: Sequence[Spending], records: Sequence[RunRecord], budget: float | None) -> Drawing | None:
-    """Draw the study's wall-clock time by stage and run.
+    """Draw the study's wall-clock time by stage and run. Beside a budget, what `bakeoff train` took is no part of it.
 
     Args:
         spending: The stages with their seconds, in order.
@@ -93,7 +93,8 @@ def draw_budget(spending: Sequence[Spending], records: Sequence[RunRecord], budg
         The figure; None if no time was recorded.
     """
     by_id = {record.id: record for record in records}
-    bars = [_make_stage_bar(stage, by_id) for stage in spending if stage.seconds]
+    charged = [stage for stage in spending if stage.seconds and not (budget and stage.stage == Stage.TRAIN)]
+    bars = [_make_stage_bar(stage, by_id) for stage in charged]
     spent = sum(bar.seconds for bar in bars)
     if not spent:
         return None

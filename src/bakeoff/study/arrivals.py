@@ -44,7 +44,8 @@ def follow_downloads(context: StudyContext) -> None:
     study, downloads = context.study, context.downloads
     plan = study.plan
     assert isinstance(plan, StudyPlan)
-    if any(record.stage is not Stage.SCREEN for record in context.records):
+    # `bakeoff train` may have written a run into the folder meanwhile.
+    if any(record.stage not in (Stage.SCREEN, Stage.TRAIN) for record in context.records):
         return
     screened = _list_screened(context)
 
