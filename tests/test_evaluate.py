@@ -8,6 +8,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 from bakeoff.data.batches import Split
 from bakeoff.runs.calibration import softmax
 from bakeoff.runs.metrics import confusion_matrix, describe_absent, score
+from bakeoff.runs.predictions import Predictions, read_predictions, round_logits, write_predictions
 from bakeoff.training.inference import compile_forward, predict_logits
 
 
@@ -32,6 +33,19 @@ def test_scores_agree_with_scikit_learn(predictions):
     assert metrics.superclass_top1 is None
     assert metrics.absent == ()
     assert metrics.top1_ci95[0] < metrics.top1 < metrics.top1_ci95[1]
+
+
+@pytest.mark.parametrize(("most", "kept"), [(6e4, False), (7e4, True), (1e9, True)])
+def test_logits_that_half_precision_cannot_hold_are_stored_as_they_are(tmp_path, most, kept):
+    logits = np.array([[most, 0.1], [0.3, -most]], np.float32)
+    rounded = round_logits(logits)
+    assert np.array_equal(rounded, logits) == kept
+    labels = np.array([0, 1], np.int32)
+    write_predictions(tmp_path, Predictions(rounded, labels))
+    assert np.array_equal(read_predictions(tmp_path, "val").logits, rounded)
+    metrics = score(rounded, labels, None)
+    assert metrics.top1 == 0.5
+    assert np.isfinite(metrics.log_loss)
 
 
 def test_a_class_without_images_is_named_and_lowers_no_mean():

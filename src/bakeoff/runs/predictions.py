@@ -1,7 +1,7 @@
 """A run's predictions on a split: `val-logits.npz` and `test-logits.npz`.
 
-Logits are stored in half precision. Metrics are computed from the rounded logits, so they can be recomputed exactly
-from the file.
+Logits are stored in half precision, or in single precision where one of them is too large for that. Metrics are
+computed from the rounded logits, so they can be recomputed exactly from the file.
 """
 
 from collections.abc import Sequence
@@ -113,7 +113,7 @@ def write_predictions(folder: Path, predictions: Predictions) -> None:
     """Write predictions into a run's folder, atomically."""
     with replacing(RunFolder(folder).predictions(predictions.split)) as temporary:
         arrays: dict[str, Any] = {
-            "logits": predictions.logits.astype(np.float16),
+            "logits": _to_stored(predictions.logits),
             "labels": predictions.labels,
             "ids": np.array(predictions.ids),
         }
@@ -128,5 +128,11 @@ def name_folds(folds: int, images: int) -> str:
 
 
 def round_logits(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Round logits to half precision, as they are stored; returned as float32."""
-    return logits.astype(np.float16).astype(np.float32)
+    """Round logits as they are stored; returned as float32."""
+    return _to_stored(logits).astype(np.float32)
+
+
+def _to_stored(logits: NDArray[np.float32]) -> NDArray[Any]:
+    with np.errstate(over="ignore"):
+        half = logits.astype(np.float16)
+    return half if np.array_equal(np.isfinite(half), np.isfinite(logits)) else logits.astype(np.float32)
