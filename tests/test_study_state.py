@@ -8,11 +8,12 @@ from bakeoff.api.results import load
 from bakeoff.errors import OutputError
 from bakeoff.files import PARTIAL
 from bakeoff.locks import LOCK
-from bakeoff.runs.config import Data, Fit, FolderLayout
+from bakeoff.runs.config import Data, Fit, FolderLayout, Run
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import Stage, write_record
 from bakeoff.runs.study_file import LeftOut, StudyData, read_study
-from bakeoff.study import open_state, planned_slots
+from bakeoff.study import make_search, open_state, planned_slots
+from bakeoff.study.space import Parameter, Space
 from bakeoff.study.state import check_place, networks_left
 from test_plan import _plan, _screened
 
@@ -67,6 +68,15 @@ def test_a_study_whose_splits_were_drawn_without_the_excluded_images_is_refused_
     open_state(tmp_path / "study", _plan(), data=excluded, command="")
     with pytest.raises(OutputError, match=r"other images, splits, .*; if they are the same, an older bakeoff drew"):
         open_state(tmp_path / "study", _plan(), data=excluded.model_copy(update={"fingerprint": "e"}), command="")
+
+
+def test_a_search_that_drew_fractions_of_a_whole_number_is_refused_and_says_so(tmp_path):
+    space = Space(parameters=(Parameter(key="train.batch", low=16, high=200),))
+    now = make_search(Run(), space, budget=600, counts={"train": 100, "val": 50})
+    before = now.model_copy(update={"space": space})
+    open_state(tmp_path / "study", before, data=DATA, command="")
+    with pytest.raises(OutputError, match=r"it draws fractions of train.batch, which takes whole numbers only"):
+        open_state(tmp_path / "study", now, data=DATA, command="")
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):

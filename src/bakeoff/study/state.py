@@ -316,6 +316,8 @@ def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> s
     field = next(name for name in old if old[name] != new.get(name))
     if field == "mirror":
         return "it mirrors images" if old[field] else "it does not mirror images"
+    if field == "space" and (key := _find_fractions(old["space"], new["space"])):
+        return f"it draws fractions of {key}, which takes whole numbers only, so it cannot go on"
     if field in ("runs", "base", "levels", "space", "candidates", "settings"):
         return "its candidates or their settings are different"
     if field == "data":
@@ -323,6 +325,12 @@ def _describe_difference(study: StudyState, plan: AnyPlan, data: StudyData) -> s
         field = next(name for name in new if old[name] != new[name])
         return f"its data.{field} is {old[field]!r}, not {new[field]!r}"
     return f"its {field} is {old[field]!r}, not {new[field]!r}"
+
+
+def _find_fractions(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """The first key that the search of an older version drew fractions of, of which this one draws whole numbers."""
+    pairs = zip(old["parameters"], new["parameters"], strict=False)
+    return next((after["key"] for before, after in pairs if before != after == before | {"whole": True}), "")
 
 
 def _list_sources(asked: Any) -> Iterator[tuple[str, str]]:
