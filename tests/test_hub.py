@@ -12,6 +12,8 @@ import pytest
 
 from bakeoff.cache import list_others
 from bakeoff.errors import ConfigError, WeightsError
+from bakeoff.files import PARTIAL
+from bakeoff.locks import LOCK
 from bakeoff.networks import hub
 from bakeoff.networks.backbone import Affine, Features, Origin, check_size, fit_size
 from bakeoff.networks.find import find_network, is_known
@@ -347,6 +349,41 @@ def test_a_preset_travels_as_one_file(tmp_path: Path) -> None:
     write_hdf5(Path(spec.preset) / "model.weights.h5", b"changed")
     with pytest.raises(WeightsError, match="is damaged: its SHA-256 is not that of the import"):
         locate_weights(spec, "auto")
+    (Path(spec.preset) / "preset.json").write_text("{")
+    with pytest.raises(WeightsError, match=r"is damaged \(preset\.json: .*; import it again"):
+        locate_weights(spec, "auto")
+    assert name not in hub.list_names()
+
+
+def test_a_preset_that_is_imported_again_is_there_whatever_interrupts_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_preset(tmp_path / "mine")
+    name = f"hub:{folder}"
+    packed = hub.pack_preset(name)
+    shutil.rmtree(folder)
+    kept = hub.unpack_preset(packed, name)
+    replace, interrupts = Path.rename, [KeyboardInterrupt()]
+
+    def rename(path: Path, target: Path) -> Path:
+        if target == kept and interrupts:
+            raise interrupts.pop()
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        hub.unpack_preset(packed, name)
+    assert hub.find_folder(name) == kept
+    before = hub.hash_preset(name)
+    # As a process leaves it that is killed after it has moved the old one away.
+    left = kept.with_name(f"{PARTIAL}{kept.name}")
+    left.mkdir()
+    (left / LOCK).touch()
+    shutil.copytree(kept, left / "new")
+    kept.rename(left / "old")
+    assert hub.find_folder(name) == kept
+    assert hub.hash_preset(name) == before
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
 
 
 def test_a_packed_preset_leads_nowhere_else(tmp_path: Path) -> None:

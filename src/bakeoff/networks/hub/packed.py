@@ -2,14 +2,14 @@
 
 import shutil
 import tarfile
-import tempfile
 from pathlib import Path
 
 from bakeoff.cache import mark_used
 from bakeoff.errors import WeightsError
-from bakeoff.files import PARTIAL, cache_dir, make_dir, read_json, replacing, write_json
+from bakeoff.files import cache_dir, explained_errors, replacing, write_json
+from bakeoff.locks import replacing_folder, waiting_for
 from bakeoff.networks.hub.files import KEPT_FILES, PresetFiles, hash_files, read_files
-from bakeoff.networks.hub.places import LABEL, find_folder, kept_folder
+from bakeoff.networks.hub.places import LABEL, find_folder, kept_folder, read_label
 
 __all__ = ["hash_preset", "pack_preset", "unpack_preset"]
 
@@ -21,8 +21,8 @@ def hash_preset(name: str) -> str:
     """
     files = _find(name)
     digest = hash_files(files)
-    label = files.folder / LABEL
-    if label.is_file() and read_json(label)["sha256"] != digest:
+    label = read_label(files.folder)
+    if label and label[1] != digest:
         raise WeightsError(f"{files.folder} is damaged: its SHA-256 is not that of the import; import it again")
     return digest
 
@@ -50,7 +50,7 @@ def pack_preset(name: str) -> Path:
 
 
 def unpack_preset(packed: Path, name: str) -> Path:
-    """Unpack a preset into the folder where `find_folder(name)` looks first, whole or not at all.
+    """Unpack a preset into the folder where `find_folder(name)` looks first. One that is there stays until then.
 
     Args:
         packed: From `pack_preset`.
@@ -63,8 +63,7 @@ def unpack_preset(packed: Path, name: str) -> Path:
         WeightsError: The file is damaged, or holds anything else.
     """
     target = kept_folder(name)
-    with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=make_dir(target.parent)) as temporary:
-        whole = make_dir(Path(temporary) / "whole")
+    with waiting_for(target.parent), replacing_folder(target) as whole, explained_errors(target):
         try:
             with tarfile.open(packed, "r:") as archive:
                 for entry in archive:
@@ -79,8 +78,6 @@ def unpack_preset(packed: Path, name: str) -> Path:
             raise WeightsError(f"{packed} is damaged ({error}); export it again") from error
         digest = hash_files(read_files(name, whole))
         write_json(whole / LABEL, {"name": name, "sha256": digest})
-        shutil.rmtree(target, ignore_errors=True)
-        whole.rename(target)
     return target
 
 

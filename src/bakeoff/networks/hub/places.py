@@ -1,5 +1,6 @@
 """Where a preset is on this machine: a given folder, an imported one, or the caches of the hubs. Downloads nothing."""
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
@@ -9,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bakeoff.errors import ConfigError, suggest
-from bakeoff.files import expand_home, imported_weights_dir, read_json
+from bakeoff.errors import ConfigError, WeightsError, suggest
+from bakeoff.files import PARTIAL, expand_home, imported_weights_dir, read_json
+from bakeoff.locks import clear_left
 from bakeoff.networks.hub.families import FAMILIES
 from bakeoff.variables import HF_HOME, HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, KAGGLEHUB_CACHE, XDG_CACHE_HOME
 
@@ -26,6 +28,7 @@ __all__ = [
     "kaggle_home",
     "kept_folder",
     "list_names",
+    "read_label",
 ]
 
 PREFIXES = ("hub:", "hf://", "kaggle://")
@@ -70,7 +73,10 @@ def find_folder(name: str) -> Path | None:
     given = expand_home(rest).absolute() if is_folder(name) else None
     if given is not None and given.is_dir():
         return given
-    if (kept := kept_folder(name)).is_dir():
+    kept = kept_folder(name)
+    if kept.with_name(f"{PARTIAL}{kept.name}").is_dir() and not kept.is_dir():
+        clear_left(kept.parent)  # a process was killed between moving the old one away and the new one in place
+    if kept.is_dir():
         return kept
     if hub == "hf":
         return _find_hugging_face(name, rest)
@@ -123,9 +129,26 @@ def list_names() -> list[str]:
     return sorted({*_list_imported(), *_list_hugging_face(), *_list_kaggle()})
 
 
+def read_label(folder: Path) -> tuple[str, str] | None:
+    """The name and the SHA-256 of an imported preset; None if it was not imported.
+
+    Raises WeightsError if the file that says so is damaged.
+    """
+    path = folder / LABEL
+    if not path.is_file():
+        return None
+    try:
+        label = read_json(path)
+        return str(label["name"]), str(label["sha256"])
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise WeightsError(f"{folder} is damaged ({LABEL}: {error}); import it again") from error
+
+
 def _list_imported() -> Iterator[str]:
-    for label in imported_weights_dir().glob(f"presets/*/{LABEL}"):
-        yield str(read_json(label)["name"])
+    for path in imported_weights_dir().glob(f"presets/*/{LABEL}"):
+        with contextlib.suppress(WeightsError):  # whoever uses it is told
+            if label := read_label(path.parent):
+                yield label[0]
 
 
 def _list_hugging_face() -> Iterator[str]:
