@@ -15,7 +15,7 @@ import pytest
 import bakeoff
 from bakeoff.api.arguments import describe_call, read_candidates
 from bakeoff.errors import ConfigError, WeightsError
-from bakeoff.files import hash_file
+from bakeoff.files import cache_dir, hash_file
 from bakeoff.networks import Backbone, Origin, Scaling
 from bakeoff.networks.backbone import build_backbone
 from bakeoff.networks.count import count_multiply_adds
@@ -23,12 +23,14 @@ from bakeoff.networks.find import check_source, find_network, is_known, is_plugi
 from bakeoff.networks.model import build_network
 from bakeoff.networks.plugin import (
     find_entry,
+    find_known,
     forget_plugins,
     import_attribute,
     is_looked_at,
     list_entries,
     name_network,
     read_source,
+    stamp_weights,
 )
 from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import load_weights, locate_weights
@@ -362,6 +364,18 @@ def test_a_file_of_weights_with_further_blocks_is_refused_and_a_head_is_left_out
         find_network("nets:NET")
     deep((32, 32, 3), 2, head=True).save_weights(tmp_path / "a.weights.h5")
     assert find_network("nets:NET").weight_origins == (Origin.FILE,)
+    # Facts of a version that took the deeper file say that it may be imported, and no more.
+    plugin = find_network("nets:NET").plugin
+    (path,) = cache_dir().glob("networks/*/facts.json")
+    facts = json.loads(path.read_text())
+    deep((32, 32, 3), 4).save_weights(tmp_path / "a.weights.h5")
+    facts["weights_stamp"] = stamp_weights(tmp_path / "a.weights.h5")
+    facts.pop("checks", None)
+    path.write_text(json.dumps(facts))
+    forget_plugins()
+    assert find_known(plugin).plugin == plugin
+    with pytest.raises(ConfigError, match="more layers of the same kind"):
+        find_network("nets:NET")
 
 
 def test_weights_that_are_not_there_or_change_nothing_are_refused(

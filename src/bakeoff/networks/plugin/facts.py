@@ -28,6 +28,8 @@ __all__ = [
 
 # Raise it when other facts are found out.
 VERSION = 1
+# Raise it when a network, or its file of weights, is refused that was taken before.
+CHECKS = 1
 FACTS = "facts.json"
 
 FileStamp = tuple[str, int, int]
@@ -43,6 +45,13 @@ class PluginFacts(Facts):
     """The file that the user keeps the weights in; None if a function sets them."""
     further: tuple[str, ...] = ()
     """Modules of its own that it imports under computed names."""
+    checks: int = 0
+    """CHECKS of the version that wrote them. Those of an earlier one say that the user has named it, and no more."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this version has looked at the network, or one that refuses the same."""
+        return self.checks == CHECKS
 
     @property
     def plugin(self) -> Plugin:
@@ -80,7 +89,7 @@ def facts_folder(target: str, source: str) -> Path:
 
 
 def read_plugin_facts(folder: Path) -> PluginFacts | None:
-    """The facts; None if there are none, or if they are damaged."""
+    """The facts, by whatever version they were found out; None if there are none, or if they are damaged."""
     try:
         return PluginFacts.model_validate(read_json(folder / FACTS))
     except (OSError, ValueError, ValidationError):
@@ -89,4 +98,5 @@ def read_plugin_facts(folder: Path) -> PluginFacts | None:
 
 def write_plugin_facts(folder: Path, facts: PluginFacts) -> None:
     """Write the facts, after all other files of the folder."""
-    write_json(folder / FACTS, facts.model_dump(mode="json"))
+    checked = facts.model_copy(update={"checks": CHECKS})
+    write_json(folder / FACTS, checked.model_dump(mode="json"))

@@ -103,9 +103,10 @@ def find_known(plugin: Plugin) -> PluginFacts:
 
 
 def _read_current(folder: Path, target: str) -> PluginFacts | None:
-    """The facts, unless a module that is imported under a computed name, or the file of weights, was changed since."""
+    """The facts, unless a module that is imported under a computed name, or the file of weights, was changed since, or
+    an earlier version has checked less."""
     facts = read_plugin_facts(folder)
-    if facts is None or (facts.weights_stamp and not _is_unchanged(facts.weights_stamp)):
+    if facts is None or not facts.is_current or (facts.weights_stamp and not _is_unchanged(facts.weights_stamp)):
         return None
     if not facts.further:
         return facts

@@ -68,8 +68,9 @@ def unpack_plugin(plugin: Plugin, files: Mapping[str, bytes]) -> dict[str, str]:
             if name.startswith("/") or ".." in parts:
                 raise DataError(f"a file of {plugin.target} has the path {name}, which leads out of its folder")
             path = home.joinpath(*parts)
-            # Facts that are there may say more.
-            if not path.is_file() or (path.name != FACTS and path.read_bytes() != content):
+            if path.name == FACTS and (facts := read_plugin_facts(path.parent)) and facts.is_current:
+                continue  # it may say more
+            if not path.is_file() or path.read_bytes() != content:
                 with replacing(path) as temporary:
                     temporary.write_bytes(content)
     mark_used(folder)
