@@ -20,6 +20,7 @@ from typing import Any
 
 from bakeoff.errors import WeightsError
 from bakeoff.networks.weights.hdf5 import MOST_GROWTH, Group, Tensor, open_hdf5
+from bakeoff.networks.weights.older import rename
 
 __all__ = ["StoredLayer", "StoredModel", "canonical", "count_names", "open_models", "split_number"]
 
@@ -36,7 +37,8 @@ class StoredLayer:
     """The tensors of one layer, in the file's order."""
 
     names: tuple[str, ...]
-    """What the layer may be called, the longest first, `canonical`; empty if the file has no names."""
+    """What the layer may be called, the longest first, `canonical`, and last what an older name is today; empty if the
+    file has no names."""
     place: tuple[str, ...]
     """Where it is among the groups of its model: `sequential_1`, `conv2d_3`. Empty if the file has no such groups."""
     line: tuple[str, ...]
@@ -163,7 +165,12 @@ def _legacy_layer(name: str, owner: str, owners: dict[str, list[tuple[str, Tenso
     names = [name] if len(owners) == 1 else []
     names += ["/".join(parts[start:]) for start in range(len(parts))]
     variables, tensors = zip(*owners[owner], strict=True)
-    return StoredLayer(tuple(dict.fromkeys(map(canonical, names))), (), (), (), tensors, variables)
+    return StoredLayer(_list_names(names), (), (), (), tensors, variables)
+
+
+def _list_names(names: list[str]) -> tuple[str, ...]:
+    known = [*map(canonical, names)]
+    return tuple(dict.fromkeys(known + [today for name in known if (today := rename(name))]))
 
 
 def _descend(group: Group, path: str) -> Group | None:
@@ -201,7 +208,7 @@ def _collect(
         position, given = names.get("/".join(place), (None, ""))
         name = given or "".join(values.texts("name"))
         layers[place] = StoredLayer(
-            names=(canonical(name),) if name else (),
+            names=_list_names([name] if name else []),
             place=place,
             line=(),
             index=() if position is None else (position,),
