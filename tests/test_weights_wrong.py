@@ -1,5 +1,6 @@
 """The wrong weight file is refused before anything is trained, with what it is and what to do."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,14 @@ VGG = find_network("vgg-16")
 pytestmark = pytest.mark.filterwarnings("ignore:.*HDF5 file.*")
 
 
-def vgg(blocks: dict[int, int], filters: int = 4, top: bool = False) -> Any:
+def vgg(blocks: dict[int, int], filters: int = 4, top: bool = False, norm: bool = False) -> Any:
     """A narrow VGG with so many convolutions in each block, named as Keras names them."""
     x = inputs = keras.Input((32, 32, 3))
     for block, count in blocks.items():
         for number in range(1, count + 1):
             x = keras.layers.Conv2D(filters, 3, padding="same", name=f"block{block}_conv{number}")(x)
+            if norm:
+                x = keras.layers.BatchNormalization(name=f"block{block}_bn{number}")(x)
     if top:
         x = keras.layers.GlobalAveragePooling2D()(x)
         x = keras.layers.Dense(7, name="fc1")(x)
@@ -73,6 +76,27 @@ def test_a_part_of_a_deeper_network_is_taken_with_the_names_of_the_layers_betwee
     report = load_weights(vgg({0: 1, 1: 2, 2: 2, 3: 2}), VGG, source, partial=True)
     assert (report.matched, report.total) == (10, 14)
     assert report.note.endswith(f"a{suffix} has others, which were not: block2_conv3, block2_conv4")
+
+
+@pytest.mark.parametrize(
+    "frozen",
+    ["", "block1", "block1|block2_(conv|bn)[1-3]", "block[12]", "block", ".*bn", "fc1"],
+    ids=lambda name: name or "-",
+)
+def test_the_head_of_a_classifier_inside_a_model_is_left_out_whatever_was_frozen(tmp_path: Path, frozen: str) -> None:
+    """Keras' `.h5` lists the tensors of an inner model that train before those that were frozen."""
+    for blocks in ({1: 2, 2: 2, 3: 2}, {1: 2, 2: 4, 3: 2}):
+        inner = vgg(blocks, top=True, norm=True)
+        for layer in inner.layers:
+            layer.trainable = not (frozen and re.match(frozen, layer.name))
+        source = save(keras.Sequential([keras.Input((32, 32, 3)), inner]), tmp_path / "a.h5")
+        backbone = vgg({1: 2, 2: 2, 3: 2}, norm=True)
+        if blocks[2] == 2:
+            assert load_weights(backbone, VGG, source).matched == 36
+            np.testing.assert_array_equal(backbone.get_weights()[6], inner.get_weights()[6])
+        else:
+            with pytest.raises(WeightsError, match=r"between them layers .*block2_conv[34]"):
+                load_weights(backbone, VGG, source)
 
 
 def test_the_head_of_a_classifier_is_left_out(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ class StoredLayer:
     tensors: tuple[Tensor, ...]
     variables: tuple[str, ...] = ()
     """The names of the tensors, if the file has them."""
+    inside: str = ""
+    """The inner model that it is in, if the file lists layers that train before frozen ones there; see `order.py`."""
 
     @property
     def title(self) -> str:
@@ -165,7 +167,8 @@ def _legacy_layer(name: str, owner: str, owners: dict[str, list[tuple[str, Tenso
     names = [name] if len(owners) == 1 else []
     names += ["/".join(parts[start:]) for start in range(len(parts))]
     variables, tensors = zip(*owners[owner], strict=True)
-    return StoredLayer(_list_names(names), (), (), (), tensors, variables)
+    inside = name if len(owners) > 1 else ""
+    return StoredLayer(_list_names(names), (), (), (), tensors, variables, inside)
 
 
 def _list_names(names: list[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from bakeoff.networks.weights.hdf5 import Tensor
 from bakeoff.networks.weights.keras_file import StoredLayer, StoredModel, canonical, count_names, split_number
+from bakeoff.networks.weights.order import in_model_order
 
 __all__ = ["Match", "Wanted", "arrange", "find_match", "find_next", "list_layers"]
 
@@ -26,6 +27,8 @@ class Wanted:
     """The names that Keras 3 gives it and the models around it in a file."""
     base: str | None
     """`conv2d` if Keras named the layer by its class and a number."""
+    number: int
+    """Its position among the layers that have weights."""
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -54,20 +57,25 @@ class Match:
     @property
     def between(self) -> list[StoredLayer]:
         """Those of `left` that lie between layers of the network, so that they are neither its head nor before it."""
-        spans: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
-        for _, stored in self.pairs:
-            spans.setdefault(stored.line, []).append(stored.index)
-        between = [
-            stored
-            for stored in self.left
-            if stored.line in spans and min(spans[stored.line]) < stored.index < max(spans[stored.line])
-        ]
+        numbers = {id(stored): wanted.number for wanted, stored in self.pairs}
+        kernels = (wanted.number for wanted, _ in self.pairs if any(len(shape) > 1 for shape in wanted.shapes))
+        last = max(kernels, default=0)
+        lines: dict[tuple[str, ...], list[StoredLayer]] = {}
+        for stored in sorted(self.model.layers, key=lambda stored: stored.index):
+            lines.setdefault(stored.line, []).append(stored)
+        between: list[StoredLayer] = []
+        for line in lines.values():
+            ordered = in_model_order(line, numbers, last)
+            places = [place for place, stored in enumerate(ordered) if id(stored) in numbers]
+            span = ordered[places[0] : places[-1]] if places else []
+            between += [stored for stored in span if id(stored) not in numbers]
         return sorted(between, key=lambda stored: stored.index)
 
 
 def list_layers(model: Any) -> list[Wanted]:
     """The layers with weights of a Keras model, those of models inside it included, in its order."""
-    return list(_list_layers(model, ()))
+    found = enumerate(_list_layers(model, ()))
+    return [Wanted(layer, canonical(layer.name), place, _find_base(layer), number) for number, (layer, place) in found]
 
 
 def find_match(wanted: list[Wanted], models: list[StoredModel], *, by_name_only: bool = False) -> Match:
@@ -116,15 +124,18 @@ def _shapes_below(model: StoredModel, start: tuple[str, ...]) -> dict[tuple[str,
     }
 
 
-def _list_layers(model: Any, place: tuple[str, ...]) -> Iterator[Wanted]:
+def _list_layers(model: Any, place: tuple[str, ...]) -> Iterator[tuple[Any, tuple[str, ...]]]:
     keys = count_names([type(layer).__name__ for layer in model.layers])
     for layer, key in zip(model.layers, keys, strict=True):
         if hasattr(layer, "layers"):
             yield from _list_layers(layer, (*place, key))
         elif layer.weights:
-            base = split_number(layer.name)[0]
-            is_numbered = base.replace("_", "") == type(layer).__name__.lower()
-            yield Wanted(layer, canonical(layer.name), (*place, key), base if is_numbered else None)
+            yield layer, (*place, key)
+
+
+def _find_base(layer: Any) -> str | None:
+    base = split_number(layer.name)[0]
+    return base if base.replace("_", "") == type(layer).__name__.lower() else None
 
 
 def _match(wanted: list[Wanted], model: StoredModel) -> Match:
