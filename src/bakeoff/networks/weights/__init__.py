@@ -9,6 +9,7 @@ locate.py      finds weights on this machine: in a package, imported, in Keras' 
 older.py       ResNet in older versions of Keras
 keras_file.py  reads the models and layers in a Keras file; runs no code from the file
 order.py       the order of layers in a file that divides them into those that train and frozen ones
+deeper.py      whether a file is of a deeper network than the one that Keras has loaded it into
 known.py       recognises the network in a file, for error messages
 match.py       matches the layers of a network with those in a file
 preset.py      whether the weights of a preset fit its configuration
