@@ -3,18 +3,21 @@
 The data are CIFAR-100, repeated with altered bytes. Every step is a process of its own, and its memory is that of its
 whole process tree. First the images are prepared at a quarter of the size and at the whole size, which shows how time
 and memory grow. Then `bakeoff.run` is given again and again, in one folder and from an empty cache: it is killed while
-it reads, while it writes, and in the screen, the race, the last training and the test; the last time it ends. Each of
-these steps lasts from the kill before it to its own, so the first ones prepare the data anew. What has to hold is
-checked: every kill happened, a training went on where it was, the shards are those of the undisturbed preparation, all
-openings of the test split were counted, and `verify` finds nothing wrong.
+it reads, while it writes, and in the screen, the race, the last training and the test; the last time it ends. A race
+and a last training are killed when they have written a checkpoint. Each of these steps lasts from the kill before it to
+its own, so the first ones prepare the data anew. What has to hold is checked: every kill happened, a training went on
+from its last checkpoint, the shards are those of the undisturbed preparation, all openings of the test split were
+counted, and `verify` finds nothing wrong.
 
-Everything is kept in --out, which needs 15 GB; the same command continues after its last whole step. Writes
-at_size.csv next to this file when all is done and holds, and prints it; with --try it prints only.
+Everything is kept in --out, which needs 15 GB; the same command continues after its last whole step, and a step of the
+study that was interrupted says that only its rest was measured. Writes at_size.csv next to this file when all is done
+and holds, and prints it; with --try it prints only.
 
     python benchmarks/at_size.py --out FOLDER [--data-dir FOLDER] [--times 17] [--budget 1h] [--try]
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -44,17 +47,19 @@ KILLS = {
     "reading": ("prepare", "reading", 0.9),
     "writing": ("prepare", "writing train", 0.9),
     "screen": ("screen", "", 0.3),
-    "race": ("race", "", 0.3),
-    "confirm": ("confirm", "", 0.3),
+    "race": ("race", "train", 0.3),
+    "confirm": ("confirm", "train", 0.3),
     "test": ("test", "", 0.1),
 }
 CANDIDATES = ("lenet", "efficientnet-lite0@64", "efficientnet-lite1@64")
-# Stages whose training goes on from a checkpoint; the least share of what was done that must not be done again.
-CONTINUED, LEAST_KEPT = ("race", "confirm"), 0.5
+# Stages whose training goes on from a checkpoint: it is killed when it has written one.
+CONTINUED = ("race", "confirm")
 # How the process of a study may end: by itself, or killed.
 ENDS = (0, -signal.SIGKILL)
-# In the folder of the whole study: the study, the last kill, and where its training went on.
+# In a step's folder: the study, what preparing took, the last kill, and where its training went on.
 STUDY, FACTS, KILLED, WENT_ON = "study", "facts.json", "killed.json", "went-on.json"
+# There while a step is done: if this command is interrupted then, the next one measures only the rest of the step.
+UNDER_WAY = "under-way.json"
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,8 @@ def main() -> None:
         for file in (KILLED, WENT_ON) if step not in ("prepare", "verify") else ():
             if (folder / file).exists():
                 (folder / file).replace(folder / f"last-{file}")
+        note = "its rest, after an interruption; " if (folder / UNDER_WAY).exists() and step != "prepare" else ""
+        write_json(folder / UNDER_WAY, {"step": step})
         command = [sys.executable, __file__, "--child", step, str(folder)]
         command += ["--times", str(times), "--budget", arguments.budget]
         command += ["--data-dir", str(arguments.data_dir.resolve())] if arguments.data_dir else []
@@ -120,8 +127,10 @@ def main() -> None:
             raise SystemExit(f"{step}: code {code}, and {killed or 'nothing'} was to be killed: lack of memory?")
         name = f"until killed: {killed}" if killed else step if step in ("prepare", "verify") else "to the end"
         cpu, cores, today = name_cpu(), count_cores(), date.today().isoformat()
-        rows.append(Row(name, 60_000 * times, round(seconds, 1), peak, describe(folder), cpu, cores, today))
+        note = (note + describe(folder)).removesuffix("; ")
+        rows.append(Row(name, 60_000 * times, round(seconds, 1), peak, note, cpu, cores, today))
         write(steps, rows)
+        (folder / UNDER_WAY).unlink()
         return killed
 
     done = [(row.step, row.images) for row in rows]
@@ -155,25 +164,57 @@ def describe(folder: Path) -> str:
         return ""
     if not (folder / WENT_ON).exists():
         raise SystemExit(f"{folder}: the training of {last['candidate']} that was killed did not go on")
-    before, after = last["fraction"], read_json(folder / WENT_ON)["fraction"]
-    if after < LEAST_KEPT * before:
-        raise SystemExit(f"{folder}: killed when {before:.0%} were done, and went on at {after:.0%}")
+    before, kept, after = last["fraction"], last["kept"], read_json(folder / WENT_ON)["fraction"]
+    if after < kept:
+        raise SystemExit(f"{folder}: a training that had kept {kept:.0%} when it was killed went on at {after:.0%}")
     return f"killed at {before:.0%} of the training, went on at {after:.0%}"
+
+
+class Kept:
+    """How far the training that is under way has surely come in its last checkpoint: as its last event before said."""
+
+    def __init__(self, runs: Path) -> None:
+        self._runs = runs
+        self._training: tuple[str, ...] = ()
+        self._newest = 0
+        self._before = self._kept = 0.0
+
+    def read(self, event: bakeoff.ProgressEvent) -> float:
+        """The share of it that is kept, for each event; 0 as long as it has written no checkpoint."""
+        training, newest = (event.stage, event.doing, event.candidate), self._find_newest()
+        if training != self._training:
+            self._training, self._kept = training, 0.0
+        elif newest > self._newest:
+            self._kept = self._before
+        self._newest, self._before = newest, event.fraction or 0.0
+        return self._kept
+
+    def _find_newest(self) -> int:
+        """When the last checkpoint was written; there is one of each run that has not ended."""
+        times = [0]
+        for path in self._runs.glob("*/checkpoint.npz"):
+            with contextlib.suppress(FileNotFoundError):  # the run has just ended
+                times.append(path.stat().st_mtime_ns)
+        return max(times)
 
 
 def study(folder: Path, times: int, data_dir: Path | None, budget: str, steps: Sequence[str]) -> None:
     """Do a study of the repeated images, or go on with it, and kill this process in the first of some steps."""
-    last = read_last_kill(folder)
+    last, checkpoints = read_last_kill(folder), Kept(folder / STUDY / "runs")
 
     def watch(event: bakeoff.ProgressEvent) -> None:
+        kept = checkpoints.read(event)
         same = all(last.get(name) == getattr(event, name) for name in ("stage", "doing", "candidate"))
         if same and event.fraction and event.stage in CONTINUED and not (folder / WENT_ON).exists():
             write_json(folder / WENT_ON, {"fraction": event.fraction})
         for step in KILLS.keys() & steps:
             stage, doing, share = KILLS[step]
-            if event.stage == stage and event.doing.startswith(doing) and (event.fraction or 0.0) >= share:
+            if event.stage != stage or not event.doing.startswith(doing) or (event.fraction or 0.0) < share:
+                continue
+            if kept or stage not in CONTINUED:
                 names = ("stage", "doing", "candidate", "fraction")
-                write_json(folder / KILLED, {"step": step} | {name: getattr(event, name) for name in names})
+                facts = {name: getattr(event, name) for name in names}
+                write_json(folder / KILLED, {"step": step, "kept": kept} | facts)
                 os.kill(os.getpid(), signal.SIGKILL)
 
     # Only the reader of an archive is repeated: the rest is what the command does.
