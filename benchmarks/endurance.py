@@ -1,12 +1,12 @@
 """`bakeoff serve` at twice its capacity for half an hour: latencies, refusals, memory, wrong answers.
 
 First a few clients that wait for their answers find the capacity. Then requests arrive at random moments (a Poisson
-process), twice as many as that, whether earlier ones are answered or not; one of a hundred is damaged. Every answer of
-status 200 is compared with the bundle's own. The resident memory of the server is read every ten seconds; its slope is
-that of the least-squares line after the first third. At the end SIGTERM comes while requests are under way: what the
-server had read before it must be answered. What was sent in the last second before it may still have been with the
-system, which closes it; a client may send it again. Writes endurance.csv next to this file, and prints it; with --try
-it prints only.
+process), twice as many as that, whether earlier ones are answered or not; one of a hundred is damaged. An answer of
+status 200 to a sound one is compared with the bundle's own. The resident memory of the server is read every
+ten seconds; its slope is that of the least-squares line after the first third. At the end SIGTERM comes while requests
+are under way: what the server had read before it must be answered. What was sent in the last second before it may still
+have been with the system, which closes it; a client may send it again. Writes endurance.csv next to this file, and
+prints it; with --try it prints only.
 
     python benchmarks/endurance.py BUNDLE [--minutes 30] [--try]
 """
@@ -59,8 +59,9 @@ class Row:
     late_p99_ms: float
     """How long after its moment a request was sent, because the clients had too much to do."""
     ends: str
-    """How many requests ended in which status; `closed`: no answer, `unsent`: MAX_OPEN others were under way, and it
-    was not sent; the name of an exception: the client failed."""
+    """How many requests ended in which status; `closed`: the connection ended without an answer; `late`: no answer in
+    the client's time; `unsent`: MAX_OPEN others were under way, and it was not sent; the name of an exception: the
+    client failed."""
     p50_ms: float
     p99_ms: float
     wrong: int
@@ -93,19 +94,20 @@ class Load:
         """Send one request on a connection that is free, or on a new one; when it was sent if it got no answer."""
         request, expected = rng.choice(self.requests)
         is_damaged = rng.random() < DAMAGED
+        mark = " (damaged)" if is_damaged else ""
         client = self.free.pop() if self.free else Client(self.port)
         started = time.perf_counter()
         try:
             status, body = await client.ask(damage(rng, seeds) if is_damaged else request)
-        except OSError:
-            self.ends["closed"] += 1
+        except OSError as error:
+            self.ends[("late" if isinstance(error, TimeoutError) else "closed") + mark] += 1
             return started
         except Exception as error:  # it must not end half an hour's measurement
             self.ends[type(error).__name__] += 1
             client.close()
             return None
         self.free.append(client)
-        self.ends[f"{status}{' (damaged)' if is_damaged else ''}"] += 1
+        self.ends[f"{status}{mark}"] += 1
         if status == 200 and not is_damaged:
             self.seconds.append(time.perf_counter() - started)
             self.wrong += json.loads(body)[0]["top"][0]["label"] != expected
