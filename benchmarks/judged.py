@@ -1,5 +1,6 @@
 """What choices were worth: the rows of judgement.py, and the tables made of them."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -40,6 +41,8 @@ class TunedRow:
     """ImageNet top-1 in percent."""
     parameters: int
     bakeoff: str
+    code: str
+    """Digits of a hash of the source that trained it; empty: measured before they were noted."""
     cpu: str
     date: str
 
@@ -60,11 +63,15 @@ class StudyRow:
     test_top1: float
     screened: str
     raced: str
+    """Of the last rung first, then those that went out before."""
     cut: str
     tied: str
     """Pairs that it calls a tie: `leader=other:low:high`, the 95 % interval of the difference."""
     load: float
+    """Processes that were running or waiting to, on average of the last minute before it."""
     bakeoff: str
+    code: str
+    """Digits of a hash of the source that ran it; empty: measured before they were noted."""
     cpu: str
     date: str
 
@@ -78,7 +85,7 @@ class Truth:
     """Validation and test top-1 by candidate and seed."""
     facts: dict[str, Text]
     left_out: tuple[str, ...] = ()
-    """Candidates with fewer seeds than others."""
+    """Candidates that were not fine-tuned by the same seeds as the others."""
 
     @classmethod
     def of(cls, rows: Sequence[Text]) -> "Truth":
@@ -87,9 +94,10 @@ class Truth:
         for row in rows:
             scores = 100 * float(row["val_top1"]), 100 * float(row["test_top1"])
             by_seed.setdefault(row["network"], {})[row["seed"]] = scores
-        most = max(map(len, by_seed.values()))
-        left_out = tuple(name for name, seeds in by_seed.items() if len(seeds) < most)
-        by_seed = {name: seeds for name, seeds in by_seed.items() if len(seeds) == most}
+        counts = Counter(frozenset(seeds) for seeds in by_seed.values())
+        wanted = max(counts, key=lambda seeds: (len(seeds), counts[seeds]))
+        left_out = tuple(name for name, seeds in by_seed.items() if seeds.keys() != wanted)
+        by_seed = {name: by_seed[name] for name in by_seed if name not in left_out}
         means = {name: fmean(test for _, test in seeds.values()) for name, seeds in by_seed.items()}
         return cls(means, by_seed, {row["network"]: row for row in rows if row["network"] in by_seed}, left_out)
 
@@ -104,9 +112,10 @@ class Truth:
 
     @property
     def luck(self) -> float:
-        """The regret of who fine-tunes everything by one seed and takes the best on validation; mean over seeds."""
+        """The regret of who fine-tunes everything by one seed and takes the best on validation; equal ones share it.
+        The mean over seeds."""
         seeds = next(iter(self.by_seed.values()))
-        return fmean(self.regret(max(self.means, key=lambda name, s=seed: self.by_seed[name][s][0])) for seed in seeds)
+        return fmean(self._choose({name: scores[seed][0] for name, scores in self.by_seed.items()}) for seed in seeds)
 
     def rule(self, key: str, *, least: bool = False) -> float | None:
         """The regret of taking the candidate with the largest (or least) value of a fact; equal values share it. None
@@ -114,8 +123,12 @@ class Truth:
         known = {name: float(row[key]) for name, row in self.facts.items() if row[key] not in ("", "None")}
         if not known:
             return None
-        wanted = (min if least else max)(known.values())
-        return fmean(self.regret(name) for name, value in known.items() if value == wanted)
+        return self._choose({name: -value for name, value in known.items()} if least else known)
+
+    def _choose(self, values: Mapping[str, float]) -> float:
+        """The regret of taking the candidate with the largest value; equal ones share it."""
+        largest = max(values.values())
+        return fmean(self.regret(name) for name, value in values.items() if value == largest)
 
     def agreement(self, order: Sequence[str]) -> float | None:
         """Weighted Kendall tau (Vigna 2015) of an order, the best first; None for fewer than three known candidates."""
@@ -163,33 +176,43 @@ def print_tables(tuned: Sequence[Text], studies: Sequence[Text]) -> None:
         console.print(f"{float(share):.0%}: ties that hold: {sum(checked)} of {len(checked)}")
         for truth, row in known:
             console.print(f"{row['data']}, {float(share):.0%}, seed {row['seed']}: {_say_lost(truth, row)}")
+    for share in shares:
+        for name, missing in _list_missing(truths, studies, share).items():
+            console.print(f"{name}, {float(share):.0%}: not in the mean, without a study of seed {missing}")
     for name, truth in truths.items():
         if truth.left_out:
-            console.print(f"{name}: left out, with fewer seeds than others: {', '.join(truth.left_out)}")
+            console.print(f"{name}: left out, not with the seeds of the others: {', '.join(truth.left_out)}")
+    for file, rows in ((TUNED, tuned), (STUDIES, studies)):
+        sources = {(row.get("bakeoff"), row.get("code"), row.get("cpu")) for row in rows}
+        if len(sources) > 1:
+            console.print(f"{file} has rows of {len(sources)} versions of bakeoff or processors: compare with care")
 
 
 def _make_table(truths: Mapping[str, Truth], studies: Sequence[Text], shares: Sequence[str]) -> Table:
-    """Regrets in points by data set; their mean and the worst over the data sets that have every study.
+    """Regrets in points by data set; their mean and the worst over the data sets that have a study of every seed.
 
-    A data set whose studies chose, even once, a network that every seed has not fine-tuned has none.
+    A data set whose studies chose, even once, a network that every seed has not fine-tuned has none. A rule that cannot
+    choose on one of these data sets has no mean.
     """
     runs = [f"run, {float(share):.0%}" for share in shares]
     table = Table("data", "best", "top-1", *("luck", *runs, *RULES), title="regret in points of test top-1")
     complete = []
+    unfinished = {name for share in shares for name in _list_missing(truths, studies, share)}
     for name, truth in truths.items():
         values = [truth.luck]
         for share in shares:
             rows = [row for row in studies if (row["data"], row["share"]) == (name, share)]
             is_known = all(row["chosen"] in truth.means for row in rows)
             values.append(_mean(truth.regret(row["chosen"]) for row in rows) if is_known else None)
-        if None not in values:
-            complete.append([*values, *(truth.rule(key, least=least) for key, least in RULES.values())])
         rules = [truth.rule(key, least=least) for key, least in RULES.values()]
+        if None not in values and name not in unfinished:
+            complete.append([*values, *rules])
         table.add_row(name, truth.best, f"{truth.means[truth.best]:.1f}", *map(_show, [*values, *rules]))
     table.add_section()
     columns = [*zip(*complete, strict=True)]
     for title, combine in (("mean", _mean), ("worst", _largest)):
-        table.add_row(f"{title} of {len(complete)}", "", "", *(_show(combine(column)) for column in columns))
+        values = [None if None in column else combine(column) for column in columns]
+        table.add_row(f"{title} of {len(complete)}", "", "", *map(_show, values))
     return table
 
 
@@ -201,7 +224,7 @@ def _say_lost(truth: Truth, row: Text) -> str:
     if best in row["cut"].split():
         where = "there was no time to screen it"
     elif best not in row["screened"].split():
-        where = "its screen failed"
+        where = "it was no candidate, or its screen failed or was stopped"
     elif best not in row["raced"].split():
         where = f"the screen had it on place {row['screened'].split().index(best) + 1}"
     else:
@@ -209,6 +232,13 @@ def _say_lost(truth: Truth, row: Text) -> str:
     if chosen not in truth.means:
         return f"{where}; {chosen} was chosen, which was not fine-tuned by every seed: run tune again"
     return f"{where}; {chosen} was chosen, {_show(truth.regret(chosen))} points below"
+
+
+def _list_missing(names: Iterable[str], studies: Sequence[Text], share: str) -> dict[str, str]:
+    """The seeds by which a data set has no study of this share although another one has; without any it has none."""
+    found = {name: {row["seed"] for row in studies if (row["data"], row["share"]) == (name, share)} for name in names}
+    every = set[str]().union(*found.values())
+    return {name: ", ".join(sorted(every - seeds)) for name, seeds in found.items() if seeds and seeds != every}
 
 
 def _names(rows: Sequence[Text]) -> list[str]:

@@ -27,24 +27,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 
 from rich.progress import track
 
-from bakeoff.files import cache_dir
 from bakeoff.launch import Local, Spare, launch, open_test, time_network
 from bakeoff.machine import tensorflow_environment
 from bakeoff.networks.find import find_network
 from bakeoff.profile import read_profile
-from bakeoff.report.board import measure_lead, rank
+from bakeoff.report.board import Row, measure_lead, rank, round_of
 from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice, parse_candidate, parse_weights
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State, list_records
 from bakeoff.runs.shipped import find_shipped
 from bakeoff.runs.study_file import read_study
-from bakeoff.runs.versions import find_versions
 from bakeoff.study import Forecast
 from bakeoff.study.defaults import default_run, has_random_weights, start_from_probe
 from bakeoff.study.provide import prepare_data
@@ -99,17 +99,20 @@ class Field:
         if path.is_file() and self.profiles.is_dir():
             paces = json.loads(path.read_text())
         missing = [each for each in self.candidates if str(each) not in paces]
-        for candidate in track(missing, description="paces", disable=not missing):
-            spec = find_network(candidate.name)
-            time_network(default_run(spec, candidate.size or 0, Data(), self.weights, 0), count_cores())
-        forecast = Forecast(read_profile(), count_cores())
+        if not missing:
+            return paces
+        # In a cache of its own: the profile of the usual one has runs of `tune`, which had other work beside them.
+        with cache_with(self.profiles) as cache:
+            for candidate in track(missing, description="paces"):
+                spec = find_network(candidate.name)
+                time_network(default_run(spec, candidate.size or 0, Data(), self.weights, 0), count_cores())
+            forecast = Forecast(read_profile(), count_cores())
+            # Studies are planned by what was measured now.
+            shutil.copytree(cache / "profiles", self.profiles, dirs_exist_ok=True)
         for candidate in missing:
             around = forecast.overhead(candidate, Mode.FIT)
             paces[str(candidate)] = {"rate": forecast.rate(candidate, Mode.FIT).value, "around": around}
-        if missing:
-            # Studies are planned by what was measured now: runs beside other work measure another pace.
-            shutil.copytree(cache_dir() / "profiles", self.profiles, dirs_exist_ok=True)
-            path.write_text(json.dumps(paces, indent=1))
+        path.write_text(json.dumps(paces, indent=1))
         return paces
 
     @property
@@ -144,7 +147,8 @@ def main() -> None:
     sources = choose_sources(parser, arguments.data_sets, sources)
     weights = parse_weights(arguments.weights)
     others = [f"{name}@{SIZE_OF_OTHERS}" for name in weights.named]
-    candidates = [parse_candidate(word) for word in [*arguments.candidates.split(","), *others]]
+    words = dict.fromkeys([*arguments.candidates.split(","), *others])
+    candidates = [parse_candidate(word) for word in words]
     seeds = tuple(map(int, arguments.seeds.split(",")))
     field = Field(candidates, weights, arguments.seconds, seeds, arguments.out.resolve(), arguments.csv)
     if arguments.step != "table":
@@ -232,7 +236,8 @@ def make_tuned(
         logme=evidence,
         imagenet=find_network(record.config.model.name).imagenet_top1,
         parameters=record.params_total,
-        bakeoff=find_versions()["bakeoff"],
+        bakeoff=record.versions["bakeoff"],
+        code=record.versions.get("code", ""),
         cpu=name_cpu(),
         date=date.today().isoformat(),
     )
@@ -259,13 +264,27 @@ def study(name: str, source: Path, field: Field, weights: Sequence[str], shares:
 def run_alone(command: Sequence[str], profiles: Path, log: Path) -> None:
     """Run a command whose cache has this machine's profile and nothing else. Ends with its last words if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="judgement-") as cache, log.open("w", encoding="utf-8") as file:
-        shutil.copytree(profiles, Path(cache) / "profiles")
-        environment = tensorflow_environment() | {"BAKEOFF_CACHE_DIR": cache}
-        done = subprocess.run(command, env=environment, check=False, stdout=file, stderr=file)
+    with cache_with(profiles), log.open("w", encoding="utf-8") as file:
+        done = subprocess.run(command, env=tensorflow_environment(), check=False, stdout=file, stderr=file)
     if done.returncode:
         last = log.read_text(encoding="utf-8").strip().rpartition("\n")[2]
         raise SystemExit(f"a study ended with code {done.returncode}: {last}; see {log}")
+
+
+@contextmanager
+def cache_with(profiles: Path) -> Iterator[Path]:
+    """A cache for this process and what it starts, with this machine's profile if there is one, and nothing else."""
+    before = os.environ.get("BAKEOFF_CACHE_DIR")
+    with tempfile.TemporaryDirectory(prefix="judgement-") as cache:
+        if profiles.is_dir():
+            shutil.copytree(profiles, Path(cache) / "profiles")
+        os.environ["BAKEOFF_CACHE_DIR"] = cache
+        try:
+            yield Path(cache)
+        finally:
+            del os.environ["BAKEOFF_CACHE_DIR"]
+            if before is not None:
+                os.environ["BAKEOFF_CACHE_DIR"] = before
 
 
 def make_study(name: str, out: Path, share: float, seed: int, budget: int, seconds: float, load: float) -> StudyRow:
@@ -274,10 +293,6 @@ def make_study(name: str, out: Path, share: float, seed: int, budget: int, secon
     shipped = find_shipped(file, records)
     assert shipped is not None
     assert shipped.test is not None
-
-    def order(stage: Stage) -> str:
-        return " ".join(row.name for row in rank(records, stage=stage, out=out) if row.val_top1 is not None)
-
     return StudyRow(
         data=name,
         share=share,
@@ -287,25 +302,40 @@ def make_study(name: str, out: Path, share: float, seed: int, budget: int, secon
         chosen=shipped.candidate,
         frozen=shipped.config.train.mode is Mode.PROBE,
         test_top1=round(shipped.test.top1, 4),
-        screened=order(Stage.SCREEN),
-        raced=order(Stage.RACE),
+        screened=name_scored(records, Stage.SCREEN, out),
+        raced=name_scored(records, Stage.RACE, out),
         cut=" ".join(file.plan["cut"]),
         tied=" ".join(list_ties(records, out)),
         load=round(load, 2),
-        bakeoff=find_versions()["bakeoff"],
+        bakeoff=shipped.versions["bakeoff"],
+        code=shipped.versions.get("code", ""),
         cpu=name_cpu(),
         date=date.today().isoformat(),
     )
 
 
+def list_scored(records: Sequence[RunRecord], stage: Stage, out: Path) -> list[Row]:
+    """The rows of a stage that have a score, the best first; in a race those of the last rung first."""
+    return [row for row in rank(records, stage=stage, out=out) if row.val_top1 is not None]
+
+
+def name_scored(records: Sequence[RunRecord], stage: Stage, out: Path) -> str:
+    """Their names. A network that went on to a later rung of the race has a row in each; the last one comes first."""
+    return " ".join(dict.fromkeys(row.name for row in list_scored(records, stage, out)))
+
+
 def list_ties(records: Sequence[RunRecord], out: Path) -> Iterator[str]:
-    """The pairs that a study calls a tie, with the interval of the difference: `leader=other:low:high`."""
+    """The pairs that a study calls a tie, with the interval of the difference: `leader=other:low:high`.
+
+    The leader is the one that the rows are compared with: the first of the screen, and in a race of the same rung.
+    """
     for stage in (Stage.SCREEN, Stage.RACE):
-        rows = [row for row in rank(records, stage=stage, out=out) if row.val_top1 is not None]
-        for row in rows[1:]:
-            if row.tie:
-                lead = measure_lead(rows[0], row)
-                yield f"{rows[0].name}={row.name}:{lead.low:.4f}:{lead.high:.4f}"
+        for _, rung in groupby(list_scored(records, stage, out), key=round_of):
+            leader, *others = rung
+            for row in others:
+                if row.tie:
+                    lead = measure_lead(leader, row)
+                    yield f"{leader.name}={row.name}:{lead.low:.4f}:{lead.high:.4f}"
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--studies", type=Path, required=True, help="folder for the runs")
     parser.add_argument("--levers", default=",".join(LEVERS), help="names separated by commas")
-    parser.add_argument("--seconds", type=float, default=240, help="training seconds of each run")
+    parser.add_argument("--seconds", type=float, default=240.0, help="training seconds of each run")
     parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
     arguments = parser.parse_args()
 
@@ -106,7 +106,10 @@ def train(lever: str, seconds: float, out: Path, data_dir: Path | None) -> RunRe
     if data_dir is not None:
         command += ["--data-dir", str(data_dir.resolve())]
     subprocess.run(command, check=True)
-    record = list_records(out)[-1]
+    # Runs of other lengths may be in the folder, and those of other settings if a lever was changed.
+    record, *others = (each for each in list_records(out) if each.config.train.seconds == seconds)
+    if others:
+        raise SystemExit(f"{out} has several runs of {seconds:.0f} s; choose another folder for --studies")
     if record.state is not State.COMPLETE:
         raise SystemExit(f"{lever}: {record.reason}")
     return record

@@ -20,10 +20,10 @@ Text = dict[str, str]
 def keep(
     path: Path, rows: "Sequence[DataclassInstance]", *, same: Sequence[str], order: Callable[[Text], Any] | None = None
 ) -> None:
-    """Insert rows in place of those with the same values in these fields, and sort all rows."""
+    """Insert rows in place of those with the same values in these fields (240 is 240.0), and sort all rows."""
     new = _as_text(rows)
-    replaced = {tuple(row[name] for name in same) for row in new}
-    everything = [old for old in read(path) if tuple(old[name] for name in same) not in replaced] + new
+    replaced = {_key(row, same) for row in new}
+    everything = [old for old in read(path) if _key(old, same) not in replaced] + new
     _write(path, sorted(everything, key=order) if order else everything)
 
 
@@ -47,6 +47,17 @@ def reserve(parser: argparse.ArgumentParser, out: Path, asked: dict[str, Any]) -
         parser.error(f"{out} has the work of another command ({file.name}); choose another folder for --out")
     out.mkdir(parents=True, exist_ok=True)
     write_json(file, asked)
+
+
+def _key(row: Text, names: Sequence[str]) -> tuple[str | float, ...]:
+    return tuple(_read_value(row[name]) for name in names)
+
+
+def _read_value(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _as_text(rows: "Sequence[DataclassInstance]") -> list[Text]:

@@ -34,7 +34,7 @@ from bakeoff.data.folds import choose_folds
 from bakeoff.launch import Local, Spare, launch, open_test
 from bakeoff.networks.find import find_network
 from bakeoff.report.board import GAIN, MAX_EPOCHS
-from bakeoff.runs.config import Candidate, Data, Mode, Run, WeightsChoice, parse_candidate
+from bakeoff.runs.config import Candidate, Data, Mode, Run, Train, WeightsChoice, parse_candidate
 from bakeoff.runs.folder import run_dir
 from bakeoff.runs.record import RunRecord, Stage, State
 from bakeoff.runs.versions import find_versions
@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="folder with the CIFAR-100 archive")
     arguments = parser.parse_args()
 
+    check_images(read(CSV), arguments.images)
     candidates = [parse_candidate(word) for word in arguments.candidates.split(",")]
     sources = {draw.name: draw for draw in DRAWS} | {path.stem: path for path in arguments.photos}
     spare = Spare()
@@ -115,6 +116,13 @@ def main() -> None:
     finally:
         spare.close()
     print_tables(read(CSV))
+
+
+def check_images(rows: Sequence[dict[str, str]], images: int) -> None:
+    """End if there are rows of fine-tunings of another length: their regrets have no mean with those of this one."""
+    # The last batch is a whole one.
+    if others := [row["images"] for row in rows if not images <= int(row["images"]) < images + Train(epochs=1).batch]:
+        raise SystemExit(f"{CSV} has rows of {others[0]} images, not {images}: move it away first")
 
 
 def measure(

@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bakeoff.runs.folder import RunFolder, run_dir
+from bakeoff.runs.record import Stage, write_record
+from factories import make_record
+
 FACTS = {"imagenet": "", "probe_val": "", "logme": "", "parameters": "1"}
 
 
@@ -49,14 +53,17 @@ def test_regret_is_what_the_best_has_more_in_points(of_rows):
     assert truth.rule("parameters", least=True) == pytest.approx(20)
 
 
-def test_luck_is_the_regret_of_choosing_by_one_seed(of_rows):
+def test_luck_is_the_regret_of_choosing_by_one_seed_which_equal_scores_share(of_rows):
     assert of_rows(ROWS).luck == pytest.approx(10)
+    assert of_rows([_row("small", 0, 0.5, 0.60), _row("large", 0, 0.5, 0.80)]).luck == pytest.approx(10)
 
 
-def test_a_candidate_that_lacks_a_seed_is_left_out(of_rows):
-    truth = of_rows([*ROWS, _row("half", 0, 1.0, 1.0)])
-    assert "half" not in truth.means
-    assert truth.left_out == ("half",)
+def test_a_candidate_that_lacks_a_seed_or_has_others_is_left_out(of_rows):
+    others = [_row("other", seed, 1.0, 1.0) for seed in (1, 2)]
+    truth = of_rows([*ROWS, _row("half", 0, 1.0, 1.0), *others])
+    assert truth.means.keys() == {"small", "large", "scratch"}
+    assert truth.left_out == ("half", "other")
+    assert truth.luck == pytest.approx(10)
 
 
 def test_a_rule_that_knows_no_candidate_has_no_regret(of_rows):
@@ -69,10 +76,11 @@ def _study(data, share, seed, chosen):
 
 
 def test_the_tables_average_over_data_sets_with_every_study_and_name_what_is_missing(judged, capsys):
-    tuned = [{"data": data} | row for data in ("a", "b", "c") for row in ROWS]
-    tuned.append({"data": "a"} | _row("half", 0, 1.0, 1.0))
-    studies = [_study("a", "0.1", "0", "large"), _study("b", "0.1", "0", "small"), _study("b", "0.1", "1", "scratch")]
-    studies += [_study("c", "0.1", "0", "new"), _study("c", "0.1", "1", "large")]
+    tuned = [{"data": data} | row for data in ("a", "b", "c", "d") for row in ROWS]
+    tuned.append({"data": "a", "code": "f00d"} | _row("half", 0, 1.0, 1.0))
+    tuned += [{"data": "a"} | _row("probed", seed, 0.1, 0.7, probe_val="0.5") for seed in range(2)]
+    chosen = {"a": ("large", "large"), "b": ("small", "scratch"), "c": ("new", "large"), "d": ("small",)}
+    studies = [_study(data, "0.1", str(seed), each) for data in chosen for seed, each in enumerate(chosen[data])]
     judged.print_tables(tuned, studies)
     said = capsys.readouterr().out
     rows = {
@@ -83,20 +91,44 @@ def test_the_tables_average_over_data_sets_with_every_study_and_name_what_is_mis
     assert rows["a"][:4] == ["large", "80.0", "10.00", "0.00"]
     assert rows["b"][:4] == ["large", "80.0", "10.00", "45.00"]  # the mean of 20 and 70 points
     assert rows["c"][3] == ""
+    assert rows["d"][3] == "20.00"
     assert rows["mean of 2"][2:4] == ["10.00", "22.50"]
     assert rows["worst of 2"][3] == "45.00"
-    assert rows["mean of 2"][5] == ""  # no candidate has a probe
-    assert "ties that hold: 5 of 5" in said
+    assert (rows["a"][5], rows["mean of 2"][5]) == ("10.00", "")  # no candidate of b has a probe
+    assert "ties that hold: 7 of 7" in said
     assert "a, 10%, seed 0: it was chosen" in said
     assert "the screen had it on place 2; scratch was chosen, 70.00 points below" in said
     assert "new was chosen, which was not fine-tuned by every seed" in said
-    assert "a: left out, with fewer seeds than others: half" in said
+    assert "a: left out, not with the seeds of the others: half" in said
+    assert "d, 10%: not in the mean, without a study of seed 1" in said
+    assert "judgement_tuned.csv has rows of 2 versions of bakeoff or processors" in said
+
+
+def test_a_network_of_two_rungs_is_once_in_the_order_and_ties_with_its_rung(judged, tmp_path):  # noqa: ARG001
+    judgement = importlib.import_module("judgement")
+    first = [make_record(f"{name}@32", top1, n=100) for name, top1 in (("lenet", 0.5), ("cnn-small", 0.48))]
+    last = []
+    for record in first:
+        config = record.config.revised(model={"start": str(RunFolder(run_dir(tmp_path, record.id)).model)})
+        last.append(make_record(config=config, top1=record.val.top1 + 0.3, n=100))
+    ties = list(judgement.list_ties([*first, *last], tmp_path))
+    assert [tie.partition(":")[0] for tie in ties] == ["lenet@32=cnn-small@32"] * 2
+    order = judgement.name_scored([*first, *last], Stage.RACE, tmp_path)
+    assert order == "lenet@32 cnn-small@32"
 
 
 def test_candidates_of_another_length_are_not_mixed(judged):
     judged.check_length([{"seconds": "30.0"}], 30.0)
     with pytest.raises(SystemExit, match=r"rows of 4\.0 training seconds, not 30\.0: give another --csv"):
         judged.check_length([{"seconds": "30.0"}, {"seconds": "4.0"}], 30.0)
+
+
+@pytest.mark.usefixtures("judged")  # which finds the benchmarks
+def test_small_data_of_another_length_are_not_mixed():
+    small_data = importlib.import_module("small_data")
+    small_data.check_images(small_data.read(small_data.CSV), 4000)
+    with pytest.raises(SystemExit, match=r"has rows of 4008 images, not 8000: move it away first"):
+        small_data.check_images([{"images": "8016"}, {"images": "4008"}], 8000)
 
 
 def test_a_right_order_agrees_and_its_reverse_does_not(of_rows):
@@ -114,6 +146,33 @@ def test_a_tie_holds_if_the_difference_is_inside_its_interval(of_rows):
 
 
 @pytest.mark.usefixtures("judged")  # which finds the benchmarks
+def test_a_new_row_replaces_the_one_with_an_equal_number(tmp_path):
+    results = importlib.import_module("results")
+    row = dataclasses.make_dataclass("Row", [("lever", str), ("seconds", float), ("value", int)])
+    (tmp_path / "a.csv").write_text("lever,seconds,value\nbase,240,1\nbase,400.0,2\n")
+    results.keep(tmp_path / "a.csv", [row("base", 240.0, 3)], same=("lever", "seconds"))
+    assert [(each["seconds"], each["value"]) for each in results.read(tmp_path / "a.csv")] == [
+        ("400.0", "2"),
+        ("240.0", "3"),
+    ]
+
+
+@pytest.mark.usefixtures("judged")
+def test_a_lever_gives_the_run_of_its_length(tmp_path, monkeypatch):
+    levers = importlib.import_module("levers")
+    monkeypatch.setattr(levers.subprocess, "run", lambda *_, **__: None)
+    for seconds in (240.0, 400.0):
+        config = make_record().config.revised(train={"epochs": None, "seconds": seconds})
+        record = make_record(config=config)
+        write_record(run_dir(tmp_path, record.id), record)
+    assert [levers.train("base", each, tmp_path, None).config.train.seconds for each in (240.0, 400.0)] == [240, 400]
+    again = make_record(config=config.revised(train={"batch": 32}))
+    write_record(run_dir(tmp_path, again.id), again)
+    with pytest.raises(SystemExit, match="several runs of 400 s"):
+        levers.train("base", 400.0, tmp_path, None)
+
+
+@pytest.mark.usefixtures("judged")
 def test_a_file_of_figures_with_fewer_columns_is_kept_beside_new_rows(tmp_path):
     results = importlib.import_module("results")
     row = dataclasses.make_dataclass("Row", [("name", str), ("value", float), ("lost", int)])
