@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
@@ -9,6 +10,8 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
+
+from bakeoff.networks.find import find_network
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -120,19 +123,32 @@ def simple(name: str, *columns: str) -> Callable[[], list[list[float]]]:
     return lambda: [take(row, *columns) for row in read_rows(name)]
 
 
+def ends(row: Row) -> dict[str, str]:
+    """How many requests of a row of endurance.csv ended how."""
+    return dict(each.split(": ") for each in row["ends"].split(", "))
+
+
 def endurance() -> list[list[float]]:
     columns = ["p50_ms", "p99_ms", "wrong", "memory_start_mb", "memory_end_mb", "slope_mb_per_hour"]
     found = []
     for row in read_rows("endurance.csv"):
-        ends = dict(each.split(": ") for each in row["ends"].split(", "))
-        found.append([*take(row, "minutes"), float(ends["200"]), float(ends["503"]), *take(row, *columns)])
+        counts = ends(row)
+        found.append([*take(row, "minutes"), float(counts["200"]), float(counts["503"]), *take(row, *columns)])
     return found
 
 
-def levers(seconds: float) -> Callable[[], list[list[float]]]:
-    """Top-1 and images of the runs of one length; the page has them in an order of its own."""
-    rows = [row for row in read_rows("levers.csv") if float(row["seconds"]) == seconds]
-    return lambda: sorted(take(row, "100 val_top1", "images_seen") for row in rows)
+LEVERS = {
+    240: [
+        "base",
+        "sizes-96-128",
+        "batch-32",
+        "batch-32-sizes-96-128",
+        "batch-32-sizes-96-128-160",
+        "size-160",
+        "rate-1e-3",
+    ],
+    400: ["sizes-96-128", "sizes-96-128-lite2", "sizes-96-128-layers", "sizes-96-128-cutmix"],
+}
 
 
 FORMATS = ("on_disk_mb", "one_image_ms", "images_32_ms", "first_answer_s", "memory_mb")
@@ -172,19 +188,64 @@ def test_a_table_has_the_figures_of_its_file(page: str, head: str) -> None:
 @pytest.mark.parametrize(
     ("head", "seconds"), [("changed | val top-1 | images", 240), ("changed | val top-1 | log", 400)]
 )
-def test_the_levers_have_the_figures_of_their_file(head: str, seconds: float) -> None:
-    rows = [(cells[1].split()[0], cells[-1]) for cells in read_table(DOCS / "why" / "training.md", head)]
-    found = sorted(rows, key=lambda row: [float(cell.replace(",", "")) for cell in row])
-    for cells, values in zip(found, levers(seconds)(), strict=True):
-        assert hold(cells, values), (cells, values)
+def test_the_levers_have_the_figures_of_their_file(head: str, seconds: int) -> None:
+    rows = {row["lever"]: row for row in read_rows("levers.csv") if float(row["seconds"]) == seconds}
+    shown = read_table(DOCS / "why" / "training.md", head)
+    assert sorted(rows) == sorted(LEVERS[seconds])
+    ranges = []
+    for cells, lever in zip(shown, LEVERS[seconds], strict=True):
+        top1, low, high, images = take(rows[lever], "100 val_top1", "100 ci95_low", "100 ci95_high", "images_seen")
+        assert hold([cells[1], cells[-1]], [top1, (high - low) / 2, images]), (cells, lever)
+        ranges.append((low, high))
+    # What the page says of chance.
+    assert max(low for low, _ in ranges) < min(high for _, high in ranges)
 
 
 def test_the_page_about_what_it_reaches_has_the_figures_of_its_file() -> None:
-    rows = [cells for cells in read_table(DOCS / "why" / "what-it-reaches.md", "classes") if cells[5]]
-    for cells, values, row in zip(rows, claims(), read_rows("claims.csv"), strict=True):
+    shown = read_table(DOCS / "why" / "what-it-reaches.md", "classes")
+    rows = read_rows("claims.csv")
+    for cells, values, row in zip([cells for cells in shown if cells[5]], claims(), rows, strict=True):
         assert hold(cells[3:6], values), cells
         assert cells[6] == row["network"]
         assert hold([cells[7]], take(row, "G peak_bytes"))
+    means = [cells[3].strip("*") for cells in shown if cells[2] == "mean"]
+    for cell, work in zip(means, ("20-classes-10m", "20-classes-30m"), strict=True):
+        assert hold([cell], [fmean(100 * float(row["test_top1"]) for row in rows if row["work"] == work)])
+
+
+def test_the_readme_has_the_networks_of_its_results_and_the_test_was_opened_once() -> None:
+    rows = read_rows("claims.csv")
+    shown = [cells[2:4] for cells in read_table(ROOT / "README.md", "classes | budget")]
+    assert shown == [[row["seed"], row["network"]] for row in rows]
+    assert {row["test_openings"] for row in rows} == {"1"}
+
+
+def test_the_text_about_growth_has_the_figures_of_its_file() -> None:
+    text = " ".join((DOCS / "why" / "speed.md").read_text(encoding="utf-8").split())
+    rows = {(row["data"], row["work"], row["factor"]): row for row in read_rows("growth.csv")}
+
+    def grow(column: str, work: str, data: str, first: str = "1", last: str = "16") -> float:
+        return float(rows[data, work, last][column]) / float(rows[data, work, first][column])
+
+    kinds = list(dict.fromkeys((work, data) for data, work, _ in rows))
+    higher = [100 * (grow("peak_bytes", *kind) - 1) for kind in kinds]
+    (said,) = re.findall(r"the peak is (\d+ to \d+) % higher", text)
+    assert hold([said], [min(higher), max(higher)])
+    (said,) = re.findall(r"an epoch took ([\d.]+ and [\d.]+) times as long", text)
+    assert hold([said], [grow("seconds", "epoch", data, last="4") for data in ("cifar100", "photos")])
+    (said,) = re.findall(r"the version of the table kept ([\d.]+) kB", text)
+    small, large = (rows["cifar100", "prepare", factor] for factor in ("1", "16"))
+    more = [float(large[name]) - float(small[name]) for name in ("peak_bytes", "images")]
+    assert hold([said], [more[0] / more[1] / 1000])
+
+
+def test_the_text_about_the_loaded_server_has_the_requests_without_an_answer() -> None:
+    text = " ".join((DOCS / "why" / "serving.md").read_text(encoding="utf-8").split())
+    half, other = ({end: int(count) for end, count in ends(row).items()} for row in read_rows("endurance.csv"))
+    (said,) = re.findall(r"In the half hour (.+?) requests got no answer", text)
+    assert hold([said], [half["closed"], sum(half.values())])
+    assert "In the twenty minutes every request got one." in text
+    assert all(end[:3].isdigit() for end in other)
 
 
 def test_the_page_about_clusters_has_the_figures_of_its_file() -> None:
@@ -258,6 +319,33 @@ def test_judgement_has_the_figures_of_its_files(monkeypatch: pytest.MonkeyPatch)
     assert hold(last, [fmean(column) for column in zip(*all_regrets, strict=True)]), last
 
 
+def test_the_text_about_the_judged_studies_has_the_figures_of_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    judged = importlib.import_module("judged")
+    tuned = read_rows(judged.TUNED)
+    truths = {
+        name: judged.Truth.of([row for row in tuned if row["data"] == name]) for name in {r["data"] for r in tuned}
+    }
+    studies = [(truths[row["data"]], row) for row in read_rows(judged.STUDIES)]
+    text = " ".join((DOCS / "why" / "where-it-chooses-badly.md").read_text(encoding="utf-8").split())
+    missed = {truth.regret(row["chosen"]) for truth, row in studies if row["chosen"] != truth.best}
+    assert sum(row["chosen"] == truth.best for truth, row in studies) == 7
+    assert len(studies) == 9
+    assert "In seven of nine studies the best candidate was chosen." in text
+    (said,) = re.findall(r"Lite1 at 96 pixels was taken, ([\d.]+) points below the best", text)
+    assert hold([said], list(missed))
+    (said,) = re.findall(r"its weighted Kendall tau is ([\d.]+) in the mean of nine screens", text)
+    assert hold([said], [fmean(truth.agreement(row["screened"].split()) for truth, row in studies)])
+    ties = [(truth, tie) for truth, row in studies for tie in row["tied"].split()]
+    (said,) = re.findall(r"Of (\d+ pairs that the screen calls a tie, \d+) were so", text)
+    assert hold([said], [len(ties), sum(truth.holds(tie) for truth, tie in ties)])
+    # Every candidate tied with the first.
+    assert len(ties) == sum(len(row["screened"].split()) - 1 for _, row in studies)
+    pairs = [(truth, *tie.partition(":")[0].split("=")) for truth, tie in ties]
+    (said,) = re.findall(r"no pair was more than ([\d.]+) points apart", text)
+    assert hold([said], [max(abs(truth.regret(one) - truth.regret(other)) for truth, one, other in pairs)])
+
+
 def test_small_data_has_the_figures_of_its_file() -> None:
     page = DOCS / "why" / "where-it-chooses-badly.md"
     sets = [SmallData(list(rows)) for _, rows in groupby(read_rows("small_data.csv"), key=lambda row: row["data"])]
@@ -281,6 +369,14 @@ def test_small_data_has_the_figures_of_its_file() -> None:
     assert hold(always, [100 * fmean(larger), 100 * fmean(chance)]), always
 
 
+def find_loss(rows: dict[str, Row], size: int) -> float:
+    """The power of the native input size with which Lite2 loses against Lite0 at this size."""
+    small, large = (find_network(f"efficientnet-lite{number}") for number in (0, 2))
+    errors = [1 - float(rows[f"{spec.name}@{size}"]["screen_top1"]) for spec in (small, large)]
+    expected = (100 - (large.imagenet_top1 or 0)) / (100 - (small.imagenet_top1 or 0))
+    return math.log(errors[1] / errors[0] / expected) / math.log(large.native_size / small.native_size)
+
+
 def test_the_page_about_bad_choices_has_the_figures_of_the_files() -> None:
     page = DOCS / "why" / "where-it-chooses-badly.md"
     rows = {row["network"]: row for row in read_rows("screening.csv")}
@@ -292,6 +388,9 @@ def test_the_page_about_bad_choices_has_the_figures_of_the_files() -> None:
         for cell, top1 in ((probe, row["screen_top1"]), (compared.split()[0], row["compare_top1"])):
             assert (cell == "–") if not top1 else hold([cell], [100 * float(top1)])
         assert hold([rate], take(row, "compare_images_per_second"))
+    plan = " ".join((DOCS / "why" / "plan.md").read_text(encoding="utf-8").split())
+    (said,) = re.findall(r"EfficientNet-Lite2 \(260 pixels\) loses (.+?) against Lite0", plan)
+    assert hold([said], [find_loss(rows, size) for size in (128, 96, 64)])
     for balance in ("none", "sampler"):
         few = [row for row in read_rows("longtail.csv") if (row["trained"], row["balance"]) == ("fine-tuned", balance)]
         assert f"{100 * fmean(float(row['few']) for row in few):.1f}" in page.read_text(encoding="utf-8")
