@@ -11,7 +11,7 @@ from .packages import KILLED
 
 
 def main() -> int:
-    """Play rounds and sum them up; 1 if anything was wrong."""
+    """Play rounds and sum them up; 1 if anything was wrong, or if nothing happened in any of them."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=(__doc__ or "").strip())
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
@@ -25,19 +25,22 @@ def main() -> int:
     if not any(arguments.only in name for name in (*FAULTS, KILLED)):
         parser.error(f"no fault has {arguments.only!r} in its name; --list shows them")
     faults: Counter[str] = Counter()
-    attempts = wrong = 0
+    attempts = wrong = idle = 0
     for seed in range(arguments.seed, arguments.seed + arguments.rounds):
         with tempfile.TemporaryDirectory() as folder:
             found = play(Path(folder), seed, arguments.only, arguments.keep)
         faults += found.faults
         attempts += found.attempts
         wrong += bool(found.failures)
-        verdict = "; ".join(found.failures) or "as it should be"
+        idle += not found.faults
+        verdict = "; ".join(found.failures) or ("as it should be" if found.faults else "nothing happened to it")
         sys.stdout.write(f"round {seed}: {dict(found.faults)}, {found.attempts} attempts: {verdict}\n")
         sys.stdout.flush()
     summary = ", ".join(f"{count} x {name}" for name, count in faults.most_common())
     sys.stdout.write(f"{arguments.rounds} rounds, {attempts} attempts, {summary}: {wrong} rounds with failures\n")
-    return 1 if wrong else 0
+    if idle:
+        sys.stdout.write(f"in {idle} rounds nothing happened, so they show nothing\n")
+    return 1 if wrong or idle == arguments.rounds else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """One round: a study that is disturbed a few times and given again until it ends; then everything is looked at."""
 
+import copy
 import csv
 import json
 import os
@@ -9,18 +10,24 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bakeoff.data.shards import read_manifest
+from bakeoff.files import hash_file
+
 from . import packages
 from .machine import Clock, Disk, children_of, hear_interrupts, lift_limit, limit_memory, measure_work, send
 
 # The whole job, whose runs have limits; and one whose runs have a length alone, for a machine that is busy besides.
 WHOLE = ("run", "digits", "--candidates", "lenet,cnn-small", "--budget", "120s")
-EQUAL = ("compare", "digits", "--candidates", "lenet,cnn-small", "--images", "12800")
+IMAGES = 12_800  # whole batches, so a run sees exactly as many
+EQUAL = ("compare", "digits", "--candidates", "lenet,cnn-small", "--images", str(IMAGES))
 # Attempts after which a study that does not end counts as lost.
 ATTEMPTS = 12
 # A run that stands still is ended by its limit, which is longer than a minute. On a busy machine a command that works
@@ -36,6 +43,7 @@ class Round:
     """What happened, and what was wrong with it."""
 
     faults: Counter[str] = field(default_factory=Counter)
+    """Those that happened: one for which the command ended too early, or that found nothing to damage, is none."""
     attempts: int = 0
     failures: list[str] = field(default_factory=list)
 
@@ -55,12 +63,15 @@ class Study:
         self.out = folder / "disk" / "out"
         self.cache = folder / "cache" / "cache"
         self._complete: dict[str, tuple[str, float]] = {}
+        self._openings: Counter[str] = Counter()
+        self.uncounted: Counter[str] = Counter()
+        """Openings of the test split, by run, whose process was killed before a record counted them."""
 
-    def start(self, out: Path | None = None) -> subprocess.Popen[str]:
+    def start(self) -> subprocess.Popen[str]:
         """The command, in a process group of its own."""
         settings = {"BAKEOFF_CACHE_DIR": str(self.cache), "BAKEOFF_CHECKPOINT_SECONDS": "1"}
         return subprocess.Popen(
-            [sys.executable, "-m", "bakeoff", *self.command, "--out", str(out or self.out)],
+            [sys.executable, "-m", "bakeoff", *self.command, "--out", str(self.out)],
             env=os.environ | settings | self.clock.environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -69,29 +80,35 @@ class Study:
             preexec_fn=hear_interrupts,
         )
 
-    def look(self, found: Round, *, torn: frozenset[Path] = frozenset()) -> None:
-        """Every file under a final name is whole, and no completed run was lost or done again; `torn` are known."""
+    def look(self, found: Round) -> None:
+        """Every JSON file under a final name is whole, and no completed run or opening of the test was lost, and no run
+        done again."""
+        torn = set()
         for path in self.out.rglob("*.json"):
-            if path not in torn and not path.name.startswith(".partial-"):
+            if not path.name.startswith(".partial-"):
                 try:
                     json.loads(path.read_text())
                 except ValueError as error:
+                    torn.add(path)
                     found.failures.append(f"{path.relative_to(self.out)} is torn: {error}")
         complete = {}
-        for path in self.out.glob("runs/*/record.json"):
-            if path in torn:
-                continue
+        openings: Counter[str] = Counter()
+        for path in {*self.out.glob("runs/*/record.json")} - torn:
             record = json.loads(path.read_text())
+            openings[record["id"]] = count_openings(path.parent)
+            seconds = record["seconds"]
+            found.demand(min(seconds.values()) >= 0, f"{record['id']} took less than no time: {seconds}")
             if record["state"] == "COMPLETE":
                 model = path.with_name("model.keras")
                 # A record gets its test score later, so its own time does not tell.
                 written = model.stat().st_mtime if model.is_file() else 0.0
                 complete[record["id"]] = (json.dumps(record["val"]), written)
         for identity, before in self._complete.items():
-            if self.out / "runs" / identity / "record.json" not in torn:
-                found.demand(identity in complete, f"the completed run {identity} was lost")
-                found.demand(complete.get(identity, before) == before, f"the completed run {identity} was done again")
-        self._complete = complete
+            found.demand(identity in complete, f"the completed run {identity} was lost")
+            found.demand(complete.get(identity, before) == before, f"the completed run {identity} was done again")
+        for identity, count in self._openings.items():
+            found.demand(openings[identity] >= count, f"an opening of the test by {identity} was forgotten")
+        self._complete, self._openings = complete, openings
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -112,8 +129,10 @@ class Study:
         return [name for name in names if only in name]
 
     def forget(self, identity: str) -> None:
-        """A run that was destroyed on purpose may be done again."""
+        """A run that was destroyed on purpose may be done again, its test opened too."""
         self._complete.pop(identity, None)
+        for openings in (self._openings, self.uncounted):
+            openings.pop(identity, None)
 
 
 @dataclass
@@ -125,37 +144,55 @@ class Scene:
     dice: random.Random
     found: Round
 
+    def find_workers(self) -> list[int]:
+        """The workers of the command, as soon as there are any; none if it ends before."""
+        while self.process.poll() is None:
+            if children := children_of(self.process.pid):
+                return children
+            time.sleep(0.05)
+        return []
 
-def kill_driver(scene: Scene) -> None:
+
+# Faults. Each says whether it happened.
+
+
+def kill_driver(scene: Scene) -> bool:
     """SIGKILL of the command; its children see their input end."""
     scene.process.kill()
+    return True
 
 
-def kill_child(scene: Scene) -> None:
+def kill_child(scene: Scene) -> bool:
     """SIGKILL of a worker."""
-    if children := children_of(scene.process.pid):
-        send(scene.dice.choice(children), signal.SIGKILL)
+    workers = scene.find_workers()
+    if workers:
+        send(scene.dice.choice(workers), signal.SIGKILL)
+    return bool(workers)
 
 
-def interrupt(scene: Scene) -> None:
+def interrupt(scene: Scene) -> bool:
     """Ctrl-C."""
     scene.process.send_signal(signal.SIGINT)
+    return True
 
 
-def terminate(scene: Scene) -> None:
+def terminate(scene: Scene) -> bool:
     """SIGTERM, as a machine that shuts down sends it."""
     scene.process.terminate()
+    return True
 
 
-def pause_child(scene: Scene) -> None:
+def pause_child(scene: Scene) -> bool:
     """A worker that stands still for some seconds."""
-    for child in children_of(scene.process.pid):
-        send(child, signal.SIGSTOP)
+    workers = scene.find_workers()
+    for worker in workers:
+        send(worker, signal.SIGSTOP)
         time.sleep(3)
-        send(child, signal.SIGCONT)
+        send(worker, signal.SIGCONT)
+    return bool(workers)
 
 
-def pause_everything(scene: Scene) -> None:
+def pause_everything(scene: Scene) -> bool:
     """A machine that sleeps for a minute: the command and all that it has begun."""
     processes = [scene.process.pid, *children_of(scene.process.pid)]
     for each in processes:
@@ -163,72 +200,98 @@ def pause_everything(scene: Scene) -> None:
     time.sleep(60)
     for each in processes:
         send(each, signal.SIGCONT)
+    return True
 
 
-def jump_back(scene: Scene) -> None:
+def jump_back(scene: Scene) -> bool:
     """A clock that is set back by an hour."""
     scene.study.clock.jump(-3600)
+    return True
 
 
-def hang_child(scene: Scene) -> None:
+def hang_child(scene: Scene) -> bool:
     """A worker that stands still for ever."""
-    for child in children_of(scene.process.pid):
-        send(child, signal.SIGSTOP)
+    workers = scene.find_workers()
+    for worker in workers:
+        send(worker, signal.SIGSTOP)
+    return bool(workers)
 
 
-def starve_child(scene: Scene) -> None:
+def starve_child(scene: Scene) -> bool:
     """A worker that gets no more memory: the kernel kills it for that."""
-    for child in children_of(scene.process.pid):
-        limit_memory(child)
+    workers = scene.find_workers()
+    for worker in workers:
+        limit_memory(worker)
+    return bool(workers)
 
 
-def fill_disk(scene: Scene) -> None:
+def fill_disk(scene: Scene) -> bool:
     """A disk without room."""
     scene.study.disk.fill()
+    return True
 
 
-def fill_cache(scene: Scene) -> None:
+def fill_cache(scene: Scene) -> bool:
     """A disk without room where the cache is."""
     scene.study.cache_disk.fill()
+    return True
 
 
-def delete_cache(scene: Scene) -> None:
+def delete_cache(scene: Scene) -> bool:
     """The cache is deleted, as one may do at any time."""
+    was_there = scene.study.cache.is_dir()
     shutil.rmtree(scene.study.cache, ignore_errors=True)
+    return was_there
 
 
-def share_cache(scene: Scene) -> None:
-    """Another study with the same cache, at once."""
-    other = scene.study.start(scene.study.out.with_name("other"))
-    _, said = other.communicate(timeout=2 * PATIENCE)
-    scene.found.demand(other.returncode == 0, f"exit code {other.returncode} beside another study: {said[-300:]}")
+def share_cache(scene: Scene) -> bool:
+    """Another study with the same cache, at once: it ends as it should, too."""
+    other = copy.copy(scene.study)
+    other.out, other.uncounted = scene.study.out.with_name("other"), Counter()
+    process = other.start()
+    _, said = process.communicate(timeout=2 * PATIENCE)
+    scene.found.demand(process.returncode == 0, f"exit code {process.returncode} beside another study: {said[-300:]}")
+    if process.returncode == 0:
+        _judge_end(other, scene.found)
+    return True
 
 
-def kill_after_opening(scene: Scene) -> None:
+def kill_after_opening(scene: Scene) -> bool:
     """SIGKILL of everything between the opening of the test split and the record that counts it."""
     while scene.process.poll() is None:
         for path in scene.study.out.glob("runs/*/test-openings.txt"):
-            record = json.loads(path.with_name("record.json").read_text())
-            counted = record["test"]["openings"] if record["test"] else 0
-            if len(path.read_text().splitlines()) > counted:
+            if not _is_counted(path.parent):
                 for child in children_of(scene.process.pid):
                     send(child, signal.SIGKILL)
-                return scene.process.kill()
+                scene.process.kill()
+                scene.process.wait()
+                # The record may have been written just before.
+                happened = not _is_counted(path.parent)
+                scene.study.uncounted[path.parent.name] += happened
+                return happened
         time.sleep(0.01)
-    return None
+    return False
 
 
-def start_another(scene: Scene) -> None:
+def _is_counted(folder: Path) -> bool:
+    """Whether the record of a run counts all openings of its test."""
+    test = json.loads((folder / "record.json").read_text())["test"]
+    return count_openings(folder) <= (test["openings"] if test else 0)
+
+
+def start_another(scene: Scene) -> bool:
     """The same command beside the first one, which keeps the folder."""
     other = scene.study.start()
     _, said = other.communicate(timeout=PATIENCE)
-    if scene.process.poll() is None:
-        scene.found.demand(other.returncode == 2, f"exit code {other.returncode} beside the first: {said[-300:]}")
-        scene.found.demand("in use by another bakeoff" in said, f"two at once were not told: {said[-300:]}")
+    if scene.process.poll() is not None:
+        return False
+    scene.found.demand(other.returncode == 2, f"exit code {other.returncode} beside the first: {said[-300:]}")
+    scene.found.demand("in use by another bakeoff" in said, f"two at once were not told: {said[-300:]}")
+    return True
 
 
 # With the exit codes that may follow, besides 0 for one that comes when all is done.
-FAULTS: dict[str, tuple[Callable[[Scene], None], tuple[int, ...]]] = {
+FAULTS: dict[str, tuple[Callable[[Scene], bool], tuple[int, ...]]] = {
     "kill of the driver": (kill_driver, KILLED),
     "kill of a child": (kill_child, ()),
     "interrupt": (interrupt, KILLED),
@@ -249,33 +312,40 @@ FAULTS: dict[str, tuple[Callable[[Scene], None], tuple[int, ...]]] = {
 ONLY_WHOLE = ("hang of a child", "kill after the test was opened")
 
 
-def cut_record(study: Study, found: Round, dice: random.Random) -> None:
+# Damages. Each says whether there was something to damage.
+
+
+def cut_record(study: Study, found: Round, dice: random.Random) -> bool:
     """Half of a finished run's record is lost: the command names it, and does its run again when it is removed."""
     if not (records := sorted(study.out.glob("runs/*/record.json"))):
-        return
+        return False
     path = dice.choice(records)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     _demand_refusal(study, found, path.parent.name, "remove that run's folder")
     shutil.rmtree(path.parent)
     study.forget(path.parent.name)
+    return True
 
 
-def flip_checkpoint(study: Study, found: Round, dice: random.Random) -> None:  # noqa: ARG001
+def flip_checkpoint(study: Study, found: Round, dice: random.Random) -> bool:  # noqa: ARG001
     """A bit of a checkpoint is another; its run has to begin anew, or not to mind."""
-    for path in study.out.glob("runs/*/checkpoint.npz"):
+    checkpoints = list(study.out.glob("runs/*/checkpoint.npz"))
+    for path in checkpoints:
         raw = bytearray(path.read_bytes())
         raw[dice.randrange(len(raw))] ^= 1 << dice.randrange(8)
         path.write_bytes(raw)
+    return bool(checkpoints)
 
 
-def cut_shard(study: Study, found: Round, dice: random.Random) -> None:  # noqa: ARG001
+def cut_shard(study: Study, found: Round, dice: random.Random) -> bool:  # noqa: ARG001
     """Half of a shard is lost; the data have to be prepared anew."""
     if shards := sorted(study.cache.glob("data/*/*.tfrecord")):
         path = dice.choice(shards)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return bool(shards)
 
 
-def flip_shard(study: Study, found: Round, dice: random.Random) -> None:
+def flip_shard(study: Study, found: Round, dice: random.Random) -> bool:
     """A bit of a shard is another: whoever trains on it is told its name; it is made anew when it is removed."""
     if shards := sorted(study.cache.glob("data/*/train-*.tfrecord")):
         path = dice.choice(shards)
@@ -285,13 +355,15 @@ def flip_shard(study: Study, found: Round, dice: random.Random) -> None:
         if study.has_runs_left:
             _demand_refusal(study, found, path.name, "damaged")
         shutil.rmtree(path.parent)
+    return bool(shards)
 
 
-def forbid_writing(study: Study, found: Round, dice: random.Random) -> None:  # noqa: ARG001
+def forbid_writing(study: Study, found: Round, dice: random.Random) -> bool:  # noqa: ARG001
     """The folder cannot be written: the command says so."""
     study.disk.forbid_writing()
     _demand_refusal(study, found, "Read-only file system")
     study.disk.allow_writing()
+    return True
 
 
 def _demand_refusal(study: Study, found: Round, *words: str) -> None:
@@ -303,7 +375,7 @@ def _demand_refusal(study: Study, found: Round, *words: str) -> None:
         found.demand(word in said, f"{word!r} was not said: {said[-300:]}")
 
 
-DAMAGES: dict[str, Callable[[Study, Round, random.Random], None]] = {
+DAMAGES: dict[str, Callable[[Study, Round, random.Random], bool]] = {
     "record cut in half": cut_record,
     "bit of a checkpoint flipped": flip_checkpoint,
     "shard cut in half": cut_shard,
@@ -324,7 +396,7 @@ def play(folder: Path, seed: int, only: str = "", keep: Path | None = None) -> R
     dice = random.Random(seed)
     if only in packages.KILLED and (only or seed % 10 == 9) and not any(only in name for name in FAULTS if only):
         killed, wrong = packages.disturb_package(folder, dice)
-        return Round(Counter({packages.KILLED: killed}), killed, wrong)
+        return Round(+Counter({packages.KILLED: killed}), killed, wrong)
     whole = seed % 4 == 0 or (only and any(only in name for name in ONLY_WHOLE))
     study, found = Study(folder, WHOLE if whole else EQUAL), Round()
     with study.disk, study.cache_disk:
@@ -341,8 +413,8 @@ def _disturb(study: Study, found: Round, dice: random.Random, only: str) -> None
         found.attempts += 1
         if found.attempts > 1 and dice.random() < 0.4:
             name = dice.choice(list(DAMAGES))
-            found.faults[name] += 1
-            DAMAGES[name](study, found, dice)
+            if DAMAGES[name](study, found, dice):
+                found.faults[name] += 1
         # A failed run stays failed in the attempts to come.
         codes = tuple(code for code in codes if code in NOTHING_TRAINED)
         process = study.start()
@@ -351,10 +423,10 @@ def _disturb(study: Study, found: Round, dice: random.Random, only: str) -> None
             # In any stage: the whole job takes as long as its budget.
             _wait(process, dice.uniform(0.5, 100.0 if study.command == WHOLE else 25.0))
             if process.poll() is None:
-                found.faults[name] += 1
                 disturb, following = FAULTS[name]
-                codes += following
-                disturb(Scene(study, process, dice, found))
+                if disturb(Scene(study, process, dice, found)):
+                    found.faults[name] += 1
+                    codes += following
         try:
             said = hear_end(process)
         except subprocess.TimeoutExpired:
@@ -373,6 +445,8 @@ def _disturb(study: Study, found: Round, dice: random.Random, only: str) -> None
             break
         if code in NOTHING_TRAINED:
             found.demand((study.out / "board.csv").is_file(), "nothing says why no candidate could be trained")
+            trained = study.command == EQUAL and any(record["state"] == "COMPLETE" for record in study.records)
+            found.demand(not trained, f"exit code {code}, and a candidate was trained")
             break
     else:
         found.failures.append(f"no end in {ATTEMPTS} attempts")
@@ -386,6 +460,12 @@ def _judge_end(study: Study, found: Round) -> None:
     else:
         found.demand(len(records) == 2, f"{len(records)} runs, not one for each candidate")
         found.demand(all(record["test"] is None for record in records), "a comparison opened the test")
+        for record in records:
+            # As undisturbed. A worker that lacks memory twice is over.
+            if record["state"] == "COMPLETE":
+                found.demand(record["images_seen"] == IMAGES, f"{record['id']} saw {record['images_seen']} images")
+            elif not found.faults["lack of memory"]:
+                found.failures.append(f"{record['id']} is {record['state']}: {record['reason']}")
     with (study.out / "board.csv").open(newline="") as file:
         ids = {row["id"] for row in csv.DictReader(file)}
     found.demand(ids == {record["id"] for record in records}, "the board is not of these records")
@@ -393,6 +473,9 @@ def _judge_end(study: Study, found: Round) -> None:
     found.demand(all(record["state"] != "RUNNING" for record in records), "a run was left half done")
     left = list(study.out.rglob(".partial-*"))
     found.demand(not left, f"left behind: {[path.name for path in left]}")
+    found.failures += [f"{path.relative_to(study.out)} is torn" for path in find_torn(study.out)]
+    for manifest in study.cache.glob("data/*/manifest.json"):
+        found.failures += [f"the shard {name} is torn" for name in find_torn_shards(manifest.parent)]
 
 
 def _judge_shipped(study: Study, found: Round, records: list[dict[str, Any]]) -> None:
@@ -404,13 +487,47 @@ def _judge_shipped(study: Study, found: Round, records: list[dict[str, Any]]) ->
     found.demand(winner is not None, "the study ended without a winner")
     shipped = winner and winner["shipped"]
     for record in records:
-        file = study.out / "runs" / record["id"] / "test-openings.txt"
-        openings = len(file.read_text().splitlines()) if file.is_file() else 0
+        openings = count_openings(study.out / "runs" / record["id"])
         counted = record["test"]["openings"] if record["test"] else 0
         found.demand(counted == openings, f"{counted} openings of the test in {record['id']}, {openings} made")
+        # It is opened again for the record that was not written.
+        lost = study.uncounted[record["id"]]
+        found.demand(openings > lost or not lost, f"{openings} openings of the test in {record['id']}, {lost} cut off")
         found.demand(bool(openings) == (record["id"] == shipped), f"{openings} openings of the test by {record['id']}")
     for name in ("bundle.json", "model.keras"):
         found.demand((study.out / "bundle" / name).is_file(), f"bundle/{name} is missing")
+
+
+def count_openings(folder: Path) -> int:
+    """How often a run has opened the test split."""
+    file = folder / "test-openings.txt"
+    return len(file.read_text().splitlines()) if file.is_file() else 0
+
+
+def find_torn(folder: Path) -> list[Path]:
+    """The networks and predictions below a folder that are no whole archives. A checkpoint may have been damaged on
+    purpose."""
+    files = [path for path in folder.rglob("*") if path.suffix in (".keras", ".npz") and path.stem != "checkpoint"]
+    return [path for path in files if not _is_whole(path)]
+
+
+def _is_whole(archive: Path) -> bool:
+    try:
+        with zipfile.ZipFile(archive) as file:
+            return file.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        return False
+
+
+def find_torn_shards(folder: Path) -> list[str]:
+    """The names of the shards that are not those of the manifest beside them."""
+    files = [file for split in read_manifest(folder).splits.values() for file in split.files]
+    paths = [folder / file.name for file in files]
+    return [
+        path.name
+        for path, file in zip(paths, files, strict=True)
+        if not path.is_file() or hash_file(path) != file.sha256
+    ]
 
 
 def hear_end(process: subprocess.Popen[str]) -> str:

@@ -6,6 +6,7 @@ A download that is killed is a test of its own (tests/test_download.py).
 import hashlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -45,9 +46,9 @@ def disturb_package(folder: Path, dice: random.Random) -> tuple[int, list[str]]:
             code, said = _run(command, environment, None if number in (0, KILLS) else dice.uniform(0.3, 1.1) * seconds)
             if number == 0:
                 seconds = time.monotonic() - began
-            killed += code != 0
+            killed += code == -signal.SIGKILL
             wrong += _find_torn(home)
-            if number in (0, KILLS) and code:
+            if code not in ((0,) if number in (0, KILLS) else (0, -signal.SIGKILL)):
                 wrong.append(f"weights {command[0]} ended with code {code}: {said[-300:]}")
             if number == 0:
                 for path in home.iterdir():
