@@ -43,8 +43,7 @@ INSIDE = {
     "networks/hub": "transformer families places formats files facts copied opened unused build packed fetch saved",
     "networks/plugin": "source entries load facts find named travel",
     "networks/weights": """
-        torch_file transfer hdf5_bytes hdf5 joined locate older keras_file order deeper known match preset load
-        published fetch
+        torch_file transfer hdf5_bytes hdf5 joined locate keras_file order known match preset load published fetch
     """,
     "profile": "device facts costs predict memory observe store listing",
     "training": """

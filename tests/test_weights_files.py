@@ -4,7 +4,6 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from string import ascii_lowercase
 from typing import Any
 
 import h5py
@@ -14,11 +13,9 @@ import numpy as np
 import pytest
 
 from bakeoff.networks.backbone import Backbone, build_backbone
-from bakeoff.networks.find import find_network
 from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import WeightsSource, load_weights, locate_weights
 from bakeoff.networks.weights.match import list_layers
-from bakeoff.networks.weights.older import rename
 from keras_calls import without_xla
 
 
@@ -275,59 +272,6 @@ def test_one_numbered_layer_may_have_a_name_in_the_file(tmp_path: Path, suffix: 
     assert f"the classifier in {path.name} normalises after pooling" in report.note
     for old, new in zip(saved.get_weights()[:-2], fresh.get_weights(), strict=True):
         np.testing.assert_array_equal(new, old)
-
-
-def residual(older: bool) -> Any:
-    """A small ResNet, named and normalised as that of older versions of Keras, or as today's."""
-
-    def unit(x: Any, before: str, now: str, filters: int, strides: int = 1) -> Any:
-        x = keras.layers.Conv2D(filters, 1, strides, name=before if older else f"{now}_conv")(x)
-        norm = f"bn_{before}" if before == "conv1" else before.replace("res", "bn")
-        epsilon = 1e-3 if older else 1.001e-5
-        return keras.layers.BatchNormalization(epsilon=epsilon, name=norm if older else f"{now}_bn")(x)
-
-    x = inputs = keras.Input((8, 8, 3))
-    x = unit(x, "conv1", "conv1", 4)
-    for stage, block, number in [(2, "a", 1), (2, "b", 2), (3, "a", 1)]:
-        before, now = f"res{stage}{block}_branch", f"conv{stage}_block{number}"
-        strides = stage - 1
-        # Today the shortcut is made first, and the two last convolutions of a block have the same shapes.
-        short = x if number > 1 or older else unit(x, f"{before}1", f"{now}_0", 4, strides)
-        y = unit(x, f"{before}2a", f"{now}_1", 4, strides)
-        y = unit(unit(y, f"{before}2b", f"{now}_2", 4), f"{before}2c", f"{now}_3", 4)
-        short = unit(x, f"{before}1", f"{now}_0", 4, strides) if older and number == 1 else short
-        x = keras.layers.Add()([y, short])
-    return keras.Model(inputs, x)
-
-
-@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
-def test_a_resnet_of_older_versions_of_keras_computes_the_same(tmp_path: Path, suffix: str) -> None:
-    saved, fresh = without_xla(residual(older=True)), without_xla(residual(older=False))
-    rng = np.random.default_rng(4)
-    for weight in saved.weights:
-        weight.assign(rng.uniform(1e-4, 1e-3 if "variance" in weight.name else 1, weight.shape))
-    path = tmp_path / f"m{suffix}"
-    (saved.save_weights if suffix == ".weights.h5" else saved.save)(path)
-    report = load_weights(fresh, TABLE[0], WeightsSource("file", "x", path))
-    assert report.matched == report.total == len(saved.weights)
-    assert f"m{suffix} is of a ResNet of an older Keras: its epsilon is taken to be 0.001" in report.note
-    pixels = rng.uniform(0, 1, (2, 8, 8, 3)).astype(np.float32)
-    np.testing.assert_allclose(fresh.predict_on_batch(pixels), saved.predict_on_batch(pixels), rtol=1e-3)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet-50", "resnet-101"])
-def test_every_layer_of_resnet_has_an_older_name(name: str) -> None:
-    with keras.StatelessScope():
-        layers = list_layers(build_backbone(find_network(name), (None, None, 3)))
-    branches = [
-        f"{stage}{block}_branch{part}"
-        for stage in "2345"
-        for block in ascii_lowercase
-        for part in ("1", "2a", "2b", "2c")
-    ]
-    older = ["conv1", "bn_conv1", *(f"{kind}{branch}" for kind in ("res", "bn") for branch in branches)]
-    assert {layer.name for layer in layers} <= {*map(rename, older)}
 
 
 class Named(keras.layers.Dense):

@@ -16,8 +16,6 @@ from bakeoff.networks.backbone import build_backbone
 from bakeoff.networks.find import find_network
 from bakeoff.networks.table import TABLE
 from bakeoff.networks.weights import WeightsSource, load_weights, locate_weights
-from bakeoff.networks.weights.deeper import find_next
-from bakeoff.networks.weights.keras_file import open_models
 from bakeoff.networks.weights.known import CONVOLUTIONS
 from bakeoff.runs.config import WeightsChoice
 from running import run_cli
@@ -196,41 +194,6 @@ def test_a_part_is_taken_by_name_and_never_by_number(tmp_path: Path) -> None:
 def test_layers_in_several_places_that_fit_are_not_guessed(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="of the 8 tensors of vgg-16"):
         load_weights(numbered(3), VGG, save(numbered(4), tmp_path / "a.weights.h5"))
-
-
-@pytest.mark.parametrize(
-    ("own", "theirs", "found"),
-    [
-        ("embedding", ("embedding", "head"), None),
-        ("embedding", ("embedding", None), None),
-        (None, (None, "head"), None),
-        ("embedding", ("before", "embedding"), "dense_1"),
-        (None, ("before", None), "dense_1"),
-        ("block_a", ("block_a", "block_b"), "dense_1"),
-        ("a", ("a", "b"), "dense_1"),
-        ("dense_top", ("dense_top", "dense_head"), "dense_1"),
-        (None, (None, None), "dense_1"),
-    ],
-)
-def test_a_layer_of_the_same_shapes_is_of_the_head_if_its_name_says_so(
-    tmp_path: Path, own: str | None, theirs: tuple[str | None, ...], found: str | None
-) -> None:
-    for path, names in (("own", (own,)), ("theirs", theirs)):
-        x = inputs = keras.Input((4,))
-        for name in names:
-            x = keras.layers.Dense(4, name=name)(x)
-        keras.Model(inputs, x).save_weights(tmp_path / f"{path}.weights.h5")
-    with (
-        open_models(tmp_path / "own.weights.h5") as (needed,),
-        open_models(tmp_path / "theirs.weights.h5") as (stored,),
-    ):
-        assert find_next(needed, stored) == found
-    forget_names(tmp_path / "theirs.weights.h5")
-    with (
-        open_models(tmp_path / "own.weights.h5") as (needed,),
-        open_models(tmp_path / "theirs.weights.h5") as (stored,),
-    ):
-        assert find_next(needed, stored) == "dense_1"
 
 
 def test_a_saved_model_and_a_checkpoint_of_tensorflow_are_named(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ from bakeoff.networks.plugin import (
     write_plugin_facts,
 )
 from bakeoff.networks.weights import WeightsSource, load_weights
-from bakeoff.networks.weights.deeper import find_next
 from bakeoff.networks.weights.keras_file import open_models
+from bakeoff.networks.weights.match import find_next
 from bakeoff.runs.plugin import Plugin
 from bakeoff.text import counted
 
@@ -249,7 +249,7 @@ def _check_depth(backbone: Any, path: Path, target: str) -> None:
     if further:
         raise ConfigError(
             f"{target}: {path} holds more layers of the same kind than the network has, first {further}; give a file"
-            " of this network alone"
+            " of this network"
         )
 
 

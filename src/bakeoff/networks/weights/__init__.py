@@ -6,10 +6,8 @@ hdf5_bytes.py  checks the bytes of an HDF5 file before HDF5 reads it
 hdf5.py        reads HDF5 files from strangers, within bounds
 joined.py      joins weights that Keras divided into several files
 locate.py      finds weights on this machine: in a package, imported, in Keras' cache, in a given file
-older.py       ResNet in older versions of Keras
 keras_file.py  reads the models and layers in a Keras file; runs no code from the file
 order.py       the order of layers in a file that divides them into those that train and frozen ones
-deeper.py      whether a file is of a deeper network than the one that Keras has loaded it into
 known.py       recognises the network in a file, for error messages
 match.py       matches the layers of a network with those in a file
 preset.py      whether the weights of a preset fit its configuration

@@ -20,7 +20,6 @@ from typing import Any
 
 from bakeoff.errors import WeightsError
 from bakeoff.networks.weights.hdf5 import MOST_GROWTH, Group, Tensor, open_hdf5
-from bakeoff.networks.weights.older import rename
 
 __all__ = ["StoredLayer", "StoredModel", "canonical", "count_names", "open_models", "split_number"]
 
@@ -37,8 +36,7 @@ class StoredLayer:
     """The tensors of one layer, in the file's order."""
 
     names: tuple[str, ...]
-    """What the layer may be called, the longest first, `canonical`, and last what an older name is today; empty if the
-    file has no names."""
+    """What the layer may be called, the longest first, `canonical`; empty if the file has no names."""
     place: tuple[str, ...]
     """Where it is among the groups of its model: `sequential_1`, `conv2d_3`. Empty if the file has no such groups."""
     line: tuple[str, ...]
@@ -168,12 +166,7 @@ def _legacy_layer(name: str, owner: str, owners: dict[str, list[tuple[str, Tenso
     names += ["/".join(parts[start:]) for start in range(len(parts))]
     variables, tensors = zip(*owners[owner], strict=True)
     inside = name if len(owners) > 1 else ""
-    return StoredLayer(_list_names(names), (), (), (), tensors, variables, inside)
-
-
-def _list_names(names: list[str]) -> tuple[str, ...]:
-    known = [*map(canonical, names)]
-    return tuple(dict.fromkeys(known + [today for name in known if (today := rename(name))]))
+    return StoredLayer(tuple(dict.fromkeys(map(canonical, names))), (), (), (), tensors, variables, inside)
 
 
 def _descend(group: Group, path: str) -> Group | None:
@@ -211,7 +204,7 @@ def _collect(
         position, given = names.get("/".join(place), (None, ""))
         name = given or "".join(values.texts("name"))
         layers[place] = StoredLayer(
-            names=_list_names([name] if name else []),
+            names=(canonical(name),) if name else (),
             place=place,
             line=(),
             index=() if position is None else (position,),

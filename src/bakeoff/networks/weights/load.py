@@ -14,8 +14,7 @@ from bakeoff.networks.custom_objects import name_custom_objects
 from bakeoff.networks.efficientnet_lite import torch_prefixes
 from bakeoff.networks.hub.build import load_preset
 from bakeoff.networks.hub.files import read_files
-from bakeoff.networks.weights import older
-from bakeoff.networks.weights.keras_file import StoredLayer, open_models
+from bakeoff.networks.weights.keras_file import open_models
 from bakeoff.networks.weights.known import recognise
 from bakeoff.networks.weights.locate import WeightsSource
 from bakeoff.networks.weights.match import Match, Wanted, arrange, find_match, list_layers
@@ -158,22 +157,8 @@ def _read_keras(backbone: Any, spec: Backbone, path: Path, partial: bool) -> tup
                 f" {name_some([layer.title for layer in match.between])}{_looks_like(match)};"
                 f" give a file of {spec.name}"
             )
-        pairs = [(each.layer, _read_layer(each, stored)) for each, stored in match.pairs]
+        pairs = [(each.layer, [tensor.read() for tensor in arrange(each, stored)]) for each, stored in match.pairs]
         return pairs, _say_what_differs(spec, match, path)
-
-
-def _read_layer(wanted: Wanted, stored: StoredLayer) -> Tensors:
-    tensors = [tensor.read() for tensor in arrange(wanted, stored)]
-    variables = [weight.name for weight in wanted.layer.weights]
-    if _is_renamed(wanted, stored) and "moving_variance" in variables:
-        # So that the layer computes what it did in the file's model: what is added to the variance differs.
-        place = variables.index("moving_variance")
-        tensors[place] = tensors[place].astype(np.float32) + (older.EPSILON - wanted.layer.epsilon)
-    return tensors
-
-
-def _is_renamed(wanted: Wanted, stored: StoredLayer) -> bool:
-    return wanted.name in map(older.rename, stored.names)
 
 
 def _say_what_is_missing(spec: Backbone, wanted: list[Wanted], match: Match, path: Path) -> str:
@@ -198,11 +183,6 @@ def _say_what_differs(spec: Backbone, match: Match, path: Path) -> str:
     if any(stored.title.endswith("_head_layernorm") for _, stored in match.pairs):
         notes.append(
             f"the classifier in {path.name} normalises after pooling, {spec.name} before it, so its features differ"
-        )
-    if any(_is_renamed(wanted, stored) for wanted, stored in match.pairs):
-        notes.append(
-            f"{path.name} is of a ResNet of an older Keras: its epsilon is taken to be {older.EPSILON:g}, and if it"
-            " pooled without padding, as the first of them did, its features differ"
         )
     # Only of a part: a whole network with such layers is refused.
     if match.between:

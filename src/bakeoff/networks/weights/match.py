@@ -13,7 +13,7 @@ from bakeoff.networks.weights.hdf5 import Tensor
 from bakeoff.networks.weights.keras_file import StoredLayer, StoredModel, canonical, count_names, split_number
 from bakeoff.networks.weights.order import in_model_order
 
-__all__ = ["Match", "Wanted", "arrange", "find_match", "list_layers"]
+__all__ = ["Match", "Wanted", "arrange", "find_match", "find_next", "list_layers"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,37 @@ def find_match(wanted: list[Wanted], models: list[StoredModel], *, by_name_only:
     matches = [match(wanted, model) for model in models]
     nothing = Match(StoredModel(()), [])
     return max(matches, key=lambda match: (match.tensors, -len(match.between), -len(match.left)), default=nothing)
+
+
+def find_next(needed: StoredModel, stored: StoredModel) -> str | None:
+    """Where a model in a file goes on with a layer like the last one that a network takes from it, by Keras' numbers.
+
+    Args:
+        needed: The network, as Keras saves it in a `.weights.h5`.
+        stored: The model in the file, of the same format.
+
+    Returns:
+        The place of the layer, such as `block_3`; None if there is none. A layer of nothing but vectors does not
+        count: a classifier may normalise its features, and a deeper network has other layers, too.
+    """
+    known = {layer.place[:depth] for layer in needed.layers for depth in range(1, len(layer.place) + 1)}
+    starts = {layer.place[:depth] for layer in stored.layers for depth in range(1, len(layer.place) + 1)}
+    for start in sorted(starts - known):
+        base, number = split_number(start[-1])
+        before = (*start[:-1], f"{base}_{number - 1}" if number > 1 else base)
+        shapes = _shapes_below(stored, start)
+        has_kernel = any(len(shape) > 1 for tensors in shapes.values() for shape in tensors)
+        if number and has_kernel and before in known and _shapes_below(stored, before) == shapes:
+            return "/".join(start)
+    return None
+
+
+def _shapes_below(model: StoredModel, start: tuple[str, ...]) -> dict[tuple[str, ...], list[tuple[int, ...]]]:
+    return {
+        layer.place[len(start) :]: [tensor.shape for tensor in layer.tensors]
+        for layer in model.layers
+        if layer.place[: len(start)] == start
+    }
 
 
 def _list_layers(model: Any, place: tuple[str, ...]) -> Iterator[tuple[Any, tuple[str, ...]]]:
