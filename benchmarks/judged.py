@@ -95,7 +95,7 @@ class Truth:
             scores = 100 * float(row["val_top1"]), 100 * float(row["test_top1"])
             by_seed.setdefault(row["network"], {})[row["seed"]] = scores
         counts = Counter(frozenset(seeds) for seeds in by_seed.values())
-        wanted = max(counts, key=lambda seeds: (len(seeds), counts[seeds]))
+        wanted = max(counts, key=lambda seeds: (counts[seeds], len(seeds)))
         left_out = tuple(name for name, seeds in by_seed.items() if seeds.keys() != wanted)
         by_seed = {name: by_seed[name] for name in by_seed if name not in left_out}
         means = {name: fmean(test for _, test in seeds.values()) for name, seeds in by_seed.items()}

@@ -64,6 +64,8 @@ def test_a_candidate_that_lacks_a_seed_or_has_others_is_left_out(of_rows):
     assert truth.means.keys() == {"small", "large", "scratch"}
     assert truth.left_out == ("half", "other")
     assert truth.luck == pytest.approx(10)
+    # One that alone has more seeds, because the others are still to come, takes their place from none.
+    assert of_rows([*ROWS, *(_row("ahead", seed, 1.0, 1.0) for seed in (0, 1, 2))]).left_out == ("ahead",)
 
 
 def test_a_rule_that_knows_no_candidate_has_no_regret(of_rows):
