@@ -88,9 +88,12 @@ def test_the_second_sentence_has_the_command_to_run_next(
     save_bundle(out / "bundle", winner, run=winner.id if bundled else "another")
     started = "bakeoff screen photos/ --budget 10m"
     assert describe_next(out, AnyStudy(command=started), winner).command == command
-    place = " --data-dir 'my archives'"
-    step = describe_next(out, AnyStudy(command=f"{started}{place}"), winner)
-    assert step.command == (command if bundled else f"{command}{place}")
+    for place in (" --data-dir 'my archives'", """ --data-dir '/data/o'"'"'hara'"""):
+        step = describe_next(out, AnyStudy(command=f"{started}{place} --seed 1"), winner)
+        if winner.stage is Stage.SCREEN:
+            assert step.command == f"{command}{place} --seed 1"
+        else:
+            assert step.command == (command if bundled else f"{command}{place}")
 
 
 def test_the_commands_of_the_page_can_be_copied_where_the_folder_has_a_space(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def find_data_dir(command: str) -> str:
     Args:
         command: As a shell takes it, or a call in Python.
     """
-    found = re.search(r" --data-dir(?: |=)('[^']*'|\S+)", command)
+    found = re.search(r""" --data-dir(?: |=)(?:'[^']*'|"[^"]*"|[^\s'"])+""", command)
     return found[0] if found else ""
 
 

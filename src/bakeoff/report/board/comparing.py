@@ -72,8 +72,8 @@ def read_losses(row: Row) -> dict[str, float]:
     return dict(zip(CRITERIA, (-read_merit(row), *(cost or math.inf for cost in costs)), strict=True))
 
 
-def order_of(row: Row) -> tuple[int, bool, tuple[int, int], float, bool, float, str, str]:
-    """Sort key: state, whether it is of other data than the study, round, score (in the screen: expected error),
+def order_of(row: Row) -> tuple[bool, int, tuple[int, int], float, bool, float, str, str]:
+    """Sort key: whether it is of other data than the study, state, round, score (in the screen: expected error),
     training seconds, name, id.
 
     Of equally good runs outside the screen, one that trained the network comes before a probe.
@@ -82,7 +82,7 @@ def order_of(row: Row) -> tuple[int, bool, tuple[int, int], float, bool, float, 
     screened = row.stage is Stage.SCREEN and is_scored(row)
     loss = expect_error(row) if screened else losses["accuracy"]
     is_probe = row.mode is Mode.PROBE and not screened
-    return STATES[row.state], row.is_other, round_of(row), loss, is_probe, losses["time"], row.name, row.id
+    return row.is_other, STATES[row.state], round_of(row), loss, is_probe, losses["time"], row.name, row.id
 
 
 def expect_error(row: Row) -> float:
