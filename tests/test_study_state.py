@@ -10,11 +10,13 @@ from bakeoff.files import PARTIAL
 from bakeoff.locks import LOCK
 from bakeoff.runs.config import Data, Fit, FolderLayout, Run
 from bakeoff.runs.folder import run_dir
+from bakeoff.runs.metrics import TestMetrics
 from bakeoff.runs.record import Stage, write_record
 from bakeoff.runs.study_file import LeftOut, StudyData, read_study
 from bakeoff.study import make_search, open_state, planned_slots
 from bakeoff.study.space import Parameter, Space
 from bakeoff.study.state import check_place, networks_left
+from factories import make_metrics
 from test_plan import _plan, _screened
 
 DATA = StudyData(name="cifar100-20", fingerprint="d")
@@ -124,17 +126,16 @@ def test_a_study_that_is_resumed_with_other_slots_keeps_its_plan(tmp_path):
     assert open_state(out, _plan(slots=planned_slots(out, 1)), data=DATA, command="", slots=1).slots == 8
 
 
-def test_a_study_needs_weights_until_every_candidate_is_screened_or_one_was_trained(tmp_path):
-    assert networks_left(tmp_path / "study") is None
-    plan = _plan().model_copy(update={"cut": ("vgg-16@64",)})
+def test_a_whole_job_needs_the_weights_of_its_networks_until_it_has_a_score_on_test(tmp_path):
+    assert networks_left(tmp_path / "study", 1) is None
+    plan = _plan()
     open_state(tmp_path, plan, data=DATA, command="")
+    scored = TestMetrics(**make_metrics(0.9).model_dump(), openings=1)
     records = _screened(plan, [0.5, 0.6, 0.4, 0.2, 0.3])
-    trained = records[0].model_copy(update={"stage": Stage.TRAIN, "id": "t"})  # by `bakeoff train`
-    for record in (*records[1:], trained):
+    by_train = records[0].model_copy(update={"stage": Stage.TRAIN, "id": "t", "test": scored})  # and `evaluate`
+    confirmed = records[0].model_copy(update={"stage": Stage.CONFIRM, "id": "c"})
+    for record in (*records, by_train, confirmed):
         write_record(run_dir(tmp_path, record.id), record)
-    assert networks_left(tmp_path) is None
-    raced = trained.model_copy(update={"stage": Stage.RACE, "id": "r"})
-    for record, left in ((records[0], {"vgg-16"}), (raced, set())):
-        write_record(run_dir(tmp_path, record.id), record)
-        assert networks_left(tmp_path) == left
-        run_dir(tmp_path, record.id).joinpath("record.json").unlink()
+        assert networks_left(tmp_path, 1) is None
+    write_record(run_dir(tmp_path, "c"), confirmed.model_copy(update={"test": scored}))
+    assert networks_left(tmp_path, 1) == set()

@@ -59,11 +59,11 @@ def _facts(folder):
 def test_a_search_leaves_a_recipe_a_report_and_an_unopened_test_split(tmp_path, trapped):
     plan = Search(budget_seconds=100.0, base=BASE, space=Space(parameters=(RATES,)).widened_to(BASE))
     study = open_state(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
-    assert networks_left(tmp_path) == {"lenet"}
+    assert networks_left(tmp_path, 1) == {"lenet"}
     # Time for some trials of a few seconds: three more must fit into what is left when one begins.
     study.spend("prepare", 84.0)
     found = run_tuning(study, tmp_path, trapped, _Silent())
-    assert networks_left(tmp_path) == set()
+    assert networks_left(tmp_path, 1) == set()
     records = list_records(tmp_path)
     assert {record.stage for record in records} == {Stage.TUNE}
     assert found.base in {record.id for record in records}
@@ -90,9 +90,9 @@ def test_a_factor_by_factor_study_tells_what_hurts(tmp_path, trapped):
     )
     assert len(plan.runs) == 3
     study = open_state(tmp_path, plan, data=_facts(trapped), command="bakeoff tune")
-    assert networks_left(tmp_path) == {"lenet"}
+    assert networks_left(tmp_path, 1) == {"lenet"}
     effects = run_ablation(study, tmp_path, trapped, _Silent())
-    assert networks_left(tmp_path) == set()
+    assert networks_left(tmp_path, 1) == set()
     rate, batch = effects.effects
     assert (rate.key, rate.value, rate.difference.verdict) == ("optim.learning_rate", 1e-6, Verdict.HURTS)
     assert batch.key == "train.batch"

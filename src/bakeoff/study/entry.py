@@ -104,11 +104,11 @@ def enter(
         # Of a named field as many take part as can be had; a study that was begun may have done without others.
         required = {each.name for each in request.candidates}
         if not request.budget:
-            candidates = _provide_all(request, candidates, weights, watcher, required, out, fetch=fetch)
+            candidates = _provide_all(request, candidates, weights, watcher, required, out, slots, fetch=fetch)
             downloads = Downloads()
         else:
             required = set() if begun else required
-            downloads = _provide(request, candidates, weights, watcher, required, out, fetch=fetch)
+            downloads = _provide(request, candidates, weights, watcher, required, out, slots, fetch=fetch)
             forecast = _measure(request.budget, candidates[0], request.data, weights, forecast, watcher, begun=begun)
             size_of = _sizes_by_pace(request.budget, dataset, forecast)
             candidates = choose_candidates(wanted, side, weights, size_of)
@@ -138,9 +138,9 @@ def _candidates(field: DefaultField) -> list[Candidate]:
     return [Candidate.read(entrant.candidate) for entrant in field.entrants]
 
 
-def _needing(candidates: Sequence[Candidate], out: Path) -> list[Candidate]:
+def _needing(candidates: Sequence[Candidate], out: Path, slots: int) -> list[Candidate]:
     """The candidates whose weights are needed: a study that was begun may have no run of the others left."""
-    left = networks_left(out)
+    left = networks_left(out, slots)
     return [each for each in candidates if left is None or each.name in left]
 
 
@@ -151,6 +151,7 @@ def _provide(
     watcher: StudyWatcher,
     required: Collection[str],
     out: Path,
+    slots: int,
     *,
     fetch: bool,
 ) -> Downloads:
@@ -158,7 +159,7 @@ def _provide(
 
     Weights that a study that was begun in the folder `out` needs no more are not looked for.
     """
-    needing = _needing(candidates, out)
+    needing = _needing(candidates, out, slots)
     check_given_weights(needing, weights, watcher.counted)
     limit, others = request.download_limit, len(needing) < len(candidates)
     downloads = plan_downloads(needing, weights, watcher.counted, limit, required=required, others=others)
@@ -174,6 +175,7 @@ def _provide_all(
     watcher: StudyWatcher,
     required: Collection[str],
     out: Path,
+    slots: int,
     *,
     fetch: bool,
 ) -> list[Candidate]:
@@ -188,6 +190,7 @@ def _provide_all(
         required: The networks that were asked for by name.
         out: The study's folder. Weights of which a study that was begun there has no run left are not looked for: a
             finished one is shown on a machine without them.
+        slots: Runs side by side.
         fetch: Whether weights are downloaded.
 
     Raises:
@@ -197,7 +200,7 @@ def _provide_all(
     if (planned := planned_networks(out)) is not None:
         candidates = [each for each in candidates if each.name in planned or each.name in required]
         required = {each.name for each in candidates}
-    needing = _needing(candidates, out)
+    needing = _needing(candidates, out, slots)
     missing = find_missing(needing, weights)
     named = [spec for spec in missing if spec.name in required]
     others = [spec for spec in missing if spec.name not in required]

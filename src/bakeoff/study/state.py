@@ -18,7 +18,7 @@ from bakeoff.locks import LOCK
 from bakeoff.runs.config import AugmentStep, Candidate, Metric
 from bakeoff.runs.default_field import DefaultField
 from bakeoff.runs.facts import name_field
-from bakeoff.runs.record import Stage, State, list_records
+from bakeoff.runs.record import Stage, list_records
 from bakeoff.runs.study_file import STUDY_FILE, StageFacts, StudyData, StudyFile
 from bakeoff.study.ablate import Ablation
 from bakeoff.study.compare import Comparison
@@ -168,10 +168,14 @@ def planned_networks(out: Path) -> set[str] | None:
     return {run.model.name for run in plan.runs} if isinstance(plan, Comparison) else None
 
 
-def networks_left(out: Path) -> set[str] | None:
+def networks_left(out: Path, slots: int) -> set[str] | None:
     """The networks whose weights the study in a folder still needs: those of runs that are not done.
 
-    None if all of them may be needed: there is no study yet, or it is a whole job that has not screened all candidates.
+    None if all of them may be needed: there is no study yet, or it is a screen, or a whole job without a score on test.
+
+    Args:
+        out: The folder.
+        slots: Runs side by side, if the study goes on.
     """
     if not (out / STUDY_FILE).is_file():
         return None
@@ -179,18 +183,13 @@ def networks_left(out: Path) -> set[str] | None:
     plan, records = study.plan, study.own(list_records(out))
     match plan:
         case StudyPlan():
-            # Weights are fetched during the screen; what is raced and trained afterwards has come through it.
-            ended = [record for record in records if record.state is not State.RUNNING]
-            if any(record.stage not in (Stage.SCREEN, Stage.TRAIN) for record in ended):
-                return set()
-            screened = {record.candidate for record in ended if record.stage is Stage.SCREEN}
-            if not screened.issuperset(plan.candidates):
-                return None
-            return {Candidate.read(name).name for name in (*plan.cut, *plan.unavailable)}
+            # `bakeoff train` and `evaluate` may have written a run with a score on test into the folder.
+            is_over = any(record.test and record.stage is not Stage.TRAIN for record in records)
+            return set() if is_over else None
         case Comparison():
             runs = plan.pending(records)
         case Ablation():
-            runs = plan.pending(records) if study.has_time_for_next(study.slots) else ()
+            runs = plan.pending(records) if study.has_time_for_next(slots) else ()
         case Search():
             runs = () if study.found else (plan.base,)
     return {run.model.name for run in runs}
