@@ -161,8 +161,7 @@ def _provide(
     """
     needing = _needing(candidates, out, slots)
     check_given_weights(needing, weights, watcher.counted)
-    limit, others = request.download_limit, len(needing) < len(candidates)
-    downloads = plan_downloads(needing, weights, watcher.counted, limit, required=required, others=others)
+    downloads = plan_downloads(needing, weights, watcher.counted, request.download_limit, required=required)
     if fetch:
         start_downloads(downloads, required=required)
     return downloads

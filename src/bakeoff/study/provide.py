@@ -232,7 +232,6 @@ def plan_downloads(
     limit_bytes: float,
     *,
     required: Collection[str] = (),
-    others: bool = False,
 ) -> Downloads:
     """The downloads of the pretrained weights that are missing; none is started, and no server is asked.
 
@@ -242,14 +241,13 @@ def plan_downloads(
         on_count: Called with (what is being done, bytes done, bytes in all).
         limit_bytes: Bytes that may be downloaded; what is over it is left out.
         required: The networks that somebody asked for by name: it is an error if downloads are off.
-        others: Whether there are other candidates, which need no weights any more.
 
     Raises:
         WeightsError: Weights that are required cannot be had, or none that is missing where nothing else is left.
     """
     missing = find_missing(candidates, weights)
     downloads = Downloads(missing, limit_bytes, on_count)
-    if not others and len(downloads.failed) == len({candidate.name for candidate in candidates}):
+    if len(downloads.failed) == len({candidate.name for candidate in candidates}):
         require_weights(downloads.failed, missing)
     if is_offline():
         require_weights(downloads.failed, [spec for spec in missing if spec.name in required])

@@ -102,8 +102,8 @@ class Train(Section):
     if training has made it worse than it was at the start, the starting weights are kept. `--metric` sets it."""
     flip_test: bool = False
     """Whether evaluation averages the probabilities of an image and its mirror image. It doubles the time of
-    inference, in the exported model too. Where images must
-    not be mirrored, a recipe's value counts only if the recipe or a setting names `augment.policy`."""
+    inference, in the exported model too. Where images must not be mirrored, a recipe's value counts only if the recipe
+    or a setting names `augment.policy`."""
     deterministic: bool = False
     """Use only deterministic operations, which are slower. On the same machine, the same config then gives
     bit-identical weights, even if the run is interrupted. Needs a length in images or epochs."""
